@@ -1,0 +1,3 @@
+//! monitorctl: asks a running monitord.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The RPC's types and a Rust client.

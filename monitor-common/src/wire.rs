@@ -1,0 +1,1 @@
+//! Header readers over anything that hands out bytes by offset.

@@ -1,0 +1,130 @@
+//! What happened, in numbers: one writer (the engine), any number of readers.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that one thread writes and any thread reads.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// The value now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Adds `n`. For the one writer alone: not a locked instruction.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Replaces the value (gauges).
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+}
+
+macro_rules! counters {
+    ($($group:literal { $($(#[doc = $doc:literal])+ $name:ident)+ })+) => {
+        /// Everything an engine counts. None goes down, except the gauges, whose text says so.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($($(#[doc = $doc])+ pub $name: Counter,)+)+
+        }
+
+        impl Counters {
+            /// Group, name, meaning and value of each, in order.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str, u64)> {
+                [$($(($group, stringify!($name), concat!($($doc),+), self.$name.get()),)+)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    "decode" {
+        /// Frames taken in.
+        packets
+        /// Bytes of those frames.
+        bytes
+        /// Frames that are not IPv4 or IPv6.
+        not_ip
+        /// IP packets that are not TCP.
+        not_tcp
+        /// Frames cut short or with impossible header fields.
+        malformed
+        /// TCP segments whose checksum was wrong (only when checksums are verified).
+        bad_checksum
+        /// TCP segments whose payload was captured only in part: the rest of it is a hole.
+        truncated
+        /// IP fragments.
+        fragments
+        /// IP datagrams put together from fragments.
+        reassembled
+        /// Fragments dropped: overlapping (RFC 5722), out of bounds, timed out, or out of memory.
+        fragments_dropped
+        /// Packets skipped because their flow belongs to another worker (replay).
+        other_worker
+    }
+    "flows" {
+        /// Connections followed now (gauge).
+        active
+        /// Connections that are over and still readable (gauge).
+        lingering
+        /// Connections opened.
+        opened
+        /// Connections ended.
+        closed
+        /// Connections ended by the idle timeout.
+        timed_out
+        /// Closed connections evicted because their memory was needed.
+        evicted_closed
+        /// Half-open connections evicted because their memory was needed.
+        evicted_half_open
+        /// Established connections evicted because their memory was needed.
+        evicted_active
+        /// Segments of no known connection that cannot open one (RST, or nothing to pick up).
+        orphans
+    }
+    "tcp" {
+        /// TCP segments followed.
+        segments
+        /// Payload bytes of those segments.
+        payload_bytes
+        /// Segments that arrived ahead of a hole.
+        out_of_order
+        /// Payload bytes that arrived again.
+        retransmitted_bytes
+        /// Payload bytes that arrived again and differed.
+        conflict_bytes
+        /// Keep-alive probes.
+        keepalives
+        /// Holes declared lost.
+        gaps
+        /// Bytes of those holes.
+        gap_bytes
+        /// Bytes that came after their hole was declared lost.
+        filled_bytes
+        /// Segments outside of anything the receiver could accept; ignored.
+        wild
+        /// RSTs outside the window; ignored (RFC 5961).
+        rst_ignored
+        /// Payload bytes at or after the FIN; not stream data.
+        after_fin_bytes
+        /// Payload bytes before offset 0; not stream data.
+        before_start_bytes
+        /// Segments with urgent data (kept in line).
+        urgent
+        /// Zero-window advertisements.
+        zero_windows
+    }
+    "store" {
+        /// The budget, bytes.
+        budget
+        /// Bytes of it in use (gauge).
+        used
+        /// Stream bytes evicted by newer ones or with their connection.
+        evicted_bytes
+        /// Stream bytes that could not be stored for want of memory: they are holes.
+        unstored_bytes
+    }
+}

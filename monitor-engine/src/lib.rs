@@ -1,0 +1,25 @@
+//! TCP reassembly into buffers addressed by stream offset, with readers that never disturb it.
+//!
+//! Bytes and a time go in ([`Packet`]), facts come out ([`Event`], [`Reader`], [`Counters`]). No I/O, no threads,
+//! no clock of its own: time is the packets' time, so a replay is deterministic.
+//!
+//! One [`Engine`] belongs to one worker thread. Any number of [`Reader`]s, on any thread, look at its
+//! connections and copy their bytes while it runs; they take no lock and the engine never waits for them.
+
+pub mod config;
+pub mod counters;
+mod engine;
+pub mod event;
+pub mod packet;
+mod reader;
+pub mod sockid;
+pub mod view;
+
+pub use config::{EngineConfig, OverlapPolicy, TcpConfig};
+pub use counters::Counters;
+pub use engine::{Engine, EngineError, Handoff};
+pub use event::{Event, Sink};
+pub use packet::{Link, Packet};
+pub use reader::Reader;
+pub use sockid::SockId;
+pub use view::{CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, TcpState};
