@@ -1,0 +1,3 @@
+//! Where packets come from: the host itself (tap), a port (mirror), files (replay).
+
+pub mod replay;

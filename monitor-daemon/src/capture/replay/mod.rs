@@ -1,0 +1,1 @@
+//! Packets from capture files: pcap and pcapng, also gzipped.

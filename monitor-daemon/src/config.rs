@@ -1,0 +1,1 @@
+//! config.toml: settings with their defaults and their checks.

@@ -1,0 +1,11 @@
+//! monitord's rooms. Data goes one way: `capture` → `worker` (an engine each) → the engine's store ← `rpc`.
+//!
+//! **Architecture invariant:** `rpc` reads through [`monitor_engine::Reader`] and [`status`]; nothing in it can make
+//! a worker wait.
+
+pub mod capture;
+pub mod config;
+pub mod rpc;
+pub mod service;
+pub mod status;
+pub mod worker;

@@ -1,0 +1,53 @@
+//! What the running program knows of itself and `rpc` shows: the capture's state and its counters.
+
+use std::sync::Arc;
+
+use monitor_engine::{Counters, Reader};
+
+/// Everything that the RPC server may look at. Cheap to clone; holds no lock that a worker takes.
+#[derive(Clone)]
+pub struct Status {
+    /// One for each worker, in their order: `readers[id.worker()]`.
+    pub readers: Vec<Reader>,
+    /// One for each worker, in their order.
+    pub engines: Vec<Arc<Counters>>,
+    /// The capture that feeds them.
+    pub capture: Arc<dyn CaptureStatus>,
+}
+
+/// The state of a capture, asked for by any thread at any time.
+pub trait CaptureStatus: Send + Sync {
+    /// The state now. May make system calls; is never called on a worker's thread.
+    fn snapshot(&self) -> CaptureSnapshot;
+}
+
+/// A capture at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureSnapshot {
+    /// `tap`, `mirror` or `replay`.
+    pub mode: &'static str,
+    /// How packets reach the sockets: `zerocopy`, `native` or `generic`; of several interfaces the slowest. `None` in replay.
+    pub xdp: Option<&'static str>,
+    /// Replay: all files are done.
+    pub finished: bool,
+    /// Interfaces or files, each with its own state.
+    pub interfaces: Vec<InterfaceSnapshot>,
+    /// Worker threads.
+    pub workers: u16,
+    /// Counters of the whole capture: name, meaning, value. None ever goes down.
+    /// `rx_packets`, `rx_bytes`, `rx_dropped`, `rx_ring_full`, `fill_ring_empty`, `passed` are always there.
+    pub counters: Vec<(&'static str, &'static str, u64)>,
+}
+
+/// One interface (or file) of a capture.
+#[derive(Clone, Debug, Default)]
+pub struct InterfaceSnapshot {
+    /// Its name (or path).
+    pub name: String,
+    /// Whether packets are being captured from it now.
+    pub up: bool,
+    /// How packets reach the sockets of this interface.
+    pub xdp: Option<&'static str>,
+    /// Receive queues in use.
+    pub queues: u32,
+}

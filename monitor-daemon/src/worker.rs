@@ -1,0 +1,1 @@
+//! Worker threads: one engine each, fed by a capture.
