@@ -1,1 +1,166 @@
 //! Which worker gets a packet, and whether it is wanted at all: pure functions of the headers.
+//!
+//! The `steer` program asks [`decide`], the `tap` program asks [`classify`]; a replay asks the same functions, so that
+//! a capture file is spread and filtered exactly as live traffic is.
+
+mod hash;
+
+use crate::wire::{self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP};
+
+pub use hash::{address_hash, flow_hash};
+
+/// What the first byte of a packet belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// An Ethernet header: network cards, veth, `lo`, TAP devices.
+    Ethernet,
+    /// An IP header: TUN devices, WireGuard, tunnels without a link layer.
+    Ip,
+}
+
+/// The flows that are wanted.
+pub trait Filter {
+    /// Whether a flow with this port at one of its ends is wanted. Without a port filter: always.
+    fn port(&self, port: u16) -> bool;
+    /// Whether a flow with this address at one of its ends is wanted. Without a network filter: always.
+    fn network(&self, address: &Address) -> bool;
+}
+
+/// The filter that wants everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Everything;
+
+impl Filter for Everything {
+    #[inline(always)]
+    fn port(&self, _: u16) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn network(&self, _: &Address) -> bool {
+        true
+    }
+}
+
+/// The two ends of a wanted packet, as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// A whole TCP segment.
+    Flow {
+        /// Source.
+        src: (Address, u16),
+        /// Destination.
+        dst: (Address, u16),
+    },
+    /// A fragment of a datagram that may carry TCP. Only the first fragment has ports, so that all of them go by the
+    /// address pair, to the worker that puts them together.
+    Fragment {
+        /// Source.
+        src: Address,
+        /// Destination.
+        dst: Address,
+    },
+}
+
+impl Ends {
+    /// The same number for both directions, different for each seed.
+    #[inline(always)]
+    pub fn hash(&self, seed: [u64; 2]) -> u64 {
+        match *self {
+            Self::Flow { src, dst } => flow_hash(seed, src, dst),
+            Self::Fragment { src, dst } => address_hash(seed, src, dst),
+        }
+    }
+}
+
+/// Why a packet is not monitored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Neither IPv4 nor IPv6.
+    NotIp,
+    /// IP, but not TCP.
+    NotTcp,
+    /// No end in one of the wanted networks.
+    Network,
+    /// No end at one of the wanted ports.
+    Port,
+    /// A header is cut off or contradicts itself.
+    Malformed,
+    /// More than two VLAN tags, or more extension headers than are walked.
+    TooDeep,
+}
+
+impl From<Error> for Skip {
+    #[inline(always)]
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotIp => Self::NotIp,
+            Error::Truncated | Error::Malformed => Self::Malformed,
+            Error::TooManyTags | Error::TooManyExtensions => Self::TooDeep,
+        }
+    }
+}
+
+/// Reads the headers and applies the filter.
+///
+/// A port filter cannot judge a fragment: fragments are wanted whenever the networks allow them, and whoever puts
+/// them together filters the result.
+#[inline(always)]
+pub fn classify<B: Bytes + ?Sized, F: Filter>(bytes: &B, start: Start, filter: &F) -> Result<Ends, Skip> {
+    let datagram = datagram(bytes, start)?;
+    let Datagram { src, dst, protocol, payload, .. } = datagram;
+    // A fragmented IPv6 datagram may have extension headers between its fragment header and TCP.
+    let hidden = datagram.fragment.is_some() && datagram.version == 6 && wire::is_extension_header(protocol);
+    if protocol != PROTOCOL_TCP && !hidden {
+        return Err(Skip::NotTcp);
+    }
+    if !filter.network(&src) && !filter.network(&dst) {
+        return Err(Skip::Network);
+    }
+    if datagram.fragment.is_some() {
+        return Ok(Ends::Fragment { src, dst });
+    }
+    let (from, to) = wire::ports(bytes, payload)?;
+    if !filter.port(from) && !filter.port(to) {
+        return Err(Skip::Port);
+    }
+    Ok(Ends::Flow { src: (src, from), dst: (dst, to) })
+}
+
+/// [`classify`], and the worker out of `workers` that gets the packet.
+#[inline(always)]
+pub fn decide<B: Bytes + ?Sized, F: Filter>(
+    bytes: &B,
+    start: Start,
+    filter: &F,
+    seed: [u64; 2],
+    workers: u32,
+) -> Result<(Ends, u32), Skip> {
+    let ends = classify(bytes, start, filter)?;
+    Ok((ends, worker(ends.hash(seed), workers)))
+}
+
+/// The worker for a hash: even over `0..workers` without a division. It uses the upper 32 bits, so that the lower
+/// ones are still independent among the flows of one worker and may index its hash table. 0 without workers.
+#[inline(always)]
+pub const fn worker(hash: u64, workers: u32) -> u32 {
+    (((hash >> 32) * workers as u64) >> 32) as u32
+}
+
+/// The IP datagram in a packet. An Ethernet type that its IP version contradicts is not IP.
+#[inline(always)]
+fn datagram<B: Bytes + ?Sized>(bytes: &B, start: Start) -> Result<Datagram, Skip> {
+    match start {
+        Start::Ip => Ok(wire::ip(bytes, 0)?),
+        Start::Ethernet => {
+            let ethernet = wire::ethernet(bytes)?;
+            let version = match ethernet.ethertype {
+                ETHERTYPE_IPV4 => 4,
+                ETHERTYPE_IPV6 => 6,
+                _ => return Err(Skip::NotIp),
+            };
+            let datagram = wire::ip(bytes, ethernet.payload)?;
+            if datagram.version == version { Ok(datagram) } else { Err(Skip::NotIp) }
+        }
+    }
+}

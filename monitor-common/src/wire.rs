@@ -1,1 +1,87 @@
-//! Header readers over anything that hands out bytes by offset.
+//! Header readers over anything that hands out bytes by offset: a slice in user space, the packet of an XDP or TC
+//! context in the kernel.
+//!
+//! Every reader takes the offset at which its header starts and gives back offsets into the same bytes, so that
+//! nothing is copied but the headers themselves and the verifier sees only bounded additions.
+
+mod ethernet;
+mod ip;
+mod tcp;
+
+pub use ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Vlans, ethernet};
+pub use ip::{Address, Datagram, Fragment, MAX_EXTENSION_HEADERS, PROTOCOL_TCP, ip, is_extension_header};
+pub use tcp::{Tcp, flags, ports, tcp};
+
+/// Bytes that are read by offset.
+pub trait Bytes {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// The `N` bytes at `off`, or `None` when not all of them are there.
+    fn array<const N: usize>(&self, off: usize) -> Option<[u8; N]>;
+
+    /// Whether there are none.
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Bytes for [u8] {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    #[inline(always)]
+    fn array<const N: usize>(&self, off: usize) -> Option<[u8; N]> {
+        self.get(off..)?.first_chunk().copied()
+    }
+}
+
+impl<B: Bytes + ?Sized> Bytes for &B {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    #[inline(always)]
+    fn array<const N: usize>(&self, off: usize) -> Option<[u8; N]> {
+        (**self).array(off)
+    }
+}
+
+/// Why a header could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The bytes end inside the header.
+    Truncated,
+    /// Neither IPv4 nor IPv6 where an IP header should be.
+    NotIp,
+    /// A length field contradicts the header it stands in.
+    Malformed,
+    /// More than two VLAN tags.
+    TooManyTags,
+    /// More IPv6 extension headers than [`MAX_EXTENSION_HEADERS`].
+    TooManyExtensions,
+}
+
+impl core::error::Error for Error {}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "the packet ends inside a header",
+            Self::NotIp => "neither IPv4 nor IPv6",
+            Self::Malformed => "a header contradicts its own length",
+            Self::TooManyTags => "more than two VLAN tags",
+            Self::TooManyExtensions => "too many IPv6 extension headers",
+        })
+    }
+}
+
+/// A big-endian 16-bit field of a header that has been read whole.
+#[inline(always)]
+const fn be16(high: u8, low: u8) -> u16 {
+    u16::from_be_bytes([high, low])
+}

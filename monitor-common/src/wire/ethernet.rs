@@ -1,0 +1,69 @@
+use super::{Bytes, Error, be16};
+
+/// IPv4 in Ethernet (RFC 894).
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// IPv6 in Ethernet (RFC 2464).
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_QINQ: u16 = 0x88a8;
+/// The outer tag of QinQ equipment from before IEEE 802.1ad.
+const ETHERTYPE_OLD_QINQ: u16 = 0x9100;
+
+const TYPE_OFFSET: usize = 12;
+const TAG_LEN: usize = 4;
+const VLAN_ID_MASK: u16 = 0x0fff;
+
+/// The VLAN tags of a frame. Untagged: the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vlans {
+    /// The 12-bit ids, outermost first; 0 from `count` on.
+    pub ids: [u16; 2],
+    /// How many tags there are: 0, 1 or 2.
+    pub count: u8,
+}
+
+/// An Ethernet II header with its tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ethernet {
+    /// The type behind the last tag. Below 0x0600 it is an IEEE 802.3 length, and the frame carries no IP.
+    pub ethertype: u16,
+    /// Its tags.
+    pub vlans: Vlans,
+    /// Offset of what the frame carries.
+    pub payload: usize,
+}
+
+/// Reads the Ethernet header at offset 0 with at most two 802.1Q or 802.1ad tags; a third is an error.
+#[inline(always)]
+pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
+    let mut ethertype = u16::from_be_bytes(bytes.array(TYPE_OFFSET).ok_or(Error::Truncated)?);
+    let mut vlans = Vlans::default();
+    let mut payload = TYPE_OFFSET + 2;
+    if is_tag(ethertype) {
+        (vlans.ids[0], ethertype) = tag(bytes, payload)?;
+        vlans.count = 1;
+        payload += TAG_LEN;
+        if is_tag(ethertype) {
+            (vlans.ids[1], ethertype) = tag(bytes, payload)?;
+            vlans.count = 2;
+            payload += TAG_LEN;
+            if is_tag(ethertype) {
+                return Err(Error::TooManyTags);
+            }
+        }
+    }
+    Ok(Ethernet { ethertype, vlans, payload })
+}
+
+/// The id of the tag whose control field stands at `at`, and the type behind it.
+#[inline(always)]
+fn tag<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<(u16, u16), Error> {
+    let [a, b, c, d] = bytes.array(at).ok_or(Error::Truncated)?;
+    Ok((be16(a, b) & VLAN_ID_MASK, be16(c, d)))
+}
+
+#[inline(always)]
+const fn is_tag(ethertype: u16) -> bool {
+    matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_OLD_QINQ)
+}
