@@ -12,6 +12,7 @@ mod engine;
 pub mod event;
 pub mod packet;
 mod reader;
+mod store;
 pub mod sockid;
 pub mod view;
 

@@ -1,0 +1,161 @@
+//! Copies between private memory and memory that another thread may be reading at the same time.
+//!
+//! A sequence lock lets readers copy bytes that the writer may be replacing, and throws the copy away afterwards.
+//! For the language such a race must be between atomic accesses. Atomic loads and stores of single words are
+//! several times slower than a vector copy, so on x86_64 the loop is written in assembly, which the compiler must
+//! take for accesses it knows nothing about; each instruction is an ordinary (on x86: relaxed atomic) move.
+//! Elsewhere, and under Miri, words are copied as relaxed atomics.
+#![expect(unsafe_code, reason = "raw copies to and from the arena")]
+
+/// Copies `from` to `to`, which readers may be loading from.
+///
+/// # Safety
+/// `to` must be valid for writes of `from.len()` bytes, must not overlap `from`, and no other thread may write there.
+#[inline(always)]
+pub unsafe fn store(to: *mut u8, from: &[u8]) {
+    // SAFETY: the caller's promise; `from` is a valid slice.
+    unsafe { imp::copy(to, from.as_ptr(), from.len()) }
+}
+
+/// Copies to `to` from memory that the writer may be storing to. The bytes mean nothing until validated.
+///
+/// # Safety
+/// `from` must be valid for reads of `to.len()` bytes and must not overlap `to`.
+#[inline(always)]
+pub unsafe fn load(from: *const u8, to: &mut [u8]) {
+    // SAFETY: the caller's promise; `to` is a valid slice.
+    unsafe { imp::copy(to.as_mut_ptr(), from, to.len()) }
+}
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod imp {
+    use std::arch::asm;
+
+    /// # Safety
+    /// `to` valid for writes and `from` for reads of `len` bytes, not overlapping.
+    #[inline(always)]
+    pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: moves exactly `len` bytes, as the caller allows. Lengths of 16 and more go in 64- and 16-byte
+        // steps and end with one 16-byte move that ends at the last byte (it may overlap the step before); shorter
+        // ones in two overlapping moves of 8 or 4, or bytewise below 4.
+        unsafe {
+            asm!(
+                "cmp {n}, 16",
+                "jb 30f",
+                "lea {e}, [{n} - 16]",
+                "xor {i:e}, {i:e}",
+                "cmp {n}, 64",
+                "jb 20f",
+                "lea {t}, [{n} - 64]",
+                "15:",
+                "movups {a}, [{s} + {i}]",
+                "movups {b}, [{s} + {i} + 16]",
+                "movups {c}, [{s} + {i} + 32]",
+                "movups {d}, [{s} + {i} + 48]",
+                "movups [{o} + {i}], {a}",
+                "movups [{o} + {i} + 16], {b}",
+                "movups [{o} + {i} + 32], {c}",
+                "movups [{o} + {i} + 48], {d}",
+                "add {i}, 64",
+                "cmp {i}, {t}",
+                "jbe 15b",
+                "20:",
+                "cmp {i}, {e}",
+                "jae 25f",
+                "movups {a}, [{s} + {i}]",
+                "movups [{o} + {i}], {a}",
+                "add {i}, 16",
+                "jmp 20b",
+                "25:",
+                "movups {a}, [{s} + {e}]",
+                "movups [{o} + {e}], {a}",
+                "jmp 90f",
+                "30:",
+                "cmp {n}, 8",
+                "jb 40f",
+                "mov {t}, [{s}]",
+                "mov {i}, [{s} + {n} - 8]",
+                "mov [{o}], {t}",
+                "mov [{o} + {n} - 8], {i}",
+                "jmp 90f",
+                "40:",
+                "cmp {n}, 4",
+                "jb 50f",
+                "mov {t:e}, [{s}]",
+                "mov {i:e}, [{s} + {n} - 4]",
+                "mov [{o}], {t:e}",
+                "mov [{o} + {n} - 4], {i:e}",
+                "jmp 90f",
+                "50:",
+                "test {n}, {n}",
+                "jz 90f",
+                "60:",
+                "mov {t:l}, [{s} + {n} - 1]",
+                "mov [{o} + {n} - 1], {t:l}",
+                "dec {n}",
+                "jnz 60b",
+                "90:",
+                n = inout(reg) len => _,
+                s = in(reg) from,
+                o = in(reg) to,
+                i = out(reg) _,
+                e = out(reg) _,
+                t = out(reg) _,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+mod imp {
+    use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+    /// # Safety
+    /// `to` valid for writes and `from` for reads of `len` bytes, not overlapping.
+    pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+        let mut i = 0;
+        // SAFETY: i + 8 <= len and i < len keep every access inside; both addresses are checked for alignment
+        // before they are taken for words.
+        unsafe {
+            while i < len {
+                let (o, s) = (to.add(i), from.add(i));
+                if len - i >= 8 && o.cast::<u64>().is_aligned() && s.cast::<u64>().is_aligned() {
+                    let word = AtomicU64::from_ptr(s.cast_mut().cast()).load(Relaxed);
+                    AtomicU64::from_ptr(o.cast()).store(word, Relaxed);
+                    i += 8;
+                } else {
+                    AtomicU8::from_ptr(o).store(AtomicU8::from_ptr(s.cast_mut()).load(Relaxed), Relaxed);
+                    i += 1;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_every_length_exactly() {
+        let from: Vec<u8> = (0..400u32).map(|i| (i * 7 + 1) as u8).collect();
+        for len in 0..300 {
+            for skew in [0, 1, 7] {
+                let mut to = vec![0xee; 400];
+                // SAFETY: both vectors are longer than skew + len.
+                unsafe { store(to.as_mut_ptr().add(skew), &from[3..3 + len]) };
+                assert_eq!(to[skew..skew + len], from[3..3 + len], "length {len}");
+                assert!(to[..skew].iter().chain(&to[skew + len..]).all(|&b| b == 0xee), "length {len}");
+                let mut back = vec![0; len];
+                // SAFETY: as above.
+                unsafe { load(to.as_ptr().add(skew), &mut back) };
+                assert_eq!(back, from[3..3 + len]);
+            }
+        }
+    }
+}

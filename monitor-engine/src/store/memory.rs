@@ -1,0 +1,162 @@
+//! The arena: memory reserved once, never moved, never given back before the last reader is gone.
+#![expect(unsafe_code, reason = "the arena hands out shared views of memory that it maps itself")]
+
+use std::io;
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use super::copy;
+use super::record::Record;
+
+/// Bytes in a block, the unit in which stream bytes are kept. A power of two.
+pub const BLOCK: usize = 1 << BLOCK_SHIFT;
+/// log2 of [`BLOCK`]. 2 KiB: a request of a few hundred bytes wastes little, a bulk segment is copied in one or
+/// two pieces, and one block of 32-bit entries indexes 1 MiB.
+pub const BLOCK_SHIFT: u32 = 11;
+
+/// A block's number. The arena never trusts one: an out-of-range number reads as nothing.
+pub type BlockId = u32;
+
+/// The records and the blocks of one worker.
+///
+/// Both live in one anonymous mapping. Pages that were never used cost nothing: the kernel gives them, zeroed, at
+/// first touch. Every access below takes a number, checks its bound, and goes through relaxed atomics or the
+/// racing-copy routines, so any thread may call any reading method at any time: what it gets may be stale or
+/// torn, which the caller finds out by validation, but it is never undefined behaviour.
+pub struct Memory {
+    map: MmapRaw,
+    records: u32,
+    blocks: u32,
+    blocks_at: usize,
+}
+
+impl Memory {
+    /// Reserves room for so many records and blocks.
+    pub fn reserve(records: u32, blocks: u32) -> io::Result<Self> {
+        const PAGE: usize = 4096;
+        let blocks_at = (records as usize * size_of::<Record>()).next_multiple_of(PAGE);
+        let len = blocks_at + blocks as usize * BLOCK;
+        let map = MmapOptions::new().len(len.max(PAGE)).no_reserve_swap().map_anon()?;
+        let map = MmapRaw::from(map);
+        // A hint: with huge pages the arena costs fewer TLB misses and page faults. Refused where there are none.
+        let _ = map.advise(Advice::HugePage);
+        Ok(Self { map, records, blocks, blocks_at })
+    }
+
+    /// How many records there are.
+    pub fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// How many blocks there are.
+    pub fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// A record; `None` past the end.
+    #[inline(always)]
+    pub fn record(&self, slot: u32) -> Option<&Record> {
+        if slot >= self.records {
+            return None;
+        }
+        let at = slot as usize * size_of::<Record>();
+        // SAFETY: `at` lies inside the mapping (slot < records, and the records come first), which lives as long
+        // as `self` and is page-aligned, so the record is aligned. A `Record` is made of atomics alone, for which
+        // every bit pattern, also the zeroes of a fresh page, is valid, and which may be shared between threads.
+        // No one ever makes a unique reference into the mapping.
+        Some(unsafe { &*self.map.as_ptr().add(at).cast::<Record>() })
+    }
+
+    /// Tells the processor that a record will be needed soon.
+    #[inline(always)]
+    pub fn prefetch_record(&self, slot: u32) {
+        if let Some(record) = self.record(slot) {
+            let at = std::ptr::from_ref(record).cast::<u8>();
+            for line in 0..size_of::<Record>().div_ceil(64) {
+                prefetch(at.wrapping_add(line * 64));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn block(&self, id: BlockId, at: usize, len: usize) -> Option<*mut u8> {
+        let inside = id < self.blocks && at <= BLOCK && len <= BLOCK - at;
+        // wrapping_add stays inside the mapping: id, at and len were just checked.
+        inside.then(|| self.map.as_mut_ptr().wrapping_add(self.blocks_at + id as usize * BLOCK + at))
+    }
+
+    /// Copies `from` into a block at `at`. For the one writer alone. Nothing happens past a block's end.
+    #[inline(always)]
+    pub fn write(&self, id: BlockId, at: usize, from: &[u8]) {
+        if let Some(to) = self.block(id, at, from.len()) {
+            // SAFETY: `to` is valid for from.len() bytes (checked by `block`); readers that look at the same bytes
+            // meanwhile use `copy::load`, so the race is between atomic accesses.
+            unsafe { copy::store(to, from) };
+        }
+    }
+
+    /// Copies from a block at `at` into `to`; false if there is no such place.
+    #[inline(always)]
+    pub fn read(&self, id: BlockId, at: usize, to: &mut [u8]) -> bool {
+        let Some(from) = self.block(id, at, to.len()) else { return false };
+        // SAFETY: `from` is valid for to.len() bytes (checked by `block`); the writer uses `copy::store`.
+        unsafe { copy::load(from, to) };
+        true
+    }
+
+    /// A number inside a block, the `index`-th of 64 bits; `None` past the end.
+    #[inline(always)]
+    pub fn word(&self, id: BlockId, index: usize) -> Option<&super::cell::Cell64> {
+        let at = self.block(id, index.checked_mul(8)?, 8)?;
+        // SAFETY: `at` is valid for 8 bytes and 8-byte aligned (blocks are, and index × 8 keeps it); a Cell64 is an
+        // atomic for which every bit pattern is valid.
+        Some(unsafe { &*at.cast::<super::cell::Cell64>() })
+    }
+
+    /// A number inside a block, the `index`-th of 32 bits; `None` past the end.
+    #[inline(always)]
+    pub fn entry(&self, id: BlockId, index: usize) -> Option<&super::cell::Cell32> {
+        let at = self.block(id, index.checked_mul(4)?, 4)?;
+        // SAFETY: as in `word`, for 4 bytes.
+        Some(unsafe { &*at.cast::<super::cell::Cell32>() })
+    }
+}
+
+// SAFETY: the mapping is plain memory that stays in place until the value is dropped, and all access to it goes
+// through the methods above, which race only in atomics.
+unsafe impl Send for Memory {}
+// SAFETY: as above; no method hands out a unique reference.
+unsafe impl Sync for Memory {}
+
+/// Tells the processor that an address will be needed soon. Any address will do, it is never read.
+#[inline(always)]
+pub fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint: it reads nothing and faults on nothing. SSE is part of x86_64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_kept() {
+        let memory = Memory::reserve(3, 2).unwrap();
+        assert!(memory.record(2).is_some());
+        assert!(memory.record(3).is_none());
+        memory.write(1, BLOCK - 3, b"abc");
+        memory.write(1, BLOCK - 2, b"xyz");
+        let mut three = [0; 3];
+        assert!(memory.read(1, BLOCK - 3, &mut three));
+        assert_eq!(&three, b"abc", "a write past the end of a block does nothing");
+        assert!(!memory.read(1, BLOCK - 2, &mut three));
+        assert!(!memory.read(2, 0, &mut three));
+        assert!(memory.word(0, BLOCK / 8).is_none());
+        assert!(memory.entry(0, BLOCK / 4 - 1).is_some());
+    }
+}

@@ -1,0 +1,191 @@
+//! The record of one connection: what the worker writes and any reader may look at.
+
+use std::hint;
+use std::thread;
+
+use super::cell::{Cell8, Cell32, Cell64};
+use super::sync::{Acquire, AtomicU32, Relaxed, Release, fence};
+use crate::Side;
+
+/// No block, no record: what an empty link holds. Links hold a number plus one, so that zeroed memory is empty.
+pub const NONE: u32 = 0;
+
+/// "No FIN seen."
+pub const NO_FIN: u64 = u64::MAX;
+
+/// One connection, both sides. 296 bytes; with its place in the hash table an idle connection costs 308.
+///
+/// Written by its worker alone, inside [`Record::write`]; read by anyone through [`Record::read`].
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Record {
+    lock: AtomicU32,
+    /// Which inhabitant of this slot: goes up when a connection moves in, and again when it moves out, so an even
+    /// value means an empty slot.
+    pub generation: Cell32,
+    /// The client's address (IPv4 mapped into IPv6), big-endian halves.
+    pub client: [Cell64; 2],
+    /// The server's address.
+    pub server: [Cell64; 2],
+    /// Client's port in the upper half, the server's in the lower.
+    pub ports: Cell32,
+    /// VLAN ids: outer | inner << 12 | how many << 24.
+    pub vlans: Cell32,
+    /// First packet, nanoseconds since the epoch.
+    pub opened: Cell64,
+    /// Last packet, nanoseconds since the epoch.
+    pub last: Cell64,
+    /// Upper half of the flow hash: finds the connection's place in the table again.
+    pub tag: Cell32,
+    /// Neighbours in the list that it is in.
+    pub prev: Cell32,
+    /// See `prev`.
+    pub next: Cell32,
+    /// When it was put into its place in the list, milliseconds of the engine's clock (wraps).
+    pub listed: Cell32,
+    /// Which list that is ([`crate::flow::Class`]).
+    pub class: Cell8,
+    /// Why it ended ([`crate::CloseReason`]); 0 while it lives.
+    pub closed: Cell8,
+    /// [`flag`]s.
+    pub flags: Cell8,
+    /// Both sides, by [`Side::index`].
+    pub sides: [SideRecord; 2],
+}
+
+const _: () = assert!(size_of::<Record>() <= 296, "the promise of 320 bytes for an idle connection");
+
+/// Bits of [`Record::flags`].
+pub mod flag {
+    /// No SYN was seen.
+    pub const MIDSTREAM: u8 = 1;
+    /// The handshake is complete, or data was seen midstream.
+    pub const ESTABLISHED: u8 = 2;
+}
+
+/// What one end received. Offsets are absolute.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct SideRecord {
+    /// Lowest retained offset. Raised, with a release fence, before the blocks below it are used again.
+    pub base: Cell64,
+    /// The in-order edge.
+    pub next: Cell64,
+    /// One past the highest byte received.
+    pub end: Cell64,
+    /// Where the received run that ends at `next` starts (base, or after the last hole declared lost).
+    pub run: Cell64,
+    /// Offset of the FIN, or [`NO_FIN`].
+    pub fin: Cell64,
+    /// Bytes that arrived again.
+    pub retransmitted: Cell64,
+    /// The blocks with the bytes ([`super::blocks`]).
+    pub roots: [Cell32; 4],
+    /// First chunk of the list of runs apart from the one that ends at `next` ([`super::islands`]).
+    pub islands: Cell32,
+    /// Changes before a received byte is overwritten or the roots are laid out anew.
+    pub epoch: Cell32,
+    /// Sequence number of offset 0, low 32 bits of the sum with the offset.
+    pub start: Cell32,
+    /// Highest acknowledgment sent by this end, as a sequence number.
+    pub acked: Cell32,
+    /// Largest window this end offered, bytes (scaled).
+    pub window: Cell32,
+    /// Holes declared lost.
+    pub gaps: Cell32,
+    /// Bytes that arrived again and differed.
+    pub conflicts: Cell32,
+    /// The out-of-order queue's history, for overlap policies that need one.
+    pub history: Cell32,
+    /// The end's [`crate::TcpState`].
+    pub state: Cell8,
+    /// The end's window scale, or [`side_flag`]'s absence of one.
+    pub scale: Cell8,
+    /// [`side_flag`]s.
+    pub flags: Cell8,
+    /// How many index levels lie between `roots` and the blocks.
+    pub height: Cell8,
+}
+
+/// Bits of [`SideRecord::flags`].
+pub mod side_flag {
+    /// `start` is known: offset 0 is fixed.
+    pub const STARTED: u8 = 1;
+    /// The sender's SYN, or the peer's SYN+ACK, was seen: `start` is ISN + 1.
+    pub const ISN: u8 = 2;
+    /// `acked` is known.
+    pub const ACKED: u8 = 4;
+    /// `scale` was offered in the SYN.
+    pub const SCALED: u8 = 8;
+    /// This side's sender's SYN itself was seen.
+    pub const SYN: u8 = 16;
+    /// The receiver acknowledged the FIN.
+    pub const FIN_ACKED: u8 = 32;
+    /// A hole is waiting for its grace time to pass.
+    pub const GRACE: u8 = 64;
+    /// Buffering is switched off.
+    pub const DISABLED: u8 = 128;
+}
+
+impl Record {
+    /// A side by its name.
+    #[inline(always)]
+    pub fn side(&self, side: Side) -> &SideRecord {
+        &self.sides[side.index()]
+    }
+
+    /// Whether a connection lives here.
+    pub fn occupied(&self) -> bool {
+        self.generation.get() & 1 == 1
+    }
+
+    /// Makes a change that readers see whole or not at all. For the one writer alone; not nested.
+    #[inline(always)]
+    pub fn write<T>(&self, change: impl FnOnce(&Self) -> T) -> T {
+        let count = self.lock.load(Relaxed);
+        debug_assert!(count & 1 == 0, "writes do not nest");
+        self.lock.store(count.wrapping_add(1), Relaxed);
+        // The odd count is visible before any of the changes: a reader that sees one of them sees it too.
+        fence(Release);
+        let result = change(self);
+        // The changes are visible before the even count.
+        self.lock.store(count.wrapping_add(2), Release);
+        result
+    }
+
+    /// Looks at the record until nobody changed it meanwhile. `look` may see torn state on the way and must come to
+    /// an end on any; its last result is of one moment.
+    pub fn read<T>(&self, mut look: impl FnMut(&Self) -> T) -> T {
+        let mut tries = 0u32;
+        loop {
+            let before = self.lock.load(Acquire);
+            if before & 1 == 0 {
+                let result = look(self);
+                // What `look` loaded is ordered before the second look at the count.
+                fence(Acquire);
+                if self.lock.load(Relaxed) == before {
+                    return result;
+                }
+            }
+            tries += 1;
+            if tries.is_multiple_of(64) {
+                // The writer may have been put to sleep in the middle of its few nanoseconds.
+                thread::yield_now();
+            } else {
+                hint::spin_loop();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_see_writes() {
+        let record = Record::default();
+        record.write(|r| r.last.set(7));
+        assert_eq!(record.read(|r| r.last.get()), 7);
+    }
+}
