@@ -1,0 +1,112 @@
+//! Values that parse and cannot work.
+
+use std::{collections::HashSet, time::Duration};
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Capture, Config, Mode};
+
+/// Workers are named by 6 bits of a sockid, and the XSKMAP has so many entries for each queue.
+pub const MAX_WORKERS: u16 = monitor_common::abi::MAX_WORKERS as u16;
+
+const MIB: u64 = 1 << 20;
+/// Fewer packet buffers than these lose packets to every hiccup of the scheduler.
+const LEAST_BUFFERS: u64 = MIB;
+/// A window that cannot hold a full receive window of old hosts is of no use to a reader.
+const LEAST_WINDOW: u64 = 4096;
+/// What the kernel calls IFNAMSIZ, without the final zero.
+const LONGEST_NAME: usize = 15;
+/// Longer times are meant to be "off"; they would overflow nanosecond clocks.
+const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Spinning longer than this is burning a core: that is asked for by name, not by accident.
+const LONGEST_SPIN: Duration = Duration::from_millis(100);
+
+impl Config {
+    /// Refuses values that cannot work, with a sentence that names the key.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.capture.check()?;
+        self.check_filter()?;
+        self.check_store()?;
+        self.check_times()?;
+        if self.rpc.socket.as_os_str().is_empty() {
+            return Err("[rpc] socket is empty: give the path of the Unix socket".into());
+        }
+        EnvFilter::try_new(&self.log.level)
+            .map_err(|e| format!("[log] level \"{}\" is not a level or filter: {e}", self.log.level))?;
+        Ok(())
+    }
+
+    fn check_filter(&self) -> Result<(), String> {
+        if self.filter.ports.contains(&0) {
+            return Err("[filter] ports contains 0: ports are 1 to 65535".into());
+        }
+        Ok(())
+    }
+
+    fn check_store(&self) -> Result<(), String> {
+        let (memory, window) = (self.store.memory, self.store.window);
+        if window < LEAST_WINDOW {
+            return Err(format!("[store] window is {window} bytes: at least {LEAST_WINDOW} are needed"));
+        }
+        if memory < window {
+            return Err(format!("[store] memory ({memory} bytes) is smaller than [store] window ({window})"));
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), String> {
+        let times = [("idle_timeout", self.tcp.idle_timeout), ("linger", self.tcp.linger)];
+        for (key, time) in times {
+            if time.is_some_and(|time| time > LONGEST_TIME) {
+                return Err(format!("[tcp] {key} is longer than 10 years: say \"off\""));
+            }
+        }
+        if self.tcp.idle_timeout.is_some_and(|time| time < Duration::from_secs(1)) {
+            return Err(
+                "[tcp] idle_timeout is below 1s: every connection would end between two packets".into()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Capture {
+    fn check(&self) -> Result<(), String> {
+        if self.workers > MAX_WORKERS {
+            return Err(format!("[capture] workers is {}: at most {MAX_WORKERS} are possible", self.workers));
+        }
+        if self.buffers < LEAST_BUFFERS || self.buffers > 64 << 30 {
+            return Err(format!("[capture] buffers is {} bytes: 1MiB to 64GiB are possible", self.buffers));
+        }
+        if self.spin.is_some_and(|spin| spin > LONGEST_SPIN) {
+            return Err("[capture] spin is above 100ms: a longer one only burns a core".into());
+        }
+        if !(-20..=19).contains(&self.nice) {
+            return Err(format!("[capture] nice is {}: -20 to 19 are possible", self.nice));
+        }
+        self.check_interfaces()
+    }
+
+    fn check_interfaces(&self) -> Result<(), String> {
+        if self.interfaces.is_empty() {
+            return Err("[capture] interfaces is empty: name at least one, like \"lo\"".into());
+        }
+        let mut seen = HashSet::new();
+        for name in &self.interfaces {
+            if name.is_empty() || name.len() > LONGEST_NAME || name.contains(['/', ' ', '\0']) {
+                return Err(format!("[capture] interfaces: \"{name}\" cannot be an interface's name"));
+            }
+            if !seen.insert(name) {
+                return Err(format!("[capture] interfaces names \"{name}\" twice"));
+            }
+        }
+        if self.mode == Mode::Mirror && self.interfaces.iter().any(|name| name == "lo") {
+            return Err(
+                "[capture] mode \"mirror\" takes packets away for good and would cut off this host's own \
+                        connections over lo: use mode \"tap\" there"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+}

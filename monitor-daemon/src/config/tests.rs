@@ -1,0 +1,140 @@
+use std::fmt::Write as _;
+
+use super::*;
+
+fn refused(text: &str) -> String {
+    Config::parse(text, "test.toml").expect_err("must be refused").to_string()
+}
+
+fn repository_file() -> String {
+    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../config.toml")).unwrap()
+}
+
+#[test]
+fn the_documented_file_says_the_defaults() {
+    assert_eq!(Config::parse(&repository_file(), "config.toml").unwrap(), Config::default());
+}
+
+#[test]
+fn the_documented_file_names_every_key_under_a_comment() {
+    let file = repository_file();
+    let mut keys = String::new();
+    for (section, table) in toml::Table::try_from(Config::default()).unwrap() {
+        for key in table.as_table().unwrap().keys() {
+            writeln!(keys, "[{section}] {key}").unwrap();
+        }
+    }
+    let (mut section, mut documented, mut previous) = (String::new(), String::new(), "");
+    for line in file.lines() {
+        if line.starts_with('[') {
+            section = line.to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            assert!(previous.starts_with('#'), "{section} {key} has no comment");
+            writeln!(documented, "{section} {key}").unwrap();
+        }
+        previous = line;
+    }
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&documented), sorted(&keys));
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let text = "[capture]\nmode = 'mirror'\ninterfaces = ['eth0', 'eth1']\nworkers = 4\nspin = 'off'\n\
+                [filter]\nports = [80]\nnetworks = ['10.0.0.0/8', '::1']\n\
+                [tcp]\noverlap = 'bsd'\nlinger = 'off'\nidle_timeout = '1h 30m'\n\
+                [store]\nmemory = 1_000_000\nwindow = '64KiB'\n[rpc]\nmode = '0600'\n";
+    let config = Config::parse(text, "test.toml").unwrap();
+    assert_eq!(config.capture.mode, Mode::Mirror);
+    assert_eq!(config.capture.spin, None);
+    assert_eq!(config.filter.networks[1], "::1/128".parse::<IpNet>().unwrap());
+    assert_eq!(config.tcp.idle_timeout, Some(Duration::from_secs(5400)));
+    assert_eq!((config.store.memory, config.store.window), (1_000_000, 65536));
+    assert_eq!(config.rpc.mode, 0o600);
+    let written = toml::to_string(&config).unwrap();
+    assert_eq!(Config::parse(&written, "written").unwrap(), config, "{written}");
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_nearest() {
+    assert_eq!(
+        refused("[store]\n\nmemry = '1GiB'\n"),
+        "test.toml, line 3: unknown key \"memry\" in [store]; did you mean \"memory\"?"
+    );
+    assert_eq!(
+        refused("[stor]\nmemory = '1GiB'\n"),
+        "test.toml, line 1: unknown key \"stor\"; did you mean \"store\"?"
+    );
+    let message = refused("[rpc]\nxyz = 1\n");
+    assert_eq!(message, "test.toml, line 2: unknown key \"xyz\" in [rpc]; known are socket, mode");
+}
+
+#[test]
+fn values_of_the_wrong_kind_name_their_key() {
+    for (text, place, hint) in [
+        ("[store]\nmemory = 'much'\n", "[store] memory: ", "512MiB"),
+        ("[store]\nmemory = -1\n", "[store] memory: ", "512MiB"),
+        ("[tcp]\nlinger = '60'\n", "[tcp] linger: ", "\"off\""),
+        ("[tcp]\nlinger = 60\n", "[tcp] linger: ", "\"60s\""),
+        ("[filter]\nnetworks = ['10.0.0.0/33']\n", "[filter] networks: ", "10.0.0.0/8"),
+        ("[filter]\nports = [65536]\n", "[filter] ports: ", "65536"),
+        ("[rpc]\nmode = '0888'\n", "[rpc] mode: ", "0660"),
+        ("[capture]\nmode = 'sniff'\n", "[capture] mode: ", "mirror"),
+        ("[capture]\nworkers = 'two'\n", "[capture] workers: ", "u16"),
+    ] {
+        let message = refused(text);
+        assert!(message.contains("line 2") && message.contains(place), "{message}");
+        assert!(message.contains(hint), "{message}");
+    }
+}
+
+#[test]
+fn values_out_of_range_name_their_key() {
+    for (text, key) in [
+        ("[capture]\nworkers = 65\n", "[capture] workers"),
+        ("[capture]\ninterfaces = []\n", "[capture] interfaces"),
+        ("[capture]\ninterfaces = ['lo', 'lo']\n", "twice"),
+        ("[capture]\ninterfaces = ['a/b']\n", "a/b"),
+        ("[capture]\nmode = 'mirror'\n", "use mode \"tap\""),
+        ("[capture]\nbuffers = '4KiB'\n", "[capture] buffers"),
+        ("[capture]\nspin = '1s'\n", "[capture] spin"),
+        ("[capture]\nnice = -21\n", "[capture] nice"),
+        ("[filter]\nports = [0]\n", "[filter] ports"),
+        ("[store]\nwindow = 1\n", "[store] window"),
+        ("[store]\nmemory = '1MiB'\nwindow = '2MiB'\n", "[store] memory"),
+        ("[tcp]\nidle_timeout = '1ms'\n", "[tcp] idle_timeout"),
+        ("[tcp]\nlinger = '100years'\n", "[tcp] linger"),
+        ("[rpc]\nsocket = ''\n", "[rpc] socket"),
+        ("[log]\nlevel = 'a=b=c'\n", "[log] level"),
+    ] {
+        let message = refused(text);
+        assert!(message.contains(key), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_file_that_was_named_must_exist() {
+    let message = Config::find(Some(Path::new("/nonexistent/x.toml"))).unwrap_err().to_string();
+    assert!(message.starts_with("cannot read the configuration /nonexistent/x.toml"), "{message}");
+}
+
+#[test]
+fn checksums_are_verified_where_they_mean_something() {
+    let mut config = Config::default();
+    assert!(!config.engine(Origin::Live, 0, 1, [0; 2]).tcp.verify_checksums);
+    config.capture.mode = Mode::Mirror;
+    assert!(config.engine(Origin::Live, 0, 1, [0; 2]).tcp.verify_checksums);
+    assert!(!config.engine(Origin::Files, 0, 1, [0; 2]).tcp.verify_checksums);
+    config.tcp.verify_checksums = VerifyChecksums::Always;
+    assert!(config.engine(Origin::Files, 0, 1, [0; 2]).tcp.verify_checksums);
+}
+
+#[test]
+fn workers_share_the_memory() {
+    let engine = Config::default().engine(Origin::Live, 1, 4, [0; 2]);
+    assert_eq!((engine.worker, engine.workers, engine.memory), (1, 4, 128 << 20));
+}
