@@ -1,4 +1,87 @@
-//! Keys, values and names of the maps that the daemon fills and the BPF programs read.
+//! Names, layouts and meanings of what the daemon writes and the BPF programs read, and of what they count.
+//!
+//! One loaded object serves one interface: its [`Config`] is read-only data that the verifier knows, so that a
+//! filter that is off costs nothing, and its maps belong to that interface alone.
+
+mod counters;
+
+pub use counters::{Count, SteerCount, TapCount};
 
 /// Most workers that can share one queue: XSKMAP index = queue × `MAX_WORKERS` + worker.
 pub const MAX_WORKERS: u32 = 64;
+
+/// The XSKMAP index of the socket that takes the packets of `queue` for `worker`.
+///
+/// The worker must be less than [`MAX_WORKERS`], or the index would be another queue's.
+#[inline(always)]
+pub const fn socket_index(queue: u32, worker: u32) -> u32 {
+    queue * MAX_WORKERS + worker
+}
+
+/// How many 64-bit words the bitmap of wanted ports has: a bit for each port.
+pub const PORT_WORDS: u32 = 1024;
+
+/// Word and bit of a port in the bitmap of wanted ports.
+#[inline(always)]
+pub const fn port_bit(port: u16) -> (u32, u64) {
+    (port as u32 / 64, 1 << (port % 64))
+}
+
+/// Most prefixes of a network filter.
+pub const MAX_NETWORKS: u32 = 4096;
+
+/// The name of each thing in the object.
+pub mod names {
+    /// XDP program: steers the packets of its interface into AF_XDP sockets.
+    pub const STEER: &str = "steer";
+    /// TC program: clones the packets of its interface into the monitor device.
+    pub const TAP: &str = "tap";
+    /// TC program on the monitor device's egress: puts a hidden VLAN tag back into the bytes of a clone.
+    pub const RETAG: &str = "retag";
+    /// Read-only data: [`Config`](super::Config).
+    pub const CONFIG: &str = "CONFIG";
+    /// XSKMAP: AF_XDP sockets by [`socket_index`](super::socket_index).
+    pub const SOCKETS: &str = "SOCKETS";
+    /// Array: bitmap of wanted ports, see [`port_bit`](super::port_bit).
+    pub const PORTS: &str = "PORTS";
+    /// LPM trie: wanted networks; the key is a 128-bit address, IPv4 mapped.
+    pub const NETWORKS: &str = "NETWORKS";
+    /// Per-CPU array: counters of `steer`, by [`SteerCount`](super::SteerCount).
+    pub const STEER_COUNTERS: &str = "STEER_COUNTERS";
+    /// Per-CPU array: counters of `tap` and `retag`, by [`TapCount`](super::TapCount).
+    pub const TAP_COUNTERS: &str = "TAP_COUNTERS";
+}
+
+/// The settings of the programs of one interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Config {
+    /// Key of the flow hash.
+    pub seed: [u64; 2],
+    /// The bits of [`option`].
+    pub options: u64,
+    /// `steer`: among how many workers flows are spread; at most [`MAX_WORKERS`].
+    pub workers: u32,
+    /// `tap`: interface index of the monitor device.
+    pub monitor: u32,
+}
+
+/// The bits of [`Config::options`].
+pub mod option {
+    /// Packets start with an IP header, not with Ethernet.
+    pub const STARTS_AT_IP: u64 = 1;
+    /// `steer`: packets that no socket gets are dropped, not handed on to the network stack. On a monitor device they
+    /// are clones, which the stack must never see.
+    pub const DROP_REST: u64 = 1 << 1;
+    /// `tap`: clones with a VLAN tag beside the packet go through `retag` on the monitor device's egress.
+    pub const RESTORE_VLAN: u64 = 1 << 2;
+    /// Only flows with a port in the bitmap are wanted.
+    pub const FILTER_PORTS: u64 = 1 << 3;
+    /// Only flows with an end in the networks are wanted.
+    pub const FILTER_NETWORKS: u64 = 1 << 4;
+}
+
+// SAFETY: repr(C), made of integers only, without padding (3 × 8 + 2 × 4 bytes).
+#[cfg(feature = "user")]
+#[expect(unsafe_code, reason = "aya asks for the promise that the bytes of the value are plain data")]
+unsafe impl aya::Pod for Config {}

@@ -1,0 +1,182 @@
+//! The BPF programs: loading, configuring, attaching, counting.
+//!
+//! One loaded object serves one interface: [`Steer`] the interface whose packets go into AF_XDP sockets, [`Tap`] an
+//! interface of the host whose packets are cloned into such a one. Their settings are read-only data that the verifier
+//! knows, so that a filter that is off costs nothing; an interface that changes or comes back gets a new object.
+//!
+//! Everything is owned by file descriptors of this process and nothing is pinned: when the process ends, however it
+//! ends, the kernel detaches the programs and frees the maps. (Before Linux 6.6, TC programs have no such links: see
+//! [`Tap::attach`].)
+//!
+//! BPF memory is charged to the memory cgroup, not to RLIMIT_MEMLOCK, on every kernel that has XDP multi-buffer (5.18
+//! and later): no limit needs to be raised here.
+
+mod error;
+mod log;
+mod steer;
+mod tap;
+
+use std::net::IpAddr;
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, LpmTrie, Map, PerCpuArray, lpm_trie::Key},
+    programs::Program,
+};
+use monitor_common::{
+    abi::{self, Config, Count, names, option},
+    steer::Filter,
+    wire::Address,
+};
+
+pub use error::BpfError;
+pub use steer::{Steer, SteerSettings, XdpMode};
+pub use tap::{Hook, Tap, TapSettings};
+
+/// What `cargo xtask build-ebpf` made; empty when the daemon was built without it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor-ebpf"));
+
+/// Room for the rare messages of one object, until [`Steer::drain_log`] or [`Tap::drain_log`] is called. A full ring
+/// loses messages, never packets. A power of two of pages.
+const LOG_BYTES: u32 = 16 * 1024;
+
+/// A counter: its name in `stats`, what it counts, its value. It never goes down while its object is loaded.
+pub type Counter = (&'static str, &'static str, u64);
+
+/// The flows that are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules<'a> {
+    /// Only flows with one of these ports at an end; all when empty.
+    pub ports: &'a [u16],
+    /// Only flows with an end in one of these prefixes (address, length; bits behind the length are ignored); all
+    /// when empty. At most [`abi::MAX_NETWORKS`].
+    pub networks: &'a [(IpAddr, u8)],
+}
+
+/// The very decision of the BPF programs, for packets that do not come through them (replay).
+impl Filter for Rules<'_> {
+    fn port(&self, port: u16) -> bool {
+        self.ports.is_empty() || self.ports.contains(&port)
+    }
+
+    fn network(&self, address: &Address) -> bool {
+        let covers = |&(network, len): &(IpAddr, u8)| {
+            prefix(network, len).is_ok_and(|(network, len)| masked(*address, len) == network)
+        };
+        self.networks.is_empty() || self.networks.iter().any(covers)
+    }
+}
+
+/// Whether this daemon was built with the BPF object.
+///
+/// # Errors
+/// [`BpfError::NoObject`] when it was not; the message says what to do.
+pub fn available() -> Result<(), BpfError> {
+    if OBJECT.is_empty() { Err(BpfError::NoObject) } else { Ok(()) }
+}
+
+/// An object in the kernel with its maps filled; no program is loaded yet.
+struct Object {
+    ebpf: Ebpf,
+    /// Holds the map that the programs log into: dropped after they are loaded, never before.
+    log: log::Log,
+}
+
+impl Object {
+    fn new(mut config: Config, rules: &Rules<'_>, sockets: u32) -> Result<Self, BpfError> {
+        available()?;
+        config.options |= when(!rules.ports.is_empty(), option::FILTER_PORTS);
+        config.options |= when(!rules.networks.is_empty(), option::FILTER_NETWORKS);
+        let networks: Vec<_> =
+            rules.networks.iter().map(|&(ip, len)| prefix(ip, len)).collect::<Result<_, _>>()?;
+        if networks.len() > abi::MAX_NETWORKS as usize {
+            return Err(BpfError::TooManyNetworks { given: networks.len() });
+        }
+        let mut ebpf = EbpfLoader::new()
+            .override_global(names::CONFIG, &config, true)
+            .map_max_entries(names::SOCKETS, sockets)
+            .map_max_entries("AYA_LOGS", LOG_BYTES)
+            .load(OBJECT)
+            .map_err(BpfError::load)?;
+        let log = log::Log::new(&mut ebpf)?;
+        let mut object = Self { ebpf, log };
+        object.fill_ports(rules.ports)?;
+        object.fill_networks(&networks)?;
+        Ok(object)
+    }
+
+    fn fill_ports(&mut self, ports: &[u16]) -> Result<(), BpfError> {
+        let mut words = vec![0_u64; abi::PORT_WORDS as usize];
+        for &port in ports {
+            let (word, bit) = abi::port_bit(port);
+            words[word as usize] |= bit;
+        }
+        let mut map: Array<_, u64> = self.map_mut(names::PORTS)?.try_into()?;
+        for (index, word) in (0..).zip(words).filter(|(_, word)| *word != 0) {
+            map.set(index, word, 0)?;
+        }
+        Ok(())
+    }
+
+    fn fill_networks(&mut self, networks: &[(Address, u8)]) -> Result<(), BpfError> {
+        let mut map: LpmTrie<_, [u8; 16], u8> = self.map_mut(names::NETWORKS)?.try_into()?;
+        for &(network, len) in networks {
+            map.insert(&Key::new(u32::from(len), network.0), 1, 0)?;
+        }
+        Ok(())
+    }
+
+    fn map(&self, name: &'static str) -> Result<&Map, BpfError> {
+        self.ebpf.map(name).ok_or(BpfError::Missing { name })
+    }
+
+    fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, BpfError> {
+        self.ebpf.map_mut(name).ok_or(BpfError::Missing { name })
+    }
+
+    fn program<'a, P>(&'a self, name: &'static str) -> Result<&'a P, BpfError>
+    where
+        &'a P: TryFrom<&'a Program>,
+    {
+        let program = self.ebpf.program(name).ok_or(BpfError::Missing { name })?;
+        program.try_into().map_err(|_| BpfError::Missing { name })
+    }
+
+    fn program_mut<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P, BpfError>
+    where
+        &'a mut P: TryFrom<&'a mut Program>,
+    {
+        let program = self.ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
+        program.try_into().map_err(|_| BpfError::Missing { name })
+    }
+
+    /// The counters of one program, each summed over all CPUs.
+    fn counters<C: Count>(&self, name: &'static str) -> Result<Vec<Counter>, BpfError> {
+        let map: PerCpuArray<_, u64> = self.map(name)?.try_into()?;
+        C::ALL
+            .iter()
+            .map(|count| Ok((count.name(), count.doc(), map.get(&count.index(), 0)?.iter().sum())))
+            .collect()
+    }
+}
+
+/// A prefix of 128 bits with the bits behind its length cleared; IPv4 mapped.
+fn prefix(network: IpAddr, len: u8) -> Result<(Address, u8), BpfError> {
+    let most = if network.is_ipv4() { 32 } else { 128 };
+    if len > most {
+        return Err(BpfError::PrefixLength { network, len, most });
+    }
+    let len = len + (128 - most);
+    Ok((masked(network.into(), len), len))
+}
+
+/// The first `len` bits of an address; the rest is 0.
+fn masked(address: Address, len: u8) -> Address {
+    let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+    Address((u128::from_be_bytes(address.0) & mask).to_be_bytes())
+}
+
+/// An option of [`Config`], if it is on.
+fn when(on: bool, option: u64) -> u64 {
+    if on { option } else { 0 }
+}

@@ -1,0 +1,165 @@
+use std::{
+    os::fd::{AsRawFd, BorrowedFd},
+    time::Duration,
+};
+
+use aya::{
+    TestRunOptions,
+    maps::XskMap,
+    programs::{TestRun, Xdp, xdp::XdpLinkId},
+};
+use monitor_common::{
+    abi::{Config, MAX_WORKERS, SteerCount, names, option, socket_index},
+    steer::Start,
+};
+
+use super::{BpfError, Counter, Object, Rules, when};
+
+/// How the program of one interface steers.
+#[derive(Clone, Copy, Debug)]
+pub struct SteerSettings<'a> {
+    /// Key of the flow hash: random, and the same for all interfaces, so that a flow that comes through two of them
+    /// still has one worker.
+    pub seed: [u64; 2],
+    /// Among how many workers flows are spread: 1 to [`MAX_WORKERS`].
+    pub workers: u32,
+    /// How many receive queues the interface has.
+    pub queues: u32,
+    /// What its packets start with: `Ip` for a TUN device, else `Ethernet`.
+    pub start: Start,
+    /// Drop what no socket gets instead of handing it to the network stack. Must be set on a monitor device: its
+    /// packets are clones, and the stack would answer them a second time.
+    pub drop_rest: bool,
+    /// What is steered.
+    pub rules: Rules<'a>,
+}
+
+/// Where the XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the network stack, on every driver, after the kernel has built its packet: slow.
+    Generic,
+}
+
+impl XdpMode {
+    /// As `stats` says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// The `steer` program of one interface. Dropping it detaches the program.
+pub struct Steer {
+    object: Object,
+    workers: u32,
+    queues: u32,
+    link: Option<XdpLinkId>,
+}
+
+impl Steer {
+    /// Loads the program with its settings; no packet reaches it yet.
+    ///
+    /// # Errors
+    /// Settings out of range; a daemon built without the object; no privilege; a program that the kernel refuses.
+    pub fn load(settings: &SteerSettings<'_>) -> Result<Self, BpfError> {
+        let &SteerSettings { seed, workers, queues, start, drop_rest, rules } = settings;
+        if workers == 0 || workers > MAX_WORKERS {
+            return Err(BpfError::Workers { given: workers });
+        }
+        let sockets =
+            queues.max(1).checked_mul(MAX_WORKERS).ok_or(BpfError::NoPlace { queue: queues, worker: 0 })?;
+        let options = when(start == Start::Ip, option::STARTS_AT_IP) | when(drop_rest, option::DROP_REST);
+        let mut object = Object::new(Config { seed, options, workers, monitor: 0 }, &rules, sockets)?;
+        let program: &mut Xdp = object.program_mut(names::STEER)?;
+        program.load().map_err(|error| BpfError::program(names::STEER, error))?;
+        Ok(Self { object, workers, queues, link: None })
+    }
+
+    /// Attaches the program to `interface` in exactly this mode; one that is attached is detached first.
+    ///
+    /// # Errors
+    /// [`BpfError::is_unsupported`] when the driver cannot: the caller may go down the ladder. [`BpfError::Busy`] when
+    /// another program is attached; it is left alone.
+    pub fn attach(&mut self, interface: &str, mode: XdpMode) -> Result<(), BpfError> {
+        self.detach();
+        let program: &mut Xdp = self.object.program_mut(names::STEER)?;
+        let aya_mode = match mode {
+            XdpMode::Native => aya::programs::XdpMode::Driver,
+            XdpMode::Generic => aya::programs::XdpMode::Skb,
+        };
+        let link = program
+            .attach(interface, aya_mode)
+            .map_err(|error| BpfError::attach_xdp(interface, mode.name(), error))?;
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// Detaches the program, if it is attached and the interface is still there.
+    pub fn detach(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        if let Ok(program) = self.object.program_mut::<Xdp>(names::STEER)
+            && let Err(error) = program.detach(link)
+        {
+            tracing::debug!("detaching the XDP program: {error}");
+        }
+    }
+
+    /// Gives `socket` the packets of `queue` that belong to `worker`. It must be an AF_XDP socket bound to that queue
+    /// of the interface, or the kernel drops what it is given. When the socket is closed, its place empties by itself.
+    ///
+    /// # Errors
+    /// [`BpfError::NoPlace`] outside of the settings' queues and workers.
+    pub fn set_socket(&mut self, queue: u32, worker: u32, socket: BorrowedFd<'_>) -> Result<(), BpfError> {
+        let index = self.place(queue, worker)?;
+        let mut map: XskMap<_> = self.object.map_mut(names::SOCKETS)?.try_into()?;
+        Ok(map.set(index, socket.as_raw_fd(), 0)?)
+    }
+
+    /// Empties the place of a socket: packets for it count as `xdp_no_socket`.
+    ///
+    /// # Errors
+    /// When there is no socket in it.
+    pub fn unset_socket(&mut self, queue: u32, worker: u32) -> Result<(), BpfError> {
+        let index = self.place(queue, worker)?;
+        let mut map: XskMap<_> = self.object.map_mut(names::SOCKETS)?.try_into()?;
+        Ok(map.unset(index)?)
+    }
+
+    /// What the program counted so far.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn counters(&self) -> Result<Vec<Counter>, BpfError> {
+        self.object.counters::<SteerCount>(names::STEER_COUNTERS)
+    }
+
+    /// Hands the program's messages to the daemon's log. To be called now and then, a second apart, say.
+    pub fn drain_log(&mut self) {
+        self.object.log.drain();
+    }
+
+    /// Runs the program on a packet without any interface (BPF_PROG_TEST_RUN): its verdict, an `XDP_*` action, and
+    /// the mean time of `repeat` runs. The packet counts; it is not redirected.
+    ///
+    /// # Errors
+    /// The kernel takes no packet shorter than 14 bytes.
+    pub fn dry_run(&self, packet: &[u8], repeat: u32) -> Result<(u32, Duration), BpfError> {
+        let program: &Xdp = self.object.program(names::STEER)?;
+        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::default() };
+        let result = program.test_run(options).map_err(|error| BpfError::program(names::STEER, error))?;
+        Ok((result.return_value, result.duration))
+    }
+
+    fn place(&self, queue: u32, worker: u32) -> Result<u32, BpfError> {
+        if queue < self.queues && worker < self.workers {
+            Ok(socket_index(queue, worker))
+        } else {
+            Err(BpfError::NoPlace { queue, worker })
+        }
+    }
+}

@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use aya::{
+    TestRunOptions,
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType, TestRun,
+        tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact},
+    },
+    util::KernelVersion,
+};
+use monitor_common::{
+    abi::{Config, TapCount, names, option},
+    steer::Start,
+};
+
+use super::{BpfError, Counter, Object, Rules, when};
+
+/// How the program of one interface of the host taps it.
+#[derive(Clone, Copy, Debug)]
+pub struct TapSettings<'a> {
+    /// Interface index of the monitor device. It must start its packets as the interface does: a TAP device for
+    /// `Ethernet`, or a TUN device for either (the kernel takes the Ethernet header off the clone).
+    pub monitor: u32,
+    /// What the packets of the tapped interface start with: `Ip` when its ARPHRD type is NONE, `Ethernet` when it
+    /// is ETHER or LOOPBACK.
+    pub start: Start,
+    /// Whether [`Tap::attach_monitor`] is going to be called, so that VLAN tags which the kernel keeps beside the
+    /// packet are put back into the clones. Only for a TAP device.
+    pub restore_vlan: bool,
+    /// What is cloned.
+    pub rules: Rules<'a>,
+}
+
+/// The direction of the packets that a program sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Received.
+    Ingress,
+    /// Sent.
+    Egress,
+}
+
+impl From<Hook> for TcAttachType {
+    fn from(hook: Hook) -> Self {
+        match hook {
+            Hook::Ingress => Self::Ingress,
+            Hook::Egress => Self::Egress,
+        }
+    }
+}
+
+/// The `tap` program of one interface. Dropping it detaches the program.
+pub struct Tap {
+    object: Object,
+}
+
+impl Tap {
+    /// Loads the program with its settings; no packet reaches it yet.
+    ///
+    /// # Errors
+    /// Settings out of range; a daemon built without the object; no privilege; a program that the kernel refuses.
+    pub fn load(settings: &TapSettings<'_>) -> Result<Self, BpfError> {
+        let &TapSettings { monitor, start, restore_vlan, rules } = settings;
+        let options =
+            when(start == Start::Ip, option::STARTS_AT_IP) | when(restore_vlan, option::RESTORE_VLAN);
+        let mut object = Object::new(Config { options, monitor, ..Config::default() }, &rules, 1)?;
+        let programs: &[_] = if restore_vlan { &[names::TAP, names::RETAG] } else { &[names::TAP] };
+        for &name in programs {
+            let program: &mut SchedClassifier = object.program_mut(name)?;
+            program.load().map_err(|error| BpfError::program(name, error))?;
+        }
+        Ok(Self { object })
+    }
+
+    /// Attaches the program that restores VLAN tags to the monitor device. To be called before [`attach`](Self::attach),
+    /// if the settings announced it: tagged clones go through it.
+    ///
+    /// # Errors
+    /// When the interface is not there or the kernel refuses.
+    pub fn attach_monitor(&mut self, monitor: &str) -> Result<(), BpfError> {
+        self.attach_program(names::RETAG, monitor, Hook::Egress)
+    }
+
+    /// Attaches the program to one direction of `interface`. On `lo` take [`Hook::Ingress`] alone: every packet there
+    /// is sent and received.
+    ///
+    /// It goes before all other TC programs, so that it sees what came over the wire and what the host sent, whatever
+    /// they do with it. From Linux 6.6 on it is a TCX link, which ends with this process. On older kernels it is a
+    /// filter on the interface's `clsact` qdisc; dropping this removes it, but after SIGKILL it stays until
+    /// `cargo xtask unload`. It is harmless then: its monitor device is gone, so there is nothing to clone into.
+    ///
+    /// # Errors
+    /// When the interface is not there or the kernel refuses.
+    pub fn attach(&mut self, interface: &str, hook: Hook) -> Result<(), BpfError> {
+        self.attach_program(names::TAP, interface, hook)
+    }
+
+    /// What the program counted so far.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn counters(&self) -> Result<Vec<Counter>, BpfError> {
+        self.object.counters::<TapCount>(names::TAP_COUNTERS)
+    }
+
+    /// Hands the program's messages to the daemon's log. To be called now and then, a second apart, say.
+    pub fn drain_log(&mut self) {
+        self.object.log.drain();
+    }
+
+    /// Runs the program on a packet without any interface (BPF_PROG_TEST_RUN): its verdict, a `TC_ACT_*` action, and
+    /// the mean time of `repeat` runs. The packet counts and is really cloned.
+    ///
+    /// # Errors
+    /// The kernel takes no packet shorter than 14 bytes.
+    pub fn dry_run(&self, packet: &[u8], repeat: u32) -> Result<(i32, Duration), BpfError> {
+        let program: &SchedClassifier = self.object.program(names::TAP)?;
+        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::default() };
+        let result = program.test_run(options).map_err(|error| BpfError::program(names::TAP, error))?;
+        Ok((result.return_value.cast_signed(), result.duration))
+    }
+
+    fn attach_program(&mut self, name: &'static str, interface: &str, hook: Hook) -> Result<(), BpfError> {
+        let program: &mut SchedClassifier = self.object.program_mut(name)?;
+        let attached = if KernelVersion::current().is_ok_and(|running| running >= KernelVersion::new(6, 6, 0))
+        {
+            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+            program.attach_with_options(interface, hook.into(), order)
+        } else {
+            attach_clsact(program, interface, hook)
+        };
+        attached.map(|_| ()).map_err(|error| BpfError::attach(interface, name, error))
+    }
+}
+
+/// The way before TCX.
+fn attach_clsact(
+    program: &mut SchedClassifier,
+    interface: &str,
+    hook: Hook,
+) -> Result<aya::programs::tc::SchedClassifierLinkId, ProgramError> {
+    match qdisc_add_clsact(interface) {
+        Ok(()) | Err(TcError::AlreadyAttached) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let first = NlOptions { priority: 1, ..NlOptions::default() };
+    program.attach_with_options(interface, hook.into(), TcAttachOptions::Netlink(first))
+}
