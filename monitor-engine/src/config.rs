@@ -1,5 +1,9 @@
 //! What a worker's engine is told when it is made.
 
+use monitor_common::wire::Address;
+
+use crate::flow::FlowKey;
+
 /// Settings of one engine. Sizes in bytes, times in nanoseconds of packet time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineConfig {
@@ -16,8 +20,35 @@ pub struct EngineConfig {
     pub memory: u64,
     /// Bytes retained for each side of each connection, the newest ones.
     pub window: u64,
+    /// Which flows are followed. (A capture that filters earlier is asked the same again where it could not tell.)
+    pub filter: FlowFilter,
     /// How TCP is followed.
     pub tcp: TcpConfig,
+}
+
+/// The flows that are wanted: those with an end in one of the networks and an end at one of the ports.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FlowFilter {
+    /// Ports; empty: all.
+    pub ports: Vec<u16>,
+    /// Prefixes and their lengths in bits, of the 128-bit form (IPv4: 96 more); empty: all.
+    pub networks: Vec<(Address, u8)>,
+}
+
+impl FlowFilter {
+    /// Whether this flow is wanted.
+    #[must_use]
+    pub(crate) fn wants(&self, key: &FlowKey) -> bool {
+        let port =
+            self.ports.is_empty() || self.ports.contains(&key.sport) || self.ports.contains(&key.dport);
+        let network = |address: &Address| self.networks.iter().any(|prefix| contains(prefix, address));
+        port && (self.networks.is_empty() || network(&key.src) || network(&key.dst))
+    }
+}
+
+fn contains((prefix, len): &(Address, u8), address: &Address) -> bool {
+    let differ = u128::from_be_bytes(prefix.0) ^ u128::from_be_bytes(address.0);
+    *len == 0 || differ >> (128 - u32::from((*len).min(128))) == 0
 }
 
 /// How TCP is followed. Times in nanoseconds.
@@ -32,6 +63,9 @@ pub struct TcpConfig {
     pub idle_timeout: Option<u64>,
     /// How long a closed connection stays readable. `None`: until its memory is needed.
     pub linger: Option<u64>,
+    /// Runs of received bytes that a side may hold apart from each other (out of order, or around holes). Beyond it
+    /// the lowest hole is given up: a sender of endless crumbs must not make every further segment dearer.
+    pub max_ranges: usize,
 }
 
 /// Whose bytes win where two segments carry different bytes for the same offset.
@@ -57,6 +91,7 @@ impl Default for EngineConfig {
             only_own: false,
             memory: 512 << 20,
             window: 1 << 20,
+            filter: FlowFilter::default(),
             tcp: TcpConfig::default(),
         }
     }
@@ -70,6 +105,7 @@ impl Default for TcpConfig {
             verify_checksums: false,
             idle_timeout: Some(600 * SECOND),
             linger: Some(60 * SECOND),
+            max_ranges: 1024,
         }
     }
 }

@@ -62,6 +62,8 @@ counters! {
         reassembled
         /// Fragments dropped: overlapping (RFC 5722), out of bounds, timed out, or out of memory.
         fragments_dropped
+        /// TCP segments of flows that the filter does not want.
+        filtered
         /// Packets skipped because their flow belongs to another worker (replay).
         other_worker
     }

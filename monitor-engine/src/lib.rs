@@ -8,15 +8,21 @@
 
 pub mod config;
 pub mod counters;
+mod decode;
+mod defrag;
 mod engine;
 pub mod event;
+mod flow;
 pub mod packet;
+mod payload;
 mod reader;
-mod store;
+mod reassembly;
 pub mod sockid;
+mod state;
+mod store;
 pub mod view;
 
-pub use config::{EngineConfig, OverlapPolicy, TcpConfig};
+pub use config::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig};
 pub use counters::Counters;
 pub use engine::{Engine, EngineError, Handoff};
 pub use event::{Event, Sink};

@@ -1,31 +1,273 @@
 //! Reading connections from other threads.
 
-use crate::{Connection, Extents, Peek, PeekError, Side, SockId};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use monitor_common::wire::Address;
+
+use crate::flow::FlowKey;
+use crate::reassembly::retained_below;
+use crate::store::blocks::{Roots, number};
+use crate::store::islands::{Run, walk};
+use crate::store::memory::{BLOCK, Memory};
+use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
+use crate::store::{Acquire, fence};
+use crate::{CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, SockId, TcpState};
 
 /// Looks at one engine's connections from any thread, without its help and without disturbing it.
-#[derive(Clone, Debug)]
-pub struct Reader {}
+#[derive(Clone)]
+pub struct Reader {
+    memory: Arc<Memory>,
+    worker: u16,
+}
+
+/// One side as a read found it: where it may copy from, and what must be the same afterwards.
+#[derive(Clone, Copy)]
+struct Look {
+    base: u64,
+    next: u64,
+    end: u64,
+    fin: Option<u64>,
+    roots: Roots,
+    epoch: u32,
+    established: bool,
+    enabled: bool,
+    /// The run that holds the offset, or the first one after it.
+    run: Option<Run>,
+}
 
 impl Reader {
+    pub(crate) fn new(memory: Arc<Memory>, worker: u16) -> Self {
+        Self { memory, worker }
+    }
+
     /// The connection, or `None` if it never existed or is gone.
     #[must_use]
-    pub fn connection(&self, _id: SockId) -> Option<Connection> {
-        None
+    pub fn connection(&self, id: SockId) -> Option<Connection> {
+        let record = self.memory.record(id.slot()).filter(|_| id.worker() == self.worker)?;
+        record.read(|record| lives(record, id).then(|| self.view(id, record)))
     }
 
     /// Connections in the order of their slots, after `after`'s place (its connection may be gone), or from the start.
-    pub fn connections(&self, _after: Option<SockId>) -> impl Iterator<Item = Connection> + '_ {
-        std::iter::empty()
+    pub fn connections(&self, after: Option<SockId>) -> impl Iterator<Item = Connection> + '_ {
+        let first = match after.map(SockId::place) {
+            Some((worker, _)) if worker > self.worker => self.memory.records(),
+            Some((worker, slot)) if worker == self.worker => slot + 1,
+            _ => 0,
+        };
+        // Slots are first used in order: from the first one never used on, there is nothing.
+        (first..self.memory.records())
+            .map_while(|slot| {
+                self.memory.record(slot).filter(|record| record.generation.get() != 0).map(|r| (slot, r))
+            })
+            .filter_map(|(slot, record)| {
+                record.read(|record| {
+                    let id = SockId::new(self.worker, slot, record.generation.get() >> 1);
+                    record.occupied().then(|| self.view(id, record))
+                })
+            })
     }
 
     /// Copies the received bytes from `off` on to the front of `buf`, up to its length, stopping at a hole.
     /// An empty `buf` returns 0 bytes wherever `off` is.
-    pub fn peek(&self, _id: SockId, _side: Side, _off: u64, _buf: &mut [u8]) -> Result<Peek, PeekError> {
-        Err(PeekError::NoSuchConnection)
+    pub fn peek(&self, id: SockId, side: Side, off: u64, buf: &mut [u8]) -> Result<Peek, PeekError> {
+        let record = self.record(id)?;
+        loop {
+            let look = record.read(|record| look(&self.memory, record, id, side, off))?;
+            let len = look.readable(off, buf.len())?;
+            let copied = self.copy(&look.roots, off, &mut buf[..len]);
+            // What was copied is ordered before the second look.
+            fence(Acquire);
+            let cells = record.side(side);
+            if lives(record, id)
+                && cells.epoch.get() == look.epoch
+                && (len == 0 || cells.base.get() <= off)
+                && copied
+            {
+                let end = off + len as u64;
+                let eof = look.fin == Some(end) && (len > 0 || off == end);
+                return Ok(Peek { len, base: look.base, next: look.next, end: look.end, fin: look.fin, eof });
+            }
+        }
     }
 
     /// Every retained run of bytes.
-    pub fn extents(&self, _id: SockId, _side: Side) -> Result<Extents, PeekError> {
-        Err(PeekError::NoSuchConnection)
+    pub fn extents(&self, id: SockId, side: Side) -> Result<Extents, PeekError> {
+        let record = self.record(id)?;
+        record.read(|record| {
+            if !lives(record, id) {
+                return Err(PeekError::NoSuchConnection);
+            }
+            let cells = record.side(side);
+            let (base, next, end) = (cells.base.get(), cells.next.get(), cells.end.get());
+            let mut runs = Vec::new();
+            each_run(&self.memory, cells, |run| {
+                runs.push((run.0, run.1.saturating_sub(run.0)));
+                true
+            });
+            Ok(Extents { runs, base, next, end })
+        })
     }
+
+    fn record(&self, id: SockId) -> Result<&Record, PeekError> {
+        self.memory
+            .record(id.slot())
+            .filter(|_| id.worker() == self.worker)
+            .ok_or(PeekError::NoSuchConnection)
+    }
+
+    /// False if a block was missing: the copy of the roots was out of date.
+    fn copy(&self, roots: &Roots, off: u64, buf: &mut [u8]) -> bool {
+        let mut off = off;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let at = off as usize % BLOCK;
+            let (now, later) = rest.split_at_mut(rest.len().min(BLOCK - at));
+            let Some(block) = roots.find(&self.memory, number(off)) else { return false };
+            if !self.memory.read(block, at, now) {
+                return false;
+            }
+            off += now.len() as u64;
+            rest = later;
+        }
+        true
+    }
+
+    fn view(&self, id: SockId, record: &Record) -> Connection {
+        let flags = record.flags.get();
+        let ports = record.ports.get();
+        Connection {
+            id,
+            client: address(&record.client, (ports >> 16) as u16),
+            server: address(&record.server, ports as u16),
+            vlan: FlowKey::unpack(record.vlans.get()).collect(),
+            opened: record.opened.get(),
+            last: record.last.get(),
+            closed: close_reason(record.closed.get()),
+            midstream: flags & flag::MIDSTREAM != 0,
+            sides: Side::BOTH.map(|side| self.side_view(record.side(side), enabled(record, side))),
+        }
+    }
+
+    fn side_view(&self, side: &SideRecord, enabled: bool) -> SideView {
+        SideView {
+            state: TcpState::of(side.state.get()),
+            isn: side.has(side_flag::ISN).then(|| side.start.get().wrapping_sub(1)),
+            base: side.base.get(),
+            next: side.next.get(),
+            end: side.end.get(),
+            fin: fin(side),
+            retained: retained_below(&self.memory, side, u64::MAX),
+            gaps: u64::from(side.gaps.get()),
+            retransmitted: side.retransmitted.get(),
+            conflicts: u64::from(side.conflicts.get()),
+            enabled,
+        }
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+impl Look {
+    /// How many bytes can be read from `off` on, up to `most`.
+    fn readable(&self, off: u64, most: usize) -> Result<usize, PeekError> {
+        if !self.enabled {
+            return Err(PeekError::Disabled);
+        }
+        if most == 0 {
+            return Ok(0);
+        }
+        if let Some((start, end)) = self.run
+            && start <= off
+        {
+            return Ok(usize::try_from(end - off).unwrap_or(usize::MAX).min(most));
+        }
+        if !self.established && self.end == 0 {
+            return Err(PeekError::NotConnected);
+        }
+        let (base, next, end) = (self.base, self.next, self.end);
+        let (reason, next_extent) = if off < base {
+            (NoData::Evicted, None)
+        } else if self.fin.is_some_and(|fin| off >= fin) {
+            (NoData::Eof, None)
+        } else if off >= end.max(next) {
+            (NoData::Future, None)
+        } else {
+            (NoData::Gap, self.run.map(|run| run.0))
+        };
+        Err(PeekError::NoData { reason, next_extent, base, next, end })
+    }
+}
+
+/// Everything a read needs, from one moment.
+fn look(memory: &Memory, record: &Record, id: SockId, name: Side, off: u64) -> Result<Look, PeekError> {
+    if !lives(record, id) {
+        return Err(PeekError::NoSuchConnection);
+    }
+    let side = record.side(name);
+    let mut found = None;
+    each_run(memory, side, |run| {
+        if run.1 > off {
+            found = Some(run);
+        }
+        found.is_none()
+    });
+    Ok(Look {
+        base: side.base.get(),
+        next: side.next.get(),
+        end: side.end.get(),
+        fin: fin(side),
+        roots: Roots::of(side),
+        epoch: side.epoch.get(),
+        established: record.flags.get() & flag::ESTABLISHED != 0,
+        enabled: enabled(record, name),
+        run: found,
+    })
+}
+
+/// The retained runs of a side in order, until `each` returns false.
+fn each_run(memory: &Memory, side: &SideRecord, mut each: impl FnMut(Run) -> bool) {
+    let base = side.base.get();
+    let main = (side.run.get().max(base), side.next.get());
+    let mut main = (main.0 < main.1).then_some(main);
+    let mut go_on = true;
+    walk(memory, side.islands.get(), |run| {
+        if let Some(main) = main.take_if(|main| main.0 < run.0) {
+            go_on = each(main);
+        }
+        go_on = go_on && each((run.0.max(base), run.1));
+        go_on
+    });
+    if let Some(main) = main.filter(|_| go_on) {
+        each(main);
+    }
+}
+
+fn lives(record: &Record, id: SockId) -> bool {
+    let generation = record.generation.get();
+    generation & 1 == 1 && generation >> 1 == id.generation()
+}
+
+fn enabled(record: &Record, side: Side) -> bool {
+    record.flags.get() & (flag::DISABLED_CLIENT << side.index()) == 0
+}
+
+fn fin(side: &SideRecord) -> Option<u64> {
+    Some(side.fin.get()).filter(|fin| *fin != NO_FIN)
+}
+
+fn address(cells: &[crate::store::cell::Cell64; 2], port: u16) -> SocketAddr {
+    let bytes = (u128::from(cells[0].get()) << 64 | u128::from(cells[1].get())).to_be_bytes();
+    SocketAddr::new(Address(bytes).into(), port)
+}
+
+fn close_reason(reason: u8) -> Option<CloseReason> {
+    [CloseReason::Fin, CloseReason::Rst, CloseReason::Timeout, CloseReason::Reused, CloseReason::Evicted]
+        .into_iter()
+        .find(|known| *known as u8 == reason)
 }

@@ -3,7 +3,7 @@
 //! Relaxed atomics: on the machines we run on they compile to plain loads and stores. Order comes from the
 //! sequence lock around them ([`super::record`]), never from the cells.
 
-use super::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Relaxed};
+use super::sync::{AtomicU8, AtomicU32, AtomicU64, Relaxed};
 
 macro_rules! cell {
     ($name:ident, $atomic:ident, $int:ident) => {
@@ -29,7 +29,6 @@ macro_rules! cell {
 }
 
 cell!(Cell8, AtomicU8, u8);
-cell!(Cell16, AtomicU16, u16);
 cell!(Cell32, AtomicU32, u32);
 cell!(Cell64, AtomicU64, u64);
 

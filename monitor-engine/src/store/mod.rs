@@ -22,3 +22,12 @@ pub mod record;
 mod sync;
 
 pub use sync::{Acquire, Release, fence};
+
+/// What is free in a worker's memory, and scratch space. The worker's own; readers never see it.
+#[derive(Debug)]
+pub struct Space {
+    /// Free blocks.
+    pub blocks: blocks::Pool,
+    /// Scratch for the parts of one segment, kept to allocate nothing per packet.
+    pub parts: Vec<crate::reassembly::Part>,
+}

@@ -61,6 +61,8 @@ pub mod flag {
     pub const MIDSTREAM: u8 = 1;
     /// The handshake is complete, or data was seen midstream.
     pub const ESTABLISHED: u8 = 2;
+    /// Buffering of the client's side is switched off; shifted left by one for the server's.
+    pub const DISABLED_CLIENT: u8 = 4;
 }
 
 /// What one end received. Offsets are absolute.
@@ -123,8 +125,8 @@ pub mod side_flag {
     pub const FIN_ACKED: u8 = 32;
     /// A hole is waiting for its grace time to pass.
     pub const GRACE: u8 = 64;
-    /// Buffering is switched off.
-    pub const DISABLED: u8 = 128;
+    /// The FIN was sent before its sender had received the peer's.
+    pub const CROSSED: u8 = 128;
 }
 
 impl Record {

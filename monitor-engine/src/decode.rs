@@ -1,0 +1,167 @@
+//! From a frame to a TCP segment, or to the reason why there is none.
+
+mod checksum;
+
+use monitor_common::wire::{
+    self, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, Fragment, PROTOCOL_TCP, Tcp, Vlans,
+};
+
+use crate::flow::FlowKey;
+use crate::payload::Payload;
+use crate::{Counters, Link, Packet};
+
+/// One TCP segment of one flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// When it was captured.
+    pub time: u64,
+    /// Whose it is.
+    pub key: FlowKey,
+    /// The flow's hash.
+    pub hash: u64,
+    /// Its header.
+    pub tcp: Tcp,
+    /// Its window scale option (RFC 7323, 2), looked for in a SYN only.
+    pub scale: Option<u8>,
+    /// Its payload, as far as it was captured.
+    pub payload: Payload<'a>,
+    /// Payload bytes on the wire.
+    pub wire_len: usize,
+}
+
+/// A fragment of an IP datagram that may carry TCP.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// The frame that it came in.
+    pub packet: Packet<'a>,
+    /// Its tags.
+    pub vlans: Vlans,
+    /// Its IP header.
+    pub datagram: Datagram,
+    /// Its place.
+    pub fragment: Fragment,
+}
+
+/// What a frame turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Frame<'a> {
+    /// A TCP segment.
+    Segment(Segment<'a>),
+    /// To be put together first.
+    Piece(Piece<'a>),
+    /// Nothing for us; counted.
+    Nothing,
+}
+
+/// How to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    /// Key of the flow hash.
+    pub seed: [u64; 2],
+    /// Drop what has a wrong checksum.
+    pub verify_checksums: bool,
+}
+
+impl Decoder {
+    /// Reads one frame, and counts what it is.
+    #[inline]
+    pub fn frame<'a>(&self, packet: &Packet<'a>, counters: &Counters) -> Frame<'a> {
+        counters.packets.add(1);
+        counters
+            .bytes
+            .add((packet.data.len() + packet.more.iter().map(|piece| piece.len()).sum::<usize>()) as u64);
+        match self.read(packet, counters) {
+            Ok(frame) => frame,
+            Err(error) => {
+                match error {
+                    Error::NotIp => &counters.not_ip,
+                    _ => &counters.malformed,
+                }
+                .add(1);
+                Frame::Nothing
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn read<'a>(&self, packet: &Packet<'a>, counters: &Counters) -> Result<Frame<'a>, Error> {
+        let (vlans, at) = network(packet)?;
+        let mut datagram = wire::ip(packet.data, at)?;
+        if datagram.end == packet.data.len() {
+            // Either exact, or a length field of 0: then the datagram goes on in the pieces.
+            datagram.end += packet.more.iter().map(|piece| piece.len()).sum::<usize>();
+        }
+        if let Some(fragment) = datagram.fragment {
+            counters.fragments.add(1);
+            return Ok(Frame::Piece(Piece { packet: *packet, vlans, datagram, fragment }));
+        }
+        if datagram.protocol != PROTOCOL_TCP {
+            counters.not_tcp.add(1);
+            return Ok(Frame::Nothing);
+        }
+        let tcp = wire::tcp(packet.data, datagram.payload)?;
+        let wire_len = datagram.end.checked_sub(tcp.payload).ok_or(Error::Malformed)?;
+        let payload = Payload::new(&packet.data[tcp.payload..], packet.more, wire_len);
+        if payload.len() < wire_len {
+            counters.truncated.add(1);
+        } else if self.verify_checksums && !checksum::good(packet, &datagram) {
+            counters.bad_checksum.add(1);
+            return Ok(Frame::Nothing);
+        }
+        let key = FlowKey {
+            src: datagram.src,
+            dst: datagram.dst,
+            sport: tcp.src,
+            dport: tcp.dst,
+            vlans: FlowKey::pack(&vlans),
+        };
+        let scale = if tcp.flags & wire::flags::SYN != 0 { window_scale(packet.data, &tcp) } else { None };
+        let hash = key.hash(self.seed);
+        Ok(Frame::Segment(Segment { time: packet.time, key, hash, tcp, scale, payload, wire_len }))
+    }
+}
+
+/// Tags, and the offset of the IP header.
+#[inline(always)]
+fn network(packet: &Packet<'_>) -> Result<(Vlans, usize), Error> {
+    match packet.link {
+        Link::Ethernet => {
+            let ethernet = wire::ethernet(packet.data)?;
+            ip_only(ethernet.ethertype)?;
+            Ok((ethernet.vlans, ethernet.payload))
+        }
+        Link::Ip => Ok((Vlans::default(), 0)),
+        Link::Null => Ok((Vlans::default(), 4)),
+        Link::LinuxSll => cooked(packet.data, 14, 16),
+        Link::LinuxSll2 => cooked(packet.data, 0, 20),
+    }
+}
+
+fn cooked(data: &[u8], protocol: usize, header: usize) -> Result<(Vlans, usize), Error> {
+    let bytes = data.get(protocol..).and_then(|rest| rest.first_chunk()).ok_or(Error::Truncated)?;
+    ip_only(u16::from_be_bytes(*bytes))?;
+    Ok((Vlans::default(), header))
+}
+
+#[inline(always)]
+fn ip_only(ethertype: u16) -> Result<(), Error> {
+    if ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6 { Ok(()) } else { Err(Error::NotIp) }
+}
+
+/// The window scale option; a shift above 14 counts as 14 (RFC 7323, 2.3).
+fn window_scale(data: &[u8], tcp: &Tcp) -> Option<u8> {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const WINDOW_SCALE: u8 = 3;
+    const MAX_SHIFT: u8 = 14;
+    let mut options = data.get(tcp.options..tcp.payload)?;
+    loop {
+        options = match *options {
+            [] | [END, ..] => return None,
+            [NOTHING, ref rest @ ..] => rest,
+            [WINDOW_SCALE, 3, shift, ..] => return Some(shift.min(MAX_SHIFT)),
+            [_, len, ..] if len >= 2 => options.get(usize::from(len)..)?,
+            _ => return None,
+        };
+    }
+}

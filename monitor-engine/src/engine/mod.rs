@@ -1,0 +1,311 @@
+//! The engine: packets in, connections out.
+
+mod follow;
+mod open;
+mod retire;
+
+use std::sync::Arc;
+
+use monitor_common::steer;
+use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};
+
+use crate::decode::{Decoder, Frame, Piece, Segment};
+use crate::defrag::Defrag;
+use crate::flow::{Class, Lists, Table};
+use crate::reassembly::{Limits, Receiver};
+use crate::store::Space;
+use crate::store::blocks::Pool;
+use crate::store::memory::{BLOCK, Memory};
+use crate::store::record::Record;
+use crate::{Counters, EngineConfig, Packet, Reader, Side, Sink, SockId};
+use follow::Graces;
+
+/// Packets whose tables and records are fetched ahead together.
+const BATCH: usize = 32;
+
+/// Follows the connections of one worker.
+pub struct Engine<S: Sink = ()> {
+    config: EngineConfig,
+    decoder: Decoder,
+    limits: Limits,
+    memory: Arc<Memory>,
+    space: Space,
+    slots: Pool,
+    table: Table,
+    lists: Lists,
+    defrag: Defrag,
+    graces: Graces,
+    handoffs: Vec<Handoff>,
+    counters: Arc<Counters>,
+    sink: S,
+    /// The latest packet's time, nanoseconds since the epoch.
+    now: u64,
+}
+
+/// Why an engine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The budget cannot hold even a few connections.
+    #[error(
+        "a store of {memory} bytes for each worker is too small: at least {least} are needed; raise [store] memory or lower [capture] workers"
+    )]
+    TooSmall {
+        /// Asked for, bytes for this worker.
+        memory: u64,
+        /// The least that works.
+        least: u64,
+    },
+    /// The address space was refused.
+    #[error("cannot reserve {memory} bytes for the store")]
+    Reserve {
+        /// Asked for, bytes.
+        memory: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A datagram put together here whose flow belongs to another worker.
+#[derive(Debug)]
+pub struct Handoff {
+    /// Who is to get it.
+    pub worker: u16,
+    /// Its time, nanoseconds since the epoch.
+    pub time: u64,
+    /// What `data` starts with.
+    pub link: crate::Link,
+    /// A frame as if it had never been fragmented.
+    pub data: Vec<u8>,
+}
+
+impl<S: Sink> Engine<S> {
+    /// An engine with its memory reserved.
+    pub fn new(config: EngineConfig, sink: S) -> Result<Self, EngineError> {
+        let plan = Plan::of(config.memory)?;
+        let memory = Memory::reserve(plan.records, plan.blocks)
+            .map_err(|source| EngineError::Reserve { memory: config.memory, source })?;
+        let counters = Arc::new(Counters::default());
+        counters.budget.set(config.memory);
+        Ok(Self {
+            decoder: Decoder { seed: config.seed, verify_checksums: config.tcp.verify_checksums },
+            limits: Limits {
+                window: config.window.max(1),
+                islands: config.tcp.max_ranges.max(1),
+                overlap: config.tcp.overlap,
+            },
+            memory: Arc::new(memory),
+            space: Space { blocks: Pool::new(plan.blocks), parts: Vec::new() },
+            slots: Pool::new(plan.records),
+            table: Table::new(plan.records),
+            lists: Lists::default(),
+            defrag: Defrag::new(plan.fragments),
+            graces: Graces::default(),
+            handoffs: Vec::new(),
+            counters,
+            sink,
+            now: 0,
+            config,
+        })
+    }
+
+    /// Follows a batch of packets, in order. Never fails: what cannot be followed is counted.
+    pub fn process(&mut self, packets: &[Packet<'_>]) {
+        for batch in packets.chunks(BATCH) {
+            self.batch(batch);
+        }
+        self.expire();
+    }
+
+    /// Tells the time when no packets come (nanoseconds since the epoch): timeouts fire.
+    pub fn advance(&mut self, now: u64) {
+        self.now = self.now.max(now);
+        self.defrag.expire(self.now, &self.counters);
+        self.expire();
+    }
+
+    /// The capture is over: holes that can no longer be filled are declared lost. Connections stay as they are.
+    pub fn finish(&mut self) {
+        for class in [Class::HalfOpen, Class::Active] {
+            let mut next = self.lists.first(class);
+            while let Some(slot) = next {
+                for side in Side::BOTH {
+                    self.receiver(slot, side, |receiver| receiver.give_up_holes(u64::MAX));
+                }
+                next = self.lists.after(&self.memory, slot);
+            }
+        }
+        self.gauges();
+    }
+
+    /// Datagrams for other workers since the last call. Empty nearly always; costs nothing then.
+    pub fn handoffs(&mut self) -> std::vec::Drain<'_, Handoff> {
+        self.handoffs.drain(..)
+    }
+
+    /// A view for any thread.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.memory), self.config.worker)
+    }
+
+    /// Its counters, for any thread.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Where its events go.
+    pub fn sink(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// Decodes all first, so that the memory each packet needs is on its way while the others are decoded.
+    fn batch(&mut self, packets: &[Packet<'_>]) {
+        let mut frames = [const { Frame::Nothing }; BATCH];
+        for (frame, packet) in frames.iter_mut().zip(packets) {
+            *frame = self.decoder.frame(packet, &self.counters);
+            if let Frame::Segment(segment) = frame {
+                self.table.prefetch(Table::tag(segment.hash));
+            }
+        }
+        let frames = &frames[..packets.len().min(BATCH)];
+        for frame in frames {
+            if let Frame::Segment(segment) = frame {
+                let _ = self.table.find(Table::tag(segment.hash), |slot| {
+                    self.memory.prefetch_record(slot);
+                    Some(())
+                });
+            }
+        }
+        for frame in frames {
+            match frame {
+                Frame::Segment(segment) => self.segment(segment, !self.config.only_own),
+                Frame::Piece(piece) => self.piece(piece),
+                Frame::Nothing => {}
+            }
+        }
+    }
+
+    fn piece(&mut self, piece: &Piece<'_>) {
+        let protocol = piece.datagram.protocol;
+        let hidden = piece.datagram.version == 6 && is_extension_header(protocol);
+        if protocol != PROTOCOL_TCP && !hidden {
+            self.counters.not_tcp.add(1);
+            return;
+        }
+        self.now = self.now.max(piece.packet.time);
+        let Some(whole) = self.defrag.add(piece, self.now, &self.counters) else { return };
+        let packet = Packet { time: piece.packet.time, link: whole.link, data: &whole.data, more: &[] };
+        match self.decoder.frame(&packet, &self.counters) {
+            Frame::Segment(segment) if self.owner(&segment) == self.config.worker || self.config.only_own => {
+                self.segment(&segment, false);
+            }
+            Frame::Segment(segment) => self.handoffs.push(Handoff {
+                worker: self.owner(&segment),
+                time: segment.time,
+                link: whole.link,
+                data: whole.data.clone(),
+            }),
+            _ => {}
+        }
+    }
+
+    fn owner(&self, segment: &Segment<'_>) -> u16 {
+        steer::worker(segment.hash, u32::from(self.config.workers)) as u16
+    }
+
+    /// `steered`: it came here because it belongs here.
+    fn segment(&mut self, segment: &Segment<'_>, steered: bool) {
+        if !steered && self.owner(segment) != self.config.worker {
+            self.counters.other_worker.add(1);
+            return;
+        }
+        self.now = self.now.max(segment.time);
+        let tag = Table::tag(segment.hash);
+        let memory = &self.memory;
+        let known =
+            self.table.find(tag, |slot| memory.record(slot).and_then(|record| segment.key.matches(record)));
+        let found = match known {
+            Some((slot, from_client)) if !self.starts_anew(slot, from_client, segment) => {
+                Some((slot, from_client))
+            }
+            known => self.open(segment, known.map(|known| known.0)),
+        };
+        if let Some((slot, from_client)) = found {
+            let sender = if from_client { Side::Client } else { Side::Server };
+            self.follow(slot, sender, segment);
+        }
+    }
+
+    fn id(&self, slot: u32, record: &Record) -> SockId {
+        SockId::new(self.config.worker, slot, record.generation.get() >> 1)
+    }
+
+    /// Milliseconds, for the lists.
+    fn millis(&self) -> u32 {
+        (self.now / 1_000_000) as u32
+    }
+
+    /// Hands out the writing end of one side.
+    fn receiver<T>(
+        &mut self,
+        slot: u32,
+        name: Side,
+        act: impl FnOnce(&mut Receiver<'_, S>) -> T,
+    ) -> Option<T> {
+        let record = self.memory.record(slot)?;
+        let id = self.id(slot, record);
+        let mut receiver = Receiver {
+            memory: &self.memory,
+            space: &mut self.space,
+            counters: &self.counters,
+            sink: &mut self.sink,
+            limits: self.limits,
+            id,
+            name,
+            record,
+        };
+        Some(act(&mut receiver))
+    }
+
+    fn gauges(&self) {
+        let records = self.slots.used() * size_of::<Record>() as u64;
+        let blocks = self.space.blocks.used() * BLOCK as u64;
+        self.counters.used.set(records + blocks + self.defrag.used() as u64);
+        self.counters.active.set(self.lists.len(Class::Active) + self.lists.len(Class::HalfOpen));
+        self.counters.lingering.set(self.lists.len(Class::Closed));
+    }
+}
+
+/// How a budget is spent.
+struct Plan {
+    records: u32,
+    blocks: u32,
+    fragments: usize,
+}
+
+impl Plan {
+    /// Less cannot hold a useful number of connections.
+    const LEAST: u64 = 1 << 20;
+    /// A connection of a few kilobytes each way, the usual one, takes five blocks or more: one part in eight for the
+    /// records lets neither run out long before the other.
+    const RECORDS_SHARE: u64 = 8;
+    const FRAGMENTS_SHARE: u64 = 64;
+    const FRAGMENTS_MOST: u64 = 16 << 20;
+
+    fn of(memory: u64) -> Result<Self, EngineError> {
+        if memory < Self::LEAST {
+            return Err(EngineError::TooSmall { memory, least: Self::LEAST });
+        }
+        let number = size_of::<u32>() as u64;
+        let a_record = size_of::<Record>() as u64 + number + Table::bytes(1024) / 1024;
+        let records =
+            (memory / Self::RECORDS_SHARE / a_record).clamp(64, u64::from(SockId::MAX_SLOTS)) as u32;
+        let fragments = (memory / Self::FRAGMENTS_SHARE).min(Self::FRAGMENTS_MOST);
+        let rest = memory - u64::from(records) * a_record - fragments;
+        let blocks = rest / (BLOCK as u64 + number);
+        Ok(Self {
+            records,
+            blocks: u32::try_from(blocks).unwrap_or(u32::MAX - 1),
+            fragments: fragments as usize,
+        })
+    }
+}

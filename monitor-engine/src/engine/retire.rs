@@ -1,0 +1,170 @@
+//! How connections end: by their own FINs and RSTs, by time, and when their memory is needed.
+
+use super::Engine;
+use crate::event::Event;
+use crate::flow::Class;
+use crate::store::record::Record;
+use crate::store::{Release, fence};
+use crate::{CloseReason, Side, Sink, SockId, TcpState};
+
+/// A connection that has not answered a SYN for so long never will: longer than Linux retries (tcp_syn_retries 6
+/// is 127 s, but the SYN is repeated meanwhile). Nanoseconds.
+const HALF_OPEN_TIMEOUT: u64 = 60_000_000_000;
+/// Connections that time out in one go; more wait for the next batch, so that no batch takes long.
+const AT_ONCE: usize = 64;
+/// Under memory pressure, who has been quiet for so long goes before a busy connection loses retained bytes.
+const QUIET: u64 = 10_000_000_000;
+
+impl<S: Sink> Engine<S> {
+    /// Ends a connection; it stays readable.
+    pub(super) fn close(&mut self, slot: u32, reason: CloseReason) {
+        let memory = std::sync::Arc::clone(&self.memory);
+        let Some(record) = memory.record(slot).filter(|record| record.closed.get() == 0) else { return };
+        for side in Side::BOTH {
+            self.receiver(slot, side, |receiver| receiver.finish());
+        }
+        record.write(|record| {
+            record.closed.set(reason as u8);
+            if reason == CloseReason::Rst {
+                record.sides.iter().for_each(|side| side.state.set(TcpState::Closed as u8));
+            }
+        });
+        self.lists.enter(&self.memory, slot, Class::Closed, self.millis());
+        self.counters.closed.add(1);
+        if reason == CloseReason::Timeout {
+            self.counters.timed_out.add(1);
+        }
+        let id = self.id(slot, record);
+        self.sink.event(Event::Closed { id, reason });
+    }
+
+    /// Lets time do its work.
+    pub(super) fn expire(&mut self) {
+        self.expire_graces();
+        self.expire_class(
+            Class::HalfOpen,
+            self.config.tcp.idle_timeout.map(|idle| idle.min(HALF_OPEN_TIMEOUT)),
+        );
+        self.expire_class(Class::Active, self.config.tcp.idle_timeout);
+        self.expire_class(Class::Closed, self.config.tcp.linger);
+        self.gauges();
+    }
+
+    fn expire_class(&mut self, class: Class, timeout: Option<u64>) {
+        let Some(timeout) = timeout else { return };
+        for _ in 0..AT_ONCE {
+            let Some(slot) = self.lists.first(class) else { return };
+            let Some(record) = self.memory.record(slot) else { return };
+            // Since its last packet it has been where it is now: alive, or closed.
+            if record.last.get().saturating_add(timeout) > self.now {
+                return;
+            }
+            if class == Class::Closed {
+                self.free(slot);
+            } else {
+                self.close(slot, CloseReason::Timeout);
+            }
+        }
+    }
+
+    /// An empty slot, evicting a connection if there is none.
+    pub(super) fn take_slot(&mut self) -> Option<u32> {
+        if let Some(slot) = self.slots.take() {
+            return Some(slot);
+        }
+        for class in [Class::Closed, Class::HalfOpen, Class::Active] {
+            if let Some(slot) = self.lists.first(class) {
+                self.evict(slot);
+                return self.slots.take();
+            }
+        }
+        None
+    }
+
+    /// Frees blocks until `needed` are there: closed connections first, oldest first, then half-open ones, then those
+    /// quiet for longest; then `slot` itself gives its oldest bytes; then anybody.
+    pub(super) fn make_room(&mut self, needed: u64, slot: u32, side: Side) {
+        while self.space.blocks.available() < needed {
+            let quiet = self.now.saturating_sub(QUIET);
+            let victim = self
+                .holder(Class::Closed, slot, u64::MAX)
+                .or_else(|| self.holder(Class::HalfOpen, slot, u64::MAX))
+                .or_else(|| self.holder(Class::Active, slot, quiet));
+            if let Some(victim) = victim {
+                self.evict(victim);
+                continue;
+            }
+            if self.trim(needed, slot, side) || self.trim(needed, slot, side.peer()) {
+                continue;
+            }
+            match self.holder(Class::Active, slot, u64::MAX) {
+                Some(victim) => self.evict(victim),
+                None => return,
+            }
+        }
+    }
+
+    /// The first of a class that holds bytes and has been quiet since `before`.
+    fn holder(&self, class: Class, except: u32, before: u64) -> Option<u32> {
+        /// Half-open connections hold no bytes as a rule: looking through a flood of them would be in vain.
+        const LOOK: usize = 8;
+        std::iter::successors(self.lists.first(class), |&slot| self.lists.after(&self.memory, slot))
+            .take(LOOK)
+            .filter(|&slot| slot != except)
+            .find(|&slot| {
+                self.memory.record(slot).is_some_and(|record| {
+                    record.last.get() <= before
+                        && record.sides.iter().any(|side| side.end.get() > side.base.get())
+                })
+            })
+    }
+
+    /// Takes the oldest bytes of a side; false if it has too few to give.
+    fn trim(&mut self, needed: u64, slot: u32, name: Side) -> bool {
+        let freed = self.receiver(slot, name, |receiver| {
+            let before = receiver.space.blocks.available();
+            receiver.shed(needed);
+            receiver.space.blocks.available() - before
+        });
+        freed.is_some_and(|freed| freed > 0)
+    }
+
+    fn evict(&mut self, slot: u32) {
+        let Some(record) = self.memory.record(slot) else { return };
+        match Class::of(record.class.get()) {
+            Class::Closed => &self.counters.evicted_closed,
+            Class::HalfOpen => &self.counters.evicted_half_open,
+            Class::Active => &self.counters.evicted_active,
+            Class::Free => return,
+        }
+        .add(1);
+        if record.closed.get() == 0 {
+            self.counters.closed.add(1);
+        }
+        let id = self.id(slot, record);
+        self.free(slot);
+        self.sink.event(Event::Evicted { id });
+    }
+
+    /// Forgets a connection: its id names nothing any more.
+    fn free(&mut self, slot: u32) {
+        let memory = std::sync::Arc::clone(&self.memory);
+        let Some(record) = memory.record(slot) else { return };
+        self.table.remove(record.tag.get(), slot);
+        self.lists.leave(&self.memory, slot);
+        record.write(|record| record.generation.set(record.generation.get() + 1));
+        // Readers look at the generation again after they have copied: the blocks may go now.
+        fence(Release);
+        for side in Side::BOTH {
+            self.receiver(slot, side, |receiver| receiver.release());
+        }
+        if !spent(record) {
+            self.slots.give(slot);
+        }
+    }
+}
+
+/// A slot whose generations are used up is never used again: its ids stay unique.
+fn spent(record: &Record) -> bool {
+    record.generation.get() >> 1 >= SockId::MAX_GENERATION
+}

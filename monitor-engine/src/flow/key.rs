@@ -1,0 +1,78 @@
+//! What names a flow on the wire.
+
+use monitor_common::steer::flow_hash;
+use monitor_common::wire::{Address, Vlans};
+
+use crate::store::record::Record;
+
+/// Addresses, ports and VLAN tags of one segment, as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowKey {
+    /// Sender's address.
+    pub src: Address,
+    /// Receiver's address.
+    pub dst: Address,
+    /// Sender's port.
+    pub sport: u16,
+    /// Receiver's port.
+    pub dport: u16,
+    /// Packed tags ([`FlowKey::pack`]).
+    pub vlans: u32,
+}
+
+impl FlowKey {
+    /// Tags in one number: outer | inner << 12 | how many << 24.
+    pub fn pack(vlans: &Vlans) -> u32 {
+        u32::from(vlans.ids[0]) | u32::from(vlans.ids[1]) << 12 | u32::from(vlans.count) << 24
+    }
+
+    /// The ids in a packed number, outermost first.
+    pub fn unpack(vlans: u32) -> impl Iterator<Item = u16> {
+        (0..(vlans >> 24).min(2)).map(move |tag| (vlans >> (12 * tag)) as u16 & 0xfff)
+    }
+
+    /// The same for both directions. Tags are left out, so that a flow stays on its worker's hash chain even where
+    /// a port strips them; they are compared when it is looked up.
+    #[inline]
+    pub fn hash(&self, seed: [u64; 2]) -> u64 {
+        flow_hash(seed, (self.src, self.sport), (self.dst, self.dport))
+    }
+
+    /// Whether the record is this flow's, and then whether the client sent the segment.
+    #[inline]
+    pub fn matches(&self, record: &Record) -> Option<bool> {
+        if record.vlans.get() != self.vlans {
+            return None;
+        }
+        let (src, dst) = (self.src.words(), self.dst.words());
+        let client = (record.client[0].get(), record.client[1].get());
+        let server = (record.server[0].get(), record.server[1].get());
+        let ports = record.ports.get();
+        if ports == self.ports(true) && src == client && dst == server {
+            Some(true)
+        } else if ports == self.ports(false) && src == server && dst == client {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    /// Names the record after this flow.
+    pub fn put(&self, record: &Record, from_client: bool) {
+        let (client, server) = if from_client { (self.src, self.dst) } else { (self.dst, self.src) };
+        for (cells, address) in [(&record.client, client), (&record.server, server)] {
+            let (high, low) = address.words();
+            cells[0].set(high);
+            cells[1].set(low);
+        }
+        record.ports.set(self.ports(from_client));
+        record.vlans.set(self.vlans);
+    }
+
+    /// Client's port in the upper half.
+    #[inline]
+    fn ports(&self, from_client: bool) -> u32 {
+        let (client, server) = if from_client { (self.sport, self.dport) } else { (self.dport, self.sport) };
+        u32::from(client) << 16 | u32::from(server)
+    }
+}

@@ -1,0 +1,143 @@
+//! Connections in the order in which they are let go: by timeouts, and when memory runs out.
+//!
+//! All connections of a class share one timeout, so a list in order of last activity is at once the queue of its
+//! timers and the order of its eviction: whoever is due stands at its head. A packet moves its connection to the
+//! end only if it has not been moved for [`REFRESH`] milliseconds, so a busy connection costs its neighbours'
+//! cache lines once a second and a timeout is late by a second at most.
+
+use crate::store::memory::Memory;
+use crate::store::record::NONE;
+
+/// How stale a place in a list may get, milliseconds.
+const REFRESH: u32 = 1000;
+
+/// What state of life a connection is in; the order is that of eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// An empty slot.
+    Free = 0,
+    /// Over, still readable.
+    Closed,
+    /// A SYN, or a SYN and its answer, and nothing yet that only a real client can send.
+    HalfOpen,
+    /// Established.
+    Active,
+}
+
+impl Class {
+    /// The class that a record says it is in.
+    pub fn of(class: u8) -> Self {
+        match class {
+            1 => Self::Closed,
+            2 => Self::HalfOpen,
+            3 => Self::Active,
+            _ => Self::Free,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    first: u32,
+    last: u32,
+    len: u64,
+}
+
+/// A doubly linked list for each class, through the records themselves.
+#[derive(Debug, Default)]
+pub struct Lists {
+    ends: [Ends; 4],
+}
+
+impl Lists {
+    /// How many connections are in this class.
+    pub fn len(&self, class: Class) -> u64 {
+        self.ends[class as usize].len
+    }
+
+    /// Who is to go first.
+    pub fn first(&self, class: Class) -> Option<u32> {
+        self.ends[class as usize].first.checked_sub(1)
+    }
+
+    /// Who is to go after this one.
+    pub fn after(&self, memory: &Memory, slot: u32) -> Option<u32> {
+        memory.record(slot)?.next.get().checked_sub(1)
+    }
+
+    /// Moves a connection to the end of its list, unless it was put there lately. `now` in milliseconds.
+    #[inline]
+    pub fn touch(&mut self, memory: &Memory, slot: u32, now: u32) {
+        let Some(record) = memory.record(slot) else { return };
+        if now.wrapping_sub(record.listed.get()) >= REFRESH {
+            self.enter(memory, slot, Class::of(record.class.get()), now);
+        }
+    }
+
+    /// Puts a connection at the end of a list, taking it out of the one that it is in.
+    pub fn enter(&mut self, memory: &Memory, slot: u32, class: Class, now: u32) {
+        self.leave(memory, slot);
+        let Some(record) = memory.record(slot) else { return };
+        record.class.set(class as u8);
+        record.listed.set(now);
+        let ends = &mut self.ends[class as usize];
+        let last = std::mem::replace(&mut ends.last, slot + 1);
+        ends.len += 1;
+        record.prev.set(last);
+        record.next.set(NONE);
+        match last.checked_sub(1).and_then(|last| memory.record(last)) {
+            Some(before) => before.next.set(slot + 1),
+            None => ends.first = slot + 1,
+        }
+    }
+
+    /// Takes a connection out of its list; its class is [`Class::Free`] then.
+    pub fn leave(&mut self, memory: &Memory, slot: u32) {
+        let Some(record) = memory.record(slot) else { return };
+        let class = Class::of(record.class.get());
+        if class == Class::Free {
+            return;
+        }
+        let ends = &mut self.ends[class as usize];
+        let (prev, next) = (record.prev.get(), record.next.get());
+        match prev.checked_sub(1).and_then(|prev| memory.record(prev)) {
+            Some(before) => before.next.set(next),
+            None => ends.first = next,
+        }
+        match next.checked_sub(1).and_then(|next| memory.record(next)) {
+            Some(behind) => behind.prev.set(prev),
+            None => ends.last = prev,
+        }
+        ends.len -= 1;
+        record.class.set(Class::Free as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(lists: &Lists, memory: &Memory, class: Class) -> Vec<u32> {
+        std::iter::successors(lists.first(class), |&slot| lists.after(memory, slot)).collect()
+    }
+
+    #[test]
+    fn stays_in_order_of_activity() {
+        let memory = Memory::reserve(4, 0).unwrap();
+        let mut lists = Lists::default();
+        for slot in 0..4 {
+            lists.enter(&memory, slot, Class::Active, slot);
+        }
+        lists.touch(&memory, 1, 500);
+        assert_eq!(order(&lists, &memory, Class::Active), [0, 1, 2, 3], "moved lately: stays");
+        lists.touch(&memory, 1, 1500);
+        lists.enter(&memory, 3, Class::Closed, 1500);
+        assert_eq!(order(&lists, &memory, Class::Active), [0, 2, 1]);
+        assert_eq!(order(&lists, &memory, Class::Closed), [3]);
+        for slot in 0..4 {
+            lists.leave(&memory, slot);
+        }
+        assert_eq!((lists.first(Class::Active), lists.len(Class::Closed)), (None, 0));
+    }
+}

@@ -1,0 +1,148 @@
+//! From a flow's hash to its record: open addressing, linear probing, deletion by shifting back.
+
+use crate::store::memory::prefetch;
+
+/// Entries for each record: at most two thirds full, so that a probe rarely leaves its cache line.
+const SPARE: usize = 3;
+const OF: usize = 2;
+
+/// Slots by the lower half of the flow hash. (The upper half has already chosen the worker: within one worker its
+/// bits are not evenly spread.)
+#[derive(Debug)]
+pub struct Table {
+    /// Tag in the upper half, slot + 1 in the lower; 0 is empty.
+    entries: Vec<u64>,
+}
+
+impl Table {
+    /// Room for so many slots.
+    pub fn new(slots: u32) -> Self {
+        Self { entries: vec![0; Self::len(slots)] }
+    }
+
+    fn len(slots: u32) -> usize {
+        (slots as usize * SPARE / OF).max(8)
+    }
+
+    /// Bytes that a table for so many slots takes.
+    pub fn bytes(slots: u32) -> u64 {
+        (Self::len(slots) * size_of::<u64>()) as u64
+    }
+
+    /// The half of a flow hash that the table goes by.
+    #[inline(always)]
+    pub fn tag(hash: u64) -> u32 {
+        hash as u32
+    }
+
+    #[inline(always)]
+    fn home(&self, tag: u32) -> usize {
+        ((u64::from(tag) * self.entries.len() as u64) >> 32) as usize
+    }
+
+    #[inline(always)]
+    fn after(&self, at: usize) -> usize {
+        if at + 1 == self.entries.len() { 0 } else { at + 1 }
+    }
+
+    /// Tells the processor that this tag will be looked up soon.
+    #[inline(always)]
+    pub fn prefetch(&self, tag: u32) {
+        if let Some(entry) = self.entries.get(self.home(tag)) {
+            prefetch(entry);
+        }
+    }
+
+    /// The first slot with this tag that `is` says yes to.
+    #[inline(always)]
+    pub fn find<T>(&self, tag: u32, mut is: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
+        let mut at = self.home(tag);
+        loop {
+            let entry = *self.entries.get(at)?;
+            if entry == 0 {
+                return None;
+            }
+            if (entry >> 32) as u32 == tag {
+                let slot = entry as u32 - 1;
+                if let Some(found) = is(slot) {
+                    return Some((slot, found));
+                }
+            }
+            at = self.after(at);
+        }
+    }
+
+    /// Adds a slot. There is always room: there are more entries than slots.
+    pub fn insert(&mut self, tag: u32, slot: u32) {
+        let mut at = self.home(tag);
+        while self.entries[at] != 0 {
+            at = self.after(at);
+        }
+        self.entries[at] = u64::from(tag) << 32 | u64::from(slot + 1);
+    }
+
+    /// Removes a slot, if it is there.
+    pub fn remove(&mut self, tag: u32, slot: u32) {
+        let wanted = u64::from(tag) << 32 | u64::from(slot + 1);
+        let mut hole = self.home(tag);
+        while self.entries[hole] != wanted {
+            if self.entries[hole] == 0 {
+                return;
+            }
+            hole = self.after(hole);
+        }
+        // Whoever was pushed past the hole by it moves up.
+        let mut at = hole;
+        loop {
+            at = self.after(at);
+            let entry = self.entries[at];
+            if entry == 0 {
+                break;
+            }
+            let home = self.home((entry >> 32) as u32);
+            let stays = if hole <= at { hole < home && home <= at } else { hole < home || home <= at };
+            if !stays {
+                self.entries[hole] = entry;
+                hole = at;
+            }
+        }
+        self.entries[hole] = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Few distinct tags, so that chains collide, wrap around the end and are broken in the middle.
+        #[test]
+        fn behaves_like_a_map(ops in prop::collection::vec((0..40u32, 0..12u32, any::<bool>()), 1..400)) {
+            let mut table = Table::new(40);
+            let mut model: HashMap<u32, u32> = HashMap::new();
+            for (slot, tag, add) in ops {
+                let tag = tag.wrapping_mul(0x1555_5555);
+                match model.get(&slot).copied() {
+                    None if add => {
+                        table.insert(tag, slot);
+                        model.insert(slot, tag);
+                    }
+                    Some(tag) if !add => {
+                        table.remove(tag, slot);
+                        model.remove(&slot);
+                    }
+                    _ => {}
+                }
+                for (&slot, &tag) in &model {
+                    let found = table.find(tag, |s| (s == slot).then_some(()));
+                    prop_assert_eq!(found, Some((slot, ())));
+                }
+                prop_assert_eq!(table.entries.iter().filter(|e| **e != 0).count(), model.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A segment's payload, which may lie in several pieces.
+
+/// Payload bytes as they were captured: usually one slice, more for GSO packets that AF_XDP hands over in chunks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Payload<'a> {
+    first: &'a [u8],
+    more: &'a [&'a [u8]],
+    len: usize,
+}
+
+impl<'a> Payload<'a> {
+    /// The first `len` bytes of `first` followed by `more`; fewer if fewer are there.
+    #[inline]
+    pub fn new(first: &'a [u8], more: &'a [&'a [u8]], len: usize) -> Self {
+        if len <= first.len() {
+            return Self { first: &first[..len], more: &[], len };
+        }
+        let there = first.len() + more.iter().map(|piece| piece.len()).sum::<usize>();
+        Self { first, more, len: len.min(there) }
+    }
+
+    /// Bytes in all pieces.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Hands out the bytes `from..to` as slices, each with its distance from the payload's start, until `each`
+    /// returns false.
+    #[inline]
+    pub fn each(&self, from: usize, to: usize, mut each: impl FnMut(usize, &'a [u8]) -> bool) {
+        let to = to.min(self.len);
+        let mut at = 0;
+        for piece in std::iter::once(self.first).chain(self.more.iter().copied()) {
+            if at >= to {
+                return;
+            }
+            let (low, high) = (from.max(at), to.min(at + piece.len()));
+            if low < high && !each(low, &piece[low - at..high - at]) {
+                return;
+            }
+            at += piece.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_make_one_payload() {
+        let more: [&[u8]; 2] = [b"defg", b"hij-padding"];
+        let payload = Payload::new(b"abc", &more, 10);
+        for from in 0..=10 {
+            for to in from..=10 {
+                let mut got = Vec::new();
+                payload.each(from, to, |at, slice| {
+                    assert_eq!(at, from + got.len());
+                    got.extend_from_slice(slice);
+                    true
+                });
+                assert_eq!(got, b"abcdefghij"[from..to]);
+            }
+        }
+        assert_eq!(Payload::new(b"abc", &more, 100).len(), 18, "no more than there is");
+    }
+}

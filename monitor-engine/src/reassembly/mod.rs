@@ -1,0 +1,513 @@
+//! One side of one connection: payload in, bytes at their offsets, holes by name.
+//!
+//! The received bytes of a side are the in-order run `run..next` and, apart from it, the islands: those above
+//! `next` wait for a hole to be filled, those below `run` lie before holes that were declared lost.
+
+mod overlap;
+
+use crate::event::Event;
+use crate::payload::Payload;
+use crate::store::blocks::{Blocks, Roots, number};
+use crate::store::islands::{Islands, Run, walk};
+use crate::store::memory::{BLOCK, Memory};
+use crate::store::record::{NO_FIN, Record, SideRecord};
+use crate::store::{Release, Space, fence};
+use crate::{Counters, OverlapPolicy, Side, Sink, SockId};
+
+/// A part of an arriving segment, as offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    start: u64,
+    end: u64,
+    /// Bytes are there already.
+    old: bool,
+}
+
+/// Settings of a side that do not change per packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes retained.
+    pub window: u64,
+    /// Islands kept.
+    pub islands: usize,
+    /// Whose bytes win.
+    pub overlap: OverlapPolicy,
+}
+
+/// One side, being written.
+pub struct Receiver<'a, S: Sink> {
+    pub memory: &'a Memory,
+    pub space: &'a mut Space,
+    pub counters: &'a Counters,
+    pub sink: &'a mut S,
+    pub limits: Limits,
+    pub id: SockId,
+    pub name: Side,
+    pub record: &'a Record,
+}
+
+impl<'a, S: Sink> Receiver<'a, S> {
+    /// Takes the payload whose first byte has this offset (negative: before offset 0).
+    #[inline]
+    pub fn segment(&mut self, off: i64, payload: &Payload<'_>) {
+        let side = self.side();
+        let mut start = off;
+        let mut end = off + payload.len() as i64;
+        if start < 0 {
+            self.counters.before_start_bytes.add(end.min(0).abs_diff(start));
+            start = 0;
+        }
+        let fin = side.fin.get();
+        if end > 0 && end as u64 > fin {
+            let cut = fin.max(start as u64);
+            self.counters.after_fin_bytes.add(end as u64 - cut);
+            end = cut as i64;
+        }
+        if start >= end {
+            return;
+        }
+        let (mut start, end) = (start as u64, end as u64);
+        let shift = Shift(off);
+        // More than a whole window at once (BIG TCP, small windows): in portions, so that nothing is taken for lost.
+        while end - start > self.limits.window {
+            self.stretch(start, start + self.limits.window, shift, payload);
+            start += self.limits.window;
+        }
+        self.stretch(start, end, shift, payload);
+    }
+
+    #[inline(always)]
+    fn stretch(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) {
+        let side = self.side();
+        if start == side.next.get() && side.islands.get() == 0 {
+            self.in_order(start, end, shift, payload);
+        } else {
+            self.general(start, end, shift, payload);
+        }
+    }
+
+    #[inline(always)]
+    fn side(&self) -> &'a SideRecord {
+        self.record.side(self.name)
+    }
+
+    /// Nearly every segment: it goes on where the last one ended, and nothing waits ahead.
+    #[inline]
+    fn in_order(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) {
+        let side = self.side();
+        let start = self.slide(start, end);
+        let stored = start + self.put(start, end, shift, payload);
+        if stored == start {
+            return;
+        }
+        self.record.write(|_| {
+            side.next.set(stored);
+            side.end.set(stored.max(side.end.get()));
+        });
+        self.sink.event(Event::Data { id: self.id, side: self.name, off: start, len: stored - start });
+    }
+
+    /// Anything else: ahead of a hole, again, overlapping, or late.
+    #[cold]
+    fn general(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) {
+        let base = self.side().base.get();
+        if start < base {
+            self.again(start, end.min(base));
+        }
+        if end <= base {
+            return;
+        }
+        let start = self.slide(start.max(base), end);
+        if self.keep_alive(start, end, shift, payload) {
+            return;
+        }
+        if start > self.side().next.get() {
+            self.counters.out_of_order.add(1);
+        }
+        let mut parts = std::mem::take(&mut self.space.parts);
+        self.split(start, end, &mut parts);
+        for part in &parts {
+            if part.old {
+                self.overlap(*part, start, end, shift, payload);
+            } else {
+                self.fresh(*part, shift, payload);
+            }
+        }
+        parts.clear();
+        self.space.parts = parts;
+    }
+
+    /// Makes room in the window for bytes up to `end`; returns where storing may start.
+    #[inline(always)]
+    fn slide(&mut self, start: u64, end: u64) -> u64 {
+        let side = self.side();
+        let newest = end.max(side.end.get());
+        if newest - side.base.get() > self.limits.window {
+            self.raise_base(newest - self.limits.window);
+        }
+        start.max(side.base.get())
+    }
+
+    /// A probe that repeats the last acknowledged byte, as any value (RFC 9293, 3.8.4): not data.
+    fn keep_alive(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) -> bool {
+        let side = self.side();
+        let probe = end - start == 1 && payload.len() == 1 && end == side.next.get() && end == side.end.get();
+        if probe && side.differing(self.memory, start, end, shift, payload).is_some() {
+            self.counters.keepalives.add(1);
+            return true;
+        }
+        false
+    }
+
+    /// Cuts `start..end` where received bytes begin and end.
+    fn split(&mut self, start: u64, end: u64, parts: &mut Vec<Part>) {
+        let side = self.side();
+        let main = (side.run.get().max(side.base.get()), side.next.get());
+        let mut at = start;
+        let mut old = |run: Run, at: &mut u64| {
+            let (low, high) = (run.0.max(*at), run.1.min(end));
+            if low < high {
+                if *at < low {
+                    parts.push(Part { start: *at, end: low, old: false });
+                }
+                parts.push(Part { start: low, end: high, old: true });
+                *at = high;
+            }
+        };
+        let mut main_done = false;
+        self.islands().overlapping(start, end, |run| {
+            if run.0 >= main.1 && !main_done {
+                main_done = true;
+                old(main, &mut at);
+            }
+            old(run, &mut at);
+        });
+        if !main_done {
+            old(main, &mut at);
+        }
+        if at < end {
+            parts.push(Part { start: at, end, old: false });
+        }
+    }
+
+    /// Bytes that are there already: compared, counted, and replaced if the policy says so.
+    fn overlap(&mut self, part: Part, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) {
+        self.again(part.start, part.end);
+        let side = self.side();
+        let Some((low, high, count)) = side.differing(self.memory, part.start, part.end, shift, payload)
+        else {
+            return;
+        };
+        self.counters.conflict_bytes.add(count);
+        self.record.write(|_| side.conflicts.set(side.conflicts.get().saturating_add(count as u32)));
+        self.sink.event(Event::Conflict { id: self.id, side: self.name, off: low, len: high - low });
+        let island = (part.start >= side.next.get()).then(|| self.islands().first_from(part.start)).flatten();
+        if overlap::new_wins(self.limits.overlap, (start, end), side.next.get(), island) {
+            self.overwrite(part, shift, payload);
+        }
+    }
+
+    fn overwrite(&mut self, part: Part, shift: Shift, payload: &Payload<'_>) {
+        let side = self.side();
+        let roots = Roots::of(side);
+        self.record.write(|_| {
+            side.epoch.set(side.epoch.get().wrapping_add(1));
+            fence(Release);
+            each_block(part.start, part.end, shift, payload, |number, at, bytes| {
+                if let Some(block) = roots.find(self.memory, number) {
+                    self.memory.write(block, at, bytes);
+                }
+                true
+            });
+        });
+    }
+
+    /// Bytes that were not there.
+    fn fresh(&mut self, part: Part, shift: Shift, payload: &Payload<'_>) {
+        // An earlier part may have moved the window (a full list of islands does).
+        let start = part.start.max(self.side().base.get());
+        if start >= part.end {
+            return;
+        }
+        self.limit_islands(start);
+        let stored = start + self.put(start, part.end, shift, payload);
+        if stored > start {
+            self.publish((start, stored));
+        }
+    }
+
+    /// Tells readers of new bytes, and joins them with what they touch.
+    fn publish(&mut self, run: Run) {
+        let side = self.side();
+        let (old_run, old_next) = (side.run.get(), side.next.get());
+        let late = run.1 <= old_run;
+        let added = self.record.write(|_| {
+            side.end.set(side.end.get().max(run.1));
+            if run.0 <= old_next && run.1 >= old_next && run.0 >= old_run {
+                side.next.set(run.1);
+                self.absorb();
+                return true;
+            }
+            if run.1 == old_run {
+                side.run.set(run.0);
+                if let Some(before) = self.islands().take_touching(run.0, run.0) {
+                    side.run.set(before.0);
+                }
+                return true;
+            }
+            self.islands().add(run).is_ok()
+        });
+        if !added {
+            self.counters.unstored_bytes.add(run.1 - run.0);
+        } else if late {
+            self.counters.filled_bytes.add(run.1 - run.0);
+            self.sink.event(Event::Filled { id: self.id, side: self.name, off: run.0, len: run.1 - run.0 });
+        }
+        self.moved(old_next);
+    }
+
+    /// Joins islands that the in-order run has reached. Inside a write.
+    fn absorb(&mut self) {
+        let side = self.side();
+        let next = side.next.get();
+        if let Some(island) = self.islands().take_touching(next, next) {
+            side.next.set(island.1);
+        }
+    }
+
+    fn moved(&mut self, old_next: u64) {
+        let next = self.side().next.get();
+        if next > old_next {
+            self.sink.event(Event::Data {
+                id: self.id,
+                side: self.name,
+                off: old_next,
+                len: next - old_next,
+            });
+        }
+    }
+
+    fn again(&mut self, start: u64, end: u64) {
+        let side = self.side();
+        let len = end - start;
+        self.counters.retransmitted_bytes.add(len);
+        self.record.write(|_| side.retransmitted.add(len));
+        self.sink.event(Event::Retransmit { id: self.id, side: self.name, off: start, len });
+    }
+
+    /// Keeps the list of islands within its limit: what is oldest goes first, then the lowest hole is given up.
+    fn limit_islands(&mut self, start: u64) {
+        if self.islands().is_empty() || start == self.side().next.get() {
+            return;
+        }
+        while self.islands().len() >= self.limits.islands {
+            let side = self.side();
+            match self.islands().first_from(0) {
+                Some(island) if island.1 < side.run.get() => self.raise_base(island.1),
+                Some(island) => self.skip_hole(island.0),
+                None => return,
+            }
+        }
+    }
+
+    /// Declares the hole between `next` and `to` lost.
+    fn skip_hole(&mut self, to: u64) {
+        let side = self.side();
+        let next = side.next.get();
+        let run = (side.run.get().max(side.base.get()), next);
+        if run.0 < run.1 && self.record.write(|_| self.islands().add(run)).is_err() {
+            // No memory for one more island: the run is given up instead of the truth about it.
+            self.raise_base(next);
+        }
+        self.record.write(|_| {
+            side.run.set(to);
+            side.next.set(to);
+            side.gaps.set(side.gaps.get().saturating_add(1));
+            self.absorb();
+        });
+        self.counters.gaps.add(1);
+        self.counters.gap_bytes.add(to - next);
+        self.sink.event(Event::Gap { id: self.id, side: self.name, off: next, len: to - next });
+        self.moved(to);
+    }
+
+    /// The next island above the in-order edge: where the first hole ends.
+    pub fn hole_end(&mut self) -> Option<u64> {
+        let next = self.side().next.get();
+        self.islands().first_from(next).map(|island| island.0)
+    }
+
+    /// Declares every hole lost that ends at or before `limit`.
+    pub fn give_up_holes(&mut self, limit: u64) {
+        while let Some(end) = self.hole_end().filter(|end| *end <= limit) {
+            self.skip_hole(end);
+        }
+    }
+
+    /// The connection is over: every hole is lost, also one before the FIN.
+    pub fn finish(&mut self) {
+        self.give_up_holes(u64::MAX);
+        let side = self.side();
+        let fin = side.fin.get();
+        if fin != NO_FIN && fin > side.next.get() {
+            self.skip_hole(fin);
+        }
+    }
+
+    /// Evicts every byte below `to`.
+    pub fn raise_base(&mut self, to: u64) {
+        let side = self.side();
+        let base = side.base.get();
+        if to <= base {
+            return;
+        }
+        while side.next.get() < to {
+            let hole_end = self.hole_end().unwrap_or(to).min(to);
+            self.skip_hole(hole_end);
+        }
+        let evicted = retained_below(self.memory, side, to);
+        let last = number(side.end.get().max(base)) + 1;
+        self.record.write(|_| {
+            side.base.set(to);
+            side.run.set(side.run.get().max(to));
+            self.islands().remove_below(to);
+        });
+        fence(Release);
+        self.blocks().release(number(base), number(to).min(last));
+        self.counters.evicted_bytes.add(evicted);
+    }
+
+    /// Evicts the oldest bytes so that about `blocks` blocks are given back; keeps the newest block.
+    pub fn shed(&mut self, blocks: u64) {
+        let side = self.side();
+        let to = (number(side.base.get()) + blocks) * BLOCK as u64;
+        let newest = side.end.get().max(side.next.get()).saturating_sub(BLOCK as u64);
+        self.raise_base(to.min(newest));
+    }
+
+    /// Gives back all blocks of the side, which no reader can reach any more.
+    pub fn release(&mut self) {
+        let side = self.side();
+        self.counters.evicted_bytes.add(retained_below(self.memory, side, u64::MAX));
+        self.islands().clear();
+        let (base, end) = (side.base.get(), side.end.get());
+        self.blocks().release_all(number(base), number(end.max(base)) + 1);
+    }
+
+    /// Stores bytes; returns how many, from the start on. Fewer than asked when memory is full.
+    #[inline]
+    fn put(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) -> u64 {
+        let first = number(self.side().base.get());
+        let last = number(end - 1);
+        if self.blocks().must_grow(first, last) && self.grow(first, last).is_err() {
+            self.counters.unstored_bytes.add(end - start);
+            return 0;
+        }
+        let memory = self.memory;
+        let mut stored = 0;
+        let mut blocks = self.blocks();
+        each_block(start, end, shift, payload, |number, at, bytes| {
+            let Ok(block) = blocks.ensure(number) else { return false };
+            memory.write(block, at, bytes);
+            stored += bytes.len() as u64;
+            true
+        });
+        if stored < end - start {
+            self.counters.unstored_bytes.add(end - start - stored);
+        }
+        stored
+    }
+
+    fn grow(&mut self, first: u64, last: u64) -> Result<(), crate::store::blocks::Full> {
+        let record = self.record;
+        record.write(|_| self.blocks().grow(first, last))
+    }
+
+    #[inline(always)]
+    fn blocks(&mut self) -> Blocks<'_> {
+        Blocks { memory: self.memory, pool: &mut self.space.blocks, side: self.record.side(self.name) }
+    }
+
+    #[inline(always)]
+    fn islands(&mut self) -> Islands<'_> {
+        let head = &self.record.side(self.name).islands;
+        Islands { memory: self.memory, pool: &mut self.space.blocks, head }
+    }
+}
+
+/// The offset of a payload's first byte: turns stream offsets into distances from the payload's start.
+#[derive(Clone, Copy)]
+struct Shift(i64);
+
+impl Shift {
+    fn distance(self, off: u64) -> usize {
+        (off as i64 - self.0) as usize
+    }
+}
+
+/// Cuts the payload bytes of `start..end` at block borders: block number, place in the block, bytes.
+#[inline(always)]
+fn each_block(
+    start: u64,
+    end: u64,
+    shift: Shift,
+    payload: &Payload<'_>,
+    mut each: impl FnMut(u64, usize, &[u8]) -> bool,
+) {
+    payload.each(shift.distance(start), shift.distance(end), |distance, mut bytes| {
+        let mut off = (shift.0 + distance as i64) as u64;
+        while !bytes.is_empty() {
+            let at = off as usize % BLOCK;
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - at));
+            if !each(number(off), at, now) {
+                return false;
+            }
+            off += now.len() as u64;
+            bytes = later;
+        }
+        true
+    });
+}
+
+/// Bytes held below `limit`.
+pub fn retained_below(memory: &Memory, side: &SideRecord, limit: u64) -> u64 {
+    let base = side.base.get();
+    let held = |run: Run| run.1.min(limit).saturating_sub(run.0.max(base));
+    let mut sum = held((side.run.get(), side.next.get()));
+    walk(memory, side.islands.get(), |run| {
+        sum = sum.saturating_add(held(run));
+        run.0 < limit
+    });
+    sum
+}
+
+impl SideRecord {
+    /// Where the payload differs from the received bytes `start..end`: from the first to past the last differing
+    /// byte, and how many differ.
+    fn differing(
+        &self,
+        memory: &Memory,
+        start: u64,
+        end: u64,
+        shift: Shift,
+        payload: &Payload<'_>,
+    ) -> Option<(u64, u64, u64)> {
+        let roots = Roots::of(self);
+        let mut found: Option<(u64, u64, u64)> = None;
+        each_block(start, end, shift, payload, |number, at, bytes| {
+            let mut old = [0; BLOCK];
+            let old = &mut old[..bytes.len()];
+            let there = roots.find(memory, number).is_some_and(|block| memory.read(block, at, old));
+            if there && *old != *bytes {
+                let off = number * BLOCK as u64 + at as u64;
+                for (index, _) in old.iter().zip(bytes).enumerate().filter(|(_, (a, b))| a != b) {
+                    let at = off + index as u64;
+                    let (low, _, count) = found.unwrap_or((at, at, 0));
+                    found = Some((low, at + 1, count + 1));
+                }
+            }
+            true
+        });
+        found
+    }
+}
