@@ -1,0 +1,138 @@
+//! Errors as they stand on the wire.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal $name:literal,)+) => {
+        /// What an error is about: JSON-RPC's own codes for faults of the protocol, else the Linux errno number.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(i64)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $variant = $number,)+
+        }
+
+        impl Code {
+            /// All of them, in the order of the reference.
+            pub const ALL: &[Code] = &[$(Code::$variant),+];
+
+            /// Its name: what `data.errno` says, or JSON-RPC's word.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name,)+ }
+            }
+
+            /// The code of that number, if this version knows it.
+            #[must_use]
+            pub fn from_number(number: i64) -> Option<Self> {
+                match number { $($number => Some(Code::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The line is not JSON, or not UTF-8.
+    Parse = -32700 "parse error",
+    /// JSON, but not a request; or a line that is too long.
+    Request = -32600 "invalid request",
+    /// No such method.
+    Method = -32601 "method not found",
+    /// A parameter is missing, unknown or wrong; `data.parameter` names it.
+    Params = -32602 "invalid params",
+    /// The peer's credentials do not allow this.
+    Perm = 1 "EPERM",
+    /// No such sockid, or its connection is gone.
+    BadSocket = 9 "EBADF",
+    /// The server has no room for this now.
+    Again = 11 "EAGAIN",
+    /// No such worker.
+    Access = 13 "EACCES",
+    /// Buffering of that side is switched off.
+    Invalid = 22 "EINVAL",
+    /// No received byte at that offset.
+    NoData = 61 "ENODATA",
+    /// The sockid names a listener, not a connection.
+    SocketType = 94 "ESOCKTNOSUPPORT",
+    /// Nothing to read in this state yet, or no such connection found.
+    NotConnected = 107 "ENOTCONN",
+}
+
+impl Code {
+    /// The number on the wire.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self as i64
+    }
+
+    /// An errno number, not one of JSON-RPC's own.
+    #[must_use]
+    pub fn is_errno(self) -> bool {
+        self.number() > 0
+    }
+}
+
+/// The `error` of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorObject {
+    /// See [`Code`]; a later version may know more.
+    pub code: i64,
+    /// A sentence for people that says what to do.
+    pub message: String,
+    /// What programs can act on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<ErrorData>>,
+}
+
+impl ErrorObject {
+    /// The code, if this version knows it.
+    #[must_use]
+    pub fn known_code(&self) -> Option<Code> {
+        Code::from_number(self.code)
+    }
+
+    /// `data.reason`.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.data.as_ref()?.reason.as_deref()
+    }
+}
+
+impl fmt::Display for ErrorObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The `data` of an error. Only what applies is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorData {
+    /// Name of the errno, when the code is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<Cow<'static, str>>,
+    /// One word that tells the cases of one code apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// The parameter that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// ENODATA: lowest retained offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
+    /// ENODATA: the in-order edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// ENODATA: one past the highest byte received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
+    /// ENODATA: where bytes go on after `off`; the inner `None` is `null`: nowhere yet.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub next_extent: Option<Option<u64>>,
+}
+
+/// Keeps `null` apart from absent.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,153 @@
+//! One client's task: a line in, its reply out, then the next.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monitor_client::ErrorObject;
+use serde_json::value::RawValue;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, UCred};
+use tokio::sync::watch;
+
+use super::input::{Input, Line};
+use super::memory::PeekBuffer;
+use super::output::Output;
+use super::request::{Message, Rejected, Request};
+use super::serve::Shared;
+use super::{fault, reply};
+
+/// After so long without a request a client's buffers are given back.
+const IDLE: Duration = Duration::from_secs(1);
+/// A client that sent too long a line is read on for so long and so far, so that it can read why: closing a Unix
+/// socket with unread bytes in it breaks the client's next write.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
+
+/// A client and what it is owed.
+pub(super) struct Connection {
+    input: Input<OwnedReadHalf>,
+    session: Session,
+}
+
+/// What answering a client needs.
+pub(super) struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) out: Output,
+    pub(super) peeks: PeekBuffer,
+    /// Who is at the other end, as the kernel knew it when it connected.
+    pub(super) peer: Option<UCred>,
+}
+
+impl Connection {
+    pub(super) fn new(stream: UnixStream, shared: Arc<Shared>) -> Self {
+        let peer = stream.peer_cred().ok();
+        tracing::debug!(
+            pid = peer.and_then(|peer| peer.pid()),
+            uid = peer.map(|peer| peer.uid()),
+            gid = peer.map(|peer| peer.gid()),
+            "client connected"
+        );
+        shared.metrics.accepted.add(1);
+        shared.metrics.clients.add(1);
+        let (from, to) = stream.into_split();
+        let session = Session { shared, out: Output::new(to), peeks: PeekBuffer::default(), peer };
+        Self { input: Input::new(from), session }
+    }
+
+    /// Answers until the client is gone, or the server stops.
+    pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        if let Err(error) = self.converse(&mut stopping).await {
+            tracing::debug!(pid = self.session.peer.and_then(|peer| peer.pid()), %error, "client lost");
+        }
+    }
+
+    async fn converse(&mut self, stopping: &mut watch::Receiver<bool>) -> io::Result<()> {
+        loop {
+            match self.input.line() {
+                Line::Whole(line) => self.session.answer(line).await?,
+                Line::TooLong => return self.hang_up().await,
+                Line::Partial => {
+                    self.session.out.flush().await?;
+                    if !self.more(stopping).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for more input. False: there will be none.
+    async fn more(&mut self, stopping: &mut watch::Receiver<bool>) -> io::Result<bool> {
+        loop {
+            let large = self.holds_memory();
+            tokio::select! {
+                biased;
+                count = self.input.fill() => return Ok(count? > 0),
+                _ = stopping.wait_for(|&stop| stop) => return Ok(false),
+                () = tokio::time::sleep(IDLE), if large => self.release(),
+            }
+        }
+    }
+
+    fn holds_memory(&self) -> bool {
+        self.session.peeks.is_large() || self.session.out.is_large() || self.input.is_large()
+    }
+
+    fn release(&mut self) {
+        self.session.peeks.release();
+        self.session.out.shrink();
+        self.input.shrink();
+    }
+
+    async fn hang_up(&mut self) -> io::Result<()> {
+        self.session.error(None, &fault::line_too_long());
+        self.session.out.finish().await?;
+        // Whether it went away by itself or the time is over: the connection is closed now.
+        let _ = tokio::time::timeout(LINGER, self.input.discard(LINGER_BYTES)).await;
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Answers one line: a request, a notification or a batch.
+    async fn answer(&mut self, line: &[u8]) -> io::Result<()> {
+        match Message::parse(line) {
+            Ok(Message::Single(text)) => self.perform(text).await,
+            Ok(Message::Batch(members)) => {
+                self.out.start_batch();
+                for member in members {
+                    self.perform(member.get()).await?;
+                }
+                self.out.end_batch();
+                self.out.flush_if_full().await
+            }
+            Err(error) => {
+                self.error(None, &error);
+                Ok(())
+            }
+        }
+    }
+
+    async fn perform(&mut self, text: &str) -> io::Result<()> {
+        match Request::parse(text) {
+            Ok(request) => self.call(request).await?,
+            Err(Rejected { id, error }) => self.error(id, &error),
+        }
+        self.out.flush_if_full().await
+    }
+
+    /// Replies with an error.
+    pub(super) fn error(&mut self, id: Option<&RawValue>, error: &ErrorObject) {
+        self.shared.metrics.requests.add(1);
+        self.shared.metrics.errors.add(1);
+        reply::error(self.out.open(), id, error);
+        self.out.close();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.metrics.clients.sub(1);
+    }
+}

@@ -1,0 +1,149 @@
+//! Errors that clients see: a code, a sentence that says what to do, and data for programs.
+
+use std::borrow::Cow;
+
+use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Side};
+use monitor_engine::{NoData, PeekError};
+
+pub(super) fn parse(why: impl std::fmt::Display) -> ErrorObject {
+    plain(Code::Parse, format!("the line is not JSON: {why}"))
+}
+
+pub(super) fn not_utf8() -> ErrorObject {
+    plain(Code::Parse, "the line is not UTF-8")
+}
+
+pub(super) fn request(why: impl Into<String>) -> ErrorObject {
+    plain(Code::Request, why)
+}
+
+pub(super) fn line_too_long() -> ErrorObject {
+    plain(Code::Request, format!("a request line holds at most {MAX_LINE} bytes; the connection is closed"))
+}
+
+pub(super) fn method(name: &str) -> ErrorObject {
+    let known: Vec<_> = Method::ALL.iter().map(|method| method.name()).collect();
+    plain(Code::Method, format!("there is no method {}; there are {}", shorten(name), known.join(", ")))
+}
+
+/// A parameter is wrong. The message names it.
+pub(super) fn parameter(name: &str, message: impl Into<String>) -> ErrorObject {
+    let data = ErrorData { parameter: Some(name.to_owned()), ..ErrorData::default() };
+    ErrorObject { code: Code::Params.number(), message: message.into(), data: Some(Box::new(data)) }
+}
+
+/// Parameters as a whole are wrong.
+pub(super) fn parameters(message: impl Into<String>) -> ErrorObject {
+    plain(Code::Params, message)
+}
+
+pub(super) fn no_connection(sockid: u64) -> ErrorObject {
+    let message = format!(
+        "no connection has the sockid {sockid}, or it is gone (evicted, or closed for longer than [tcp] linger); \
+         `sockets` lists what can be read"
+    );
+    errno(Code::BadSocket, "no_connection", message)
+}
+
+pub(super) fn not_found() -> ErrorObject {
+    let message = "no connection between these ends is known; `sockets` lists those that are";
+    errno(Code::NotConnected, "not_found", message)
+}
+
+pub(super) fn no_worker(worker: u64, workers: usize) -> ErrorObject {
+    let message =
+        format!("there is no worker {worker}; workers are numbered from 0, and there are {workers}");
+    errno(Code::Access, "no_worker", message)
+}
+
+pub(super) fn too_many_clients(max: usize) -> ErrorObject {
+    let message = format!("{max} clients are connected already; try again later, or raise [rpc] max_clients");
+    errno(Code::Again, "clients", message)
+}
+
+pub(super) fn no_memory() -> ErrorObject {
+    let message =
+        "the memory for replies is in use by other clients; try again, or raise [rpc] max_reply_memory";
+    errno(Code::Again, "memory", message)
+}
+
+/// Why a read at `off` got nothing.
+pub(super) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> ErrorObject {
+    match error {
+        PeekError::NoSuchConnection => no_connection(sockid),
+        PeekError::Disabled => errno(
+            Code::Invalid,
+            "disabled",
+            format!("buffering of the {side} side of this connection is switched off"),
+        ),
+        PeekError::NotConnected => errno(
+            Code::NotConnected,
+            "not_established",
+            format!(
+                "no byte was carried to the {side} yet, only the start of the handshake; ask again later"
+            ),
+        ),
+        PeekError::NoData { reason, next_extent, base, next, end } => {
+            let (word, message) = no_data(reason, off, next_extent, base, end);
+            let mut object = errno(Code::NoData, word, message);
+            if let Some(data) = &mut object.data {
+                data.base = Some(base);
+                data.next = Some(next);
+                data.end = Some(end);
+                data.next_extent = Some(next_extent);
+            }
+            object
+        }
+    }
+}
+
+fn no_data(
+    reason: NoData,
+    off: u64,
+    next_extent: Option<u64>,
+    base: u64,
+    end: u64,
+) -> (&'static str, String) {
+    match reason {
+        NoData::Evicted => {
+            ("evicted", format!("the byte at offset {off} was evicted; bytes are retained from {base} on"))
+        }
+        NoData::Gap => {
+            let on = match next_extent {
+                Some(next) => format!("bytes go on at {next}"),
+                None => "no byte after it is there".to_owned(),
+            };
+            ("gap", format!("offset {off} lies in a hole; {on}"))
+        }
+        NoData::Future => (
+            "future",
+            format!("no byte at offset {off} yet: the stream ends at {end} so far; ask again later"),
+        ),
+        NoData::Eof => {
+            ("eof", format!("offset {off} is at the stream's end (FIN at {end}): nothing will follow"))
+        }
+    }
+}
+
+fn errno(code: Code, reason: &'static str, message: impl Into<String>) -> ErrorObject {
+    let data = ErrorData {
+        errno: Some(Cow::Borrowed(code.name())),
+        reason: Some(Cow::Borrowed(reason)),
+        ..ErrorData::default()
+    };
+    ErrorObject { code: code.number(), message: message.into(), data: Some(Box::new(data)) }
+}
+
+fn plain(code: Code, message: impl Into<String>) -> ErrorObject {
+    ErrorObject { code: code.number(), message: message.into(), data: None }
+}
+
+/// What a client sent, at a length fit for a message.
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut quoted: String = text.chars().take(LONGEST).collect();
+    if quoted.len() < text.len() {
+        quoted.push('…');
+    }
+    format!("{quoted:?}")
+}

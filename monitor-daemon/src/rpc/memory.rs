@@ -1,0 +1,135 @@
+//! Memory for stream bytes on their way to clients, within bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Stream bytes that a client can always read at once, without a lease.
+pub(super) const OWN: usize = 64 * 1024;
+/// Larger buffers come in multiples of this, so that a growing stream does not ask for a new one with each read.
+const STEP: usize = 256 * 1024;
+/// An idle client keeps no more.
+const SMALL: usize = 4 * 1024;
+
+/// Bytes that all clients' large replies may hold together.
+#[derive(Clone, Debug)]
+pub(super) struct ReplyMemory {
+    left: Arc<AtomicU64>,
+    total: u64,
+}
+
+impl ReplyMemory {
+    pub(super) fn new(total: u64) -> Self {
+        Self { left: Arc::new(AtomicU64::new(total)), total }
+    }
+
+    /// Bytes leased now.
+    pub(super) fn used(&self) -> u64 {
+        self.total - self.left.load(Relaxed)
+    }
+
+    /// Takes `bytes`, or nothing when fewer are left. Never waits.
+    pub(super) fn lease(&self, bytes: usize) -> Option<Lease> {
+        let bytes = bytes as u64;
+        self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).ok()?;
+        Some(Lease { left: Arc::clone(&self.left), bytes })
+    }
+}
+
+/// A part of it, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Lease {
+    left: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.left.fetch_add(self.bytes, Relaxed);
+    }
+}
+
+/// One client's buffer for stream bytes, used again from read to read.
+#[derive(Debug, Default)]
+pub(super) struct PeekBuffer {
+    bytes: Vec<u8>,
+    lease: Option<Lease>,
+}
+
+impl PeekBuffer {
+    /// Room for up to [`OWN`] bytes at once, or more if the buffer is larger already.
+    pub(super) fn own(&mut self, wanted: usize) -> &mut [u8] {
+        let len = wanted.min(self.bytes.len().max(OWN));
+        if self.bytes.len() < len {
+            self.bytes.resize(len.next_power_of_two().max(SMALL), 0);
+        }
+        &mut self.bytes[..len]
+    }
+
+    /// Room for `wanted` bytes, of which the first `keep` stay. When the memory for replies is in use, what the
+    /// client has already.
+    pub(super) fn grow(&mut self, keep: usize, wanted: usize, memory: &ReplyMemory) -> &mut [u8] {
+        if self.bytes.len() < wanted {
+            let size = wanted.next_multiple_of(STEP);
+            if let Some(lease) = memory.lease(size) {
+                // Zeroed by the kernel, page by page as they are used: cheaper than growing in place.
+                let mut bytes = vec![0; size];
+                bytes[..keep].copy_from_slice(&self.bytes[..keep]);
+                self.bytes = bytes;
+                self.lease = Some(lease);
+            }
+        }
+        let len = wanted.min(self.bytes.len());
+        &mut self.bytes[..len]
+    }
+
+    /// The first `len` bytes.
+    pub(super) fn filled(&self, len: usize) -> &[u8] {
+        &self.bytes[..len]
+    }
+
+    /// Whether it holds more than an idle client should.
+    pub(super) fn is_large(&self) -> bool {
+        self.bytes.len() > SMALL
+    }
+
+    /// Gives everything back.
+    pub(super) fn release(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_no_more_than_there_is_and_takes_it_back() {
+        let memory = ReplyMemory::new(100);
+        let first = memory.lease(60).unwrap();
+        assert!(memory.lease(41).is_none());
+        let second = memory.lease(40).unwrap();
+        assert_eq!(memory.used(), 100);
+        drop(first);
+        assert_eq!(memory.used(), 40);
+        drop(second);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn buffers_grow_on_lease_and_are_cut_without() {
+        let memory = ReplyMemory::new(STEP as u64);
+        let mut first = PeekBuffer::default();
+        assert_eq!(first.own(10).len(), 10);
+        first.own(OWN + 10).fill(7);
+        assert_eq!(first.filled(OWN).len(), OWN);
+        assert_eq!(first.grow(OWN, OWN + 1, &memory).len(), OWN + 1);
+        assert!(first.filled(OWN).iter().all(|&byte| byte == 7));
+        assert_eq!(memory.used(), STEP as u64);
+        let mut second = PeekBuffer::default();
+        second.own(OWN);
+        assert_eq!(second.grow(OWN, OWN + 1, &memory).len(), OWN, "there was no memory left");
+        first.release();
+        assert_eq!(memory.used(), 0);
+        assert_eq!(second.grow(OWN, OWN + 1, &memory).len(), OWN + 1);
+    }
+}

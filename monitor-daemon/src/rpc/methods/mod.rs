@@ -1,0 +1,91 @@
+//! The methods.
+
+mod list;
+mod look;
+mod read;
+
+use std::io;
+
+use monitor_client::ErrorObject;
+use monitor_engine::{Reader, SockId};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::call::Call;
+use super::connection::Session;
+use super::request::Request;
+use super::serve::Shared;
+use super::{fault, reply};
+
+impl Session {
+    /// Does what a request asks, and replies unless it is a notification.
+    pub(super) async fn call(&mut self, request: Request<'_>) -> io::Result<()> {
+        let call = Call::parse(&request.method, request.params);
+        let Some(id) = request.id else {
+            self.shared.metrics.notifications.add(1);
+            if let Ok(call) = call {
+                self.notified(call);
+            }
+            return Ok(());
+        };
+        match call {
+            Ok(Call::Hello(params)) => {
+                look::introduce(self.peer, &params);
+                let hello = look::hello(&self.shared).await;
+                self.result(id, &hello);
+            }
+            Ok(Call::Stats(_)) => {
+                let stats = look::stats(&self.shared).await;
+                self.result(id, &stats);
+            }
+            Ok(Call::Info(params)) => self.reply(id, look::info(&self.shared, &params)),
+            Ok(Call::Lookup(params)) => {
+                let found = list::lookup(&self.shared.status.readers, &params).await;
+                self.reply(id, found);
+            }
+            Ok(Call::Sockets(params)) => return self.sockets(id, &params).await,
+            Ok(Call::Fragments(params)) => return self.fragments(id, &params).await,
+            Ok(Call::Ppeek(params)) => return self.ppeek(id, &params).await,
+            Err(error) => self.error(Some(id), &error),
+        }
+        Ok(())
+    }
+
+    /// A notification. Reading has no effect that nobody sees.
+    fn notified(&self, call: Call) {
+        if let Call::Hello(params) = call {
+            look::introduce(self.peer, &params);
+        }
+    }
+
+    fn reply(&mut self, id: &RawValue, result: Result<impl Serialize, ErrorObject>) {
+        match result {
+            Ok(result) => self.result(id, &result),
+            Err(error) => self.error(Some(id), &error),
+        }
+    }
+
+    fn result(&mut self, id: &RawValue, result: &impl Serialize) {
+        self.shared.metrics.requests.add(1);
+        reply::result(self.out.open(), id, result);
+        self.out.close();
+    }
+}
+
+impl Shared {
+    /// The reader of the worker that owns `sockid`. `worker` is the one that the client believes to own it.
+    fn reader(&self, sockid: u64, worker: Option<u64>) -> Result<(&Reader, SockId), ErrorObject> {
+        let readers = &self.status.readers;
+        if let Some(worker) = worker
+            && worker >= readers.len() as u64
+        {
+            return Err(fault::no_worker(worker, readers.len()));
+        }
+        let id = SockId::from_u64(sockid).ok_or_else(|| fault::no_connection(sockid))?;
+        if worker.is_some_and(|worker| worker != u64::from(id.worker())) {
+            return Err(fault::no_connection(sockid));
+        }
+        let reader = readers.get(usize::from(id.worker())).ok_or_else(|| fault::no_connection(sockid))?;
+        Ok((reader, id))
+    }
+}

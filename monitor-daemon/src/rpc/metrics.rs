@@ -1,0 +1,64 @@
+//! What the RPC counts.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that every client's task adds to.
+#[derive(Debug, Default)]
+pub struct Metric(AtomicU64);
+
+impl Metric {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    pub(super) fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Relaxed);
+    }
+
+    pub(super) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    /// The value now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])+ $name:ident)+) => {
+        /// Everything the RPC counts. None goes down, except the gauges, whose text says so.
+        #[derive(Debug, Default)]
+        pub struct Metrics {
+            $($(#[doc = $doc])+ pub $name: Metric,)+
+        }
+
+        impl Metrics {
+            /// Name, meaning and value of each, in order.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name.get()),)+].into_iter()
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Clients connected now (gauge).
+    clients
+    /// Clients that ever connected.
+    accepted
+    /// Clients refused because too many were connected.
+    refused
+    /// Requests answered, errors included; each of a batch counts.
+    requests
+    /// Notifications taken; they get no answer.
+    notifications
+    /// Requests answered with an error.
+    errors
+    /// Stream bytes handed out by `ppeek`.
+    peeked_bytes
+    /// Reads cut to 64 KiB because the memory for replies was in use.
+    cut_reads
+    /// Bytes of memory that replies in flight hold beyond each client's own 64 KiB (gauge).
+    reply_memory
+}

@@ -1,0 +1,176 @@
+//! Requests as they stand on the line: the envelope, before the method's own parameters are looked at.
+
+use std::borrow::Cow;
+
+use monitor_client::ErrorObject;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::fault;
+
+/// One request. Its parts point into the line.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    /// `None`: a notification. Any JSON value, echoed as it was written.
+    pub(super) id: Option<&'a RawValue>,
+    pub(super) method: Cow<'a, str>,
+    pub(super) params: Option<&'a RawValue>,
+}
+
+/// What is no request, with its id if that could be made out.
+#[derive(Debug)]
+pub(super) struct Rejected<'a> {
+    pub(super) id: Option<&'a RawValue>,
+    pub(super) error: ErrorObject,
+}
+
+/// What one line holds.
+#[derive(Debug)]
+pub(super) enum Message<'a> {
+    Single(&'a str),
+    Batch(Vec<&'a RawValue>),
+}
+
+/// The members that JSON-RPC knows, whatever their type. Members that it does not know are ignored.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+}
+
+/// Keeps `null` apart from absent.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Message<'a> {
+    /// Tells a batch from a single request.
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self, ErrorObject> {
+        let text = str::from_utf8(line).map_err(|_| fault::not_utf8())?;
+        if !text.trim_ascii_start().starts_with('[') {
+            return Ok(Message::Single(text));
+        }
+        let members: Vec<&RawValue> = serde_json::from_str(text).map_err(fault::parse)?;
+        if members.is_empty() {
+            return Err(fault::request("an empty batch asks for nothing"));
+        }
+        Ok(Message::Batch(members))
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Takes one request's envelope apart.
+    pub(super) fn parse(text: &'a str) -> Result<Self, Rejected<'a>> {
+        let envelope: Envelope<'a> = match serde_json::from_str(text) {
+            Ok(envelope) if text.trim_ascii_start().starts_with('{') => envelope,
+            Ok(_) => return Err(Rejected { id: None, error: fault::request("a request is an object") }),
+            Err(error) => return Err(Rejected { id: None, error: explain(text, &error) }),
+        };
+        let id = envelope.id;
+        let rejected = |why: &str| Rejected { id, error: fault::request(why) };
+        if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+            return Err(rejected("a request says \"jsonrpc\": \"2.0\""));
+        }
+        let method = envelope.method.ok_or_else(|| rejected("a request names its \"method\""))?;
+        let method = string(method).ok_or_else(|| rejected("the \"method\" of a request is a string"))?;
+        Ok(Self { id, method, params: envelope.params })
+    }
+}
+
+/// The text of a JSON string; `None` if it is none.
+fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let quoted = raw.get();
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(quoted).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// Not JSON at all, or JSON that is no request.
+fn explain(text: &str, error: &serde_json::Error) -> ErrorObject {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => fault::parse(error),
+        Ok(_) if error.is_data() => fault::request(format!("this is no request: {error}")),
+        Ok(_) => fault::parse(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> i64 {
+        Request::parse(text).unwrap_err().error.code
+    }
+
+    #[test]
+    fn parts_are_found_in_any_order_and_unknown_members_ignored() {
+        let text = r#" {"params":{"a":1},"extra":[],"id":{"x":1},"method":"i\u006efo","jsonrpc":"2.0"} "#;
+        let request = Request::parse(text).unwrap();
+        assert_eq!(request.method, "info");
+        assert_eq!(request.id.map(RawValue::get), Some(r#"{"x":1}"#));
+        assert_eq!(request.params.map(RawValue::get), Some(r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn a_null_id_is_an_id_and_none_is_a_notification() {
+        let request = Request::parse(r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#).unwrap();
+        assert_eq!(request.id.map(RawValue::get), Some("null"));
+        let request = Request::parse(r#"{"jsonrpc":"2.0","method":"a"}"#).unwrap();
+        assert!(request.id.is_none());
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_from_what_is_no_request() {
+        for text in ["", "x", "{", r#"{"id":1"#, r#"{"id":1}}"#, "{'id':1}", r#"{"id":01}"#, "1 2"] {
+            assert_eq!(code(text), -32700, "{text}");
+        }
+        let no_requests = [
+            "1",
+            "null",
+            "\"text\"",
+            "{}",
+            r#"{"id":1,"method":"info"}"#,
+            r#"{"jsonrpc":"1.0","id":1,"method":"info"}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"info"}"#,
+        ];
+        for text in no_requests {
+            assert_eq!(code(text), -32600, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_id_is_kept_for_the_error() {
+        let rejected = Request::parse(r#"{"id":"me","method":1,"jsonrpc":"2.0"}"#).unwrap_err();
+        assert_eq!(rejected.id.map(RawValue::get), Some("\"me\""));
+    }
+
+    #[test]
+    fn deep_nesting_is_answered_not_crashed_on() {
+        let deep = "[".repeat(60_000);
+        assert_eq!(Message::parse(deep.as_bytes()).unwrap_err().code, -32700);
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{deep}"#);
+        assert_eq!(code(&text), -32700);
+    }
+
+    #[test]
+    fn batches_are_arrays_with_members() {
+        assert!(
+            matches!(Message::parse(b" [1, {}]").unwrap(), Message::Batch(members) if members.len() == 2)
+        );
+        assert_eq!(Message::parse(b"[]").unwrap_err().code, -32600);
+        assert_eq!(Message::parse(b"[1,").unwrap_err().code, -32700);
+        assert_eq!(Message::parse(b"\xff").unwrap_err().code, -32700);
+    }
+}

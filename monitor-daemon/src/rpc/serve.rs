@@ -1,0 +1,95 @@
+//! Accepting clients, and letting go of them.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monitor_client::ErrorObject;
+use tokio::net::UnixStream;
+use tokio::sync::{Mutex, watch};
+use tokio::task::{JoinError, JoinSet};
+
+use super::connection::Connection;
+use super::memory::ReplyMemory;
+use super::{Listener, Metrics, fault, reply};
+use crate::status::Status;
+
+/// How long clients in the middle of a reply may go on reading it when the daemon stops.
+const GRACE: Duration = Duration::from_secs(1);
+/// Pause after a failed accept: out of descriptors, trying at once would only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all clients share.
+pub(super) struct Shared {
+    pub(super) status: Status,
+    pub(super) metrics: Metrics,
+    pub(super) memory: ReplyMemory,
+    /// One look at the capture at a time: it makes system calls, on a thread of its own.
+    pub(super) snapshot: Mutex<()>,
+}
+
+/// Answers clients until `shutdown` completes; then the socket file is removed, clients in the middle of a reply get
+/// a second for the rest of it, and everything is closed. Needs a tokio runtime with I/O and time enabled.
+///
+/// Nothing that a client does ends it, and nothing in it waits for a client except that client's own task.
+pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let Listener { socket, file, settings } = listener;
+    let socket = tokio::net::UnixListener::from_std(socket)?;
+    let shared = Arc::new(Shared {
+        status,
+        metrics: Metrics::default(),
+        memory: ReplyMemory::new(settings.max_reply_memory),
+        snapshot: Mutex::new(()),
+    });
+    let (stop, stopping) = watch::channel(false);
+    let mut clients = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(ended) = clients.join_next() => note_end(ended),
+            accepted = socket.accept() => match accepted {
+                Ok((stream, _)) if clients.len() < settings.max_clients => {
+                    let client = Connection::new(stream, Arc::clone(&shared));
+                    clients.spawn(client.run(stopping.clone()));
+                }
+                Ok((stream, _)) => refuse(&stream, &shared, settings.max_clients),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop((socket, file));
+    stop.send_replace(true);
+    let all_gone = async {
+        while let Some(ended) = clients.join_next().await {
+            note_end(ended)
+        }
+    };
+    if tokio::time::timeout(GRACE, all_gone).await.is_err() {
+        clients.shutdown().await;
+    }
+    Ok(())
+}
+
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a client's task panicked; the client was disconnected");
+    }
+}
+
+/// Says why, as far as the socket's buffer takes it, and closes.
+fn refuse(stream: &UnixStream, shared: &Shared, max_clients: usize) {
+    shared.metrics.refused.add(1);
+    let error: ErrorObject = fault::too_many_clients(max_clients);
+    let mut line = Vec::new();
+    reply::error(&mut line, None, &error);
+    line.push(b'\n');
+    // A client that is gone already needs no answer.
+    let _ = stream.try_write(&line);
+}

@@ -1,0 +1,74 @@
+//! The engine's view of a connection in the RPC's words.
+
+use monitor_client::types::{Closed, SideInfo, Sides, Socket, State, States};
+use monitor_engine::{CloseReason, Connection, Side, SideView, TcpState};
+
+pub(super) fn socket(connection: &Connection) -> Socket {
+    let [client, server] = &connection.sides;
+    Socket {
+        sockid: connection.id.as_u64(),
+        client: connection.client,
+        server: connection.server,
+        vlan: connection.vlan.clone(),
+        state: States { client: state(client.state), server: state(server.state) },
+        opened: seconds(connection.opened),
+        last: seconds(connection.last),
+        closed: connection.closed.map(closed),
+        midstream: connection.midstream,
+        worker: connection.id.worker(),
+        sides: Sides { client: side_info(client), server: side_info(server) },
+    }
+}
+
+pub(super) fn side(side: monitor_client::Side) -> Side {
+    match side {
+        monitor_client::Side::Client => Side::Client,
+        monitor_client::Side::Server => Side::Server,
+    }
+}
+
+pub(super) fn state(state: TcpState) -> State {
+    match state {
+        TcpState::Closed => State::Closed,
+        TcpState::Listen => State::Listen,
+        TcpState::SynSent => State::SynSent,
+        TcpState::SynReceived => State::SynReceived,
+        TcpState::Established => State::Established,
+        TcpState::FinWait1 => State::FinWait1,
+        TcpState::FinWait2 => State::FinWait2,
+        TcpState::CloseWait => State::CloseWait,
+        TcpState::Closing => State::Closing,
+        TcpState::LastAck => State::LastAck,
+        TcpState::TimeWait => State::TimeWait,
+    }
+}
+
+fn closed(reason: CloseReason) -> Closed {
+    match reason {
+        CloseReason::Fin => Closed::Fin,
+        CloseReason::Rst => Closed::Rst,
+        CloseReason::Timeout => Closed::Timeout,
+        CloseReason::Reused => Closed::Reused,
+        CloseReason::Evicted => Closed::Evicted,
+    }
+}
+
+fn side_info(view: &SideView) -> SideInfo {
+    SideInfo {
+        base: view.base,
+        next: view.next,
+        end: view.end,
+        fin: view.fin,
+        isn: view.isn,
+        retained: view.retained,
+        gaps: view.gaps,
+        retransmitted: view.retransmitted,
+        conflicts: view.conflicts,
+        enabled: view.enabled,
+    }
+}
+
+/// Seconds since the epoch; a double keeps a quarter of a microsecond of today's date.
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
