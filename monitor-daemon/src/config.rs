@@ -148,6 +148,12 @@ pub struct Rpc {
     /// Its permission bits.
     #[serde(with = "units::mode")]
     pub mode: u32,
+    /// Clients connected at once; one more is told so and let go.
+    pub max_clients: usize,
+    /// What all replies in flight may hold together beyond 64 KiB for each client, bytes. When it is used up, reads
+    /// are cut to 64 KiB.
+    #[serde(with = "units::size")]
+    pub reply_memory: u64,
 }
 
 /// What is logged, to standard error.
@@ -270,7 +276,12 @@ impl Default for Store {
 
 impl Default for Rpc {
     fn default() -> Self {
-        Self { socket: PathBuf::from("/run/monitord/monitord.sock"), mode: 0o660 }
+        Self {
+            socket: PathBuf::from(monitor_client::DEFAULT_SOCKET),
+            mode: 0o660,
+            max_clients: 1024,
+            reply_memory: 256 << 20,
+        }
     }
 }
 

@@ -31,6 +31,9 @@ impl Config {
         if self.rpc.socket.as_os_str().is_empty() {
             return Err("[rpc] socket is empty: give the path of the Unix socket".into());
         }
+        if self.rpc.max_clients == 0 {
+            return Err("[rpc] max_clients is 0: nobody could connect".into());
+        }
         EnvFilter::try_new(&self.log.level)
             .map_err(|e| format!("[log] level \"{}\" is not a level or filter: {e}", self.log.level))?;
         Ok(())

@@ -70,7 +70,10 @@ fn unknown_keys_are_named_with_their_nearest() {
         "test.toml, line 1: unknown key \"stor\"; did you mean \"store\"?"
     );
     let message = refused("[rpc]\nxyz = 1\n");
-    assert_eq!(message, "test.toml, line 2: unknown key \"xyz\" in [rpc]; known are socket, mode");
+    assert_eq!(
+        message,
+        "test.toml, line 2: unknown key \"xyz\" in [rpc]; known are socket, mode, max_clients, reply_memory"
+    );
 }
 
 #[test]

@@ -62,8 +62,7 @@ pub(super) fn too_many_clients(max: usize) -> ErrorObject {
 }
 
 pub(super) fn no_memory() -> ErrorObject {
-    let message =
-        "the memory for replies is in use by other clients; try again, or raise [rpc] max_reply_memory";
+    let message = "the memory for replies is in use by other clients; try again, or raise [rpc] reply_memory";
     errno(Code::Again, "memory", message)
 }
 

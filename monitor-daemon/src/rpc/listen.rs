@@ -13,7 +13,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::Settings;
+use crate::config::Rpc;
 
 /// Connections that the kernel keeps waiting for us to accept them.
 const BACKLOG: i32 = 1024;
@@ -26,7 +26,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub struct Listener {
     pub(super) socket: UnixListener,
     pub(super) file: SocketFile,
-    pub(super) settings: Settings,
+    pub(super) settings: Rpc,
 }
 
 /// Why the daemon cannot listen.
@@ -82,7 +82,7 @@ impl Listener {
     ///
     /// A stale socket file (nobody accepts on it) is replaced; a live one is an error, and so is anything that is
     /// not a socket.
-    pub fn bind(settings: Settings) -> Result<Self, ListenError> {
+    pub fn bind(settings: Rpc) -> Result<Self, ListenError> {
         let path = &settings.socket;
         let address = SocketAddrUnix::new(path).map_err(|_| ListenError::TooLong { path: path.clone() })?;
         let _held_until_bound = lock_directory(path)?;
@@ -185,8 +185,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 mod tests {
     use super::*;
 
-    fn settings(socket: PathBuf) -> Settings {
-        Settings { socket, ..Settings::default() }
+    fn settings(socket: PathBuf) -> Rpc {
+        Rpc { socket, ..Rpc::default() }
     }
 
     #[test]

@@ -24,33 +24,6 @@ mod request;
 mod serve;
 mod view;
 
-use std::path::PathBuf;
-
 pub use listen::{ListenError, Listener};
 pub use metrics::Metrics;
 pub use serve::serve;
-
-/// Where and for how many the server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The socket file. Its directory is made (0755) if it is not there.
-    pub socket: PathBuf,
-    /// Permissions of the socket file, `0o660` for example. Whoever can write it can call.
-    pub mode: u32,
-    /// Clients connected at once; one more is told so and let go.
-    pub max_clients: usize,
-    /// Bytes that all replies in flight may hold together, beyond 64 KiB that each client always has.
-    /// When they are used up, reads are cut to 64 KiB: short, but never late and never refused.
-    pub max_reply_memory: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            socket: PathBuf::from(monitor_client::DEFAULT_SOCKET),
-            mode: 0o660,
-            max_clients: 1024,
-            max_reply_memory: 256 << 20,
-        }
-    }
-}

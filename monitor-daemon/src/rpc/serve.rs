@@ -39,7 +39,7 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
     let shared = Arc::new(Shared {
         status,
         metrics: Metrics::default(),
-        memory: ReplyMemory::new(settings.max_reply_memory),
+        memory: ReplyMemory::new(settings.reply_memory),
         snapshot: Mutex::new(()),
     });
     let (stop, stopping) = watch::channel(false);
@@ -66,7 +66,7 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
     stop.send_replace(true);
     let all_gone = async {
         while let Some(ended) = clients.join_next().await {
-            note_end(ended)
+            note_end(ended);
         }
     };
     if tokio::time::timeout(GRACE, all_gone).await.is_err() {
