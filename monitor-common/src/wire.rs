@@ -74,7 +74,7 @@ impl core::fmt::Display for Error {
             Self::Truncated => "the packet ends inside a header",
             Self::NotIp => "neither IPv4 nor IPv6",
             Self::Malformed => "a header contradicts its own length",
-            Self::TooManyTags => "more than two VLAN tags",
+            Self::TooManyTags => "more than three VLAN tags",
             Self::TooManyExtensions => "too many IPv6 extension headers",
         })
     }

@@ -113,7 +113,7 @@ impl Decoder {
             dst: datagram.dst,
             sport: tcp.src,
             dport: tcp.dst,
-            vlans: FlowKey::pack(&vlans),
+            link: FlowKey::pack(&vlans, datagram.version),
         };
         let scale = if tcp.flags & wire::flags::SYN != 0 { window_scale(packet.data, &tcp) } else { None };
         let hash = key.hash(self.seed);

@@ -1,14 +1,13 @@
 //! Reading connections from other threads.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-
-use monitor_common::wire::Address;
 
 use crate::flow::FlowKey;
 use crate::reassembly::retained_below;
 use crate::store::blocks::{Roots, number};
+use crate::store::cell::Cell64;
 use crate::store::islands::{Run, walk};
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
@@ -136,12 +135,12 @@ impl Reader {
 
     fn view(&self, id: SockId, record: &Record) -> Connection {
         let flags = record.flags.get();
-        let ports = record.ports.get();
+        let (ports, link) = (record.ports.get(), record.link.get());
         Connection {
             id,
-            client: address(&record.client, (ports >> 16) as u16),
-            server: address(&record.server, ports as u16),
-            vlan: FlowKey::unpack(record.vlans.get()).collect(),
+            client: address(&record.client, link, (ports >> 16) as u16),
+            server: address(&record.server, link, ports as u16),
+            vlan: FlowKey::tags(link).collect(),
             opened: record.opened.get(),
             last: record.last.get(),
             closed: close_reason(record.closed.get()),
@@ -261,9 +260,14 @@ fn fin(side: &SideRecord) -> Option<u64> {
     Some(side.fin.get()).filter(|fin| *fin != NO_FIN)
 }
 
-fn address(cells: &[crate::store::cell::Cell64; 2], port: u16) -> SocketAddr {
-    let bytes = (u128::from(cells[0].get()) << 64 | u128::from(cells[1].get())).to_be_bytes();
-    SocketAddr::new(Address(bytes).into(), port)
+fn address(cells: &[Cell64; 2], link: u32, port: u16) -> SocketAddr {
+    let bits = u128::from(cells[0].get()) << 64 | u128::from(cells[1].get());
+    let ip = if FlowKey::is_v6(link) {
+        Ipv6Addr::from_bits(bits).into()
+    } else {
+        Ipv4Addr::from_bits(bits as u32).into()
+    };
+    SocketAddr::new(ip, port)
 }
 
 fn close_reason(reason: u8) -> Option<CloseReason> {

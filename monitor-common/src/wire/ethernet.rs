@@ -34,7 +34,8 @@ pub struct Ethernet {
     pub payload: usize,
 }
 
-/// Reads the Ethernet header at offset 0 with at most two 802.1Q or 802.1ad tags; a third is an error.
+/// Reads the Ethernet header at offset 0 with up to three 802.1Q or 802.1ad tags; a fourth is an error. Of three, the
+/// outer two are told.
 #[inline(always)]
 pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
     let mut ethertype = u16::from_be_bytes(bytes.array(TYPE_OFFSET).ok_or(Error::Truncated)?);
@@ -49,7 +50,11 @@ pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
             vlans.count = 2;
             payload += TAG_LEN;
             if is_tag(ethertype) {
-                return Err(Error::TooManyTags);
+                (_, ethertype) = tag(bytes, payload)?;
+                payload += TAG_LEN;
+                if is_tag(ethertype) {
+                    return Err(Error::TooManyTags);
+                }
             }
         }
     }

@@ -43,8 +43,9 @@ impl<S: Sink> Engine<S> {
         let Some(record) = memory.record(slot) else { return };
         self.counters.segments.add(1);
         self.counters.payload_bytes.add(segment.payload.len() as u64);
+        // Bytes may still arrive after FINs and RSTs: sent before them, or in spite of one that only we believed.
         let closed = record.closed.get();
-        if closed != 0 && closed != CloseReason::Fin as u8 {
+        if closed != 0 && closed != CloseReason::Fin as u8 && closed != CloseReason::Rst as u8 {
             return;
         }
         self.lists.touch(&self.memory, slot, self.millis());
@@ -150,6 +151,9 @@ impl<S: Sink> Engine<S> {
         let id = self.id(slot, record);
         let before = record.sides.each_ref().map(|side| side.state.get());
         let sink = &mut self.sink;
+        if record.closed.get() == CloseReason::Rst as u8 {
+            return;
+        }
         record.write(|record| {
             step(record, sender, segment.tcp.flags, |side, state| {
                 sink.event(Event::State { id, side, state })

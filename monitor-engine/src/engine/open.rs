@@ -32,7 +32,9 @@ impl<S: Sink> Engine<S> {
     pub(super) fn open(&mut self, segment: &Segment<'_>, old: Option<u32>) -> Option<(u32, bool)> {
         let tcp_flags = segment.tcp.flags;
         let syn = tcp_flags & flags::SYN != 0;
-        if tcp_flags & flags::RST != 0 || !(syn || segment.wire_len > 0) {
+        // A FIN without data is all that is left of a connection: there is nothing to follow.
+        let ending = tcp_flags & flags::FIN != 0 && segment.wire_len == 0;
+        if tcp_flags & flags::RST != 0 || (ending && !syn) {
             self.counters.orphans.add(1);
             return None;
         }

@@ -16,19 +16,28 @@ pub struct FlowKey {
     pub sport: u16,
     /// Receiver's port.
     pub dport: u16,
-    /// Packed tags ([`FlowKey::pack`]).
-    pub vlans: u32,
+    /// Packed tags and IP version ([`FlowKey::pack`]).
+    pub link: u32,
 }
 
+/// Set in [`FlowKey::link`] for IPv6: an IPv4-mapped address in an IPv6 header is not the IPv4 address.
+const VERSION_6: u32 = 1 << 31;
+
 impl FlowKey {
-    /// Tags in one number: outer | inner << 12 | how many << 24.
-    pub fn pack(vlans: &Vlans) -> u32 {
-        u32::from(vlans.ids[0]) | u32::from(vlans.ids[1]) << 12 | u32::from(vlans.count) << 24
+    /// Tags and IP version in one number: outer | inner << 12 | how many << 24 | version 6 << 31.
+    pub fn pack(vlans: &Vlans, version: u8) -> u32 {
+        let tags = u32::from(vlans.ids[0]) | u32::from(vlans.ids[1]) << 12 | u32::from(vlans.count) << 24;
+        if version == 6 { tags | VERSION_6 } else { tags }
+    }
+
+    /// Whether a packed number says IPv6.
+    pub fn is_v6(link: u32) -> bool {
+        link & VERSION_6 != 0
     }
 
     /// The ids in a packed number, outermost first.
-    pub fn unpack(vlans: u32) -> impl Iterator<Item = u16> {
-        (0..(vlans >> 24).min(2)).map(move |tag| (vlans >> (12 * tag)) as u16 & 0xfff)
+    pub fn tags(link: u32) -> impl Iterator<Item = u16> {
+        (0..(link >> 24 & 3).min(2)).map(move |tag| (link >> (12 * tag)) as u16 & 0xfff)
     }
 
     /// The same for both directions. Tags are left out, so that a flow stays on its worker's hash chain even where
@@ -41,7 +50,7 @@ impl FlowKey {
     /// Whether the record is this flow's, and then whether the client sent the segment.
     #[inline]
     pub fn matches(&self, record: &Record) -> Option<bool> {
-        if record.vlans.get() != self.vlans {
+        if record.link.get() != self.link {
             return None;
         }
         let (src, dst) = (self.src.words(), self.dst.words());
@@ -66,7 +75,7 @@ impl FlowKey {
             cells[1].set(low);
         }
         record.ports.set(self.ports(from_client));
-        record.vlans.set(self.vlans);
+        record.link.set(self.link);
     }
 
     /// Client's port in the upper half.

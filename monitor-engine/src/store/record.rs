@@ -29,8 +29,8 @@ pub struct Record {
     pub server: [Cell64; 2],
     /// Client's port in the upper half, the server's in the lower.
     pub ports: Cell32,
-    /// VLAN ids: outer | inner << 12 | how many << 24.
-    pub vlans: Cell32,
+    /// VLAN ids and IP version ([`crate::flow::FlowKey::pack`]).
+    pub link: Cell32,
     /// First packet, nanoseconds since the epoch.
     pub opened: Cell64,
     /// Last packet, nanoseconds since the epoch.
