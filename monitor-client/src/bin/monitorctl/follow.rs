@@ -1,0 +1,176 @@
+//! `follow`: a connection's bytes as they come.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use monitor_client::{Client, Code, Error, ErrorData, ErrorObject, Side};
+use serde_json::json;
+
+use crate::Context;
+use crate::args::FollowArgs;
+use crate::failure::Failure;
+use crate::format::Format;
+
+/// Asked for at once.
+const CHUNK: u64 = 256 * 1024;
+/// Pause when nothing new is there: doubled from the first to the second while it stays quiet.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(160));
+
+/// Prints until both sides (or the one asked for) are over. What is missing is said on standard error, never
+/// skipped silently.
+pub fn follow<W: Write>(context: &mut Context<W>, args: &FollowArgs) -> Result<(), Failure> {
+    let sides = args.side.map_or_else(|| Side::BOTH.to_vec(), |side| vec![side]);
+    let mut cursors: Vec<Cursor> = sides.into_iter().map(Cursor::new).collect();
+    let mut printer = Printer {
+        json: context.json,
+        format: Format::choose(args.format, Format::Text),
+        both: args.side.is_none(),
+        last: None,
+    };
+    let mut pause = PAUSE.0;
+    loop {
+        // Asked before reading: bytes that came before the end are read before it is believed.
+        let closed = context.client.info(args.sockid)?.closed.is_some();
+        let mut moved = false;
+        for cursor in cursors.iter_mut().filter(|cursor| !cursor.over) {
+            moved |= cursor.step(&mut context.client, args.sockid, closed, &mut printer, &mut context.out)?;
+        }
+        if cursors.iter().all(|cursor| cursor.over) {
+            return Ok(());
+        }
+        if moved {
+            pause = PAUSE.0;
+        } else {
+            context.out.flush()?;
+            thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+}
+
+/// Where reading one side stands.
+struct Cursor {
+    side: Side,
+    off: u64,
+    over: bool,
+    bytes: Vec<u8>,
+}
+
+impl Cursor {
+    fn new(side: Side) -> Self {
+        Self { side, off: 0, over: false, bytes: Vec::new() }
+    }
+
+    /// Reads once. True when it got on.
+    fn step(
+        &mut self,
+        client: &mut Client,
+        sockid: u64,
+        closed: bool,
+        printer: &mut Printer,
+        out: &mut impl Write,
+    ) -> Result<bool, Failure> {
+        match client.ppeek_into(sockid, self.side, self.off, CHUNK, &mut self.bytes) {
+            Ok(head) => {
+                printer.bytes(out, self.side, self.off, &self.bytes)?;
+                self.off += head.len;
+                self.over = head.eof;
+                Ok(true)
+            }
+            Err(Error::Rpc(error)) => match self.next(&error, closed) {
+                Next::Over => {
+                    self.over = true;
+                    Ok(true)
+                }
+                Next::Wait => Ok(false),
+                Next::Skip { to, why } => {
+                    out.flush()?;
+                    printer.missing(out, self.side, self.off, to, why)?;
+                    self.off = to;
+                    Ok(true)
+                }
+                Next::Fail => Err(Error::Rpc(error).into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What to do when there is no byte at the cursor.
+    fn next(&self, error: &ErrorObject, closed: bool) -> Next {
+        let wait = if closed { Next::Over } else { Next::Wait };
+        match (error.known_code(), error.reason(), error.data.as_deref()) {
+            (Some(Code::NotConnected), ..) => wait,
+            (Some(Code::NoData), Some("eof"), _) => Next::Over,
+            (Some(Code::NoData), Some("future"), _) => wait,
+            (Some(Code::NoData), Some("evicted"), Some(&ErrorData { base: Some(base), .. }))
+                if base > self.off =>
+            {
+                Next::Skip { to: base, why: "evicted before they were read" }
+            }
+            (Some(Code::NoData), Some("gap"), Some(data)) => {
+                let declared_lost = data.next.is_some_and(|next| next > self.off);
+                match data.next_extent.flatten() {
+                    Some(to) if to > self.off && (declared_lost || closed) => {
+                        Next::Skip { to, why: "never captured" }
+                    }
+                    // It may still be filled, or bytes after it come.
+                    _ => wait,
+                }
+            }
+            _ => Next::Fail,
+        }
+    }
+}
+
+enum Next {
+    Over,
+    Wait,
+    Skip { to: u64, why: &'static str },
+    Fail,
+}
+
+/// Prints both sides' bytes apart.
+struct Printer {
+    json: bool,
+    format: Format,
+    both: bool,
+    /// What was printed last: a side, and where its next byte is expected.
+    last: Option<(Side, u64)>,
+}
+
+impl Printer {
+    fn bytes(&mut self, out: &mut impl Write, side: Side, off: u64, bytes: &[u8]) -> Result<(), Failure> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.json {
+            let line =
+                json!({ "side": side, "off": off, "len": bytes.len(), "data": STANDARD.encode(bytes) });
+            writeln!(out, "{line}")?;
+            return Ok(());
+        }
+        if self.both && self.format != Format::Raw && self.last != Some((side, off)) {
+            let from_to = match side {
+                Side::Server => "client -> server",
+                Side::Client => "server -> client",
+            };
+            let apart = if self.last.is_some() { "\n" } else { "" };
+            writeln!(out, "{apart}--- {from_to}, offset {off}")?;
+        }
+        self.format.print(out, off, bytes)?;
+        self.last = Some((side, off + bytes.len() as u64));
+        Ok(())
+    }
+
+    fn missing(&self, out: &mut impl Write, side: Side, off: u64, to: u64, why: &str) -> Result<(), Failure> {
+        if self.json {
+            let line = json!({ "side": side, "off": off, "missing": to - off, "reason": why });
+            writeln!(out, "{line}")?;
+        }
+        eprintln!("monitorctl: {side}: {} bytes missing at offset {off}, {why}", to - off);
+        Ok(())
+    }
+}
