@@ -14,7 +14,8 @@ use std::{
 };
 
 use ipnet::IpNet;
-use monitor_engine::{EngineConfig, OverlapPolicy, TcpConfig};
+use monitor_common::wire::Address;
+use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig};
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
@@ -212,13 +213,26 @@ impl Config {
             only_own: origin == Origin::Files,
             memory: self.store.memory / u64::from(workers.max(1)),
             window: self.store.window,
+            filter: self.filter.flows(),
             tcp: TcpConfig {
                 overlap: self.tcp.overlap.into(),
                 verify_checksums,
                 idle_timeout: self.tcp.idle_timeout.map(nanoseconds),
                 linger: self.tcp.linger.map(nanoseconds),
+                ..TcpConfig::default()
             },
         }
+    }
+}
+
+impl Filter {
+    /// As the engine asks it.
+    fn flows(&self) -> FlowFilter {
+        let prefix = |network: &IpNet| match network {
+            IpNet::V4(v4) => (Address(v4.network().to_ipv6_mapped().octets()), 96 + v4.prefix_len()),
+            IpNet::V6(v6) => (Address(v6.network().octets()), v6.prefix_len()),
+        };
+        FlowFilter { ports: self.ports.clone(), networks: self.networks.iter().map(prefix).collect() }
     }
 }
 

@@ -141,3 +141,14 @@ fn workers_share_the_memory() {
     let engine = Config::default().engine(Origin::Live, 1, 4, [0; 2]);
     assert_eq!((engine.worker, engine.workers, engine.memory), (1, 4, 128 << 20));
 }
+
+#[test]
+fn the_filter_reaches_the_engine() {
+    let config =
+        Config::parse("[filter]\nports = [80]\nnetworks = ['10.1.2.3/8', '2001:db8::/32']\n", "t").unwrap();
+    let filter = config.engine(Origin::Live, 0, 1, [0; 2]).filter;
+    assert_eq!(filter.ports, [80]);
+    let lengths: Vec<u8> = filter.networks.iter().map(|(_, length)| *length).collect();
+    assert_eq!(lengths, [104, 32], "IPv4 lengths count from the front of ::ffff:0:0/96");
+    assert_eq!(filter.networks[0].0.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 0]);
+}
