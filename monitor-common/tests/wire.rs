@@ -104,8 +104,11 @@ fn plain() -> Spec {
 }
 
 #[test]
-fn a_third_tag_is_refused() {
+fn of_three_tags_the_outer_two_are_told_and_a_fourth_is_refused() {
     let spec = Spec { tags: vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3)], ..plain() };
+    let ethernet = wire::ethernet(spec.frame().0.as_slice()).unwrap();
+    assert_eq!((ethernet.vlans.ids, ethernet.vlans.count, ethernet.payload), ([1, 2], 2, 26));
+    let spec = Spec { tags: vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3), (0x8100, 4)], ..plain() };
     assert_eq!(wire::ethernet(spec.frame().0.as_slice()), Err(Error::TooManyTags));
 }
 

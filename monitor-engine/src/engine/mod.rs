@@ -15,6 +15,7 @@ use crate::flow::{Class, Lists, Table};
 use crate::reassembly::{Limits, Receiver};
 use crate::store::Space;
 use crate::store::blocks::Pool;
+use crate::store::islands::MAX_ISLANDS;
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::Record;
 use crate::{Counters, EngineConfig, Packet, Reader, Side, Sink, SockId};
@@ -90,7 +91,7 @@ impl<S: Sink> Engine<S> {
             decoder: Decoder { seed: config.seed, verify_checksums: config.tcp.verify_checksums },
             limits: Limits {
                 window: config.window.max(1),
-                islands: config.tcp.max_ranges.max(1),
+                islands: config.tcp.max_ranges.clamp(1, MAX_ISLANDS),
                 overlap: config.tcp.overlap,
             },
             memory: Arc::new(memory),

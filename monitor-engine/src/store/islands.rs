@@ -12,8 +12,8 @@ const CHUNK: usize = (BLOCK / 8 - 1) / 2;
 /// No side has more chunks than this: bounds a reader's walk over torn links.
 const MAX_CHUNKS: usize = 1024;
 
-/// Most islands that a side may be allowed.
-pub const MAX_ISLANDS: usize = CHUNK * MAX_CHUNKS / 2;
+/// Most islands that a side may be allowed: what fits even if every chunk is only half full.
+pub const MAX_ISLANDS: usize = CHUNK / 2 * MAX_CHUNKS;
 
 /// A run of received bytes, `start..end`.
 pub type Run = (u64, u64);

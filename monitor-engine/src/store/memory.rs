@@ -48,11 +48,6 @@ impl Memory {
         self.records
     }
 
-    /// How many blocks there are.
-    pub fn blocks(&self) -> u32 {
-        self.blocks
-    }
-
     /// A record; `None` past the end.
     #[inline(always)]
     pub fn record(&self, slot: u32) -> Option<&Record> {
