@@ -1,0 +1,75 @@
+//! The settings and the filter of this object's interface.
+#![expect(unsafe_code, reason = "read-only data that the loader overwrites, and map values behind pointers")]
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, LpmTrie, lpm_trie::Key},
+};
+use monitor_common::{
+    abi::{Config, MAX_NETWORKS, PORT_WORDS, option, port_bit},
+    steer::{Filter, Start},
+    wire::Address,
+};
+
+/// Written by the loader before the object reaches the kernel, which then knows each bit: a branch on an option that is
+/// off is not even compiled.
+#[unsafe(no_mangle)]
+static CONFIG: Config = Config { seed: [0; 2], options: 0, workers: 0, monitor: 0 };
+
+#[map]
+static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
+#[map]
+static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(MAX_NETWORKS, 0);
+
+/// Reads one setting. Volatile, or the compiler would use the zeros above.
+macro_rules! setting {
+    ($field:ident) => {
+        // SAFETY: the field of a static is valid and aligned, and nothing writes to it once the program runs.
+        unsafe { core::ptr::read_volatile(&raw const CONFIG.$field) }
+    };
+}
+
+#[inline(always)]
+pub fn seed() -> [u64; 2] {
+    setting!(seed)
+}
+
+#[inline(always)]
+pub fn workers() -> u32 {
+    setting!(workers)
+}
+
+#[inline(always)]
+pub fn monitor() -> u32 {
+    setting!(monitor)
+}
+
+#[inline(always)]
+pub fn is_on(bit: u64) -> bool {
+    setting!(options) & bit != 0
+}
+
+#[inline(always)]
+pub fn start() -> Start {
+    if is_on(option::STARTS_AT_IP) { Start::Ip } else { Start::Ethernet }
+}
+
+/// The filter in the maps.
+pub struct Wanted;
+
+impl Filter for Wanted {
+    #[inline(always)]
+    fn port(&self, port: u16) -> bool {
+        if !is_on(option::FILTER_PORTS) {
+            return true;
+        }
+        let (word, bit) = port_bit(port);
+        PORTS.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    #[inline(always)]
+    fn network(&self, address: &Address) -> bool {
+        !is_on(option::FILTER_NETWORKS) || NETWORKS.get(Key::new(128, address.0)).is_some()
+    }
+}

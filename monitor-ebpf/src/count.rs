@@ -1,0 +1,61 @@
+//! Counters, and the clock that keeps rare messages rare.
+#![expect(unsafe_code, reason = "per-CPU map values are written through pointers")]
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray};
+use monitor_common::abi::{Count, SteerCount, TapCount};
+
+#[map]
+static STEER_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SteerCount::ALL.len() as u32, 0);
+
+#[map]
+static TAP_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(TapCount::ALL.len() as u32, 0);
+
+/// When the last message of each kind was sent, on this CPU, in nanoseconds of the monotonic clock.
+#[map]
+static LAST_MESSAGES: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
+
+/// A message of one kind is sent at most once in this time on each CPU: the counters say how often it happened.
+const MESSAGE_INTERVAL_NS: u64 = 5_000_000_000;
+
+/// Kinds of messages.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Message {
+    NoSocket,
+    CloneFailed,
+    RetagFailed,
+}
+
+#[inline(always)]
+pub fn steer(count: SteerCount) {
+    increment(&STEER_COUNTERS, count.index());
+}
+
+#[inline(always)]
+pub fn tap(count: TapCount) {
+    increment(&TAP_COUNTERS, count.index());
+}
+
+/// Whether a message of this kind may be sent now; if so, the next ones have to wait.
+#[inline(always)]
+pub fn may_say(message: Message) -> bool {
+    let Some(last) = LAST_MESSAGES.get_ptr_mut(message as u32) else { return false };
+    // SAFETY: the helper reads the clock and takes no argument; the pointer is valid while the program runs and to a
+    // value of this CPU alone. A program that interrupts this one on the same CPU can at worst say one message more.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        let may = *last == 0 || now.wrapping_sub(*last) > MESSAGE_INTERVAL_NS;
+        if may {
+            *last = now;
+        }
+        may
+    }
+}
+
+#[inline(always)]
+fn increment(counters: &PerCpuArray<u64>, index: u32) {
+    if let Some(count) = counters.get_ptr_mut(index) {
+        // SAFETY: valid while the program runs, and a value of this CPU alone.
+        unsafe { *count += 1 };
+    }
+}

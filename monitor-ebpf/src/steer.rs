@@ -1,0 +1,74 @@
+use aya_ebpf::{
+    bindings::xdp_action,
+    macros::{map, xdp},
+    maps::XskMap,
+    programs::XdpContext,
+};
+use aya_log_ebpf::warn;
+use monitor_common::{
+    abi::{MAX_WORKERS, SteerCount, option, socket_index},
+    steer::{Ends, Skip, decide},
+};
+
+use crate::{
+    config::{self, Wanted},
+    count::{self, Message},
+    packet::Frame,
+};
+
+/// The loader makes room for all queues of the interface.
+#[map]
+static SOCKETS: XskMap = XskMap::with_max_entries(MAX_WORKERS, 0);
+
+/// Steers a packet into the socket of its worker.
+#[xdp(frags)]
+pub fn steer(ctx: XdpContext) -> u32 {
+    match decide(&Frame(&ctx), config::start(), &Wanted, config::seed(), config::workers()) {
+        Ok((ends, worker)) => redirect(&ctx, ends, worker),
+        Err(skip) => {
+            count::steer(skipped(skip));
+            rest()
+        }
+    }
+}
+
+#[inline(always)]
+fn redirect(ctx: &XdpContext, ends: Ends, worker: u32) -> u32 {
+    let queue = ctx.rx_queue_index();
+    let Ok(action) = SOCKETS.redirect(socket_index(queue, worker), 0) else {
+        count::steer(SteerCount::NoSocket);
+        if count::may_say(Message::NoSocket) {
+            warn!(
+                ctx,
+                "no socket for worker {} on queue {} of interface {}",
+                worker,
+                queue,
+                ctx.ingress_ifindex()
+            );
+        }
+        return rest();
+    };
+    count::steer(match ends {
+        Ends::Flow { .. } => SteerCount::Redirected,
+        Ends::Fragment { .. } => SteerCount::Fragments,
+    });
+    action
+}
+
+/// What becomes of packets that no socket gets.
+#[inline(always)]
+fn rest() -> u32 {
+    if config::is_on(option::DROP_REST) { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+}
+
+#[inline(always)]
+fn skipped(skip: Skip) -> SteerCount {
+    match skip {
+        Skip::NotIp => SteerCount::NotIp,
+        Skip::NotTcp => SteerCount::NotTcp,
+        Skip::Network => SteerCount::FilteredNetwork,
+        Skip::Port => SteerCount::FilteredPort,
+        Skip::Malformed => SteerCount::Malformed,
+        Skip::TooDeep => SteerCount::TooDeep,
+    }
+}

@@ -1,0 +1,98 @@
+#![expect(unsafe_code, reason = "helpers that aya has no safe form of")]
+
+use aya_ebpf::{
+    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    helpers::{bpf_redirect, bpf_skb_vlan_push},
+    macros::classifier,
+    programs::TcContext,
+};
+use aya_log_ebpf::warn;
+use monitor_common::{
+    abi::{TapCount, option},
+    steer::{Ends, Skip, classify},
+};
+
+use crate::{
+    config::{self, Wanted},
+    count::{self, Message},
+    packet::Skb,
+};
+
+/// Clones a wanted packet into the monitor device. Whatever happens, the packet itself goes on to the next program and
+/// then on its way.
+#[classifier]
+pub fn tap(ctx: TcContext) -> i32 {
+    match classify(&Skb(&ctx), config::start(), &Wanted) {
+        Ok(ends) => clone(&ctx, ends),
+        Err(skip) => count::tap(skipped(skip)),
+    }
+    TC_ACT_UNSPEC
+}
+
+#[inline(always)]
+fn clone(ctx: &TcContext, ends: Ends) {
+    let mut flags = u64::from(BPF_F_INGRESS);
+    if Skb(ctx).hidden_tag().is_some() {
+        if config::is_on(option::RESTORE_VLAN) {
+            // To the device's egress, where `retag` turns it round.
+            flags = 0;
+        } else {
+            count::tap(TapCount::VlanHidden);
+        }
+    }
+    let count = match (ctx.clone_redirect(config::monitor(), flags), ends) {
+        (Ok(()), Ends::Flow { .. }) => TapCount::Cloned,
+        (Ok(()), Ends::Fragment { .. }) => TapCount::Fragments,
+        (Err(error), _) => failed(ctx, error),
+    };
+    count::tap(count);
+}
+
+/// A negative error is the helper's; a positive one is NET_RX_DROP, from the device.
+#[inline(always)]
+fn failed(ctx: &TcContext, error: i64) -> TapCount {
+    if count::may_say(Message::CloneFailed) {
+        warn!(ctx, "cannot clone a packet into the monitor device {}: {}", config::monitor(), error);
+    }
+    if error < 0 { TapCount::CloneFailed } else { TapCount::Refused }
+}
+
+/// On the monitor device's egress: puts the VLAN tag that the kernel keeps beside a clone into its bytes, where `steer`
+/// and the daemon look for it, and turns the clone round into the device's ingress.
+///
+/// It works on the clone alone: pushing makes the kernel copy the headers first, since they are shared with the
+/// packet of the host. Doing this in `tap` would mean to push onto the host's own packet and to rely on taking the tag
+/// off again.
+#[classifier]
+pub fn retag(ctx: TcContext) -> i32 {
+    let skb = Skb(&ctx);
+    let Some((protocol, _)) = skb.hidden_tag() else {
+        // Not a clone: what the kernel itself sends on every new device, neighbour discovery for one.
+        return TC_ACT_SHOT;
+    };
+    // Pushing a second tag moves the first into the bytes; the second stays beside them and is not seen any more.
+    // SAFETY: the context is the one the program was called with.
+    let failed = unsafe { bpf_skb_vlan_push(skb.raw(), protocol.to_be(), 0) };
+    if failed != 0 {
+        count::tap(TapCount::RetagFailed);
+        if count::may_say(Message::RetagFailed) {
+            warn!(&ctx, "cannot put the VLAN tag of a packet back into its bytes: {}", failed);
+        }
+        return TC_ACT_SHOT;
+    }
+    count::tap(TapCount::Retagged);
+    // SAFETY: the helper takes an interface index and flags; it only notes where the packet goes.
+    unsafe { bpf_redirect(config::monitor(), u64::from(BPF_F_INGRESS)) as i32 }
+}
+
+#[inline(always)]
+fn skipped(skip: Skip) -> TapCount {
+    match skip {
+        Skip::NotIp => TapCount::NotIp,
+        Skip::NotTcp => TapCount::NotTcp,
+        Skip::Network => TapCount::FilteredNetwork,
+        Skip::Port => TapCount::FilteredPort,
+        Skip::Malformed => TapCount::Malformed,
+        Skip::TooDeep => TapCount::TooDeep,
+    }
+}
