@@ -143,7 +143,9 @@ impl<S: Sink> Engine<S> {
         if self.space.blocks.available() < needed {
             self.make_room(needed, slot, side);
         }
-        self.receiver(slot, side, |receiver| receiver.segment(off, &segment.payload));
+        if let Some(mut receiver) = self.receiver(slot, side) {
+            receiver.segment(off, &segment.payload);
+        }
     }
 
     /// What follows from the segment: states, establishment, closing, holes.
@@ -156,7 +158,7 @@ impl<S: Sink> Engine<S> {
         }
         record.write(|record| {
             step(record, sender, segment.tcp.flags, |side, state| {
-                sink.event(Event::State { id, side, state })
+                sink.event(Event::State { id, side, state });
             });
         });
         let states = record.sides.each_ref().map(|side| side.state.get());
@@ -209,7 +211,7 @@ impl<S: Sink> Engine<S> {
         if self.graces.queue.len() >= Graces::MOST {
             return;
         }
-        let acknowledged = self.receiver(slot, name, |receiver| receiver.hole_end()).flatten();
+        let acknowledged = self.receiver(slot, name).and_then(|mut receiver| receiver.hole_end());
         if acknowledged.is_some_and(|end| end <= side.acked_offset()) {
             record.write(|_| side.add_flag(side_flag::GRACE));
             let deadline = self.now.saturating_add(GRACE);
@@ -232,7 +234,9 @@ impl<S: Sink> Engine<S> {
             let side = record.side(waiting.side);
             record.write(|_| side.remove_flag(side_flag::GRACE));
             let acked = side.acked_offset();
-            self.receiver(waiting.slot, waiting.side, |receiver| receiver.give_up_holes(acked));
+            if let Some(mut receiver) = self.receiver(waiting.slot, waiting.side) {
+                receiver.give_up_holes(acked);
+            }
         }
     }
 }

@@ -130,7 +130,9 @@ impl<S: Sink> Engine<S> {
             let mut next = self.lists.first(class);
             while let Some(slot) = next {
                 for side in Side::BOTH {
-                    self.receiver(slot, side, |receiver| receiver.give_up_holes(u64::MAX));
+                    if let Some(mut receiver) = self.receiver(slot, side) {
+                        receiver.give_up_holes(u64::MAX);
+                    }
                 }
                 next = self.lists.after(&self.memory, slot);
             }
@@ -245,26 +247,19 @@ impl<S: Sink> Engine<S> {
         (self.now / 1_000_000) as u32
     }
 
-    /// Hands out the writing end of one side.
-    fn receiver<T>(
-        &mut self,
-        slot: u32,
-        name: Side,
-        act: impl FnOnce(&mut Receiver<'_, S>) -> T,
-    ) -> Option<T> {
+    /// The writing end of one side.
+    fn receiver(&mut self, slot: u32, name: Side) -> Option<Receiver<'_, S>> {
         let record = self.memory.record(slot)?;
-        let id = self.id(slot, record);
-        let mut receiver = Receiver {
+        Some(Receiver {
+            id: self.id(slot, record),
             memory: &self.memory,
             space: &mut self.space,
             counters: &self.counters,
             sink: &mut self.sink,
             limits: self.limits,
-            id,
             name,
             record,
-        };
-        Some(act(&mut receiver))
+        })
     }
 
     fn gauges(&self) {

@@ -21,7 +21,9 @@ impl<S: Sink> Engine<S> {
         let memory = std::sync::Arc::clone(&self.memory);
         let Some(record) = memory.record(slot).filter(|record| record.closed.get() == 0) else { return };
         for side in Side::BOTH {
-            self.receiver(slot, side, |receiver| receiver.finish());
+            if let Some(mut receiver) = self.receiver(slot, side) {
+                receiver.finish();
+            }
         }
         record.write(|record| {
             record.closed.set(reason as u8);
@@ -121,12 +123,10 @@ impl<S: Sink> Engine<S> {
 
     /// Takes the oldest bytes of a side; false if it has too few to give.
     fn trim(&mut self, needed: u64, slot: u32, name: Side) -> bool {
-        let freed = self.receiver(slot, name, |receiver| {
-            let before = receiver.space.blocks.available();
-            receiver.shed(needed);
-            receiver.space.blocks.available() - before
-        });
-        freed.is_some_and(|freed| freed > 0)
+        let Some(mut receiver) = self.receiver(slot, name) else { return false };
+        let before = receiver.space.blocks.available();
+        receiver.shed(needed);
+        receiver.space.blocks.available() > before
     }
 
     fn evict(&mut self, slot: u32) {
@@ -156,7 +156,9 @@ impl<S: Sink> Engine<S> {
         // Readers look at the generation again after they have copied: the blocks may go now.
         fence(Release);
         for side in Side::BOTH {
-            self.receiver(slot, side, |receiver| receiver.release());
+            if let Some(mut receiver) = self.receiver(slot, side) {
+                receiver.release();
+            }
         }
         if !spent(record) {
             self.slots.give(slot);

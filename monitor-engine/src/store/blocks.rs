@@ -4,6 +4,7 @@
 //! a radix tree of fan-out [`FANOUT`] whose height grows with the span of retained blocks. Block numbers are taken
 //! modulo the tree's capacity, so a sliding window goes round in a tree of constant size.
 
+use super::cell::Cell32;
 use super::memory::{BLOCK, BLOCK_SHIFT, BlockId, Memory};
 use super::record::{NONE, SideRecord};
 
@@ -174,7 +175,7 @@ impl Blocks<'_> {
         }
         if height > 1 {
             for index in 0..FANOUT as usize {
-                let below = self.memory.entry(id, index).map_or(NONE, |entry| entry.get());
+                let below = self.memory.entry(id, index).map_or(NONE, Cell32::get);
                 self.free_nodes(below, height - 1);
             }
         }
