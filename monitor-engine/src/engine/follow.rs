@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::flow::Class;
 use crate::state::step;
 use crate::store::memory::BLOCK;
-use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
+use crate::store::record::{NO_FIN, Record, SideRecord, Wild, flag, side_flag};
 use crate::{CloseReason, Side, Sink};
 
 /// How long a hole that the receiver has acknowledged may still be filled before it is declared lost: captures
@@ -38,9 +38,7 @@ impl Graces {
 
 impl<S: Sink> Engine<S> {
     /// Follows a segment that `sender` sent.
-    pub(super) fn follow(&mut self, slot: u32, sender: Side, segment: &Segment<'_>) {
-        let memory = std::sync::Arc::clone(&self.memory);
-        let Some(record) = memory.record(slot) else { return };
+    pub(super) fn follow(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>) {
         self.counters.segments.add(1);
         self.counters.payload_bytes.add(segment.payload.len() as u64);
         // Bytes may still arrive after FINs and RSTs: sent before them, or in spite of one that only we believed.
@@ -60,7 +58,7 @@ impl<S: Sink> Engine<S> {
             self.reset(slot, record, sender, segment, off);
             return;
         }
-        if off > 0 && off as u64 > received.limit() {
+        if off > 0 && off as u64 > received.limit() && !resume(record, sender.peer(), segment) {
             self.counters.wild.add(1);
             return;
         }
@@ -110,7 +108,10 @@ impl<S: Sink> Engine<S> {
         }
         record.write(|_| {
             if tcp.flags & flags::ACK != 0 {
-                acknowledge(sent, received, segment);
+                acknowledge(sent, received, &record.wild[sender.index()], segment);
+            }
+            if segment.wire_len > 0 {
+                record.wild[sender.peer().index()].refuted();
             }
             let fin = off + segment.wire_len as i64;
             if tcp.flags & flags::FIN != 0 && received.fin.get() == NO_FIN && fin >= 0 {
@@ -241,6 +242,23 @@ impl<S: Sink> Engine<S> {
     }
 }
 
+/// Whether a segment beyond anything that the receiver could accept is believed nevertheless: because a stretch longer
+/// than the window was never captured. Then all that comes is out there, and nothing contradicts it: several segments
+/// near each other, acknowledged by the receiver if its acknowledgments are seen at all, and none inside the window
+/// between them. (To a forged one the receiver answers with an acknowledgment of what it really has.)
+fn resume(record: &Record, name: Side, segment: &Segment<'_>) -> bool {
+    let side = record.side(name);
+    let end = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
+    record.write(|record| {
+        let believed = record.wild[name.index()].arrived(side, segment.tcp.seq, end);
+        if believed {
+            side.acked.set(segment.tcp.seq);
+            side.add_flag(side_flag::ACKED);
+        }
+        believed
+    })
+}
+
 /// Fixes offset 0 of the sides that the segment tells something about. Inside a write.
 fn start(record: &Record, sender: Side, segment: &Segment<'_>) {
     let tcp = &segment.tcp;
@@ -266,16 +284,21 @@ fn start(record: &Record, sender: Side, segment: &Segment<'_>) {
 }
 
 /// `sent` is the side of the end that acknowledges; `received` its peer's. Inside a write.
-fn acknowledge(sent: &SideRecord, received: &SideRecord, segment: &Segment<'_>) {
+fn acknowledge(sent: &SideRecord, received: &SideRecord, wild: &Wild, segment: &Segment<'_>) {
     let tcp = &segment.tcp;
     if !sent.has(side_flag::STARTED) {
         return;
     }
     let ack = sent.offset(tcp.ack);
-    if ack < 0 || ack as u64 > sent.limit() {
+    if ack < 0 {
         return;
     }
     let ack = ack as u64;
+    if ack > sent.limit() {
+        wild.acknowledged(sent, tcp.ack);
+        return;
+    }
+    wild.refuted();
     if !sent.has(side_flag::ACKED) || ack > sent.acked_offset() {
         sent.acked.set(tcp.ack);
         sent.add_flag(side_flag::ACKED);

@@ -170,6 +170,7 @@ impl<S: Sink> Engine<S> {
             }
         }
         let frames = &frames[..packets.len().min(BATCH)];
+        let memory = Arc::clone(&self.memory);
         for frame in frames {
             if let Frame::Segment(segment) = frame {
                 let _ = self.table.find(Table::tag(segment.hash), |slot| {
@@ -180,14 +181,14 @@ impl<S: Sink> Engine<S> {
         }
         for frame in frames {
             match frame {
-                Frame::Segment(segment) => self.segment(segment, !self.config.only_own),
-                Frame::Piece(piece) => self.piece(piece),
+                Frame::Segment(segment) => self.segment(&memory, segment, !self.config.only_own),
+                Frame::Piece(piece) => self.piece(&memory, piece),
                 Frame::Nothing => {}
             }
         }
     }
 
-    fn piece(&mut self, piece: &Piece<'_>) {
+    fn piece(&mut self, memory: &Memory, piece: &Piece<'_>) {
         let protocol = piece.datagram.protocol;
         let hidden = piece.datagram.version == 6 && is_extension_header(protocol);
         if protocol != PROTOCOL_TCP && !hidden {
@@ -199,7 +200,7 @@ impl<S: Sink> Engine<S> {
         let packet = Packet { time: piece.packet.time, link: whole.link, data: &whole.data, more: &[] };
         match self.decoder.frame(&packet, &self.counters) {
             Frame::Segment(segment) if self.owner(&segment) == self.config.worker || self.config.only_own => {
-                self.segment(&segment, false);
+                self.segment(memory, &segment, false);
             }
             Frame::Segment(segment) => self.handoffs.push(Handoff {
                 worker: self.owner(&segment),
@@ -216,14 +217,13 @@ impl<S: Sink> Engine<S> {
     }
 
     /// `steered`: it came here because it belongs here.
-    fn segment(&mut self, segment: &Segment<'_>, steered: bool) {
+    fn segment(&mut self, memory: &Memory, segment: &Segment<'_>, steered: bool) {
         if !steered && self.owner(segment) != self.config.worker {
             self.counters.other_worker.add(1);
             return;
         }
         self.now = self.now.max(segment.time);
         let tag = Table::tag(segment.hash);
-        let memory = &self.memory;
         let known =
             self.table.find(tag, |slot| memory.record(slot).and_then(|record| segment.key.matches(record)));
         let found = match known {
@@ -234,7 +234,9 @@ impl<S: Sink> Engine<S> {
         };
         if let Some((slot, from_client)) = found {
             let sender = if from_client { Side::Client } else { Side::Server };
-            self.follow(slot, sender, segment);
+            if let Some(record) = memory.record(slot) {
+                self.follow(slot, record, sender, segment);
+            }
         }
     }
 

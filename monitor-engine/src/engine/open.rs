@@ -6,7 +6,7 @@ use super::Engine;
 use crate::decode::Segment;
 use crate::event::Event;
 use crate::flow::{Class, FlowKey, Table};
-use crate::store::record::{NO_FIN, Record, flag, side_flag};
+use crate::store::record::{NO_FIN, Record, Wild, flag, side_flag};
 use crate::{CloseReason, Side, Sink, SockId};
 
 impl<S: Sink> Engine<S> {
@@ -77,6 +77,7 @@ impl<S: Sink> Engine<S> {
 fn clear(record: &Record) {
     record.closed.set(0);
     record.flags.set(0);
+    record.wild.iter().for_each(Wild::refuted);
     for side in &record.sides {
         for cell in [&side.base, &side.next, &side.end, &side.run, &side.retransmitted] {
             cell.set(0);

@@ -57,13 +57,17 @@ impl<S: Sink> Engine<S> {
         for _ in 0..AT_ONCE {
             let Some(slot) = self.lists.first(class) else { return };
             let Some(record) = self.memory.record(slot) else { return };
-            // Since its last packet it has been where it is now: alive, or closed.
-            if record.last.get().saturating_add(timeout) > self.now {
-                return;
-            }
             if class == Class::Closed {
+                // The time of its end, not of its last packet: they differ where the idle timeout was its end.
+                let over = u64::from(self.millis().wrapping_sub(record.listed.get())) * 1_000_000;
+                if over < timeout {
+                    return;
+                }
                 self.free(slot);
             } else {
+                if record.last.get().saturating_add(timeout) > self.now {
+                    return;
+                }
                 self.close(slot, CloseReason::Timeout);
             }
         }

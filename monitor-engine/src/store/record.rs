@@ -49,6 +49,8 @@ pub struct Record {
     pub closed: Cell8,
     /// [`flag`]s.
     pub flags: Cell8,
+    /// Evidence that a side went on beyond its window, by [`Side::index`].
+    pub wild: [Wild; 2],
     /// Both sides, by [`Side::index`].
     pub sides: [SideRecord; 2],
 }
@@ -99,6 +101,8 @@ pub struct SideRecord {
     pub conflicts: Cell32,
     /// The out-of-order queue's history, for overlap policies that need one.
     pub history: Cell32,
+    /// Where the last segment beyond the window ended, as a sequence number; see [`Wild`].
+    pub wild_end: Cell32,
     /// The end's [`crate::TcpState`].
     pub state: Cell8,
     /// The end's window scale, or [`side_flag`]'s absence of one.
@@ -127,6 +131,56 @@ pub mod side_flag {
     pub const GRACE: u8 = 64;
     /// The FIN was sent before its sender had received the peer's.
     pub const CROSSED: u8 = 128;
+}
+
+/// Counts segments beyond the window that agree with each other: in the lower bits how many, in the top bit whether
+/// the receiver acknowledged them.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Wild(Cell8);
+
+impl Wild {
+    const ACKNOWLEDGED: u8 = 0x80;
+    /// So many in a row are believed.
+    const ENOUGH: u8 = 3;
+    /// How far from each other they may be: the largest window there is (RFC 7323, 2.3).
+    const NEAR: u32 = 1 << 30;
+
+    /// Another one arrived, `seq..end`; true if there are enough now. Inside a write.
+    pub fn arrived(&self, side: &SideRecord, seq: u32, end: u32) -> bool {
+        let agrees = self.0.get() != 0 && near(seq, side.wild_end.get());
+        side.wild_end.set(end);
+        self.0.set(if agrees { self.0.get() + 1 } else { 1 });
+        let count = self.0.get() & !Self::ACKNOWLEDGED;
+        let acknowledged = self.0.get() & Self::ACKNOWLEDGED != 0 || !side.has(side_flag::ACKED);
+        if count >= Self::ENOUGH && !acknowledged {
+            self.0.set(Self::ENOUGH);
+        }
+        let believed = count >= Self::ENOUGH && acknowledged;
+        if believed {
+            self.0.set(0);
+        }
+        believed
+    }
+
+    /// The receiver acknowledged something beyond its window. Inside a write.
+    pub fn acknowledged(&self, side: &SideRecord, ack: u32) {
+        if self.0.get() != 0 && near(ack, side.wild_end.get()) {
+            self.0.set(self.0.get() | Self::ACKNOWLEDGED);
+        }
+    }
+
+    /// Something arrived where it was to be expected: what lay beyond the window was not this connection's.
+    #[inline(always)]
+    pub fn refuted(&self) {
+        if self.0.get() != 0 {
+            self.0.set(0);
+        }
+    }
+}
+
+fn near(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32).unsigned_abs() <= Wild::NEAR
 }
 
 impl Record {
