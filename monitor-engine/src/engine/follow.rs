@@ -166,11 +166,23 @@ impl<S: Sink> Engine<S> {
         if states != before {
             self.states_changed(slot, record);
         }
-        if Class::of(record.class.get()) == Class::HalfOpen && self.proven(record, sender, segment) {
-            self.lists.enter(&self.memory, slot, Class::Active, self.millis());
-        }
+        self.classify(slot, record, sender, segment);
         for side in Side::BOTH {
             self.watch_hole(slot, record, side);
+        }
+    }
+
+    /// Moves the connection to the list where it belongs now: up only, until it is closed.
+    #[inline]
+    fn classify(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>) {
+        let class = Class::of(record.class.get());
+        if matches!(class, Class::Active | Class::Closed | Class::Free) {
+            return;
+        }
+        let proven = class == Class::Silent || self.proven(record, sender, segment);
+        let now = Class::living(proven, record.sides.iter().any(|side| side.end.get() > 0));
+        if now != class {
+            self.lists.enter(&self.memory, slot, now, self.millis());
         }
     }
 

@@ -126,7 +126,7 @@ impl<S: Sink> Engine<S> {
 
     /// The capture is over: holes that can no longer be filled are declared lost. Connections stay as they are.
     pub fn finish(&mut self) {
-        for class in [Class::HalfOpen, Class::Active] {
+        for class in [Class::Unproven, Class::Active] {
             let mut next = self.lists.first(class);
             while let Some(slot) = next {
                 for side in Side::BOTH {
@@ -268,7 +268,8 @@ impl<S: Sink> Engine<S> {
         let records = self.slots.used() * size_of::<Record>() as u64;
         let blocks = self.space.blocks.used() * BLOCK as u64;
         self.counters.used.set(records + blocks + self.defrag.used() as u64);
-        self.counters.active.set(self.lists.len(Class::Active) + self.lists.len(Class::HalfOpen));
+        let living = [Class::HalfOpen, Class::Unproven, Class::Silent, Class::Active];
+        self.counters.active.set(living.iter().map(|class| self.lists.len(*class)).sum());
         self.counters.lingering.set(self.lists.len(Class::Closed));
     }
 }

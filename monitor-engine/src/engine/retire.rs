@@ -78,23 +78,29 @@ impl<S: Sink> Engine<S> {
         if let Some(slot) = self.slots.take() {
             return Some(slot);
         }
-        for class in [Class::Closed, Class::HalfOpen, Class::Active] {
-            if let Some(slot) = self.lists.first(class) {
-                self.evict(slot);
-                return self.slots.take();
-            }
-        }
-        None
+        let victim = self
+            .lists
+            .first(Class::Closed)
+            .or_else(|| self.quieter(Class::HalfOpen, Class::Unproven))
+            .or_else(|| self.quieter(Class::Silent, Class::Active))?;
+        self.evict(victim);
+        self.slots.take()
     }
 
-    /// Frees blocks until `needed` are there: closed connections first, oldest first, then half-open ones, then those
+    /// The one quiet for longest of two lists.
+    fn quieter(&self, a: Class, b: Class) -> Option<u32> {
+        let last = |slot: &u32| self.memory.record(*slot).map(|record| record.last.get());
+        [a, b].into_iter().filter_map(|class| self.lists.first(class)).min_by_key(last)
+    }
+
+    /// Frees blocks until `needed` are there: closed connections first, oldest first, then unproven ones, then those
     /// quiet for longest; then `slot` itself gives its oldest bytes; then anybody.
     pub(super) fn make_room(&mut self, needed: u64, slot: u32, side: Side) {
         while self.space.blocks.available() < needed {
             let quiet = self.now.saturating_sub(QUIET);
             let victim = self
                 .holder(Class::Closed, slot, u64::MAX)
-                .or_else(|| self.holder(Class::HalfOpen, slot, u64::MAX))
+                .or_else(|| self.holder(Class::Unproven, slot, u64::MAX))
                 .or_else(|| self.holder(Class::Active, slot, quiet));
             if let Some(victim) = victim {
                 self.evict(victim);
@@ -110,19 +116,11 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    /// The first of a class that holds bytes and has been quiet since `before`.
+    /// The first of a class, other than `except`, if it has been quiet since `before`.
     fn holder(&self, class: Class, except: u32, before: u64) -> Option<u32> {
-        /// Half-open connections hold no bytes as a rule: looking through a flood of them would be in vain.
-        const LOOK: usize = 8;
-        std::iter::successors(self.lists.first(class), |&slot| self.lists.after(&self.memory, slot))
-            .take(LOOK)
-            .filter(|&slot| slot != except)
-            .find(|&slot| {
-                self.memory.record(slot).is_some_and(|record| {
-                    record.last.get() <= before
-                        && record.sides.iter().any(|side| side.end.get() > side.base.get())
-                })
-            })
+        let first = self.lists.first(class)?;
+        let slot = if first == except { self.lists.after(&self.memory, first)? } else { first };
+        self.memory.record(slot).is_some_and(|record| record.last.get() <= before).then_some(slot)
     }
 
     /// Takes the oldest bytes of a side; false if it has too few to give.
@@ -137,8 +135,8 @@ impl<S: Sink> Engine<S> {
         let Some(record) = self.memory.record(slot) else { return };
         match Class::of(record.class.get()) {
             Class::Closed => &self.counters.evicted_closed,
-            Class::HalfOpen => &self.counters.evicted_half_open,
-            Class::Active => &self.counters.evicted_active,
+            Class::HalfOpen | Class::Unproven => &self.counters.evicted_half_open,
+            Class::Silent | Class::Active => &self.counters.evicted_active,
             Class::Free => return,
         }
         .add(1);

@@ -11,7 +11,8 @@ use crate::store::record::NONE;
 /// How stale a place in a list may get, milliseconds.
 const REFRESH: u32 = 1000;
 
-/// What state of life a connection is in; the order is that of eviction.
+/// What state of life a connection is in, and whether it holds bytes: whoever needs a record looks at all lists,
+/// whoever needs blocks at those of holders only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Class {
@@ -21,18 +22,36 @@ pub enum Class {
     Closed,
     /// A SYN, or a SYN and its answer, and nothing yet that only a real client can send.
     HalfOpen,
-    /// Established.
+    /// As half-open, and it holds bytes: a single packet midstream, or data in a SYN.
+    Unproven,
+    /// Established, and has not carried a byte.
+    Silent,
+    /// Established, and holds bytes.
     Active,
 }
 
 impl Class {
+    const COUNT: usize = 6;
+
     /// The class that a record says it is in.
     pub fn of(class: u8) -> Self {
         match class {
             1 => Self::Closed,
             2 => Self::HalfOpen,
-            3 => Self::Active,
+            3 => Self::Unproven,
+            4 => Self::Silent,
+            5 => Self::Active,
             _ => Self::Free,
+        }
+    }
+
+    /// The class of a living connection.
+    pub fn living(proven: bool, holds_bytes: bool) -> Self {
+        match (proven, holds_bytes) {
+            (false, false) => Self::HalfOpen,
+            (false, true) => Self::Unproven,
+            (true, false) => Self::Silent,
+            (true, true) => Self::Active,
         }
     }
 }
@@ -47,7 +66,7 @@ struct Ends {
 /// A doubly linked list for each class, through the records themselves.
 #[derive(Debug, Default)]
 pub struct Lists {
-    ends: [Ends; 4],
+    ends: [Ends; Class::COUNT],
 }
 
 impl Lists {
