@@ -1,0 +1,251 @@
+//! One capture file: opened, recognized, and handed out in batches.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek},
+    path::{Path, PathBuf},
+};
+
+use flate2::read::MultiGzDecoder;
+use monitor_engine::{Link, Packet};
+
+use super::{
+    buffer::Buffer,
+    error::{Broken, ReplayError},
+    link,
+    pcap::Pcap,
+    pcapng::PcapNg,
+};
+
+/// Most packets handed out at a time: enough to spread the cost of a call, and their headers stay in the cache.
+pub const BATCH: usize = 64;
+
+/// Longest record that is taken for one. libpcap's own limit for a packet is 256 KiB.
+pub(super) const MAX_RECORD: usize = 16 << 20;
+
+/// What an unused place of a batch holds.
+pub(super) const NOTHING: Packet<'static> = Packet { time: 0, link: Link::Ethernet, data: &[], more: &[] };
+
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A pcap or pcapng file that is being read.
+pub struct CaptureFile {
+    path: PathBuf,
+    buffer: Buffer<Box<dyn Read + Send>>,
+    format: Format,
+    /// Where the record starts that is being skipped.
+    skipping: u64,
+    /// Time of the last packet that had one.
+    time: u64,
+    packets: u64,
+    /// Link type and frames, of those that are not read.
+    skipped: Vec<(u16, u64)>,
+    unknown_interface: u64,
+}
+
+enum Format {
+    Pcap(Pcap),
+    PcapNg(PcapNg),
+}
+
+/// Whether to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// There may be more packets.
+    Yes,
+    /// The file is over, and it ended where it should.
+    No,
+}
+
+/// What the front of some bytes is.
+pub(super) enum Step<'a> {
+    /// A packet, and the length of its record.
+    Frame(Frame<'a>, usize),
+    /// A packet of an interface that was not described, and the length of its record.
+    UnknownInterface(usize),
+    /// So many bytes without a packet; they need not have been read yet.
+    Skip(u64),
+    /// More bytes are needed to tell.
+    Need,
+    /// Not of this format: the file cannot be read on.
+    Malformed(&'static str),
+}
+
+/// A captured frame as the file describes it.
+pub(super) struct Frame<'a> {
+    /// Nanoseconds since the epoch, where the record has a time.
+    pub time: Option<u64>,
+    pub link_type: u16,
+    pub data: &'a [u8],
+}
+
+impl CaptureFile {
+    /// Opens a file and finds out what it is, by its content.
+    pub fn open(path: &Path) -> Result<Self, ReplayError> {
+        let refused = |source| ReplayError::Open { path: path.to_owned(), source };
+        // Opening a pipe that nobody writes to would wait.
+        if !path.metadata().map_err(refused)?.is_file() {
+            return Err(ReplayError::NotRegular { path: path.to_owned() });
+        }
+        let file = File::open(path).map_err(refused)?;
+        let unreadable = |source| ReplayError::Read { path: path.to_owned(), source };
+        let source = decompressed(file).map_err(unreadable)?;
+        Self::read(path, source)
+    }
+
+    /// The capture in a stream of bytes; `path` is what messages call it.
+    pub fn read(path: &Path, source: Box<dyn Read + Send>) -> Result<Self, ReplayError> {
+        let mut buffer = Buffer::new(source);
+        while buffer.bytes().len() < 4 {
+            let more = buffer.fill().map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
+            if !more {
+                break;
+            }
+        }
+        let Some(format) = buffer.bytes().first_chunk().and_then(|start| Format::recognize(*start)) else {
+            return Err(unrecognized(path, buffer.bytes()));
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            buffer,
+            format,
+            skipping: 0,
+            time: 0,
+            packets: 0,
+            skipped: Vec::new(),
+            unknown_interface: 0,
+        })
+    }
+
+    /// Hands up to [`BATCH`] packets to `take`, or none where only other records were found.
+    ///
+    /// After an error the file is over.
+    pub fn batch(&mut self, take: impl FnOnce(&[Packet<'_>])) -> Result<More, Broken> {
+        let mut packets = [NOTHING; BATCH];
+        let mut count = 0;
+        let mut used = 0_u64;
+        let mut malformed = None;
+        let bytes = self.buffer.bytes();
+        while count < BATCH {
+            let Some(rest) = usize::try_from(used).ok().and_then(|used| bytes.get(used..)) else { break };
+            match self.format.step(rest) {
+                Step::Frame(frame, length) => {
+                    used += length as u64;
+                    self.time = frame.time.unwrap_or(self.time);
+                    match link::link(frame.link_type) {
+                        Some(link) => {
+                            packets[count] = Packet { time: self.time, link, data: frame.data, more: &[] };
+                            count += 1;
+                        }
+                        None => count_skipped(&mut self.skipped, frame.link_type),
+                    }
+                }
+                Step::UnknownInterface(length) => {
+                    used += length as u64;
+                    self.unknown_interface += 1;
+                }
+                Step::Skip(length) => {
+                    self.skipping = self.buffer.offset() + used;
+                    used += length;
+                }
+                Step::Need => break,
+                Step::Malformed(reason) => {
+                    malformed = Some(Broken::Malformed { offset: self.buffer.offset() + used, reason });
+                    break;
+                }
+            }
+        }
+        if count > 0 {
+            take(&packets[..count]);
+        }
+        self.packets += count as u64;
+        self.buffer.consume(used);
+        match malformed {
+            Some(broken) => Err(broken),
+            None if used > 0 => Ok(More::Yes),
+            None => self.fill(),
+        }
+    }
+
+    fn fill(&mut self) -> Result<More, Broken> {
+        let offset = if self.buffer.skipping() { self.skipping } else { self.buffer.offset() };
+        match self.buffer.fill() {
+            Ok(true) => Ok(More::Yes),
+            Ok(false) if self.buffer.skipping() || !self.buffer.bytes().is_empty() => {
+                Err(Broken::Truncated { offset })
+            }
+            Ok(false) => Ok(More::No),
+            Err(source) => Err(Broken::Read { offset, source }),
+        }
+    }
+
+    /// What messages call it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Packets handed out.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Link types that are not read, and how many frames of each were skipped.
+    pub fn skipped(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.skipped.iter().copied()
+    }
+
+    /// Packets skipped because the file does not describe their interface.
+    #[must_use]
+    pub fn unknown_interface(&self) -> u64 {
+        self.unknown_interface
+    }
+}
+
+impl Format {
+    fn recognize(start: [u8; 4]) -> Option<Self> {
+        let pcap = Pcap::recognize(start).map(Self::Pcap);
+        pcap.or_else(|| PcapNg::recognize(start).map(Self::PcapNg))
+    }
+
+    #[inline]
+    fn step<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
+        match self {
+            Self::Pcap(pcap) => pcap.step(bytes),
+            Self::PcapNg(pcapng) => pcapng.step(bytes),
+        }
+    }
+}
+
+/// The content of the file, decompressed if it starts as gzip does.
+fn decompressed(mut file: File) -> io::Result<Box<dyn Read + Send>> {
+    let mut start = [0; GZIP.len()];
+    let mut read = 0;
+    while read < start.len() {
+        match file.read(&mut start[read..])? {
+            0 => break,
+            n => read += n,
+        }
+    }
+    file.rewind()?;
+    Ok(if start == GZIP { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+}
+
+fn unrecognized(path: &Path, bytes: &[u8]) -> ReplayError {
+    let path = path.to_owned();
+    let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    if start.is_empty() {
+        ReplayError::Empty { path }
+    } else {
+        ReplayError::NotACapture { path, start: start.join(" ") }
+    }
+}
+
+/// Grows to at most one entry for each 16-bit link type.
+fn count_skipped(skipped: &mut Vec<(u16, u64)>, link_type: u16) {
+    match skipped.iter_mut().find(|(seen, _)| *seen == link_type) {
+        Some((_, frames)) => *frames += 1,
+        None => skipped.push((link_type, 1)),
+    }
+}

@@ -1,0 +1,169 @@
+//! The block format (draft-ietf-opsawg-pcapng): sections, each with its byte order and its interfaces, each of those
+//! with its link type and its clock.
+
+mod clock;
+
+use super::file::{Frame, MAX_RECORD, Step};
+use clock::Clock;
+
+const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+const INTERFACE_DESCRIPTION: u32 = 1;
+const OBSOLETE_PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const ENHANCED_PACKET: u32 = 6;
+
+const OPTION_TSRESOL: u16 = 9;
+const OPTION_TSOFFSET: u16 = 14;
+
+/// Block type and length in front, length behind.
+const FRAMING: usize = 12;
+/// More interfaces than anybody captures on; a file of nothing but descriptions must not fill the memory.
+const MAX_INTERFACES: usize = 1 << 16;
+
+/// The section that is being read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PcapNg {
+    big_endian: bool,
+    interfaces: Vec<Interface>,
+}
+
+#[derive(Clone, Debug)]
+struct Interface {
+    link_type: u16,
+    /// Longest captured packet, bytes; 0: unlimited.
+    snap_len: u32,
+    clock: Clock,
+}
+
+impl PcapNg {
+    /// The reader for a file that starts with these bytes, if it is of this format.
+    pub(super) fn recognize(start: [u8; 4]) -> Option<Self> {
+        // The type of the section header block reads the same in both byte orders.
+        (start == SECTION_HEADER.to_be_bytes()).then(Self::default)
+    }
+
+    #[inline]
+    pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
+        let (Some(kind), Some(length)) = (self.u32(bytes, 0), self.u32(bytes, 4)) else { return Step::Need };
+        if kind == SECTION_HEADER {
+            return self.section(bytes);
+        }
+        let length = length as usize;
+        if length < FRAMING || !length.is_multiple_of(4) {
+            return Step::Malformed("a block has an impossible length");
+        }
+        if !matches!(kind, INTERFACE_DESCRIPTION | OBSOLETE_PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
+            return Step::Skip(length as u64);
+        }
+        if length > MAX_RECORD {
+            return Step::Malformed("a block claims more than 16 MiB");
+        }
+        let Some(block) = bytes.get(..length) else { return Step::Need };
+        let body = &block[8..length - 4];
+        match kind {
+            INTERFACE_DESCRIPTION => self.interface(body, length),
+            SIMPLE_PACKET => self.simple(body, length),
+            kind => self.packet(kind, body, length),
+        }
+    }
+
+    /// A section header block: what was known of interfaces ends here.
+    fn section<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
+        let Some(&magic) = bytes.get(8..).and_then(<[u8]>::first_chunk::<4>) else { return Step::Need };
+        self.big_endian = match magic {
+            [0x1a, 0x2b, 0x3c, 0x4d] => true,
+            [0x4d, 0x3c, 0x2b, 0x1a] => false,
+            _ => return Step::Malformed("a section header without its byte-order magic"),
+        };
+        self.interfaces.clear();
+        match self.u32(bytes, 4) {
+            Some(length) if length >= 28 && length.is_multiple_of(4) => Step::Skip(u64::from(length)),
+            _ => Step::Malformed("a section header has an impossible length"),
+        }
+    }
+
+    fn interface<'a>(&mut self, body: &'a [u8], length: usize) -> Step<'a> {
+        let (Some(link_type), Some(snap_len)) = (self.u16(body, 0), self.u32(body, 4)) else {
+            return Step::Malformed("an interface description is too short");
+        };
+        if self.interfaces.len() == MAX_INTERFACES {
+            return Step::Malformed("more than 65536 interfaces");
+        }
+        let clock = self.clock(&body[8..]);
+        self.interfaces.push(Interface { link_type, snap_len, clock });
+        Step::Skip(length as u64)
+    }
+
+    /// The clock that an interface's options describe.
+    fn clock(&self, mut options: &[u8]) -> Clock {
+        let (mut resolution, mut offset) = (None, 0);
+        while let (Some(code @ 1..), Some(len)) = (self.u16(options, 0), self.u16(options, 2)) {
+            let Some(value) = options.get(4..4 + usize::from(len)) else { break };
+            match (code, value) {
+                (OPTION_TSRESOL, &[power]) => resolution = Some(power),
+                (OPTION_TSOFFSET, value) => offset = self.i64(value).unwrap_or(0),
+                _ => {}
+            }
+            let Some(rest) = options.get(4 + usize::from(len).next_multiple_of(4)..) else { break };
+            options = rest;
+        }
+        Clock::new(resolution, offset)
+    }
+
+    /// An enhanced packet block, or the obsolete packet block, whose interface has 16 bits and a drop count beside it.
+    #[inline]
+    fn packet<'a>(&self, kind: u32, body: &'a [u8], length: usize) -> Step<'a> {
+        let Some(header) = body.first_chunk::<20>() else {
+            return Step::Malformed("a packet block is too short");
+        };
+        let field = |at: usize| self.order([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let index = match kind {
+            ENHANCED_PACKET => field(0) as usize,
+            _ => usize::from(self.order16([header[0], header[1]])),
+        };
+        let Some(data) = body.get(20..).and_then(|rest| rest.get(..field(12) as usize)) else {
+            return Step::Malformed("a packet is longer than its block");
+        };
+        let Some(interface) = self.interfaces.get(index) else { return Step::UnknownInterface(length) };
+        let units = u64::from(field(4)) << 32 | u64::from(field(8));
+        let time = Some(interface.clock.nanoseconds(units));
+        Step::Frame(Frame { time, link_type: interface.link_type, data }, length)
+    }
+
+    /// A simple packet block: interface 0, no time, and a captured length that follows from the snap length.
+    fn simple<'a>(&self, body: &'a [u8], length: usize) -> Step<'a> {
+        let Some(original) = self.u32(body, 0) else {
+            return Step::Malformed("a simple packet block is too short");
+        };
+        let Some(interface) = self.interfaces.first() else { return Step::UnknownInterface(length) };
+        let snap_len = if interface.snap_len == 0 { u32::MAX } else { interface.snap_len };
+        let Some(data) = body[4..].get(..original.min(snap_len) as usize) else {
+            return Step::Malformed("a packet is longer than its block");
+        };
+        Step::Frame(Frame { time: None, link_type: interface.link_type, data }, length)
+    }
+
+    #[inline]
+    fn u32(&self, bytes: &[u8], at: usize) -> Option<u32> {
+        bytes.get(at..)?.first_chunk().map(|field| self.order(*field))
+    }
+
+    fn u16(&self, bytes: &[u8], at: usize) -> Option<u16> {
+        bytes.get(at..)?.first_chunk().map(|field| self.order16(*field))
+    }
+
+    fn i64(&self, bytes: &[u8]) -> Option<i64> {
+        let field = *bytes.first_chunk()?;
+        Some(if self.big_endian { i64::from_be_bytes(field) } else { i64::from_le_bytes(field) })
+    }
+
+    #[inline]
+    fn order(&self, field: [u8; 4]) -> u32 {
+        if self.big_endian { u32::from_be_bytes(field) } else { u32::from_le_bytes(field) }
+    }
+
+    #[inline]
+    fn order16(&self, field: [u8; 2]) -> u16 {
+        if self.big_endian { u16::from_be_bytes(field) } else { u16::from_le_bytes(field) }
+    }
+}

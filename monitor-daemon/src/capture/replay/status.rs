@@ -1,0 +1,110 @@
+//! What `stats` shows of a replay.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+use monitor_engine::Packet;
+
+use crate::status::{CaptureSnapshot, CaptureStatus, InterfaceSnapshot};
+
+/// The state of a replay. Written by worker 0, read by anybody.
+#[derive(Debug)]
+pub struct ReplayStatus {
+    files: Vec<String>,
+    workers: u16,
+    workers_done: AtomicU16,
+    /// The file that is being read.
+    current: AtomicUsize,
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    broken: AtomicU64,
+}
+
+impl ReplayStatus {
+    pub(super) fn new(files: &[PathBuf], workers: u16) -> Self {
+        Self {
+            files: files.iter().map(|file| file.display().to_string()).collect(),
+            workers: workers.max(1),
+            workers_done: AtomicU16::new(0),
+            current: AtomicUsize::new(0),
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            broken: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether every worker has walked all files.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.workers_done.load(Relaxed) >= self.workers
+    }
+
+    pub(super) fn start(&self, file: usize) {
+        self.current.store(file, Relaxed);
+    }
+
+    pub(super) fn count(&self, packets: &[Packet<'_>]) {
+        let bytes: usize = packets.iter().map(|packet| packet.data.len()).sum();
+        add(&self.packets, packets.len() as u64);
+        add(&self.bytes, bytes as u64);
+    }
+
+    pub(super) fn skip(&self, frames: u64) {
+        add(&self.skipped, frames);
+    }
+
+    pub(super) fn broken(&self) {
+        add(&self.broken, 1);
+    }
+
+    pub(super) fn worker_done(&self) {
+        self.workers_done.fetch_add(1, Relaxed);
+    }
+}
+
+impl CaptureStatus for ReplayStatus {
+    fn snapshot(&self) -> CaptureSnapshot {
+        let finished = self.finished();
+        let current = self.current.load(Relaxed);
+        let interface = |(index, name): (usize, &String)| InterfaceSnapshot {
+            name: name.clone(),
+            up: !finished && index == current,
+            xdp: None,
+            queues: 0,
+        };
+        CaptureSnapshot {
+            mode: "replay",
+            xdp: None,
+            finished,
+            interfaces: self.files.iter().enumerate().map(interface).collect(),
+            workers: self.workers,
+            counters: vec![
+                ("rx_packets", "Packets read from the files.", self.packets.load(Relaxed)),
+                ("rx_bytes", "Captured bytes of those packets.", self.bytes.load(Relaxed)),
+                ("rx_dropped", "Packets dropped by the kernel; none in a replay.", 0),
+                ("rx_ring_full", "Packets lost to a full receive ring; none in a replay.", 0),
+                ("fill_ring_empty", "Times that the fill ring ran dry; none in a replay.", 0),
+                ("passed", "Packets left to the kernel; none in a replay.", 0),
+                (
+                    "skipped_frames",
+                    "Frames of link types that are not read, or of interfaces that their file does not describe.",
+                    self.skipped.load(Relaxed),
+                ),
+                (
+                    "broken_files",
+                    "Files that broke off: cut, or not of their format from some byte on.",
+                    self.broken.load(Relaxed),
+                ),
+            ],
+        }
+    }
+}
+
+/// For the one writer alone: not a locked instruction.
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+}

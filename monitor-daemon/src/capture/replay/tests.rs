@@ -1,0 +1,283 @@
+//! Generated files of every flavour, and what is wrong with files.
+
+use std::{
+    io::{Cursor, Write},
+    path::Path,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use monitor_engine::{Link, Packet};
+use monitor_tests::wiregen::{Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random};
+
+use super::*;
+use crate::status::CaptureStatus as _;
+
+/// Time, link and bytes of every packet of a file, and how the file ended.
+type Contents = (Vec<(u64, Link, Vec<u8>)>, Result<(), Broken>);
+
+fn open(bytes: &[u8]) -> Result<CaptureFile, ReplayError> {
+    CaptureFile::read(Path::new("test.pcap"), Box::new(Cursor::new(bytes.to_vec())))
+}
+
+fn drain(file: &mut CaptureFile) -> Contents {
+    let mut packets = Vec::new();
+    loop {
+        let more = file.batch(|batch| {
+            assert!(!batch.is_empty() && batch.len() <= file::BATCH);
+            packets.extend(batch.iter().map(|packet| (packet.time, packet.link, packet.data.to_vec())));
+        });
+        match more {
+            Ok(More::Yes) => {}
+            Ok(More::No) => return (packets, Ok(())),
+            Err(broken) => return (packets, Err(broken)),
+        }
+    }
+}
+
+fn contents(bytes: &[u8]) -> Contents {
+    drain(&mut open(bytes).expect("a capture"))
+}
+
+fn capture(link: LinkLayer, bytes: usize) -> Capture {
+    let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
+    flow.open().send(End::Server, &Random::new(1).bytes(bytes)).close();
+    Capture::of(&Layers::on(link), &flow)
+}
+
+fn expected(capture: &Capture, link: Link) -> Vec<(u64, Link, Vec<u8>)> {
+    capture.frames.iter().map(|frame| (frame.time, link, frame.data.clone())).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn every_pcap_flavour() {
+    let capture = capture(LinkLayer::Ethernet, 1_000_000);
+    assert!(capture.bytes() > 3 * 262_144, "more than the buffer holds");
+    for big_endian in [false, true] {
+        for nanoseconds in [false, true] {
+            let (packets, end) = contents(&capture.pcap_as(PcapFlavour { big_endian, nanoseconds }));
+            end.unwrap();
+            assert_eq!(packets, expected(&capture, Link::Ethernet), "{big_endian} {nanoseconds}");
+        }
+    }
+}
+
+#[test]
+fn every_link_layer() {
+    let layers = [
+        (LinkLayer::Ethernet, Link::Ethernet),
+        (LinkLayer::Raw, Link::Ip),
+        (LinkLayer::Sll, Link::LinuxSll),
+        (LinkLayer::Sll2, Link::LinuxSll2),
+        (LinkLayer::Null, Link::Null),
+        (LinkLayer::Loop, Link::Null),
+    ];
+    for (layer, link) in layers {
+        let capture = capture(layer, 5000);
+        for file in [capture.pcap(), capture.pcapng()] {
+            let (packets, end) = contents(&file);
+            end.unwrap();
+            assert_eq!(packets, expected(&capture, link), "{layer:?}");
+        }
+    }
+    for link_type in [12, 14, 228, 229] {
+        assert_eq!(link::link(link_type), Some(Link::Ip));
+    }
+}
+
+#[test]
+fn pcapng_sections_interfaces_and_clocks() {
+    for big_endian in [false, true] {
+        let mut file = PcapNg::new(big_endian);
+        file.section().interface(1, 6, 0).interface(101, 0x80 | 10, 100).block(0x0bad_0000, &[1, 2, 3, 4]);
+        file.packet(Block::Enhanced, 1, 1536, b"odd");
+        file.packet(Block::Obsolete, 0, 2_000_001, b"even");
+        file.packet(Block::Simple, 0, 0, b"simple");
+        file.packet(Block::Enhanced, 7, 0, b"of an interface that is not there");
+        // The next section starts anew, in the other byte order.
+        file.big_endian(!big_endian).section().interface(276, 9, -1);
+        file.packet(Block::Enhanced, 0, 5_000_000_000, b"later");
+        let mut file = open(&file.finish()).unwrap();
+        let (packets, end) = drain(&mut file);
+        end.unwrap();
+        let expected: [(u64, Link, &[u8]); 4] = [
+            (101_500_000_000, Link::Ip, b"odd"),
+            (2_000_001_000, Link::Ethernet, b"even"),
+            (2_000_001_000, Link::Ethernet, b"simple"),
+            (4_000_000_000, Link::LinuxSll2, b"later"),
+        ];
+        let got: Vec<_> = packets.iter().map(|(time, link, data)| (*time, *link, &data[..])).collect();
+        assert_eq!(got, expected);
+        assert_eq!(file.unknown_interface(), 1);
+    }
+}
+
+#[test]
+fn gzipped_files_by_content() {
+    let capture = capture(LinkLayer::Ethernet, 1_000_000);
+    let dir = tempfile::tempdir().unwrap();
+    // Two members, as `cat a.gz b.gz` makes them; the name says nothing.
+    let whole = capture.pcap();
+    let (front, back) = whole.split_at(whole.len() / 3);
+    let path = dir.path().join("capture");
+    std::fs::write(&path, [gzip(front), gzip(back)].concat()).unwrap();
+    let (packets, end) = drain(&mut CaptureFile::open(&path).unwrap());
+    end.unwrap();
+    assert_eq!(packets, expected(&capture, Link::Ethernet));
+
+    let cut = gzip(&whole);
+    std::fs::write(&path, &cut[..cut.len() / 2]).unwrap();
+    let (packets, end) = drain(&mut CaptureFile::open(&path).unwrap());
+    assert!(matches!(end, Err(Broken::Read { .. })), "{end:?}");
+    assert!(packets.len() > 100 && packets.len() < capture.frames.len());
+    assert!(expected(&capture, Link::Ethernet).starts_with(&packets));
+}
+
+#[test]
+fn cut_files_are_used_up_to_the_cut() {
+    let capture = capture(LinkLayer::Ethernet, 4000);
+    for file in [capture.pcap(), capture.pcapng()] {
+        let all = expected(&capture, Link::Ethernet);
+        let mut seen = 0;
+        for length in 4..file.len() {
+            let (packets, end) = contents(&file[..length]);
+            assert!(all.starts_with(&packets));
+            assert!(packets.len() >= seen, "a longer file gives no fewer packets");
+            seen = packets.len();
+            match end {
+                Ok(()) => {}
+                Err(Broken::Truncated { offset }) => assert!((offset as usize) < length),
+                Err(other) => panic!("cut to {length}: {other}"),
+            }
+        }
+        assert_eq!(seen, all.len() - 1);
+    }
+}
+
+#[test]
+fn what_is_no_capture_is_refused_by_name() {
+    let refused = |bytes: &[u8]| open(bytes).err().map(|error| error.to_string()).unwrap();
+    assert_eq!(refused(b""), "test.pcap is empty: a capture has at least a file header");
+    assert_eq!(
+        refused(b"#!/bin/sh"),
+        "test.pcap is neither a pcap nor a pcapng file (it starts with 23 21 2f 62): give a capture as \
+         tcpdump -w or Wireshark writes it, gzipped or not"
+    );
+    let missing = Replay::open(&["/nonexistent.pcap".into()], Options::default()).unwrap_err();
+    assert_eq!(missing.to_string(), "cannot open /nonexistent.pcap: No such file or directory (os error 2)");
+    let directory = Replay::open(&["/".into()], Options::default()).unwrap_err();
+    assert_eq!(directory.to_string(), "/ is not a regular file: write the capture to a file first");
+}
+
+#[test]
+fn other_link_types_are_counted() {
+    let mut capture = capture(LinkLayer::Ethernet, 4000);
+    capture.link_type = 127;
+    let mut file = open(&capture.pcap()).unwrap();
+    let (packets, end) = drain(&mut file);
+    end.unwrap();
+    assert_eq!(packets, []);
+    assert_eq!(file.skipped().collect::<Vec<_>>(), [(127, capture.frames.len() as u64)]);
+    assert_eq!(link::name(127), "127 (IEEE 802.11 radiotap)");
+    assert_eq!(link::name(9999), "9999");
+}
+
+#[test]
+fn claimed_lengths_allocate_nothing() {
+    let mut pcap = Capture { link_type: 1, frames: Vec::new() }.pcap();
+    pcap.extend([0; 8]);
+    pcap.extend([0xff; 8]);
+    let (packets, end) = contents(&pcap);
+    assert_eq!(packets, []);
+    assert!(matches!(end, Err(Broken::Malformed { offset: 24, .. })), "{end:?}");
+
+    // A packet block may not be that long; any other block is skipped without being read into memory.
+    for (kind, truncated) in [(6_u32, false), (0x0bad_0000, true)] {
+        let mut pcapng = PcapNg::new(false).section().interface(1, 6, 0).finish();
+        pcapng.extend(kind.to_le_bytes());
+        pcapng.extend(0xffff_fff0_u32.to_le_bytes());
+        pcapng.extend([0; 100]);
+        let (_, end) = contents(&pcapng);
+        assert_eq!(matches!(end, Err(Broken::Truncated { .. })), truncated, "{end:?}");
+        assert!(end.is_err());
+    }
+}
+
+#[test]
+fn no_bytes_panic() {
+    let mut random = Random::new(7);
+    let capture = capture(LinkLayer::Ethernet, 3000);
+    let good = [capture.pcap(), capture.pcapng(), {
+        let mut file = PcapNg::new(true);
+        file.section().interface(1, 6, 5).packet(Block::Obsolete, 0, 1, b"a").packet(
+            Block::Simple,
+            0,
+            1,
+            b"b",
+        );
+        file.finish()
+    }];
+    for round in 0..20_000 {
+        let mut bytes = good[round % good.len()].clone();
+        for _ in 0..=random.below(8) {
+            let at = 4 + random.below(bytes.len().min(400) - 4);
+            bytes[at] = if random.chance(30) { 0xff } else { random.number() as u8 };
+        }
+        bytes.truncate(4 + random.below(bytes.len() - 3));
+        let _ = contents(&bytes);
+    }
+}
+
+#[test]
+fn a_replay_counts_what_it_reads() {
+    let capture = capture(LinkLayer::Ethernet, 10_000);
+    let dir = tempfile::tempdir().unwrap();
+    let [whole, cut, radio] = ["whole", "cut", "radio"].map(|name| dir.path().join(name));
+    std::fs::write(&whole, gzip(&capture.pcapng())).unwrap();
+    let pcap = capture.pcap();
+    std::fs::write(&cut, &pcap[..pcap.len() - 1]).unwrap();
+    std::fs::write(&radio, Capture { link_type: 127, ..capture.clone() }.pcap()).unwrap();
+
+    let options = Options { workers: 1, ..Options::default() };
+    let replay = Replay::open(&[whole, cut, radio], options).unwrap();
+    let mut engine = Engine::new(monitor_engine::EngineConfig::default(), ()).unwrap();
+    assert!(!replay.status().snapshot().finished);
+    replay.run(0, &mut engine, &AtomicBool::new(false));
+
+    let snapshot = replay.status().snapshot();
+    assert!(snapshot.finished && snapshot.interfaces.iter().all(|file| !file.up));
+    let counter = |name| snapshot.counters.iter().find(|counter| counter.0 == name).unwrap().2;
+    let frames = capture.frames.len() as u64;
+    let last = capture.frames.last().unwrap().data.len() as u64;
+    assert_eq!(counter("rx_packets"), 2 * frames - 1);
+    assert_eq!(counter("rx_bytes"), 2 * capture.bytes() - last);
+    assert_eq!((counter("skipped_frames"), counter("broken_files")), (frames, 1));
+    assert_eq!(engine.counters().packets.get(), 2 * frames - 1);
+    assert_eq!(engine.reader().connections(None).count(), 1);
+}
+
+#[test]
+fn recorded_speed() {
+    let packets =
+        [0, 1, 30, 31, 10].map(|ms| Packet { time: 5_000_000_000 + ms * 1_000_000, ..file::NOTHING });
+    let stop = AtomicBool::new(false);
+    let mut pace = Pace::new(Some(0.5), &stop);
+    let start = Instant::now();
+    let mut out = Vec::new();
+    pace.each(&packets, |due| out.extend(due.iter().map(|packet| (packet.time, start.elapsed()))));
+    assert_eq!(out.len(), packets.len());
+    for (time, after) in &out {
+        let recorded = Duration::from_nanos(time - 5_000_000_000);
+        assert!(*after >= recorded * 2, "{time} came out after {after:?}");
+    }
+    stop.store(true, Relaxed);
+    pace.each(&packets, |_| panic!("told to stop"));
+    assert!(pace.stopped());
+}
