@@ -42,15 +42,12 @@ impl Bytes for Frame<'_> {
 pub struct Skb<'a>(pub &'a TcContext);
 
 impl Skb<'_> {
-    /// The protocol and control field of a VLAN tag that the kernel keeps beside the bytes, if there is one.
+    /// The protocol, in network order, of a VLAN tag that the kernel keeps beside the bytes, if there is one.
     #[inline(always)]
-    pub fn hidden_tag(&self) -> Option<(u16, u16)> {
+    pub fn hidden_tag(&self) -> Option<u16> {
         let skb = self.raw();
         // SAFETY: the context is the one the program was called with.
-        unsafe {
-            ((*skb).vlan_present != 0)
-                .then(|| (u16::from_be((*skb).vlan_proto as u16), (*skb).vlan_tci as u16))
-        }
+        unsafe { ((*skb).vlan_present != 0).then(|| (*skb).vlan_proto as u16) }
     }
 
     #[inline(always)]
@@ -85,7 +82,9 @@ fn linear<const N: usize>(data: usize, end: usize, off: usize) -> Option<[u8; N]
         return None;
     }
     let start = data + off;
-    if start + N > end {
+    // Asked for a single byte, the compiler would test `start >= end`, from which the verifier learns nothing when
+    // `off` is 0. With a last byte alone it is the helper's turn.
+    if start + N.max(2) > end {
         return None;
     }
     // SAFETY: `data..end` is packet memory, and `start..start + N` lies in it; an array of bytes needs no alignment.

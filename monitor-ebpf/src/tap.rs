@@ -66,13 +66,13 @@ fn failed(ctx: &TcContext, error: i64) -> TapCount {
 #[classifier]
 pub fn retag(ctx: TcContext) -> i32 {
     let skb = Skb(&ctx);
-    let Some((protocol, _)) = skb.hidden_tag() else {
+    let Some(protocol) = skb.hidden_tag() else {
         // Not a clone: what the kernel itself sends on every new device, neighbour discovery for one.
         return TC_ACT_SHOT;
     };
     // Pushing a second tag moves the first into the bytes; the second stays beside them and is not seen any more.
     // SAFETY: the context is the one the program was called with.
-    let failed = unsafe { bpf_skb_vlan_push(skb.raw(), protocol.to_be(), 0) };
+    let failed = unsafe { bpf_skb_vlan_push(skb.raw(), protocol, 0) };
     if failed != 0 {
         count::tap(TapCount::RetagFailed);
         if count::may_say(Message::RetagFailed) {
