@@ -1,3 +1,77 @@
-//! cargo xtask: build, load, test.
+//! `cargo xtask`: sets up, builds, loads and tests the monitor. The only build tool a person needs.
+//!
+//! A file for each verb. Every command that changes the machine is shown before it runs.
 
-fn main() {}
+mod build;
+mod command;
+mod demo;
+mod load;
+mod privilege;
+mod setup;
+mod test;
+mod tidy;
+mod unload;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Setup => setup::verb(),
+        Verb::BuildEbpf => build::verb(),
+        Verb::BuildAndLoad(arguments) => load::verb(&arguments),
+        Verb::Test(arguments) => test::verb(&arguments),
+        Verb::Demo => demo::verb(),
+        Verb::DemoInside(arguments) => demo::inside(&arguments),
+        Verb::Tidy => tidy::verb(),
+        Verb::Ci => {
+            tidy::verb()?;
+            test::verb(&test::Arguments::default())
+        }
+        Verb::Unload => unload::verb(),
+    }
+}
+
+/// Builds, loads and tests the TCP stream monitor.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// See it work: a web server, a client, and their connection read live. Needs root.
+    Demo,
+    /// Install what is missing, build everything, run monitord in the foreground (tap on lo by default).
+    BuildAndLoad(load::Arguments),
+    /// Install what is missing, build everything, run every test that this machine can run.
+    Test(test::Arguments),
+    /// Install what building and testing needs; a second run finds it there and does nothing.
+    Setup,
+    /// Compile the BPF programs to target/bpf/monitor-ebpf.
+    BuildEbpf,
+    /// Check the house rules: formatting, lints, documentation, import directions.
+    Tidy,
+    /// What a change must pass: tidy, then test.
+    Ci,
+    /// Remove programs and devices that a killed daemon left attached (kernels before 6.6).
+    Unload,
+    /// The part of the demo that runs in namespaces of its own.
+    #[command(hide = true)]
+    DemoInside(demo::Inside),
+}

@@ -1,0 +1,86 @@
+//! `setup`: finds what building, running and testing needs, and installs what is missing.
+//!
+//! Probes look at files, so that a second run costs milliseconds. What a probe does not find is installed by the
+//! distribution's package manager, all of it in one command; where that cannot be done, one line says what to run.
+
+mod compiler;
+mod linker;
+mod needs;
+mod packages;
+mod toolchain;
+
+use anyhow::{Result, bail};
+
+use self::needs::Need;
+use self::packages::Installer;
+pub use self::toolchain::Toolchain;
+
+/// What a verb is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Compile the daemon and its BPF programs, and run it.
+    Run,
+    /// Run, and show it at work.
+    Demo,
+    /// Run, and test it.
+    Test,
+}
+
+/// `cargo xtask setup`.
+pub fn verb() -> Result<()> {
+    let toolchain = ensure(Purpose::Test)?;
+    println!("BPF compiler: {}", toolchain.compiler.rustc.display());
+    println!("BPF linker:   {}", toolchain.linker.display());
+    println!("Everything is there.");
+    Ok(())
+}
+
+/// Makes sure that all that `purpose` needs is there; the toolchain for the BPF programs.
+///
+/// # Errors
+/// When something without which nothing can be built is missing and cannot be installed: the message is the command
+/// that a person has to run. A test's tool that is missing is only said: its tests are skipped by name.
+pub fn ensure(purpose: Purpose) -> Result<Toolchain> {
+    let installer = Installer::detect();
+    let mut required = needs::missing(needs::BUILD);
+    if purpose == Purpose::Demo {
+        required.extend(needs::missing(needs::DEMO));
+    }
+    if !required.is_empty() {
+        install_required(&installer, &required)?;
+    }
+    if purpose == Purpose::Test {
+        install_test_tools(&installer);
+    }
+    toolchain::ensure(&installer)
+}
+
+fn install_required(installer: &Installer, required: &[&'static Need]) -> Result<()> {
+    let mut packages = installer.packages_for(required);
+    if let Err(reason) = installer.install(&packages) {
+        // One command for all that a person has to install.
+        if compiler::installed().is_empty() {
+            packages.extend(installer.compiler_packages());
+        }
+        bail!("{reason:#}; run: {}", installer.advice(&packages));
+    }
+    // A package that installed without bringing what it should is found out here, not by a compiler's error.
+    let still: Vec<_> = required.iter().filter(|need| !need.is_there()).map(|need| need.name).collect();
+    if !still.is_empty() {
+        bail!("still missing after the installation: {}; install it by hand", still.join(", "));
+    }
+    Ok(())
+}
+
+fn install_test_tools(installer: &Installer) {
+    let missing = needs::missing(needs::TEST);
+    if missing.is_empty() {
+        return;
+    }
+    let packages = installer.packages_for(&missing);
+    if let Err(reason) = installer.install(&packages) {
+        let names: Vec<_> = missing.iter().map(|need| need.name).collect();
+        eprintln!("warning: {reason:#}: tests that need {} will be skipped", names.join(", "));
+        eprintln!("         to run them too: {}", installer.advice(&packages));
+    }
+}

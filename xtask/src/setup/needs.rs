@@ -1,0 +1,84 @@
+//! What has to be on the machine, how to see that it is there, and the packages that bring it.
+
+use std::path::Path;
+
+use crate::command::find;
+
+/// A program or a header that something here uses.
+#[derive(Debug)]
+pub struct Need {
+    /// What a person calls it.
+    pub name: &'static str,
+    probe: Probe,
+    /// Its package for apt, dnf and pacman, in this order.
+    pub packages: [&'static str; 3],
+}
+
+#[derive(Debug)]
+enum Probe {
+    Program(&'static str),
+    Header(&'static str),
+}
+
+/// To compile the daemon: libxdp and libbpf (inside xsk-rs) are C, and their bindings are made by libclang.
+/// To run it: `ip`, which its users reach for anyway.
+pub const BUILD: &[Need] = &[
+    program("cc", ["gcc", "gcc", "gcc"]),
+    program("make", ["make", "make", "make"]),
+    program("m4", ["m4", "m4", "m4"]),
+    program("pkg-config", ["pkg-config", "pkgconf-pkg-config", "pkgconf"]),
+    program("clang", ["clang", "clang", "clang"]),
+    header("gelf.h", ["libelf-dev", "elfutils-libelf-devel", "libelf"]),
+    header("zlib.h", ["zlib1g-dev", "zlib-devel", "zlib"]),
+    program("ip", ["iproute2", "iproute", "iproute2"]),
+];
+
+/// To show it at work: a server, a client, namespaces.
+pub const DEMO: &[Need] = &[
+    program("unshare", ["util-linux", "util-linux", "util-linux"]),
+    program("nsenter", ["util-linux", "util-linux", "util-linux"]),
+    program("python3", ["python3", "python3", "python"]),
+    program("curl", ["curl", "curl", "curl"]),
+];
+
+/// To test it: real servers, clients and tools of the same kind to compare with.
+pub const TEST: &[Need] = &[
+    program("unshare", ["util-linux", "util-linux", "util-linux"]),
+    program("nsenter", ["util-linux", "util-linux", "util-linux"]),
+    program("python3", ["python3", "python3", "python"]),
+    program("curl", ["curl", "curl", "curl"]),
+    program("nginx", ["nginx-light", "nginx", "nginx"]),
+    program("iperf3", ["iperf3", "iperf3", "iperf3"]),
+    program("ethtool", ["ethtool", "ethtool", "ethtool"]),
+    program("tc", ["iproute2", "iproute-tc", "iproute2"]),
+    program("tcpdump", ["tcpdump", "tcpdump", "tcpdump"]),
+    program("socat", ["socat", "socat", "socat"]),
+];
+
+const fn program(name: &'static str, packages: [&'static str; 3]) -> Need {
+    Need { name, probe: Probe::Program(name), packages }
+}
+
+const fn header(name: &'static str, packages: [&'static str; 3]) -> Need {
+    Need { name, probe: Probe::Header(name), packages }
+}
+
+impl Need {
+    /// Looks at files only: cheap enough to do before every build.
+    pub fn is_there(&self) -> bool {
+        match self.probe {
+            Probe::Program(program) => find(program).is_some(),
+            Probe::Header(header) => {
+                let multiarch = format!("/usr/include/{}-linux-gnu", std::env::consts::ARCH);
+                ["/usr/include", "/usr/local/include", &multiarch]
+                    .iter()
+                    .any(|directory| Path::new(directory).join(header).exists())
+            }
+        }
+    }
+}
+
+/// Those that are not there.
+pub fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
+    needs.iter().filter(|need| !need.is_there()).collect()
+}

@@ -1,0 +1,105 @@
+//! Data goes one way: who may use whom, between packages and between the daemon's rooms.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Findings;
+use super::sources::rust_files;
+use crate::workspace::root;
+
+/// A package, and what it must not depend on, tests aside.
+const PACKAGES: &[(&str, &[&str])] = &[
+    // Compiled for the kernel too: nothing but aya's marker traits, and these only on the user side.
+    ("monitor-common", &["anyhow", "libc", "monitor-client", "monitor-daemon", "monitor-engine", "tokio"]),
+    // Pure: no kernel, no files, no threads of a runtime, no clock.
+    (
+        "monitor-engine",
+        &["anyhow", "aya", "aya-log", "monitor-client", "monitor-daemon", "tokio", "tracing", "xsk-rs"],
+    ),
+    // What other programs link to: it must not bring the daemon along.
+    ("monitor-client", &["aya", "monitor-common", "monitor-daemon", "monitor-engine", "xsk-rs"]),
+    // Small, so that the first command of a newcomer does not wait for it.
+    ("xtask", &["aya", "monitor-common", "monitor-daemon", "monitor-engine", "tokio"]),
+];
+
+/// Where in the daemon, and what must not be named there.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("monitor-daemon/src/capture", &["crate::rpc", "crate::service", "crate::worker", "tokio::"]),
+    ("monitor-daemon/src/worker", &["crate::rpc", "crate::service", "tokio::"]),
+    ("monitor-daemon/src/rpc", &["crate::capture", "crate::service", "crate::worker", "aya::", "xsk_rs::"]),
+    (
+        "monitor-engine/src",
+        &["std::fs", "std::net::Tcp", "std::net::Udp", "std::thread", "SystemTime::now", "Instant::now"],
+    ),
+];
+
+/// Checks both.
+pub fn check(findings: &mut Findings) -> Result<()> {
+    for (package, forbidden) in PACKAGES {
+        let manifest = root().join(package).join("Cargo.toml");
+        let text =
+            fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+        for name in dependencies(&text).filter(|name| forbidden.contains(name)) {
+            findings.error(format!("{package}/Cargo.toml: must not depend on {name}"));
+        }
+    }
+    for path in rust_files()? {
+        let text = fs::read_to_string(root().join(&path))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        check_room(&path, &text, findings);
+    }
+    Ok(())
+}
+
+/// The names under `[dependencies]`.
+fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    let section =
+        manifest.split("\n[").find(|section| section.starts_with("dependencies]")).unwrap_or_default();
+    section.lines().skip(1).filter_map(|line| {
+        let name = line.split(['.', ' ', '=']).next()?;
+        (!name.is_empty() && !name.starts_with('#')).then_some(name)
+    })
+}
+
+fn check_room(path: &Path, text: &str, findings: &mut Findings) {
+    let name = path.display().to_string();
+    let is_test = name.contains("/tests/") || name.ends_with("tests.rs");
+    for (room, forbidden) in ROOMS {
+        let inside = name.strip_prefix(room).is_some_and(|rest| rest.starts_with(['/', '.']));
+        if !inside || is_test {
+            continue;
+        }
+        // Unit tests stand at the end of a file and may use what they like.
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (index, line) in code.lines().enumerate() {
+            let line = line.split("//").next().unwrap_or_default();
+            for word in forbidden.iter().filter(|word| line.contains(**word)) {
+                findings.error(format!("{name}:{}: {room} must not use {word}", index + 1));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_of_tests_do_not_count() {
+        let manifest = "[package]\nname = \"a\"\n\n[dependencies]\n# why\nlibc.workspace = true\nserde = \"1\"\n\n\
+                        [dev-dependencies]\ntokio.workspace = true\n";
+        assert_eq!(dependencies(manifest).collect::<Vec<_>>(), ["libc", "serde"]);
+    }
+
+    #[test]
+    fn a_room_is_checked_up_to_its_tests() {
+        let mut findings = Findings::default();
+        let text = "use crate::worker;\n// crate::worker\n#[cfg(test)]\nmod tests { use crate::worker; }\n";
+        check_room(Path::new("monitor-daemon/src/rpc/serve.rs"), text, &mut findings);
+        assert_eq!(findings.errors.len(), 1);
+        check_room(Path::new("monitor-daemon/src/worker.rs"), "use tokio::sync;", &mut findings);
+        assert_eq!(findings.errors.len(), 2);
+    }
+}

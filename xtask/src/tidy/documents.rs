@@ -1,0 +1,89 @@
+//! What a user can set or call is documented.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::Findings;
+use crate::workspace::root;
+
+/// Settings in config.toml and README.md, methods in docs/rpc.md.
+pub fn check(findings: &mut Findings) -> Result<()> {
+    let config = text("config.toml")?;
+    let readme = text("README.md")?;
+    for setting in settings(&config) {
+        if !setting.is_explained {
+            findings.error(format!("config.toml: `{}` has no comment that says what it does", setting.key));
+        }
+        if !readme.contains(&format!("`{}`", setting.key)) {
+            findings.error(format!("README.md: the table of settings lacks `{}`", setting.key));
+        }
+    }
+    let reference = text("docs/rpc.md")?;
+    for method in methods(&text("monitor-client/src/method.rs")?) {
+        if !reference.lines().any(|line| line.starts_with('#') && line.contains(method)) {
+            findings.error(format!("docs/rpc.md: the method `{method}` has no section"));
+        }
+    }
+    Ok(())
+}
+
+fn text(path: &str) -> Result<String> {
+    fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))
+}
+
+/// A key of config.toml.
+#[derive(Debug, PartialEq, Eq)]
+struct Setting {
+    /// `section.key`.
+    key: String,
+    /// A comment stands above it.
+    is_explained: bool,
+}
+
+/// The keys of a file that has one of them a line, sections of one level, and no other tables.
+fn settings(config: &str) -> Vec<Setting> {
+    let mut section = "";
+    let mut previous = "";
+    let mut found = Vec::new();
+    for line in config.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && !line.starts_with(['#', ' '])
+        {
+            found.push(Setting { key: format!("{section}.{key}"), is_explained: previous.starts_with('#') });
+        }
+        previous = line;
+    }
+    found
+}
+
+/// The methods' names: the client's list is the one place where they stand.
+fn methods(source: &str) -> Vec<&str> {
+    let Some((_, list)) = source.split_once("\nmethods! {") else {
+        return Vec::new();
+    };
+    list.lines().take_while(|line| *line != "}").filter_map(|line| line.split('"').nth(1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_found_with_their_section() {
+        let found = settings("[a]\n# What it is.\nx = 1\n\ny = [\"=\"]\n");
+        let expected = [("a.x", true), ("a.y", false)];
+        assert_eq!(found.len(), expected.len());
+        for (setting, (key, is_explained)) in found.iter().zip(expected) {
+            assert_eq!((setting.key.as_str(), setting.is_explained), (key, is_explained));
+        }
+    }
+
+    #[test]
+    fn every_method_of_the_client_is_seen() {
+        let names = methods(&text("monitor-client/src/method.rs").unwrap()).len();
+        assert!(names >= 7, "{names}");
+    }
+}

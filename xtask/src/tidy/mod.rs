@@ -1,0 +1,84 @@
+//! `tidy`: the house rules as tests.
+
+mod dependencies;
+mod documents;
+mod sources;
+
+use anyhow::{Result, bail};
+
+use crate::build;
+use crate::command::run;
+use crate::setup::{self, Purpose};
+use crate::workspace::{bpf_object, cargo, root};
+
+/// What the rules found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    errors: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Findings {
+    /// Something that must change.
+    pub fn error(&mut self, finding: String) {
+        self.errors.push(finding);
+    }
+
+    /// Something to keep an eye on.
+    pub fn warn(&mut self, finding: String) {
+        self.warnings.push(finding);
+    }
+}
+
+/// `cargo xtask tidy`: all findings at once, the quick rules first.
+pub fn verb() -> Result<()> {
+    let mut findings = Findings::default();
+    sources::check(&mut findings)?;
+    dependencies::check(&mut findings)?;
+    documents::check(&mut findings)?;
+    for warning in &findings.warnings {
+        eprintln!("warning: {warning}");
+    }
+    for error in &findings.errors {
+        eprintln!("error: {error}");
+    }
+    format(&mut findings)?;
+    clippy(&mut findings)?;
+    match findings.errors.len() {
+        0 => {
+            println!("tidy");
+            Ok(())
+        }
+        1 => bail!("1 house rule is broken"),
+        count => bail!("{count} house rules are broken"),
+    }
+}
+
+/// The excluded packages are workspaces of their own, which `--all` does not reach.
+fn format(findings: &mut Findings) -> Result<()> {
+    for manifest in ["Cargo.toml", "monitor-ebpf/Cargo.toml", "fuzz/Cargo.toml"] {
+        if !root().join(manifest).exists() {
+            continue;
+        }
+        let mut command = cargo();
+        command.args(["fmt", "--check", "--all", "--manifest-path", manifest]);
+        if let Err(error) = run(&mut command) {
+            findings
+                .error(format!("{manifest}: {error:#}; run `cargo fmt --all --manifest-path {manifest}`"));
+        }
+    }
+    Ok(())
+}
+
+fn clippy(findings: &mut Findings) -> Result<()> {
+    let toolchain = setup::ensure(Purpose::Run)?;
+    if !bpf_object().exists() {
+        build::bpf(&toolchain)?;
+    }
+    let mut command = cargo();
+    command.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-Dwarnings"]);
+    if let Err(error) = run(&mut command) {
+        findings.error(format!("clippy: {error:#}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Rules about single source files: their length, `unsafe`, and notes to self.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::Findings;
+use crate::workspace::root;
+
+/// A file longer than this wants to be two.
+const LONG: usize = 500;
+/// A file longer than this is two.
+const TOO_LONG: usize = 700;
+
+/// The directories and files where memory is reached by hand. Everywhere else the compiler denies it; this list is
+/// what keeps an `expect(unsafe_code)` from spreading.
+const UNSAFE_ROOMS: &[&str] = &[
+    "monitor-common/src/abi",
+    "monitor-daemon/src/capture/",
+    "monitor-ebpf/src/",
+    "monitor-engine/src/store/",
+];
+
+/// Written apart, so that this file keeps its own rule.
+const NOTES: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
+
+/// Every Rust source of the checkout.
+pub fn check(findings: &mut Findings) -> Result<()> {
+    for path in rust_files()? {
+        let text = fs::read_to_string(root().join(&path))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let name = path.display().to_string();
+        check_length(&name, &text, findings);
+        check_unsafe(&name, &text, findings);
+        check_notes(&name, &text, findings);
+    }
+    Ok(())
+}
+
+fn check_length(name: &str, text: &str, findings: &mut Findings) {
+    let lines = text.lines().count();
+    if lines > TOO_LONG {
+        findings.error(format!("{name}: {lines} lines; split it (at most {TOO_LONG}, better under {LONG})"));
+    } else if lines > LONG {
+        findings.warn(format!("{name}: {lines} lines; better under {LONG}"));
+    }
+}
+
+fn check_unsafe(name: &str, text: &str, findings: &mut Findings) {
+    let lines: Vec<_> = text.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        if !uses_unsafe(line) {
+            continue;
+        }
+        let at = format!("{name}:{}", index + 1);
+        if !UNSAFE_ROOMS.iter().any(|room| name.starts_with(room)) {
+            findings.error(format!("{at}: unsafe outside its rooms ({})", UNSAFE_ROOMS.join(", ")));
+        }
+    }
+}
+
+/// Code that needs `unsafe`, not the word in a comment, a lint's name or a string. The attributes `no_mangle` and
+/// `link_section` are written `unsafe(...)` but reach no memory.
+fn uses_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern"].iter().any(|form| {
+        code.find(form).is_some_and(|at| {
+            let before = code[..at].chars().next_back();
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '"' || c == '`')
+        })
+    })
+}
+
+/// A note must say who or what it waits for: `(reason)` after it.
+fn check_notes(name: &str, text: &str, findings: &mut Findings) {
+    for (index, line) in text.lines().enumerate() {
+        for note in NOTES {
+            if let Some(at) = line.find(note)
+                && !line[at + note.len()..].starts_with('(')
+            {
+                findings.error(format!(
+                    "{name}:{}: {note} without a reason; write `{note}(reason): ...`",
+                    index + 1
+                ));
+            }
+        }
+    }
+}
+
+/// Paths of all Rust sources, relative to the checkout, in order.
+pub fn rust_files() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    collect(Path::new(""), &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn collect(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let here = root().join(directory);
+    let entries = fs::read_dir(&here).with_context(|| format!("cannot list {}", here.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot list {}", here.display()))?;
+        let name = entry.file_name();
+        let path = directory.join(&name);
+        if entry.file_type()?.is_dir() {
+            if name != "target" && !name.to_string_lossy().starts_with('.') {
+                collect(&path, found)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(check: impl Fn(&mut Findings)) -> Vec<String> {
+        let mut findings = Findings::default();
+        check(&mut findings);
+        findings.errors
+    }
+
+    #[test]
+    fn unsafe_is_found_in_code_only() {
+        assert!(uses_unsafe("    let x = unsafe { *p };"));
+        assert!(uses_unsafe("pub unsafe fn f() {}"));
+        assert!(!uses_unsafe("// an unsafe { block }"));
+        assert!(!uses_unsafe("#![expect(unsafe_code, reason = \"x\")]"));
+        let outside = findings(|f| check_unsafe("monitor-client/src/lib.rs", "unsafe impl Send for X {}", f));
+        assert_eq!(outside.len(), 1);
+        let inside = findings(|f| check_unsafe("monitor-daemon/src/capture/xsk.rs", "unsafe { }", f));
+        assert!(inside.is_empty());
+    }
+
+    #[test]
+    fn a_note_needs_a_reason() {
+        let [note, _] = NOTES;
+        assert_eq!(findings(|f| check_notes("a.rs", &format!("// {note} later"), f)).len(), 1);
+        assert!(findings(|f| check_notes("a.rs", &format!("// {note}(kernel 7.0): drop"), f)).is_empty());
+    }
+}
