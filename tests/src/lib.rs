@@ -5,4 +5,5 @@
 
 #![expect(clippy::panic, reason = "everything here is part of a test, which fails by panicking")]
 
+pub mod skip;
 pub mod wiregen;
