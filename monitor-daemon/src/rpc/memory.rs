@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use memmap2::MmapMut;
+
 /// Stream bytes that a client can always read at once, without a lease.
 pub(super) const OWN: usize = 64 * 1024;
 /// Larger buffers come in multiples of this, so that a growing stream does not ask for a new one with each read.
@@ -51,50 +53,75 @@ impl Drop for Lease {
 /// One client's buffer for stream bytes, used again from read to read.
 #[derive(Debug, Default)]
 pub(super) struct PeekBuffer {
-    bytes: Vec<u8>,
-    lease: Option<Lease>,
+    /// At most [`OWN`] bytes, or nothing while there is a large one.
+    own: Vec<u8>,
+    large: Option<Large>,
+}
+
+/// Mapped rather than allocated: giving it back gives it back to the system, and its pages are only taken as they
+/// are written.
+#[derive(Debug)]
+struct Large {
+    bytes: MmapMut,
+    _lease: Lease,
 }
 
 impl PeekBuffer {
     /// Room for up to [`OWN`] bytes at once, or more if the buffer is larger already.
     pub(super) fn own(&mut self, wanted: usize) -> &mut [u8] {
-        let len = wanted.min(self.bytes.len().max(OWN));
-        if self.bytes.len() < len {
-            self.bytes.resize(len.next_power_of_two().max(SMALL), 0);
+        let room = self.bytes().len();
+        let len = wanted.min(room.max(OWN));
+        if room < len {
+            self.own.resize(len.next_power_of_two().max(SMALL), 0);
         }
-        &mut self.bytes[..len]
+        &mut self.bytes_mut()[..len]
     }
 
     /// Room for `wanted` bytes, of which the first `keep` stay. When the memory for replies is in use, what the
     /// client has already.
     pub(super) fn grow(&mut self, keep: usize, wanted: usize, memory: &ReplyMemory) -> &mut [u8] {
-        if self.bytes.len() < wanted {
-            let size = wanted.next_multiple_of(STEP);
-            if let Some(lease) = memory.lease(size) {
-                // Zeroed by the kernel, page by page as they are used: cheaper than growing in place.
-                let mut bytes = vec![0; size];
-                bytes[..keep].copy_from_slice(&self.bytes[..keep]);
-                self.bytes = bytes;
-                self.lease = Some(lease);
-            }
+        if self.bytes().len() < wanted
+            && let Some(mut large) = Large::new(wanted.next_multiple_of(STEP), memory)
+        {
+            large.bytes[..keep].copy_from_slice(self.filled(keep));
+            *self = Self { own: Vec::new(), large: Some(large) };
         }
-        let len = wanted.min(self.bytes.len());
-        &mut self.bytes[..len]
+        let len = wanted.min(self.bytes().len());
+        &mut self.bytes_mut()[..len]
     }
 
     /// The first `len` bytes.
     pub(super) fn filled(&self, len: usize) -> &[u8] {
-        &self.bytes[..len]
+        &self.bytes()[..len]
     }
 
     /// Whether it holds more than an idle client should.
     pub(super) fn is_large(&self) -> bool {
-        self.bytes.len() > SMALL
+        self.bytes().len() > SMALL
     }
 
     /// Gives everything back.
     pub(super) fn release(&mut self) {
         *self = Self::default();
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.large.as_ref().map_or(&self.own, |large| &large.bytes)
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.large {
+            Some(large) => &mut large.bytes,
+            None => &mut self.own,
+        }
+    }
+}
+
+impl Large {
+    fn new(size: usize, memory: &ReplyMemory) -> Option<Self> {
+        let lease = memory.lease(size)?;
+        let bytes = MmapMut::map_anon(size).ok()?;
+        Some(Self { bytes, _lease: lease })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Requests as they stand on the line: the envelope, before the method's own parameters are looked at.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use monitor_client::ErrorObject;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fault;
@@ -57,11 +58,47 @@ impl<'a> Message<'a> {
         if !text.trim_ascii_start().starts_with('[') {
             return Ok(Message::Single(text));
         }
-        let members: Vec<&RawValue> = serde_json::from_str(text).map_err(fault::parse)?;
-        if members.is_empty() {
-            return Err(fault::request("an empty batch asks for nothing"));
+        match serde_json::from_str(text) {
+            Ok(Members(members)) if members.is_empty() => {
+                Err(fault::request("an empty batch asks for nothing"))
+            }
+            Ok(Members(members)) => Ok(Message::Batch(members)),
+            Err(error) if error.is_data() => Err(fault::request(error.to_string())),
+            Err(error) => Err(fault::parse(error)),
         }
-        Ok(Message::Batch(members))
+    }
+}
+
+/// A batch has no more members: a line of the longest kind holds fewer requests, so more are not meant to be any,
+/// and only cost the other clients their time.
+const MOST_MEMBERS: usize = 2048;
+
+struct Members<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a batch of requests")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Members<'de>, A::Error> {
+        let mut taken = Vec::new();
+        while let Some(member) = members.next_element()? {
+            if taken.len() == MOST_MEMBERS {
+                return Err(A::Error::custom(format_args!("a batch holds at most {MOST_MEMBERS} requests")));
+            }
+            taken.push(member);
+        }
+        Ok(Members(taken))
     }
 }
 
@@ -172,5 +209,9 @@ mod tests {
         assert_eq!(Message::parse(b"[]").unwrap_err().code, -32600);
         assert_eq!(Message::parse(b"[1,").unwrap_err().code, -32700);
         assert_eq!(Message::parse(b"\xff").unwrap_err().code, -32700);
+        let most = format!("[{}1]", "1,".repeat(MOST_MEMBERS - 1));
+        assert!(matches!(Message::parse(most.as_bytes()).unwrap(), Message::Batch(_)));
+        let more = format!("[1,{}", &most[1..]);
+        assert_eq!(Message::parse(more.as_bytes()).unwrap_err().code, -32600);
     }
 }
