@@ -31,7 +31,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("monitor-daemon/src/rpc", &["crate::capture", "crate::service", "crate::worker", "aya::", "xsk_rs::"]),
     (
         "monitor-engine/src",
-        &["std::fs", "std::net::Tcp", "std::net::Udp", "std::thread", "SystemTime::now", "Instant::now"],
+        &[
+            "std::fs",
+            "std::net::Tcp",
+            "std::net::Udp",
+            "thread::spawn",
+            "thread::sleep",
+            "SystemTime::now",
+            "Instant::now",
+        ],
     ),
 ];
 

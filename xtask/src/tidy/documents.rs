@@ -9,9 +9,16 @@ use crate::workspace::root;
 
 /// Settings in config.toml and README.md, methods in docs/rpc.md.
 pub fn check(findings: &mut Findings) -> Result<()> {
-    let config = text("config.toml")?;
-    let readme = text("README.md")?;
-    for setting in settings(&config) {
+    check_settings(&text("config.toml")?, &text("README.md")?, findings);
+    match text("docs/rpc.md") {
+        Ok(reference) => check_methods(&text("monitor-client/src/method.rs")?, &reference, findings),
+        Err(error) => findings.error(format!("{error:#}")),
+    }
+    Ok(())
+}
+
+fn check_settings(config: &str, readme: &str, findings: &mut Findings) {
+    for setting in settings(config) {
         if !setting.is_explained {
             findings.error(format!("config.toml: `{}` has no comment that says what it does", setting.key));
         }
@@ -19,13 +26,18 @@ pub fn check(findings: &mut Findings) -> Result<()> {
             findings.error(format!("README.md: the table of settings lacks `{}`", setting.key));
         }
     }
-    let reference = text("docs/rpc.md")?;
-    for method in methods(&text("monitor-client/src/method.rs")?) {
-        if !reference.lines().any(|line| line.starts_with('#') && line.contains(method)) {
-            findings.error(format!("docs/rpc.md: the method `{method}` has no section"));
+}
+
+/// A section's heading names the method in backquotes.
+fn check_methods(list: &str, reference: &str, findings: &mut Findings) {
+    for method in methods(list) {
+        let name = format!("`{method}");
+        if !reference.lines().any(|line| line.starts_with('#') && line.contains(&name)) {
+            findings.error(format!(
+                "docs/rpc.md: the method `{method}` has no section (a heading with its name)"
+            ));
         }
     }
-    Ok(())
 }
 
 fn text(path: &str) -> Result<String> {
@@ -79,6 +91,18 @@ mod tests {
         for (setting, (key, is_explained)) in found.iter().zip(expected) {
             assert_eq!((setting.key.as_str(), setting.is_explained), (key, is_explained));
         }
+    }
+
+    #[test]
+    fn what_is_not_documented_is_found() {
+        let mut findings = Findings::default();
+        check_settings("[a]\n# What it is.\nx = 1\n", "| `a.y` |", &mut findings);
+        check_methods(
+            "\nmethods! {\n    A = \"one\",\n    B = \"two\",\n}\n",
+            "## `one {}`\n",
+            &mut findings,
+        );
+        assert_eq!(findings.errors.len(), 2, "{findings:?}");
     }
 
     #[test]

@@ -63,11 +63,12 @@ fn check_unsafe(name: &str, text: &str, findings: &mut Findings) {
 /// Code that needs `unsafe`, not the word in a comment, a lint's name or a string. The attributes `no_mangle` and
 /// `link_section` are written `unsafe(...)` but reach no memory.
 fn uses_unsafe(line: &str) -> bool {
-    let code = line.split("//").next().unwrap_or_default();
+    let outside_of_strings: String = line.split('"').step_by(2).collect();
+    let code = outside_of_strings.split("//").next().unwrap_or_default();
     ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern"].iter().any(|form| {
         code.find(form).is_some_and(|at| {
             let before = code[..at].chars().next_back();
-            !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '"' || c == '`')
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
         })
     })
 }
