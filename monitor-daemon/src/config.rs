@@ -18,6 +18,7 @@ use monitor_common::wire::Address;
 use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig};
 use serde::{Deserialize, Serialize};
 
+pub use check::MAX_WORKERS;
 pub use error::ConfigError;
 
 /// Read when `--config` is not given and the file exists.

@@ -1,0 +1,229 @@
+//! A SPAN or TAP port, or one end of a veth: its packets are steered into AF_XDP sockets and end there.
+//!
+//! The ladder: zero-copy in the driver, copy in the driver, copy in the network stack. The last is slower than
+//! AF_PACKET; it is said loudly.
+#![expect(unsafe_code, reason = "the ethtool interface is an ioctl with a struct of its own")]
+
+use std::{
+    io, mem,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+};
+
+use monitor_common::steer::Start;
+use monitor_engine::Link;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use tracing::{debug, warn};
+
+use super::{
+    CaptureError, Settings,
+    bpf::{Steer, SteerSettings, XdpMode},
+    netlink::{Header, Interface},
+    xsk::{Queue, RxSocket, Transfer, XskError},
+};
+
+/// A port at work. Dropping it detaches the program and leaves promiscuous mode.
+pub struct Port {
+    /// Steers its packets.
+    pub steer: Steer,
+    /// `zerocopy`, `native` or `generic`.
+    pub xdp: &'static str,
+    /// How many receive queues are read.
+    pub queues: u32,
+    _promiscuous: OwnedFd,
+}
+
+/// The rungs, best first.
+const LADDER: [(XdpMode, Transfer, &str); 3] = [
+    (XdpMode::Native, Transfer::ZeroCopy, "zerocopy"),
+    (XdpMode::Native, Transfer::Copy, "native"),
+    (XdpMode::Generic, Transfer::Copy, "generic"),
+];
+
+impl Port {
+    /// Takes over a port, with `frames` packet buffers for all its queues together. The sockets come in an outer list
+    /// by worker.
+    pub fn open(
+        interface: &Interface,
+        frames: u32,
+        settings: &Settings,
+    ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
+        let start = match interface.header {
+            Header::Ethernet | Header::Loopback => Start::Ethernet,
+            Header::Ip => Start::Ip,
+            Header::Other(kind) => {
+                return Err(CaptureError::LinkType { interface: interface.name.clone(), kind });
+            }
+        };
+        let name = &interface.name;
+        let queues = queues(interface)?;
+        let mut steer = Steer::load(&SteerSettings {
+            seed: settings.seed,
+            workers: settings.workers.into(),
+            queues,
+            start,
+            drop_rest: false,
+            rules: settings.rules(),
+        })?;
+        let promiscuous = promiscuous(interface)
+            .map_err(|source| CaptureError::Promiscuous { interface: name.clone(), source })?;
+        let opening =
+            Opening { name, queues, frames: share(frames, queues), start, workers: settings.workers };
+        let (sockets, xdp) = opening.climb(&mut steer)?;
+        Ok((Self { steer, xdp, queues, _promiscuous: promiscuous }, sockets))
+    }
+}
+
+/// What the attempts on all rungs have in common.
+struct Opening<'a> {
+    name: &'a str,
+    queues: u32,
+    frames: u32,
+    start: Start,
+    workers: u16,
+}
+
+impl Opening<'_> {
+    /// The best rung that works.
+    fn climb(&self, steer: &mut Steer) -> Result<(Vec<Vec<RxSocket>>, &'static str), CaptureError> {
+        let mut attached = None;
+        let mut last = None;
+        for (mode, transfer, xdp) in LADDER {
+            if attached != Some(mode) {
+                match steer.attach(self.name, mode) {
+                    Ok(()) => attached = Some(mode),
+                    Err(error) if error.is_unsupported() && mode == XdpMode::Native => {
+                        debug!("{}: {error}", self.name);
+                        last = Some(CaptureError::from(error));
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            match self.open(steer, transfer) {
+                Ok(sockets) => {
+                    self.announce(xdp, last.as_ref());
+                    return Ok((sockets, xdp));
+                }
+                Err(error @ CaptureError::Xsk(XskError::Bind { .. })) => {
+                    debug!("{}: {xdp}: {error}", self.name);
+                    last = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or(CaptureError::NoQueues { interface: self.name.to_owned() }))
+    }
+
+    fn announce(&self, xdp: &'static str, why: Option<&CaptureError>) {
+        if xdp == "generic" {
+            let why = why.map_or(String::new(), |why| format!(" ({why})"));
+            warn!(
+                "{}: the driver cannot run XDP{why}; capturing in generic mode, which is slower than AF_PACKET and \
+                 will lose packets under load",
+                self.name
+            );
+        }
+    }
+
+    /// All queues, or none.
+    fn open(&self, steer: &mut Steer, transfer: Transfer) -> Result<Vec<Vec<RxSocket>>, CaptureError> {
+        let mut by_worker: Vec<Vec<RxSocket>> = (0..self.workers).map(|_| Vec::new()).collect();
+        for queue in 0..self.queues {
+            let sockets = Queue {
+                interface: self.name,
+                queue,
+                workers: self.workers,
+                frames: self.frames,
+                transfer,
+                link: if self.start == Start::Ip { Link::Ip } else { Link::Ethernet },
+            }
+            .open()?;
+            super::register(steer, queue, &sockets)?;
+            for (worker, socket) in by_worker.iter_mut().zip(sockets) {
+                worker.push(socket);
+            }
+        }
+        Ok(by_worker)
+    }
+}
+
+fn share(frames: u32, queues: u32) -> u32 {
+    (frames / queues).max(super::xsk::LEAST_FRAMES)
+}
+
+/// How many receive queues the port uses. Zero, which some virtual drivers say, is refused: it would capture nothing.
+fn queues(interface: &Interface) -> Result<u32, CaptureError> {
+    let queues = match channels(&interface.name) {
+        Ok(queues) => queues,
+        // The driver does not say: as many as it was made with.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => interface.rx_queues,
+        Err(source) => return Err(CaptureError::Channels { interface: interface.name.clone(), source }),
+    };
+    if queues == 0 {
+        return Err(CaptureError::NoQueues { interface: interface.name.clone() });
+    }
+    Ok(queues)
+}
+
+/// Receive and combined channels in use (ETHTOOL_GCHANNELS; the ring count of ETHTOOL_GRXRINGS is not known to veth).
+fn channels(name: &str) -> io::Result<u32> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Channels {
+        command: u32,
+        most: [u32; 4],
+        rx: u32,
+        tx: u32,
+        other: u32,
+        combined: u32,
+    }
+    const GET_CHANNELS: u32 = 0x3c;
+    let mut channels = Channels { command: GET_CHANNELS, ..Channels::default() };
+    // SAFETY: all zeros are a valid ifreq.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    // One byte less than there is room for: the name ends with 0.
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = (&raw mut channels).cast();
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: SIOCETHTOOL reads the ifreq and, for this command, reads and writes one struct ethtool_channels, which
+    // has the layout of `Channels`; both live through the call.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(channels.rx + channels.combined)
+}
+
+/// Lets packets for other stations in, as long as the result is open: the kernel counts who asked, and forgets those
+/// that are gone.
+fn promiscuous(interface: &Interface) -> io::Result<OwnedFd> {
+    // SAFETY: a system call without pointers. Protocol 0: this socket receives nothing.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let request = libc::packet_mreq {
+        mr_ifindex: interface.index.cast_signed(),
+        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    // SAFETY: the pointer is to a live struct of the size given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_ADD_MEMBERSHIP,
+            (&raw const request).cast(),
+            size_of::<libc::packet_mreq>() as libc::socklen_t,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket)
+}

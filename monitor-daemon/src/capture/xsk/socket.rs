@@ -1,0 +1,143 @@
+//! Reading packets where the kernel put them.
+
+use std::{
+    io, mem,
+    os::fd::{AsRawFd, BorrowedFd},
+    sync::Arc,
+};
+
+use monitor_engine::{Link, Packet};
+use xsk_rs::{FrameDesc, RxQueue, TxQueue, Umem};
+
+use super::{
+    ring::FillRing,
+    statistics::{Probe, Tally},
+};
+use crate::capture::source::{Source, reuse};
+
+/// Descriptors that a worker takes from a socket at once: enough to make the clock and the fill ring's lock cheap,
+/// few enough to stay in the second-level cache.
+const BATCH: usize = 256;
+/// Packets handed to the engine at once.
+const PACKETS: usize = 64;
+/// One worker's socket of one queue.
+pub struct RxSocket {
+    umem: Umem,
+    rx: RxQueue,
+    /// Unused, but the socket would lose its half-made state without it.
+    _tx: TxQueue,
+    ring: Arc<FillRing>,
+    link: Link,
+    /// What was taken off the RX ring; the first `held` are the start of a packet whose rest has not been read.
+    descriptors: Vec<FrameDesc>,
+    held: usize,
+    /// The rest of a packet that was too long is being thrown away.
+    discarding: bool,
+    /// Empty between batches; only their memory is kept.
+    pieces: Vec<&'static [u8]>,
+    packets: Vec<Packet<'static>>,
+    tally: Arc<Tally>,
+}
+
+impl RxSocket {
+    pub(super) fn new(umem: Umem, tx: TxQueue, rx: RxQueue, ring: Arc<FillRing>, link: Link) -> Self {
+        Self {
+            umem,
+            rx,
+            _tx: tx,
+            ring,
+            link,
+            descriptors: vec![FrameDesc::default(); BATCH],
+            held: 0,
+            discarding: false,
+            pieces: Vec::with_capacity(BATCH),
+            packets: Vec::with_capacity(BATCH),
+            tally: Arc::default(),
+        }
+    }
+
+    /// A handle for its statistics.
+    pub fn probe(&self) -> io::Result<Probe> {
+        Ok(Probe::new(self.fd().try_clone_to_owned()?, Arc::clone(&self.tally)))
+    }
+
+    /// The descriptors up to here are whole packets.
+    fn complete(&self, taken: usize) -> usize {
+        let last = self.descriptors[..taken].iter().rposition(|descriptor| !descriptor.has_more_frames());
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// Gives the first `done` descriptors back and keeps the rest, up to `taken`, for the next round.
+    fn release(&mut self, done: usize, taken: usize) {
+        // SAFETY: they came out of this socket's RX ring; `pieces`, which pointed into them, is empty again; they are
+        // forgotten in the next line.
+        unsafe { self.ring.give_back(&self.descriptors[..done], &mut self.rx) };
+        self.descriptors.copy_within(done..taken, 0);
+        self.held = taken - done;
+    }
+
+    /// Hands on the packets of the first `complete` descriptors.
+    fn hand_on(&mut self, complete: usize, time: u64, deliver: &mut dyn FnMut(&[Packet<'_>])) -> usize {
+        let descriptors = &self.descriptors[..complete];
+        let mut pieces: Vec<&[u8]> = reuse(mem::take(&mut self.pieces));
+        // SAFETY: each descriptor came out of this socket's RX ring and is not given back before `release`, so the
+        // kernel has written the frame and nobody writes it while it is borrowed. Its address and length are the
+        // kernel's own, inside of the UMEM.
+        pieces.extend(descriptors.iter().map(|descriptor| unsafe { self.umem.data(descriptor) }.contents()));
+        let mut packets: Vec<Packet<'_>> = reuse(mem::take(&mut self.packets));
+        let mut first = 0;
+        for (index, descriptor) in descriptors.iter().enumerate() {
+            if !descriptor.has_more_frames() {
+                let (data, more) = (pieces[first], &pieces[first + 1..=index]);
+                packets.push(Packet { time, link: self.link, data, more });
+                first = index + 1;
+            }
+        }
+        packets.chunks(PACKETS).for_each(deliver);
+        let count = packets.len();
+        Tally::add(&self.tally.packets, count as u64);
+        Tally::add(&self.tally.bytes, pieces.iter().map(|piece| piece.len() as u64).sum());
+        self.packets = reuse(packets);
+        self.pieces = reuse(pieces);
+        count
+    }
+
+    /// Throws away the rest of a packet that does not fit into a batch. No kernel makes one today: a packet has at
+    /// most 18 fragments of at most a page.
+    fn discard(&mut self, taken: usize) {
+        let end = self.descriptors[..taken].iter().position(|descriptor| !descriptor.has_more_frames());
+        if !self.discarding {
+            Tally::add(&self.tally.oversized, 1);
+        }
+        self.discarding = end.is_none();
+        self.release(end.map_or(taken, |end| end + 1), taken);
+    }
+}
+
+impl Source for RxSocket {
+    fn receive(&mut self, time: u64, deliver: &mut dyn FnMut(&[Packet<'_>])) -> usize {
+        // SAFETY: descriptors that come out of this RX ring are used with this socket's own UMEM and fill ring alone.
+        let new = unsafe { self.rx.consume(&mut self.descriptors[self.held..]) };
+        let taken = self.held + new;
+        if new == 0 {
+            return 0;
+        }
+        if self.discarding {
+            self.discard(taken);
+            return 0;
+        }
+        let complete = self.complete(taken);
+        if complete == 0 && taken == BATCH {
+            self.discard(taken);
+            return 0;
+        }
+        let packets = self.hand_on(complete, time, deliver);
+        self.release(complete, taken);
+        packets
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as the socket, which the result borrows.
+        unsafe { BorrowedFd::borrow_raw(self.rx.fd().as_raw_fd()) }
+    }
+}

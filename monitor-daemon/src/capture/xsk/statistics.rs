@@ -1,0 +1,85 @@
+//! What a socket received and what it lost.
+
+use std::{
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use rustix::net::{sockopt::xdp_statistics, xdp::XdpStatistics};
+
+/// What a socket has received; written by its worker, read by anybody.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Packets.
+    pub(super) packets: AtomicU64,
+    /// Their bytes.
+    pub(super) bytes: AtomicU64,
+    /// Packets of more pieces than a batch holds; lost.
+    pub(super) oversized: AtomicU64,
+}
+
+/// A second handle on a socket, for its statistics. It keeps the socket open: to be dropped with it.
+#[derive(Debug)]
+pub struct Probe {
+    fd: OwnedFd,
+    tally: Arc<Tally>,
+}
+
+/// A socket's numbers: the kernel's and ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Packets read.
+    pub packets: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Packets lost: too many pieces.
+    pub oversized: u64,
+    /// Packets lost by the kernel for want of frames, or because they were not valid.
+    pub dropped: u64,
+    /// Packets lost by the kernel because the RX ring was full.
+    pub ring_full: u64,
+    /// How often the kernel found the fill ring empty.
+    pub fill_ring_empty: u64,
+}
+
+impl Probe {
+    pub(super) fn new(fd: OwnedFd, tally: Arc<Tally>) -> Self {
+        Self { fd, tally }
+    }
+
+    /// The numbers now. A socket that cannot be asked any more has the numbers that are ours.
+    #[must_use]
+    pub fn read(&self) -> Received {
+        let kernel = xdp_statistics(&self.fd).ok();
+        let kernel = |read: fn(&XdpStatistics) -> u64| kernel.as_ref().map_or(0, read);
+        Received {
+            packets: self.tally.packets.load(Relaxed),
+            bytes: self.tally.bytes.load(Relaxed),
+            oversized: self.tally.oversized.load(Relaxed),
+            dropped: kernel(|k| k.rx_dropped + k.rx_invalid_descs),
+            ring_full: kernel(|k| k.rx_ring_full.unwrap_or(0)),
+            fill_ring_empty: kernel(|k| k.rx_fill_ring_empty_descs.unwrap_or(0)),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Received {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.oversized += other.oversized;
+        self.dropped += other.dropped;
+        self.ring_full += other.ring_full;
+        self.fill_ring_empty += other.fill_ring_empty;
+    }
+}
+
+impl Tally {
+    /// For the one writer: not a locked instruction.
+    pub(super) fn add(counter: &AtomicU64, n: u64) {
+        counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+}
