@@ -1,1 +1,172 @@
 //! Worker threads: one engine each, fed by a capture.
+//!
+//! **Architecture invariant:** a worker touches only its own state on the packet path. What crosses threads are its
+//! [`Mailbox`] (commands, and the rare datagram put together by a neighbour) and counters that others only read.
+
+mod mailbox;
+mod thread;
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use monitor_engine::{Engine, EngineError, Packet};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    time::{ClockId, Timespec, clock_gettime},
+};
+
+use crate::{
+    capture::source::{Source, reuse},
+    config::{Config, Origin},
+};
+pub use mailbox::{Command, Mailbox, MailboxError};
+pub use thread::{Crew, Ended, SpawnError, cores};
+
+/// Longest sleep: how late the timeouts of idle connections may fire.
+const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+const FAULT: PollFlags = PollFlags::ERR.union(PollFlags::HUP).union(PollFlags::NVAL);
+
+/// The engines of all `workers`, each with its share of the memory.
+pub fn engines(
+    config: &Config,
+    origin: Origin,
+    workers: u16,
+    seed: [u64; 2],
+) -> Result<Vec<Engine>, EngineError> {
+    (0..workers).map(|worker| Engine::new(config.engine(origin, worker, workers, seed), ())).collect()
+}
+
+/// One thread's worth of a live capture.
+pub struct Worker<S: Source> {
+    engine: Engine,
+    index: usize,
+    /// Everybody's, in the order of the workers: `mailboxes[index]` is this worker's own.
+    mailboxes: Arc<[Mailbox<S>]>,
+    sources: Vec<Connected<S>>,
+    spin: Duration,
+    /// Empty between sleeps; only its memory is kept.
+    poll_list: Vec<PollFd<'static>>,
+}
+
+struct Connected<S> {
+    source: S,
+    /// Which interface it belongs to, as the capture calls it.
+    port: u64,
+    /// Its device is gone: polling it would return at once, for ever.
+    broken: bool,
+}
+
+impl<S: Source> Worker<S> {
+    /// The worker at place `index` among those of `mailboxes`. It spins for `spin` before it sleeps.
+    #[must_use]
+    pub fn new(engine: Engine, index: usize, mailboxes: Arc<[Mailbox<S>]>, spin: Option<Duration>) -> Self {
+        Self {
+            engine,
+            index,
+            mailboxes,
+            sources: Vec::new(),
+            spin: spin.unwrap_or_default(),
+            poll_list: Vec::new(),
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub fn run(mut self) {
+        let mut idle_since: Option<Instant> = None;
+        while self.obey() {
+            if self.round() > 0 {
+                idle_since = None;
+            } else if idle_since.get_or_insert_with(Instant::now).elapsed() < self.spin {
+                std::hint::spin_loop();
+            } else {
+                self.sleep();
+                self.engine.advance(now());
+            }
+        }
+        self.engine.finish();
+    }
+
+    /// Does what the mailbox asks for; false when that is to stop.
+    fn obey(&mut self) -> bool {
+        let mailbox = &self.mailboxes[self.index];
+        if !mailbox.has_mail() {
+            return true;
+        }
+        while let Some(command) = mailbox.command() {
+            match command {
+                Command::Add { port, source } => {
+                    self.sources.push(Connected { source, port, broken: false });
+                }
+                // Dropping the answer tells whoever waits for it that the sources are gone.
+                Command::Remove { port, gone } => {
+                    self.sources.retain(|connected| connected.port != port);
+                    drop(gone);
+                }
+                Command::Stop => return false,
+            }
+        }
+        while let Some(datagram) = mailbox.datagram() {
+            self.engine.process(&[Packet {
+                time: datagram.time,
+                link: datagram.link,
+                data: &datagram.data,
+                more: &[],
+            }]);
+        }
+        true
+    }
+
+    /// A batch of every source; how many packets there were.
+    fn round(&mut self) -> usize {
+        let time = now();
+        let engine = &mut self.engine;
+        let mut packets = 0;
+        for connected in &mut self.sources {
+            packets += connected.source.receive(time, &mut |batch| engine.process(batch));
+        }
+        if packets > 0 {
+            for handoff in self.engine.handoffs() {
+                if let Some(mailbox) = self.mailboxes.get(usize::from(handoff.worker)) {
+                    mailbox.post(handoff);
+                }
+            }
+        }
+        packets
+    }
+
+    /// Until a packet or mail comes, or for a nap.
+    fn sleep(&mut self) {
+        let mut list = reuse(mem::take(&mut self.poll_list));
+        list.push(PollFd::from_borrowed_fd(self.mailboxes[self.index].fd(), PollFlags::IN));
+        let sound = self.sources.iter().filter(|connected| !connected.broken);
+        list.extend(sound.map(|connected| PollFd::from_borrowed_fd(connected.source.fd(), PollFlags::IN)));
+        // An interrupted sleep is a short one.
+        let _ = poll(&mut list, Some(&NAP));
+        let faults = list.iter().skip(1).any(|entry| entry.revents().intersects(FAULT));
+        self.poll_list = reuse(list);
+        if faults {
+            self.sources.iter_mut().for_each(Connected::examine);
+        }
+    }
+}
+
+impl<S: Source> Connected<S> {
+    fn examine(&mut self) {
+        let mut entry = [PollFd::from_borrowed_fd(self.source.fd(), PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        self.broken |= poll(&mut entry, Some(&at_once)).is_ok() && entry[0].revents().intersects(FAULT);
+    }
+}
+
+/// Nanoseconds since the epoch.
+fn now() -> u64 {
+    let time = clock_gettime(ClockId::Realtime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;
