@@ -1,3 +1,16 @@
 //! monitord: captures TCP, reassembles it, and serves its bytes over a Unix socket.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use monitor_daemon::service::{self, cli::Cli};
+
+fn main() -> ExitCode {
+    match service::run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("monitord: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

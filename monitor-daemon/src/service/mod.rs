@@ -1,1 +1,109 @@
-//! What makes a process a service: logging, signals, start and stop in order.
+//! What makes a process a service: its command line, logging, signals, start and stop in order.
+
+pub mod cli;
+mod error;
+pub mod live;
+mod log;
+pub mod privilege;
+mod running;
+mod summary;
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
+
+use monitor_engine::{Counters, Engine, Reader};
+
+use crate::{
+    capture::replay::{Options, Replay},
+    config::{Config, MAX_WORKERS, Origin},
+    rpc::Listener,
+    status::{CaptureStatus, Status},
+    worker::{self, Crew, cores},
+};
+use cli::{Cli, Command};
+pub use error::ServiceError;
+use live::Live;
+use running::{Running, serve};
+
+/// Does what the command line says; returns when the daemon has ended in order.
+pub fn run(cli: &Cli) -> Result<(), ServiceError> {
+    let config = cli.common.settings()?;
+    if cli.check_config {
+        return summary::print("the configuration is good");
+    }
+    log::start(&config.log.level);
+    match &cli.command {
+        None => capture(&config),
+        Some(Command::Replay(replay)) => self::replay(&config, replay),
+    }
+}
+
+/// Captures from interfaces and serves, until a signal.
+fn capture(config: &Config) -> Result<(), ServiceError> {
+    privilege::check()?;
+    let listener = Listener::bind(config.rpc.clone())?;
+    let Parts { engines, views, cores, seed } = Parts::new(config, Origin::Live)?;
+    let live = Live::start(config, seed, engines, &cores)?;
+    let status = views.with(live.status());
+    serve(listener, status, Running::Live(live), false).map(|_| ())
+}
+
+/// Reads files and serves, until a signal or, if asked for, their end.
+fn replay(config: &Config, asked: &cli::Replay) -> Result<(), ServiceError> {
+    let Parts { engines, views, cores, .. } = Parts::new(config, Origin::Files)?;
+    let options = Options { workers: engines.len() as u16, speed: asked.speed };
+    let files = Replay::open(&asked.files, options)?;
+    let listener = Listener::bind(config.rpc.clone())?;
+    let status = views.with(files.status());
+    let stop = Arc::new(AtomicBool::new(false));
+    let bodies = (0..).zip(engines).map(|(worker, mut engine)| {
+        let (files, stop) = (files.clone(), Arc::clone(&stop));
+        move || files.run(worker, &mut engine, &stop)
+    });
+    let started = Instant::now();
+    let crew = Crew::start(bodies.collect(), &cores, 0)?;
+    let ended = serve(listener, status.clone(), Running::Replay { crew, stop }, asked.exit)?;
+    if asked.exit { summary::print(&summary::of(&status, ended - started)) } else { Ok(()) }
+}
+
+/// What a capture starts from.
+struct Parts {
+    engines: Vec<Engine>,
+    views: Views,
+    cores: Vec<usize>,
+    seed: [u64; 2],
+}
+
+/// What others may see of the engines once these have gone to their threads.
+struct Views {
+    readers: Vec<Reader>,
+    counters: Vec<Arc<Counters>>,
+}
+
+impl Parts {
+    fn new(config: &Config, origin: Origin) -> Result<Self, ServiceError> {
+        let cores = cores();
+        let workers = match config.capture.workers {
+            0 => (cores.len() as u16).clamp(1, MAX_WORKERS),
+            asked => asked,
+        };
+        // New at every start: nobody can learn how to aim all flows at one worker.
+        let seed = [random()?, random()?];
+        let engines = worker::engines(config, origin, workers, seed)?;
+        let readers = engines.iter().map(Engine::reader).collect();
+        let counters = engines.iter().map(Engine::counters).collect();
+        Ok(Self { engines, views: Views { readers, counters }, cores, seed })
+    }
+}
+
+impl Views {
+    fn with(self, capture: Arc<dyn CaptureStatus>) -> Status {
+        Status { readers: self.readers, engines: self.counters, capture }
+    }
+}
+
+fn random() -> Result<u64, ServiceError> {
+    getrandom::u64().map_err(ServiceError::Random)
+}

@@ -1,0 +1,90 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+/// Monitors TCP connections: reassembles them and serves their bytes over a Unix socket.
+#[derive(Debug, Parser)]
+#[command(name = "monitord", version, about, args_conflicts_with_subcommands = false)]
+pub struct Cli {
+    /// What all commands take.
+    #[command(flatten)]
+    pub common: Common,
+    /// Check the configuration, say what is wrong with it, and exit.
+    #[arg(long)]
+    pub check_config: bool,
+    /// What to capture; without a command, the interfaces of the configuration.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What all commands take.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Settings [default: /etc/monitord/config.toml if it exists, else built-in ones].
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// The Unix socket to serve on, in place of the configured one.
+    #[arg(long, value_name = "PATH", global = true)]
+    pub socket: Option<PathBuf>,
+}
+
+/// Other things to capture than interfaces.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read capture files (pcap, pcapng, also gzipped), then go on serving what was in them.
+    Replay(Replay),
+}
+
+/// Reading capture files.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The files, read one after another.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// End when the files are read, and print one JSON object with all counters.
+    #[arg(long)]
+    pub exit: bool,
+    /// Play at this multiple of the recorded speed [default: as fast as it goes].
+    #[arg(long, value_name = "FACTOR")]
+    pub speed: Option<f64>,
+}
+
+impl Common {
+    /// The settings that apply.
+    pub fn settings(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::find(self.config.as_deref())?;
+        if let Some(socket) = &self.socket {
+            config.rpc.socket.clone_from(socket);
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_may_stand_before_and_after_the_command() {
+        for line in [
+            &["monitord", "--socket", "/s", "replay", "a.pcap", "b.pcap", "--exit"][..],
+            &["monitord", "replay", "a.pcap", "b.pcap", "--exit", "--socket", "/s"],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.common.socket, Some(PathBuf::from("/s")));
+            let Some(Command::Replay(replay)) = cli.command else { panic!("{line:?}") };
+            assert_eq!((replay.files.len(), replay.exit), (2, true));
+        }
+        assert!(Cli::try_parse_from(["monitord", "replay"]).is_err(), "files are required");
+    }
+
+    #[test]
+    fn the_socket_on_the_command_line_wins() {
+        let cli = Cli::try_parse_from(["monitord", "--socket", "/tmp/x.sock"]).unwrap();
+        assert_eq!(cli.common.settings().unwrap().rpc.socket, PathBuf::from("/tmp/x.sock"));
+    }
+}

@@ -1,0 +1,52 @@
+//! Why the daemon does not start, or had to end.
+
+use std::io;
+
+use monitor_engine::EngineError;
+
+use super::{live::LiveError, privilege::MissingPrivilege};
+use crate::{capture::replay::ReplayError, config::ConfigError, rpc::ListenError, worker::SpawnError};
+
+/// Each is a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The privileges.
+    #[error(transparent)]
+    Privilege(#[from] MissingPrivilege),
+    /// The Unix socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// An engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The interfaces.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// The files.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A thread.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// The key of the flow hash.
+    #[error("the system has no random numbers: {0}")]
+    Random(#[source] getrandom::Error),
+    /// The threads that serve.
+    #[error("cannot start serving: {0}")]
+    Runtime(#[source] io::Error),
+    /// The server gave up.
+    #[error("the server on the Unix socket ended: {0}")]
+    Server(#[source] io::Error),
+    /// A fault of the program; it was stopped in order.
+    #[error("worker {worker} failed (its panic stands above); stopped, since its flows would go unseen")]
+    Worker {
+        /// Which one.
+        worker: usize,
+    },
+    /// The reader of our standard output is gone, or its disk is full.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+}

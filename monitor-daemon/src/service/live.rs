@@ -1,0 +1,139 @@
+//! A live capture: workers, and a supervisor that keeps the interfaces attached while they come and go.
+
+mod devices;
+mod state;
+mod supervisor;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use monitor_engine::Engine;
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    fd::OwnedFd,
+};
+
+use crate::{
+    capture::{self, CaptureError, Settings, netlink::Changes, xsk::RxSocket},
+    config::Config,
+    status::{CaptureSnapshot, CaptureStatus},
+    worker::{Command, Crew, Mailbox, MailboxError, SpawnError, Worker},
+};
+use state::State;
+use supervisor::Supervisor;
+
+/// A live capture at work.
+pub struct Live {
+    /// Its threads.
+    pub crew: Crew,
+    shared: Arc<Shared>,
+    supervisor: thread::JoinHandle<()>,
+    stop: OwnedFd,
+}
+
+/// Why a capture does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// An interface, or something that all of them need.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A worker's thread.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// A worker's mailbox.
+    #[error(transparent)]
+    Mailbox(#[from] MailboxError),
+    /// The supervisor.
+    #[error("cannot start watching the interfaces: {0}")]
+    Supervisor(#[source] io::Error),
+}
+
+/// What supervisor, status and stop have in common. Workers know their mailboxes of it, nothing else.
+struct Shared {
+    settings: Settings,
+    mode: crate::config::Mode,
+    /// Packet buffers for everything together.
+    frames: u32,
+    mailboxes: Arc<[Mailbox<RxSocket>]>,
+    /// Held for as long as it takes to read or note something, never while an interface is opened.
+    state: Mutex<State>,
+}
+
+impl Live {
+    /// Starts workers and attaches all interfaces; if one cannot be attached, nothing is left behind.
+    pub fn start(
+        config: &Config,
+        seed: [u64; 2],
+        engines: Vec<Engine>,
+        cores: &[usize],
+    ) -> Result<Self, LiveError> {
+        capture::supported()?;
+        let workers = engines.len() as u16;
+        let mailboxes: Arc<[_]> = engines.iter().map(|_| Mailbox::new()).collect::<Result<_, _>>()?;
+        let shared = Arc::new(Shared {
+            settings: Settings::new(config, seed, workers),
+            mode: config.capture.mode,
+            frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES).unwrap_or(u32::MAX),
+            mailboxes: Arc::clone(&mailboxes),
+            state: Mutex::new(State::new(&config.capture.interfaces)),
+        });
+        let changes = Changes::new().map_err(LiveError::Supervisor)?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| LiveError::Supervisor(errno.into()))?;
+        let stop = bell.try_clone().map_err(LiveError::Supervisor)?;
+        let supervisor = Supervisor::new(Arc::clone(&shared), changes, bell);
+        let bodies = engines.into_iter().enumerate().map(|(index, engine)| {
+            let worker = Worker::new(engine, index, Arc::clone(&mailboxes), config.capture.spin);
+            move || worker.run()
+        });
+        let crew = Crew::start(bodies.collect(), cores, config.capture.nice)?;
+        if let Err(error) = supervisor.attach_all() {
+            shared.stop_workers();
+            crew.join();
+            return Err(error.into());
+        }
+        let thread = thread::Builder::new().name("interfaces".into()).spawn(move || supervisor.run());
+        let supervisor = thread.map_err(LiveError::Supervisor)?;
+        Ok(Self { crew, shared, supervisor, stop })
+    }
+
+    /// What `stats` shows of it.
+    #[must_use]
+    pub fn status(&self) -> Arc<dyn CaptureStatus> {
+        Arc::clone(&self.shared) as Arc<dyn CaptureStatus>
+    }
+
+    /// Detaches the programs, then ends the workers. What was captured stays readable until the engines' readers go.
+    pub fn stop(self) {
+        // Cannot fail: nobody else writes to it.
+        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        // A panic of the supervisor was printed when it happened, and there is nothing left to stop in it.
+        let _ = self.supervisor.join();
+        self.shared.state().detach_all();
+        self.shared.stop_workers();
+        self.crew.join();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Poisoned by a panic: the numbers are still good.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop_workers(&self) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.send(Command::Stop));
+    }
+}
+
+impl CaptureStatus for Shared {
+    fn snapshot(&self) -> CaptureSnapshot {
+        let lost_handoffs = self.mailboxes.iter().map(Mailbox::lost).sum();
+        let mut snapshot = self.state().snapshot(lost_handoffs);
+        snapshot.mode = self.mode.name();
+        snapshot.workers = self.settings.workers;
+        snapshot
+    }
+}
