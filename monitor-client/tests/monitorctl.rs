@@ -1,5 +1,7 @@
 //! monitorctl as a process, against a real server.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+
 #[path = "../../monitor-daemon/tests/rpc_common/mod.rs"]
 mod rpc_common;
 
@@ -8,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use monitor_tests::skip;
 use rpc_common::talk::{From, Talk};
 use rpc_common::world::{ANSWER, ENDS, STREAM, world};
 use rpc_common::{Server, engines, pattern};
@@ -138,13 +141,11 @@ fn a_closed_socket_file_names_its_group() {
         .arg("stats")
         .output();
     let Ok(output) = output else {
-        eprintln!("SKIPPED a_closed_socket_file_names_its_group: setpriv is not installed");
-        return;
+        skip!("setpriv is not installed");
     };
     let message = String::from_utf8(output.stderr).unwrap();
     if message.contains("setresuid") || message.contains("setgroups") {
-        eprintln!("SKIPPED a_closed_socket_file_names_its_group: only root can become another user");
-        return;
+        skip!("only root can become another user");
     }
     assert_eq!(output.status.code(), Some(5), "{message}");
     assert!(message.contains("mode 0660") && message.contains("group root"), "{message}");

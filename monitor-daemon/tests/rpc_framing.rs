@@ -1,5 +1,7 @@
 //! Lines, ids, pipelining, batches, notifications and raw bytes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+
 mod rpc_common;
 
 use std::io::Write;

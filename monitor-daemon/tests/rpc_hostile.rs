@@ -1,12 +1,14 @@
 //! Clients that mean harm, or just do not read: the others get right answers at once, memory and descriptors stay
 //! bounded. One test at a time, since they measure the whole process.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+
 mod rpc_common;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use monitor_client::{Client, Side};
@@ -19,6 +21,11 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 const MIB: usize = 1 << 20;
 /// An answer to a polite client may take so long while others misbehave, on a busy machine with two cores.
 const PROMPT: Duration = Duration::from_secs(5);
+
+/// Held by each test while it runs. One that failed does not make the others fail.
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn spoken(len: usize) -> (Vec<Engine>, u64) {
     let mut engines = engines(1);
@@ -60,7 +67,7 @@ fn polite_requests(client: &mut Client, sockid: u64, count: usize) {
 
 #[test]
 fn a_line_of_a_gigabyte_costs_nothing() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let (engines, sockid) = spoken(MIB);
     let server = Server::start(&engines);
     let mut polite = server.client();
@@ -93,7 +100,7 @@ fn a_line_of_a_gigabyte_costs_nothing() {
 
 #[test]
 fn clients_that_never_read_hold_one_reply_each_and_delay_nobody() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let (engines, sockid) = spoken(16 * MIB);
     let server = Server::start_with(status(&engines), |settings| settings.reply_memory = 64 << 20);
     let mut polite = server.client();
@@ -133,7 +140,7 @@ fn clients_that_never_read_hold_one_reply_each_and_delay_nobody() {
 
 #[test]
 fn a_slow_reader_gets_every_byte() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let (engines, sockid) = spoken(4 * MIB);
     let server = Server::start(&engines);
     let mut slow = server.wire();
@@ -153,7 +160,7 @@ fn a_slow_reader_gets_every_byte() {
 
 #[test]
 fn two_hundred_clients_some_hostile() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let (engines, sockid) = spoken(2 * MIB);
     let server = Server::start_with(status(&engines), |settings| settings.reply_memory = 64 << 20);
     polite_requests(&mut server.client(), sockid, 10);
@@ -222,7 +229,7 @@ fn misbehave(socket: &std::path::Path, sockid: u64, index: usize) {
 
 #[test]
 fn one_client_too_many_is_told_so() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let (engines, sockid) = spoken(100_000);
     let server = Server::start_with(status(&engines), |settings| settings.max_clients = 3);
     let mut clients: Vec<Wire> = (0..3).map(|_| server.wire()).collect();
@@ -244,7 +251,7 @@ fn one_client_too_many_is_told_so() {
 
 #[test]
 fn a_stalled_client_does_not_keep_the_server_from_stopping() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let (engines, sockid) = spoken(4 * MIB);
     let mut server = Server::start(&engines);
     let mut stalled = server.wire();
@@ -258,7 +265,7 @@ fn a_stalled_client_does_not_keep_the_server_from_stopping() {
 
 #[test]
 fn reads_are_right_while_the_engine_writes() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let mut engines = engines(1);
     let mut talk = Talk::new("10.0.0.1:1234", "10.0.0.2:80");
     talk.open(&mut engines[0]);

@@ -1,5 +1,7 @@
 //! Every method, and every error, over a real socket.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+
 mod rpc_common;
 
 use base64::Engine as _;
