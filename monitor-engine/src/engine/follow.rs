@@ -182,7 +182,7 @@ impl<S: Sink> Engine<S> {
         let proven = class == Class::Silent || self.proven(record, sender, segment);
         let now = Class::living(proven, record.sides.iter().any(|side| side.end.get() > 0));
         if now != class {
-            self.lists.enter(&self.memory, slot, now, self.millis());
+            self.enlist(slot, now);
         }
     }
 
@@ -228,16 +228,18 @@ impl<S: Sink> Engine<S> {
         if acknowledged.is_some_and(|end| end <= side.acked_offset()) {
             record.write(|_| side.add_flag(side_flag::GRACE));
             let deadline = self.now.saturating_add(GRACE);
+            self.wake = self.wake.min(deadline);
             let generation = record.generation.get();
             self.graces.queue.push_back(Waiting { deadline, slot, generation, side: name });
         }
     }
 
-    /// Declares those holes lost whose grace has passed.
-    pub(super) fn expire_graces(&mut self) {
-        while let Some(waiting) =
-            self.graces.queue.front().copied().filter(|waiting| waiting.deadline <= self.now)
-        {
+    /// Declares those holes lost whose grace has passed; returns when the next one's has.
+    pub(super) fn expire_graces(&mut self) -> u64 {
+        while let Some(waiting) = self.graces.queue.front().copied() {
+            if waiting.deadline > self.now {
+                return waiting.deadline;
+            }
             self.graces.queue.pop_front();
             let memory = std::sync::Arc::clone(&self.memory);
             let Some(record) = memory.record(waiting.slot) else { continue };
@@ -251,6 +253,7 @@ impl<S: Sink> Engine<S> {
                 receiver.give_up_holes(acked);
             }
         }
+        u64::MAX
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Engine<S: Sink = ()> {
     sink: S,
     /// The latest packet's time, nanoseconds since the epoch.
     now: u64,
+    /// Nothing is due before this time.
+    wake: u64,
 }
 
 /// Why an engine could not be made.
@@ -105,6 +107,7 @@ impl<S: Sink> Engine<S> {
             counters,
             sink,
             now: 0,
+            wake: u64::MAX,
             config,
         })
     }
@@ -114,19 +117,22 @@ impl<S: Sink> Engine<S> {
         for batch in packets.chunks(BATCH) {
             self.batch(batch);
         }
-        self.expire();
+        self.gauges();
     }
 
     /// Tells the time when no packets come (nanoseconds since the epoch): timeouts fire.
     pub fn advance(&mut self, now: u64) {
-        self.now = self.now.max(now);
+        self.tick(now);
         self.defrag.expire(self.now, &self.counters);
-        self.expire();
+        self.gauges();
     }
 
     /// The capture is over: holes that can no longer be filled are declared lost. Connections stay as they are.
     pub fn finish(&mut self) {
-        for class in [Class::Unproven, Class::Active] {
+        while self.wake <= self.now {
+            self.expire();
+        }
+        for class in [Class::Closed, Class::Unproven, Class::Active] {
             let mut next = self.lists.first(class);
             while let Some(slot) = next {
                 for side in Side::BOTH {
@@ -195,7 +201,7 @@ impl<S: Sink> Engine<S> {
             self.counters.not_tcp.add(1);
             return;
         }
-        self.now = self.now.max(piece.packet.time);
+        self.tick(piece.packet.time);
         let Some(whole) = self.defrag.add(piece, self.now, &self.counters) else { return };
         let packet = Packet { time: piece.packet.time, link: whole.link, data: &whole.data, more: &[] };
         match self.decoder.frame(&packet, &self.counters) {
@@ -212,20 +218,36 @@ impl<S: Sink> Engine<S> {
         }
     }
 
+    /// Time goes on, and what is due by then happens before the packet that brings the time is looked at: what
+    /// becomes of a connection depends on the packets alone, not on how they are batched or shared among workers.
+    #[inline(always)]
+    fn tick(&mut self, time: u64) {
+        self.now = self.now.max(time);
+        if self.now >= self.wake {
+            self.expire();
+        }
+    }
+
     fn owner(&self, segment: &Segment<'_>) -> u16 {
         steer::worker(segment.hash, u32::from(self.config.workers)) as u16
     }
 
     /// `steered`: it came here because it belongs here.
     fn segment(&mut self, memory: &Memory, segment: &Segment<'_>, steered: bool) {
+        self.tick(segment.time);
         if !steered && self.owner(segment) != self.config.worker {
             self.counters.other_worker.add(1);
             return;
         }
-        self.now = self.now.max(segment.time);
         let tag = Table::tag(segment.hash);
-        let known =
-            self.table.find(tag, |slot| memory.record(slot).and_then(|record| segment.key.matches(record)));
+        let find = |table: &Table| {
+            table.find(tag, |slot| memory.record(slot).and_then(|record| segment.key.matches(record)))
+        };
+        let mut known = find(&self.table);
+        if let Some((slot, _)) = known.filter(|_| self.wake <= self.now) {
+            self.retire_overdue(slot);
+            known = find(&self.table);
+        }
         let found = match known {
             Some((slot, from_client)) if !self.starts_anew(slot, from_client, segment) => {
                 Some((slot, from_client))

@@ -57,11 +57,11 @@ impl<S: Sink> Engine<S> {
             record.tag.set(Table::tag(segment.hash));
             record.flags.set(if syn { 0 } else { flag::MIDSTREAM });
         });
+        let id = SockId::new(self.config.worker, slot, record.generation.get() >> 1);
         self.table.insert(Table::tag(segment.hash), slot);
-        self.lists.enter(&self.memory, slot, Class::HalfOpen, self.millis());
+        self.enlist(slot, Class::HalfOpen);
         self.counters.opened.add(1);
-        self.sink
-            .event(Event::Opened { id: SockId::new(self.config.worker, slot, record.generation.get() >> 1) });
+        self.sink.event(Event::Opened { id });
         Some((slot, from_client))
     }
 

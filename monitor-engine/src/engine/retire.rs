@@ -10,7 +10,7 @@ use crate::{CloseReason, Side, Sink, SockId, TcpState};
 /// A connection that has not answered a SYN for so long never will: longer than Linux retries (tcp_syn_retries 6
 /// is 127 s, but the SYN is repeated meanwhile). Nanoseconds.
 const HALF_OPEN_TIMEOUT: u64 = 60_000_000_000;
-/// Connections that time out in one go; more wait for the next batch, so that no batch takes long.
+/// Connections that time out in one go; more wait for the next packet, so that none takes long.
 const AT_ONCE: usize = 64;
 /// Under memory pressure, who has been quiet for so long goes before a busy connection loses retained bytes.
 const QUIET: u64 = 10_000_000_000;
@@ -31,7 +31,7 @@ impl<S: Sink> Engine<S> {
                 record.sides.iter().for_each(|side| side.state.set(TcpState::Closed as u8));
             }
         });
-        self.lists.enter(&self.memory, slot, Class::Closed, self.millis());
+        self.enlist(slot, Class::Closed);
         self.counters.closed.add(1);
         if reason == CloseReason::Timeout {
             self.counters.timed_out.add(1);
@@ -40,36 +40,75 @@ impl<S: Sink> Engine<S> {
         self.sink.event(Event::Closed { id, reason });
     }
 
-    /// Lets time do its work.
-    pub(super) fn expire(&mut self) {
-        self.expire_graces();
-        self.expire_class(
-            Class::HalfOpen,
-            self.config.tcp.idle_timeout.map(|idle| idle.min(HALF_OPEN_TIMEOUT)),
-        );
-        self.expire_class(Class::Active, self.config.tcp.idle_timeout);
-        self.expire_class(Class::Closed, self.config.tcp.linger);
-        self.gauges();
+    /// Puts a connection into the list of its class, where its timeout starts.
+    pub(super) fn enlist(&mut self, slot: u32, class: Class) {
+        self.lists.enter(&self.memory, slot, class, self.millis());
+        if let Some(timeout) = self.timeout(class) {
+            self.wake = self.wake.min(self.now.saturating_add(timeout));
+        }
     }
 
-    fn expire_class(&mut self, class: Class, timeout: Option<u64>) {
-        let Some(timeout) = timeout else { return };
+    /// How long a connection of this class may be without a packet.
+    fn timeout(&self, class: Class) -> Option<u64> {
+        let idle = self.config.tcp.idle_timeout;
+        match class {
+            Class::Free => None,
+            Class::Closed => self.config.tcp.linger,
+            Class::HalfOpen | Class::Unproven => idle.map(|idle| idle.min(HALF_OPEN_TIMEOUT)),
+            Class::Silent | Class::Active => idle,
+        }
+    }
+
+    /// Lets time do its work, and sets the time at which there is more of it.
+    #[cold]
+    pub(super) fn expire(&mut self) {
+        self.wake = u64::MAX;
+        let mut next = self.expire_graces();
+        for class in Class::TAKEN {
+            next = next.min(self.expire_class(class));
+        }
+        self.wake = self.wake.min(next);
+    }
+
+    /// Returns when the next one is due.
+    fn expire_class(&mut self, class: Class) -> u64 {
+        let Some(timeout) = self.timeout(class) else { return u64::MAX };
         for _ in 0..AT_ONCE {
-            let Some(slot) = self.lists.first(class) else { return };
-            let Some(record) = self.memory.record(slot) else { return };
-            if class == Class::Closed {
-                // The time of its end, not of its last packet: they differ where the idle timeout was its end.
-                let over = u64::from(self.millis().wrapping_sub(record.listed.get())) * 1_000_000;
-                if over < timeout {
-                    return;
-                }
-                self.free(slot);
-            } else {
-                if record.last.get().saturating_add(timeout) > self.now {
-                    return;
-                }
-                self.close(slot, CloseReason::Timeout);
+            let Some(slot) = self.lists.first(class) else { return u64::MAX };
+            let due = self.due(slot, class, timeout);
+            if due > self.now {
+                return due;
             }
+            self.retire(slot, class);
+        }
+        self.now
+    }
+
+    /// The same for a connection that is not the first of its class, when a packet asks for it.
+    pub(super) fn retire_overdue(&mut self, slot: u32) {
+        let class = self.memory.record(slot).map_or(Class::Free, |record| Class::of(record.class.get()));
+        if self.timeout(class).is_some_and(|timeout| self.due(slot, class, timeout) <= self.now) {
+            self.retire(slot, class);
+        }
+    }
+
+    fn due(&self, slot: u32, class: Class, timeout: u64) -> u64 {
+        let Some(record) = self.memory.record(slot) else { return u64::MAX };
+        let since = if class == Class::Closed {
+            // The time of its end, not of its last packet: they differ where the idle timeout was its end.
+            let over = u64::from(self.millis().wrapping_sub(record.listed.get()));
+            (self.now / 1_000_000).saturating_sub(over) * 1_000_000
+        } else {
+            record.last.get()
+        };
+        since.saturating_add(timeout)
+    }
+
+    fn retire(&mut self, slot: u32, class: Class) {
+        if class == Class::Closed {
+            self.free(slot);
+        } else {
+            self.close(slot, CloseReason::Timeout);
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Class {
 
 impl Class {
     const COUNT: usize = 6;
+    /// All but [`Class::Free`].
+    pub const TAKEN: [Self; 5] = [Self::Closed, Self::HalfOpen, Self::Unproven, Self::Silent, Self::Active];
 
     /// The class that a record says it is in.
     pub fn of(class: u8) -> Self {
