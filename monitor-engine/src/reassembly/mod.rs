@@ -193,6 +193,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
     /// Bytes that are there already: compared, counted, and replaced if the policy says so.
     fn overlap(&mut self, part: Part, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) {
         self.again(part.start, part.end);
+        let Some(part) = self.retained(part) else { return };
         let side = self.side();
         let Some((low, high, count)) = side.differing(self.memory, part.start, part.end, shift, payload)
         else {
@@ -224,16 +225,19 @@ impl<'a, S: Sink> Receiver<'a, S> {
 
     /// Bytes that were not there.
     fn fresh(&mut self, part: Part, shift: Shift, payload: &Payload<'_>) {
-        // An earlier part may have moved the window (a full list of islands does).
-        let start = part.start.max(self.side().base.get());
-        if start >= part.end {
-            return;
-        }
-        self.limit_islands(start);
-        let stored = start + self.put(start, part.end, shift, payload);
+        let Some(part) = self.retained(part) else { return };
+        self.limit_islands(part.start);
+        let Some(Part { start, end, .. }) = self.retained(part) else { return };
+        let stored = start + self.put(start, end, shift, payload);
         if stored > start {
             self.publish((start, stored));
         }
+    }
+
+    /// What of a part lies in the window, which a full list of islands moves on.
+    fn retained(&self, part: Part) -> Option<Part> {
+        let start = part.start.max(self.side().base.get());
+        (start < part.end).then_some(Part { start, ..part })
     }
 
     /// Tells readers of new bytes, and joins them with what they touch.
