@@ -1,0 +1,7 @@
+//! What the engine does with whatever is on the wire, one test for each thing that can happen.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod twin;

@@ -1,0 +1,18 @@
+//! What the engine's tests and fuzz targets share: frames made from a description, an engine to send them to, and
+//! the obvious twin that the engine is compared with.
+#![allow(dead_code, reason = "each test that includes this module uses its own part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+pub mod flow;
+pub mod frame;
+pub mod lab;
+pub mod memory;
+pub mod model;
+pub mod script;
+
+pub use flow::Flow;
+
+/// Nanoseconds in a millisecond.
+pub const MS: u64 = 1_000_000;
+/// Nanoseconds in a second.
+pub const S: u64 = 1000 * MS;
