@@ -74,6 +74,64 @@ impl Code {
     }
 }
 
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:ident $name:literal,)+) => {
+        /// Tells the cases of one errno apart: `data.reason`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// All of them, in the order of the reference.
+            pub const ALL: &[Reason] = &[$(Reason::$variant),+];
+
+            /// The word on the wire.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Reason::$variant => $name,)+ }
+            }
+
+            /// The errno that it comes with.
+            #[must_use]
+            pub fn code(self) -> Code {
+                match self { $(Reason::$variant => Code::$code,)+ }
+            }
+
+            /// The reason of that name, if this version knows it.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Reason::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Never existed, or is gone.
+    NoConnection = BadSocket "no_connection",
+    /// As many clients as the server takes are connected.
+    Clients = Again "clients",
+    /// Other clients' replies hold the memory that this one needs.
+    Memory = Again "memory",
+    /// Workers are numbered from 0, and there are not so many.
+    NoWorker = Access "no_worker",
+    /// Buffering of that side is switched off.
+    Disabled = Invalid "disabled",
+    /// Below the lowest retained offset.
+    Evicted = NoData "evicted",
+    /// In a hole.
+    Gap = NoData "gap",
+    /// Not sent yet, as far as was captured.
+    Future = NoData "future",
+    /// At the FIN: there will never be one.
+    Eof = NoData "eof",
+    /// Nothing but the start of the handshake was seen.
+    NotEstablished = NotConnected "not_established",
+    /// No connection between these ends.
+    NotFound = NotConnected "not_found",
+}
+
 /// The `error` of a reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorObject {
@@ -93,10 +151,10 @@ impl ErrorObject {
         Code::from_number(self.code)
     }
 
-    /// `data.reason`.
+    /// `data.reason`, if this version knows it.
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
-        self.data.as_ref()?.reason.as_deref()
+    pub fn reason(&self) -> Option<Reason> {
+        Reason::from_name(self.data.as_ref()?.reason.as_deref()?)
     }
 }
 

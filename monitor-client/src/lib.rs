@@ -26,7 +26,7 @@ pub mod types;
 
 pub use blocking::{Client, Error, Read};
 pub use counters::Counters;
-pub use error::{Code, ErrorData, ErrorObject};
+pub use error::{Code, ErrorData, ErrorObject, Reason};
 pub use method::Method;
 pub use side::Side;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use monitor_client::types::{Closed, LookupParams, SocketsParams};
-use monitor_client::{Client, Code, Error, Method, Side};
+use monitor_client::{Client, Code, Error, Method, Reason, Side};
 use monitor_tests::skip;
 use rpc_common::world::{ENDS, STREAM, world};
 use rpc_common::{Server, pattern};
@@ -24,7 +24,7 @@ fn the_rust_client_reads_lists_and_finds() {
     let listed = client.sockets(&page).unwrap().sockets;
     let ends = LookupParams { client: ENDS.0.parse().unwrap(), server: ENDS.1.parse().unwrap(), vlan: None };
     let found = client.lookup(&ends).unwrap();
-    assert_eq!(listed, [found.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&found));
     assert_eq!(client.info(sockid).unwrap(), found);
     assert_eq!(found.closed, Some(Closed::Rst));
     let read = client.ppeek(sockid, Side::Server, 9, 1 << 40).unwrap();
@@ -43,7 +43,7 @@ fn the_rust_client_tells_errors_apart_and_goes_on() {
     let Err(Error::Rpc(error)) = client.ppeek(sockid, Side::Server, STREAM as u64, 1) else {
         panic!("there is a hole")
     };
-    assert_eq!((error.known_code(), error.reason()), (Some(Code::NoData), Some("gap")));
+    assert_eq!((error.known_code(), error.reason()), (Some(Code::NoData), Some(Reason::Gap)));
     assert_eq!(error.data.unwrap().next_extent, Some(Some(STREAM as u64 + 100)));
     assert!(
         matches!(client.info(1 << 52), Err(Error::Rpc(error)) if error.known_code() == Some(Code::BadSocket))

@@ -123,7 +123,7 @@ fn clients_that_never_read_hold_one_reply_each_and_delay_nobody() {
     let mut watcher = server.wire();
     eventually("all are stalled", || gauge(&mut watcher, "cut_reads") >= 30);
     let held = gauge(&mut watcher, "reply_memory");
-    assert!(held <= 64 << 20 && held >= 48 << 20, "{held}");
+    assert!((48 << 20..=64 << 20).contains(&held), "{held}");
     let grown = memory_kib("VmRSS:").saturating_sub(before);
     // The leased memory, and for each client its own buffers.
     assert!(grown < 64 * 1024 + 40 * 256 + 4096, "memory grew by {grown} KiB");

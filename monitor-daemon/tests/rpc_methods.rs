@@ -1,5 +1,6 @@
 //! Every method, and every error, over a real socket.
 
+#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
 
 mod rpc_common;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Side};
+use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Side};
 use monitor_engine::{NoData, PeekError};
 
 pub(super) fn parse(why: impl std::fmt::Display) -> ErrorObject {
@@ -42,28 +42,28 @@ pub(super) fn no_connection(sockid: u64) -> ErrorObject {
         "no connection has the sockid {sockid}, or it is gone (evicted, or closed for longer than [tcp] linger); \
          `sockets` lists what can be read"
     );
-    errno(Code::BadSocket, "no_connection", message)
+    errno(Reason::NoConnection, message)
 }
 
 pub(super) fn not_found() -> ErrorObject {
     let message = "no connection between these ends is known; `sockets` lists those that are";
-    errno(Code::NotConnected, "not_found", message)
+    errno(Reason::NotFound, message)
 }
 
 pub(super) fn no_worker(worker: u64, workers: usize) -> ErrorObject {
     let message =
         format!("there is no worker {worker}; workers are numbered from 0, and there are {workers}");
-    errno(Code::Access, "no_worker", message)
+    errno(Reason::NoWorker, message)
 }
 
 pub(super) fn too_many_clients(max: usize) -> ErrorObject {
     let message = format!("{max} clients are connected already; try again later, or raise [rpc] max_clients");
-    errno(Code::Again, "clients", message)
+    errno(Reason::Clients, message)
 }
 
 pub(super) fn no_memory() -> ErrorObject {
     let message = "the memory for replies is in use by other clients; try again, or raise [rpc] reply_memory";
-    errno(Code::Again, "memory", message)
+    errno(Reason::Memory, message)
 }
 
 /// Why a read at `off` got nothing.
@@ -71,20 +71,18 @@ pub(super) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> Error
     match error {
         PeekError::NoSuchConnection => no_connection(sockid),
         PeekError::Disabled => errno(
-            Code::Invalid,
-            "disabled",
+            Reason::Disabled,
             format!("buffering of the {side} side of this connection is switched off"),
         ),
         PeekError::NotConnected => errno(
-            Code::NotConnected,
-            "not_established",
+            Reason::NotEstablished,
             format!(
                 "no byte was carried to the {side} yet, only the start of the handshake; ask again later"
             ),
         ),
         PeekError::NoData { reason, next_extent, base, next, end } => {
-            let (word, message) = no_data(reason, off, next_extent, base, end);
-            let mut object = errno(Code::NoData, word, message);
+            let (reason, message) = no_data(reason, off, next_extent, base, end);
+            let mut object = errno(reason, message);
             if let Some(data) = &mut object.data {
                 data.base = Some(base);
                 data.next = Some(next);
@@ -96,38 +94,34 @@ pub(super) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> Error
     }
 }
 
-fn no_data(
-    reason: NoData,
-    off: u64,
-    next_extent: Option<u64>,
-    base: u64,
-    end: u64,
-) -> (&'static str, String) {
+fn no_data(reason: NoData, off: u64, next_extent: Option<u64>, base: u64, end: u64) -> (Reason, String) {
     match reason {
-        NoData::Evicted => {
-            ("evicted", format!("the byte at offset {off} was evicted; bytes are retained from {base} on"))
-        }
+        NoData::Evicted => (
+            Reason::Evicted,
+            format!("the byte at offset {off} was evicted; bytes are retained from {base} on"),
+        ),
         NoData::Gap => {
             let on = match next_extent {
                 Some(next) => format!("bytes go on at {next}"),
                 None => "no byte after it is there".to_owned(),
             };
-            ("gap", format!("offset {off} lies in a hole; {on}"))
+            (Reason::Gap, format!("offset {off} lies in a hole; {on}"))
         }
         NoData::Future => (
-            "future",
+            Reason::Future,
             format!("no byte at offset {off} yet: the stream ends at {end} so far; ask again later"),
         ),
         NoData::Eof => {
-            ("eof", format!("offset {off} is at the stream's end (FIN at {end}): nothing will follow"))
+            (Reason::Eof, format!("offset {off} is at the stream's end (FIN at {end}): nothing will follow"))
         }
     }
 }
 
-fn errno(code: Code, reason: &'static str, message: impl Into<String>) -> ErrorObject {
+fn errno(reason: Reason, message: impl Into<String>) -> ErrorObject {
+    let code = reason.code();
     let data = ErrorData {
         errno: Some(Cow::Borrowed(code.name())),
-        reason: Some(Cow::Borrowed(reason)),
+        reason: Some(Cow::Borrowed(reason.name())),
         ..ErrorData::default()
     };
     ErrorObject { code: code.number(), message: message.into(), data: Some(Box::new(data)) }
@@ -145,4 +139,36 @@ fn shorten(text: &str) -> String {
         quoted.push('…');
     }
     format!("{quoted:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_to_read_nothing_has_its_errno() {
+        let no_data = |reason| PeekError::NoData { reason, next_extent: Some(9), base: 1, next: 2, end: 3 };
+        let cases = [
+            (PeekError::NoSuchConnection, 9, "EBADF", "no_connection"),
+            (PeekError::Disabled, 22, "EINVAL", "disabled"),
+            (PeekError::NotConnected, 107, "ENOTCONN", "not_established"),
+            (no_data(NoData::Evicted), 61, "ENODATA", "evicted"),
+            (no_data(NoData::Gap), 61, "ENODATA", "gap"),
+            (no_data(NoData::Future), 61, "ENODATA", "future"),
+            (no_data(NoData::Eof), 61, "ENODATA", "eof"),
+        ];
+        for (error, number, name, reason) in cases {
+            let object = peek(error, 5, Side::Client, 7);
+            assert_eq!(object.code, number);
+            let data = object.data.unwrap();
+            assert_eq!((data.errno.as_deref(), data.reason.as_deref()), (Some(name), Some(reason)));
+            let place = (data.base, data.next, data.end, data.next_extent);
+            let expected = if number == 61 {
+                (Some(1), Some(2), Some(3), Some(Some(9)))
+            } else {
+                (None, None, None, None)
+            };
+            assert_eq!(place, expected, "{name} {reason}");
+        }
+    }
 }

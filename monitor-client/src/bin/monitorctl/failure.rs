@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::ExitCode;
 
-use monitor_client::{Code, Error, ErrorObject};
+use monitor_client::{Code, Error, ErrorObject, Reason};
 
 /// Wrong usage, or anything that has no code of its own.
 pub const USAGE: u8 = 1;
@@ -69,7 +69,7 @@ impl Failure {
 fn rpc_exit_code(error: &ErrorObject) -> u8 {
     match error.known_code() {
         Some(Code::BadSocket) => NO_CONNECTION,
-        Some(Code::NotConnected) if error.reason() == Some("not_found") => NO_CONNECTION,
+        Some(Code::NotConnected) if error.reason() == Some(Reason::NotFound) => NO_CONNECTION,
         Some(Code::NotConnected | Code::NoData) => NO_DATA,
         Some(Code::Perm) => PERMISSION,
         Some(Code::Again) => UNREACHABLE,

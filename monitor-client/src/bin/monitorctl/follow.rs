@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use monitor_client::{Client, Code, Error, ErrorData, ErrorObject, Side};
+use monitor_client::{Client, Error, ErrorData, ErrorObject, Reason, Side};
 use serde_json::json;
 
 use crate::Context;
@@ -101,16 +101,13 @@ impl Cursor {
     /// What to do when there is no byte at the cursor.
     fn next(&self, error: &ErrorObject, closed: bool) -> Next {
         let wait = if closed { Next::Over } else { Next::Wait };
-        match (error.known_code(), error.reason(), error.data.as_deref()) {
-            (Some(Code::NotConnected), ..) => wait,
-            (Some(Code::NoData), Some("eof"), _) => Next::Over,
-            (Some(Code::NoData), Some("future"), _) => wait,
-            (Some(Code::NoData), Some("evicted"), Some(&ErrorData { base: Some(base), .. }))
-                if base > self.off =>
-            {
+        match (error.reason(), error.data.as_deref()) {
+            (Some(Reason::NotEstablished | Reason::Future), _) => wait,
+            (Some(Reason::Eof), _) => Next::Over,
+            (Some(Reason::Evicted), Some(&ErrorData { base: Some(base), .. })) if base > self.off => {
                 Next::Skip { to: base, why: "evicted before they were read" }
             }
-            (Some(Code::NoData), Some("gap"), Some(data)) => {
+            (Some(Reason::Gap), Some(data)) => {
                 let declared_lost = data.next.is_some_and(|next| next > self.off);
                 match data.next_extent.flatten() {
                     Some(to) if to > self.off && (declared_lost || closed) => {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use monitor_client::types::{Encoding, Ppeek, PpeekParams};
-use monitor_client::{Code, Error, Method};
+use monitor_client::{Code, Error, Method, Reason};
 
 use crate::Context;
 use crate::args::PpeekArgs;
@@ -54,7 +54,7 @@ fn to_the_end<W: Write>(context: &mut Context<W>, args: &PpeekArgs, format: Form
                 }
             }
             Err(Error::Rpc(error)) if off > args.off && error.known_code() == Some(Code::NoData) => {
-                if error.reason() != Some("future") {
+                if error.reason() != Some(Reason::Future) {
                     context.out.flush()?;
                     eprintln!("monitorctl: stopped: {error}");
                 }
