@@ -28,6 +28,8 @@ pub use thread::{Crew, Ended, SpawnError, cores};
 /// Longest sleep: how late the timeouts of idle connections may fire.
 const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
+/// Batches that are read from a source that is being closed: more than any ring holds, and an end if one does not dry.
+const LAST_BATCHES: u32 = 1 << 16;
 const FAULT: PollFlags = PollFlags::ERR.union(PollFlags::HUP).union(PollFlags::NVAL);
 
 /// The engines of all `workers`, each with its share of the memory.
@@ -92,10 +94,11 @@ impl<S: Source> Worker<S> {
 
     /// Does what the mailbox asks for; false when that is to stop.
     fn obey(&mut self) -> bool {
-        let mailbox = &self.mailboxes[self.index];
-        if !mailbox.has_mail() {
+        if !self.mailboxes[self.index].has_mail() {
             return true;
         }
+        let mailboxes = Arc::clone(&self.mailboxes);
+        let mailbox = &mailboxes[self.index];
         while let Some(command) = mailbox.command() {
             match command {
                 Command::Add { port, source } => {
@@ -103,7 +106,7 @@ impl<S: Source> Worker<S> {
                 }
                 // Dropping the answer tells whoever waits for it that the sources are gone.
                 Command::Remove { port, gone } => {
-                    self.sources.retain(|connected| connected.port != port);
+                    self.close(port);
                     drop(gone);
                 }
                 Command::Stop => return false,
@@ -118,6 +121,17 @@ impl<S: Source> Worker<S> {
             }]);
         }
         true
+    }
+
+    /// Reads what is left in the sources of a port, whose program is detached, and closes them.
+    fn close(&mut self, port: u64) {
+        let (engine, time) = (&mut self.engine, now());
+        for mut closing in self.sources.extract_if(.., |connected| connected.port == port) {
+            let mut rest = LAST_BATCHES;
+            while rest > 0 && closing.source.receive(time, &mut |batch| engine.process(batch)) > 0 {
+                rest -= 1;
+            }
+        }
     }
 
     /// A batch of every source; how many packets there were.

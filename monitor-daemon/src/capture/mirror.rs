@@ -151,8 +151,8 @@ fn share(frames: u32, queues: u32) -> u32 {
     (frames / queues).max(super::xsk::LEAST_FRAMES)
 }
 
-/// How many receive queues the port uses. Zero, which some virtual drivers say, is refused: it would capture nothing.
-fn queues(interface: &Interface) -> Result<u32, CaptureError> {
+/// How many receive queues an interface uses. Zero, which some virtual drivers say, is refused: it would capture nothing.
+pub fn queues(interface: &Interface) -> Result<u32, CaptureError> {
     let queues = match channels(&interface.name) {
         Ok(queues) => queues,
         // The driver does not say: as many as it was made with.

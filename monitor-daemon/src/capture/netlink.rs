@@ -13,7 +13,10 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
+    link::{
+        AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo,
+        LinkLayerType, LinkMessage,
+    },
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -31,10 +34,12 @@ pub struct Interface {
     pub up: bool,
     /// What its packets start with.
     pub header: Header,
-    /// Packets that the kernel dropped on their way in: for a monitor device, a full backlog.
-    pub rx_dropped: u64,
+    /// Packets lost on their way in, by the card, its driver or the kernel's backlog.
+    pub rx_lost: u64,
     /// Receive queues, as far as rtnetlink knows: most that there can be.
     pub rx_queues: u32,
+    /// One end of a pair of virtual interfaces.
+    pub veth: bool,
 }
 
 /// What the packets of an interface start with.
@@ -125,14 +130,18 @@ fn read(message: &LinkMessage) -> Option<Interface> {
             LinkLayerType::None | LinkLayerType::Rawip => Header::Ip,
             other => Header::Other(other.into()),
         },
-        rx_dropped: 0,
+        rx_lost: 0,
         rx_queues: 0,
+        veth: false,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
-            LinkAttribute::Stats64(stats) => interface.rx_dropped = stats.rx_dropped,
+            LinkAttribute::Stats64(stats) => interface.rx_lost = stats.rx_dropped + stats.rx_missed_errors,
             LinkAttribute::NumRxQueues(queues) => interface.rx_queues = *queues,
+            LinkAttribute::LinkInfo(infos) => {
+                interface.veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
+            }
             _ => {}
         }
     }

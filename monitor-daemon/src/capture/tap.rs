@@ -134,6 +134,8 @@ impl Device {
 pub struct Tapped {
     /// The programs.
     pub tap: Tap,
+    /// Interface index of the monitor device that its clones go into.
+    pub monitor: u32,
 }
 
 impl Tapped {
@@ -151,7 +153,7 @@ impl Tapped {
         if interface.header != Header::Loopback {
             tap.attach(&interface.name, Hook::Egress)?;
         }
-        Ok(Self { tap })
+        Ok(Self { tap, monitor: device.index })
     }
 }
 

@@ -18,7 +18,7 @@ use rustix::{
 
 use crate::{
     capture::{self, CaptureError, Settings, netlink::Changes, xsk::RxSocket},
-    config::Config,
+    config::{Config, Mode, Origin},
     status::{CaptureSnapshot, CaptureStatus},
     worker::{Command, Crew, Mailbox, MailboxError, SpawnError, Worker},
 };
@@ -54,7 +54,8 @@ pub enum LiveError {
 /// What supervisor, status and stop have in common. Workers know their mailboxes of it, nothing else.
 struct Shared {
     settings: Settings,
-    mode: crate::config::Mode,
+    mode: Mode,
+    verify_checksums: bool,
     /// Packet buffers for everything together.
     frames: u32,
     mailboxes: Arc<[Mailbox<RxSocket>]>,
@@ -76,6 +77,7 @@ impl Live {
         let shared = Arc::new(Shared {
             settings: Settings::new(config, seed, workers),
             mode: config.capture.mode,
+            verify_checksums: config.engine(Origin::Live, 0, workers, seed).tcp.verify_checksums,
             frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES).unwrap_or(u32::MAX),
             mailboxes: Arc::clone(&mailboxes),
             state: Mutex::new(State::new(&config.capture.interfaces)),

@@ -3,16 +3,17 @@
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// What the kernel asks for, and what for.
-const NEEDED: [(CapabilitySet, &str, &str); 4] = [
+const NEEDED: [(CapabilitySet, &str, &str); 5] = [
     (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN", "attach programs to interfaces and make the monitor device"),
     (CapabilitySet::NET_RAW, "CAP_NET_RAW", "open XDP sockets"),
     (CapabilitySet::BPF, "CAP_BPF", "load BPF programs"),
+    (CapabilitySet::PERFMON, "CAP_PERFMON", "let BPF programs compute with packet pointers"),
     (CapabilitySet::IPC_LOCK, "CAP_IPC_LOCK", "register packet buffers with the kernel"),
 ];
 
 /// Capabilities that are missing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("missing {}: run monitord as root, or give it {}", self.list(), self.setcap())]
+#[error("missing {}: run monitord as root, or give it {}", self.list(), self.pronoun())]
 pub struct MissingPrivilege {
     missing: Vec<(&'static str, &'static str)>,
 }
@@ -24,8 +25,9 @@ pub fn check() -> Result<(), MissingPrivilege> {
 }
 
 fn lacking(held: CapabilitySet) -> Result<(), MissingPrivilege> {
-    // Before Linux 5.8 CAP_SYS_ADMIN stood for CAP_BPF, and it still does.
-    let held = if held.contains(CapabilitySet::SYS_ADMIN) { held | CapabilitySet::BPF } else { held };
+    // Before Linux 5.8 CAP_SYS_ADMIN stood for these two, and it still does.
+    let split = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    let held = if held.contains(CapabilitySet::SYS_ADMIN) { held | split } else { held };
     let missing: Vec<_> = NEEDED
         .iter()
         .filter(|(capability, ..)| !held.contains(*capability))
@@ -40,7 +42,7 @@ impl MissingPrivilege {
         each.collect::<Vec<_>>().join(", ")
     }
 
-    fn setcap(&self) -> &'static str {
+    fn pronoun(&self) -> &'static str {
         if self.missing.len() == 1 { "that capability" } else { "those capabilities" }
     }
 }

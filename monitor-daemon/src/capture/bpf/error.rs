@@ -30,7 +30,7 @@ pub enum BpfError {
     #[error("cannot load the BPF object: {0}")]
     Load(#[source] EbpfError),
     /// The verifier, or the kernel for another reason, refused a program.
-    #[error("the kernel refused the BPF program `{program}`: {source}")]
+    #[error("the kernel refused the BPF program `{program}`: {}", brief(source))]
     Program {
         /// Which.
         program: &'static str,
@@ -133,7 +133,11 @@ impl BpfError {
             {
                 Self::Permission(io_error)
             }
-            source => Self::Program { program, source },
+            source => {
+                // Hundreds of lines, for whoever changes the program.
+                tracing::debug!("{source}");
+                Self::Program { program, source }
+            }
         }
     }
 
@@ -184,5 +188,16 @@ fn os_error(error: &ProgramError) -> Option<i32> {
             }
             None
         }
+    }
+}
+
+/// A refusal in one line: what the verifier said last.
+fn brief(error: &ProgramError) -> String {
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return error.to_string() };
+    let log = verifier_log.to_string();
+    let lines = log.lines().take_while(|line| !line.starts_with("verification time"));
+    match lines.filter(|line| !line.trim().is_empty()).last() {
+        Some(verdict) => format!("{} ({io_error}; RUST_LOG=debug shows the verifier's log)", verdict.trim()),
+        None => io_error.to_string(),
     }
 }

@@ -1,10 +1,12 @@
 //! What is attached to an interface, in either mode.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use crate::{
     capture::{
         CaptureError, Settings,
         mirror::Port,
-        netlink::Interface,
+        netlink::{self, Interface},
         tap::{Device, Layer, MonitorDevice, Tapped},
         xsk::{Probe, RxSocket},
     },
@@ -17,8 +19,12 @@ pub(super) struct Reading {
     pub(super) id: u64,
     pub(super) kind: Kind,
     probes: Vec<Probe>,
-    /// Packets that the kernel dropped before the program, as last seen.
-    pub(super) device_dropped: u64,
+    /// The interface whose queues are read.
+    interface: (String, u32),
+    /// What it had lost before we came.
+    lost_before: u64,
+    /// What it has lost since, as last seen: when it is gone, it cannot be asked.
+    lost: AtomicU64,
 }
 
 pub(super) enum Kind {
@@ -35,7 +41,9 @@ impl Reading {
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let (device, sockets) = MonitorDevice::create(layer, frames, settings)?;
-        Self::new(id, Kind::Monitor(device), sockets.into_iter().map(|socket| vec![socket]).collect())
+        let interface = (device.device.name.clone(), device.device.index);
+        let sockets = sockets.into_iter().map(|socket| vec![socket]).collect();
+        Self::new(id, Kind::Monitor(device), sockets, interface, 0)
     }
 
     /// A port and its sockets, by worker.
@@ -46,17 +54,20 @@ impl Reading {
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let (port, sockets) = Port::open(interface, frames, settings)?;
-        Self::new(id, Kind::Port(port), sockets)
+        let named = (interface.name.clone(), interface.index);
+        Self::new(id, Kind::Port(port), sockets, named, interface.rx_lost)
     }
 
     fn new(
         id: u64,
         kind: Kind,
         sockets: Vec<Vec<RxSocket>>,
+        interface: (String, u32),
+        lost_before: u64,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let probes = sockets.iter().flatten().map(RxSocket::probe).collect::<Result<_, _>>();
         let probes = probes.map_err(CaptureError::Probe)?;
-        Ok((Self { id, kind, probes, device_dropped: 0 }, sockets))
+        Ok((Self { id, kind, probes, interface, lost_before, lost: AtomicU64::new(0) }, sockets))
     }
 
     /// Detaches the program: no packet comes any more.
@@ -80,12 +91,23 @@ impl Reading {
         for probe in &self.probes {
             into.received += probe.read();
         }
-        into.device_dropped += self.device_dropped;
+        into.device_dropped += self.device_dropped();
         let steer = match &self.kind {
             Kind::Monitor(device) => &device.steer,
             Kind::Port(port) => &port.steer,
         };
         into.add_verdicts(steer.counters());
+    }
+
+    /// Packets that it lost before the program saw them.
+    fn device_dropped(&self) -> u64 {
+        let (name, index) = &self.interface;
+        if let Ok(Some(now)) = netlink::interface(name)
+            && now.index == *index
+        {
+            self.lost.fetch_max(now.rx_lost.saturating_sub(self.lost_before), Relaxed);
+        }
+        self.lost.load(Relaxed)
     }
 
     pub(super) fn drain_log(&mut self) {

@@ -161,7 +161,8 @@ impl Numbers {
             ("rx_oversized", "Packets lost because they had too many pieces.", received.oversized),
             (
                 "device_dropped",
-                "Clones lost on the way into the monitor device: its backlog was full; raise net.core.netdev_max_backlog.",
+                "Packets lost before the program: in tap mode the monitor device's backlog was full \
+                 (net.core.netdev_max_backlog); in mirror mode the port, its driver or the stack dropped them.",
                 self.device_dropped,
             ),
             (

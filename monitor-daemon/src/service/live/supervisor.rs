@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     capture::{
-        CaptureError,
+        CaptureError, mirror,
         netlink::{self, Changes, Interface},
         tap::{self, Device, Layer, Tapped},
         xsk::RxSocket,
@@ -92,7 +92,14 @@ impl Supervisor {
                 (watched.name.clone(), watched.attached.as_ref().map(|_| watched.index))
             };
             match (netlink::interface(&name), attached_to) {
-                (Ok(Some(now)), Some(index)) if now.index == index => self.note_up(place, &now),
+                (Ok(Some(now)), Some(index)) if now.index == index => {
+                    self.note_up(place, &now);
+                    if self.queues_changed(place, &now) {
+                        self.say(place, "has another number of queues; opening it again");
+                        self.detach(place);
+                        self.reattach(place, &now);
+                    }
+                }
                 (Ok(now), Some(_)) => {
                     self.say(
                         place,
@@ -107,6 +114,15 @@ impl Supervisor {
                 (Ok(None), None) => {}
                 (Err(error), _) => self.say(place, &format!("cannot be looked at: {error}")),
             }
+        }
+    }
+
+    /// Packets of a queue without a socket would go unseen.
+    fn queues_changed(&self, place: usize, interface: &Interface) -> bool {
+        let state = self.shared.state();
+        match &state.interfaces[place].attached {
+            Some(port @ Attached::Port(_)) => mirror::queues(interface).is_ok_and(|now| now != port.xdp().1),
+            _ => false,
         }
     }
 
@@ -150,6 +166,13 @@ impl Supervisor {
         watched.said.clear();
         drop(state);
         self.note_up(place, interface);
+        if interface.veth && self.shared.verify_checksums {
+            warn!(
+                "{}: what a host sends into a veth has no checksum yet and will be dropped as damaged (counted as \
+                 bad_checksum); set [tcp] verify_checksums = \"never\" to see it",
+                interface.name
+            );
+        }
         Ok(())
     }
 
@@ -174,15 +197,11 @@ impl Supervisor {
         for (id, device) in devices {
             let name = &device.name;
             match netlink::interface(name) {
+                Ok(Some(now)) if now.index == device.index && now.up => {}
                 Ok(Some(now)) if now.index == device.index => {
-                    if let Some(monitor) = self.shared.state().monitors.iter_mut().find(|m| m.id == id) {
-                        monitor.device_dropped = now.rx_dropped;
-                    }
-                    if !now.up {
-                        warn!("{name}: the monitor device was taken down; bringing it up again");
-                        if let Err(error) = device.bring_up() {
-                            error!("{error}");
-                        }
+                    warn!("{name}: the monitor device was taken down; bringing it up again");
+                    if let Err(error) = device.bring_up() {
+                        error!("{error}");
                     }
                 }
                 Ok(_) => {
@@ -194,14 +213,19 @@ impl Supervisor {
         }
     }
 
-    /// Detaches the interfaces; they are attached again, to a new device, with those that came back.
+    /// Detaches its interfaces; they are attached again, to a new device, with those that came back.
     fn replace_monitor(&self, id: u64) {
-        let count = self.shared.state().interfaces.len();
-        (0..count).for_each(|place| self.detach(place));
         let mut state = self.shared.state();
         let Some(place) = state.monitors.iter().position(|monitor| monitor.id == id) else { return };
         let monitor = state.monitors.remove(place);
+        let index = monitor.device().map(|device| device.index);
+        let clones =
+            |attached: &Attached| matches!(attached, Attached::Tapped(t) if Some(t.monitor) == index);
+        let places = state.interfaces.iter().enumerate();
+        let places = places.filter(|(_, watched)| watched.attached.as_ref().is_some_and(clones));
+        let places: Vec<_> = places.map(|(place, _)| place).collect();
         drop(state);
+        places.into_iter().for_each(|place| self.detach(place));
         self.retire(monitor);
     }
 
