@@ -86,7 +86,7 @@ pub enum Skip {
     Port,
     /// A header is cut off or contradicts itself.
     Malformed,
-    /// More than two VLAN tags, or more extension headers than are walked.
+    /// More than three VLAN tags, or more extension headers than are walked.
     TooDeep,
 }
 

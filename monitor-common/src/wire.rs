@@ -60,7 +60,7 @@ pub enum Error {
     NotIp,
     /// A length field contradicts the header it stands in.
     Malformed,
-    /// More than two VLAN tags.
+    /// More than three VLAN tags.
     TooManyTags,
     /// More IPv6 extension headers than [`MAX_EXTENSION_HEADERS`].
     TooManyExtensions,

@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use monitor_common::wire::Bytes;
 
-/// No header lies further in than this: two tags, and as many extension headers of the longest kind as are walked.
+/// No header lies further in than this: three tags, and as many extension headers of the longest kind as are walked.
 /// The verifier wants a bound on each offset before it is added to a packet pointer.
 const FURTHEST: usize = 0x7fff;
 

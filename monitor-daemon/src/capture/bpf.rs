@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, LpmTrie, Map, PerCpuArray, lpm_trie::Key},
-    programs::Program,
+    programs::{Program, ProgramError},
 };
 use monitor_common::{
     abi::{self, Config, Count, names, option},
@@ -148,6 +148,19 @@ impl Object {
     {
         let program = self.ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
         program.try_into().map_err(|_| BpfError::Missing { name })
+    }
+
+    /// How many instructions the verifier walked to accept each of the programs that are loaded, by name.
+    fn walked(&self) -> Result<Vec<(String, u32)>, BpfError> {
+        let mut walked = Vec::new();
+        for (name, program) in self.ebpf.programs() {
+            match program.info() {
+                Ok(info) => walked.push((name.to_owned(), info.verified_instruction_count().unwrap_or(0))),
+                Err(ProgramError::NotLoaded) => {}
+                Err(source) => return Err(BpfError::Info { source }),
+            }
+        }
+        Ok(walked)
     }
 
     /// The counters of one program, each summed over all CPUs.

@@ -6,7 +6,8 @@ use aya::{
     programs::{ProgramError, tc::TcError},
     sys::SyscallError,
 };
-use monitor_common::abi::{MAX_NETWORKS, MAX_WORKERS};
+use libc::{E2BIG, EBUSY, EEXIST, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM, ERANGE};
+use monitor_common::abi::{MAX_NETWORKS, MAX_WORKERS, names};
 use thiserror::Error;
 
 /// Why a BPF program is not at work.
@@ -35,6 +36,12 @@ pub enum BpfError {
         /// Which.
         program: &'static str,
         /// With what the verifier said.
+        source: ProgramError,
+    },
+    /// The kernel does not tell about a program that it has loaded.
+    #[error("cannot ask the kernel about a BPF program: {source}")]
+    Info {
+        /// What it said.
         source: ProgramError,
     },
     /// There is no such interface, or it is gone.
@@ -157,20 +164,10 @@ impl BpfError {
             Some(EOPNOTSUPP | EINVAL | ERANGE | E2BIG | ENOMEM) => {
                 Self::Unsupported { interface: interface.to_owned(), mode, source }
             }
-            _ => Self::attach(interface, monitor_common::abi::names::STEER, source),
+            _ => Self::attach(interface, names::STEER, source),
         }
     }
 }
-
-const EPERM: i32 = 1;
-const E2BIG: i32 = 7;
-const ENOMEM: i32 = 12;
-const EBUSY: i32 = 16;
-const EEXIST: i32 = 17;
-const ENODEV: i32 = 19;
-const EINVAL: i32 = 22;
-const ERANGE: i32 = 34;
-const EOPNOTSUPP: i32 = 95;
 
 /// The kernel's error number in what aya says, wherever it stands.
 fn os_error(error: &ProgramError) -> Option<i32> {

@@ -155,6 +155,14 @@ impl Steer {
         Ok((result.return_value, result.duration))
     }
 
+    /// How many instructions the verifier walked to accept the program, by name: of a million at most.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn walked(&self) -> Result<Vec<(String, u32)>, BpfError> {
+        self.object.walked()
+    }
+
     fn place(&self, queue: u32, worker: u32) -> Result<u32, BpfError> {
         if queue < self.queues && worker < self.workers {
             Ok(socket_index(queue, worker))

@@ -85,14 +85,26 @@ impl Tap {
     /// is sent and received.
     ///
     /// It goes before all other TC programs, so that it sees what came over the wire and what the host sent, whatever
-    /// they do with it. From Linux 6.6 on it is a TCX link, which ends with this process. On older kernels it is a
-    /// filter on the interface's `clsact` qdisc; dropping this removes it, but after SIGKILL it stays until
-    /// `cargo xtask unload`. It is harmless then: its monitor device is gone, so there is nothing to clone into.
+    /// they do with it. From Linux 6.6 on it is a TCX link, which ends with this process; on older kernels see
+    /// [`attach_clsact`](Self::attach_clsact).
     ///
     /// # Errors
     /// When the interface is not there or the kernel refuses.
     pub fn attach(&mut self, interface: &str, hook: Hook) -> Result<(), BpfError> {
         self.attach_program(names::TAP, interface, hook)
+    }
+
+    /// Attaches the program as [`attach`](Self::attach) does on kernels without TCX: as a filter on the interface's
+    /// `clsact` qdisc, which is added if it is missing. Dropping this removes the filter and leaves the empty qdisc.
+    /// After SIGKILL the filter stays until `cargo xtask unload`; it is harmless then, since its monitor device is gone
+    /// and there is nothing to clone into.
+    ///
+    /// # Errors
+    /// When the interface is not there or the kernel refuses.
+    pub fn attach_clsact(&mut self, interface: &str, hook: Hook) -> Result<(), BpfError> {
+        let program: &mut SchedClassifier = self.object.program_mut(names::TAP)?;
+        attach_clsact(program, interface, hook)
+            .map_err(|error| BpfError::attach(interface, names::TAP, error))
     }
 
     /// What the program counted so far.
@@ -120,29 +132,34 @@ impl Tap {
         Ok((result.return_value.cast_signed(), result.duration))
     }
 
+    /// How many instructions the verifier walked to accept each program: of a million at most.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn walked(&self) -> Result<Vec<(String, u32)>, BpfError> {
+        self.object.walked()
+    }
+
     fn attach_program(&mut self, name: &'static str, interface: &str, hook: Hook) -> Result<(), BpfError> {
         let program: &mut SchedClassifier = self.object.program_mut(name)?;
-        let attached = if KernelVersion::current().is_ok_and(|running| running >= KernelVersion::new(6, 6, 0))
-        {
+        let attached = if KernelVersion::current().is_ok_and(|running| running >= FIRST_WITH_TCX) {
             let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-            program.attach_with_options(interface, hook.into(), order)
+            program.attach_with_options(interface, hook.into(), order).map(|_| ())
         } else {
             attach_clsact(program, interface, hook)
         };
-        attached.map(|_| ()).map_err(|error| BpfError::attach(interface, name, error))
+        attached.map_err(|error| BpfError::attach(interface, name, error))
     }
 }
 
-/// The way before TCX.
-fn attach_clsact(
-    program: &mut SchedClassifier,
-    interface: &str,
-    hook: Hook,
-) -> Result<aya::programs::tc::SchedClassifierLinkId, ProgramError> {
+fn attach_clsact(program: &mut SchedClassifier, interface: &str, hook: Hook) -> Result<(), ProgramError> {
     match qdisc_add_clsact(interface) {
         Ok(()) | Err(TcError::AlreadyAttached) => {}
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
     let first = NlOptions { priority: 1, ..NlOptions::default() };
-    program.attach_with_options(interface, hook.into(), TcAttachOptions::Netlink(first))
+    program.attach_with_options(interface, hook.into(), TcAttachOptions::Netlink(first)).map(|_| ())
 }
+
+const FIRST_WITH_TCX: KernelVersion = KernelVersion::new(6, 6, 0);

@@ -1,0 +1,89 @@
+//! What goes wrong is said so that a person knows what to do.
+
+use std::os::fd::AsFd;
+
+use monitor_common::steer::Start;
+use monitor_daemon::capture::bpf::{BpfError, Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode};
+
+use crate::netns::{veth, within, xdp_socket};
+
+fn settings() -> SteerSettings<'static> {
+    SteerSettings {
+        seed: [1, 2],
+        workers: 2,
+        queues: 2,
+        start: Start::Ethernet,
+        drop_rest: false,
+        rules: Rules::default(),
+    }
+}
+
+#[test]
+fn the_ladder_knows_what_an_interface_cannot() {
+    within("the_ladder_knows_what_an_interface_cannot", || {
+        let mut steer = Steer::load(&settings()).unwrap();
+        let error = steer.attach("lo", XdpMode::Native).unwrap_err();
+        assert!(error.is_unsupported(), "{error}");
+        let message = error.to_string();
+        assert_eq!(message, "interface `lo`: the driver does not run this XDP program in native mode");
+        steer.attach("lo", XdpMode::Generic).unwrap();
+        // Attaching again is not blocked by the program's own first time.
+        steer.attach("lo", XdpMode::Generic).unwrap();
+    });
+}
+
+#[test]
+fn a_program_of_somebody_else_is_left_alone() {
+    within("a_program_of_somebody_else_is_left_alone", || {
+        veth("one", "other");
+        let mut theirs = Steer::load(&settings()).unwrap();
+        theirs.attach("one", XdpMode::Native).unwrap();
+        let mut ours = Steer::load(&settings()).unwrap();
+        for mode in [XdpMode::Native, XdpMode::Generic] {
+            let error = ours.attach("one", mode).unwrap_err();
+            assert!(matches!(error, BpfError::Busy { .. }), "{error}");
+        }
+        drop(theirs);
+        ours.attach("one", XdpMode::Native).unwrap();
+    });
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    within("an_interface_that_is_not_there_is_named", || {
+        let mut steer = Steer::load(&settings()).unwrap();
+        let expected = "interface `nowhere`: there is no such interface";
+        assert_eq!(steer.attach("nowhere", XdpMode::Native).unwrap_err().to_string(), expected);
+        let rules = Rules::default();
+        let mut tap =
+            Tap::load(&TapSettings { monitor: 1, start: Start::Ip, restore_vlan: false, rules }).unwrap();
+        assert_eq!(tap.attach("nowhere", Hook::Egress).unwrap_err().to_string(), expected);
+        assert_eq!(tap.attach_clsact("nowhere", Hook::Egress).unwrap_err().to_string(), expected);
+    });
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    within("settings_out_of_range_are_refused", || {
+        for workers in [0, 65] {
+            let error = Steer::load(&SteerSettings { workers, ..settings() }).err().unwrap();
+            assert_eq!(error.to_string(), format!("{workers} workers: must be 1 to 64"));
+        }
+        let networks = [("10.0.0.0".parse().unwrap(), 33)];
+        let rules = Rules { ports: &[], networks: &networks };
+        let error = Steer::load(&SteerSettings { rules, ..settings() }).err().unwrap();
+        assert_eq!(error.to_string(), "network 10.0.0.0/33: the length must be at most 32");
+
+        let mut steer = Steer::load(&settings()).unwrap();
+        let socket = xdp_socket();
+        for (queue, worker) in [(2, 0), (0, 2)] {
+            let error = steer.set_socket(queue, worker, socket.as_fd()).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("no place for a socket of queue {queue} and worker {worker}")
+            );
+        }
+        steer.set_socket(1, 1, socket.as_fd()).unwrap();
+        steer.unset_socket(1, 1).unwrap();
+    });
+}
