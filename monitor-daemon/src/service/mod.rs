@@ -25,7 +25,7 @@ use crate::{
 use cli::{Cli, Command};
 pub use error::ServiceError;
 use live::Live;
-use running::{Running, serve};
+use running::{Host, Running};
 
 /// Does what the command line says; returns when the daemon has ended in order.
 pub fn run(cli: &Cli) -> Result<(), ServiceError> {
@@ -43,11 +43,12 @@ pub fn run(cli: &Cli) -> Result<(), ServiceError> {
 /// Captures from interfaces and serves, until a signal.
 fn capture(config: &Config) -> Result<(), ServiceError> {
     privilege::check()?;
+    let host = Host::new()?;
     let listener = Listener::bind(config.rpc.clone())?;
     let Parts { engines, views, cores, seed } = Parts::new(config, Origin::Live)?;
     let live = Live::start(config, seed, engines, &cores)?;
     let status = views.with(live.status());
-    serve(listener, status, Running::Live(live), false).map(|_| ())
+    host.serve(listener, status, Running::Live(live), false).map(|_| ())
 }
 
 /// Reads files and serves, until a signal or, if asked for, their end.
@@ -55,6 +56,7 @@ fn replay(config: &Config, asked: &cli::Replay) -> Result<(), ServiceError> {
     let Parts { engines, views, cores, .. } = Parts::new(config, Origin::Files)?;
     let options = Options { workers: engines.len() as u16, speed: asked.speed };
     let files = Replay::open(&asked.files, options)?;
+    let host = Host::new()?;
     let listener = Listener::bind(config.rpc.clone())?;
     let status = views.with(files.status());
     let stop = Arc::new(AtomicBool::new(false));
@@ -64,7 +66,7 @@ fn replay(config: &Config, asked: &cli::Replay) -> Result<(), ServiceError> {
     });
     let started = Instant::now();
     let crew = Crew::start(bodies.collect(), &cores, 0)?;
-    let ended = serve(listener, status.clone(), Running::Replay { crew, stop }, asked.exit)?;
+    let ended = host.serve(listener, status.clone(), Running::Replay { crew, stop }, asked.exit)?;
     if asked.exit { summary::print(&summary::of(&status, ended - started)) } else { Ok(()) }
 }
 

@@ -62,57 +62,53 @@ impl Running {
     }
 }
 
-/// Serves until a signal, a fault, or, when `exit` says so, the end of the capture; then detaches the programs, ends
-/// the workers, closes the sockets and removes the socket file. Returns when the end came.
-pub(super) fn serve(
-    listener: Listener,
-    status: Status,
-    mut running: Running,
-    exit: bool,
-) -> Result<Instant, ServiceError> {
-    let started = Server::start(listener, status);
-    let result = started.map(|mut server| {
-        let result = server.runtime.block_on(end(&mut running, &mut server.task, exit));
-        (server, result)
-    });
-    let ended = Instant::now();
-    running.stop();
-    let (server, result) = result?;
-    result.and(server.stop())?;
-    Ok(ended)
-}
-
-/// The server on threads of its own.
-struct Server {
+/// The threads that serve, and the signals that end it.
+pub(super) struct Host {
     runtime: Runtime,
-    task: JoinHandle<io::Result<()>>,
-    stop: oneshot::Sender<()>,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-impl Server {
-    fn start(listener: Listener, status: Status) -> Result<Self, ServiceError> {
+impl Host {
+    /// To be made before anything that has to be undone: from here on a signal waits for [`Host::serve`].
+    pub(super) fn new() -> Result<Self, ServiceError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(SERVER_THREADS)
             .thread_name("server")
             .enable_all()
             .build()
             .map_err(ServiceError::Runtime)?;
+        let inside = runtime.enter();
+        let catch = |kind| signal(kind).map_err(ServiceError::Runtime);
+        let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+        drop(inside);
+        Ok(Self { runtime, interrupt, terminate })
+    }
+
+    /// Serves until a signal, a fault, or, when `exit` says so, the end of the capture; then detaches the programs,
+    /// ends the workers, closes the sockets and removes the socket file. Returns when the end came.
+    pub(super) fn serve(
+        self,
+        listener: Listener,
+        status: Status,
+        mut running: Running,
+        exit: bool,
+    ) -> Result<Instant, ServiceError> {
+        let Self { runtime, interrupt, terminate } = self;
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = runtime.spawn(rpc::serve(listener, status, async {
+        let mut server = runtime.spawn(rpc::serve(listener, status, async {
             // An error means that nobody can ask any more: time to stop as well.
             let _ = stopped.await;
         }));
-        Ok(Self { runtime, task, stop })
-    }
-
-    fn stop(self) -> Result<(), ServiceError> {
-        let Self { runtime, task, stop } = self;
-        // Fails when it has ended already.
+        let result = runtime.block_on(end(&mut running, &mut server, (interrupt, terminate), exit));
+        let ended = Instant::now();
+        running.stop();
+        // Fails when the server has ended already.
         let _ = stop.send(());
-        let result = if task.is_finished() { Ok(()) } else { runtime.block_on(outcome(task)) };
+        let stopped = if server.is_finished() { Ok(()) } else { runtime.block_on(outcome(server)) };
         // Replies that a client does not read have had their time.
         runtime.shutdown_background();
-        result
+        result.and(stopped).map(|()| ended)
     }
 }
 
@@ -129,10 +125,9 @@ async fn outcome(
 async fn end(
     running: &mut Running,
     server: &mut JoinHandle<io::Result<()>>,
+    (mut interrupt, mut terminate): (Signal, Signal),
     exit: bool,
 ) -> Result<(), ServiceError> {
-    let signals = || Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
-    let (mut interrupt, mut terminate) = signals().map_err(ServiceError::Runtime)?;
     let live = matches!(running, Running::Live(_));
     let mut at_work = true;
     loop {

@@ -1,0 +1,169 @@
+//! The binary at its start and its end: what it refuses, in which words, and what it leaves behind.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use monitor_tests::{
+    skip,
+    wiregen::{Capture, Flow, Layers},
+};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+
+const MONITORD: &str = env!("CARGO_BIN_EXE_monitord");
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(MONITORD).args(arguments).env_remove("RUST_LOG").output().unwrap()
+}
+
+/// The one line that a refused start leaves on standard error.
+#[track_caller]
+fn refusal(output: &Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let sentence = text.strip_prefix("monitord: ").unwrap_or_else(|| panic!("{text}")).trim_end();
+    assert!(!sentence.contains('\n'), "one sentence: {sentence}");
+    sentence.to_owned()
+}
+
+/// A configuration with its socket beside it.
+fn config(dir: &TempDir, text: &str) -> String {
+    let path = dir.path().join("config.toml");
+    let socket = dir.path().join("monitord.sock");
+    fs::write(&path, format!("{text}\n[rpc]\nsocket = {:?}\n", socket.to_str().unwrap())).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_configuration_that_is_named_must_be_there_and_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = refusal(&run(&["--config", "/nonexistent.toml"]));
+    assert!(missing.contains("cannot read the configuration /nonexistent.toml"), "{missing}");
+    let typo = config(&dir, "[capture]\nworker = 2");
+    let sentence = refusal(&run(&["--config", &typo]));
+    let expected = "line 2: unknown key \"worker\" in [capture]; did you mean \"workers\"?";
+    assert!(sentence.ends_with(expected), "{sentence}");
+    assert_eq!(refusal(&run(&["--check-config", "--config", &typo])), sentence);
+}
+
+#[test]
+fn a_good_configuration_is_said_to_be_good() {
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../config.toml");
+    let output = run(&["--check-config", "--config", repository]);
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "the configuration is good\n");
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_refused_with_those_that_are() {
+    if !geteuid().is_root() {
+        skip!("needs root");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir, "[capture]\ninterfaces = ['no-such-one']");
+    let sentence = refusal(&run(&["--config", &config]));
+    let names = sentence.strip_prefix("there is no interface \"no-such-one\"; there are: ");
+    assert!(names.is_some_and(|names| names.split(", ").any(|name| name == "lo")), "{sentence}");
+    assert!(!dir.path().join("monitord.sock").exists());
+}
+
+#[test]
+fn a_missing_privilege_is_named() {
+    if !geteuid().is_root() || Command::new("setpriv").arg("--version").output().is_err() {
+        skip!("needs root and setpriv");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir, "");
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-net_raw", MONITORD, "--config", &config]).env_remove("RUST_LOG");
+    let sentence = refusal(&command.output().unwrap());
+    assert!(sentence.starts_with("missing CAP_NET_RAW (to open XDP sockets)"), "{sentence}");
+    assert!(!dir.path().join("monitord.sock").exists());
+}
+
+#[test]
+fn a_store_that_is_too_small_says_what_to_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = empty_capture(&dir);
+    let text = "[capture]\nworkers = 64\n[store]\nmemory = '1MiB'\nwindow = '64KiB'";
+    let sentence = refusal(&run(&["replay", &capture, "--config", &config(&dir, text)]));
+    assert!(sentence.contains("raise [store] memory or lower [capture] workers"), "{sentence}");
+}
+
+#[test]
+fn a_capture_file_that_is_not_there_is_refused() {
+    let sentence = refusal(&run(&["replay", "/nonexistent.pcap"]));
+    assert!(sentence.contains("/nonexistent.pcap"), "{sentence}");
+}
+
+#[test]
+fn signals_end_it_in_order_and_a_second_daemon_waits_for_that() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let dir = tempfile::tempdir().unwrap();
+        let (capture, config) = (empty_capture(&dir), config(&dir, ""));
+        let socket = dir.path().join("monitord.sock");
+        let mut first = Running::start(&["replay", &capture, "--config", &config]);
+        first.serves(&socket);
+        let sentence = refusal(&run(&["replay", &capture, "--config", &config]));
+        assert!(sentence.contains("another monitord serves on"), "{sentence}");
+        assert_eq!(first.end(signal), Some(0));
+        assert!(!socket.exists(), "the socket file is removed");
+        let mut second = Running::start(&["replay", &capture, "--config", &config]);
+        second.serves(&socket);
+        // Killed, it leaves its socket file; the next one takes its place.
+        assert_eq!(second.end(Signal::KILL), None);
+        assert!(socket.exists());
+        let mut third = Running::start(&["replay", &capture, "--config", &config]);
+        third.serves(&socket);
+        assert_eq!(third.end(signal), Some(0));
+    }
+}
+
+/// A capture file without a packet.
+fn empty_capture(dir: &TempDir) -> String {
+    let path = dir.path().join("empty.pcap");
+    let flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
+    fs::write(&path, Capture::of(&Layers::ethernet(), &flow).pcap()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A daemon beside the test; dropping it kills it.
+struct Running(Child);
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(MONITORD);
+        Self(command.args(arguments).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Waits until somebody accepts on the socket.
+    #[track_caller]
+    fn serves(&mut self, socket: &Path) {
+        let socket: PathBuf = socket.to_owned();
+        let give_up = Instant::now() + DEADLINE;
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(self.0.try_wait().unwrap().is_none(), "it ended");
+            assert!(Instant::now() < give_up, "nobody serves");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn end(&mut self, signal: Signal) -> Option<i32> {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
