@@ -93,15 +93,16 @@ pub fn step(record: &Record, sender: Side, tcp_flags: u8, mut changed: impl FnMu
             if matches!(state(receiver), S::Closed | S::Listen) {
                 set(receiver, S::SynSent);
             }
+        } else if matches!(state(sender), S::Closed | S::Listen | S::SynSent) && state(receiver) == S::SynSent
+        {
+            // Simultaneous open: both SYNs crossed.
+            set(receiver, S::SynReceived);
+            set(sender, S::SynReceived);
         } else if matches!(state(sender), S::Closed | S::Listen) {
             set(sender, S::SynSent);
             if state(receiver) == S::Closed {
                 set(receiver, S::Listen);
             }
-        } else if state(receiver) == S::SynSent {
-            // Simultaneous open: both SYNs crossed.
-            set(receiver, S::SynReceived);
-            set(sender, S::SynReceived);
         }
     } else if tcp_flags & flags::ACK != 0 {
         let opening = |state| matches!(state, S::Closed | S::Listen | S::SynSent | S::SynReceived);
@@ -123,6 +124,11 @@ fn step_fin(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) {
     use TcpState as S;
     let mine = record.side(end.peer());
     let theirs = record.side(end);
+    let over = mine.has(side_flag::FIN_ACKED) && theirs.fin_delivered();
+    if over && record.side(end).state() == S::Closed {
+        // The last ACK has come: this CLOSED is the end, not the beginning.
+        return;
+    }
     if mine.fin.get() != NO_FIN {
         match record.side(end).state() {
             S::CloseWait if mine.has(side_flag::CROSSED) => set(end, S::Closing),
@@ -135,7 +141,10 @@ fn step_fin(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) {
         match record.side(end).state() {
             S::FinWait1 => set(end, S::FinWait2),
             S::Closing => set(end, S::TimeWait),
-            S::LastAck => set(end, S::Closed),
+            S::LastAck => {
+                set(end, S::Closed);
+                return;
+            }
             _ => {}
         }
     }
