@@ -87,8 +87,7 @@ impl Decoder {
     fn read<'a>(&self, packet: &Packet<'a>, counters: &Counters) -> Result<Frame<'a>, Error> {
         let (vlans, at) = network(packet)?;
         let mut datagram = wire::ip(packet.data, at)?;
-        if datagram.end == packet.data.len() {
-            // Either exact, or a length field of 0: then the datagram goes on in the pieces.
+        if !packet.more.is_empty() && to_the_end(packet.data, &datagram) {
             datagram.end += packet.more.iter().map(|piece| piece.len()).sum::<usize>();
         }
         if let Some(fragment) = datagram.fragment {
@@ -135,6 +134,12 @@ fn network(packet: &Packet<'_>) -> Result<(Vlans, usize), Error> {
         Link::LinuxSll => cooked(packet.data, 14, 16),
         Link::LinuxSll2 => cooked(packet.data, 0, 20),
     }
+}
+
+/// Whether the length field is 0, which means that all that was captured is the datagram's (GSO, BIG TCP).
+fn to_the_end(data: &[u8], datagram: &Datagram) -> bool {
+    let field = datagram.header + if datagram.version == 4 { 2 } else { 4 };
+    data.get(field..field + 2) == Some(&[0, 0])
 }
 
 fn cooked(data: &[u8], protocol: usize, header: usize) -> Result<(Vlans, usize), Error> {
