@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use monitor_common::wire::flags;
 
 use super::Engine;
+use super::retire::millis;
 use crate::decode::Segment;
 use crate::event::Event;
 use crate::flow::Class;
@@ -16,6 +17,10 @@ use crate::{CloseReason, Side, Sink};
 /// How long a hole that the receiver has acknowledged may still be filled before it is declared lost: captures
 /// reorder by a batch, not by more. Nanoseconds.
 const GRACE: u64 = 200_000_000;
+
+/// Acknowledged so far ahead of the in-order edge, what is missing is lost without grace: a little more, and sequence
+/// numbers could no longer be told from those 4 GiB before.
+const FAR: u64 = 1 << 30;
 
 /// Holes waiting for their grace to pass, in the order in which it does.
 #[derive(Debug, Default)]
@@ -46,7 +51,7 @@ impl<S: Sink> Engine<S> {
         if closed != 0 && closed != CloseReason::Fin as u8 && closed != CloseReason::Rst as u8 {
             return;
         }
-        self.lists.touch(&self.memory, slot, self.millis());
+        self.lists.touch(&self.memory, slot, millis(self.now));
         record.write(|record| {
             record.last.set(self.now);
             start(record, sender, segment);
@@ -62,7 +67,7 @@ impl<S: Sink> Engine<S> {
             self.counters.wild.add(1);
             return;
         }
-        self.header(record, sender, segment, off);
+        self.header(slot, record, sender, segment, off);
         if segment.payload.len() > 0 {
             self.payload(slot, sender.peer(), off, segment);
         }
@@ -96,7 +101,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Acknowledgment, window, FIN.
-    fn header(&mut self, record: &Record, sender: Side, segment: &Segment<'_>, off: i64) {
+    fn header(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>, off: i64) {
         let tcp = &segment.tcp;
         let sent = record.side(sender);
         let received = record.side(sender.peer());
@@ -118,6 +123,12 @@ impl<S: Sink> Engine<S> {
                 self.fin(sent, received, segment, fin as u64);
             }
         });
+        let acked = sent.acked_offset();
+        if acked > sent.next.get() + FAR
+            && let Some(mut receiver) = self.receiver(slot, sender)
+        {
+            receiver.give_up(acked);
+        }
     }
 
     /// Inside a write.

@@ -43,6 +43,8 @@ pub struct Engine<S: Sink = ()> {
     now: u64,
     /// Nothing is due before this time.
     wake: u64,
+    /// No connection is due with a packet later than so long ago.
+    patience: u64,
 }
 
 /// Why an engine could not be made.
@@ -108,6 +110,7 @@ impl<S: Sink> Engine<S> {
             sink,
             now: 0,
             wake: u64::MAX,
+            patience: retire::patience(&config.tcp),
             config,
         })
     }
@@ -129,18 +132,14 @@ impl<S: Sink> Engine<S> {
 
     /// The capture is over: holes that can no longer be filled are declared lost. Connections stay as they are.
     pub fn finish(&mut self) {
-        while self.wake <= self.now {
-            self.expire();
-        }
+        self.retire_all_overdue();
         for class in [Class::Closed, Class::Unproven, Class::Active] {
-            let mut next = self.lists.first(class);
-            while let Some(slot) = next {
+            for slot in self.members(class) {
                 for side in Side::BOTH {
                     if let Some(mut receiver) = self.receiver(slot, side) {
                         receiver.give_up_holes(u64::MAX);
                     }
                 }
-                next = self.lists.after(&self.memory, slot);
             }
         }
         self.gauges();
@@ -244,7 +243,7 @@ impl<S: Sink> Engine<S> {
             table.find(tag, |slot| memory.record(slot).and_then(|record| segment.key.matches(record)))
         };
         let mut known = find(&self.table);
-        if let Some((slot, _)) = known.filter(|_| self.wake <= self.now) {
+        if let Some((slot, _)) = known.filter(|known| self.quiet(memory, known.0)) {
             self.retire_overdue(slot);
             known = find(&self.table);
         }
@@ -264,11 +263,6 @@ impl<S: Sink> Engine<S> {
 
     fn id(&self, slot: u32, record: &Record) -> SockId {
         SockId::new(self.config.worker, slot, record.generation.get() >> 1)
-    }
-
-    /// Milliseconds, for the lists.
-    fn millis(&self) -> u32 {
-        (self.now / 1_000_000) as u32
     }
 
     /// The writing end of one side.

@@ -3,13 +3,15 @@
 use super::Engine;
 use crate::event::Event;
 use crate::flow::Class;
+use crate::store::memory::Memory;
 use crate::store::record::Record;
 use crate::store::{Release, fence};
-use crate::{CloseReason, Side, Sink, SockId, TcpState};
+use crate::{CloseReason, Side, Sink, SockId, TcpConfig, TcpState};
 
 /// A connection that has not answered a SYN for so long never will: longer than Linux retries (tcp_syn_retries 6
 /// is 127 s, but the SYN is repeated meanwhile). Nanoseconds.
 const HALF_OPEN_TIMEOUT: u64 = 60_000_000_000;
+const MILLISECOND: u64 = 1_000_000;
 /// Connections that time out in one go; more wait for the next packet, so that none takes long.
 const AT_ONCE: usize = 64;
 /// Under memory pressure, who has been quiet for so long goes before a busy connection loses retained bytes.
@@ -18,6 +20,11 @@ const QUIET: u64 = 10_000_000_000;
 impl<S: Sink> Engine<S> {
     /// Ends a connection; it stays readable.
     pub(super) fn close(&mut self, slot: u32, reason: CloseReason) {
+        self.close_at(slot, reason, self.now);
+    }
+
+    /// `at`: when it ended, which may have gone unnoticed until now.
+    fn close_at(&mut self, slot: u32, reason: CloseReason, at: u64) {
         let memory = std::sync::Arc::clone(&self.memory);
         let Some(record) = memory.record(slot).filter(|record| record.closed.get() == 0) else { return };
         for side in Side::BOTH {
@@ -31,7 +38,7 @@ impl<S: Sink> Engine<S> {
                 record.sides.iter().for_each(|side| side.state.set(TcpState::Closed as u8));
             }
         });
-        self.enlist(slot, Class::Closed);
+        self.enlist_at(slot, Class::Closed, at);
         self.counters.closed.add(1);
         if reason == CloseReason::Timeout {
             self.counters.timed_out.add(1);
@@ -42,9 +49,13 @@ impl<S: Sink> Engine<S> {
 
     /// Puts a connection into the list of its class, where its timeout starts.
     pub(super) fn enlist(&mut self, slot: u32, class: Class) {
-        self.lists.enter(&self.memory, slot, class, self.millis());
+        self.enlist_at(slot, class, self.now);
+    }
+
+    fn enlist_at(&mut self, slot: u32, class: Class, at: u64) {
+        self.lists.enter(&self.memory, slot, class, millis(at));
         if let Some(timeout) = self.timeout(class) {
-            self.wake = self.wake.min(self.now.saturating_add(timeout));
+            self.wake = self.wake.min(at.saturating_add(timeout));
         }
     }
 
@@ -84,7 +95,15 @@ impl<S: Sink> Engine<S> {
         self.now
     }
 
-    /// The same for a connection that is not the first of its class, when a packet asks for it.
+    /// Whether the connection may be overdue: it is asked before each of its packets.
+    #[inline(always)]
+    pub(super) fn quiet(&self, memory: &Memory, slot: u32) -> bool {
+        memory.record(slot).is_some_and(|record| self.now.saturating_sub(record.last.get()) >= self.patience)
+    }
+
+    /// Retires a connection whose time has come although it does not stand at the head of its list: places there are
+    /// only as exact as they need to be.
+    #[cold]
     pub(super) fn retire_overdue(&mut self, slot: u32) {
         let class = self.memory.record(slot).map_or(Class::Free, |record| Class::of(record.class.get()));
         if self.timeout(class).is_some_and(|timeout| self.due(slot, class, timeout) <= self.now) {
@@ -92,12 +111,26 @@ impl<S: Sink> Engine<S> {
         }
     }
 
+    /// The same for all connections: for the end of a capture.
+    pub(super) fn retire_all_overdue(&mut self) {
+        for class in [Class::HalfOpen, Class::Unproven, Class::Silent, Class::Active, Class::Closed] {
+            for slot in self.members(class) {
+                self.retire_overdue(slot);
+            }
+        }
+    }
+
+    /// All connections of a class now.
+    pub(super) fn members(&self, class: Class) -> Vec<u32> {
+        std::iter::successors(self.lists.first(class), |&slot| self.lists.after(&self.memory, slot)).collect()
+    }
+
     fn due(&self, slot: u32, class: Class, timeout: u64) -> u64 {
         let Some(record) = self.memory.record(slot) else { return u64::MAX };
         let since = if class == Class::Closed {
             // The time of its end, not of its last packet: they differ where the idle timeout was its end.
-            let over = u64::from(self.millis().wrapping_sub(record.listed.get()));
-            (self.now / 1_000_000).saturating_sub(over) * 1_000_000
+            let over = u64::from(millis(self.now).wrapping_sub(record.listed.get()));
+            (self.now / MILLISECOND + 1).saturating_sub(over) * MILLISECOND
         } else {
             record.last.get()
         };
@@ -108,7 +141,8 @@ impl<S: Sink> Engine<S> {
         if class == Class::Closed {
             self.free(slot);
         } else {
-            self.close(slot, CloseReason::Timeout);
+            let due = self.timeout(class).map_or(self.now, |timeout| self.due(slot, class, timeout));
+            self.close_at(slot, CloseReason::Timeout, due.min(self.now));
         }
     }
 
@@ -205,6 +239,17 @@ impl<S: Sink> Engine<S> {
             self.slots.give(slot);
         }
     }
+}
+
+/// The shortest of all timeouts.
+pub(super) fn patience(tcp: &TcpConfig) -> u64 {
+    let half_open = tcp.idle_timeout.map(|idle| idle.min(HALF_OPEN_TIMEOUT));
+    half_open.into_iter().chain(tcp.linger).min().unwrap_or(u64::MAX)
+}
+
+/// Milliseconds, for the lists: they wrap.
+pub(super) fn millis(time: u64) -> u32 {
+    (time / MILLISECOND) as u32
 }
 
 /// A slot whose generations are used up is never used again: its ids stay unique.

@@ -348,13 +348,20 @@ impl<'a, S: Sink> Receiver<'a, S> {
         }
     }
 
+    /// Declares everything lost that is missing before `to`, and goes on there.
+    pub fn give_up(&mut self, to: u64) {
+        self.give_up_holes(to);
+        if self.side().next.get() < to {
+            self.skip_hole(to);
+        }
+    }
+
     /// The connection is over: every hole is lost, also one before the FIN.
     pub fn finish(&mut self) {
         self.give_up_holes(u64::MAX);
-        let side = self.side();
-        let fin = side.fin.get();
-        if fin != NO_FIN && fin > side.next.get() {
-            self.skip_hole(fin);
+        let fin = self.side().fin.get();
+        if fin != NO_FIN {
+            self.give_up(fin);
         }
     }
 
