@@ -4,4 +4,16 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod begin;
+mod budget;
+mod decode;
+mod determinism;
+mod fragments;
+mod holes;
+mod offsets;
+mod peers;
+mod resets;
+mod signals;
+mod states;
+mod timers;
 mod twin;

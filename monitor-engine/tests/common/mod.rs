@@ -2,6 +2,7 @@
 //! the obvious twin that the engine is compared with.
 #![allow(dead_code, reason = "each test that includes this module uses its own part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::needless_pass_by_value, reason = "what is compared reads better as it is")]
 
 pub mod flow;
 pub mod frame;
@@ -11,6 +12,7 @@ pub mod model;
 pub mod script;
 
 pub use flow::Flow;
+pub use lab::Lab;
 
 /// Nanoseconds in a millisecond.
 pub const MS: u64 = 1_000_000;

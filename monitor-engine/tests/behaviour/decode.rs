@@ -1,0 +1,194 @@
+//! Frames: what is not TCP over IP is counted, what is padding is cut off, pieces make one packet.
+
+use monitor_engine::{Link, Packet, Side};
+use proptest::prelude::*;
+
+use crate::common::frame::{PSH, ethernet};
+use crate::common::{Flow, Lab};
+
+const C: Side = Side::Client;
+const S: Side = Side::Server;
+
+#[test]
+fn ethernet_padding_is_not_payload() {
+    for (client, server) in [("10.0.0.1:5000", "10.0.0.2:80"), ("[2001:db8::1]:5000", "[2001:db8::2]:80")] {
+        let (mut lab, flow) = (Lab::new(), Flow::between(client, server));
+        lab.frame(Link::Ethernet, &flow.syn().ethernet(&[], 6));
+        lab.frame(Link::Ethernet, &flow.segment(C, 0, PSH, b"x").ethernet(&[5], 18));
+        lab.frame(Link::Ethernet, &flow.segment(C, 0, PSH, b"x").ethernet(&[], 18));
+        lab.frame(Link::Ethernet, &flow.segment(C, 1, PSH, b"y").ethernet(&[], 40));
+        let connection = lab.newest(flow.client, flow.server).unwrap();
+        let untagged = lab.connections().into_iter().find(|c| c.vlan.is_empty()).unwrap();
+        assert_eq!(lab.peek(untagged.id, S, 0, 99).unwrap(), b"xy", "{connection:?}");
+    }
+}
+
+#[test]
+fn pieces_make_one_packet() {
+    let (mut lab, flow) = (Lab::new(), Flow::new());
+    let text: Vec<u8> = (0..5000u32).map(|i| (i / 20) as u8).collect();
+    let frame = flow.segment(C, 0, PSH, &text).ethernet(&[], 0);
+    let (first, rest) = frame.split_at(100);
+    let more: Vec<&[u8]> = rest.chunks(333).collect();
+    lab.engine.process(&[Packet { time: lab.now, link: Link::Ethernet, data: first, more: &more }]);
+    assert_eq!(lab.held(S), [(0, text)]);
+}
+
+#[test]
+fn padding_in_a_piece_of_its_own_is_not_payload() {
+    let (mut lab, flow) = (Lab::new(), Flow::new());
+    let frame = flow.segment(C, 0, PSH, b"all of it").ethernet(&[], 0);
+    let more: [&[u8]; 1] = [b"padding"];
+    lab.engine.process(&[Packet { time: lab.now, link: Link::Ethernet, data: &frame, more: &more }]);
+    assert_eq!(lab.text(S), "all of it");
+}
+
+#[test]
+fn a_length_of_zero_reaches_to_the_end() {
+    // What GSO and BIG TCP leave in the header of a packet longer than 65535 bytes.
+    for (client, server) in [("10.0.0.1:5000", "10.0.0.2:80"), ("[2001:db8::1]:5000", "[2001:db8::2]:80")] {
+        let (mut lab, flow) = (Lab::new(), Flow::between(client, server));
+        let text: Vec<u8> = (0..150_000u32).map(|i| (i / 700) as u8).collect();
+        let packet = flow.segment(C, 0, PSH, &text).ip();
+        let (first, rest) = packet.split_at(3000);
+        let more: Vec<&[u8]> = rest.chunks(4096).collect();
+        lab.engine.process(&[Packet { time: lab.now, link: Link::Ip, data: first, more: &more }]);
+        assert_eq!(lab.held(S), [(0, text)]);
+    }
+}
+
+#[test]
+fn a_segment_cut_by_the_capture_leaves_a_hole() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    flow.open(&mut lab);
+    let packet = flow.segment(C, 0, PSH, b"0123456789").ip();
+    lab.ip(&packet[..packet.len() - 4]);
+    flow.at(&mut lab, C, 10, b"abc");
+    assert_eq!(lab.held(S), [(0, b"012345".to_vec()), (10, b"abc".to_vec())]);
+    assert_eq!(lab.count("truncated"), 1);
+}
+
+#[test]
+fn a_fin_on_a_segment_cut_by_the_capture_stands_behind_what_was_sent() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    flow.open(&mut lab);
+    let packet = flow.segment(C, 0, PSH | crate::common::frame::FIN, b"0123456789").ip();
+    lab.ip(&packet[..packet.len() - 4]);
+    assert_eq!(lab.side(S).fin, Some(10));
+}
+
+#[test]
+fn every_link_type_is_read() {
+    let flow = Flow::new();
+    let ip = flow.segment(C, 0, PSH, b"same").ip();
+    let with = |head: &[u8]| [head, &ip[..]].concat();
+    let cooked = with(&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0]);
+    let cooked2 = with(&[8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0]);
+    for (link, frame) in [
+        (Link::Ip, ip.clone()),
+        (Link::Ethernet, ethernet(&ip, &[], 0)),
+        (Link::Ethernet, ethernet(&ip, &[1, 2, 3], 0)),
+        (Link::LinuxSll, cooked),
+        (Link::LinuxSll2, cooked2),
+        (Link::Null, with(&[2, 0, 0, 0])),
+        (Link::Null, with(&[0, 0, 0, 2])),
+    ] {
+        let mut lab = Lab::new();
+        lab.frame(link, &frame);
+        assert_eq!(lab.text(S), "same", "{link:?}");
+    }
+}
+
+#[test]
+fn what_is_not_followed_is_counted() {
+    let (mut lab, flow) = (Lab::new(), Flow::new());
+    let mut udp = flow.syn().ip();
+    udp[9] = 17;
+    lab.ip(&udp);
+    lab.frame(Link::Ethernet, &[0; 60]);
+    lab.ip(&flow.syn().ip()[..30]);
+    lab.ip(&[]);
+    let mut short_header = flow.syn().ip();
+    short_header[32] = 0x40;
+    lab.ip(&short_header);
+    assert_eq!(lab.count("not_tcp"), 1);
+    assert_eq!(lab.count("not_ip"), 1);
+    assert_eq!(lab.count("malformed"), 3);
+    assert_eq!(lab.count("packets"), 5);
+    assert_eq!(lab.connections(), []);
+}
+
+#[test]
+fn wrong_checksums_are_dropped_only_when_asked() {
+    for verify in [false, true] {
+        let mut config = Lab::config();
+        config.tcp.verify_checksums = verify;
+        let (mut lab, mut flow) = (Lab::with(config), Flow::new());
+        flow.open(&mut lab);
+        let mut wrong = flow.segment(C, 0, PSH, b"wrong").ip();
+        *wrong.last_mut().unwrap() ^= 1;
+        lab.ip(&wrong);
+        assert_eq!(lab.count("bad_checksum"), u64::from(verify));
+        assert_eq!(lab.side(S).end, if verify { 0 } else { 5 });
+        let mut v6 = Flow::between("[2001:db8::1]:5000", "[2001:db8::2]:80");
+        v6.send(&mut lab, C, b"right, over IPv6");
+        let connection = lab.newest(v6.client, v6.server).unwrap();
+        assert_eq!(lab.peek(connection.id, S, 0, 99).unwrap(), b"right, over IPv6");
+    }
+}
+
+fn link() -> impl Strategy<Value = Link> {
+    prop_oneof![
+        Just(Link::Ethernet),
+        Just(Link::Ip),
+        Just(Link::LinuxSll),
+        Just(Link::LinuxSll2),
+        Just(Link::Null)
+    ]
+}
+
+proptest! {
+    /// Real frames with bytes changed, cut and split: whatever comes, no panic, and nothing out of bounds.
+    #[test]
+    fn survives_anything(
+        frames in prop::collection::vec((
+            link(),
+            0..6usize,
+            prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            any::<prop::sample::Index>(),
+            any::<bool>(),
+        ), 1..40),
+        verify in any::<bool>(),
+    ) {
+        let mut config = Lab::config();
+        config.tcp.verify_checksums = verify;
+        let mut lab = Lab::with(config);
+        let v4 = Flow::new();
+        let v6 = Flow::between("[2001:db8::1]:5000", "[2001:db8::2]:80");
+        for (link, kind, changes, cut, whole) in frames {
+            let flow = if kind % 2 == 0 { &v4 } else { &v6 };
+            let mut segment = flow.segment(C, kind as i64 * 3, PSH, b"some payload to carry");
+            segment.scale = Some(7);
+            let ip = match kind {
+                0..4 => segment.ip(),
+                _ => crate::common::frame::fragments(&segment.ip(), 77, 8).swap_remove(kind - 4),
+            };
+            let mut frame = if link == Link::Ethernet { ethernet(&ip, &[9, 9][..kind / 2 % 3], 3) } else { ip };
+            for (at, value) in changes {
+                let at = at.index(frame.len());
+                frame[at] = value;
+            }
+            let cut = cut.index(frame.len() + 1);
+            let (first, rest) = frame.split_at(cut);
+            let more: Vec<&[u8]> = if whole { rest.chunks(5).collect() } else { Vec::new() };
+            lab.engine.process(&[Packet { time: lab.now, link, data: first, more: &more }]);
+        }
+        prop_assert!(lab.count("used") <= lab.count("budget"));
+        for connection in lab.connections() {
+            for side in Side::BOTH {
+                let total: u64 = lab.runs(connection.id, side).iter().map(|run| run.1.len() as u64).sum();
+                prop_assert_eq!(total, connection.sides[side.index()].retained);
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! RSTs: believed inside the window only (RFC 5961), their payload never.
+
+use monitor_engine::{CloseReason, Event, Side, TcpState};
+
+use crate::common::frame::{ACK, PSH, RST};
+use crate::common::{Flow, Lab};
+
+const C: Side = Side::Client;
+const S: Side = Side::Server;
+
+fn opened() -> (Lab, Flow) {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    flow.open(&mut lab);
+    flow.send(&mut lab, C, b"0123456789");
+    flow.send(&mut lab, S, b"abcdef");
+    flow.ack(&mut lab, C, 6);
+    (lab, flow)
+}
+
+#[test]
+fn at_the_edge_it_ends_the_connection() {
+    let (mut lab, mut flow) = opened();
+    flow.rst(&mut lab, C, 10);
+    let connection = lab.only();
+    assert_eq!(connection.closed, Some(CloseReason::Rst));
+    assert_eq!(connection.sides.each_ref().map(|side| side.state), [TcpState::Closed; 2]);
+    let closed = Event::Closed { id: connection.id, reason: CloseReason::Rst };
+    assert_eq!(lab.events().iter().filter(|event| **event == closed).count(), 1);
+    assert_eq!(lab.text(S), "0123456789", "its bytes stay readable");
+}
+
+#[test]
+fn outside_the_window_it_is_ignored() {
+    let (mut lab, mut flow) = opened();
+    for off in [9, 0, -1000, 10 + 65535 + 1, 10 + (1 << 30)] {
+        flow.rst(&mut lab, C, off);
+    }
+    assert_eq!(lab.only().closed, None);
+    assert_eq!(lab.count("rst_ignored"), 5);
+    flow.send(&mut lab, C, b" and on");
+    assert_eq!(lab.text(S), "0123456789 and on");
+}
+
+#[test]
+fn inside_the_window_it_counts() {
+    let (mut lab, mut flow) = opened();
+    flow.rst(&mut lab, S, 6 + 1000);
+    assert_eq!(lab.only().closed, Some(CloseReason::Rst));
+}
+
+#[test]
+fn its_payload_is_not_stream_data() {
+    let (mut lab, flow) = opened();
+    lab.ip(&flow.segment(S, 6, RST, b"connection refused by policy").ip());
+    assert_eq!(lab.text(C), "abcdef");
+    assert_eq!(lab.side(C).end, 6);
+    assert_eq!(lab.only().closed, Some(CloseReason::Rst));
+}
+
+#[test]
+fn refusal_of_a_syn() {
+    let (mut lab, flow) = (Lab::new(), Flow::new());
+    lab.ip(&flow.syn().ip());
+    let mut refusal = flow.segment(S, 0, RST | ACK, b"");
+    refusal.seq = 0;
+    lab.ip(&refusal.ip());
+    assert_eq!(lab.only().closed, Some(CloseReason::Rst));
+}
+
+#[test]
+fn a_refusal_that_acknowledges_something_else_is_forged() {
+    let (mut lab, flow) = (Lab::new(), Flow::new());
+    lab.ip(&flow.syn().ip());
+    let mut refusal = flow.segment(S, 0, RST | ACK, b"");
+    refusal.seq = 0;
+    refusal.ack = flow.isn[0].wrapping_add(12345);
+    lab.ip(&refusal.ip());
+    assert_eq!(lab.only().closed, None);
+    assert_eq!(lab.count("rst_ignored"), 1);
+}
+
+#[test]
+fn data_that_was_on_its_way_is_kept() {
+    let (mut lab, mut flow) = opened();
+    flow.rst(&mut lab, C, 10);
+    flow.at(&mut lab, S, 6, b"ghi");
+    assert_eq!(lab.text(C), "abcdefghi");
+    assert_eq!(lab.count("opened"), 1, "no new connection for it");
+}
+
+#[test]
+fn the_holes_of_a_reset_connection_are_named() {
+    let (mut lab, mut flow) = opened();
+    flow.at(&mut lab, C, 20, b"behind a hole");
+    flow.rst(&mut lab, C, 33);
+    let gap = Event::Gap { id: lab.only().id, side: S, off: 10, len: 10 };
+    assert!(lab.events().contains(&gap));
+    assert_eq!(lab.side(S).next, 33);
+}
+
+#[test]
+fn a_new_syn_after_a_rst_opens_anew() {
+    let (mut lab, mut flow) = opened();
+    flow.rst(&mut lab, C, 10);
+    let old = lab.only().id;
+    let mut flow = Flow { isn: [70_000, 80_000], ..Flow::new() };
+    flow.open(&mut lab);
+    lab.ip(&flow.segment(C, 0, PSH, b"second").ip());
+    let new = lab.newest(flow.client, flow.server).unwrap();
+    assert_ne!(new.id, old);
+    assert_eq!(lab.peek(new.id, S, 0, 9).unwrap(), b"second");
+}
