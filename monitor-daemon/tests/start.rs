@@ -1,5 +1,7 @@
 //! The binary at its start and its end: what it refuses, in which words, and what it leaves behind.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
