@@ -6,7 +6,7 @@ use aya::{
     programs::{ProgramError, tc::TcError},
     sys::SyscallError,
 };
-use libc::{E2BIG, EBUSY, EEXIST, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM, ERANGE};
+use libc::{E2BIG, EBUSY, EEXIST, EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ERANGE};
 use monitor_common::abi::{MAX_NETWORKS, MAX_WORKERS, names};
 use thiserror::Error;
 
@@ -59,7 +59,10 @@ pub enum BpfError {
         interface: String,
     },
     /// The driver cannot run the program in this mode.
-    #[error("interface `{interface}`: the driver does not run this XDP program in {mode} mode")]
+    #[error(
+        "interface `{interface}`: the driver does not run this XDP program in {mode} mode: {}",
+        reason(source)
+    )]
     Unsupported {
         /// Its name.
         interface: String,
@@ -69,7 +72,7 @@ pub enum BpfError {
         source: ProgramError,
     },
     /// A program could not be attached for any other reason.
-    #[error("interface `{interface}`: cannot attach the BPF program `{program}`: {source}")]
+    #[error("interface `{interface}`: cannot attach the BPF program `{program}`: {}", reason(source))]
     Attach {
         /// Its name.
         interface: String,
@@ -160,8 +163,9 @@ impl BpfError {
     pub(super) fn attach_xdp(interface: &str, mode: &'static str, source: ProgramError) -> Self {
         match os_error(&source) {
             Some(EBUSY | EEXIST) => Self::Busy { interface: interface.to_owned() },
-            // What drivers say when they lack XDP, multi-buffer, or cannot with the present MTU, rings or offloads.
-            Some(EOPNOTSUPP | EINVAL | ERANGE | E2BIG | ENOMEM) => {
+            // What drivers say when they lack XDP, multi-buffer, or cannot with the present MTU, rings or offloads;
+            // ENOSPC: a veth whose other end sends on more queues than this one receives on.
+            Some(EOPNOTSUPP | EINVAL | ERANGE | E2BIG | ENOMEM | ENOSPC) => {
                 Self::Unsupported { interface: interface.to_owned(), mode, source }
             }
             _ => Self::attach(interface, names::STEER, source),
@@ -197,4 +201,10 @@ fn brief(error: &ProgramError) -> String {
         Some(verdict) => format!("{} ({io_error}; RUST_LOG=debug shows the verifier's log)", verdict.trim()),
         None => io_error.to_string(),
     }
+}
+
+/// What the kernel said, if it is in there; aya's own sentences name the call only.
+fn reason(error: &ProgramError) -> String {
+    os_error(error)
+        .map_or_else(|| error.to_string(), |number| io::Error::from_raw_os_error(number).to_string())
 }
