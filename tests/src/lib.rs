@@ -1,9 +1,25 @@
 //! What the end-to-end tests share.
 //!
 //! [`wiregen`] makes captures with known answers; it needs nothing of the program, so that the engine's own tests use
-//! it too. The rest runs the real daemon among real servers and clients in network namespaces.
+//! it too. The rest runs the real daemon among real servers and clients: [`Network`] and [`Namespace`] are the world,
+//! [`Program`] a server or client in it, [`Daemon`] the program under test, [`Rpc`] an independent client of it.
+//!
+//! Nothing here sleeps to let something happen: [`until`] asks for it until a deadline.
 
 #![expect(clippy::panic, reason = "everything here is part of a test, which fails by panicking")]
 
+mod daemon;
+mod namespace;
+mod nginx;
+mod program;
+mod rpc;
 pub mod skip;
+mod wait;
 pub mod wiregen;
+
+pub use daemon::{Daemon, Replayed, monitorctl, monitord};
+pub use namespace::{Namespace, Network, Pair};
+pub use nginx::Nginx;
+pub use program::{Finished, Program, have};
+pub use rpc::{Rpc, RpcError};
+pub use wait::{DEADLINE, until};

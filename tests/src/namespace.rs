@@ -1,0 +1,162 @@
+//! Network namespaces and the cables between them. Everything is removed when it is dropped.
+
+use std::{
+    fs::File,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    process::{Command, id},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    thread,
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::Program;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A network namespace of its own, with `lo` up.
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// A new one, named `mt-PID-N`.
+    ///
+    /// # Panics
+    /// Without root.
+    #[must_use]
+    pub fn new() -> Self {
+        let name = format!("mt-{}-{}", id(), NEXT.fetch_add(1, Relaxed));
+        ip(&["netns", "add", &name]);
+        let namespace = Self { name };
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// The file that names it.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.name)
+    }
+
+    /// A program that will run in it. Only the network is its own: `ip netns exec` would hide /sys/fs/bpf too.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        command
+    }
+
+    /// Runs a program in it to its end, which must be a success; gives back what it printed.
+    #[track_caller]
+    pub fn run(&self, line: &str) -> String {
+        let mut words = line.split_whitespace();
+        let program = words.next().expect("a program");
+        Program::run(self.command(program).args(words)).text()
+    }
+
+    /// `ip` with these words.
+    #[track_caller]
+    pub fn ip(&self, words: &str) -> String {
+        self.run(&format!("ip {words}"))
+    }
+
+    /// Calls `body` on a thread that is in this namespace: sockets that it opens belong to it, wherever they go then.
+    ///
+    /// # Panics
+    /// When `body` does.
+    pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        let file = File::open(self.path()).expect("the namespace's file");
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                    .expect("root may enter a namespace");
+                body()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// A number that the kernel keeps of an interface, by its name in /sys/class/net/NAME/statistics.
+    ///
+    /// # Panics
+    /// When there is no such interface or number.
+    #[must_use]
+    pub fn statistic(&self, interface: &str, name: &str) -> u64 {
+        let links = self.run(&format!("ip -json -stats link show dev {interface}"));
+        let links: serde_json::Value = serde_json::from_str(&links).expect("ip prints JSON");
+        let (direction, name) = name.split_once('_').expect("rx_ or tx_");
+        links[0]["stats64"][direction][name].as_u64().expect("a number of the interface")
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let status = Command::new("ip").args(["netns", "del", &self.name]).status();
+        if !status.is_ok_and(|status| status.success()) {
+            eprintln!("cannot remove the namespace {}", self.name);
+        }
+    }
+}
+
+/// How two namespaces are connected.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// Queues of each end, each way.
+    pub queues: u32,
+    /// Largest IP packet.
+    pub mtu: u32,
+    /// Segmentation and checksums left to the device, as cards do.
+    pub offloads: bool,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { queues: 1, mtu: 1500, offloads: true }
+    }
+}
+
+/// Two namespaces and the cable between them: `veth` in each, 10.9.0.1/24 and fd09::1/64 in `a`, 10.9.0.2 and
+/// fd09::2 in `b`.
+pub struct Pair {
+    /// Where tests put the server and the monitor.
+    pub a: Namespace,
+    /// Where tests put the client.
+    pub b: Namespace,
+}
+
+impl Network {
+    /// Lays the cable.
+    #[must_use]
+    #[track_caller]
+    pub fn pair(self) -> Pair {
+        let (a, b) = (Namespace::new(), Namespace::new());
+        let Self { queues, mtu, offloads } = self;
+        let end = format!("mtu {mtu} numrxqueues {queues} numtxqueues {queues}");
+        a.ip(&format!("link add veth {end} type veth peer name veth {end} netns {}", b.name));
+        for (namespace, host) in [(&a, 1), (&b, 2)] {
+            // No router solicitations, no duplicate address detection: the only packets are the test's.
+            namespace
+                .run("sysctl -qw net.ipv6.conf.veth.accept_dad=0 net.ipv6.conf.veth.router_solicitations=0");
+            if !offloads {
+                namespace.run("ethtool -K veth tso off gso off gro off tx off rx off");
+            }
+            namespace.ip(&format!("address add 10.9.0.{host}/24 dev veth"));
+            namespace.ip(&format!("address add fd09::{host}/64 dev veth nodad"));
+            namespace.ip("link set veth up");
+        }
+        Pair { a, b }
+    }
+}
+
+#[track_caller]
+fn ip(words: &[&str]) {
+    Program::run(Command::new("ip").args(words));
+}

@@ -1,0 +1,53 @@
+//! A real web server, on its own port, in a namespace, apart from any other nginx of the host.
+
+use std::{fs, path::PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{Namespace, Program, until};
+
+/// nginx that serves the files of a directory.
+pub struct Nginx {
+    dir: TempDir,
+    _server: Program,
+}
+
+impl Nginx {
+    /// Starts it on a port of every address of the namespace, and waits until it answers.
+    #[must_use]
+    pub fn start(namespace: &Namespace, port: u16) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().display();
+        let config = format!(
+            "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log;\n\
+             events {{ }}\n\
+             http {{\n\
+               access_log off; keepalive_timeout 0; sendfile on;\n\
+               client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;\n\
+               uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n\
+               server {{ listen {port}; listen [::]:{port}; root {path}/files; }}\n\
+             }}\n"
+        );
+        fs::create_dir(dir.path().join("files")).expect("a directory");
+        let file = dir.path().join("nginx.conf");
+        fs::write(&file, config).expect("a file");
+        let mut command = namespace.command("nginx");
+        command.arg("-c").arg(&file).arg("-e").arg(dir.path().join("error.log"));
+        let mut server = Program::start(&mut command);
+        until("nginx to listen", || {
+            assert!(server.ended().is_none(), "nginx ended: {}", server.stderr());
+            namespace.run("ss -Hltn").contains(&format!(":{port} ")).then_some(())
+        });
+        Self { dir, _server: server }
+    }
+
+    /// A file that it serves as /NAME.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn serve(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.dir.path().join("files").join(name);
+        fs::write(&path, content).expect("room for the file");
+        path
+    }
+}

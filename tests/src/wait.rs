@@ -1,0 +1,25 @@
+//! Waiting for things that happen in other processes.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Long enough for a loaded machine, short enough to find a hang.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Asks until the answer is there, and gives it back.
+///
+/// # Panics
+/// When it is not there after [`DEADLINE`]; `what` says what was waited for.
+#[track_caller]
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} for {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
