@@ -85,7 +85,7 @@ impl Program {
     /// What it has written to standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
-        text(&self.output.stderr())
+        text(self.output.stderr())
     }
 
     /// What it has written to standard output so far.

@@ -189,7 +189,6 @@ impl Rpc {
     ///
     /// # Panics
     /// When pages don't end.
-    #[expect(clippy::needless_pass_by_value, reason = "callers write json!(...) in place")]
     pub fn sockets(&mut self, filter: Value) -> Vec<Value> {
         let mut sockets = Vec::new();
         let mut params = filter;

@@ -18,6 +18,26 @@ macro_rules! skip {
     }};
 }
 
+/// Ends the test that stands around it, as skipped, unless it runs as root and these programs are installed:
+/// `needs!("nginx", "curl")`.
+#[macro_export]
+macro_rules! needs {
+    ($($program:literal),*) => {
+        if let Some(missing) = $crate::skip::missing(&[$($program),*]) {
+            $crate::skip!("needs {missing}");
+        }
+    };
+}
+
+/// What is missing for a test in network namespaces that uses these programs.
+#[must_use]
+pub fn missing(programs: &[&str]) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("root".to_owned());
+    }
+    ["ip", "nsenter"].iter().chain(programs).find(|program| !crate::have(program)).map(ToString::to_string)
+}
+
 /// Writes the line. `place` is the path of a function inside the test, as the compiler names it.
 ///
 /// # Panics
