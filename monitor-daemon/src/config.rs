@@ -50,7 +50,7 @@ pub struct Capture {
     pub mode: Mode,
     /// Names of the interfaces to watch.
     pub interfaces: Vec<String>,
-    /// Worker threads; 0: one for each core this process may run on.
+    /// Worker threads; 0: one for each core this process may run on, and one in all for files.
     pub workers: u16,
     /// Packet buffers between kernel and workers (UMEM), bytes, all interfaces and queues together.
     #[serde(with = "units::size")]

@@ -59,6 +59,21 @@ impl Daemon {
         Replayed { summary, log: finished.stderr }
     }
 
+    /// Starts it where it cannot start, and gives back what it said.
+    ///
+    /// # Panics
+    /// When it starts.
+    #[must_use]
+    #[track_caller]
+    pub fn refused(namespace: &Namespace, settings: &str) -> String {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut command = namespace.command(&path(&monitord()));
+        let finished = Program::start(command.args(common(&dir, settings))).finish();
+        assert!(!finished.status.success(), "it started: {}", finished.stderr);
+        assert!(!dir.path().join("monitord.sock").exists(), "no socket file is left");
+        finished.stderr
+    }
+
     #[track_caller]
     fn launch(mut command: Command, settings: &str, options: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");

@@ -14,6 +14,7 @@ mod nginx;
 mod program;
 mod rpc;
 pub mod skip;
+mod traffic;
 mod wait;
 pub mod wiregen;
 
@@ -22,4 +23,5 @@ pub use namespace::{Namespace, Network, Pair};
 pub use nginx::Nginx;
 pub use program::{Finished, Program, have};
 pub use rpc::{Rpc, RpcError};
+pub use traffic::{Transfer, exchange};
 pub use wait::{DEADLINE, until};

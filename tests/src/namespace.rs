@@ -133,15 +133,22 @@ pub struct Pair {
 }
 
 impl Network {
-    /// Lays the cable.
+    /// Two new namespaces and the cable between them.
     #[must_use]
     #[track_caller]
     pub fn pair(self) -> Pair {
-        let (a, b) = (Namespace::new(), Namespace::new());
+        let pair = Pair { a: Namespace::new(), b: Namespace::new() };
+        self.connect(&pair.a, &pair.b);
+        pair
+    }
+
+    /// Lays the cable.
+    #[track_caller]
+    pub fn connect(self, a: &Namespace, b: &Namespace) {
         let Self { queues, mtu, offloads } = self;
         let end = format!("mtu {mtu} numrxqueues {queues} numtxqueues {queues}");
         a.ip(&format!("link add veth {end} type veth peer name veth {end} netns {}", b.name));
-        for (namespace, host) in [(&a, 1), (&b, 2)] {
+        for (namespace, host) in [(a, 1), (b, 2)] {
             // No router solicitations, no duplicate address detection: the only packets are the test's.
             namespace
                 .run("sysctl -qw net.ipv6.conf.veth.accept_dad=0 net.ipv6.conf.veth.router_solicitations=0");
@@ -152,7 +159,6 @@ impl Network {
             namespace.ip(&format!("address add fd09::{host}/64 dev veth nodad"));
             namespace.ip("link set veth up");
         }
-        Pair { a, b }
     }
 }
 

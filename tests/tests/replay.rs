@@ -286,8 +286,9 @@ fn files_one_after_another() {
 
 #[test]
 fn any_number_of_workers_gives_the_same_bytes() {
-    let flows: Vec<Flow> =
-        (0..40).map(|n| conversation(&format!("10.0.0.{n}:{}", 40_000 + n), "10.0.1.1:80", 100 + n)).collect();
+    let flows: Vec<Flow> = (0..40)
+        .map(|n| conversation(&format!("10.0.0.{n}:{}", 40_000 + n), "10.0.1.1:80", 100 + n))
+        .collect();
     let capture = Capture::mix(flows.iter().map(|flow| Capture::of(&Layers::ethernet(), flow)));
     let files = Files::new();
     let file = files.write("many.pcap", &capture.pcap());
@@ -442,7 +443,8 @@ fn the_filter_holds_for_files_too() {
         let stats = rpc.ok("stats", json!({}));
         assert_eq!(stats["tcp"]["segments"], segments, "{filter}");
         // The last FINs of a connection that is not followed belong to none: they are not even asked about.
-        let left_out = [&stats["decode"]["filtered"], &stats["flows"]["orphans"]].map(|n| n.as_u64().unwrap());
+        let left_out =
+            [&stats["decode"]["filtered"], &stats["flows"]["orphans"]].map(|n| n.as_u64().unwrap());
         assert!(left_out[0] > left_out[1], "{stats:#}");
         assert_eq!(left_out[0] + left_out[1], (capture.frames.len() - segments) as u64, "{stats:#}");
         daemon.stop();

@@ -88,6 +88,8 @@ impl Parts {
     fn new(config: &Config, origin: Origin) -> Result<Self, ServiceError> {
         let cores = cores();
         let workers = match config.capture.workers {
+            // A file is read anew by every worker: one makes the best of the processor, and the same order each time.
+            0 if origin == Origin::Files => 1,
             0 => (cores.len() as u16).clamp(1, MAX_WORKERS),
             asked => asked,
         };
