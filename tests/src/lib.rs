@@ -24,4 +24,4 @@ pub use nginx::Nginx;
 pub use program::{Finished, Program, have};
 pub use rpc::{Rpc, RpcError};
 pub use traffic::{Transfer, exchange};
-pub use wait::{DEADLINE, until};
+pub use wait::{DEADLINE, until, within};

@@ -6,12 +6,13 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::until;
+use crate::{DEADLINE, within};
 
 /// A program that runs beside the test. Dropping it kills it.
 pub struct Program {
@@ -111,9 +112,18 @@ impl Program {
     /// # Panics
     /// When that takes longer than [`crate::DEADLINE`].
     #[track_caller]
-    pub fn finish(mut self) -> Finished {
+    pub fn finish(self) -> Finished {
+        self.finish_within(DEADLINE)
+    }
+
+    /// Waits for its end with a deadline of its own.
+    ///
+    /// # Panics
+    /// When that takes longer.
+    #[track_caller]
+    pub fn finish_within(mut self, time: Duration) -> Finished {
         let name = self.name.clone();
-        let status = until(&format!("{name} to end"), || self.ended());
+        let status = within(time, &format!("{name} to end"), || self.ended());
         Finished { status, stdout: self.stdout(), stderr: self.stderr() }
     }
 }

@@ -13,13 +13,22 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// # Panics
 /// When it is not there after [`DEADLINE`]; `what` says what was waited for.
 #[track_caller]
-pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    within(DEADLINE, what, ask)
+}
+
+/// [`until`] with a deadline of its own.
+///
+/// # Panics
+/// When the answer is not there in time.
+#[track_caller]
+pub fn within<T>(time: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + time;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} for {what}");
+        assert!(Instant::now() < deadline, "waited {time:?} for {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
