@@ -9,6 +9,7 @@
 #![expect(clippy::panic, reason = "everything here is part of a test, which fails by panicking")]
 
 mod daemon;
+mod inject;
 mod namespace;
 mod nginx;
 mod program;
@@ -19,6 +20,7 @@ mod wait;
 pub mod wiregen;
 
 pub use daemon::{Daemon, Replayed, monitorctl, monitord};
+pub use inject::inject;
 pub use namespace::{Namespace, Network, Pair};
 pub use nginx::Nginx;
 pub use program::{Finished, Program, have};

@@ -2,53 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
-use std::{fs, process::Command};
+use std::process::Command;
 
 use monitor_tests::{
-    Daemon, Namespace, Network, Pair, Program, Rpc, needs, until,
+    Daemon, Network, Pair, Program, Rpc, inject, needs, until,
     wiregen::{Capture, End, Flow, Layers, Random},
 };
 use serde_json::{Value, json};
-
-/// Sends the frames of a pcap file through a packet socket. With more than one processor named, frames of the two
-/// directions (by the sender's MAC address) go out on different ones, hence on different transmit queues.
-const SENDER: &str = r"
-import os, socket, struct, sys
-path, interface, cpus = sys.argv[1], sys.argv[2], [int(cpu) for cpu in sys.argv[3:]]
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind((interface, 0))
-# PACKET_QDISC_BYPASS: the transmit queue is the one of the processor.
-s.setsockopt(263, 20, 1)
-data = open(path, 'rb').read()
-at = 24
-while at < len(data):
-    length = struct.unpack_from('<I', data, at + 8)[0]
-    frame = data[at + 16:at + 16 + length]
-    at += 16 + length
-    os.sched_setaffinity(0, {cpus[frame[11] % len(cpus)]})
-    while True:
-        try:
-            s.send(frame)
-            break
-        except OSError as error:
-            # ENOBUFS: the queue is full.
-            if error.errno != 105: raise
-";
 
 fn mirror(workers: u32, more: &str) -> String {
     format!(
         "[capture]\nmode = 'mirror'\ninterfaces = ['veth']\nworkers = {workers}\nbuffers = '64MiB'\n\
          [store]\nwindow = '8MiB'\nmemory = '512MiB'\n{more}"
     )
-}
-
-/// Puts a capture on the cable from this end.
-fn inject(from: &Namespace, capture: &Capture, cpus: &[&str]) {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("capture.pcap");
-    fs::write(&file, capture.pcap()).unwrap();
-    let mut python = from.command("python3");
-    Program::run(python.args(["-c", SENDER]).arg(&file).arg("veth").args(cpus));
 }
 
 fn conversation(n: usize, random: &mut Random, bytes: usize) -> Flow {
@@ -87,7 +53,7 @@ fn a_generated_capture_on_native_veth() {
     let capture = Capture::mix(captures);
 
     let daemon = Daemon::start(&a, &mirror(2, ""));
-    inject(&b, &capture, &["0"]);
+    inject(&b, "veth", &capture, &[0]);
     let mut rpc = daemon.rpc();
     rpc.complete(443, 21);
     let stats = rpc.ok("stats", json!({}));
@@ -113,7 +79,7 @@ fn directions_on_different_queues_are_one_flow_of_one_worker() {
     let flows: Vec<Flow> = (0..16).map(|n| conversation(n, &mut random, 20_000)).collect();
     let capture = Capture::mix(flows.iter().map(|flow| Capture::of(&Layers::ethernet(), flow)));
     let daemon = Daemon::start(&a, &mirror(2, ""));
-    inject(&b, &capture, &["0", "1"]);
+    inject(&b, "veth", &capture, &[0, 1]);
     let mut rpc = daemon.rpc();
     let sockets = rpc.complete(443, flows.len());
     let workers: Vec<_> = sockets.iter().map(|socket| socket["worker"].as_u64().unwrap()).collect();
@@ -142,7 +108,7 @@ fn fragments_on_the_wire_reach_the_worker_of_their_flow() {
     let layers = Layers { fragment: Some(480), ..Layers::ethernet() };
     let capture = Capture::mix(flows.iter().map(|flow| Capture::of(&layers, flow)));
     let daemon = Daemon::start(&a, &mirror(2, ""));
-    inject(&b, &capture, &["0"]);
+    inject(&b, "veth", &capture, &[0]);
     let mut rpc = daemon.rpc();
     rpc.complete(443, flows.len());
     for flow in &flows {
@@ -163,7 +129,7 @@ fn a_wrong_checksum_is_no_data_in_mirror_mode() {
     let wrong = Layers { bad_checksums: true, ..Layers::ethernet() };
     let capture = Capture::mix([Capture::of(&Layers::ethernet(), &good), Capture::of(&wrong, &bad)]);
     let daemon = Daemon::start(&a, &mirror(1, ""));
-    inject(&b, &capture, &["0"]);
+    inject(&b, "veth", &capture, &[0]);
     let mut rpc = daemon.rpc();
     rpc.complete(443, 1);
     assert_flow(&mut rpc, &good, &[]);
