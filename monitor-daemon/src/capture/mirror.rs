@@ -18,7 +18,7 @@ use super::{
     CaptureError, Settings,
     bpf::{Steer, SteerSettings, XdpMode},
     netlink::{Header, Interface},
-    xsk::{Queue, RxSocket, Transfer, XskError},
+    xsk::{LEAST_FRAMES, Queue, RxSocket, Transfer, XskError},
 };
 
 /// A port at work. Dropping it detaches the program and leaves promiscuous mode.
@@ -33,8 +33,9 @@ pub struct Port {
 }
 
 /// The rungs, best first.
-const LADDER: [(XdpMode, Transfer, &str); 3] = [
+const LADDER: [(XdpMode, Transfer, &str); 4] = [
     (XdpMode::Native, Transfer::ZeroCopy, "zerocopy"),
+    (XdpMode::Native, Transfer::ZeroCopySingle, "zerocopy"),
     (XdpMode::Native, Transfer::Copy, "native"),
     (XdpMode::Generic, Transfer::Copy, "generic"),
 ];
@@ -66,8 +67,14 @@ impl Port {
         })?;
         let promiscuous = promiscuous(interface)
             .map_err(|source| CaptureError::Promiscuous { interface: name.clone(), source })?;
-        let opening =
-            Opening { name, queues, frames: share(frames, queues), start, workers: settings.workers };
+        let opening = Opening {
+            name,
+            queues,
+            frames: (frames / queues).max(LEAST_FRAMES),
+            largest: u64::from(interface.mtu) + HEADERS,
+            start,
+            workers: settings.workers,
+        };
         let (sockets, xdp) = opening.climb(&mut steer)?;
         Ok((Self { steer, xdp, queues, _promiscuous: promiscuous }, sockets))
     }
@@ -78,16 +85,22 @@ struct Opening<'a> {
     name: &'a str,
     queues: u32,
     frames: u32,
+    /// Bytes of the largest packet.
+    largest: u64,
     start: Start,
     workers: u16,
 }
+
+/// Ethernet header, two VLAN tags.
+const HEADERS: u64 = 14 + 2 * 4;
 
 impl Opening<'_> {
     /// The best rung that works.
     fn climb(&self, steer: &mut Steer) -> Result<(Vec<Vec<RxSocket>>, &'static str), CaptureError> {
         let mut attached = None;
         let mut last = None;
-        for (mode, transfer, xdp) in LADDER {
+        let fits = |transfer: Transfer| transfer.most().is_none_or(|most| self.largest <= most);
+        for (mode, transfer, xdp) in LADDER.into_iter().filter(|(_, transfer, _)| fits(*transfer)) {
             if attached != Some(mode) {
                 match steer.attach(self.name, mode) {
                     Ok(()) => attached = Some(mode),
@@ -145,10 +158,6 @@ impl Opening<'_> {
         }
         Ok(by_worker)
     }
-}
-
-fn share(frames: u32, queues: u32) -> u32 {
-    (frames / queues).max(super::xsk::LEAST_FRAMES)
 }
 
 /// How many receive queues an interface uses. Zero, which some virtual drivers say, is refused: it would capture nothing.

@@ -34,6 +34,8 @@ pub struct Interface {
     pub up: bool,
     /// What its packets start with.
     pub header: Header,
+    /// Its largest packet, bytes from the IP header on.
+    pub mtu: u32,
     /// Packets lost on their way in, by the card, its driver or the kernel's backlog.
     pub rx_lost: u64,
     /// Receive queues, as far as rtnetlink knows: most that there can be.
@@ -130,6 +132,7 @@ fn read(message: &LinkMessage) -> Option<Interface> {
             LinkLayerType::None | LinkLayerType::Rawip => Header::Ip,
             other => Header::Other(other.into()),
         },
+        mtu: 0,
         rx_lost: 0,
         rx_queues: 0,
         veth: false,
@@ -137,6 +140,7 @@ fn read(message: &LinkMessage) -> Option<Interface> {
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
             LinkAttribute::Stats64(stats) => interface.rx_lost = stats.rx_dropped + stats.rx_missed_errors,
             LinkAttribute::NumRxQueues(queues) => interface.rx_queues = *queues,
             LinkAttribute::LinkInfo(infos) => {

@@ -80,8 +80,27 @@ pub enum XskError {
 pub enum Transfer {
     /// The card writes into them.
     ZeroCopy,
+    /// The card writes into them, and cannot spread a packet over several: every packet must fit into one.
+    ZeroCopySingle,
     /// The kernel copies.
     Copy,
+}
+
+impl Transfer {
+    fn flags(self) -> BindFlags {
+        match self {
+            Self::ZeroCopy => BindFlags::XDP_ZEROCOPY | BindFlags::XDP_USE_SG,
+            Self::ZeroCopySingle => BindFlags::XDP_ZEROCOPY,
+            Self::Copy => BindFlags::XDP_COPY | BindFlags::XDP_USE_SG,
+        }
+    }
+
+    /// The largest packet, bytes from the Ethernet header on; `None` where packets are spread.
+    pub fn most(self) -> Option<u64> {
+        // The kernel keeps this much of each frame for XDP programs that put something in front.
+        const HEADROOM: u64 = 256;
+        (self == Self::ZeroCopySingle).then_some(FRAME_BYTES - HEADROOM)
+    }
 }
 
 /// A queue to be opened.
@@ -145,16 +164,12 @@ impl Queue<'_> {
         let invalid = |_| self.failed(io::ErrorKind::InvalidInput.into());
         let name: Interface =
             self.interface.parse().map_err(|_| self.failed(io::ErrorKind::NotFound.into()))?;
-        let transfer = match self.transfer {
-            Transfer::ZeroCopy => BindFlags::XDP_ZEROCOPY,
-            Transfer::Copy => BindFlags::XDP_COPY,
-        };
         let config = SocketConfig::builder()
             .rx_queue_size(QueueSize::new(self.ring()).map_err(invalid)?)
             .tx_queue_size(QueueSize::new(UNUSED_RING).map_err(invalid)?)
             // The program is ours, loaded by aya.
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
-            .bind_flags(transfer | BindFlags::XDP_USE_NEED_WAKEUP | BindFlags::XDP_USE_SG)
+            .bind_flags(self.transfer.flags() | BindFlags::XDP_USE_NEED_WAKEUP)
             .build();
         let give_up = Instant::now() + BUSY_FOR;
         loop {

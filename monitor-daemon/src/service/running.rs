@@ -65,8 +65,15 @@ impl Running {
 /// The threads that serve, and the signals that end it.
 pub(super) struct Host {
     runtime: Runtime,
+    signals: Signals,
+}
+
+/// What asks us to end.
+struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal is gone.
+    hangup: Signal,
 }
 
 impl Host {
@@ -80,9 +87,13 @@ impl Host {
             .map_err(ServiceError::Runtime)?;
         let inside = runtime.enter();
         let catch = |kind| signal(kind).map_err(ServiceError::Runtime);
-        let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+        let signals = Signals {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
+        };
         drop(inside);
-        Ok(Self { runtime, interrupt, terminate })
+        Ok(Self { runtime, signals })
     }
 
     /// Serves until a signal, a fault, or, when `exit` says so, the end of the capture; then detaches the programs,
@@ -94,13 +105,13 @@ impl Host {
         mut running: Running,
         exit: bool,
     ) -> Result<Instant, ServiceError> {
-        let Self { runtime, interrupt, terminate } = self;
+        let Self { runtime, signals } = self;
         let (stop, stopped) = oneshot::channel::<()>();
         let mut server = runtime.spawn(rpc::serve(listener, status, async {
             // An error means that nobody can ask any more: time to stop as well.
             let _ = stopped.await;
         }));
-        let result = runtime.block_on(end(&mut running, &mut server, (interrupt, terminate), exit));
+        let result = runtime.block_on(end(&mut running, &mut server, signals, exit));
         let ended = Instant::now();
         running.stop();
         // Fails when the server has ended already.
@@ -125,17 +136,17 @@ async fn outcome(
 async fn end(
     running: &mut Running,
     server: &mut JoinHandle<io::Result<()>>,
-    (mut interrupt, mut terminate): (Signal, Signal),
+    mut signals: Signals,
     exit: bool,
 ) -> Result<(), ServiceError> {
     let live = matches!(running, Running::Live(_));
     let mut at_work = true;
     loop {
         tokio::select! {
-            name = either(&mut interrupt, &mut terminate) => {
+            name = signals.first() => {
                 info!("{name}: stopping");
                 tokio::spawn(async move {
-                    either(&mut interrupt, &mut terminate).await;
+                    signals.first().await;
                     std::process::exit(IMPATIENT);
                 });
                 return Ok(());
@@ -157,10 +168,13 @@ async fn end(
     }
 }
 
-/// The name of the signal that comes first.
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
+impl Signals {
+    /// The name of the one that comes first.
+    async fn first(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
     }
 }
