@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) interfaces: Vec<Watched>,
     /// One for each kind that is needed; none in mirror mode.
     pub(super) monitors: Vec<Reading>,
+    /// Gone, but workers may still read what is left in their sockets.
+    pub(super) closing: Vec<Reading>,
     /// Counted by interfaces and devices that are gone.
     pub(super) retired: Numbers,
 }
@@ -67,8 +69,27 @@ impl State {
         Self {
             interfaces: interfaces.iter().map(watched).collect(),
             monitors: Vec::new(),
+            closing: Vec::new(),
             retired: Numbers::default(),
         }
+    }
+
+    /// Detaches its program; it goes on counting until [`State::closed`]. Returns its id.
+    pub(super) fn close(&mut self, mut reading: Reading) -> u64 {
+        reading.detach();
+        let id = reading.id;
+        self.closing.push(reading);
+        id
+    }
+
+    /// Keeps the numbers of what was closing, and hands it out to be dropped.
+    pub(super) fn closed(&mut self, id: u64) -> Option<Reading> {
+        let place = self.closing.iter().position(|reading| reading.id == id)?;
+        let reading = self.closing.swap_remove(place);
+        let mut numbers = Numbers::default();
+        reading.count(&mut numbers);
+        self.retired.add(&numbers);
+        Some(reading)
     }
 
     /// Detaches every program; sockets stay until their workers close them.
@@ -85,16 +106,16 @@ impl State {
             }
             watched.up = false;
         }
-        for mut monitor in self.monitors.drain(..) {
-            monitor.detach();
-            monitor.count(&mut numbers);
+        for mut reading in self.monitors.drain(..).chain(self.closing.drain(..)) {
+            reading.detach();
+            reading.count(&mut numbers);
         }
         self.retired.add(&numbers);
     }
 
     pub(super) fn snapshot(&self, handoffs_lost: u64) -> CaptureSnapshot {
         let mut numbers = self.retired.clone();
-        self.monitors.iter().for_each(|monitor| monitor.count(&mut numbers));
+        self.monitors.iter().chain(&self.closing).for_each(|reading| reading.count(&mut numbers));
         self.interfaces.iter().filter_map(|i| i.attached.as_ref()).for_each(|a| a.count(&mut numbers));
         let interfaces: Vec<_> = self.interfaces.iter().map(Watched::snapshot).collect();
         CaptureSnapshot {

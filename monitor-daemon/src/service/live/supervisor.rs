@@ -224,9 +224,10 @@ impl Supervisor {
         let places = state.interfaces.iter().enumerate();
         let places = places.filter(|(_, watched)| watched.attached.as_ref().is_some_and(clones));
         let places: Vec<_> = places.map(|(place, _)| place).collect();
+        let id = state.close(monitor);
         drop(state);
         places.into_iter().for_each(|place| self.detach(place));
-        self.retire(monitor);
+        self.retire(id);
     }
 
     fn detach(&self, place: usize) {
@@ -241,26 +242,26 @@ impl Supervisor {
                 state.retired.add(&numbers);
             }
             Attached::Port(port) => {
+                let id = state.close(port);
                 drop(state);
-                self.retire(port);
+                self.retire(id);
             }
         }
     }
 
     /// Lets the workers read what is left, closes the sockets and keeps the numbers.
-    fn retire(&self, mut reading: Reading) {
-        reading.detach();
+    fn retire(&self, id: u64) {
         let (gone, wait) = mpsc::channel();
         for mailbox in self.shared.mailboxes.iter() {
-            mailbox.send(Command::Remove { port: reading.id, gone: gone.clone() });
+            mailbox.send(Command::Remove { port: id, gone: gone.clone() });
         }
         drop(gone);
         if wait.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
             error!("a worker does not answer; its sockets stay open");
         }
-        let mut numbers = Numbers::default();
-        reading.count(&mut numbers);
-        self.shared.state().retired.add(&numbers);
+        let closed = self.shared.state().closed(id);
+        // Its descriptors are closed here, not under the lock.
+        drop(closed);
     }
 
     fn hand_out(&self, port: u64, sockets: Vec<Vec<RxSocket>>) {
