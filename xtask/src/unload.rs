@@ -21,7 +21,7 @@ const OURS: &[(&str, &str)] =
 /// Something attached to an interface.
 #[derive(Debug, PartialEq, Eq)]
 enum Attached {
-    Filter { interface: String, hook: &'static str, preference: u64, program: u64 },
+    Filter { interface: String, hook: &'static str, preference: u64, handle: String, program: u64 },
     Xdp { interface: String, mode: &'static str, program: u64 },
 }
 
@@ -84,25 +84,27 @@ fn find_attached() -> Result<Vec<Attached>> {
 fn filters_of(interface: &str, hook: &'static str, filters: &Value) -> Vec<Attached> {
     let listed = filters.as_array().map(Vec::as_slice).unwrap_or_default();
     let ours = listed.iter().filter(|filter| filter["kind"] == "bpf").filter_map(|filter| {
-        let name = filter["options"]["bpf_name"].as_str()?;
-        // Loaded by tc itself, a name carries the file that it came from: `object:[section]`.
-        OURS.iter().find(|(ours, _)| *ours == name)?;
-        let program = filter["options"]["prog"]["id"].as_u64()?;
+        let options = &filter["options"];
+        bears_our_name(&options["prog"]).then_some(())?;
         Some(Attached::Filter {
             interface: interface.to_string(),
             hook,
             preference: filter["pref"].as_u64()?,
-            program,
+            handle: options["handle"].as_str()?.to_string(),
+            program: options["prog"]["id"].as_u64()?,
         })
     });
     ours.collect()
 }
 
+fn bears_our_name(program: &Value) -> bool {
+    OURS.iter().any(|(name, _)| program["name"] == *name)
+}
+
 fn xdp(interface: &str, link: &Value) -> Option<Attached> {
     let xdp = &link["xdp"];
+    bears_our_name(&xdp["prog"]).then_some(())?;
     let program = xdp["prog"]["id"].as_u64()?;
-    let name = xdp["prog"]["name"].as_str()?;
-    OURS.iter().find(|(ours, _)| *ours == name)?;
     // 2 is XDP_ATTACHED_SKB, which `ip` calls generic; 3 is offloaded, which we never ask for.
     let mode = if xdp["mode"].as_u64() == Some(2) { "xdpgeneric" } else { "xdp" };
     Some(Attached::Xdp { interface: interface.to_string(), mode, program })
@@ -123,19 +125,28 @@ fn is_ours(attached: &Attached) -> Result<bool> {
 
 fn remove(attached: &Attached) -> Result<()> {
     match attached {
-        Attached::Filter { interface, hook, preference, .. } => run(Command::new("tc").args([
-            "filter",
-            "del",
-            "dev",
-            interface,
-            hook,
-            "pref",
-            &preference.to_string(),
-        ])),
+        Attached::Filter { interface, hook, preference, handle, .. } => {
+            let preference = preference.to_string();
+            let filter =
+                ["filter", "del", "dev", interface, hook, "pref", &preference, "handle", handle, "bpf"];
+            run(Command::new("tc").args(filter))?;
+            remove_unused_qdisc(interface)
+        }
         Attached::Xdp { interface, mode, .. } => {
             run(Command::new("ip").args(["link", "set", "dev", interface, mode, "off"]))
         }
     }
+}
+
+/// The daemon made the `clsact` qdisc if there was none; without filters it serves nobody.
+fn remove_unused_qdisc(interface: &str) -> Result<()> {
+    for hook in ["ingress", "egress"] {
+        let filters = json(Command::new("tc").args(["-json", "filter", "show", "dev", interface, hook]))?;
+        if filters.as_array().is_some_and(|listed| listed.iter().any(|filter| !filter["options"].is_null())) {
+            return Ok(());
+        }
+    }
+    run(Command::new("tc").args(["qdisc", "del", "dev", interface, "clsact"]))
 }
 
 /// What a program prints as JSON; nothing at all is an empty list.
@@ -143,4 +154,39 @@ fn json(command: &mut Command) -> Result<Value> {
     let text = read(command)?;
     let text = if text.trim().is_empty() { "[]" } else { &text };
     serde_json::from_str(text).with_context(|| format!("`{:?}` printed no JSON", command.get_program()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As iproute2 6.1 prints it.
+    const FILTERS: &str = r#"[
+        {"protocol":"all","pref":1,"kind":"bpf","chain":0},
+        {"protocol":"all","pref":1,"kind":"bpf","chain":0,"options":{"handle":"0x1","bpf_name":"tap",
+         "direct-action":true,"not_in_hw":true,"prog":{"id":426,"name":"tap","tag":"90ecd3a685b42713","jited":1}}},
+        {"protocol":"all","pref":2,"kind":"bpf","chain":0,"options":{"handle":"0x1","bpf_name":"other",
+         "prog":{"id":427,"name":"other"}}}]"#;
+
+    #[test]
+    fn a_filter_is_found_by_its_program() {
+        let filters = serde_json::from_str(FILTERS).unwrap();
+        let expected = Attached::Filter {
+            interface: "lo".to_string(),
+            hook: "ingress",
+            preference: 1,
+            handle: "0x1".to_string(),
+            program: 426,
+        };
+        assert_eq!(filters_of("lo", "ingress", &filters), [expected]);
+    }
+
+    #[test]
+    fn a_generic_program_is_found_with_its_mode() {
+        let link = r#"{"ifname":"eth0","xdp":{"mode":2,"prog":{"id":428,"name":"steer"}}}"#;
+        let found = xdp("eth0", &serde_json::from_str(link).unwrap());
+        let expected = Attached::Xdp { interface: "eth0".to_string(), mode: "xdpgeneric", program: 428 };
+        assert_eq!(found, Some(expected));
+        assert_eq!(xdp("eth0", &serde_json::from_str(r#"{"ifname":"eth0"}"#).unwrap()), None);
+    }
 }
