@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::build;
 use crate::command::show;
-use crate::privilege::Privilege;
+use crate::privilege::{Privilege, is_root};
 use crate::setup::Purpose;
 use crate::workspace::{display, root};
 
@@ -34,8 +34,10 @@ pub fn verb(arguments: &Arguments) -> Result<()> {
         )
     })?;
     daemon.arg("--config").arg(&config).args(&arguments.arguments);
-    let monitorctl = display(&programs.monitorctl);
-    eprintln!("Built. In a second terminal, as root, look at the connections that it sees:");
+    // The socket belongs to root, as the daemon does.
+    let sudo = if is_root() { "" } else { "sudo " };
+    let monitorctl = format!("{sudo}{}", display(&programs.monitorctl));
+    eprintln!("Built. In a second terminal, look at the connections that it sees:");
     eprintln!("    {monitorctl} sockets");
     eprintln!("    {monitorctl} ppeek SOCKID server 0 1000");
     eprintln!("Ctrl-C here ends the daemon.");

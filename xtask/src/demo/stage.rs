@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{IsTerminal, stdout};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -169,12 +168,21 @@ fn start_daemon(programs: &Programs) -> Result<Child> {
         if let Some(status) = daemon.try_wait()? {
             bail!("monitord ended: {status}");
         }
-        Ok(Path::new("/run/monitord/monitord.sock").exists().then_some(()))
+        is_capturing(programs)
     });
     if ready.is_err() {
         show_log(&mut daemon);
     }
     ready.map(|()| daemon)
+}
+
+/// Whoever connects while it starts waits in the socket's queue; the answer comes when the interface is attached.
+fn is_capturing(programs: &Programs) -> Result<Option<()>> {
+    let Ok(stats) = read(Command::new(&programs.monitorctl).args(["--json", "stats"])) else {
+        return Ok(None);
+    };
+    let stats: Value = serde_json::from_str(&stats).context("monitorctl printed no JSON")?;
+    Ok((stats["capture"]["interfaces"][0]["up"] == true).then_some(()))
 }
 
 /// The sockid of the connection, once there is something to see in both directions.
