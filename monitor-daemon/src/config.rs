@@ -139,6 +139,8 @@ pub struct Store {
     /// Retained for each side of each connection, the newest bytes.
     #[serde(with = "units::size")]
     pub window: u64,
+    /// A live capture touches all of the memory before it starts.
+    pub prefault: bool,
 }
 
 /// The socket that clients connect to.
@@ -285,7 +287,7 @@ impl Default for Tcp {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { memory: 512 << 20, window: 1 << 20 }
+        Self { memory: 512 << 20, window: 1 << 20, prefault: true }
     }
 }
 

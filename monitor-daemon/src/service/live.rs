@@ -16,6 +16,8 @@ use rustix::{
     fd::OwnedFd,
 };
 
+use tracing::warn;
+
 use crate::{
     capture::{self, CaptureError, Settings, netlink::Changes, xsk::RxSocket},
     config::{Config, Mode, Origin},
@@ -63,6 +65,19 @@ struct Shared {
     state: Mutex<State>,
 }
 
+/// Has all stores touched, at once.
+fn prefault(engines: &[Engine]) {
+    thread::scope(|scope| {
+        for engine in engines {
+            scope.spawn(|| {
+                if let Err(error) = engine.prefault() {
+                    warn!("cannot touch the store beforehand: {error}; bursts may lose packets");
+                }
+            });
+        }
+    });
+}
+
 impl Live {
     /// Starts workers and attaches all interfaces; if one cannot be attached, nothing is left behind.
     pub fn start(
@@ -72,6 +87,9 @@ impl Live {
         cores: &[usize],
     ) -> Result<Self, LiveError> {
         capture::supported()?;
+        if config.store.prefault {
+            prefault(&engines);
+        }
         let workers = engines.len() as u16;
         let mailboxes: Arc<[_]> = engines.iter().map(|_| Mailbox::new()).collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared {

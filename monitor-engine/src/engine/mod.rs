@@ -115,6 +115,12 @@ impl<S: Sink> Engine<S> {
         })
     }
 
+    /// Touches the whole store, so that no packet waits for the kernel to find a page. From then on the process's
+    /// resident size is the budget. An error means that the store works, but not as evenly.
+    pub fn prefault(&self) -> std::io::Result<()> {
+        self.memory.prefault()
+    }
+
     /// Follows a batch of packets, in order. Never fails: what cannot be followed is counted.
     pub fn process(&mut self, packets: &[Packet<'_>]) {
         for batch in packets.chunks(BATCH) {
