@@ -56,6 +56,8 @@ fn contains((prefix, len): &(Address, u8), address: &Address) -> bool {
 pub struct TcpConfig {
     /// Whose bytes win where segments overlap and differ.
     pub overlap: OverlapPolicy,
+    /// Exceptions to it: hosts whose stack decides otherwise.
+    pub policies: Vec<TcpPolicy>,
     /// Drop segments with a wrong TCP or IPv4 header checksum. Never true for packets the host itself sends:
     /// their checksums are filled in by the card, after us.
     pub verify_checksums: bool,
@@ -68,8 +70,27 @@ pub struct TcpConfig {
     pub max_ranges: usize,
 }
 
+/// How hosts in some networks are followed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TcpPolicy {
+    /// The hosts that this is for, as prefixes like those of [`FlowFilter::networks`].
+    pub networks: Vec<(Address, u8)>,
+    /// Whose bytes win in what these hosts receive.
+    pub overlap: OverlapPolicy,
+}
+
+impl TcpConfig {
+    /// Whose bytes win in what a host receives: the first of the exceptions that names it says so.
+    #[must_use]
+    pub(crate) fn overlap_of(&self, receiver: &Address) -> OverlapPolicy {
+        let named = |policy: &&TcpPolicy| policy.networks.iter().any(|prefix| contains(prefix, receiver));
+        self.policies.iter().find(named).map_or(self.overlap, |policy| policy.overlap)
+    }
+}
+
 /// Whose bytes win where two segments carry different bytes for the same offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 pub enum OverlapPolicy {
     /// What the Linux receive path does, its queue's merging included.
     #[default]
@@ -80,6 +101,13 @@ pub enum OverlapPolicy {
     Last,
     /// The copy whose segment starts further left; of two that start together, the first.
     Bsd,
+}
+
+impl OverlapPolicy {
+    /// The policy with this number, of which the lowest two bits count.
+    pub(crate) fn of(number: u8) -> Self {
+        [Self::Linux, Self::First, Self::Last, Self::Bsd][usize::from(number & 3)]
+    }
 }
 
 impl Default for EngineConfig {
@@ -102,6 +130,7 @@ impl Default for TcpConfig {
         const SECOND: u64 = 1_000_000_000;
         Self {
             overlap: OverlapPolicy::Linux,
+            policies: Vec::new(),
             verify_checksums: false,
             idle_timeout: Some(600 * SECOND),
             linger: Some(60 * SECOND),

@@ -98,6 +98,10 @@ counters! {
         retransmitted_bytes
         /// Payload bytes that arrived again and differed.
         conflict_bytes
+        /// Those of them that the receiver had not delivered yet: its overlap policy decides what is read.
+        ambiguous_bytes
+        /// Sides with more segments ahead of a hole than can be followed one by one: until the hole is filled, the overlap policy looks at runs of received bytes instead of segments.
+        overlap_history_full
         /// Keep-alive probes.
         keepalives
         /// Holes declared lost.

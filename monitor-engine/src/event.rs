@@ -69,6 +69,9 @@ pub enum Event {
         off: u64,
         /// From the first to the last differing byte.
         len: u64,
+        /// The receiver had delivered the bytes: a late copy. Otherwise they waited ahead of a hole, and the overlap
+        /// policy decided which copy is read.
+        late: bool,
     },
     /// An end changed its state.
     State {

@@ -68,8 +68,15 @@ impl<S: Sink> Engine<S> {
             return;
         }
         self.header(slot, record, sender, segment, off);
+        let fin = segment.tcp.flags & flags::FIN != 0;
         if segment.payload.len() > 0 {
-            self.payload(slot, sender.peer(), off, segment);
+            self.payload(slot, sender.peer(), off, segment, fin);
+        } else if fin
+            && let Ok(off) = u64::try_from(off)
+            && received.fin.get() == off
+            && let Some(mut receiver) = self.receiver(slot, sender.peer())
+        {
+            receiver.lone_fin(off);
         }
         self.after(slot, record, sender, segment);
     }
@@ -148,7 +155,7 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    fn payload(&mut self, slot: u32, side: Side, off: i64, segment: &Segment<'_>) {
+    fn payload(&mut self, slot: u32, side: Side, off: i64, segment: &Segment<'_>, fin: bool) {
         /// Blocks that a segment may need besides those for its bytes: index blocks, islands.
         const SPARE: usize = 8;
         let needed = (segment.payload.len() / BLOCK + 2 + SPARE) as u64;
@@ -156,7 +163,7 @@ impl<S: Sink> Engine<S> {
             self.make_room(needed, slot, side);
         }
         if let Some(mut receiver) = self.receiver(slot, side) {
-            receiver.segment(off, &segment.payload);
+            receiver.segment(off, &segment.payload, fin);
         }
     }
 

@@ -12,6 +12,7 @@ use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};
 use crate::decode::{Decoder, Frame, Piece, Segment};
 use crate::defrag::Defrag;
 use crate::flow::{Class, Lists, Table};
+use crate::reassembly::overlap::History;
 use crate::reassembly::{Limits, Receiver};
 use crate::store::Space;
 use crate::store::blocks::Pool;
@@ -96,10 +97,13 @@ impl<S: Sink> Engine<S> {
             limits: Limits {
                 window: config.window.max(1),
                 islands: config.tcp.max_ranges.clamp(1, MAX_ISLANDS),
-                overlap: config.tcp.overlap,
             },
             memory: Arc::new(memory),
-            space: Space { blocks: Pool::new(plan.blocks), parts: Vec::new() },
+            space: Space {
+                blocks: Pool::new(plan.blocks),
+                history: History::new(plan.waiting),
+                parts: Vec::new(),
+            },
             slots: Pool::new(plan.records),
             table: Table::new(plan.records),
             lists: Lists::default(),
@@ -289,7 +293,8 @@ impl<S: Sink> Engine<S> {
     fn gauges(&self) {
         let records = self.slots.used() * size_of::<Record>() as u64;
         let blocks = self.space.blocks.used() * BLOCK as u64;
-        self.counters.used.set(records + blocks + self.defrag.used() as u64);
+        let held = self.space.history.used() + self.defrag.used() as u64;
+        self.counters.used.set(records + blocks + held);
         let living = [Class::HalfOpen, Class::Unproven, Class::Silent, Class::Active];
         self.counters.active.set(living.iter().map(|class| self.lists.len(*class)).sum());
         self.counters.lingering.set(self.lists.len(Class::Closed));
@@ -300,6 +305,8 @@ impl<S: Sink> Engine<S> {
 struct Plan {
     records: u32,
     blocks: u32,
+    /// Segments ahead of holes that are told apart.
+    waiting: u32,
     fragments: usize,
 }
 
@@ -309,6 +316,8 @@ impl Plan {
     /// A connection of a few kilobytes each way, the usual one, takes five blocks or more: one part in eight for the
     /// records lets neither run out long before the other.
     const RECORDS_SHARE: u64 = 8;
+    /// 200 000 segments in 512 MiB: a segment is told apart while it waits only, and costs a fiftieth of its bytes.
+    const WAITING_SHARE: u64 = 64;
     const FRAGMENTS_SHARE: u64 = 64;
     const FRAGMENTS_MOST: u64 = 16 << 20;
 
@@ -321,11 +330,13 @@ impl Plan {
         let records =
             (memory / Self::RECORDS_SHARE / a_record).clamp(64, u64::from(SockId::MAX_SLOTS)) as u32;
         let fragments = (memory / Self::FRAGMENTS_SHARE).min(Self::FRAGMENTS_MOST);
-        let rest = memory - u64::from(records) * a_record - fragments;
+        let waiting = (memory / Self::WAITING_SHARE / History::BYTES).min(1 << 30);
+        let rest = memory - u64::from(records) * a_record - waiting * History::BYTES - fragments;
         let blocks = rest / (BLOCK as u64 + number);
         Ok(Self {
             records,
             blocks: u32::try_from(blocks).unwrap_or(u32::MAX - 1),
+            waiting: waiting as u32,
             fragments: fragments as usize,
         })
     }

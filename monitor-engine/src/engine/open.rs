@@ -56,6 +56,7 @@ impl<S: Sink> Engine<S> {
             record.last.set(self.now);
             record.tag.set(Table::tag(segment.hash));
             record.flags.set(if syn { 0 } else { flag::MIDSTREAM });
+            record.set_overlap(segment.key.ends(from_client).map(|end| self.config.tcp.overlap_of(&end)));
         });
         let id = SockId::new(self.config.worker, slot, record.generation.get() >> 1);
         self.table.insert(Table::tag(segment.hash), slot);

@@ -68,14 +68,19 @@ impl FlowKey {
 
     /// Names the record after this flow.
     pub fn put(&self, record: &Record, from_client: bool) {
-        let (client, server) = if from_client { (self.src, self.dst) } else { (self.dst, self.src) };
-        for (cells, address) in [(&record.client, client), (&record.server, server)] {
+        let cells = [&record.client, &record.server];
+        for (cells, address) in cells.into_iter().zip(self.ends(from_client)) {
             let (high, low) = address.words();
             cells[0].set(high);
             cells[1].set(low);
         }
         record.ports.set(self.ports(from_client));
         record.link.set(self.link);
+    }
+
+    /// The addresses of client and server, in the order of [`crate::Side::index`].
+    pub fn ends(&self, from_client: bool) -> [Address; 2] {
+        if from_client { [self.src, self.dst] } else { [self.dst, self.src] }
     }
 
     /// Client's port in the upper half.

@@ -3,16 +3,18 @@
 //! The received bytes of a side are the in-order run `run..next` and, apart from it, the islands: those above
 //! `next` wait for a hole to be filled, those below `run` lie before holes that were declared lost.
 
-mod overlap;
+mod conflict;
+pub mod overlap;
 
 use crate::event::Event;
 use crate::payload::Payload;
-use crate::store::blocks::{Blocks, Roots, number};
+use crate::store::blocks::{Blocks, number};
 use crate::store::islands::{Islands, Run, walk};
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::{NO_FIN, Record, SideRecord};
 use crate::store::{Release, Space, fence};
-use crate::{Counters, OverlapPolicy, Side, Sink, SockId};
+use crate::{Counters, Side, Sink, SockId};
+use overlap::History;
 
 /// A part of an arriving segment, as offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +32,6 @@ pub struct Limits {
     pub window: u64,
     /// Islands kept.
     pub islands: usize,
-    /// Whose bytes win.
-    pub overlap: OverlapPolicy,
 }
 
 /// One side, being written.
@@ -47,9 +47,9 @@ pub struct Receiver<'a, S: Sink> {
 }
 
 impl<'a, S: Sink> Receiver<'a, S> {
-    /// Takes the payload whose first byte has this offset (negative: before offset 0).
+    /// Takes the payload whose first byte has this offset (negative: before offset 0). `fin`: the segment carries a FIN.
     #[inline]
-    pub fn segment(&mut self, off: i64, payload: &Payload<'_>) {
+    pub fn segment(&mut self, off: i64, payload: &Payload<'_>, fin: bool) {
         let side = self.side();
         let mut start = off;
         let mut end = off + payload.len() as i64;
@@ -57,9 +57,9 @@ impl<'a, S: Sink> Receiver<'a, S> {
             self.counters.before_start_bytes.add(end.min(0).abs_diff(start));
             start = 0;
         }
-        let fin = side.fin.get();
-        if end > 0 && end as u64 > fin {
-            let cut = fin.max(start as u64);
+        let stream_end = side.fin.get();
+        if end > 0 && end as u64 > stream_end {
+            let cut = stream_end.max(start as u64);
             self.counters.after_fin_bytes.add(end as u64 - cut);
             end = cut as i64;
         }
@@ -70,19 +70,26 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let shift = Shift(off);
         // More than a whole window at once (BIG TCP, small windows): in portions, so that nothing is taken for lost.
         while end - start > self.limits.window {
-            self.stretch(start, start + self.limits.window, shift, payload);
+            self.stretch(start, start + self.limits.window, false, shift, payload);
             start += self.limits.window;
         }
-        self.stretch(start, end, shift, payload);
+        self.stretch(start, end, fin && end == stream_end, shift, payload);
+    }
+
+    /// Takes a FIN without payload. Ahead of a hole it waits like a byte, and decides like one whom later segments meet.
+    pub fn lone_fin(&mut self, off: u64) {
+        if off > self.side().next.get() {
+            self.arrive((off, off + 1));
+        }
     }
 
     #[inline(always)]
-    fn stretch(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) {
+    fn stretch(&mut self, start: u64, end: u64, fin: bool, shift: Shift, payload: &Payload<'_>) {
         let side = self.side();
-        if start == side.next.get() && side.islands.get() == 0 {
+        if start == side.next.get() && side.islands.get() | side.history.get() == 0 {
             self.in_order(start, end, shift, payload);
         } else {
-            self.general(start, end, shift, payload);
+            self.general(start, end, fin, shift, payload);
         }
     }
 
@@ -109,7 +116,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
 
     /// Anything else: ahead of a hole, again, overlapping, or late.
     #[cold]
-    fn general(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) {
+    fn general(&mut self, start: u64, end: u64, fin: bool, shift: Shift, payload: &Payload<'_>) {
         let base = self.side().base.get();
         if start < base {
             self.again(start, end.min(base));
@@ -121,17 +128,15 @@ impl<'a, S: Sink> Receiver<'a, S> {
         if self.keep_alive(start, end, shift, payload) {
             return;
         }
-        if start > self.side().next.get() {
-            self.counters.out_of_order.add(1);
-        }
+        let winning = self.winning((start, end), fin);
         let mut parts = std::mem::take(&mut self.space.parts);
         self.split(start, end, &mut parts);
-        for part in &parts {
-            if part.old {
-                self.overlap(*part, start, end, shift, payload);
-            } else {
-                self.fresh(*part, shift, payload);
-            }
+        // What is replaced first: new bytes may complete what is replaced, and readers are told of it then.
+        for part in parts.iter().filter(|part| part.old) {
+            self.overlap(*part, winning, shift, payload);
+        }
+        for part in parts.iter().filter(|part| !part.old) {
+            self.fresh(*part, shift, payload);
         }
         parts.clear();
         self.space.parts = parts;
@@ -146,17 +151,6 @@ impl<'a, S: Sink> Receiver<'a, S> {
             self.raise_base(newest - self.limits.window);
         }
         start.max(side.base.get())
-    }
-
-    /// A probe that repeats the last acknowledged byte, as any value (RFC 9293, 3.8.4): not data.
-    fn keep_alive(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) -> bool {
-        let side = self.side();
-        let probe = end - start == 1 && payload.len() == 1 && end == side.next.get() && end == side.end.get();
-        if probe && side.differing(self.memory, start, end, shift, payload).is_some() {
-            self.counters.keepalives.add(1);
-            return true;
-        }
-        false
     }
 
     /// Cuts `start..end` where received bytes begin and end.
@@ -188,39 +182,6 @@ impl<'a, S: Sink> Receiver<'a, S> {
         if at < end {
             parts.push(Part { start: at, end, old: false });
         }
-    }
-
-    /// Bytes that are there already: compared, counted, and replaced if the policy says so.
-    fn overlap(&mut self, part: Part, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) {
-        self.again(part.start, part.end);
-        let Some(part) = self.retained(part) else { return };
-        let side = self.side();
-        let Some((low, high, count)) = side.differing(self.memory, part.start, part.end, shift, payload)
-        else {
-            return;
-        };
-        self.counters.conflict_bytes.add(count);
-        self.record.write(|_| side.conflicts.set(side.conflicts.get().saturating_add(count as u32)));
-        self.sink.event(Event::Conflict { id: self.id, side: self.name, off: low, len: high - low });
-        let island = (part.start >= side.next.get()).then(|| self.islands().first_from(part.start)).flatten();
-        if overlap::new_wins(self.limits.overlap, (start, end), side.next.get(), island) {
-            self.overwrite(part, shift, payload);
-        }
-    }
-
-    fn overwrite(&mut self, part: Part, shift: Shift, payload: &Payload<'_>) {
-        let side = self.side();
-        let roots = Roots::of(side);
-        self.record.write(|_| {
-            side.epoch.set(side.epoch.get().wrapping_add(1));
-            fence(Release);
-            each_block(part.start, part.end, shift, payload, |number, at, bytes| {
-                if let Some(block) = roots.find(self.memory, number) {
-                    self.memory.write(block, at, bytes);
-                }
-                true
-            });
-        });
     }
 
     /// Bytes that were not there.
@@ -282,6 +243,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
     fn moved(&mut self, old_next: u64) {
         let next = self.side().next.get();
         if next > old_next {
+            self.passed();
             self.sink.event(Event::Data {
                 id: self.id,
                 side: self.name,
@@ -291,12 +253,13 @@ impl<'a, S: Sink> Receiver<'a, S> {
         }
     }
 
-    fn again(&mut self, start: u64, end: u64) {
+    /// The in-order edge has moved: the receiver hands on what has waited for that.
+    fn passed(&mut self) {
         let side = self.side();
-        let len = end - start;
-        self.counters.retransmitted_bytes.add(len);
-        self.record.write(|_| side.retransmitted.add(len));
-        self.sink.event(Event::Retransmit { id: self.id, side: self.name, off: start, len });
+        if History::untold(&side.history) && self.hole_end().is_none() {
+            self.space.history.restart(&side.history);
+        }
+        self.space.history.passed(&side.history, side.next.get());
     }
 
     /// Keeps the list of islands within its limit: what is oldest goes first, then the lowest hole is given up.
@@ -332,6 +295,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         self.counters.gaps.add(1);
         self.counters.gap_bytes.add(to - next);
         self.sink.event(Event::Gap { id: self.id, side: self.name, off: next, len: to - next });
+        self.passed();
         self.moved(to);
     }
 
@@ -359,10 +323,12 @@ impl<'a, S: Sink> Receiver<'a, S> {
     /// The connection is over: every hole is lost, also one before the FIN.
     pub fn finish(&mut self) {
         self.give_up_holes(u64::MAX);
-        let fin = self.side().fin.get();
+        let side = self.side();
+        let fin = side.fin.get();
         if fin != NO_FIN {
             self.give_up(fin);
         }
+        self.space.history.restart(&side.history);
     }
 
     /// Evicts every byte below `to`.
@@ -401,6 +367,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let side = self.side();
         self.counters.evicted_bytes.add(retained_below(self.memory, side, u64::MAX));
         self.islands().clear();
+        self.space.history.restart(&side.history);
         let (base, end) = (side.base.get(), side.end.get());
         self.blocks().release_all(number(base), number(end.max(base)) + 1);
     }
@@ -490,35 +457,4 @@ pub fn retained_below(memory: &Memory, side: &SideRecord, limit: u64) -> u64 {
         run.0 < limit
     });
     sum
-}
-
-impl SideRecord {
-    /// Where the payload differs from the received bytes `start..end`: from the first to past the last differing
-    /// byte, and how many differ.
-    fn differing(
-        &self,
-        memory: &Memory,
-        start: u64,
-        end: u64,
-        shift: Shift,
-        payload: &Payload<'_>,
-    ) -> Option<(u64, u64, u64)> {
-        let roots = Roots::of(self);
-        let mut found: Option<(u64, u64, u64)> = None;
-        each_block(start, end, shift, payload, |number, at, bytes| {
-            let mut old = [0; BLOCK];
-            let old = &mut old[..bytes.len()];
-            let there = roots.find(memory, number).is_some_and(|block| memory.read(block, at, old));
-            if there && *old != *bytes {
-                let off = number * BLOCK as u64 + at as u64;
-                for (index, _) in old.iter().zip(bytes).enumerate().filter(|(_, (a, b))| a != b) {
-                    let at = off + index as u64;
-                    let (low, _, count) = found.unwrap_or((at, at, 0));
-                    found = Some((low, at + 1, count + 1));
-                }
-            }
-            true
-        });
-        found
-    }
 }

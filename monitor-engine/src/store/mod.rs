@@ -28,6 +28,8 @@ pub use sync::{Acquire, Release, fence};
 pub struct Space {
     /// Free blocks.
     pub blocks: blocks::Pool,
+    /// What waits ahead of holes, segment by segment.
+    pub history: crate::reassembly::overlap::History,
     /// Scratch for the parts of one segment, kept to allocate nothing per packet.
     pub parts: Vec<crate::reassembly::Part>,
 }

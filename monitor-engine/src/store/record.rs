@@ -5,7 +5,7 @@ use std::thread;
 
 use super::cell::{Cell8, Cell32, Cell64};
 use super::sync::{Acquire, AtomicU32, Relaxed, Release, fence};
-use crate::Side;
+use crate::{OverlapPolicy, Side};
 
 /// No block, no record: what an empty link holds. Links hold a number plus one, so that zeroed memory is empty.
 pub const NONE: u32 = 0;
@@ -51,11 +51,16 @@ pub struct Record {
     pub flags: Cell8,
     /// Evidence that a side went on beyond its window, by [`Side::index`].
     pub wild: [Wild; 2],
+    /// Whose bytes win where segments overlap: an [`OverlapPolicy`] for each side.
+    overlap: Cell8,
     /// Both sides, by [`Side::index`].
     pub sides: [SideRecord; 2],
 }
 
 const _: () = assert!(size_of::<Record>() <= 296, "the promise of 320 bytes for an idle connection");
+
+/// Bits that hold an [`OverlapPolicy`].
+const OVERLAP_BITS: u32 = 2;
 
 /// Bits of [`Record::flags`].
 pub mod flag {
@@ -99,7 +104,7 @@ pub struct SideRecord {
     pub gaps: Cell32,
     /// Bytes that arrived again and differed.
     pub conflicts: Cell32,
-    /// The out-of-order queue's history, for overlap policies that need one.
+    /// The queue of segments that wait ahead of a hole ([`crate::reassembly::overlap::History`]); the writer's alone.
     pub history: Cell32,
     /// Where the last segment beyond the window ended, as a sequence number; see [`Wild`].
     pub wild_end: Cell32,
@@ -188,6 +193,16 @@ impl Record {
     #[inline(always)]
     pub fn side(&self, side: Side) -> &SideRecord {
         &self.sides[side.index()]
+    }
+
+    /// Whose bytes win where segments that this side received overlap.
+    pub fn overlap(&self, side: Side) -> OverlapPolicy {
+        OverlapPolicy::of(self.overlap.get() >> (OVERLAP_BITS * side.index() as u32))
+    }
+
+    /// Sets the policies of both sides, by [`Side::index`].
+    pub fn set_overlap(&self, policies: [OverlapPolicy; 2]) {
+        self.overlap.set(policies[0] as u8 | (policies[1] as u8) << OVERLAP_BITS);
     }
 
     /// Whether a connection lives here.

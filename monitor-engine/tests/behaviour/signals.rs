@@ -100,7 +100,10 @@ fn a_conflict_is_told_with_its_place() {
         let (mut lab, mut flow) = opened(policy);
         flow.at(&mut lab, C, 0, b"hEllO");
         let id = lab.only().id;
-        assert!(lab.events().contains(&Event::Conflict { id, side: S, off: 1, len: 4 }), "{policy:?}");
+        assert!(
+            lab.events().contains(&Event::Conflict { id, side: S, off: 1, len: 4, late: true }),
+            "{policy:?}"
+        );
         assert_eq!(lab.text(S), text, "{policy:?}");
         assert_eq!(lab.side(S).conflicts, 2);
         assert_eq!(lab.count("conflict_bytes"), 2);

@@ -221,12 +221,13 @@ impl Half {
         if last && self.bytes.get(&low).is_some_and(|old| *old != new(low)) {
             return;
         }
-        for (from, to, known) in self.parts(low, end) {
-            if known {
-                self.again(from, to, new, rules.overlap);
-            } else {
-                self.fresh(from, to, new, rules);
-            }
+        let parts = self.parts(low, end);
+        // New bytes may move the window: what is there already is compared before.
+        for (from, to, _) in parts.iter().filter(|part| part.2) {
+            self.again(*from, *to, new, rules.overlap);
+        }
+        for (from, to, _) in parts.iter().filter(|part| !part.2) {
+            self.fresh(*from, *to, new, rules);
         }
     }
 
@@ -245,8 +246,7 @@ impl Half {
 
     fn again(&mut self, from: u64, to: u64, new: impl Fn(u64) -> u8, policy: OverlapPolicy) {
         self.retransmitted += to - from;
-        // An earlier part may have moved the window.
-        for off in from.max(self.base)..to {
+        for off in from..to {
             let old = self.bytes.get_mut(&off).unwrap();
             if *old != new(off) {
                 self.conflicts += 1;
