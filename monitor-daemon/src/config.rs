@@ -15,7 +15,7 @@ use std::{
 
 use ipnet::IpNet;
 use monitor_common::wire::Address;
-use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig};
+use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig, TcpPolicy};
 use serde::{Deserialize, Serialize};
 
 pub use check::MAX_WORKERS;
@@ -98,6 +98,20 @@ pub struct Tcp {
     /// How long a closed connection stays readable. `None`: until its memory is needed.
     #[serde(with = "units::duration")]
     pub linger: Option<Duration>,
+    /// Hosts that are followed otherwise; the first entry that names a host counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<Policy>,
+}
+
+/// How hosts in some networks are followed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The hosts that this is for.
+    #[serde(with = "units::prefixes")]
+    pub networks: Vec<IpNet>,
+    /// Whose bytes win where segments that these hosts receive overlap and differ.
+    pub overlap: Overlap,
 }
 
 /// [`OverlapPolicy`] as it is written in the file.
@@ -219,6 +233,7 @@ impl Config {
             filter: self.filter.flows(),
             tcp: TcpConfig {
                 overlap: self.tcp.overlap.into(),
+                policies: self.tcp.policy.iter().map(Policy::engine).collect(),
                 verify_checksums,
                 idle_timeout: self.tcp.idle_timeout.map(nanoseconds),
                 linger: self.tcp.linger.map(nanoseconds),
@@ -231,11 +246,22 @@ impl Config {
 impl Filter {
     /// As the engine asks it.
     fn flows(&self) -> FlowFilter {
-        let prefix = |network: &IpNet| match network {
-            IpNet::V4(v4) => (Address(v4.network().to_ipv6_mapped().octets()), 96 + v4.prefix_len()),
-            IpNet::V6(v6) => (Address(v6.network().octets()), v6.prefix_len()),
-        };
         FlowFilter { ports: self.ports.clone(), networks: self.networks.iter().map(prefix).collect() }
+    }
+}
+
+impl Policy {
+    /// As the engine is told.
+    fn engine(&self) -> TcpPolicy {
+        TcpPolicy { networks: self.networks.iter().map(prefix).collect(), overlap: self.overlap.into() }
+    }
+}
+
+/// A network in the 128-bit form.
+fn prefix(network: &IpNet) -> (Address, u8) {
+    match network {
+        IpNet::V4(v4) => (Address(v4.network().to_ipv6_mapped().octets()), 96 + v4.prefix_len()),
+        IpNet::V6(v6) => (Address(v6.network().octets()), v6.prefix_len()),
     }
 }
 
@@ -281,6 +307,7 @@ impl Default for Tcp {
             verify_checksums: VerifyChecksums::default(),
             idle_timeout: Some(Duration::from_secs(600)),
             linger: Some(Duration::from_secs(60)),
+            policy: Vec::new(),
         }
     }
 }

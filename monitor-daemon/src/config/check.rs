@@ -28,6 +28,7 @@ impl Config {
         self.check_filter()?;
         self.check_store()?;
         self.check_times()?;
+        self.check_policies()?;
         if self.rpc.socket.as_os_str().is_empty() {
             return Err("[rpc] socket is empty: give the path of the Unix socket".into());
         }
@@ -55,6 +56,16 @@ impl Config {
             return Err(format!("[store] memory ({memory} bytes) is smaller than [store] window ({window})"));
         }
         Ok(())
+    }
+
+    fn check_policies(&self) -> Result<(), String> {
+        match self.tcp.policy.iter().position(|policy| policy.networks.is_empty()) {
+            Some(at) => Err(format!(
+                "[[tcp.policy]] number {} has no networks: name at least one, like \"10.0.0.0/8\"",
+                at + 1
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_times(&self) -> Result<(), String> {

@@ -78,5 +78,7 @@ fn describe_unknown(section: &str, key: &str, known: &[&str]) -> String {
 fn section(text: &str, line: usize) -> String {
     let above: Vec<&str> = text.lines().take(line.saturating_sub(1)).map(str::trim).collect();
     let header = above.iter().rev().find(|l| l.starts_with('['));
-    header.map_or(String::new(), |l| l.split_inclusive(']').next().unwrap_or_default().to_owned())
+    // "[table]" or, one of several, "[[table]]".
+    let brackets = |l: &str| if l.starts_with("[[") { "]]" } else { "]" };
+    header.map_or(String::new(), |l| l.split_inclusive(brackets(l)).next().unwrap_or_default().to_owned())
 }

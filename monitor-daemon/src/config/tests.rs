@@ -60,6 +60,46 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
+fn the_example_of_a_policy_works() {
+    let file = repository_file();
+    let example = file.split("# [[tcp.policy]]").nth(1).unwrap().split("\n\n").next().unwrap();
+    let text = format!("[[tcp.policy]]{}", example.replace("\n# ", "\n"));
+    let config = Config::parse(&text, "config.toml").unwrap();
+    assert_eq!(config.tcp.policy.len(), 1);
+    assert_eq!(config.tcp.policy[0].networks.len(), 2);
+    assert_eq!(config.tcp.policy[0].overlap, Overlap::Bsd);
+}
+
+#[test]
+fn policies_reach_the_engine_in_their_order() {
+    let text = "[tcp]\noverlap = 'last'\n[[tcp.policy]]\nnetworks = ['10.1.2.3/8']\noverlap = 'bsd'\n\
+                [[tcp.policy]]\nnetworks = ['10.1.2.3', '::/0']\noverlap = 'first'\n";
+    let config = Config::parse(text, "test.toml").unwrap();
+    let written = toml::to_string(&config).unwrap();
+    assert_eq!(Config::parse(&written, "written").unwrap(), config, "{written}");
+    let tcp = config.engine(Origin::Live, 0, 1, [0; 2]).tcp;
+    assert_eq!(tcp.overlap, OverlapPolicy::Last);
+    let policies: Vec<_> = tcp
+        .policies
+        .iter()
+        .map(|policy| (policy.overlap, policy.networks.iter().map(|(_, len)| *len).collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(policies, [(OverlapPolicy::Bsd, vec![104]), (OverlapPolicy::First, vec![128, 0])]);
+}
+
+#[test]
+fn a_policy_says_for_whom_and_what() {
+    let message = refused("[[tcp.policy]]\noverlap = 'bsd'\n");
+    assert!(message.contains("networks"), "{message}");
+    let message = refused("[[tcp.policy]]\nnetworks = ['::/0']\n");
+    assert!(message.contains("overlap"), "{message}");
+    assert_eq!(
+        refused("[[tcp.policy]]\nnetwork = ['::/0']\noverlap = 'bsd'\n"),
+        "test.toml, line 2: unknown key \"network\" in [[tcp.policy]]; did you mean \"networks\"?"
+    );
+}
+
+#[test]
 fn unknown_keys_are_named_with_their_nearest() {
     assert_eq!(
         refused("[store]\n\nmemry = '1GiB'\n"),
@@ -86,6 +126,7 @@ fn values_of_the_wrong_kind_name_their_key() {
         ("[filter]\nnetworks = ['10.0.0.0/33']\n", "[filter] networks: ", "10.0.0.0/8"),
         ("[filter]\nports = [65536]\n", "[filter] ports: ", "65536"),
         ("[rpc]\nmode = '0888'\n", "[rpc] mode: ", "0660"),
+        ("[[tcp.policy]]\nnetworks = ['10/8']\noverlap = 'bsd'\n", "[[tcp.policy]] networks: ", "10.0.0.0/8"),
         ("[capture]\nmode = 'sniff'\n", "[capture] mode: ", "mirror"),
         ("[capture]\nworkers = 'two'\n", "[capture] workers: ", "u16"),
     ] {
@@ -111,6 +152,7 @@ fn values_out_of_range_name_their_key() {
         ("[store]\nmemory = '1MiB'\nwindow = '2MiB'\n", "[store] memory"),
         ("[tcp]\nidle_timeout = '1ms'\n", "[tcp] idle_timeout"),
         ("[tcp]\nlinger = '100years'\n", "[tcp] linger"),
+        ("[[tcp.policy]]\nnetworks = []\noverlap = 'bsd'\n", "[[tcp.policy]] number 1"),
         ("[rpc]\nsocket = ''\n", "[rpc] socket"),
         ("[log]\nlevel = 'a=b=c'\n", "[log] level"),
     ] {
