@@ -1,0 +1,65 @@
+//! Whose policy counts: that of the host which receives the bytes.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{Flow, Lab};
+use monitor_common::wire::Address;
+use monitor_engine::{OverlapPolicy, Side, TcpPolicy};
+
+fn mapped(ip: [u8; 4], len: u8) -> (Address, u8) {
+    let mut bytes = [0; 16];
+    (bytes[10], bytes[11]) = (0xff, 0xff);
+    bytes[12..].copy_from_slice(&ip);
+    (Address(bytes), 96 + len)
+}
+
+/// What is read when a late copy is longer, starts where the first copy starts, and both wait behind a hole.
+/// First: AAAB, Last: BBBB, Bsd: AAAB, Linux: BBBB; and then a copy of a delivered byte, which only Last takes: C.
+fn told_apart(lab: &mut Lab, flow: &mut Flow, from: Side) -> String {
+    flow.at(lab, from, 1, b"AAA");
+    flow.at(lab, from, 1, b"BBBB");
+    flow.at(lab, from, 0, b".");
+    flow.at(lab, from, 0, b"CC");
+    lab.text(from.peer())
+}
+
+#[test]
+fn the_receivers_prefix_decides() {
+    let default = OverlapPolicy::Linux;
+    let server = mapped([192, 0, 2, 1], 32);
+    let elsewhere = mapped([192, 0, 3, 0], 24);
+    let clients = mapped([10, 0, 0, 0], 8);
+    let policy = |networks: &[(Address, u8)], overlap| TcpPolicy { networks: networks.to_vec(), overlap };
+    let (linux, first, last, bsd) = (".BBBB", ".AAAB", "CCBBB", ".AAAB");
+    for (policies, at_client, at_server) in [
+        (vec![], linux, linux),
+        (vec![policy(&[server], OverlapPolicy::First)], linux, first),
+        (vec![policy(&[clients], OverlapPolicy::Last)], last, linux),
+        (vec![policy(&[elsewhere], OverlapPolicy::First)], linux, linux),
+        (vec![policy(&[elsewhere, server, clients], OverlapPolicy::Bsd)], bsd, bsd),
+        // The first that names the host counts.
+        (
+            vec![policy(&[server], OverlapPolicy::Last), policy(&[mapped([0; 4], 0)], OverlapPolicy::First)],
+            first,
+            last,
+        ),
+    ] {
+        let mut config = Lab::config();
+        (config.tcp.overlap, config.tcp.policies) = (default, policies.clone());
+        let (mut lab, mut flow) = (Lab::with(config), Flow::new());
+        flow.open(&mut lab);
+        assert_eq!(told_apart(&mut lab, &mut flow, Side::Client), at_server, "{policies:?}");
+        assert_eq!(told_apart(&mut lab, &mut flow, Side::Server), at_client, "{policies:?}");
+    }
+}
+
+#[test]
+fn ipv4_prefixes_do_not_name_ipv6_hosts() {
+    let mut config = Lab::config();
+    config.tcp.policies =
+        vec![TcpPolicy { networks: vec![mapped([0; 4], 0)], overlap: OverlapPolicy::First }];
+    let (mut lab, mut flow) = (Lab::with(config), Flow::between("[2001:db8::1]:40000", "[2001:db8::2]:80"));
+    flow.open(&mut lab);
+    assert_eq!(told_apart(&mut lab, &mut flow, Side::Client), ".BBBB");
+}
