@@ -294,7 +294,7 @@ impl Default for Capture {
             interfaces: vec!["lo".to_owned()],
             workers: 0,
             buffers: 32 << 20,
-            spin: Some(Duration::from_micros(50)),
+            spin: Some(Duration::from_micros(20)),
             nice: -10,
         }
     }

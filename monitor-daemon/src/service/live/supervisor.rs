@@ -53,9 +53,13 @@ impl Supervisor {
         let interfaces = names.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
         if self.shared.mode == Mode::Tap {
             tap::supported().map_err(CaptureError::TunDevice)?;
-            let layers = interfaces.iter().map(Layer::of).collect::<Result<Vec<_>, _>>()?;
-            let mut kinds = vec![layers[0]];
-            kinds.extend(layers.iter().find(|layer| **layer != layers[0]));
+            let mut kinds = Vec::new();
+            for interface in &interfaces {
+                let layer = Layer::of(interface)?;
+                if !kinds.contains(&layer) {
+                    kinds.push(layer);
+                }
+            }
             for layer in &kinds {
                 self.add_monitor(*layer, kinds.len() as u32)?;
             }
