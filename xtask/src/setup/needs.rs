@@ -48,11 +48,11 @@ pub const TEST: &[Need] = &[
     program("python3", ["python3", "python3", "python"]),
     program("curl", ["curl", "curl", "curl"]),
     program("nginx", ["nginx-light", "nginx", "nginx"]),
-    program("iperf3", ["iperf3", "iperf3", "iperf3"]),
     program("ethtool", ["ethtool", "ethtool", "ethtool"]),
     program("tc", ["iproute2", "iproute-tc", "iproute2"]),
-    program("tcpdump", ["tcpdump", "tcpdump", "tcpdump"]),
+    program("ping", ["iputils-ping", "iputils", "iputils"]),
     program("socat", ["socat", "socat", "socat"]),
+    program("bpftool", ["bpftool", "bpftool", "bpf"]),
 ];
 
 const fn program(name: &'static str, packages: [&'static str; 3]) -> Need {

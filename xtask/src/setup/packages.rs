@@ -52,6 +52,11 @@ impl Installer {
         packages.iter().map(ToString::to_string).collect()
     }
 
+    /// Whether [`install`](Self::install) can do anything here.
+    pub fn can_install(&self) -> bool {
+        self.manager == Some(Manager::Apt) && self.privilege != Privilege::None
+    }
+
     /// Installs them, each command shown.
     ///
     /// # Errors
