@@ -11,7 +11,9 @@ pub mod memory;
 pub mod model;
 pub mod script;
 
+#[allow(unused_imports, reason = "as above")]
 pub use flow::Flow;
+#[allow(unused_imports, reason = "as above")]
 pub use lab::Lab;
 
 /// Nanoseconds in a millisecond.
