@@ -63,8 +63,8 @@ impl Crew {
     }
 
     /// The next thread that ends; `None` when all have. Can be dropped and called again.
-    pub async fn ended(&mut self) -> Option<Ended> {
-        self.ended.recv().await
+    pub fn ended(&mut self) -> impl Future<Output = Option<Ended>> + '_ {
+        self.ended.recv()
     }
 
     /// Waits until all threads are over; they have been told to end.
