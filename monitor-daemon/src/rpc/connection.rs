@@ -1,13 +1,13 @@
 //! One client's task: a line in, its reply out, then the next.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use monitor_client::ErrorObject;
+use rustix::net::UCred;
 use serde_json::value::RawValue;
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, UCred};
 use tokio::sync::watch;
 
 use super::input::{Input, Line};
@@ -15,6 +15,7 @@ use super::memory::PeekBuffer;
 use super::output::Output;
 use super::request::{Message, Rejected, Request};
 use super::serve::Shared;
+use super::stream::Stream;
 use super::{fault, reply};
 
 /// After so long without a request a client's buffers are given back.
@@ -29,7 +30,7 @@ const TURN: u64 = 32;
 
 /// A client and what it is owed.
 pub(super) struct Connection {
-    input: Input<OwnedReadHalf>,
+    input: Input,
     session: Session,
 }
 
@@ -45,26 +46,23 @@ pub(super) struct Session {
 }
 
 impl Connection {
-    pub(super) fn new(stream: UnixStream, shared: Arc<Shared>) -> Self {
-        let peer = stream.peer_cred().ok();
-        tracing::debug!(
-            pid = peer.and_then(|peer| peer.pid()),
-            uid = peer.map(|peer| peer.uid()),
-            gid = peer.map(|peer| peer.gid()),
-            "client connected"
-        );
+    pub(super) fn new(socket: UnixStream, shared: Arc<Shared>) -> io::Result<Self> {
+        let peer = rustix::net::sockopt::socket_peercred(&socket).ok();
+        let stream = Arc::new(Stream::new(socket)?);
+        let (pid, uid, gid) =
+            (pid(peer), peer.map(|peer| peer.uid.as_raw()), peer.map(|peer| peer.gid.as_raw()));
+        tracing::debug!(pid, uid, gid, "client connected");
         shared.metrics.accepted.add(1);
         shared.metrics.clients.add(1);
-        let (from, to) = stream.into_split();
-        let session =
-            Session { shared, out: Output::new(to), peeks: PeekBuffer::default(), peer, answered: 0 };
-        Self { input: Input::new(from), session }
+        let out = Output::new(Arc::clone(&stream));
+        let session = Session { shared, out, peeks: PeekBuffer::default(), peer, answered: 0 };
+        Ok(Self { input: Input::new(stream), session })
     }
 
     /// Answers until the client is gone, or the server stops.
     pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         if let Err(error) = self.converse(&mut stopping).await {
-            tracing::debug!(pid = self.session.peer.and_then(|peer| peer.pid()), %error, "client lost");
+            tracing::debug!(pid = pid(self.session.peer), %error, "client lost");
         }
     }
 
@@ -156,6 +154,11 @@ impl Session {
         reply::error(self.out.open(), id, error);
         self.out.close();
     }
+}
+
+/// The process that connected.
+pub(super) fn pid(peer: Option<UCred>) -> Option<i32> {
+    peer.map(|peer| peer.pid.as_raw_nonzero().get())
 }
 
 impl Drop for Session {

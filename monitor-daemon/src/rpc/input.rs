@@ -1,10 +1,12 @@
 //! Lines from a client, within bounds.
 
 use std::io;
+use std::sync::Arc;
 
 use memchr::memchr;
 use monitor_client::MAX_LINE;
-use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::stream::Stream;
 
 /// Enough for nearly every request; an idle client keeps no more.
 const SMALL: usize = 1024;
@@ -13,8 +15,8 @@ const LARGEST: usize = MAX_LINE + 1;
 
 /// Bytes that came and are not answered yet: never more than one line of the longest kind.
 #[derive(Debug)]
-pub(super) struct Input<R> {
-    from: R,
+pub(super) struct Input {
+    from: Arc<Stream>,
     /// `start..end` is there; the rest is room.
     buffer: Vec<u8>,
     start: usize,
@@ -34,8 +36,8 @@ pub(super) enum Line<'a> {
     Partial,
 }
 
-impl<R: AsyncRead + Unpin> Input<R> {
-    pub(super) fn new(from: R) -> Self {
+impl Input {
+    pub(super) fn new(from: Arc<Stream>) -> Self {
         Self { from, buffer: vec![0; SMALL], start: 0, end: 0, searched: 0 }
     }
 
@@ -113,17 +115,24 @@ impl<R: AsyncRead + Unpin> Input<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
-    /// Everything that `bytes` are read as, in pieces of at most `piece`.
+    fn pair() -> (UnixStream, Input) {
+        let (to, from) = UnixStream::pair().unwrap();
+        (to, Input::new(Arc::new(Stream::new(from).unwrap())))
+    }
+
+    /// Everything that `bytes` are read as, sent in pieces.
     async fn lines(bytes: &[u8], piece: usize) -> Vec<String> {
-        let (mut to, from) = tokio::io::duplex(piece);
+        let (mut to, mut input) = pair();
         let bytes = bytes.to_vec();
-        tokio::spawn(async move {
+        let writer = std::thread::spawn(move || {
             // The reader hangs up on lines that are too long.
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut to, &bytes).await;
+            let _ = bytes.chunks(piece).try_for_each(|piece| to.write_all(piece));
         });
-        let mut input = Input::new(from);
         let mut lines = Vec::new();
         loop {
             match input.line() {
@@ -140,6 +149,8 @@ mod tests {
                 }
             }
         }
+        drop(input);
+        writer.join().unwrap();
         lines
     }
 
@@ -163,10 +174,9 @@ mod tests {
 
     #[tokio::test]
     async fn memory_of_a_long_line_is_given_back() {
-        let (mut to, from) = tokio::io::duplex(1 << 20);
-        let mut input = Input::new(from);
+        let (mut to, mut input) = pair();
         let line = format!("{}\n", "x".repeat(50_000));
-        tokio::io::AsyncWriteExt::write_all(&mut to, line.as_bytes()).await.unwrap();
+        to.write_all(line.as_bytes()).unwrap();
         while input.line() == Line::Partial {
             input.fill().await.unwrap();
         }

@@ -5,9 +5,9 @@
 //! replies is held up by its own socket and by nothing else, and holds one reply's memory at most.
 //!
 //! ```text
-//! listen → serve → connection ─ input → request → call ─┬→ hello, stats
-//!                       └────── output ← reply ← ───────┼→ sockets, lookup, info
-//!                                                       └→ fragments, ppeek
+//! listen → serve → connection ─ stream ─ input → request → call ─┬→ hello, stats
+//!                                   └───── output ← reply ← ─────┼→ sockets, lookup, info
+//!                                                                └→ fragments, ppeek
 //! ```
 
 mod call;
@@ -22,6 +22,7 @@ mod output;
 mod reply;
 mod request;
 mod serve;
+mod stream;
 mod view;
 
 pub use listen::{ListenError, Listener};

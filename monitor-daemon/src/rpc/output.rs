@@ -1,9 +1,9 @@
 //! Replies on their way to a client.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::unix::OwnedWriteHalf;
+use super::stream::Stream;
 
 /// Replies are gathered up to this size, then sent: one system call for many small ones, and bounded memory for
 /// long ones.
@@ -14,7 +14,7 @@ const SMALL: usize = 4 * 1024;
 /// What is to be sent, and where to. Holds little more than [`GATHER`] bytes, whatever the replies' length.
 #[derive(Debug)]
 pub(super) struct Output {
-    to: OwnedWriteHalf,
+    to: Arc<Stream>,
     /// Text of replies, not sent yet.
     text: Vec<u8>,
     /// Set while replies are members of a batch's array.
@@ -28,7 +28,7 @@ enum Batch {
 }
 
 impl Output {
-    pub(super) fn new(to: OwnedWriteHalf) -> Self {
+    pub(super) fn new(to: Arc<Stream>) -> Self {
         Self { to, text: Vec::new(), batch: None }
     }
 
@@ -81,7 +81,7 @@ impl Output {
     /// Sends everything that was gathered. Waits for the client to read it.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         if !self.text.is_empty() {
-            self.to.write_all(&self.text).await?;
+            self.to.write_all(&mut [IoSlice::new(&self.text)]).await?;
             self.text.clear();
         }
         Ok(())
@@ -89,16 +89,7 @@ impl Output {
 
     /// Sends everything that was gathered, then `bytes`, together.
     pub(super) async fn flush_with(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut parts = [IoSlice::new(&self.text), IoSlice::new(bytes)];
-        let mut rest = &mut parts[..];
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            let count = self.to.write_vectored(rest).await?;
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            IoSlice::advance_slices(&mut rest, count);
-        }
+        self.to.write_all(&mut [IoSlice::new(&self.text), IoSlice::new(bytes)]).await?;
         self.text.clear();
         Ok(())
     }
@@ -106,7 +97,7 @@ impl Output {
     /// Sends everything, and the end of the stream.
     pub(super) async fn finish(&mut self) -> io::Result<()> {
         self.flush().await?;
-        self.to.shutdown().await
+        self.to.end()
     }
 
     /// Whether a long reply left more memory than an idle client should hold.

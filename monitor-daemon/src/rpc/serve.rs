@@ -1,17 +1,20 @@
 //! Accepting clients, and letting go of them.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use monitor_client::ErrorObject;
-use tokio::net::UnixStream;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::connection::Connection;
 use super::memory::ReplyMemory;
+use super::stream::{Stream, watch};
 use super::{Listener, Metrics, fault, reply};
 use crate::status::Status;
 
@@ -35,7 +38,7 @@ pub(super) struct Shared {
 /// Nothing that a client does ends it, and nothing in it waits for a client except that client's own task.
 pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let Listener { socket, file, settings } = listener;
-    let socket = tokio::net::UnixListener::from_std(socket)?;
+    let socket = watch(socket, Interest::READABLE)?;
     let shared = Arc::new(Shared {
         status,
         metrics: Metrics::default(),
@@ -49,12 +52,14 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = clients.join_next() => note_end(ended),
-            accepted = socket.accept() => match accepted {
-                Ok((stream, _)) if clients.len() < settings.max_clients => {
-                    let client = Connection::new(stream, Arc::clone(&shared));
-                    clients.spawn(client.run(stopping.clone()));
+            accepted = accept(&socket) => match accepted {
+                Ok(client) if clients.len() < settings.max_clients => {
+                    match Connection::new(client, Arc::clone(&shared)) {
+                        Ok(client) => drop(clients.spawn(client.run(stopping.clone()))),
+                        Err(error) => tracing::warn!(%error, "cannot serve a client"),
+                    }
                 }
-                Ok((stream, _)) => refuse(&stream, &shared, settings.max_clients),
+                Ok(client) => refuse(client, &shared, settings.max_clients),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a client");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -75,6 +80,10 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
     Ok(())
 }
 
+async fn accept(socket: &AsyncFd<UnixListener>) -> io::Result<UnixStream> {
+    socket.async_io(Interest::READABLE, |socket| socket.accept().map(|(client, _)| client)).await
+}
+
 fn note_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -84,12 +93,12 @@ fn note_end(ended: Result<(), JoinError>) {
 }
 
 /// Says why, as far as the socket's buffer takes it, and closes.
-fn refuse(stream: &UnixStream, shared: &Shared, max_clients: usize) {
+fn refuse(client: UnixStream, shared: &Shared, max_clients: usize) {
     shared.metrics.refused.add(1);
     let error: ErrorObject = fault::too_many_clients(max_clients);
     let mut line = Vec::new();
     reply::error(&mut line, None, &error);
     line.push(b'\n');
     // A client that is gone already needs no answer.
-    let _ = stream.try_write(&line);
+    let _ = Stream::new(client).and_then(|client| client.try_write(&[IoSlice::new(&line)]));
 }
