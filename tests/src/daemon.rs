@@ -83,8 +83,7 @@ impl Daemon {
             if let Some(status) = daemon.program().ended() {
                 panic!("monitord ended: {status}\n{}", daemon.log());
             }
-            let mut rpc = Rpc::connect(&daemon.socket()).ok()?;
-            rpc.call("hello", json!({"client": "tests"})).ok()
+            Rpc::connect(&daemon.socket()).ok()?.answers().then_some(())
         });
         daemon
     }
@@ -155,6 +154,25 @@ impl Daemon {
         let program = self.program.take().expect("it runs");
         program.signal(signal);
         program.finish()
+    }
+
+    /// The BPF programs and links that it holds, by kind and id.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn bpf(&self) -> Vec<(&'static str, u64)> {
+        let files = fs::read_dir(format!("/proc/{}/fdinfo", self.pid())).expect("it runs");
+        let mut held = Vec::new();
+        for file in files.flatten() {
+            // One that was closed meanwhile holds nothing.
+            let info = fs::read_to_string(file.path()).unwrap_or_default();
+            for (field, kind) in [("prog_id:", "prog"), ("link_id:", "link")] {
+                let value = info.lines().find_map(|line| line.strip_prefix(field));
+                held.extend(value.and_then(|id| id.trim().parse().ok()).map(|id| (kind, id)));
+            }
+        }
+        held
     }
 
     /// Its resident memory, bytes.

@@ -90,6 +90,12 @@ impl Rpc {
         stream.set_write_timeout(Some(patience)).expect("a time above 0");
     }
 
+    /// Whether the daemon answers; one that is about to refuse to start closes the connection instead.
+    pub fn answers(&mut self) -> bool {
+        let hello = "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"hello\"}\n";
+        self.send(hello.as_bytes()).is_ok() && self.line().is_some_and(|reply| reply["id"] == 0)
+    }
+
     /// Calls a method.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use monitor_tests::{Daemon, Namespace, Network, Pair, Transfer, exchange, needs, wiregen::Random};
+use monitor_tests::{Daemon, Namespace, Network, Pair, Transfer, exchange, needs, until, wiregen::Random};
 
 /// Counters of the kernel's TCP that only rise when something went wrong, or was repeated.
 const TROUBLE: [&str; 9] = [
@@ -65,10 +65,16 @@ fn the_same_transfer_with_and_without_the_daemon() {
     // A busy machine makes its TCP repeat things now and then, with and without us: the most of three without against
     // the least of three with.
     let without: Vec<_> = (0..3).map(|_| transfer(&pair, &bytes)).collect();
-    let settings = "[capture]\ninterfaces = ['veth']\n[store]\nwindow = '32MiB'\nmemory = '1GiB'\n";
+    let settings =
+        "[capture]\ninterfaces = ['veth']\nbuffers = '256MiB'\n[store]\nwindow = '32MiB'\nmemory = '1GiB'\n";
     let daemon = Daemon::start(&pair.a, settings);
     let with: Vec<_> = (0..3).map(|_| transfer(&pair, &bytes)).collect();
-    assert!(daemon.rpc().stat("tcp", "payload_bytes") > (3 * 4 * 20) << 20, "it did capture all of it");
+    // Three times four connections, each with 20 MiB one way and a quarter of it the other.
+    let mut rpc = daemon.rpc();
+    until("all of it to be captured", || {
+        (rpc.stat("tcp", "payload_bytes") >= (3 * 4 * 25) << 20).then_some(())
+    });
+    rpc.nothing_lost();
     for name in TROUBLE {
         let most = without.iter().map(|counters| counters[name]).max().unwrap();
         let least = with.iter().map(|counters| counters[name]).min().unwrap();
@@ -80,7 +86,7 @@ fn the_same_transfer_with_and_without_the_daemon() {
 #[test]
 fn nothing_of_the_interface_is_changed() {
     needs!("ethtool");
-    let Pair { a, .. } = Network { queues: 2, ..Network::default() }.pair();
+    let Pair { a, b: _b } = Network { queues: 2, ..Network::default() }.pair();
     let settings = "[capture]\ninterfaces = ['veth']\n";
     // Features, queues, and everything else about the link but what is attached to it.
     let look = || {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use monitor_tests::{DEADLINE, Daemon, Namespace, Network, Pair, Program, needs, until};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Everything that a daemon might leave in a namespace: devices, XDP programs (shown with their device), queueing
 /// disciplines and their filters, and programs on any hook.
@@ -21,14 +21,10 @@ fn traces(namespace: &Namespace) -> [String; 3] {
     [links, namespace.run("tc qdisc show"), namespace.run("bpftool net show")]
 }
 
-/// Names of the BPF programs that a process holds, and of pinned ones.
-fn programs_of(pid: u32) -> Vec<Value> {
-    let list = Program::run(Command::new("bpftool").args(["--json", "prog", "show"])).text();
-    let list: Value = serde_json::from_str(&list).unwrap();
-    let held = |program: &&Value| {
-        program["pids"].as_array().into_iter().flatten().any(|holder| holder["pid"] == pid)
-    };
-    list.as_array().unwrap().iter().filter(held).cloned().collect()
+/// Whether the kernel still has a BPF program or link.
+fn exists((kind, id): &(&str, u64)) -> bool {
+    let id = id.to_string();
+    Program::start(Command::new("bpftool").args([kind, "show", "id", &id])).finish().status.success()
 }
 
 /// Calls `during` while bytes flow from `a` to `b` and back, and asserts that they still flow afterwards.
@@ -81,7 +77,6 @@ fn leaves_nothing(settings: &str, address: &str, server: &Namespace, client: &Na
         let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
         for _ in 0..3 {
             let daemon = Daemon::start(server, settings);
-            let pid = daemon.pid();
             let mut rpc = daemon.rpc();
             // It does capture this traffic.
             until("captured traffic", || {
@@ -89,10 +84,11 @@ fn leaves_nothing(settings: &str, address: &str, server: &Namespace, client: &Na
                 (socket["sides"]["server"]["end"].as_u64() > Some(500_000)).then_some(())
             });
             assert_ne!(traces(server), before, "while it runs, it shows");
-            assert!(!programs_of(pid).is_empty(), "bpftool shows who holds a program");
+            let bpf = daemon.bpf();
+            assert!(bpf.len() >= 3 && bpf.iter().all(exists), "programs and links: {bpf:?}");
             end(daemon);
             until("its programs and devices to be gone", || {
-                (traces(server) == before && programs_of(pid).is_empty()).then_some(())
+                (traces(server) == before && !bpf.iter().any(exists)).then_some(())
             });
         }
     });
@@ -120,14 +116,16 @@ fn sigterm_in_tap_mode() {
 #[test]
 fn sigkill_in_mirror_mode() {
     needs!("bpftool", "tc");
-    let Pair { a, .. } = Network::default().pair();
+    let Pair { a, b: _b } = Network::default().pair();
     let before = traces(&a);
     let settings = "[capture]\nmode = 'mirror'\ninterfaces = ['veth']\n";
     for _ in 0..3 {
         let daemon = Daemon::start(&a, settings);
         assert_ne!(traces(&a), before);
+        let bpf = daemon.bpf();
+        assert!(!bpf.is_empty() && bpf.iter().all(exists), "{bpf:?}");
         daemon.kill();
-        until("its programs to be gone", || (traces(&a) == before).then_some(()));
+        until("its programs to be gone", || (traces(&a) == before && !bpf.iter().any(exists)).then_some(()));
     }
 }
 

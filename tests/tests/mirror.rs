@@ -154,7 +154,7 @@ fn what_is_not_monitored_is_left_to_the_kernel() {
 #[test]
 fn another_program_on_the_port_is_not_replaced() {
     needs!();
-    let Pair { a, .. } = Network::default().pair();
+    let Pair { a, b: _b } = Network::default().pair();
     let daemon = Daemon::start(&a, &mirror(1, ""));
     let log = Daemon::refused(&a, &mirror(1, ""));
     assert!(log.contains("another XDP program"), "{log}");

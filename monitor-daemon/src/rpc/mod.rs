@@ -26,5 +26,6 @@ mod stream;
 mod view;
 
 pub use listen::{ListenError, Listener};
+pub use methods::gather;
 pub use metrics::Metrics;
 pub use serve::serve;

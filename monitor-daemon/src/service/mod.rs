@@ -67,7 +67,7 @@ fn replay(config: &Config, asked: &cli::Replay) -> Result<(), ServiceError> {
     let started = Instant::now();
     let crew = Crew::start(bodies.collect(), &cores, 0)?;
     let ended = host.serve(listener, status.clone(), Running::Replay { crew, stop }, asked.exit)?;
-    if asked.exit { summary::print(&summary::of(&status, ended - started)) } else { Ok(()) }
+    if asked.exit { summary::print(&summary::of(&status, ended - started)?) } else { Ok(()) }
 }
 
 /// What a capture starts from.

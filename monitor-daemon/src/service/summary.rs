@@ -5,43 +5,30 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::ServiceError;
-use crate::status::Status;
+use crate::{rpc, status::Status};
 
 /// The headline (`packets` and `bytes` of the files, `payload_bytes` and `flows` of TCP, wall-clock `seconds`), and in
-/// `stats` every counter, in the groups of the RPC's `stats`.
-pub(super) fn of(status: &Status, elapsed: Duration) -> Value {
-    let capture = status.capture.snapshot();
-    let mut stats = Map::new();
-    for (name, _, value) in &capture.counters {
-        add(&mut stats, "capture", name, *value);
-    }
-    for engine in &status.engines {
-        engine.each().for_each(|(group, name, _, value)| add(&mut stats, group, name, value));
-    }
-    let get = |group: &str, name: &str| stats.get(group).and_then(|group| group.get(name)).cloned();
-    json!({
-        "packets": get("capture", "rx_packets"),
-        "bytes": get("capture", "rx_bytes"),
-        "payload_bytes": get("tcp", "payload_bytes"),
-        "flows": get("flows", "opened"),
+/// `stats` what the RPC's `stats` shows.
+pub(super) fn of(status: &Status, elapsed: Duration) -> Result<Value, ServiceError> {
+    let stats = rpc::gather(status.capture.snapshot(), &status.engines);
+    let stats = serde_json::to_value(stats).map_err(|error| ServiceError::Output(error.into()))?;
+    Ok(json!({
+        "packets": stats["capture"]["rx_packets"],
+        "bytes": stats["capture"]["rx_bytes"],
+        "payload_bytes": stats["tcp"]["payload_bytes"],
+        "flows": stats["flows"]["opened"],
         "seconds": elapsed.as_secs_f64(),
         "stats": stats,
-    })
+    }))
 }
 
 /// Writes one line to standard output.
 pub(super) fn print(line: &(impl std::fmt::Display + ?Sized)) -> Result<(), ServiceError> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(ServiceError::Output)
-}
-
-fn add(stats: &mut Map<String, Value>, group: &str, name: &str, value: u64) {
-    let group = stats.entry(group).or_insert_with(|| json!({}));
-    let sum = group.get(name).and_then(Value::as_u64).unwrap_or(0);
-    group[name] = json!(sum + value);
 }
 
 #[cfg(test)]
@@ -75,7 +62,7 @@ mod tests {
             engines: engines.iter().map(Engine::counters).collect(),
             capture: Arc::new(Files),
         };
-        let summary = of(&status, Duration::from_millis(1500));
+        let summary = of(&status, Duration::from_millis(1500)).unwrap();
         assert_eq!(summary["packets"], 7);
         assert_eq!(summary["seconds"], 1.5);
         assert_eq!(summary["flows"], 0);

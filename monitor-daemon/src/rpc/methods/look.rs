@@ -44,8 +44,18 @@ pub(super) fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, Error
 }
 
 pub(super) async fn stats(shared: &Shared) -> Stats {
-    let mut stats = Stats { capture: capture(snapshot(shared).await), ..Stats::default() };
-    for (worker, engine) in shared.status.engines.iter().enumerate() {
+    let mut stats = gather(snapshot(shared).await, &shared.status.engines);
+    shared.metrics.reply_memory.set(shared.memory.used());
+    for (name, _, value) in shared.metrics.each() {
+        stats.rpc.add(name, value);
+    }
+    stats
+}
+
+/// All that `stats` shows but for what the server counts of itself.
+pub fn gather(snapshot: CaptureSnapshot, engines: &[Arc<monitor_engine::Counters>]) -> Stats {
+    let mut stats = Stats { capture: capture(snapshot), ..Stats::default() };
+    for (worker, engine) in engines.iter().enumerate() {
         let mut own = WorkerStats { worker: worker as u16, ..WorkerStats::default() };
         for (group, name, _, value) in engine.each() {
             for (part, sum) in [
@@ -65,10 +75,6 @@ pub(super) async fn stats(shared: &Shared) -> Stats {
         stats.workers.push(own);
     }
     add_evicted(&mut stats.flows);
-    shared.metrics.reply_memory.set(shared.memory.used());
-    for (name, _, value) in shared.metrics.each() {
-        stats.rpc.add(name, value);
-    }
     stats
 }
 

@@ -4,6 +4,8 @@ mod list;
 mod look;
 mod read;
 
+pub use look::gather;
+
 use std::io;
 
 use monitor_client::ErrorObject;
