@@ -10,6 +10,7 @@ use std::{env, fs};
 
 use common::{Flow, Lab};
 use monitor_engine::{EngineConfig, Side};
+use monitor_tests::skip;
 
 /// A segment in units of some bytes: from where on, and how many.
 type Chunk = (usize, usize);
@@ -53,10 +54,7 @@ fn corpus(file: &str) -> Option<String> {
 #[test]
 fn linux_is_what_the_kernel_did() {
     let Some(text) = corpus("kernel_overlap.json") else {
-        println!(
-            "SKIPPED linux_is_what_the_kernel_did: no kernel_overlap.json; MONITOR_CORPUS names its folder"
-        );
-        return;
+        skip!("no kernel_overlap.json here (MONITOR_CORPUS names its directory)");
     };
     let recorded: serde_json::Value = serde_json::from_str(&text).unwrap();
     let unit = recorded["unit_bytes"].as_u64().unwrap() as usize;

@@ -163,7 +163,7 @@ pub fn supported() -> io::Result<()> {
 }
 
 /// Makes a device and returns its name. It goes when the file is closed.
-fn make(layer: Layer) -> io::Result<(File, String)> {
+pub fn make(layer: Layer) -> io::Result<(File, String)> {
     let file = OpenOptions::new().read(true).write(true).open(DEVICE)?;
     // SAFETY: all zeros are a valid ifreq: an empty name and a union of integers.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
