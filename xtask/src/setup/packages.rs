@@ -93,19 +93,27 @@ impl Installer {
     }
 
     fn apt_update(&self) -> Result<()> {
-        run(self.apt()?.args(["apt-get", "update"]))
+        run(self.apt_get()?.arg("update"))
     }
 
     /// `--no-remove`: a package that would push out one of the person's own is not installed.
     fn apt_install(&self, packages: &[String]) -> Result<()> {
         let options =
             ["install", "-y", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=120"];
-        run(self.apt()?.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(options).args(packages))
+        run(self.apt_get()?.args(options).args(packages))
     }
 
-    /// By `env`, since sudo drops variables.
-    fn apt(&self) -> Result<Command> {
-        self.privilege.command("env").context("needs root")
+    /// No package may ask a question. sudo drops variables, so there it takes `env` to set one.
+    fn apt_get(&self) -> Result<Command> {
+        const QUIET: (&str, &str) = ("DEBIAN_FRONTEND", "noninteractive");
+        let mut command = self.privilege.command("env").context("installing packages needs root")?;
+        if self.privilege == Privilege::Root {
+            command = Command::new("apt-get");
+            command.env(QUIET.0, QUIET.1);
+        } else {
+            command.args([&format!("{}={}", QUIET.0, QUIET.1), "apt-get"]);
+        }
+        Ok(command)
     }
 }
 
