@@ -36,7 +36,7 @@ pub mod names {
     pub const STEER: &str = "steer";
     /// TC program: clones the packets of its interface into the monitor device.
     pub const TAP: &str = "tap";
-    /// TC program on the monitor device's egress: puts a hidden VLAN tag back into the bytes of a clone.
+    /// TC program on the relay's ingress: puts a hidden VLAN tag back into the bytes of a clone.
     pub const RETAG: &str = "retag";
     /// Read-only data: [`Config`](super::Config).
     pub const CONFIG: &str = "CONFIG";
@@ -62,8 +62,12 @@ pub struct Config {
     pub options: u64,
     /// `steer`: among how many workers flows are spread; at most [`MAX_WORKERS`].
     pub workers: u32,
-    /// `tap`: interface index of the monitor device.
+    /// `tap` and `retag`: interface index of the monitor device.
     pub monitor: u32,
+    /// `tap`: interface index of the relay, where `retag` is.
+    pub relay: u32,
+    /// Makes the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// The bits of [`Config::options`].
@@ -73,7 +77,7 @@ pub mod option {
     /// `steer`: packets that no socket gets are dropped, not handed on to the network stack. On a monitor device they
     /// are clones, which the stack must never see.
     pub const DROP_REST: u64 = 1 << 1;
-    /// `tap`: clones with a VLAN tag beside the packet go through `retag` on the monitor device's egress.
+    /// `tap`: clones with a VLAN tag beside the packet go through `retag` on the relay.
     pub const RESTORE_VLAN: u64 = 1 << 2;
     /// Only flows with a port in the bitmap are wanted.
     pub const FILTER_PORTS: u64 = 1 << 3;
@@ -81,7 +85,7 @@ pub mod option {
     pub const FILTER_NETWORKS: u64 = 1 << 4;
 }
 
-// SAFETY: repr(C), made of integers only, without padding (3 × 8 + 2 × 4 bytes).
+// SAFETY: repr(C), made of integers only, without padding (3 × 8 + 4 × 4 bytes).
 #[cfg(feature = "user")]
 #[expect(unsafe_code, reason = "aya asks for the promise that the bytes of the value are plain data")]
 unsafe impl aya::Pod for Config {}

@@ -14,7 +14,7 @@ use monitor_common::{
 /// Written by the loader before the object reaches the kernel, which then knows each bit: a branch on an option that is
 /// off is not even compiled.
 #[unsafe(no_mangle)]
-static CONFIG: Config = Config { seed: [0; 2], options: 0, workers: 0, monitor: 0 };
+static CONFIG: Config = Config { seed: [0; 2], options: 0, workers: 0, monitor: 0, relay: 0, reserved: 0 };
 
 #[map]
 static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
@@ -43,6 +43,11 @@ pub fn workers() -> u32 {
 #[inline(always)]
 pub fn monitor() -> u32 {
     setting!(monitor)
+}
+
+#[inline(always)]
+pub fn relay() -> u32 {
+    setting!(relay)
 }
 
 #[inline(always)]

@@ -31,16 +31,15 @@ pub fn tap(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn clone(ctx: &TcContext, ends: Ends) {
-    let mut flags = u64::from(BPF_F_INGRESS);
+    let mut device = config::monitor();
     if Skb(ctx).hidden_tag().is_some() {
         if config::is_on(option::RESTORE_VLAN) {
-            // To the device's egress, where `retag` turns it round.
-            flags = 0;
+            device = config::relay();
         } else {
             count::tap(TapCount::VlanHidden);
         }
     }
-    let count = match (ctx.clone_redirect(config::monitor(), flags), ends) {
+    let count = match (ctx.clone_redirect(device, u64::from(BPF_F_INGRESS)), ends) {
         (Ok(()), Ends::Flow { .. }) => TapCount::Cloned,
         (Ok(()), Ends::Fragment { .. }) => TapCount::Fragments,
         (Err(error), _) => failed(ctx, error),
@@ -57,17 +56,18 @@ fn failed(ctx: &TcContext, error: i64) -> TapCount {
     if error < 0 { TapCount::CloneFailed } else { TapCount::Refused }
 }
 
-/// On the monitor device's egress: puts the VLAN tag that the kernel keeps beside a clone into its bytes, where `steer`
-/// and the daemon look for it, and turns the clone round into the device's ingress.
+/// On the relay's ingress: puts the VLAN tag that the kernel keeps beside a clone into its bytes, where `steer` and the
+/// daemon look for it, and sends the clone on into the monitor device.
 ///
 /// It works on the clone alone: pushing makes the kernel copy the headers first, since they are shared with the
 /// packet of the host. Doing this in `tap` would mean to push onto the host's own packet and to rely on taking the tag
-/// off again.
+/// off again. The monitor device cannot be its own relay: on its ingress XDP comes before TC, and a packet that was
+/// turned round at a device's egress is marked as redirected, which makes generic XDP leave it out.
 #[classifier]
 pub fn retag(ctx: TcContext) -> i32 {
     let skb = Skb(&ctx);
     let Some(protocol) = skb.hidden_tag() else {
-        // Not a clone: what the kernel itself sends on every new device, neighbour discovery for one.
+        // Not a clone of ours.
         return TC_ACT_SHOT;
     };
     // Pushing a second tag moves the first into the bytes; the second stays beside them and is not seen any more.

@@ -70,6 +70,7 @@ pub struct MonitorDevice {
     /// Which one it is.
     pub device: Device,
     _tun: File,
+    _relay: Option<File>,
 }
 
 /// A monitor device's identity.
@@ -81,6 +82,9 @@ pub struct Device {
     pub index: u32,
     /// What its clones start with.
     pub layer: Layer,
+    /// Where clones get back the VLAN tag that the kernel keeps beside a packet, before they come to this device: a
+    /// TAP device as well, by name and interface index. `None` without an Ethernet header: there are no tags.
+    pub relay: Option<(String, u32)>,
 }
 
 impl MonitorDevice {
@@ -94,7 +98,11 @@ impl MonitorDevice {
         let failed = |source| CaptureError::MonitorDevice { name: name.clone(), source };
         let made = netlink::interface(&name).map_err(failed)?;
         let index = made.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?.index;
-        let device = Device { name, index, layer };
+        let (tun_relay, relay) = match layer {
+            Layer::Ethernet => relay().map(|(file, relay)| (Some(file), Some(relay)))?,
+            Layer::Ip => (None, None),
+        };
+        let device = Device { name, index, layer, relay };
         device.bring_up()?;
         let mut steer = Steer::load(&SteerSettings {
             seed: settings.seed,
@@ -117,7 +125,7 @@ impl MonitorDevice {
         };
         let sockets = queue.open()?;
         super::register(&mut steer, 0, &sockets)?;
-        Ok((Self { steer, device, _tun: tun }, sockets))
+        Ok((Self { steer, device, _tun: tun, _relay: tun_relay }, sockets))
     }
 }
 
@@ -141,12 +149,16 @@ pub struct Tapped {
 impl Tapped {
     /// Starts cloning the packets of `interface` into `device`.
     pub fn attach(interface: &Interface, device: &Device, settings: &Settings) -> Result<Self, CaptureError> {
-        let restore_vlan = device.layer == Layer::Ethernet;
         let start = if interface.header == Header::Ip { Start::Ip } else { Start::Ethernet };
-        let mut tap =
-            Tap::load(&TapSettings { monitor: device.index, start, restore_vlan, rules: settings.rules() })?;
-        if restore_vlan {
-            tap.attach_monitor(&device.name)?;
+        let relay = device.relay.as_ref();
+        let mut tap = Tap::load(&TapSettings {
+            monitor: device.index,
+            start,
+            relay: relay.map(|(_, index)| *index),
+            rules: settings.rules(),
+        })?;
+        if let Some((relay, _)) = relay {
+            tap.attach_relay(relay)?;
         }
         tap.attach(&interface.name, Hook::Ingress)?;
         // What lo sends, it receives: once is enough.
@@ -160,6 +172,16 @@ impl Tapped {
 /// Whether devices can be made at all.
 pub fn supported() -> io::Result<()> {
     OpenOptions::new().read(true).write(true).open(DEVICE).map(|_| ())
+}
+
+/// Makes a relay that takes packets.
+fn relay() -> Result<(File, (String, u32)), CaptureError> {
+    let (tun, name) = make(Layer::Ethernet).map_err(CaptureError::TunDevice)?;
+    let failed = |source| CaptureError::MonitorDevice { name: name.clone(), source };
+    let made = netlink::interface(&name).map_err(failed)?;
+    let index = made.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?.index;
+    netlink::bring_up(index, TAP_MTU).map_err(failed)?;
+    Ok((tun, (name, index)))
 }
 
 /// Makes a device and returns its name. It goes when the file is closed.

@@ -36,7 +36,7 @@ fn transfer_over_lo(layer: Layer) {
     let tap = TapSettings {
         monitor: monitor.device.index,
         start: Start::Ethernet,
-        restore_vlan: false,
+        relay: None,
         rules: Rules::default(),
     };
     let mut tap = Tap::load(&tap).unwrap();
@@ -151,7 +151,7 @@ fn clsact_filters_come_and_go() {
         let settings = TapSettings {
             monitor: monitor("monitor", "tun", 65535),
             start: Start::Ethernet,
-            restore_vlan: false,
+            relay: None,
             rules: Rules::default(),
         };
         for _ in 0..2 {
@@ -175,12 +175,8 @@ fn clsact_filters_come_and_go() {
 fn a_monitor_device_that_is_gone_harms_nobody() {
     within("a_monitor_device_that_is_gone_harms_nobody", || {
         let index = monitor("monitor", "tun", 65535);
-        let settings = TapSettings {
-            monitor: index,
-            start: Start::Ethernet,
-            restore_vlan: false,
-            rules: Rules::default(),
-        };
+        let settings =
+            TapSettings { monitor: index, start: Start::Ethernet, relay: None, rules: Rules::default() };
         let mut tap = Tap::load(&settings).unwrap();
         tap.attach("lo", Hook::Ingress).unwrap();
         run("ip link del monitor");

@@ -58,8 +58,7 @@ fn an_interface_that_is_not_there_is_named() {
         let expected = "interface `nowhere`: there is no such interface";
         assert_eq!(steer.attach("nowhere", XdpMode::Native).unwrap_err().to_string(), expected);
         let rules = Rules::default();
-        let mut tap =
-            Tap::load(&TapSettings { monitor: 1, start: Start::Ip, restore_vlan: false, rules }).unwrap();
+        let mut tap = Tap::load(&TapSettings { monitor: 1, start: Start::Ip, relay: None, rules }).unwrap();
         assert_eq!(tap.attach("nowhere", Hook::Egress).unwrap_err().to_string(), expected);
         assert_eq!(tap.attach_clsact("nowhere", Hook::Egress).unwrap_err().to_string(), expected);
     });

@@ -173,8 +173,7 @@ fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
     steer.set_socket(0, 0, socket.as_fd()).unwrap();
     steer.attach(device, XdpMode::Generic).unwrap();
     // BPF_PROG_TEST_RUN hands a TC program Ethernet frames: the clone into a TUN device loses that header.
-    let tap = Tap::load(&TapSettings { monitor: index, start: Start::Ethernet, restore_vlan: false, rules })
-        .unwrap();
+    let tap = Tap::load(&TapSettings { monitor: index, start: Start::Ethernet, relay: None, rules }).unwrap();
     // What is cut within the IP header, BPF_PROG_TEST_RUN does not take for a TC program.
     let frames: Vec<_> =
         corpus(Start::Ethernet, 300).into_iter().filter(|frame| frame.len() >= 14 + 40).collect();
@@ -215,7 +214,7 @@ fn the_programs_stay_far_from_the_verifiers_limit() {
                 let settings =
                     SteerSettings { seed: SEED, workers: 64, queues: 8, start, drop_rest: true, rules };
                 let steer = Steer::load(&settings).unwrap();
-                let tap = Tap::load(&TapSettings { monitor: 1, start, restore_vlan: true, rules }).unwrap();
+                let tap = Tap::load(&TapSettings { monitor: 1, start, relay: Some(2), rules }).unwrap();
                 for (name, walked) in steer.walked().unwrap().into_iter().chain(tap.walked().unwrap()) {
                     assert!(
                         (1..200_000).contains(&walked),
@@ -243,7 +242,7 @@ fn packets_on_a_wire_are_judged_alike_by_both_programs() {
         let socket = xdp_socket();
         steer.set_socket(0, 0, socket.as_fd()).unwrap();
         steer.attach("other", XdpMode::Native).unwrap();
-        let mut tap = Tap::load(&TapSettings { monitor: device, start, restore_vlan: false, rules }).unwrap();
+        let mut tap = Tap::load(&TapSettings { monitor: device, start, relay: None, rules }).unwrap();
         tap.attach("one", Hook::Egress).unwrap();
         assert_ne!(index("one"), index("other"));
 

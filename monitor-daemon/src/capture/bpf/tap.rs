@@ -24,9 +24,9 @@ pub struct TapSettings<'a> {
     /// What the packets of the tapped interface start with: `Ip` when its ARPHRD type is NONE, `Ethernet` when it
     /// is ETHER or LOOPBACK.
     pub start: Start,
-    /// Whether [`Tap::attach_monitor`] is going to be called, so that VLAN tags which the kernel keeps beside the
-    /// packet are put back into the clones. Only for a TAP device.
-    pub restore_vlan: bool,
+    /// Interface index of the relay, a TAP device of its own, if [`Tap::attach_relay`] is going to be called, so that
+    /// VLAN tags which the kernel keeps beside the packet are put back into the clones. Only for a TAP device.
+    pub relay: Option<u32>,
     /// What is cloned.
     pub rules: Rules<'a>,
 }
@@ -60,11 +60,12 @@ impl Tap {
     /// # Errors
     /// Settings out of range; a daemon built without the object; no privilege; a program that the kernel refuses.
     pub fn load(settings: &TapSettings<'_>) -> Result<Self, BpfError> {
-        let &TapSettings { monitor, start, restore_vlan, rules } = settings;
+        let &TapSettings { monitor, start, relay, rules } = settings;
         let options =
-            when(start == Start::Ip, option::STARTS_AT_IP) | when(restore_vlan, option::RESTORE_VLAN);
-        let mut object = Object::new(Config { options, monitor, ..Config::default() }, &rules, 1)?;
-        let programs: &[_] = if restore_vlan { &[names::TAP, names::RETAG] } else { &[names::TAP] };
+            when(start == Start::Ip, option::STARTS_AT_IP) | when(relay.is_some(), option::RESTORE_VLAN);
+        let config = Config { options, monitor, relay: relay.unwrap_or(0), ..Config::default() };
+        let mut object = Object::new(config, &rules, 1)?;
+        let programs: &[_] = if relay.is_some() { &[names::TAP, names::RETAG] } else { &[names::TAP] };
         for &name in programs {
             let program: &mut SchedClassifier = object.program_mut(name)?;
             program.load().map_err(|error| BpfError::program(name, error))?;
@@ -72,13 +73,13 @@ impl Tap {
         Ok(Self { object })
     }
 
-    /// Attaches the program that restores VLAN tags to the monitor device. To be called before [`attach`](Self::attach),
-    /// if the settings announced it: tagged clones go through it.
+    /// Attaches the program that restores VLAN tags to the relay. To be called before [`attach`](Self::attach), if the
+    /// settings announced it: tagged clones go through it.
     ///
     /// # Errors
     /// When the interface is not there or the kernel refuses.
-    pub fn attach_monitor(&mut self, monitor: &str) -> Result<(), BpfError> {
-        self.attach_program(names::RETAG, monitor, Hook::Egress)
+    pub fn attach_relay(&mut self, relay: &str) -> Result<(), BpfError> {
+        self.attach_program(names::RETAG, relay, Hook::Ingress)
     }
 
     /// Attaches the program to one direction of `interface`. On `lo` take [`Hook::Ingress`] alone: every packet there

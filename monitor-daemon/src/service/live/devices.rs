@@ -19,12 +19,18 @@ pub(super) struct Reading {
     pub(super) id: u64,
     pub(super) kind: Kind,
     probes: Vec<Probe>,
-    /// The interface whose queues are read.
-    interface: (String, u32),
+    /// The interfaces that packets go through on their way to the program.
+    way: Vec<Lossy>,
+}
+
+/// An interface that may lose packets before a program sees them.
+struct Lossy {
+    name: String,
+    index: u32,
     /// What it had lost before we came.
-    lost_before: u64,
+    before: u64,
     /// What it has lost since, as last seen: when it is gone, it cannot be asked.
-    lost: AtomicU64,
+    since: AtomicU64,
 }
 
 pub(super) enum Kind {
@@ -41,9 +47,10 @@ impl Reading {
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let (device, sockets) = MonitorDevice::create(layer, frames, settings)?;
-        let interface = (device.device.name.clone(), device.device.index);
+        let mut way = vec![Lossy::new(&device.device.name, device.device.index, 0)];
+        way.extend(device.device.relay.as_ref().map(|(name, index)| Lossy::new(name, *index, 0)));
         let sockets = sockets.into_iter().map(|socket| vec![socket]).collect();
-        Self::new(id, Kind::Monitor(device), sockets, interface, 0)
+        Self::new(id, Kind::Monitor(device), sockets, way)
     }
 
     /// A port and its sockets, by worker.
@@ -54,20 +61,19 @@ impl Reading {
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let (port, sockets) = Port::open(interface, frames, settings)?;
-        let named = (interface.name.clone(), interface.index);
-        Self::new(id, Kind::Port(port), sockets, named, interface.rx_lost)
+        let way = vec![Lossy::new(&interface.name, interface.index, interface.rx_lost)];
+        Self::new(id, Kind::Port(port), sockets, way)
     }
 
     fn new(
         id: u64,
         kind: Kind,
         sockets: Vec<Vec<RxSocket>>,
-        interface: (String, u32),
-        lost_before: u64,
+        way: Vec<Lossy>,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let probes = sockets.iter().flatten().map(RxSocket::probe).collect::<Result<_, _>>();
         let probes = probes.map_err(CaptureError::Probe)?;
-        Ok((Self { id, kind, probes, interface, lost_before, lost: AtomicU64::new(0) }, sockets))
+        Ok((Self { id, kind, probes, way }, sockets))
     }
 
     /// Detaches the program: no packet comes any more.
@@ -91,7 +97,7 @@ impl Reading {
         for probe in &self.probes {
             into.received += probe.read();
         }
-        into.device_dropped += self.device_dropped();
+        into.device_dropped += self.way.iter().map(Lossy::lost).sum::<u64>();
         let steer = match &self.kind {
             Kind::Monitor(device) => &device.steer,
             Kind::Port(port) => &port.steer,
@@ -99,22 +105,27 @@ impl Reading {
         into.add_verdicts(steer.counters());
     }
 
-    /// Packets that it lost before the program saw them.
-    fn device_dropped(&self) -> u64 {
-        let (name, index) = &self.interface;
-        if let Ok(Some(now)) = netlink::interface(name)
-            && now.index == *index
-        {
-            self.lost.fetch_max(now.rx_lost.saturating_sub(self.lost_before), Relaxed);
-        }
-        self.lost.load(Relaxed)
-    }
-
     pub(super) fn drain_log(&mut self) {
         match &mut self.kind {
             Kind::Monitor(device) => device.steer.drain_log(),
             Kind::Port(port) => port.steer.drain_log(),
         }
+    }
+}
+
+impl Lossy {
+    fn new(name: &str, index: u32, before: u64) -> Self {
+        Self { name: name.to_owned(), index, before, since: AtomicU64::new(0) }
+    }
+
+    /// Packets that it lost since we came.
+    fn lost(&self) -> u64 {
+        if let Ok(Some(now)) = netlink::interface(&self.name)
+            && now.index == self.index
+        {
+            self.since.fetch_max(now.rx_lost.saturating_sub(self.before), Relaxed);
+        }
+        self.since.load(Relaxed)
     }
 }
 
