@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 use monitor_tests::{Daemon, Namespace, Network, Pair, Transfer, exchange, needs, until, wiregen::Random};
 
-/// Counters of the kernel's TCP that only rise when something went wrong, or was repeated.
-const TROUBLE: [&str; 9] = [
-    "TcpRetransSegs",
+/// Counters of the kernel's TCP that only rise when something went wrong.
+const TROUBLE: [&str; 8] = [
     "TcpInErrs",
     "TcpInCsumErrors",
     "TcpAttemptFails",
@@ -19,17 +18,28 @@ const TROUBLE: [&str; 9] = [
     "IpInDiscards",
 ];
 
+/// Segments that TCP sent again and had to: those that the receiver then reported as duplicates (RFC 2883) had only
+/// been late, as they are on a processor with more to do than it can.
+const LOST: &str = "segments lost";
+
 /// The trouble so far, both namespaces together.
 fn trouble(pair: &Pair) -> BTreeMap<&'static str, u64> {
     let mut sum = BTreeMap::new();
+    let (mut again, mut duplicate) = (0, 0);
     for namespace in [&pair.a, &pair.b] {
         for (name, value) in counters(namespace) {
             if let Some(known) = TROUBLE.iter().find(|known| **known == name) {
                 *sum.entry(*known).or_default() += value;
             }
+            match name.as_str() {
+                "TcpRetransSegs" => again += value,
+                "TcpExtTCPDSACKRecvSegs" => duplicate += value,
+                _ => {}
+            }
         }
     }
     assert_eq!(sum.len(), TROUBLE.len(), "the kernel counts all of it");
+    sum.insert(LOST, again - duplicate);
     sum
 }
 
@@ -54,7 +64,7 @@ fn transfer(pair: &Pair, bytes: &[u8]) -> BTreeMap<&'static str, u64> {
     let transfers = [Transfer { request: &bytes[..bytes.len() / 4], response: bytes }; 4];
     // Compares every byte on arrival.
     exchange(&pair.a, &pair.b, "10.9.0.1:7000".parse().unwrap(), &transfers);
-    trouble(pair).into_iter().map(|(name, after)| (name, after - before[name])).collect()
+    trouble(pair).into_iter().map(|(name, after)| (name, after.saturating_sub(before[name]))).collect()
 }
 
 #[test]
@@ -62,8 +72,7 @@ fn the_same_transfer_with_and_without_the_daemon() {
     needs!();
     let pair = Network::default().pair();
     let bytes = Random::new(1).bytes(20 << 20);
-    // A busy machine makes its TCP repeat things now and then, with and without us: the most of three without against
-    // the least of three with.
+    // A busy machine has its troubles with and without us: the most of three without against the least of three with.
     let without: Vec<_> = (0..3).map(|_| transfer(&pair, &bytes)).collect();
     let settings =
         "[capture]\ninterfaces = ['veth']\nbuffers = '256MiB'\n[store]\nwindow = '32MiB'\nmemory = '1GiB'\n";
@@ -75,7 +84,7 @@ fn the_same_transfer_with_and_without_the_daemon() {
         (rpc.stat("tcp", "payload_bytes") >= (3 * 4 * 25) << 20).then_some(())
     });
     rpc.nothing_lost();
-    for name in TROUBLE {
+    for name in TROUBLE.into_iter().chain([LOST]) {
         let most = without.iter().map(|counters| counters[name]).max().unwrap();
         let least = with.iter().map(|counters| counters[name]).min().unwrap();
         assert!(least <= most, "{name}: {without:?} without, {with:?} with the daemon");
