@@ -74,7 +74,8 @@ impl Steer {
         let sockets =
             queues.max(1).checked_mul(MAX_WORKERS).ok_or(BpfError::NoPlace { queue: queues, worker: 0 })?;
         let options = when(start == Start::Ip, option::STARTS_AT_IP) | when(drop_rest, option::DROP_REST);
-        let mut object = Object::new(Config { seed, options, workers, ..Config::default() }, &rules, sockets)?;
+        let mut object =
+            Object::new(Config { seed, options, workers, ..Config::default() }, &rules, sockets)?;
         let program: &mut Xdp = object.program_mut(names::STEER)?;
         program.load().map_err(|error| BpfError::program(names::STEER, error))?;
         Ok(Self { object, workers, queues, link: None })
