@@ -5,6 +5,7 @@
 mod build;
 mod command;
 mod demo;
+mod fuzz;
 mod load;
 mod privilege;
 mod setup;
@@ -36,6 +37,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Test(arguments) => test::verb(&arguments),
         Verb::Demo => demo::verb(),
         Verb::DemoInside(arguments) => demo::inside(&arguments),
+        Verb::Fuzz(arguments) => fuzz::verb(&arguments),
         Verb::Tidy => tidy::verb(),
         Verb::Ci => {
             tidy::verb()?;
@@ -65,6 +67,8 @@ enum Verb {
     Setup,
     /// Compile the BPF programs to target/bpf/monitor-ebpf.
     BuildEbpf,
+    /// Run the fuzz targets, or one of them, for some seconds each.
+    Fuzz(fuzz::Arguments),
     /// Check the house rules: formatting, lints, documentation, import directions.
     Tidy,
     /// What a change must pass: tidy, then test.
