@@ -297,6 +297,9 @@ fn start(record: &Record, sender: Side, segment: &Segment<'_>) {
     let tcp = &segment.tcp;
     let received = record.side(sender.peer());
     let sent = record.side(sender);
+    if tcp.flags & flags::RST != 0 {
+        return;
+    }
     if tcp.flags & flags::SYN != 0 {
         if !received.has(side_flag::STARTED) || received.end.get() == 0 {
             received.start.set(tcp.seq.wrapping_add(1));
@@ -310,7 +313,7 @@ fn start(record: &Record, sender: Side, segment: &Segment<'_>) {
             sent.start.set(tcp.ack);
             sent.add_flag(side_flag::STARTED | side_flag::ISN);
         }
-    } else if !received.has(side_flag::STARTED) && tcp.flags & flags::RST == 0 {
+    } else if !received.has(side_flag::STARTED) {
         received.start.set(tcp.seq);
         received.add_flag(side_flag::STARTED);
     }

@@ -8,6 +8,7 @@ mod begin;
 mod budget;
 mod decode;
 mod determinism;
+mod forged;
 mod fragments;
 mod holes;
 mod offsets;
