@@ -85,8 +85,11 @@ impl Decoder {
 
     #[inline(always)]
     fn read<'a>(&self, packet: &Packet<'a>, counters: &Counters) -> Result<Frame<'a>, Error> {
-        let (vlans, at) = network(packet)?;
+        let (vlans, version, at) = network(packet)?;
         let mut datagram = wire::ip(packet.data, at)?;
+        if version.is_some_and(|version| version != datagram.version) {
+            return Err(Error::NotIp);
+        }
         if !packet.more.is_empty() && to_the_end(packet.data, &datagram) {
             datagram.end += packet.more.iter().map(|piece| piece.len()).sum::<usize>();
         }
@@ -120,17 +123,16 @@ impl Decoder {
     }
 }
 
-/// Tags, and the offset of the IP header.
+/// Tags, the IP version that the link layer promises, and the offset of the IP header.
 #[inline(always)]
-fn network(packet: &Packet<'_>) -> Result<(Vlans, usize), Error> {
+fn network(packet: &Packet<'_>) -> Result<(Vlans, Option<u8>, usize), Error> {
     match packet.link {
         Link::Ethernet => {
             let ethernet = wire::ethernet(packet.data)?;
-            ip_only(ethernet.ethertype)?;
-            Ok((ethernet.vlans, ethernet.payload))
+            Ok((ethernet.vlans, Some(version(ethernet.ethertype)?), ethernet.payload))
         }
-        Link::Ip => Ok((Vlans::default(), 0)),
-        Link::Null => Ok((Vlans::default(), 4)),
+        Link::Ip => Ok((Vlans::default(), None, 0)),
+        Link::Null => Ok((Vlans::default(), None, 4)),
         Link::LinuxSll => cooked(packet.data, 14, 16),
         Link::LinuxSll2 => cooked(packet.data, 0, 20),
     }
@@ -142,15 +144,18 @@ fn to_the_end(data: &[u8], datagram: &Datagram) -> bool {
     data.get(field..field + 2) == Some(&[0, 0])
 }
 
-fn cooked(data: &[u8], protocol: usize, header: usize) -> Result<(Vlans, usize), Error> {
+fn cooked(data: &[u8], protocol: usize, header: usize) -> Result<(Vlans, Option<u8>, usize), Error> {
     let bytes = data.get(protocol..).and_then(|rest| rest.first_chunk()).ok_or(Error::Truncated)?;
-    ip_only(u16::from_be_bytes(*bytes))?;
-    Ok((Vlans::default(), header))
+    Ok((Vlans::default(), Some(version(u16::from_be_bytes(*bytes))?), header))
 }
 
 #[inline(always)]
-fn ip_only(ethertype: u16) -> Result<(), Error> {
-    if ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6 { Ok(()) } else { Err(Error::NotIp) }
+fn version(ethertype: u16) -> Result<u8, Error> {
+    match ethertype {
+        ETHERTYPE_IPV4 => Ok(4),
+        ETHERTYPE_IPV6 => Ok(6),
+        _ => Err(Error::NotIp),
+    }
 }
 
 /// The window scale option; a shift above 14 counts as 14 (RFC 7323, 2.3).

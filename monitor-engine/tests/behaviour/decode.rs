@@ -119,6 +119,16 @@ fn what_is_not_followed_is_counted() {
 }
 
 #[test]
+fn a_type_that_the_ip_version_contradicts_is_not_ip() {
+    // Steering drops such a frame: a replay must not follow what a live capture does not see.
+    let (mut lab, flow) = (Lab::new(), Flow::new());
+    let mut frame = flow.syn().ethernet(&[], 0);
+    frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+    lab.frame(Link::Ethernet, &frame);
+    assert_eq!((lab.count("not_ip"), lab.connections().len()), (1, 0));
+}
+
+#[test]
 fn wrong_checksums_are_dropped_only_when_asked() {
     for verify in [false, true] {
         let mut config = Lab::config();
