@@ -1,7 +1,9 @@
 //! One client's task: a line in, its reply out, then the next.
 
+use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,19 +63,21 @@ impl Connection {
 
     /// Answers until the client is gone, or the server stops.
     pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
-        if let Err(error) = self.converse(&mut stopping).await {
+        // Made once: registering for it anew with each request would be a good part of a small request's cost.
+        let stop = pin!(async { drop(stopping.wait_for(|&stop| stop).await) });
+        if let Err(error) = self.converse(stop).await {
             tracing::debug!(pid = pid(self.session.peer), %error, "client lost");
         }
     }
 
-    async fn converse(&mut self, stopping: &mut watch::Receiver<bool>) -> io::Result<()> {
+    async fn converse(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> io::Result<()> {
         loop {
             match self.input.line() {
                 Line::Whole(line) => self.session.answer(line).await?,
                 Line::TooLong => return self.hang_up().await,
                 Line::Partial => {
                     self.session.out.flush().await?;
-                    if !self.more(stopping).await? {
+                    if !self.more(stop.as_mut()).await? {
                         return Ok(());
                     }
                 }
@@ -82,14 +86,15 @@ impl Connection {
     }
 
     /// Waits for more input. False: there will be none.
-    async fn more(&mut self, stopping: &mut watch::Receiver<bool>) -> io::Result<bool> {
+    async fn more(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> io::Result<bool> {
         loop {
             let large = self.holds_memory();
             tokio::select! {
                 biased;
                 count = self.input.fill() => return Ok(count? > 0),
-                _ = stopping.wait_for(|&stop| stop) => return Ok(false),
-                () = tokio::time::sleep(IDLE), if large => self.release(),
+                () = &mut stop => return Ok(false),
+                // In a block, so that no clock is read when there is nothing to give back.
+                () = async { tokio::time::sleep(IDLE).await }, if large => self.release(),
             }
         }
     }

@@ -73,7 +73,12 @@ impl Stream {
     /// Writes what the socket takes at once.
     pub(super) fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
-            match self.socket.get_ref().write_vectored(parts) {
+            let mut socket = self.socket.get_ref();
+            let result = match parts {
+                [part] => socket.write(part),
+                parts => socket.write_vectored(parts),
+            };
+            match result {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => return result,
