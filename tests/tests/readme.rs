@@ -57,7 +57,8 @@ fn script(blocks: &[Block]) -> String {
             "sh foreground" => {
                 let line = quoted(&lines.join("\n"));
                 script += &format!("setsid bash -c {line} & foreground=$!\n");
-                script += "again 'test -S /run/monitord/monitord.sock'\n";
+                // It says when it captures; before that there is nothing to look at.
+                script += "again 'target/release/monitorctl stats >/dev/null 2>&1'\n";
             }
             "sh" => {
                 for line in lines {

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 fn main() -> ExitCode {
     match run(Arguments::parse().verb) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -29,22 +29,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb) -> Result<()> {
+fn run(verb: Verb) -> Result<ExitCode> {
     match verb {
-        Verb::Setup => setup::verb(),
-        Verb::BuildEbpf => build::verb(),
-        Verb::BuildAndLoad(arguments) => load::verb(&arguments),
-        Verb::Test(arguments) => test::verb(&arguments),
-        Verb::Demo => demo::verb(),
-        Verb::DemoInside(arguments) => demo::inside(&arguments),
-        Verb::Fuzz(arguments) => fuzz::verb(&arguments),
-        Verb::Tidy => tidy::verb(),
+        Verb::Setup => setup::verb()?,
+        Verb::BuildEbpf => build::verb()?,
+        Verb::BuildAndLoad(arguments) => load::verb(&arguments)?,
+        Verb::Test(arguments) => return test::verb(&arguments),
+        Verb::Demo => demo::verb()?,
+        Verb::DemoInside(arguments) => demo::inside(&arguments)?,
+        Verb::Fuzz(arguments) => fuzz::verb(&arguments)?,
+        Verb::Tidy => tidy::verb()?,
         Verb::Ci => {
             tidy::verb()?;
-            test::verb(&test::Arguments::default())
+            return test::verb(&test::Arguments::default());
         }
-        Verb::Unload => unload::verb(),
+        Verb::Unload => unload::verb()?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Builds, loads and tests the TCP stream monitor.
