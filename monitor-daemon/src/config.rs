@@ -60,6 +60,8 @@ pub struct Capture {
     pub spin: Option<Duration>,
     /// Scheduling priority of the workers, as nice(1) has it.
     pub nice: i8,
+    /// Whether each worker is bound to a core of its own.
+    pub pin: When,
 }
 
 /// How packets are taken.
@@ -91,7 +93,7 @@ pub struct Tcp {
     /// Whose bytes win where segments overlap and differ.
     pub overlap: Overlap,
     /// Whether segments with a wrong checksum are dropped.
-    pub verify_checksums: VerifyChecksums,
+    pub verify_checksums: When,
     /// A connection without a packet for so long is closed. `None`: never.
     #[serde(with = "units::duration")]
     pub idle_timeout: Option<Duration>,
@@ -129,12 +131,11 @@ pub enum Overlap {
     Bsd,
 }
 
-/// When checksums are verified.
+/// For what is right at a mirror port, and not elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum VerifyChecksums {
-    /// In mirror mode only: packets of the host itself get theirs from the card, after us, and public captures
-    /// are full of wrong ones.
+pub enum When {
+    /// In mirror mode only.
     #[default]
     Auto,
     /// In every mode.
@@ -182,7 +183,7 @@ pub struct Log {
     pub level: String,
 }
 
-/// The kind of packets an engine is going to get; decides what `verify_checksums = "auto"` means.
+/// The kind of packets an engine is going to get; decides what `"auto"` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// From interfaces, as `[capture] mode` says.
@@ -215,14 +216,17 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether workers are bound to cores. At a mirror port, whose packets keep a core busy all by themselves, each has
+    /// one. In tap mode they share the cores with the programs that they watch, and go where there is room: a kernel
+    /// that is not preemptible lets a program send for 200 ms before it gives the core to anybody.
+    #[must_use]
+    pub fn pins(&self, origin: Origin) -> bool {
+        self.capture.pin.holds(origin, self.capture.mode)
+    }
+
     /// What the engine of one of `workers` workers is told. `seed` keys the flow hash.
     #[must_use]
     pub fn engine(&self, origin: Origin, worker: u16, workers: u16, seed: [u64; 2]) -> EngineConfig {
-        let verify_checksums = match self.tcp.verify_checksums {
-            VerifyChecksums::Auto => origin == Origin::Live && self.capture.mode == Mode::Mirror,
-            VerifyChecksums::Always => true,
-            VerifyChecksums::Never => false,
-        };
         EngineConfig {
             worker,
             workers,
@@ -234,7 +238,8 @@ impl Config {
             tcp: TcpConfig {
                 overlap: self.tcp.overlap.into(),
                 policies: self.tcp.policy.iter().map(Policy::engine).collect(),
-                verify_checksums,
+                // Packets of the host itself get theirs from the card, after us; public captures are full of wrong ones.
+                verify_checksums: self.tcp.verify_checksums.holds(origin, self.capture.mode),
                 idle_timeout: self.tcp.idle_timeout.map(nanoseconds),
                 linger: self.tcp.linger.map(nanoseconds),
                 ..TcpConfig::default()
@@ -287,6 +292,16 @@ impl From<Overlap> for OverlapPolicy {
     }
 }
 
+impl When {
+    fn holds(self, origin: Origin, mode: Mode) -> bool {
+        match self {
+            Self::Auto => origin == Origin::Live && mode == Mode::Mirror,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
 impl Default for Capture {
     fn default() -> Self {
         Self {
@@ -296,6 +311,7 @@ impl Default for Capture {
             buffers: 32 << 20,
             spin: Some(Duration::from_micros(20)),
             nice: -10,
+            pin: When::default(),
         }
     }
 }
@@ -304,7 +320,7 @@ impl Default for Tcp {
     fn default() -> Self {
         Self {
             overlap: Overlap::default(),
-            verify_checksums: VerifyChecksums::default(),
+            verify_checksums: When::default(),
             idle_timeout: Some(Duration::from_secs(600)),
             linger: Some(Duration::from_secs(60)),
             policy: Vec::new(),

@@ -2,8 +2,8 @@
 //!
 //! A monitor device is a TAP or TUN device that lives as long as the descriptor that made it: however this process
 //! ends, it is gone, and so is everything attached to it. Interfaces with an Ethernet header get a TAP device. `lo` and
-//! interfaces without one get a TUN device: its MTU of 65535 takes the largest packets of `lo`, which a TAP device's
-//! 65521 does not, and the kernel takes the header off the clone.
+//! interfaces without one get a TUN device: its MTU of 65535 takes every IP packet, however it is segmented, and the
+//! kernel takes the header off the clone.
 #![expect(unsafe_code, reason = "TUNSETIFF is an ioctl with a struct of its own")]
 
 use std::{

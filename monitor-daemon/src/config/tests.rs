@@ -168,13 +168,24 @@ fn a_file_that_was_named_must_exist() {
 }
 
 #[test]
+fn workers_are_bound_to_cores_where_nobody_else_needs_them() {
+    let mut config = Config::default();
+    assert!(!config.pins(Origin::Live));
+    config.capture.mode = Mode::Mirror;
+    assert!(config.pins(Origin::Live));
+    assert!(!config.pins(Origin::Files));
+    config.capture.pin = When::Never;
+    assert!(!config.pins(Origin::Live));
+}
+
+#[test]
 fn checksums_are_verified_where_they_mean_something() {
     let mut config = Config::default();
     assert!(!config.engine(Origin::Live, 0, 1, [0; 2]).tcp.verify_checksums);
     config.capture.mode = Mode::Mirror;
     assert!(config.engine(Origin::Live, 0, 1, [0; 2]).tcp.verify_checksums);
     assert!(!config.engine(Origin::Files, 0, 1, [0; 2]).tcp.verify_checksums);
-    config.tcp.verify_checksums = VerifyChecksums::Always;
+    config.tcp.verify_checksums = When::Always;
     assert!(config.engine(Origin::Files, 0, 1, [0; 2]).tcp.verify_checksums);
 }
 

@@ -108,6 +108,7 @@ impl Live {
             let worker = Worker::new(engine, index, Arc::clone(&mailboxes), config.capture.spin);
             move || worker.run()
         });
+        let cores = if config.pins(Origin::Live) { cores } else { &[] };
         let crew = Crew::start(bodies.collect(), cores, config.capture.nice)?;
         if let Err(error) = supervisor.attach_all() {
             shared.stop_workers();

@@ -65,7 +65,8 @@ fn replay(config: &Config, asked: &cli::Replay) -> Result<(), ServiceError> {
         move || files.run(worker, &mut engine, &stop)
     });
     let started = Instant::now();
-    let crew = Crew::start(bodies.collect(), &cores, 0)?;
+    let cores = if config.pins(Origin::Files) { &cores[..] } else { &[] };
+    let crew = Crew::start(bodies.collect(), cores, 0)?;
     let ended = host.serve(listener, status.clone(), Running::Replay { crew, stop }, asked.exit)?;
     if asked.exit { summary::print(&summary::of(&status, ended - started)?) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Threads, each on a core of its own.
+//! Threads, each on a core of its own or where there is room.
 
 use std::{io, thread};
 
@@ -42,7 +42,8 @@ pub fn cores() -> Vec<usize> {
 }
 
 impl Crew {
-    /// Runs each body on a thread, the first on the first of `cores` and so on, around and around, at priority `nice`.
+    /// Runs each body on a thread at priority `nice`, the first on the first of `cores` and so on, around and around;
+    /// without `cores`, wherever the kernel likes.
     pub fn start<F>(bodies: Vec<F>, cores: &[usize], nice: i8) -> Result<Self, SpawnError>
     where
         F: FnOnce() + Send + 'static,
