@@ -110,7 +110,8 @@ fn watching_this_host() {
     let said = finished.text();
     assert!(finished.status.success() && !said.contains("FAILED"), "{said}\n{}", finished.stderr);
     // ppeek as text, the hex dump of the response, socat's answer, and the Python program.
-    for expected in ["GET /rpc.md HTTP/1.1\r", "48 54 54 50", "\"jsonrpc\":\"2.0\"", "b'GET /rpc.md HTTP/1.1"]
+    for expected in
+        ["GET /rpc.md HTTP/1.1\nHost: ", "48 54 54 50", "\"jsonrpc\":\"2.0\"", "b'GET /rpc.md HTTP/1.1"]
     {
         assert!(said.contains(expected), "{expected:?} is shown: {said}");
     }

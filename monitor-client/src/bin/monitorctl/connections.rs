@@ -26,9 +26,9 @@ pub fn sockets<W: Write>(context: &mut Context<W>, args: SocketsArgs) -> Result<
     let mut printer = Printer::new(context.json);
     loop {
         params.limit = Some(left.min(PAGE));
-        let page = context.client.sockets(&params)?;
+        let mut page = context.client.sockets(&params)?;
         left -= (page.sockets.len() as u64).min(left);
-        printer.page(&mut context.out, &page.sockets)?;
+        printer.page(&mut context.out, &mut page.sockets)?;
         if page.next.is_none() || left == 0 {
             return printer.end(&mut context.out, page.next);
         }
@@ -71,7 +71,7 @@ impl Printer {
         ])))
     }
 
-    fn page(&mut self, out: &mut impl Write, sockets: &[Socket]) -> Result<(), Failure> {
+    fn page(&mut self, out: &mut impl Write, sockets: &mut [Socket]) -> Result<(), Failure> {
         match self {
             Printer::Json { any } => {
                 for socket in sockets {
@@ -81,6 +81,8 @@ impl Printer {
                 }
             }
             Printer::People(table) => {
+                // What a person looks for is mostly what has just begun: it stands at the end, next to the prompt.
+                sockets.sort_by(|one, other| one.opened.total_cmp(&other.opened));
                 for socket in sockets {
                     table.row(row(socket));
                 }

@@ -41,7 +41,8 @@ fn capture(out: &mut impl Write, capture: &CaptureStats) -> Result<(), Failure> 
     for interface in &capture.interfaces {
         let state = if interface.up { "up" } else { "down" };
         let xdp = interface.xdp.as_deref().unwrap_or("-");
-        writeln!(out, "  {}: {state}, {} queues, XDP {xdp}", interface.name, interface.queues)?;
+        let queues = if interface.queues == 1 { "queue" } else { "queues" };
+        writeln!(out, "  {}: {state}, {} {queues}, XDP {xdp}", interface.name, interface.queues)?;
     }
     Ok(())
 }
