@@ -15,7 +15,7 @@ use std::{
 
 use ipnet::IpNet;
 use monitor_common::wire::Address;
-use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig, TcpPolicy};
+use monitor_engine::{EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy};
 use serde::{Deserialize, Serialize};
 
 pub use check::MAX_WORKERS;
@@ -32,6 +32,8 @@ pub struct Config {
     pub capture: Capture,
     /// Which flows are followed.
     pub filter: Filter,
+    /// How IP fragments are put together.
+    pub ip: Ip,
     /// How TCP is followed.
     pub tcp: Tcp,
     /// Memory.
@@ -86,6 +88,17 @@ pub struct Filter {
     pub networks: Vec<IpNet>,
 }
 
+/// How IP fragments are put together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ip {
+    /// How long a datagram may take to become whole.
+    #[serde(with = "units::time")]
+    pub fragment_timeout: Duration,
+    /// Fragments of one datagram.
+    pub max_fragments: usize,
+}
+
 /// How TCP is followed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -100,6 +113,8 @@ pub struct Tcp {
     /// How long a closed connection stays readable. `None`: until its memory is needed.
     #[serde(with = "units::duration")]
     pub linger: Option<Duration>,
+    /// Runs of bytes that a side may hold apart from each other, ahead of or between holes.
+    pub max_ranges: usize,
     /// Hosts that are followed otherwise; the first entry that names a host counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policy: Vec<Policy>,
@@ -235,6 +250,10 @@ impl Config {
             memory: self.store.memory / u64::from(workers.max(1)),
             window: self.store.window,
             filter: self.filter.flows(),
+            fragments: FragmentConfig {
+                timeout: nanoseconds(self.ip.fragment_timeout),
+                max: self.ip.max_fragments,
+            },
             tcp: TcpConfig {
                 overlap: self.tcp.overlap.into(),
                 policies: self.tcp.policy.iter().map(Policy::engine).collect(),
@@ -242,7 +261,7 @@ impl Config {
                 verify_checksums: self.tcp.verify_checksums.holds(origin, self.capture.mode),
                 idle_timeout: self.tcp.idle_timeout.map(nanoseconds),
                 linger: self.tcp.linger.map(nanoseconds),
-                ..TcpConfig::default()
+                max_ranges: self.tcp.max_ranges,
             },
         }
     }
@@ -316,6 +335,13 @@ impl Default for Capture {
     }
 }
 
+impl Default for Ip {
+    fn default() -> Self {
+        let FragmentConfig { timeout, max } = FragmentConfig::default();
+        Self { fragment_timeout: Duration::from_nanos(timeout), max_fragments: max }
+    }
+}
+
 impl Default for Tcp {
     fn default() -> Self {
         Self {
@@ -323,6 +349,7 @@ impl Default for Tcp {
             verify_checksums: When::default(),
             idle_timeout: Some(Duration::from_secs(600)),
             linger: Some(Duration::from_secs(60)),
+            max_ranges: TcpConfig::default().max_ranges,
             policy: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 use monitor_common::wire::Address;
 
 use crate::flow::FlowKey;
+use crate::store::islands::MAX_ISLANDS;
 
 /// Settings of one engine. Sizes in bytes, times in nanoseconds of packet time.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +23,20 @@ pub struct EngineConfig {
     pub window: u64,
     /// Which flows are followed. (A capture that filters earlier is asked the same again where it could not tell.)
     pub filter: FlowFilter,
+    /// How IP fragments are put together.
+    pub fragments: FragmentConfig,
     /// How TCP is followed.
     pub tcp: TcpConfig,
+}
+
+/// How IP fragments are put together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FragmentConfig {
+    /// How long a datagram may take, nanoseconds. What Linux allows (net.ipv4.ipfrag_time) is the default.
+    pub timeout: u64,
+    /// Fragments of one datagram; those beyond are dropped. 64 KiB over the smallest MTU that IPv6 allows are 53; in
+    /// IPv4 they could be 1366, but nobody sends such, and each makes the next one dearer.
+    pub max: usize,
 }
 
 /// The flows that are wanted: those with an end in one of the networks and an end at one of the ports.
@@ -66,7 +79,8 @@ pub struct TcpConfig {
     /// How long a closed connection stays readable. `None`: until its memory is needed.
     pub linger: Option<u64>,
     /// Runs of received bytes that a side may hold apart from each other (out of order, or around holes). Beyond it
-    /// the lowest hole is given up: a sender of endless crumbs must not make every further segment dearer.
+    /// the lowest hole is given up: a sender of endless crumbs must not make every further segment dearer. From 1 to
+    /// [`TcpConfig::MOST_RANGES`].
     pub max_ranges: usize,
 }
 
@@ -80,6 +94,9 @@ pub struct TcpPolicy {
 }
 
 impl TcpConfig {
+    /// What a side's chain of runs can hold.
+    pub const MOST_RANGES: usize = MAX_ISLANDS;
+
     /// Whose bytes win in what a host receives: the first of the exceptions that names it says so.
     #[must_use]
     pub(crate) fn overlap_of(&self, receiver: &Address) -> OverlapPolicy {
@@ -120,8 +137,15 @@ impl Default for EngineConfig {
             memory: 512 << 20,
             window: 1 << 20,
             filter: FlowFilter::default(),
+            fragments: FragmentConfig::default(),
             tcp: TcpConfig::default(),
         }
+    }
+}
+
+impl Default for FragmentConfig {
+    fn default() -> Self {
+        Self { timeout: 30_000_000_000, max: 128 }
     }
 }
 

@@ -2,20 +2,15 @@
 //!
 //! RFC 791 (IPv4) and RFC 8200, 4.5 (IPv6). A datagram with overlapping fragments is dropped whole (RFC 5722; Linux
 //! does the same for IPv4); an exact copy of a fragment is ignored. Datagrams that never complete go after
-//! [`TIMEOUT`], or oldest first when their memory is needed.
+//! [`FragmentConfig::timeout`], or oldest first when their memory is needed.
 
 use std::collections::{HashMap, VecDeque};
 
 use monitor_common::wire::Address;
 
 use crate::decode::Piece;
-use crate::{Counters, Link};
+use crate::{Counters, FragmentConfig, Link};
 
-/// How long a datagram may take, nanoseconds: what Linux allows (net.ipv4.ipfrag_time).
-const TIMEOUT: u64 = 30_000_000_000;
-/// Fragments of one datagram: 64 KiB in pieces of the smallest MTU (IPv4, 68 bytes: 48 of payload) would be 1366;
-/// nobody sends such, and each costs us time.
-const MAX_FRAGMENTS: usize = 128;
 /// Largest IP datagram.
 const MAX_DATAGRAM: usize = 65535;
 /// What one waiting datagram costs besides its bytes.
@@ -66,12 +61,13 @@ pub struct Defrag {
     order: VecDeque<(u64, Key)>,
     used: usize,
     budget: usize,
+    limits: FragmentConfig,
 }
 
 impl Defrag {
     /// Keeps within `budget` bytes.
-    pub fn new(budget: usize) -> Self {
-        Self { waiting: HashMap::new(), order: VecDeque::new(), used: 0, budget }
+    pub fn new(budget: usize, limits: FragmentConfig) -> Self {
+        Self { waiting: HashMap::new(), order: VecDeque::new(), used: 0, budget, limits }
     }
 
     /// Takes a fragment; returns the datagram if that was the last one missing.
@@ -86,13 +82,13 @@ impl Defrag {
         let order = &mut self.order;
         let used = &mut self.used;
         let entry = self.waiting.entry(key).or_insert_with(|| {
-            let deadline = now.saturating_add(TIMEOUT);
+            let deadline = now.saturating_add(self.limits.timeout);
             order.push_back((deadline, key));
             *used += OVERHEAD;
             Waiting::new(deadline)
         });
         let before = entry.bytes();
-        let accepted = entry.add(piece, start, &bytes);
+        let accepted = entry.add(piece, start, &bytes, self.limits.max);
         self.used = self.used + entry.bytes() - before;
         if !accepted {
             counters.fragments_dropped.add(1);
@@ -195,10 +191,10 @@ impl Waiting {
         self.head.capacity() + self.payload.capacity() + self.there.capacity() * size_of::<(u16, u16)>()
     }
 
-    fn add(&mut self, piece: &Piece<'_>, start: usize, bytes: &[u8]) -> bool {
+    fn add(&mut self, piece: &Piece<'_>, start: usize, bytes: &[u8], most: usize) -> bool {
         let end = start + bytes.len();
         let range = (start as u16, end as u16);
-        if self.spoilt || self.there.len() >= MAX_FRAGMENTS {
+        if self.spoilt || self.there.len() >= most {
             return false;
         }
         if self.there.contains(&range) {

@@ -22,7 +22,7 @@ mod state;
 mod store;
 pub mod view;
 
-pub use config::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig, TcpPolicy};
+pub use config::{EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy};
 pub use counters::Counters;
 pub use engine::{Engine, EngineError, Handoff};
 pub use event::{Event, Sink};

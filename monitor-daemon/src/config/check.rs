@@ -1,6 +1,8 @@
 //! Values that parse and cannot work.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
+
+use monitor_engine::TcpConfig;
 
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +20,10 @@ const LEAST_WINDOW: u64 = 4096;
 const LONGEST_NAME: usize = 15;
 /// Longer times are meant to be "off"; they would overflow nanosecond clocks.
 const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// A datagram of 64 KiB in the smallest pieces that there can be: 8 bytes each.
+const MOST_FRAGMENTS: usize = 8192;
+/// How long a datagram may take.
+const SHORTEST_TO_LONGEST: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 /// Spinning longer than this is burning a core: that is asked for by name, not by accident.
 const LONGEST_SPIN: Duration = Duration::from_millis(100);
 
@@ -28,6 +34,7 @@ impl Config {
         self.check_filter()?;
         self.check_store()?;
         self.check_times()?;
+        self.check_limits()?;
         self.check_policies()?;
         if self.rpc.socket.as_os_str().is_empty() {
             return Err("[rpc] socket is empty: give the path of the Unix socket".into());
@@ -66,6 +73,21 @@ impl Config {
             )),
             None => Ok(()),
         }
+    }
+
+    fn check_limits(&self) -> Result<(), String> {
+        let (ranges, most) = (self.tcp.max_ranges, TcpConfig::MOST_RANGES);
+        if !(1..=most).contains(&ranges) {
+            return Err(format!("[tcp] max_ranges is {ranges}: 1 to {most} are possible"));
+        }
+        let fragments = self.ip.max_fragments;
+        if !(2..=MOST_FRAGMENTS).contains(&fragments) {
+            return Err(format!("[ip] max_fragments is {fragments}: 2 to {MOST_FRAGMENTS} are possible"));
+        }
+        if !SHORTEST_TO_LONGEST.contains(&self.ip.fragment_timeout) {
+            return Err("[ip] fragment_timeout is not between 1ms and 1h".into());
+        }
+        Ok(())
     }
 
     fn check_times(&self) -> Result<(), String> {

@@ -107,7 +107,7 @@ impl<S: Sink> Engine<S> {
             slots: Pool::new(plan.records),
             table: Table::new(plan.records),
             lists: Lists::default(),
-            defrag: Defrag::new(plan.fragments),
+            defrag: Defrag::new(plan.fragments, config.fragments.clone()),
             graces: Graces::default(),
             handoffs: Vec::new(),
             counters,
