@@ -2,19 +2,29 @@
 //!
 //! What was found lies in fuzz/corpus (not kept), what it started from in fuzz/seeds (kept, small). No sanitizer: the
 //! code is safe Rust but for the store's arena, whose memory none of them watches; overflow checks and debug
-//! assertions are on, and the compiler is the stable one.
+//! assertions are on, and the compiler is the stable one. The layout is cargo-fuzz's, which works here as well; it is
+//! not needed, so that nobody waits for it to be installed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{find, run};
-use crate::workspace::{cargo, root, tools};
+use crate::command::{read, run};
+use crate::setup::{self, Purpose};
+use crate::workspace::{cargo, root};
 
-/// Installed when there is none on `PATH`.
-const CARGO_FUZZ: &str = "0.13.2";
+/// libFuzzer's instrumentation, as cargo-fuzz asks for it (LLVM, SanitizerCoverage).
+const INSTRUMENTATION: [&str; 7] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "--cfg=fuzzing",
+    "-Cdebug-assertions",
+];
 
 /// What `fuzz` takes.
 #[derive(clap::Args)]
@@ -25,6 +35,13 @@ pub struct Arguments {
     /// How long each target runs.
     #[arg(default_value_t = 60)]
     seconds: u64,
+}
+
+impl Arguments {
+    /// As long as everybody can wait for.
+    pub fn short() -> Self {
+        Self { target: "all".to_owned(), seconds: 5 }
+    }
 }
 
 /// `cargo xtask fuzz [TARGET] [SECONDS]`.
@@ -40,9 +57,10 @@ pub fn verb(arguments: &Arguments) -> Result<()> {
     if chosen.is_empty() {
         bail!("there is no fuzz target `{}`; there are: {}", arguments.target, all.join(", "));
     }
-    let cargo_fuzz = cargo_fuzz()?;
+    setup::ensure(Purpose::Fuzz)?;
+    let binaries = build(&chosen)?;
     for target in &chosen {
-        fuzz(&cargo_fuzz, target, arguments.seconds)?;
+        fuzz(&binaries, target, arguments.seconds)?;
     }
     eprintln!("{} fuzz targets ran {} s each and found nothing.", chosen.len(), arguments.seconds);
     Ok(())
@@ -61,33 +79,34 @@ fn targets() -> Result<Vec<String>> {
     Ok(bins.filter_map(name).collect())
 }
 
-fn cargo_fuzz() -> Result<PathBuf> {
-    let own = tools().join("bin/cargo-fuzz");
-    if let Some(found) = find("cargo-fuzz") {
-        return Ok(found);
-    }
-    if !own.exists() {
-        eprintln!("cargo-fuzz is compiled once for this checkout, which takes a minute or two:");
-        let mut command = cargo();
-        command.args(["install", "--quiet", "--locked", "cargo-fuzz", "--version", CARGO_FUZZ, "--root"]);
-        run(command.arg(tools())).context("cargo-fuzz cannot be installed; is crates.io within reach?")?;
-    }
-    Ok(own)
+/// Compiles targets; returns the directory that they are in.
+fn build(targets: &[&String]) -> Result<PathBuf> {
+    // Named, although it is this machine's own: only then are build scripts spared the flags.
+    let triple = read(Command::new("rustc").args(["--print", "host-tuple"]))?.trim().to_owned();
+    let directory = root().join("fuzz/target");
+    let mut command = cargo();
+    command.env("RUSTFLAGS", INSTRUMENTATION.join(" "));
+    command.args(["build", "--release", "--locked", "--manifest-path"]).arg(root().join("fuzz/Cargo.toml"));
+    command.args(["--target", &triple, "--target-dir"]).arg(&directory);
+    command.args(targets.iter().map(|target| format!("--bin={target}")));
+    run(&mut command).context("the fuzz targets do not compile")?;
+    Ok(directory.join(triple).join("release"))
 }
 
-fn fuzz(cargo_fuzz: &PathBuf, target: &str, seconds: u64) -> Result<()> {
-    let (corpus, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
-    fs::create_dir_all(root().join(&corpus)).with_context(|| format!("cannot make {corpus}"))?;
-    let mut command = Command::new(cargo_fuzz);
-    command.current_dir(root());
-    command.args(["run", "--sanitizer", "none", target, &corpus]);
+fn fuzz(binaries: &Path, target: &str, seconds: u64) -> Result<()> {
+    let place = |kind: &str| format!("fuzz/{kind}/{target}");
+    let (corpus, seeds, artifacts) = (place("corpus"), place("seeds"), place("artifacts"));
+    for made in [&corpus, &artifacts] {
+        fs::create_dir_all(root().join(made)).with_context(|| format!("cannot make {made}"))?;
+    }
+    let mut command = Command::new(binaries.join(target));
+    command.current_dir(root()).arg(&corpus);
     if root().join(&seeds).is_dir() {
         command.arg(&seeds);
     }
     // An input that takes longer, or more memory, is a finding too: nothing here may.
-    command.args(["--", &format!("-max_total_time={seconds}"), "-timeout=20", "-rss_limit_mb=1024"]);
-    command.args(["-max_len=8192", "-print_final_stats=1"]);
-    run(&mut command).with_context(|| {
-        format!("{target} fails on an input in fuzz/artifacts/{target}; `{} run --sanitizer none {target} FILE` repeats it", cargo_fuzz.display())
-    })
+    command.args([&format!("-max_total_time={seconds}"), "-timeout=20", "-rss_limit_mb=1024"]);
+    command.args([&format!("-artifact_prefix={artifacts}/"), "-max_len=8192", "-print_final_stats=1"]);
+    let again = format!("`{} FILE` repeats it", binaries.join(target).display());
+    run(&mut command).with_context(|| format!("{target} fails on an input in {artifacts}; {again}"))
 }

@@ -41,6 +41,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Tidy => tidy::verb()?,
         Verb::Ci => {
             tidy::verb()?;
+            fuzz::verb(&fuzz::Arguments::short())?;
             return test::verb(&test::Arguments::default());
         }
         Verb::Unload => unload::verb()?,

@@ -24,6 +24,8 @@ pub enum Purpose {
     Demo,
     /// Run, and test it.
     Test,
+    /// Compile the parts that are fuzzed.
+    Fuzz,
 }
 
 /// `cargo xtask setup`.
@@ -43,8 +45,10 @@ pub fn verb() -> Result<()> {
 pub fn ensure(purpose: Purpose) -> Result<Toolchain> {
     let installer = Installer::detect();
     let mut required = needs::missing(needs::BUILD);
-    if purpose == Purpose::Demo {
-        required.extend(needs::missing(needs::DEMO));
+    match purpose {
+        Purpose::Demo => required.extend(needs::missing(needs::DEMO)),
+        Purpose::Fuzz => required.extend(needs::missing(needs::FUZZ)),
+        Purpose::Run | Purpose::Test => {}
     }
     if !required.is_empty() {
         install_required(&installer, &required)?;

@@ -41,6 +41,9 @@ pub const DEMO: &[Need] = &[
     program("curl", ["curl", "curl", "curl"]),
 ];
 
+/// To fuzz it: libFuzzer is C++.
+pub const FUZZ: &[Need] = &[program("c++", ["g++", "gcc-c++", "gcc"])];
+
 /// To test it: real servers, clients and tools of the same kind to compare with.
 pub const TEST: &[Need] = &[
     program("unshare", ["util-linux", "util-linux", "util-linux"]),
