@@ -36,7 +36,8 @@ fn overlaps_end_as_in_this_kernel() {
     }
     let seed = std::env::var("MONITOR_SEED").map_or(1, |seed| seed.parse().unwrap());
     let namespace = Namespace::new();
-    namespace.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
+    namespace.set("ipv6/conf/all/disable_ipv6", "1");
+    namespace.set("ipv6/conf/default/disable_ipv6", "1");
     namespace.enter(|| {
         let (tun, name) = tap::make(Layer::Ip).unwrap();
         fcntl_setfl(&tun, OFlags::NONBLOCK).unwrap();

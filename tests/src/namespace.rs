@@ -1,7 +1,7 @@
 //! Network namespaces and the cables between them. Everything is removed when it is dropped.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     process::{Command, id},
@@ -78,6 +78,17 @@ impl Namespace {
         })
     }
 
+    /// Changes one of its kernel settings, by the path below /proc/sys/net.
+    ///
+    /// # Panics
+    /// When there is no such setting, or it does not take the value.
+    #[track_caller]
+    pub fn set(&self, setting: &str, value: &str) {
+        let path = Path::new("/proc/sys/net").join(setting);
+        // The kernel shows whoever opens the file the settings of their own namespace.
+        self.enter(|| fs::write(&path, value)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
     /// A number that the kernel keeps of an interface, by its name in /sys/class/net/NAME/statistics.
     ///
     /// # Panics
@@ -150,8 +161,8 @@ impl Network {
         a.ip(&format!("link add veth {end} type veth peer name veth {end} netns {}", b.name));
         for (namespace, host) in [(a, 1), (b, 2)] {
             // No router solicitations, no duplicate address detection: the only packets are the test's.
-            namespace
-                .run("sysctl -qw net.ipv6.conf.veth.accept_dad=0 net.ipv6.conf.veth.router_solicitations=0");
+            namespace.set("ipv6/conf/veth/accept_dad", "0");
+            namespace.set("ipv6/conf/veth/router_solicitations", "0");
             if !offloads {
                 namespace.run("ethtool -K veth tso off gso off gro off tx off rx off");
             }

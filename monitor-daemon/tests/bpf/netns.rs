@@ -1,7 +1,7 @@
 //! A network namespace for a test, and what a test does in it.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
     process::{Child, Command, Stdio},
@@ -26,7 +26,9 @@ pub fn within(name: &str, test: impl FnOnce() + Send) {
         let inside = scope.spawn(|| {
             enter();
             // The kernel's own traffic on new interfaces would be counted too.
-            run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
+            for which in ["all", "default"] {
+                fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1").unwrap();
+            }
             run("ip link set lo up");
             test();
         });
