@@ -37,11 +37,13 @@ fuzz_target!(|input: &[u8]| {
         let len = usize::from(u16::from_be_bytes([step[2], step[3]])) % 700;
         let end = if step[0] & 4 == 0 { (start + len / 8 * 8).min(most) } else { most };
         let more = if step[0] & 8 == 0 { end < most } else { step[0] & 16 != 0 };
-        let mut piece = fragment(datagram, u32::from(step[0] >> 5), Part { start, end, more });
+        // Two datagrams of one pair of hosts that share an identification are one to everybody (RFC 6864).
+        let identification = u32::from(step[0] & 3) << 3 | u32::from(step[0] >> 5);
+        let mut piece = fragment(datagram, identification, Part { start, end, more });
         if step[0] & 24 == 24 {
             let at = usize::from(step[4]) % header.min(piece.len());
             // Any header byte changed, but for those that would make it another datagram's.
-            if !matches!(at, 12..20) && step[0] & 1 == 0 {
+            if !matches!(at, 4..6 | 12..20) && step[0] & 1 == 0 {
                 piece[at] ^= step[5];
             }
         } else if step[5] > 250 {
