@@ -81,6 +81,20 @@ impl Installer {
         })
     }
 
+    /// [`install`](Self::install), in the newest version that the distribution has: lists that are months old may name
+    /// one that is too old to be of use.
+    ///
+    /// # Errors
+    /// As [`install`](Self::install). Lists that cannot be fetched are none: what they have may do.
+    pub fn install_newest(&self, packages: &[String]) -> Result<()> {
+        if self.can_install()
+            && let Err(reason) = self.apt_update()
+        {
+            eprintln!("warning: {reason:#}; going on with the lists that are here");
+        }
+        self.install(packages)
+    }
+
     /// The one command that a person has to run.
     pub fn advice(&self, packages: &[String]) -> String {
         let packages = packages.join(" ");

@@ -66,7 +66,7 @@ pub fn ensure(installer: &Installer) -> Result<Toolchain> {
     let packages = installer.compiler_packages();
     let failure = if packages.is_empty() {
         None
-    } else if let Err(reason) = installer.install(&packages) {
+    } else if let Err(reason) = installer.install_newest(&packages) {
         Some(format!("{reason:#}"))
     } else if let Some(toolchain) = search.among_installed()? {
         return Ok(toolchain);
