@@ -1,0 +1,12 @@
+//! Parameters and results of every method, a file for each kind of method. Optional parameters are left out when they
+//! are `None`.
+
+mod list;
+mod look;
+mod read;
+
+pub use crate::socket::{Closed, SideInfo, Sides, Socket, States};
+pub use crate::state::State;
+pub use list::*;
+pub use look::*;
+pub use read::*;
