@@ -11,7 +11,7 @@ use crate::store::cell::Cell64;
 use crate::store::islands::{Run, walk};
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
-use crate::store::{Acquire, fence};
+use crate::store::{Acquire, fence, pause};
 use crate::{CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, SockId, TcpState};
 
 /// Looks at one engine's connections from any thread, without its help and without disturbing it.
@@ -72,6 +72,7 @@ impl Reader {
     /// An empty `buf` returns 0 bytes wherever `off` is.
     pub fn peek(&self, id: SockId, side: Side, off: u64, buf: &mut [u8]) -> Result<Peek, PeekError> {
         let record = self.record(id)?;
+        let mut tries = 0u32;
         loop {
             let look = record.read(|record| look(&self.memory, record, id, side, off))?;
             let len = look.readable(off, buf.len())?;
@@ -88,6 +89,8 @@ impl Reader {
                 let eof = look.fin == Some(end) && (len > 0 || off == end);
                 return Ok(Peek { len, base: look.base, next: look.next, end: look.end, fin: look.fin, eof });
             }
+            tries = tries.wrapping_add(1);
+            pause(tries);
         }
     }
 

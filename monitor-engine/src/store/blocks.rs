@@ -286,6 +286,7 @@ fn clear(memory: &Memory, id: BlockId) {
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use super::*;
 

@@ -15,13 +15,21 @@
 
 pub mod blocks;
 pub mod cell;
+#[cfg(not(feature = "loom"))]
 pub mod copy;
+#[cfg(test)]
+#[cfg(feature = "loom")]
+mod interleavings;
 pub mod islands;
+#[cfg(not(feature = "loom"))]
+pub mod memory;
+#[cfg(feature = "loom")]
+#[path = "memory_model.rs"]
 pub mod memory;
 pub mod record;
 mod sync;
 
-pub use sync::{Acquire, Release, fence};
+pub use sync::{Acquire, Release, fence, pause};
 
 /// What is free in a worker's memory, and scratch space. The worker's own; readers never see it.
 #[derive(Debug)]

@@ -1,4 +1,24 @@
 //! The atomics that the store is built on, in one place, so that a model checker can take their place.
 
 pub use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+#[cfg(feature = "loom")]
+pub use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, fence};
+#[cfg(not(feature = "loom"))]
 pub use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, fence};
+
+/// Lets the other side go on: `tries` looks were in vain.
+#[cfg(not(feature = "loom"))]
+pub fn pause(tries: u32) {
+    if tries.is_multiple_of(64) {
+        // The writer may have been put to sleep in the middle of its few nanoseconds.
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
+}
+
+#[cfg(feature = "loom")]
+pub fn pause(_: u32) {
+    loom::thread::yield_now();
+}

@@ -19,6 +19,9 @@ use crate::workspace::{cargo, target};
 /// The package of the end-to-end tests.
 const END_TO_END: &str = "monitor-tests";
 
+/// The tests of the engine that a model checker runs.
+const INTERLEAVINGS: &str = "store::interleavings";
+
 /// Names the file that a test which cannot run here appends its name and reason to: `name: reason`, one line.
 const SKIP_LOG: &str = "MONITOR_SKIP_LOG";
 
@@ -41,6 +44,9 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
 
     let mut report = Report::default();
     run_tests(&mut units(), arguments, &skip_log, &mut report)?;
+    if arguments.filter.as_deref().is_none_or(|filter| INTERLEAVINGS.contains(filter)) {
+        run_tests(&mut interleavings(), &Arguments::default(), &skip_log, &mut report)?;
+    }
     if arguments.no_e2e {
         eprintln!("The end-to-end tests are left out (--no-e2e).");
     } else {
@@ -55,6 +61,15 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
 fn units() -> Command {
     let mut command = cargo();
     command.args(["test", "--locked", "--no-fail-fast", "--workspace", "--exclude", END_TO_END]);
+    command
+}
+
+/// The store's hand-over between its writer and its readers, by the model checker loom. A run of its own: the engine is
+/// compiled on the checker's atomics, with which nothing else works.
+fn interleavings() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--no-fail-fast", "--package", "monitor-engine", "--lib"]);
+    command.args(["--features", "loom", INTERLEAVINGS]);
     command
 }
 

@@ -1,0 +1,90 @@
+//! [`memory`](super::memory) for the model checker: the same numbers and methods over a handful of its own atomics.
+//!
+//! Blocks are small, so that few packets make the store do everything that it does. A block's bytes, words and entries
+//! are apart from each other here: what a reader gets when a block changes its use is thrown away in either case.
+
+use std::io;
+
+use super::cell::{Cell32, Cell64};
+use super::record::Record;
+
+pub const BLOCK: usize = 1 << BLOCK_SHIFT;
+pub const BLOCK_SHIFT: u32 = 6;
+
+pub type BlockId = u32;
+
+pub struct Memory {
+    records: Vec<Record>,
+    blocks: Vec<Block>,
+}
+
+#[derive(Default)]
+struct Block {
+    bytes: [Cell64; BLOCK / 8],
+    words: [Cell64; BLOCK / 8],
+    entries: [Cell32; BLOCK / 4],
+}
+
+impl Memory {
+    pub fn reserve(records: u32, blocks: u32) -> io::Result<Self> {
+        Ok(Self {
+            records: (0..records).map(|_| Record::default()).collect(),
+            blocks: (0..blocks).map(|_| Block::default()).collect(),
+        })
+    }
+
+    pub fn prefault(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn records(&self) -> u32 {
+        self.records.len() as u32
+    }
+
+    pub fn record(&self, slot: u32) -> Option<&Record> {
+        self.records.get(slot as usize)
+    }
+
+    pub fn prefetch_record(&self, _: u32) {}
+
+    /// Whole words are stored at once, as the real copy does; the rest of a word is the one writer's to keep.
+    pub fn write(&self, id: BlockId, at: usize, from: &[u8]) {
+        let Some(block) = self.blocks.get(id as usize).filter(|_| at + from.len() <= BLOCK) else { return };
+        let mut rest = from;
+        let mut at = at;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(8 - at % 8));
+            let cell = &block.bytes[at / 8];
+            let mut word = if now.len() == 8 { [0; 8] } else { cell.get().to_ne_bytes() };
+            word[at % 8..][..now.len()].copy_from_slice(now);
+            cell.set(u64::from_ne_bytes(word));
+            (at, rest) = (at + now.len(), later);
+        }
+    }
+
+    pub fn read(&self, id: BlockId, at: usize, to: &mut [u8]) -> bool {
+        let Some(block) = self.blocks.get(id as usize).filter(|_| at + to.len() <= BLOCK) else {
+            return false;
+        };
+        let end = at + to.len();
+        for index in at / 8..end.div_ceil(8) {
+            let word = block.bytes[index].get().to_ne_bytes();
+            for (place, byte) in word.iter().enumerate() {
+                if let Some(to) = (index * 8 + place).checked_sub(at).and_then(|i| to.get_mut(i)) {
+                    *to = *byte;
+                }
+            }
+        }
+        true
+    }
+
+    pub fn word(&self, id: BlockId, index: usize) -> Option<&Cell64> {
+        self.blocks.get(id as usize)?.words.get(index)
+    }
+
+    pub fn entry(&self, id: BlockId, index: usize) -> Option<&Cell32> {
+        self.blocks.get(id as usize)?.entries.get(index)
+    }
+}
+
+pub fn prefetch<T>(_: *const T) {}
