@@ -1,7 +1,7 @@
 //! The RPC of monitord: its types, shared with the server, and a client.
 //!
 //! JSON-RPC 2.0 over a Unix stream socket, one object a line; raw bytes follow their line. The wire is described
-//! in docs/rpc.md. [`Client`] is the blocking client:
+//! in docs/rpc.md. [`Client`] is the blocking client, `AsyncClient` (feature `async`) the same for tokio:
 //!
 //! ```no_run
 //! use monitor_client::{Client, DEFAULT_SOCKET, Side, types::SocketsParams};
@@ -14,7 +14,7 @@
 //! # Ok::<(), monitor_client::Error>(())
 //! ```
 
-mod blocking;
+mod client;
 pub mod counters;
 pub mod error;
 pub mod method;
@@ -24,7 +24,9 @@ pub mod socket;
 pub mod state;
 pub mod types;
 
-pub use blocking::{Client, Error, Read};
+#[cfg(feature = "async")]
+pub use client::AsyncClient;
+pub use client::{Client, Error, Read, Reconnect};
 pub use counters::Counters;
 pub use error::{Code, ErrorData, ErrorObject, Reason};
 pub use method::Method;

@@ -43,3 +43,13 @@ methods! {
     /// Every counter.
     Stats = "stats",
 }
+
+impl Method {
+    /// Whether nothing but the reply comes of it, so that a client that got none may ask again. The list is of those that
+    /// are known to be: a new method is not, until somebody has thought about it.
+    #[must_use]
+    pub fn is_repeatable(self) -> bool {
+        use Method::*;
+        matches!(self, Hello | Sockets | Lookup | Info | Fragments | Ppeek | Stats)
+    }
+}

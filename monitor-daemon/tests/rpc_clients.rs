@@ -1,4 +1,4 @@
-//! The clients in Rust and Python, against a real server.
+//! The clients in Rust (blocking) and Python, against a real server.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
 

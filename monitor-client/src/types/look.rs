@@ -25,6 +25,9 @@ pub struct Hello {
     pub server: String,
     /// Its process.
     pub pid: u32,
+    /// Which start of it: sockids of another one mean nothing to this one. `None` from a server that does not tell.
+    #[serde(default)]
+    pub instance: Option<u64>,
     /// What it captures.
     pub capture: HelloCapture,
     /// Most bytes that one `ppeek` returns.

@@ -26,6 +26,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all clients share.
 pub(super) struct Shared {
     pub(super) status: Status,
+    /// Tells clients that connect again whether it is still this server that answers.
+    pub(super) instance: u64,
     pub(super) metrics: Metrics,
     pub(super) memory: ReplyMemory,
     /// One look at the capture at a time: it makes system calls, on a thread of its own.
@@ -41,6 +43,7 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
     let socket = watch(socket, Interest::READABLE)?;
     let shared = Arc::new(Shared {
         status,
+        instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
         memory: ReplyMemory::new(settings.reply_memory),
         snapshot: Mutex::new(()),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
 #![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
 
+pub mod relay;
 pub mod talk;
 pub mod world;
 

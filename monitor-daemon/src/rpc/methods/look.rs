@@ -27,6 +27,7 @@ pub(super) async fn hello(shared: &Shared) -> Hello {
         version: VERSION,
         server: concat!("monitord ", env!("CARGO_PKG_VERSION")).to_owned(),
         pid: std::process::id(),
+        instance: Some(shared.instance),
         capture: HelloCapture {
             mode: Cow::Borrowed(snapshot.mode),
             interfaces: snapshot.interfaces.into_iter().map(|interface| interface.name).collect(),

@@ -1,0 +1,177 @@
+//! The blocking client.
+
+use std::io::{BufRead, BufReader, Read as _, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::calls::calls;
+use super::{BUFFER, Error, Read, Reconnect, ppeek, wire};
+use crate::types::{
+    Encoding, Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Ppeek, PpeekParams,
+    Socket, Sockets, SocketsParams, Stats, StatsParams,
+};
+use crate::{Method, Side};
+
+/// A connection to the daemon. One request at a time; open several clients for several threads.
+#[derive(Debug)]
+pub struct Client {
+    path: PathBuf,
+    reconnect: Reconnect,
+    /// `None` after it broke, until it is made anew.
+    link: Option<Link>,
+    /// Which daemon was connected to; asked for by those alone that connect again.
+    instance: Option<u64>,
+}
+
+macro_rules! write {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $method:ident, $params:expr;)*) => {
+        impl Client {
+            $($(#[$doc])*
+            pub fn $name(&mut self, $($arg: $type),*) -> Result<$result, Error> {
+                self.call(Method::$method, &$params)
+            })*
+        }
+    };
+}
+calls!(write);
+
+impl Client {
+    /// Connects to the daemon that listens at `path`. When the connection breaks it stays broken.
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::connect_with(path, Reconnect::NEVER)
+    }
+
+    /// Connects to the daemon that listens at `path`, and again when the connection breaks. The first connection is
+    /// tried once.
+    pub fn connect_with(path: impl AsRef<Path>, reconnect: Reconnect) -> Result<Self, Error> {
+        let path = path.as_ref().to_path_buf();
+        let mut link = Link::connect(&path)?;
+        let instance = if reconnect == Reconnect::NEVER { None } else { link.instance()? };
+        Ok(Self { path, reconnect, link: Some(link), instance })
+    }
+
+    /// Bytes from `off` on, up to `len`, stopping at a hole. Fewer than asked is normal.
+    pub fn ppeek(&mut self, sockid: u64, side: Side, off: u64, len: u64) -> Result<Read, Error> {
+        let mut bytes = Vec::new();
+        let head = self.ppeek_into(sockid, side, off, len, &mut bytes)?;
+        Ok(Read { head, bytes })
+    }
+
+    /// As [`Client::ppeek`], into a buffer that is used again: it is cleared and holds the bytes afterwards.
+    pub fn ppeek_into(
+        &mut self,
+        sockid: u64,
+        side: Side,
+        off: u64,
+        len: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Ppeek, Error> {
+        let params = ppeek(sockid, side, off, len);
+        self.attempt(Method::Ppeek, |link| {
+            bytes.clear();
+            let head: Ppeek = link.call(Method::Ppeek, &params)?;
+            bytes.resize(wire::raw(head.raw, head.len, len)?, 0);
+            link.stream.read_exact(bytes)?;
+            Ok(head)
+        })
+    }
+
+    /// As [`Client::ppeek`], right into the caller's memory: `head.len` bytes of `buffer`, which may be longer than the
+    /// read. `params.encoding` does not matter.
+    pub fn ppeek_slice(&mut self, params: &PpeekParams, buffer: &mut [u8]) -> Result<Ppeek, Error> {
+        let len = params.len.min(buffer.len() as u64);
+        let params = PpeekParams { len, encoding: Encoding::Raw, ..params.clone() };
+        self.attempt(Method::Ppeek, |link| {
+            let head: Ppeek = link.call(Method::Ppeek, &params)?;
+            let count = wire::raw(head.raw, head.len, len)?;
+            link.stream.read_exact(&mut buffer[..count])?;
+            Ok(head)
+        })
+    }
+
+    /// Any method whose reply is one line.
+    pub fn call<R: DeserializeOwned>(&mut self, method: Method, params: &impl Serialize) -> Result<R, Error> {
+        self.attempt(method, |link| link.call(method, params))
+    }
+
+    /// Asks once, and once more over a new connection if the first one broke and asking twice does no harm.
+    fn attempt<T>(
+        &mut self,
+        method: Method,
+        mut ask: impl FnMut(&mut Link) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self.ask(&mut ask) {
+            Err(error)
+                if error.is_broken() && self.reconnect != Reconnect::NEVER && method.is_repeatable() =>
+            {
+                self.ask(&mut ask)
+            }
+            other => other,
+        }
+    }
+
+    fn ask<T>(&mut self, ask: &mut impl FnMut(&mut Link) -> Result<T, Error>) -> Result<T, Error> {
+        if self.link.is_none() {
+            self.connect_again()?;
+        }
+        let link = self.link.as_mut().ok_or(Error::Closed)?;
+        let result = ask(link);
+        if result.as_ref().is_err_and(Error::is_broken) {
+            self.link = None;
+        }
+        result
+    }
+
+    fn connect_again(&mut self) -> Result<(), Error> {
+        let mut last = Error::Closed;
+        for pause in self.reconnect.pauses() {
+            thread::sleep(pause);
+            let found = Link::connect(&self.path).and_then(|mut link| Ok((link.instance()?, link)));
+            match found {
+                Ok((instance, link)) => {
+                    self.link = Some(link);
+                    let restarted = std::mem::replace(&mut self.instance, instance) != instance;
+                    return if restarted { Err(Error::Restarted) } else { Ok(()) };
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// One socket.
+#[derive(Debug)]
+struct Link {
+    stream: BufReader<UnixStream>,
+    next_id: u64,
+    /// The last request or reply, kept for its memory.
+    line: Vec<u8>,
+}
+
+impl Link {
+    fn connect(path: &Path) -> Result<Self, Error> {
+        let stream = UnixStream::connect(path)
+            .map_err(|source| Error::Connect { path: path.to_path_buf(), source })?;
+        Ok(Self { stream: BufReader::with_capacity(BUFFER, stream), next_id: 1, line: Vec::new() })
+    }
+
+    fn instance(&mut self) -> Result<Option<u64>, Error> {
+        let hello: Hello = self.call(Method::Hello, &HelloParams::default())?;
+        Ok(hello.instance)
+    }
+
+    fn call<R: DeserializeOwned>(&mut self, method: Method, params: &impl Serialize) -> Result<R, Error> {
+        let id = self.next_id;
+        self.next_id += 1;
+        wire::request(&mut self.line, id, method.name(), params)?;
+        self.stream.get_mut().write_all(&self.line)?;
+        self.line.clear();
+        self.stream.read_until(b'\n', &mut self.line)?;
+        wire::reply(&self.line, id)
+    }
+}

@@ -1,0 +1,30 @@
+//! The methods whose reply is one line, stated once for both clients.
+
+/// Hands the list of methods to a macro that writes them: name, parameters and result; method and parameters on the
+/// wire.
+macro_rules! calls {
+    ($write:ident) => {
+        $write! {
+            /// Who serves, and what it can do. `client`: who calls, for the daemon's log.
+            hello(client: &str) -> Hello = Hello, HelloParams { client: Some(client.to_owned()) };
+
+            /// One page of connections.
+            sockets(params: &SocketsParams) -> Sockets = Sockets, params;
+
+            /// The newest connection between two ends.
+            lookup(params: &LookupParams) -> Socket = Lookup, params;
+
+            /// One connection.
+            info(sockid: u64) -> Socket = Info, InfoParams { sockid, worker: None };
+
+            /// Every retained run of bytes of one side.
+            fragments(sockid: u64, side: Side) -> Fragments
+                = Fragments, FragmentsParams { sockid, side, worker: None };
+
+            /// Every counter.
+            stats() -> Stats = Stats, StatsParams {};
+        }
+    };
+}
+
+pub(super) use calls;

@@ -1,0 +1,81 @@
+//! The clients: one that blocks, and one for tokio. They share the framing, the methods and the errors.
+
+mod blocking;
+mod calls;
+#[cfg(feature = "async")]
+mod future;
+mod reconnect;
+mod wire;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use blocking::Client;
+#[cfg(feature = "async")]
+pub use future::AsyncClient;
+pub use reconnect::Reconnect;
+
+use crate::types::{Encoding, Ppeek, PpeekParams};
+use crate::{ErrorObject, Side};
+
+/// What is read from the socket at once, unless it goes right into a caller's buffer.
+const BUFFER: usize = 16 * 1024;
+
+/// Why a call got no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The socket could not be connected to.
+    #[error("cannot connect to {}", path.display())]
+    Connect {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to the daemon broke")]
+    Io(#[from] io::Error),
+    /// The daemon closed the connection.
+    #[error("the daemon closed the connection")]
+    Closed,
+    /// A daemon that was started since answers there. What it serves has sockids of its own: those that were asked for
+    /// before mean nothing to it, or another connection. Said once; the next call goes to the new daemon.
+    #[error("the daemon was started anew: list its connections again, sockids from before are void")]
+    Restarted,
+    /// The request could not be written as JSON.
+    #[error("cannot write the request")]
+    Request(#[source] serde_json::Error),
+    /// The reply is not what the protocol promises.
+    #[error("the reply cannot be understood: {what}")]
+    Reply {
+        /// What is wrong with it.
+        what: &'static str,
+        /// Where reading it failed.
+        source: Option<serde_json::Error>,
+    },
+    /// The daemon answered with an error.
+    #[error("{0}")]
+    Rpc(ErrorObject),
+}
+
+impl Error {
+    /// Whether the connection is of no use any more: another one may do better.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Error::Io(_) | Error::Closed)
+    }
+}
+
+/// Bytes that a `ppeek` returned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Read {
+    /// What the reply said; its `data` is always `None`.
+    pub head: Ppeek,
+    /// The bytes, `head.len` of them.
+    pub bytes: Vec<u8>,
+}
+
+/// A `ppeek` of any worker's connection; how the bytes are sent is the client's affair.
+fn ppeek(sockid: u64, side: Side, off: u64, len: u64) -> PpeekParams {
+    PpeekParams { sockid, side, off, len, encoding: Encoding::Raw, worker: None }
+}

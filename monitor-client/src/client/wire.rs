@@ -1,0 +1,112 @@
+//! Requests and replies as lines.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::Error;
+use crate::{ErrorObject, MAX_LEN};
+
+#[derive(Serialize)]
+struct Request<'a, P> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'a str,
+    params: P,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    id: Option<u64>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<ErrorObject>,
+}
+
+/// Writes a request, with its line feed, in place of what `line` held.
+pub(super) fn request(
+    line: &mut Vec<u8>,
+    id: u64,
+    method: &str,
+    params: &impl Serialize,
+) -> Result<(), Error> {
+    line.clear();
+    serde_json::to_writer(&mut *line, &Request { jsonrpc: "2.0", id, method, params })
+        .map_err(Error::Request)?;
+    line.push(b'\n');
+    Ok(())
+}
+
+/// Reads the reply to the request `id`. An empty line is the end of the connection.
+pub(super) fn reply<R: DeserializeOwned>(line: &[u8], id: u64) -> Result<R, Error> {
+    if line.last() != Some(&b'\n') {
+        return Err(Error::Closed);
+    }
+    let response: Response<'_> =
+        serde_json::from_slice(line).map_err(|source| bad("no JSON-RPC response", source))?;
+    // Before the id: a server that refuses a client answers no request.
+    if let Some(error) = response.error {
+        return Err(Error::Rpc(error));
+    }
+    if response.id != Some(id) {
+        return Err(Error::Reply { what: "it answers another request", source: None });
+    }
+    let result = response.result.ok_or(Error::Reply { what: "neither result nor error", source: None })?;
+    serde_json::from_str(result.get()).map_err(|source| bad("the result has another form", source))
+}
+
+/// How many raw bytes follow the line of a reply that says it returned `len` of the `wanted` bytes.
+pub(super) fn raw(raw: Option<u64>, len: u64, wanted: u64) -> Result<usize, Error> {
+    match raw {
+        Some(count) if count == len && count <= wanted.min(MAX_LEN) => Ok(count as usize),
+        _ => Err(Error::Reply { what: "the count of raw bytes is missing or wrong", source: None }),
+    }
+}
+
+fn bad(what: &'static str, source: serde_json::Error) -> Error {
+    Error::Reply { what, source: Some(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Value, Error> {
+        reply(line.as_bytes(), 3)
+    }
+
+    #[test]
+    fn a_request_is_one_line() {
+        let mut line = b"the one before".to_vec();
+        request(&mut line, 3, "info", &serde_json::json!({ "sockid": 1 })).unwrap();
+        let expected = "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"info\",\"params\":{\"sockid\":1}}\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_reply_answers_its_request() {
+        assert_eq!(read("{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":7}\n").unwrap(), 7);
+        for other in ["{\"id\":4,\"result\":7}\n", "{\"id\":3}\n", "7\n", "{\"id\":null,\"result\":7}\n"] {
+            assert!(matches!(read(other), Err(Error::Reply { .. })), "{other}");
+        }
+        let refused = "{\"id\":null,\"error\":{\"code\":11,\"message\":\"too many clients\"}}\n";
+        assert!(matches!(read(refused), Err(Error::Rpc(error)) if error.code == 11));
+    }
+
+    #[test]
+    fn half_a_line_is_the_end() {
+        assert!(matches!(read(""), Err(Error::Closed)));
+        assert!(matches!(read("{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":7}"), Err(Error::Closed)));
+    }
+
+    #[test]
+    fn only_as_many_bytes_as_were_asked_for_follow() {
+        assert_eq!(raw(Some(5), 5, 9).unwrap(), 5);
+        for (count, len, wanted) in [(None, 5, 9), (Some(4), 5, 9), (Some(9), 9, 5)] {
+            assert!(raw(count, len, wanted).is_err());
+        }
+        assert!(raw(Some(MAX_LEN + 1), MAX_LEN + 1, u64::MAX).is_err());
+    }
+}
