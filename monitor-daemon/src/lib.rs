@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod config;
+pub mod filter;
 pub mod rpc;
 pub mod service;
 pub mod status;

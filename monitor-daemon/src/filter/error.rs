@@ -1,0 +1,121 @@
+//! What is wrong with a filter, and where.
+
+use std::fmt;
+
+use super::{MAX_DEPTH, MAX_LEN};
+
+/// A filter that cannot be read. Its message shows the place:
+///
+/// ```text
+/// the filter is wrong at 11: `htpp` is not a port: a number from 0 to 65535, or a name such as `http`
+///   port 80 or htpp
+///              ^~~~
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterError {
+    /// Bytes before the place.
+    pub offset: usize,
+    /// What is wrong there.
+    pub problem: Problem,
+    /// The text around the place, and a line that points at it.
+    excerpt: String,
+}
+
+/// What can be wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// More than [`MAX_LEN`] bytes.
+    #[error("a filter holds at most {MAX_LEN} bytes")]
+    TooLong,
+    /// More than [`MAX_DEPTH`] parentheses and negations within each other.
+    #[error("parentheses and `not` are nested more than {MAX_DEPTH} deep")]
+    TooDeep,
+    /// Something else belongs there.
+    #[error("expected {expected}, not {found}")]
+    Unexpected {
+        /// What belongs there.
+        expected: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// A character that no filter holds.
+    #[error("{0:?} has no meaning in a filter{hint}", hint = hint(*.0))]
+    Character(char),
+    /// No address.
+    #[error("`{0}` is not an address such as `10.0.0.1` or `2001:db8::1`; names are not looked up")]
+    Address(String),
+    /// An address with a length after `host`.
+    #[error("`host` takes one address: write `net {0}`")]
+    NetworkAsHost(String),
+    /// No network.
+    #[error("`{0}` is not a network such as `10.0.0.0/8`, `192.168` or `2001:db8::/32`")]
+    Network(String),
+    /// An address within a network in place of the network's own.
+    #[error("`{0}` has bits set beyond its length: the network is `{1}`")]
+    HostBits(String, String),
+    /// No port.
+    #[error("`{0}` is not a port: a number from 0 to 65535, or a name such as `http`")]
+    Port(String),
+    /// No range of ports.
+    #[error("`{0}` is not a range of ports such as `8000-8080`")]
+    PortRange(String),
+    /// No VLAN id.
+    #[error("`{0}` is not a VLAN id: a number from 0 to 4095")]
+    Vlan(String),
+    /// An IPv4 address where IPv6 was said, or the other way round.
+    #[error("`{0}` is not an address of `{1}`")]
+    Version(String, &'static str),
+}
+
+/// What the character is for in tcpdump, where it is for anything.
+fn hint(character: char) -> &'static str {
+    match character {
+        '&' => "; `and` is `&&`",
+        '|' => "; `or` is `||`",
+        '[' | ']' | '<' | '>' | '=' | '+' | '*' => {
+            "; it judges connections, and cannot look at the bytes of packets"
+        }
+        _ => "",
+    }
+}
+
+/// Characters shown before and after the place.
+const SHOWN: usize = 40;
+
+impl FilterError {
+    /// At `len` bytes from `offset` on; both are boundaries of characters.
+    pub(super) fn new(text: &str, offset: usize, len: usize, problem: Problem) -> Self {
+        Self { offset, problem, excerpt: excerpt(text, offset, len) }
+    }
+}
+
+/// Two lines: the text around the place, and a caret below it.
+fn excerpt(text: &str, offset: usize, len: usize) -> String {
+    let (before, rest) = text.split_at(offset);
+    let (marked, after) = rest.split_at(len);
+    let skipped = before.chars().count().saturating_sub(SHOWN);
+    let start: String = before.chars().skip(skipped).map(printable).collect();
+    let place: String = marked.chars().take(SHOWN).map(printable).collect();
+    let end: String = if place.chars().count() < marked.chars().count() {
+        "…".to_owned()
+    } else {
+        after.chars().take(SHOWN).map(printable).collect()
+    };
+    let cut = if skipped > 0 { "…" } else { "" };
+    let indent = " ".repeat(cut.chars().count() + start.chars().count());
+    let underline = "~".repeat(place.chars().count().saturating_sub(1));
+    format!("  {cut}{start}{place}{end}\n  {indent}^{underline}")
+}
+
+/// One column wide, and nothing that a terminal obeys.
+fn printable(character: char) -> char {
+    if character.is_control() { ' ' } else { character }
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the filter is wrong at {}: {}\n{}", self.offset, self.problem, self.excerpt)
+    }
+}
+
+impl std::error::Error for FilterError {}

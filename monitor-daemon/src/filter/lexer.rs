@@ -1,0 +1,65 @@
+//! Text to tokens.
+
+use super::error::{FilterError, Problem};
+
+/// The smallest parts of a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Open,
+    Close,
+    Not,
+    And,
+    Or,
+    /// A keyword or a value.
+    Word,
+    /// Behind the last one.
+    End,
+}
+
+/// A part and its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token<'a> {
+    pub(super) kind: Kind,
+    pub(super) text: &'a str,
+    /// Bytes before it.
+    pub(super) offset: usize,
+}
+
+/// Takes a filter apart. The last token is [`Kind::End`].
+pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_ascii_start();
+    while !rest.is_empty() {
+        let offset = text.len() - rest.len();
+        let (kind, len) = first(rest).map_err(|character| {
+            FilterError::new(text, offset, character.len_utf8(), Problem::Character(character))
+        })?;
+        tokens.push(Token { kind, text: &rest[..len], offset });
+        rest = rest[len..].trim_ascii_start();
+    }
+    tokens.push(Token { kind: Kind::End, text: "", offset: text.len() });
+    Ok(tokens)
+}
+
+/// Kind and length of the token that a text starts with, or the character that starts none.
+fn first(text: &str) -> Result<(Kind, usize), char> {
+    let symbols =
+        [("(", Kind::Open), (")", Kind::Close), ("!", Kind::Not), ("&&", Kind::And), ("||", Kind::Or)];
+    if let Some((symbol, kind)) = symbols.into_iter().find(|(symbol, _)| text.starts_with(symbol)) {
+        return Ok((kind, symbol.len()));
+    }
+    let len = text.find(|character| !in_word(character)).unwrap_or(text.len());
+    let kind = match &text[..len] {
+        "" => return Err(text.chars().next().unwrap_or_default()),
+        "and" => Kind::And,
+        "or" => Kind::Or,
+        "not" => Kind::Not,
+        _ => Kind::Word,
+    };
+    Ok((kind, len))
+}
+
+/// What keywords, names, numbers and addresses are made of.
+fn in_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '.' | ':' | '/' | '-' | '_')
+}

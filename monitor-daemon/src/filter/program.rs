@@ -1,0 +1,162 @@
+//! The compiled form: tests with two ways out each, like BPF's conditional jumps.
+//!
+//! It is written from its end, so that both ways out of a test are known when the test is written, and lead to what
+//! was written before: every run ends after as many tests as the filter has, at most.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::parser::{Expression, Joint};
+
+/// What a filter looks at.
+pub(super) struct Ends<'a> {
+    pub(super) client: SocketAddr,
+    pub(super) server: SocketAddr,
+    pub(super) vlan: &'a [u16],
+}
+
+/// Which ends a test is about. The source is the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Source,
+    Destination,
+    Either,
+    Both,
+}
+
+/// What a primitive asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Test {
+    /// `tcp`: all connections are.
+    Always,
+    /// `ip`, `ip6`.
+    Version { v6: bool },
+    /// `host`, `net`.
+    Network(Direction, Network),
+    /// `port`, `portrange`: lowest and highest.
+    Ports(Direction, u16, u16),
+    /// The tag at this place, 0 being the outermost; any id, or one.
+    Vlan { place: usize, id: Option<u16> },
+}
+
+/// Addresses of one version whose bits under the mask are these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    v6: bool,
+    bits: u128,
+    mask: u128,
+}
+
+/// A filter's tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    /// Each leads to steps before it. Step `n` stands at `n - FIRST`.
+    steps: Vec<Step>,
+    start: u32,
+}
+
+/// A test, and where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Step {
+    test: Test,
+    yes: u32,
+    no: u32,
+}
+
+/// The two ends of every run, and the number of the first step.
+const REFUSED: u32 = 0;
+const ACCEPTED: u32 = 1;
+const FIRST: u32 = 2;
+
+impl Program {
+    pub(super) fn everything() -> Self {
+        Self { steps: Vec::new(), start: ACCEPTED }
+    }
+
+    pub(super) fn new(expression: &Expression) -> Self {
+        let mut program = Self { steps: Vec::new(), start: REFUSED };
+        program.start = program.write(expression, ACCEPTED, REFUSED);
+        program
+    }
+
+    pub(super) fn accepts(&self, ends: &Ends<'_>) -> bool {
+        let mut at = self.start;
+        while let Some(step) = at.checked_sub(FIRST).and_then(|at| self.steps.get(at as usize)) {
+            at = if step.test.holds(ends) { step.yes } else { step.no };
+        }
+        at == ACCEPTED
+    }
+
+    /// Writes an expression that goes on at `yes` or `no`; returns its start.
+    fn write(&mut self, expression: &Expression, mut yes: u32, mut no: u32) -> u32 {
+        match expression {
+            Expression::Test(test) => self.step(Step { test: test.clone(), yes, no }),
+            Expression::Not(inner) => self.write(inner, no, yes),
+            Expression::Chain(first, rest) => {
+                // From the right: what the terms up to here were decides whether the next one is asked or skipped.
+                for (joint, term) in rest.iter().rev() {
+                    let start = self.write(term, yes, no);
+                    match joint {
+                        Joint::And => yes = start,
+                        Joint::Or => no = start,
+                    }
+                }
+                self.write(first, yes, no)
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) -> u32 {
+        self.steps.push(step);
+        // Fewer than the filter has bytes.
+        self.steps.len() as u32 - 1 + FIRST
+    }
+}
+
+impl Test {
+    fn holds(&self, ends: &Ends<'_>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Version { v6 } => ends.client.is_ipv6() == *v6,
+            Self::Network(direction, network) => direction.holds(ends, |end| network.contains(end.ip())),
+            Self::Ports(direction, low, high) => {
+                direction.holds(ends, |end| (*low..=*high).contains(&end.port()))
+            }
+            Self::Vlan { place, id } => {
+                ends.vlan.get(*place).is_some_and(|tag| id.is_none_or(|id| id == *tag))
+            }
+        }
+    }
+}
+
+impl Direction {
+    fn holds(self, ends: &Ends<'_>, test: impl Fn(&SocketAddr) -> bool) -> bool {
+        match self {
+            Self::Source => test(&ends.client),
+            Self::Destination => test(&ends.server),
+            Self::Either => test(&ends.client) || test(&ends.server),
+            Self::Both => test(&ends.client) && test(&ends.server),
+        }
+    }
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv6() == self.v6 && bits(address) & self.mask == self.bits
+    }
+}
+
+impl From<IpNet> for Network {
+    fn from(network: IpNet) -> Self {
+        let (address, mask) = (network.network(), network.netmask());
+        Self { v6: address.is_ipv6(), bits: bits(address), mask: bits(mask) }
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
