@@ -20,6 +20,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ),
     // What other programs link to: it must not bring the daemon along.
     ("monitor-client", &["aya", "monitor-common", "monitor-daemon", "monitor-engine", "xsk-rs"]),
+    ("clients/c", &["aya", "monitor-common", "monitor-daemon", "monitor-engine", "tokio", "xsk-rs"]),
     // Small, so that the first command of a newcomer does not wait for it.
     ("xtask", &["aya", "monitor-common", "monitor-daemon", "monitor-engine", "tokio"]),
 ];

@@ -1,0 +1,279 @@
+//! The functions, as `mos_api.h` declares them; their comments are the header's.
+
+// Every function's promise is the header's: pointers point to what their types and lengths say. `memory` follows them,
+// each block below passes that promise on.
+#![allow(clippy::missing_safety_doc, reason = "the promise is the same for all: the header's head states it")]
+
+use std::ffi::{c_char, c_int, c_void};
+
+use libc::{sockaddr, socklen_t, ssize_t};
+use monitor_client::types::LookupParams;
+
+use crate::context::{self, Peeked, one_side};
+use crate::failure::{Failure, answer};
+use crate::options::{self, Get};
+use crate::types::{mctx_t, monitor_side, mos_side, tcp_buf_info, tcp_ring_fragment};
+use crate::{address, memory};
+
+/// Connects to the daemon: at the path in the environment variable MONITOR_SOCKET, else at /run/monitord/monitord.sock.
+/// `cpu` is one of its workers, whose connections alone the context then sees, or -1 for all of them. A context may be
+/// used by several threads, which then wait for each other; give each its own instead.
+///
+/// Returns NULL on error. EACCES: there is no such worker; or as connect(2).
+#[unsafe(no_mangle)]
+pub extern "C" fn mtcp_create_context(cpu: c_int) -> mctx_t {
+    context::create(cpu).unwrap_or_else(|failure| {
+        answer::<c_int>(Err(failure));
+        std::ptr::null_mut()
+    })
+}
+
+/// Disconnects. All descriptors of the context are void.
+///
+/// EACCES: `mctx` is no context, or was destroyed before.
+#[unsafe(no_mangle)]
+pub extern "C" fn mtcp_destroy_context(mctx: mctx_t) -> c_int {
+    answer(context::destroy(mctx))
+}
+
+/// A descriptor for the connection that the RPC calls `rpc_sockid` (a number below 2^53). The daemon is not asked: what
+/// there is not shows when it is used. Opening a connection again gives the descriptor that it has.
+///
+/// EACCES; ENFILE: all numbers have been used.
+#[unsafe(no_mangle)]
+pub extern "C" fn monitor_open(mctx: mctx_t, rpc_sockid: u64) -> c_int {
+    answer(context::within(mctx, |context| context.open(rpc_sockid)))
+}
+
+/// A descriptor for the newest connection between two ends, each a struct sockaddr_in or sockaddr_in6.
+///
+/// ENOTCONN: no such connection is known. EAFNOSUPPORT, EINVAL: not such an address. EACCES, EFAULT, ENFILE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn monitor_lookup(
+    mctx: mctx_t,
+    client: *const sockaddr,
+    client_len: socklen_t,
+    server: *const sockaddr,
+    server_len: socklen_t,
+) -> c_int {
+    answer(context::within(mctx, |context| {
+        // SAFETY: the caller promises `client_len` and `server_len` bytes.
+        let [client, server] = unsafe {
+            [
+                memory::bytes(client.cast(), client_len as usize)?,
+                memory::bytes(server.cast(), server_len as usize)?,
+            ]
+        };
+        let params =
+            LookupParams { client: address::decode(client)?, server: address::decode(server)?, vlan: None };
+        context.lookup(&params)
+    }))
+}
+
+/// Goes through all connections that can be read: the descriptor of the first one when `previous` is 0, else of the one
+/// after `previous`; 0 behind the last. One that is there from the beginning to the end is met exactly once. Those that
+/// are not wanted may be closed on the way.
+///
+/// EACCES, EBADF, ENFILE.
+#[unsafe(no_mangle)]
+pub extern "C" fn monitor_next(mctx: mctx_t, previous: c_int) -> c_int {
+    answer(context::within(mctx, |context| context.next(previous)))
+}
+
+/// The number that the RPC knows the connection by, into `*rpc_sockid`.
+///
+/// EACCES, EBADF, EFAULT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn monitor_sockid(mctx: mctx_t, sockid: c_int, rpc_sockid: *mut u64) -> c_int {
+    answer(context::within(mctx, |context| {
+        let number = context.sockid(sockid)?;
+        // SAFETY: the caller promises room for the number.
+        unsafe { memory::write(rpc_sockid, number) }.map(|()| 0)
+    }))
+}
+
+/// One side in offsets, into `*info`.
+///
+/// EINVAL: `side` is neither MOS_SIDE_CLI nor MOS_SIDE_SVR. EACCES, EBADF, EFAULT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn monitor_getside(
+    mctx: mctx_t,
+    sockid: c_int,
+    side: c_int,
+    info: *mut monitor_side,
+) -> c_int {
+    answer(context::within(mctx, |context| {
+        let side = one_side(side)?;
+        let socket = context.info(sockid)?;
+        let own = socket.sides.get(side);
+        let (base, next, end, fin) = (own.base, own.next, own.end, own.fin.unwrap_or(u64::MAX));
+        let found = monitor_side { base, next, end, fin, closed: c_int::from(socket.closed.is_some()) };
+        // SAFETY: the caller promises room for the structure.
+        unsafe { memory::write(info, found) }.map(|()| 0)
+    }))
+}
+
+/// Gives a descriptor back. Its number is not given out again, for this or any other connection. The connection itself
+/// is not touched.
+///
+/// EACCES, EBADF.
+#[unsafe(no_mangle)]
+pub extern "C" fn mtcp_close(mctx: mctx_t, sockid: c_int) -> c_int {
+    answer(context::within(mctx, |context| context.close(sockid)))
+}
+
+/// Copies up to `len` bytes of one side into `buf`, from offset `off` on: the distance from the first payload byte. Any
+/// received byte that is kept can be read, in order or not (see MOS_FRAGINFO_CLIBUF); the copy ends at a hole. Nothing
+/// is flushed, and where mtcp_peek goes on does not change.
+///
+/// Returns how many bytes were copied; fewer than asked is no error. Or -1:
+/// EACCES           `mctx` is no context
+/// EBADF            `sockid` is no descriptor of it, or its connection is gone
+/// EINVAL           buffering of this side was switched off; or `side` is neither MOS_SIDE_CLI nor MOS_SIDE_SVR
+/// ESOCKTNOSUPPORT  `sockid` stands for a listener, not a connection
+/// ENOTCONN         nothing but the start of the handshake was seen
+/// ENODATA          no received byte at `off`
+/// EPERM            the daemon does not let the caller read
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mtcp_ppeek(
+    mctx: mctx_t,
+    sockid: c_int,
+    side: c_int,
+    buf: *mut c_char,
+    len: usize,
+    off: u64,
+) -> ssize_t {
+    let copied = context::within(mctx, |context| {
+        context.sockid(sockid)?;
+        // SAFETY: the caller promises room for `len` bytes.
+        let buffer = unsafe { memory::buffer(buf.cast::<c_void>(), len) }?;
+        context.ppeek(sockid, side, buffer, off)
+    });
+    copied.map_or_else(|failure| answer(Err(failure)), |count| count as ssize_t)
+}
+
+/// Copies the next bytes of one side, in order: each call goes on where the last one on this descriptor and side ended,
+/// the first one begins at offset 0.
+///
+/// Returns how many bytes were copied; 0 when the stream is complete; or a negative number:
+/// -N with ENODATA  the next N bytes are lost (no longer kept, or never captured); the next call goes on behind them
+/// -1 with EAGAIN   nothing there yet, but there may be
+/// -1 otherwise     as mtcp_ppeek
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mtcp_peek(
+    mctx: mctx_t,
+    sockid: c_int,
+    side: c_int,
+    buf: *mut c_char,
+    len: usize,
+) -> ssize_t {
+    let found = context::within(mctx, |context| {
+        context.sockid(sockid)?;
+        // SAFETY: the caller promises room for `len` bytes.
+        let buffer = unsafe { memory::buffer(buf.cast::<c_void>(), len) }?;
+        context.peek(sockid, side, buffer)
+    });
+    match found {
+        Ok(Peeked::Bytes(count)) => count as ssize_t,
+        Ok(Peeked::Lost(count)) => {
+            answer::<c_int>(Err(Failure(libc::ENODATA)));
+            -ssize_t::try_from(count).unwrap_or(ssize_t::MAX)
+        }
+        Err(failure) => answer(Err(failure)),
+    }
+}
+
+/// Reads an option of enum mos_socket_opts into `optval`; `level` is SOL_MONSOCKET. `*optlen` is the size of `optval` in
+/// bytes, in and out, but a number of elements with MOS_FRAGINFO_CLIBUF and MOS_FRAGINFO_SVRBUF.
+///
+/// ENOPROTOOPT: no such level or option to read. EINVAL: `*optlen` is too small. Otherwise as mtcp_ppeek.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mtcp_getsockopt(
+    mctx: mctx_t,
+    sockid: c_int,
+    level: c_int,
+    optname: c_int,
+    optval: *mut c_void,
+    optlen: *mut socklen_t,
+) -> c_int {
+    answer(context::within(mctx, |context| {
+        context.sockid(sockid)?;
+        let get = Get::parse(level, optname)?;
+        // SAFETY: the caller promises a length at `optlen`, and that much room at `optval`.
+        unsafe {
+            let room = memory::read(optlen)?;
+            let written = match get {
+                Get::Fragments(side) => {
+                    let found = options::fragments(context, sockid, side)?;
+                    let fitting = found.into_iter().take(room as usize);
+                    let mut written: socklen_t = 0;
+                    for (index, fragment) in fitting.enumerate() {
+                        memory::write(optval.cast::<tcp_ring_fragment>().wrapping_add(index), fragment)?;
+                        written += 1;
+                    }
+                    written
+                }
+                Get::Info(side) => {
+                    let info = options::info(context.info(sockid)?.sides.get(side))?;
+                    put::<tcp_buf_info>(optval, room, info)?
+                }
+                Get::State(side) => {
+                    let states = context.info(sockid)?.state;
+                    let state =
+                        if side == monitor_client::Side::Client { states.client } else { states.server };
+                    put(optval, room, options::state(state) as c_int)?
+                }
+            };
+            memory::write(optlen, written).map(|()| 0)
+        }
+    }))
+}
+
+/// Addresses and ports, as struct sockaddr_in or sockaddr_in6: the client's with MOS_SIDE_CLI, the server's with
+/// MOS_SIDE_SVR, both with MOS_SIDE_BOTH, the client's first and the server's right behind it. `*addrlen` is the size of
+/// `addr` in bytes, in, and what was written, out.
+///
+/// EINVAL: no such side, or `*addrlen` is too small. EACCES, EBADF, EFAULT, ESOCKTNOSUPPORT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mtcp_getpeername(
+    mctx: mctx_t,
+    sockid: c_int,
+    addr: *mut sockaddr,
+    addrlen: *mut socklen_t,
+    side: c_int,
+) -> c_int {
+    const BOTH: c_int = mos_side::MOS_SIDE_BOTH as c_int;
+    answer(context::within(mctx, |context| {
+        let socket = context.info(sockid)?;
+        let (client, server) = (address::encode(socket.client), address::encode(socket.server));
+        let bytes = match side {
+            BOTH => [client, server].concat(),
+            _ if one_side(side)? == monitor_client::Side::Client => client,
+            _ => server,
+        };
+        // SAFETY: the caller promises a length at `addrlen`, and that much room at `addr`.
+        unsafe {
+            let room = memory::read(addrlen)?;
+            let to = memory::buffer(addr.cast::<c_void>(), room as usize)?;
+            to.get_mut(..bytes.len()).ok_or(Failure(libc::EINVAL))?.copy_from_slice(&bytes);
+            memory::write(addrlen, bytes.len() as socklen_t).map(|()| 0)
+        }
+    }))
+}
+
+/// Writes one value of an option; gives back its size. EINVAL if it has no room.
+///
+/// # Safety
+/// The caller owns `room` bytes at `optval`, unless it is null.
+unsafe fn put<T: memory::Plain>(
+    optval: *mut c_void,
+    room: socklen_t,
+    value: T,
+) -> Result<socklen_t, Failure> {
+    let size = size_of::<T>() as socklen_t;
+    if room < size {
+        return Err(Failure(libc::EINVAL));
+    }
+    // SAFETY: there is room for it, promised by the caller.
+    unsafe { memory::write(optval.cast(), value) }.map(|()| size)
+}

@@ -1,0 +1,280 @@
+//! Contexts and the descriptors that they give out.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::c_int;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use monitor_client::types::{InfoParams, LookupParams, PpeekParams, Socket, SocketsParams};
+use monitor_client::{Client, DEFAULT_SOCKET, Error, ErrorData, MAX_LEN, Method, Reason, Reconnect, Side};
+
+use crate::failure::Failure;
+use crate::types::{mctx_t, mos_side, mtcp_context};
+
+/// Names the daemon's socket when it is not where it is by default.
+const SOCKET_VARIABLE: &str = "MONITOR_SOCKET";
+/// Connections asked for at once when they are gone through.
+const PAGE: u64 = 256;
+/// Largest number that the RPC takes.
+const MAX_OFFSET: u64 = (1 << 53) - 1;
+
+/// The contexts there are, by the address that C knows them by. The structure at that address is never given back, so
+/// that no later one gets it: a context that was destroyed is never taken for another.
+static CONTEXTS: Mutex<Option<HashMap<usize, Arc<Mutex<Context>>>>> = Mutex::new(None);
+
+/// Makes one.
+pub(crate) fn create(cpu: c_int) -> Result<mctx_t, Failure> {
+    let context = Context::connect(cpu)?;
+    let name = Box::leak(Box::new(mtcp_context { cpu }));
+    let name: mctx_t = std::ptr::from_mut(name);
+    lock(&CONTEXTS).get_or_insert_default().insert(name.addr(), Arc::new(Mutex::new(context)));
+    Ok(name)
+}
+
+/// Ends one.
+pub(crate) fn destroy(mctx: mctx_t) -> Result<c_int, Failure> {
+    lock(&CONTEXTS).get_or_insert_default().remove(&mctx.addr()).map(|_| 0).ok_or(Failure(libc::EACCES))
+}
+
+/// Does something in one, which other threads wait for.
+pub(crate) fn within<T>(
+    mctx: mctx_t,
+    act: impl FnOnce(&mut Context) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let found = lock(&CONTEXTS).get_or_insert_default().get(&mctx.addr()).cloned();
+    act(&mut lock(&*found.ok_or(Failure(libc::EACCES))?))
+}
+
+/// A panic leaves nothing half done that matters here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What stands behind a `mctx_t`.
+pub(crate) struct Context {
+    client: Client,
+    /// Whose connections it sees; `None`: those of all workers.
+    worker: Option<u64>,
+    opened: HashMap<c_int, Opened>,
+    by_sockid: HashMap<u64, c_int>,
+    /// The last descriptor given out. None is given out twice.
+    last: c_int,
+    listing: Listing,
+}
+
+/// A connection that has a descriptor.
+#[derive(Clone, Copy)]
+struct Opened {
+    sockid: u64,
+    /// Where `mtcp_peek` goes on, by side.
+    cursors: [u64; 2],
+}
+
+/// Where going through the connections stands.
+#[derive(Default)]
+struct Listing {
+    /// The descriptor given out last.
+    at: c_int,
+    /// Those that come next.
+    ahead: VecDeque<u64>,
+    /// Where the page after them begins; `None`: there is none.
+    after: Option<u64>,
+}
+
+impl Context {
+    fn connect(cpu: c_int) -> Result<Self, Failure> {
+        let path = std::env::var_os(SOCKET_VARIABLE).map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from);
+        let mut client = Client::connect_with(path, Reconnect::default())?;
+        let workers = client.hello("libmonitor_mos")?.capture.workers;
+        let worker = match cpu {
+            -1 => None,
+            _ if (0..c_int::from(workers)).contains(&cpu) => Some(cpu as u64),
+            _ => return Err(Failure(libc::EACCES)),
+        };
+        let (opened, by_sockid, listing) = (HashMap::new(), HashMap::new(), Listing::default());
+        Ok(Self { client, worker, opened, by_sockid, last: 0, listing })
+    }
+
+    /// A descriptor for a connection: always the same one, until it is closed.
+    pub(crate) fn open(&mut self, sockid: u64) -> Result<c_int, Failure> {
+        if let Some(&descriptor) = self.by_sockid.get(&sockid) {
+            return Ok(descriptor);
+        }
+        let descriptor = self.last.checked_add(1).ok_or(Failure(libc::ENFILE))?;
+        self.last = descriptor;
+        self.opened.insert(descriptor, Opened { sockid, cursors: [0; 2] });
+        self.by_sockid.insert(sockid, descriptor);
+        Ok(descriptor)
+    }
+
+    pub(crate) fn close(&mut self, descriptor: c_int) -> Result<c_int, Failure> {
+        let opened = self.opened.remove(&descriptor).ok_or(Failure(libc::EBADF))?;
+        self.by_sockid.remove(&opened.sockid);
+        Ok(0)
+    }
+
+    pub(crate) fn sockid(&self, descriptor: c_int) -> Result<u64, Failure> {
+        self.opened.get(&descriptor).map(|opened| opened.sockid).ok_or(Failure(libc::EBADF))
+    }
+
+    pub(crate) fn lookup(&mut self, params: &LookupParams) -> Result<c_int, Failure> {
+        let found = self.ask(|client| client.lookup(params))?;
+        self.open(found.sockid)
+    }
+
+    /// The connection after `previous`, or the first one; 0 behind the last.
+    pub(crate) fn next(&mut self, previous: c_int) -> Result<c_int, Failure> {
+        if previous == 0 {
+            self.listing = Listing::default();
+            self.turn_page(None)?;
+        } else if previous != self.listing.at {
+            self.listing = Listing::default();
+            self.turn_page(Some(self.sockid(previous)?))?;
+        }
+        while self.listing.ahead.is_empty() {
+            let Some(after) = self.listing.after else { return Ok(0) };
+            self.turn_page(Some(after))?;
+        }
+        let sockid = self.listing.ahead.pop_front().ok_or(Failure(libc::EBADF))?;
+        self.listing.at = self.open(sockid)?;
+        Ok(self.listing.at)
+    }
+
+    fn turn_page(&mut self, after: Option<u64>) -> Result<(), Failure> {
+        let params = SocketsParams { limit: Some(PAGE), after, ..SocketsParams::default() };
+        let page = self.ask(|client| client.sockets(&params))?;
+        let worker = self.worker;
+        let own = |socket: &Socket| worker.is_none_or(|worker| u64::from(socket.worker) == worker);
+        self.listing
+            .ahead
+            .extend(page.sockets.iter().filter(|socket| own(socket)).map(|socket| socket.sockid));
+        self.listing.after = page.next;
+        Ok(())
+    }
+
+    pub(crate) fn info(&mut self, descriptor: c_int) -> Result<Socket, Failure> {
+        let params = InfoParams { sockid: self.sockid(descriptor)?, worker: self.worker };
+        self.ask(|client| client.call(Method::Info, &params))
+    }
+
+    /// As the manual page of `mtcp_ppeek` says.
+    pub(crate) fn ppeek(
+        &mut self,
+        descriptor: c_int,
+        side: c_int,
+        buffer: &mut [u8],
+        off: u64,
+    ) -> Result<usize, Failure> {
+        let params = self.params(descriptor, one_side(side)?, off)?;
+        Ok(self.ask(|client| client.ppeek_slice(&params, buffer))?.len as usize)
+    }
+
+    /// In order, from where the last one ended: bytes, 0 at the end, a negative number of bytes lost.
+    pub(crate) fn peek(
+        &mut self,
+        descriptor: c_int,
+        side: c_int,
+        buffer: &mut [u8],
+    ) -> Result<Peeked, Failure> {
+        let side = one_side(side)?;
+        loop {
+            let at = self.opened.get(&descriptor).ok_or(Failure(libc::EBADF))?.cursors[side as usize];
+            let params = self.params(descriptor, side, at)?;
+            let found = match self.client.ppeek_slice(&params, buffer) {
+                Ok(head) => Peeked::Bytes(head.len as usize),
+                Err(Error::Rpc(error)) if error.known_code() == Some(monitor_client::Code::NoData) => {
+                    match lost(error.reason(), error.data.as_deref(), at) {
+                        Some(count) => Peeked::Lost(count),
+                        None if error.reason() == Some(Reason::Eof) => Peeked::Bytes(0),
+                        None => {
+                            let socket = self.info(descriptor)?;
+                            if socket.sides.get(side).next > at {
+                                // It came between the two questions.
+                                continue;
+                            }
+                            socket.closed.map(|_| Peeked::Bytes(0)).ok_or(Failure(libc::EAGAIN))?
+                        }
+                    }
+                }
+                Err(error) => return Err(self.failed(error)),
+            };
+            if let Some(opened) = self.opened.get_mut(&descriptor) {
+                opened.cursors[side as usize] = at + found.length();
+            }
+            return Ok(found);
+        }
+    }
+
+    pub(crate) fn params(&self, descriptor: c_int, side: Side, off: u64) -> Result<PpeekParams, Failure> {
+        let (sockid, worker) = (self.sockid(descriptor)?, self.worker);
+        // Behind the last offset that the RPC takes there is nothing either.
+        let off = off.min(MAX_OFFSET);
+        let encoding = monitor_client::types::Encoding::Raw;
+        Ok(PpeekParams { sockid, side, off, len: MAX_LEN, encoding, worker })
+    }
+
+    pub(crate) fn worker(&self) -> Option<u64> {
+        self.worker
+    }
+
+    /// Calls the daemon.
+    pub(crate) fn ask<T>(
+        &mut self,
+        call: impl FnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
+        call(&mut self.client).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&mut self, error: Error) -> Failure {
+        if matches!(error, Error::Restarted) {
+            // They name connections of a daemon that is gone; the numbers stay taken.
+            self.opened.clear();
+            self.by_sockid.clear();
+            self.listing = Listing::default();
+        }
+        error.into()
+    }
+}
+
+/// What `mtcp_peek` found.
+pub(crate) enum Peeked {
+    /// So many bytes; 0: there will be none.
+    Bytes(usize),
+    /// So many bytes are gone.
+    Lost(u64),
+}
+
+impl Peeked {
+    fn length(&self) -> u64 {
+        match self {
+            Peeked::Bytes(count) => *count as u64,
+            Peeked::Lost(count) => *count,
+        }
+    }
+}
+
+/// How many bytes from `at` on are gone for good, when that is why there is none at `at`.
+fn lost(reason: Option<Reason>, data: Option<&ErrorData>, at: u64) -> Option<u64> {
+    let data = data?;
+    let to = match reason? {
+        Reason::Evicted => data.base?,
+        // Below the in-order edge a hole was declared lost; it ends where bytes go on, or at the edge.
+        Reason::Gap => {
+            let next = data.next?;
+            data.next_extent.flatten().map_or(next, |extent| extent.min(next))
+        }
+        _ => return None,
+    };
+    to.checked_sub(at).filter(|&count| count > 0)
+}
+
+/// MOS_SIDE_CLI or MOS_SIDE_SVR.
+pub(crate) fn one_side(side: c_int) -> Result<Side, Failure> {
+    const CLI: c_int = mos_side::MOS_SIDE_CLI as c_int;
+    const SVR: c_int = mos_side::MOS_SIDE_SVR as c_int;
+    match side {
+        CLI => Ok(Side::Client),
+        SVR => Ok(Side::Server),
+        _ => Err(Failure(libc::EINVAL)),
+    }
+}

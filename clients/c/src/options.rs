@@ -1,0 +1,124 @@
+//! `mtcp_getsockopt` and `mtcp_setsockopt`, apart from the caller's memory.
+
+use std::ffi::c_int;
+
+use monitor_client::types::{FragmentsParams, SideInfo, State};
+use monitor_client::{Method, Side};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::types::{SOL_MONSOCKET, mos_socket_opts, tcp_buf_info, tcp_ring_fragment, tcpstate};
+
+/// The longest run that a struct tcp_ring_fragment can tell of.
+const LONGEST: u64 = u32::MAX as u64;
+
+/// What an option is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Get {
+    Fragments(Side),
+    Info(Side),
+    State(Side),
+}
+
+impl Get {
+    /// ENOPROTOOPT: no such level or option.
+    pub(crate) fn parse(level: c_int, option: c_int) -> Result<Self, Failure> {
+        use mos_socket_opts::*;
+        let options = [
+            (MOS_FRAGINFO_CLIBUF, Get::Fragments(Side::Client)),
+            (MOS_FRAGINFO_SVRBUF, Get::Fragments(Side::Server)),
+            (MOS_INFO_CLIBUF, Get::Info(Side::Client)),
+            (MOS_INFO_SVRBUF, Get::Info(Side::Server)),
+            (MOS_TCP_STATE_CLI, Get::State(Side::Client)),
+            (MOS_TCP_STATE_SVR, Get::State(Side::Server)),
+        ];
+        let found = options.into_iter().find(|&(own, _)| own as c_int == option && level == SOL_MONSOCKET);
+        found.map(|(_, get)| get).ok_or(Failure(libc::ENOPROTOOPT))
+    }
+}
+
+/// The runs of a side, in pieces that fit.
+pub(crate) fn fragments(
+    context: &mut Context,
+    descriptor: c_int,
+    side: Side,
+) -> Result<Vec<tcp_ring_fragment>, Failure> {
+    let params = FragmentsParams { sockid: context.sockid(descriptor)?, side, worker: context.worker() };
+    let found: monitor_client::types::Fragments =
+        context.ask(|client| client.call(Method::Fragments, &params))?;
+    let pieces = found.extents.into_iter().flat_map(|(off, len)| {
+        (0..len.div_ceil(LONGEST)).map(move |index| {
+            let at = index * LONGEST;
+            tcp_ring_fragment { offset: off + at, len: (len - at).min(LONGEST) as u32 }
+        })
+    });
+    Ok(pieces.collect())
+}
+
+/// A side in sequence numbers. ENODATA when no SYN of its sender was seen: then there are none.
+pub(crate) fn info(side: &SideInfo) -> Result<tcp_buf_info, Failure> {
+    let isn = side.isn.ok_or(Failure(libc::ENODATA))?;
+    // The sequence number of the byte before offset 0 is the ISN.
+    let before = |off: u64| isn.wrapping_add(off as u32);
+    let next = before(side.next).wrapping_add(1);
+    Ok(tcp_buf_info {
+        tcpbi_init_seq: isn,
+        tcpbi_last_byte_read: next,
+        tcpbi_next_byte_expected: next,
+        tcpbi_last_byte_received: before(side.end),
+    })
+}
+
+pub(crate) fn state(state: State) -> tcpstate {
+    match state {
+        State::Closed => tcpstate::TCP_CLOSED,
+        State::Listen => tcpstate::TCP_LISTEN,
+        State::SynSent => tcpstate::TCP_SYN_SENT,
+        State::SynReceived => tcpstate::TCP_SYN_RCVD,
+        State::Established => tcpstate::TCP_ESTABLISHED,
+        State::FinWait1 => tcpstate::TCP_FIN_WAIT_1,
+        State::FinWait2 => tcpstate::TCP_FIN_WAIT_2,
+        State::CloseWait => tcpstate::TCP_CLOSE_WAIT,
+        State::Closing => tcpstate::TCP_CLOSING,
+        State::LastAck => tcpstate::TCP_LAST_ACK,
+        State::TimeWait => tcpstate::TCP_TIME_WAIT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_has_its_side() {
+        assert_eq!(Get::parse(SOL_MONSOCKET, 2), Ok(Get::Fragments(Side::Server)));
+        assert_eq!(Get::parse(SOL_MONSOCKET, 3), Ok(Get::Info(Side::Client)));
+        assert_eq!(Get::parse(SOL_MONSOCKET, 6), Ok(Get::State(Side::Server)));
+        for (level, option) in [(SOL_MONSOCKET, 0), (SOL_MONSOCKET, 99), (libc::SOL_SOCKET, 2)] {
+            assert_eq!(Get::parse(level, option), Err(Failure(libc::ENOPROTOOPT)));
+        }
+    }
+
+    #[test]
+    fn sequence_numbers_wrap() {
+        let side = SideInfo { isn: Some(u32::MAX - 4), next: 10, end: 20, ..SideInfo::default() };
+        let info = info(&side).unwrap();
+        assert_eq!((info.tcpbi_next_byte_expected, info.tcpbi_last_byte_received), (6, 15));
+        let empty = SideInfo { isn: Some(7), ..SideInfo::default() };
+        let expected = tcp_buf_info {
+            tcpbi_init_seq: 7,
+            tcpbi_last_byte_read: 8,
+            tcpbi_next_byte_expected: 8,
+            tcpbi_last_byte_received: 7,
+        };
+        assert_eq!(super::info(&empty), Ok(expected));
+        assert_eq!(super::info(&SideInfo::default()), Err(Failure(libc::ENODATA)));
+    }
+
+    #[test]
+    fn states_have_the_numbers_of_mos() {
+        for (number, own) in State::ALL.iter().enumerate() {
+            assert_eq!(state(*own) as usize, number, "{own}");
+        }
+    }
+}

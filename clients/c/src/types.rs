@@ -1,0 +1,109 @@
+//! What `mos_api.h` declares beside functions. Numbers are those of mOS.
+
+#![allow(non_camel_case_types, reason = "the names are C's")]
+
+use std::ffi::c_int;
+
+/// A connection to the daemon. Only the library makes one.
+#[derive(Debug)]
+#[repr(C)]
+pub struct mtcp_context {
+    /// The worker whose connections it sees; -1: those of all workers.
+    pub cpu: c_int,
+}
+
+/// A connection to the daemon.
+pub type mctx_t = *mut mtcp_context;
+
+/// Sides of a connection, named after the receiver: MOS_SIDE_SVR holds what the client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum mos_side {
+    /// What the client received.
+    MOS_SIDE_CLI = 0,
+    /// What the server received.
+    MOS_SIDE_SVR = 1,
+    /// Both; where the function says so.
+    MOS_SIDE_BOTH = 2,
+}
+
+/// `level` of the options below.
+pub const SOL_MONSOCKET: c_int = 0xfffe;
+
+/// Options of monitoring sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum mos_socket_opts {
+    /// Get, struct tcp_ring_fragment[]: every run of bytes that the client received and that is kept, in order.
+    /// `*optlen` is a number of elements: in, how many have room; out, how many were written. If it is the same, there
+    /// may be more.
+    MOS_FRAGINFO_CLIBUF = 0x01,
+    /// The same of what the server received.
+    MOS_FRAGINFO_SVRBUF = 0x02,
+    /// Get, struct tcp_buf_info: what the client received, in sequence numbers. ENODATA when no SYN was seen.
+    MOS_INFO_CLIBUF = 0x03,
+    /// The same of what the server received.
+    MOS_INFO_SVRBUF = 0x04,
+    /// Get, int: state of the client, an enum tcpstate.
+    MOS_TCP_STATE_CLI = 0x05,
+    /// Get, int: state of the server.
+    MOS_TCP_STATE_SVR = 0x06,
+}
+
+/// States of RFC 9293. (Not to be mixed with those of <netinet/tcp.h>, which have some of the names and other numbers.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs, reason = "the names are RFC 9293's")]
+pub enum tcpstate {
+    TCP_CLOSED = 0,
+    TCP_LISTEN = 1,
+    TCP_SYN_SENT = 2,
+    TCP_SYN_RCVD = 3,
+    TCP_ESTABLISHED = 4,
+    TCP_FIN_WAIT_1 = 5,
+    TCP_FIN_WAIT_2 = 6,
+    TCP_CLOSE_WAIT = 7,
+    TCP_CLOSING = 8,
+    TCP_LAST_ACK = 9,
+    TCP_TIME_WAIT = 10,
+}
+
+/// One side of a connection in sequence numbers, which wrap; `struct monitor_side` has offsets, which do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct tcp_buf_info {
+    /// The initial sequence number (that of the SYN).
+    pub tcpbi_init_seq: u32,
+    /// Nothing reads but monitors: the same as tcpbi_next_byte_expected.
+    pub tcpbi_last_byte_read: u32,
+    /// Of the byte at the in-order edge.
+    pub tcpbi_next_byte_expected: u32,
+    /// Of the highest byte received; tcpbi_init_seq when there is none yet.
+    pub tcpbi_last_byte_received: u32,
+}
+
+/// One run of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct tcp_ring_fragment {
+    /// Of its first byte, from the first payload byte of the side.
+    pub offset: u64,
+    /// How many bytes. A longer run than fits is told as several.
+    pub len: u32,
+}
+
+/// One side of a connection in offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct monitor_side {
+    /// Lowest offset kept.
+    pub base: u64,
+    /// The in-order edge: every byte below it was received or declared lost.
+    pub next: u64,
+    /// One past the highest byte received.
+    pub end: u64,
+    /// Offset of the sender's FIN; UINT64_MAX until it is seen.
+    pub fin: u64,
+    /// 1 once the connection is over, else 0.
+    pub closed: c_int,
+}
