@@ -53,6 +53,18 @@ impl SideRecord {
         if self.has(side_flag::ACKED) { self.offset(self.acked.get()).max(0) as u64 } else { 0 }
     }
 
+    /// Takes an acknowledgment along that stays far behind the in-order edge, as when the receiver is not heard any more:
+    /// 2 GiB behind, its sequence number would be taken for one ahead. To be called before each of the side's segments,
+    /// each of which moves the edge by less than the rest of the way. Inside a write.
+    #[inline(always)]
+    pub(crate) fn pull_acked(&self) {
+        const BEHIND: u64 = 1 << 29;
+        let next = self.next.get();
+        if self.has(side_flag::ACKED) && next.saturating_sub(self.acked_offset()) > BEHIND {
+            self.acked.set(self.start.get().wrapping_add((next - BEHIND) as u32));
+        }
+    }
+
     /// The offset beyond which nothing that arrives could be accepted by the receiver.
     #[inline(always)]
     pub(crate) fn limit(&self) -> u64 {

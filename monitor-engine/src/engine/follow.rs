@@ -55,6 +55,7 @@ impl<S: Sink> Engine<S> {
         record.write(|record| {
             record.last.set(self.now);
             start(record, sender, segment);
+            record.side(sender.peer()).pull_acked();
         });
         let received = record.side(sender.peer());
         let syn = segment.tcp.flags & flags::SYN != 0;

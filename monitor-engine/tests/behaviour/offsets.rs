@@ -114,6 +114,24 @@ fn acknowledgments_beyond_4_gib_of_bytes_that_were_never_captured() {
 }
 
 #[test]
+fn an_acknowledgment_that_stays_behind_is_not_taken_for_one_ahead() {
+    // One that is repeated, and never goes on: more than 2 GiB later its number lies ahead, modulo 4 GiB.
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    (flow.scale, flow.window) = ([Some(14), Some(14)], [65535, 65535]);
+    flow.open(&mut lab);
+    flow.send(&mut lab, C, b"hello");
+    for step in 1..=12i64 {
+        flow.ack(&mut lab, S, 5);
+        let at = step << 29;
+        flow.at(&mut lab, C, at, b"mark");
+        let side = lab.side(S);
+        assert_eq!(side.end, at as u64 + 4, "step {step}");
+        assert!(side.next <= side.end, "step {step}: {side:?}");
+        lab.wait(10);
+    }
+}
+
+#[test]
 fn a_wild_sequence_number_moves_nothing() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     flow.open(&mut lab);

@@ -14,6 +14,8 @@ use super::frame::{ACK, FIN, RST, SYN, Segment};
 const GRACE: u64 = 200 * MS;
 /// The largest window there is.
 const LARGEST: u64 = 65535 << 14;
+/// An acknowledgment further behind the in-order edge is taken along.
+const BEHIND: u64 = 1 << 29;
 
 /// What one end received.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +76,8 @@ impl Twin {
     pub fn segment(&mut self, now: u64, from: Side, segment: &Segment) {
         self.tick(now);
         self.start(from, segment);
+        let half = &mut self.halves[from.peer().index()];
+        half.acked = half.acked.map(|acked| acked.max(half.next.saturating_sub(BEHIND)));
         let half = &self.halves[from.peer().index()];
         let syn = u32::from(segment.flags & SYN != 0);
         let off =
