@@ -2,6 +2,7 @@
 //!
 //! A file for each verb. Every command that changes the machine is shown before it runs.
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -37,6 +38,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Test(arguments) => return test::verb(&arguments),
         Verb::Demo => demo::verb()?,
         Verb::DemoInside(arguments) => demo::inside(&arguments)?,
+        Verb::Bench(arguments) => return bench::verb(&arguments),
         Verb::Fuzz(arguments) => fuzz::verb(&arguments)?,
         Verb::Tidy => tidy::verb()?,
         Verb::Ci => {
@@ -69,6 +71,8 @@ enum Verb {
     Setup,
     /// Compile the BPF programs to target/bpf/monitor-ebpf.
     BuildEbpf,
+    /// Measure the monitor beside its peers and its floors.
+    Bench(bench::Arguments),
     /// Run the fuzz targets, or one of them, for some seconds each.
     Fuzz(fuzz::Arguments),
     /// Check the house rules: formatting, lints, documentation, import directions.

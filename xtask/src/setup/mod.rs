@@ -24,6 +24,8 @@ pub enum Purpose {
     Demo,
     /// Run, and test it.
     Test,
+    /// Run, and measure it beside others.
+    Bench,
     /// Compile the parts that are fuzzed.
     Fuzz,
 }
@@ -48,13 +50,15 @@ pub fn ensure(purpose: Purpose) -> Result<Toolchain> {
     match purpose {
         Purpose::Demo => required.extend(needs::missing(needs::DEMO)),
         Purpose::Fuzz => required.extend(needs::missing(needs::FUZZ)),
-        Purpose::Run | Purpose::Test => {}
+        Purpose::Run | Purpose::Test | Purpose::Bench => {}
     }
     if !required.is_empty() {
         install_required(&installer, &required)?;
     }
-    if purpose == Purpose::Test {
-        install_test_tools(&installer);
+    match purpose {
+        Purpose::Test => install_tools(&installer, needs::TEST, "tests"),
+        Purpose::Bench => install_tools(&installer, needs::BENCH, "measurements"),
+        Purpose::Run | Purpose::Demo | Purpose::Fuzz => {}
     }
     toolchain::ensure(&installer)
 }
@@ -76,8 +80,9 @@ fn install_required(installer: &Installer, required: &[&'static Need]) -> Result
     Ok(())
 }
 
-fn install_test_tools(installer: &Installer) {
-    let missing = needs::missing(needs::TEST);
+/// What can be done without: `what` needs one of them is skipped by name.
+fn install_tools(installer: &Installer, tools: &'static [Need], what: &str) {
+    let missing = needs::missing(tools);
     if missing.is_empty() {
         return;
     }
@@ -90,10 +95,10 @@ fn install_test_tools(installer: &Installer) {
             let _ = installer.install(std::slice::from_ref(package));
         }
     }
-    let missing = needs::missing(needs::TEST);
+    let missing = needs::missing(tools);
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|need| need.name).collect();
-        eprintln!("warning: {reason:#}: tests that need {} will be skipped", names.join(", "));
+        eprintln!("warning: {reason:#}: {what} that need {} will be skipped", names.join(", "));
         eprintln!("         to run them too: {}", installer.advice(&installer.packages_for(&missing)));
     }
 }

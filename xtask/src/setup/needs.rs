@@ -58,6 +58,15 @@ pub const TEST: &[Need] = &[
     program("bpftool", ["bpftool", "bpftool", "bpf"]),
 ];
 
+/// To measure it: a source of traffic, and peers that read the same captures.
+pub const BENCH: &[Need] = &[
+    program("unshare", ["util-linux", "util-linux", "util-linux"]),
+    program("nsenter", ["util-linux", "util-linux", "util-linux"]),
+    program("ethtool", ["ethtool", "ethtool", "ethtool"]),
+    program("iperf3", ["iperf3", "iperf3", "iperf3"]),
+    header("nids.h", ["libnids-dev", "libnids-devel", "libnids"]),
+];
+
 const fn program(name: &'static str, packages: [&'static str; 3]) -> Need {
     Need { name, probe: Probe::Program(name), packages }
 }

@@ -1,0 +1,120 @@
+//! What `cargo xtask bench` runs. Every row is the monitor beside a peer or a floor that does the same work, in turns,
+//! several times; the medians are shown with the bar that they have to reach.
+//!
+//! A package of its own, and not of the tests: it has a floor, receivers and generators of packets that reach for
+//! memory by hand, which neither the shipped crates nor the tests shall contain.
+
+mod floor;
+#[allow(dead_code, reason = "rooms that need it follow")]
+mod measure;
+#[allow(dead_code, reason = "rooms that need it follow")]
+mod report;
+mod rows;
+mod sys;
+mod workload;
+
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, Subcommand};
+
+use report::Report;
+use workload::Workload;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Rooms (`engine`) or single rows (`engine.bulk`); all by default.
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    /// How often each program is run.
+    #[arg(long, default_value_t = 5)]
+    repeat: usize,
+    /// Where the result is written as JSON too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where captures are kept between runs.
+    #[arg(long, value_name = "PATH", default_value = "target/bench", global = true)]
+    directory: PathBuf,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What runs in a process of its own: to be measured, or to keep its memory out of what is.
+#[derive(Subcommand)]
+enum Part {
+    /// Makes a capture.
+    Make { workload: Workload },
+    /// Compares what monitord makes of a capture with what is true of it.
+    Check { workload: Workload },
+    /// The floor of the engine.
+    Floor { file: PathBuf, verify: floor::Verify },
+}
+
+/// What the rows share.
+struct Context {
+    repeat: usize,
+    directory: PathBuf,
+}
+
+impl Context {
+    /// A part of this program, as a program.
+    fn part(&self, words: &[&str]) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+        command.args(words).arg("--directory").arg(&self.directory);
+        Ok(command)
+    }
+
+    /// A capture's file, made if it is not there.
+    fn capture(&self, workload: Workload) -> Result<PathBuf> {
+        let file = workload.file(&self.directory);
+        if !file.exists() {
+            measure::run(&mut self.part(&["make", workload.name()])?)?;
+        }
+        Ok(file)
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let Arguments { rows, repeat, json, directory, part } = arguments;
+    let context = Context { repeat, directory };
+    if let Some(part) = part {
+        println!("{}", part.run(&context)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if repeat == 0 {
+        bail!("--repeat must be at least 1");
+    }
+    let mut report = Report::default();
+    for row in rows::chosen(&rows)? {
+        (row.measure)(&context, row.name, &mut report).with_context(|| row.name)?;
+    }
+    println!("{}", report.table());
+    if let Some(path) = json {
+        report.save(&path, repeat)?;
+    }
+    Ok(if report.missed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Part {
+    fn run(self, context: &Context) -> Result<serde_json::Value> {
+        Ok(match self {
+            Self::Make { workload } => workload.make(&context.directory)?.into(),
+            Self::Check { workload } => rows::check(context, workload)?,
+            Self::Floor { file, verify } => floor::run(&file, verify)?,
+        })
+    }
+}

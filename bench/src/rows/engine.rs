@@ -1,0 +1,168 @@
+//! The engine: captures through `monitord replay --exit`, beside the floor and libnids.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use monitor_tests::monitord;
+
+use super::Row;
+use crate::{
+    Context,
+    measure::{Run, Runs, in_turns, run},
+    report::{Bar, Line, Report, Unit},
+    workload::Workload,
+};
+
+pub const ROWS: &[Row] = &[
+    Row { name: "engine.bulk", measure: bulk },
+    Row {
+        name: "engine.messy",
+        measure: |context, name, report| torn(context, name, Workload::Messy, report),
+    },
+    Row {
+        name: "engine.gappy",
+        measure: |context, name, report| torn(context, name, Workload::Gappy, report),
+    },
+    Row { name: "engine.many", measure: many },
+];
+
+const FLOOR: &str = "floor";
+const LIBNIDS: &str = "libnids";
+/// The harness for libnids: compiled here, since it may not be installed.
+const HARNESS: &str = include_str!("../../nids/nids.c");
+
+/// One capture, read by everybody.
+struct Case {
+    workload: Workload,
+    /// Whether checksums are verified.
+    verify: bool,
+    /// For the ratios of processor time to the floor's and to libnids'.
+    bars: [Option<f64>; 2],
+    /// Whether libnids can read it: behind a hole it stalls.
+    libnids: bool,
+    /// Bytes that are missing in it, although they were acknowledged.
+    lost: u64,
+}
+
+fn bulk(context: &Context, name: &str, report: &mut Report) -> Result<()> {
+    let case = Case {
+        workload: Workload::Bulk,
+        verify: true,
+        bars: [Some(1.15), Some(0.6)],
+        libnids: true,
+        lost: 0,
+    };
+    case.measure(context, name, report)?;
+    Case { verify: false, bars: [None, None], ..case }.measure(context, name, report)
+}
+
+fn many(context: &Context, name: &str, report: &mut Report) -> Result<()> {
+    let case = Case {
+        workload: Workload::Many,
+        verify: false,
+        bars: [Some(1.0), Some(0.6)],
+        libnids: true,
+        lost: 0,
+    };
+    case.measure(context, name, report)?;
+    Case { verify: true, bars: [None, None], ..case }.measure(context, name, report)
+}
+
+/// First what is true of it is compared with what comes out, byte for byte; then it is measured.
+fn torn(context: &Context, name: &str, workload: Workload, report: &mut Report) -> Result<()> {
+    context.capture(workload)?;
+    let checked = run(&mut context.part(&["check", workload.name()])?)?;
+    report.note(name, &format!("every byte and every hole is right: {}", checked.said));
+    let lost = checked.said["lost"].as_u64().context("the check does not say what was lost")?;
+    Case { workload, verify: false, bars: [Some(1.3), None], libnids: false, lost }
+        .measure(context, name, report)
+}
+
+impl Case {
+    fn measure(&self, context: &Context, name: &str, report: &mut Report) -> Result<()> {
+        let file = context.capture(self.workload)?;
+        let how = if self.verify { "verify" } else { "trust" };
+        let name = format!("{name}, checksums {}", if self.verify { "on" } else { "off" });
+        let mut programs =
+            vec![self.monitord(context, &file)?, context.part(&["floor", &file.display().to_string(), how])?];
+        match harness(context).map(Command::new) {
+            _ if !self.libnids => {}
+            Ok(mut nids) => {
+                nids.arg(&file).arg(how);
+                programs.push(nids);
+            }
+            Err(reason) => report.skip(&format!("{name}: {LIBNIDS}"), &format!("{reason:#}")),
+        }
+        let runs = in_turns(context.repeat, &mut programs)?;
+        self.agree(&runs)?;
+        let (ours, peers) = runs.split_first().context("nothing ran")?;
+        for ((peer, theirs), bar) in [FLOOR, LIBNIDS].iter().zip(peers).zip(self.bars) {
+            let cpu = Line::pair(&name, "CPU", Unit::Seconds, &cpu(ours), peer, &cpu(theirs));
+            report.add(cpu.bar_if(bar.map(Bar::RatioAtMost)));
+        }
+        for (peer, theirs) in [FLOOR, LIBNIDS].iter().zip(peers) {
+            report.add(Line::pair(&name, "peak memory", Unit::Memory, &peak(ours), peer, &peak(theirs)));
+        }
+        Ok(())
+    }
+
+    fn monitord(&self, context: &Context, file: &Path) -> Result<Command> {
+        let verify = if self.verify { "always" } else { "never" };
+        let text = format!(
+            "[tcp]\nverify_checksums = \"{verify}\"\n[rpc]\nsocket = \"{}\"\n[log]\nlevel = \"warn\"\n",
+            context.directory.join("engine.sock").display()
+        );
+        // One file for each setting: the command is run again and again.
+        let settings = context.directory.join(format!("engine-{verify}.toml"));
+        fs::write(&settings, text).with_context(|| format!("cannot write {}", settings.display()))?;
+        let mut command = Command::new(monitord());
+        command.arg("replay").arg(file).arg("--exit").arg("--config").arg(settings);
+        Ok(command)
+    }
+
+    /// Whoever does not do all of the work is not measured.
+    fn agree(&self, runs: &[Runs]) -> Result<()> {
+        let first = |runs: &Runs| runs.first().map(|run: &Run| run.said.clone()).unwrap_or_default();
+        let [ours, floor] = [&runs[0], &runs[1]].map(first);
+        for what in ["payload_bytes", "flows", "packets"] {
+            ensure!(ours[what] == floor[what], "{what}: monitord {}, floor {}", ours[what], floor[what]);
+        }
+        ensure!(floor["bad_checksums"] == 0 && ours["stats"]["decode"]["bad_checksum"] == 0, "bad checksums");
+        let gap_bytes = &ours["stats"]["tcp"]["gap_bytes"];
+        ensure!(*gap_bytes == self.lost, "monitord declared {gap_bytes} bytes lost, but {} were", self.lost);
+        if let Some(nids) = runs.get(2).map(first) {
+            for what in ["payload_bytes", "flows"] {
+                ensure!(ours[what] == nids[what], "{what}: monitord {}, libnids {}", ours[what], nids[what]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The harness for libnids, compiled.
+fn harness(context: &Context) -> Result<std::path::PathBuf> {
+    let source = context.directory.join("nids.c");
+    let program = context.directory.join("nids");
+    if program.exists() && fs::read_to_string(&source).is_ok_and(|text| text == HARNESS) {
+        return Ok(program);
+    }
+    fs::write(&source, HARNESS).context("cannot write the harness")?;
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-o"]).arg(&program).arg(&source).arg("-lnids");
+    let output = cc.output().context("cannot start cc")?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let first =
+            errors.lines().find(|line| line.contains("error")).unwrap_or("the compiler failed").to_owned();
+        bail!("libnids is not installed ({first})");
+    }
+    Ok(program)
+}
+
+fn cpu(runs: &Runs) -> Vec<f64> {
+    runs.iter().map(|run| run.cpu.as_secs_f64()).collect()
+}
+
+fn peak(runs: &Runs) -> Vec<f64> {
+    runs.iter().map(|run| run.peak as f64).collect()
+}

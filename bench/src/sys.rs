@@ -1,0 +1,53 @@
+//! What the standard library has no word for.
+#![expect(unsafe_code, reason = "system calls, and memory that is shared with the kernel")]
+
+use std::{
+    io,
+    mem::zeroed,
+    process::{Child, ExitStatus},
+    time::Duration,
+};
+
+/// What a process has used, its threads included, its own children not.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Processor time in user space and in the kernel.
+    pub cpu: Duration,
+    /// Most resident memory, bytes. Never below what the process that started it had then.
+    pub peak: u64,
+}
+
+/// Waits for the end of a child; how it ended and what it used.
+pub fn wait(child: &Child) -> io::Result<(ExitStatus, Usage)> {
+    use std::os::unix::process::ExitStatusExt;
+    let mut status = 0;
+    // SAFETY: all zeros is a value of this C struct of integers.
+    let mut usage: libc::rusage = unsafe { zeroed() };
+    loop {
+        // SAFETY: both pointers are to values of the types that wait4(2) writes.
+        let waited = unsafe { libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, &raw mut usage) };
+        if waited >= 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
+    let usage =
+        Usage { cpu: time(usage.ru_utime) + time(usage.ru_stime), peak: usage.ru_maxrss as u64 * 1024 };
+    Ok((ExitStatus::from_raw(status), usage))
+}
+
+/// Asks for the cache line that this starts in.
+#[inline]
+pub fn prefetch<T>(at: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint: it reads nothing and faults on nothing. SSE is part of x86_64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>((&raw const *at).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
