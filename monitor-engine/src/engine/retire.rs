@@ -130,7 +130,7 @@ impl<S: Sink> Engine<S> {
         let since = if class == Class::Closed {
             // The time of its end, not of its last packet: they differ where the idle timeout was its end.
             let over = u64::from(millis(self.now).wrapping_sub(record.listed.get()));
-            (self.now / MILLISECOND + 1).saturating_sub(over) * MILLISECOND
+            (self.now / MILLISECOND + 1).saturating_sub(over).saturating_mul(MILLISECOND)
         } else {
             record.last.get()
         };

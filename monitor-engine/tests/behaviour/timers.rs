@@ -147,3 +147,18 @@ fn time_that_goes_back_is_now() {
     assert_eq!(lab.only().last, now);
     assert_eq!(lab.text(S), "from the past");
 }
+
+#[test]
+fn the_last_moment_that_there_is() {
+    // Files can claim any time: 584 years after the epoch the nanoseconds end.
+    let (mut lab, mut flow) = (lab(Some(100), Some(50)), Flow::new());
+    flow.open(&mut lab);
+    for time in [u64::MAX - SECOND, u64::MAX - 1, u64::MAX, u64::MAX] {
+        lab.now = time;
+        flow.send(&mut lab, C, b"late");
+        flow.fin(&mut lab, C);
+        lab.engine.advance(time);
+    }
+    lab.engine.finish();
+    assert!(lab.count("timed_out") > 0);
+}
