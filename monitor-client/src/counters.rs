@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -61,5 +62,19 @@ impl<'de> Visitor<'de> for CountersVisitor {
             }
         }
         Ok(counters)
+    }
+}
+
+impl JsonSchema for Counters {
+    fn schema_name() -> Cow<'static, str> {
+        "Counters".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Counters by name.",
+            "type": "object",
+            "additionalProperties": u64::json_schema(generator),
+        })
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 macro_rules! codes {
@@ -108,6 +109,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The method is for others: see `[rpc] readers` and `[rpc] admins`.
+    Permission = Perm "permission",
     /// Never existed, or is gone.
     NoConnection = BadSocket "no_connection",
     /// As many clients as the server takes are connected.
@@ -133,7 +136,7 @@ reasons! {
 }
 
 /// The `error` of a reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorObject {
     /// See [`Code`]; a later version may know more.
     pub code: i64,
@@ -165,7 +168,7 @@ impl fmt::Display for ErrorObject {
 }
 
 /// The `data` of an error. Only what applies is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorData {
     /// Name of the errno, when the code is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,7 @@ pub mod counters;
 pub mod error;
 pub mod method;
 mod number;
+pub mod openrpc;
 pub mod side;
 pub mod socket;
 pub mod state;
@@ -29,7 +30,8 @@ pub use client::AsyncClient;
 pub use client::{Client, Error, Read, Reconnect};
 pub use counters::Counters;
 pub use error::{Code, ErrorData, ErrorObject, Reason};
-pub use method::Method;
+pub use method::{Method, Role};
+pub use openrpc::OpenRpc;
 pub use side::Side;
 
 /// Where the daemon listens unless its configuration says otherwise.

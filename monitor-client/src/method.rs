@@ -1,7 +1,41 @@
-//! The methods, by name.
+//! The methods: their names, who may call them, and what they take, give and refuse.
+//!
+//! One line says all of it, and `rpc.discover` shows it: a method without a role, types or errors does not compile.
+
+use schemars::{JsonSchema, Schema};
+
+use crate::openrpc::{Generators, OpenRpc};
+use crate::types::*;
+use crate::{Code, Reason};
+
+/// Who may call a method. Each may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Whoever may open the socket.
+    Anybody,
+    /// Whoever `[rpc] readers` names; everybody when it names nobody.
+    Reader,
+    /// Whoever `[rpc] admins` names, and the daemon's own user.
+    Admin,
+}
+
+impl Role {
+    /// Its name in the document of `rpc.discover` and in docs/rpc.md.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Anybody => "anybody",
+            Role::Reader => "reader",
+            Role::Admin => "admin",
+        }
+    }
+}
 
 macro_rules! methods {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident = $name:literal $role:ident $params:ty => $result:ty, [$($reason:ident)*];
+    )+) => {
         /// A method of the RPC.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Method {
@@ -23,33 +57,73 @@ macro_rules! methods {
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Method::$variant),)+ _ => None }
             }
+
+            /// What it does, in a sentence.
+            #[must_use]
+            pub fn summary(self) -> &'static str {
+                match self { $(Method::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
+            /// Who may call it.
+            #[must_use]
+            pub fn role(self) -> Role {
+                match self { $(Method::$variant => Role::$role,)+ }
+            }
+
+            /// Why it may be refused, beside what can happen to any request.
+            #[must_use]
+            pub fn reasons(self) -> &'static [Reason] {
+                match self { $(Method::$variant => &[$(Reason::$reason),*],)+ }
+            }
+
+            /// The schemas of its parameters and of its result. What they share goes into the generators.
+            pub(crate) fn schemas(self, Generators { params, results }: &mut Generators) -> (Schema, Schema) {
+                match self {
+                    $(Method::$variant => {
+                        (<$params>::json_schema(params), results.subschema_for::<$result>())
+                    })+
+                }
+            }
         }
     };
 }
 
+// NAME = "on the wire" ROLE PARAMETERS => RESULT, [REASONS];
 methods! {
     /// Who serves, and what it can do.
-    Hello = "hello",
+    Hello = "hello" Anybody HelloParams => Hello, [];
     /// Connections, in pages.
-    Sockets = "sockets",
+    Sockets = "sockets" Reader SocketsParams => Sockets, [];
     /// The newest connection between two ends.
-    Lookup = "lookup",
+    Lookup = "lookup" Reader LookupParams => Socket, [NotFound];
     /// One connection.
-    Info = "info",
+    Info = "info" Reader InfoParams => Socket, [NoConnection NoWorker];
     /// Retained runs of bytes of one side.
-    Fragments = "fragments",
+    Fragments = "fragments" Reader FragmentsParams => Fragments,
+        [NoConnection NoWorker Disabled NotEstablished Memory];
     /// Bytes of one side from an offset on.
-    Ppeek = "ppeek",
+    Ppeek = "ppeek" Reader PpeekParams => Ppeek,
+        [NoConnection NoWorker Disabled NotEstablished Evicted Gap Future Eof];
     /// Every counter.
-    Stats = "stats",
+    Stats = "stats" Reader StatsParams => Stats, [];
+    /// This interface as an OpenRPC document: every method, parameter, result and error.
+    Discover = "rpc.discover" Anybody DiscoverParams => OpenRpc, [];
 }
 
 impl Method {
+    /// The codes that its errors may have, in the order of the reference: its own, and what can happen to any request.
+    #[must_use]
+    pub fn codes(self) -> Vec<Code> {
+        let own = |code: &Code| self.reasons().iter().any(|reason| reason.code() == *code);
+        let any = |code: &Code| *code == Code::Params || (*code == Code::Perm && self.role() > Role::Anybody);
+        Code::ALL.iter().copied().filter(|code| own(code) || any(code)).collect()
+    }
+
     /// Whether nothing but the reply comes of it, so that a client that got none may ask again. The list is of those that
     /// are known to be: a new method is not, until somebody has thought about it.
     #[must_use]
     pub fn is_repeatable(self) -> bool {
         use Method::*;
-        matches!(self, Hello | Sockets | Lookup | Info | Fragments | Ppeek | Stats)
+        matches!(self, Hello | Sockets | Lookup | Info | Fragments | Ppeek | Stats | Discover)
     }
 }

@@ -1,8 +1,10 @@
 //! Sides of a connection.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -88,5 +90,18 @@ impl Visitor<'_> for SideVisitor {
             1 => Ok(Side::Server),
             _ => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
         }
+    }
+}
+
+impl JsonSchema for Side {
+    fn schema_name() -> Cow<'static, str> {
+        "Side".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A side of a connection, named after the receiver; 0 and 1 are read as its numbers.",
+            "enum": ["client", "server", 0, 1],
+        })
     }
 }

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Side;
 use crate::state::State;
 
 /// A connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Socket {
     /// Its name, below 2^53, never used again for another connection.
     pub sockid: u64,
@@ -35,7 +36,7 @@ pub struct Socket {
 }
 
 /// State of each end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct States {
     /// Of the client.
     pub client: State,
@@ -44,7 +45,7 @@ pub struct States {
 }
 
 /// What each end received.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sides {
     /// What the client received.
     pub client: SideInfo,
@@ -64,7 +65,7 @@ impl Sides {
 }
 
 /// One side of a connection. Offsets count from the first payload byte and never wrap.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SideInfo {
     /// Lowest retained offset.
     pub base: u64,
@@ -89,7 +90,7 @@ pub struct SideInfo {
 }
 
 /// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Closed {
     /// Both FINs were seen and acknowledged.

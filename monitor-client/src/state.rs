@@ -1,8 +1,10 @@
 //! TCP states by the names of RFC 9293.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -105,5 +107,16 @@ impl Visitor<'_> for Expected {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<State, E> {
         text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+impl JsonSchema for State {
+    fn schema_name() -> Cow<'static, str> {
+        "State".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
+        json_schema!({ "description": "State of one end (RFC 9293), read in any case.", "enum": names })
     }
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod principal;
 mod units;
 
 use std::{
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::MAX_WORKERS;
 pub use error::ConfigError;
+pub use principal::Principal;
 
 /// Read when `--config` is not given and the file exists.
 pub const DEFAULT_PATH: &str = "/etc/monitord/config.toml";
@@ -182,6 +184,10 @@ pub struct Rpc {
     /// Its permission bits.
     #[serde(with = "units::mode")]
     pub mode: u32,
+    /// Who may look; empty: everybody who can open the socket.
+    pub readers: Vec<Principal>,
+    /// Who may change something, beside the daemon's own user; may look as well.
+    pub admins: Vec<Principal>,
     /// Clients connected at once; one more is told so and let go.
     pub max_clients: usize,
     /// What all replies in flight may hold together beyond 64 KiB for each client, bytes. When it is used up, reads
@@ -366,6 +372,8 @@ impl Default for Rpc {
         Self {
             socket: PathBuf::from(monitor_client::DEFAULT_SOCKET),
             mode: 0o660,
+            readers: Vec::new(),
+            admins: vec![Principal::User("root".to_owned())],
             max_clients: 1024,
             reply_memory: 256 << 20,
         }

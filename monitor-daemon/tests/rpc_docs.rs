@@ -1,19 +1,26 @@
-//! docs/rpc.md says what the server does: every method, parameter, result field, error and counter, and no more.
+//! docs/rpc.md, the document of `rpc.discover` and the server say the same: every method, parameter, result field, error
+//! and counter, and no more.
+//!
+//! A method that is new has its line in monitor-client/src/method.rs, which names its role, types and errors, its section
+//! in docs/rpc.md, and an [`example`] here.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
 
 mod rpc_common;
+#[path = "rpc_common/schemas.rs"]
+mod schemas;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use monitor_client::types::State;
-use monitor_client::{Code, ErrorData, Method, Reason};
+use monitor_client::{Code, ErrorData, Method, OpenRpc, Reason, Role};
 use monitor_common::abi::{Count, SteerCount, TapCount};
 use monitor_daemon::rpc::Metrics;
 use monitor_engine::Counters;
+use rpc_common::Server;
 use rpc_common::world::{ENDS, world};
-use rpc_common::{Server, Wire};
+use schemars::Schema;
 use serde_json::{Value, json};
 
 /// The reference, or a part of it below a heading.
@@ -78,60 +85,165 @@ fn every_method_is_described_in_order() {
 }
 
 #[test]
+fn every_role_is_described() {
+    for &method in Method::ALL {
+        let section = method_section(&Text::load(), method).0;
+        for (role, words) in [(Role::Anybody, "For anybody."), (Role::Admin, "For admins.")] {
+            let (said, real) = (section.contains(words), method.role() == role);
+            assert_eq!(said, real, "{method:?}: does docs/rpc.md say {words:?}?");
+        }
+    }
+}
+
+#[test]
 fn every_parameter_is_described() {
     let text = Text::load();
+    let document = OpenRpc::document();
     let (engines, _) = world();
     let server = Server::start(&engines);
     let mut wire = server.wire();
     for &method in Method::ALL {
+        let rows = method_section(&text, method).table("parameter");
+        let row = |row: &Vec<String>| (row[0].trim_matches('`').to_owned(), !row[1].contains("optional"));
+        let documented: BTreeSet<_> = rows.iter().map(row).collect();
+        assert_eq!(documented.len(), rows.len(), "{method:?}: a parameter is documented twice");
+        let params = &document.method(method.name()).unwrap().params;
+        let described = params.iter().map(|param| (param.name.clone(), param.required));
+        let what = "name and whether it is required, in docs/rpc.md (left) and in rpc.discover (right)";
+        assert_eq!(documented, described.collect(), "{method:?}: {what}");
+        for param in params {
+            assert!(param.description.is_some(), "{method:?}: `{}` has no doc comment", param.name);
+        }
         // The server itself names what it takes.
         let error = wire.error(method.name(), json!({ "no such parameter": 1 }));
         let message = error["message"].as_str().unwrap();
         let (_, taken) = message.split_once(", ").unwrap();
         let taken: Vec<String> = taken.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        let documented = method_section(&text, method).names("parameter");
+        let documented: Vec<_> = documented.into_iter().map(|(name, _)| name).collect();
         assert_same(&documented, &taken, method.name());
     }
 }
 
-fn results(wire: &mut Wire, sockid: u64) -> Vec<(Method, Value)> {
+/// What the server answers to a good request. A new method needs an example here.
+fn example(method: Method, server: &Server, sockid: u64) -> Value {
+    let mut wire = server.wire();
     let side = json!({ "sockid": sockid, "side": "server" });
-    let mut peek = json!({ "sockid": sockid, "side": "server", "off": 0, "len": 1 });
-    let base64 = wire.result("ppeek", peek.clone());
-    peek["encoding"] = json!("raw");
-    let mut ppeek = wire.result("ppeek", peek);
-    wire.raw(1);
-    ppeek["data"] = base64["data"].clone();
-    vec![
-        (Method::Hello, wire.result("hello", json!({}))),
-        (Method::Sockets, wire.result("sockets", json!({}))),
-        (Method::Fragments, wire.result("fragments", side)),
-        (Method::Ppeek, ppeek),
-        (Method::Stats, wire.result("stats", json!({}))),
-    ]
+    match method {
+        Method::Hello => wire.result("hello", json!({})),
+        Method::Sockets => wire.result("sockets", json!({})),
+        Method::Lookup => wire.result("lookup", json!({ "client": ENDS.0, "server": ENDS.1 })),
+        Method::Info => wire.result("info", json!({ "sockid": sockid })),
+        Method::Fragments => wire.result("fragments", side),
+        Method::Ppeek => {
+            let mut peek = json!({ "sockid": sockid, "side": "server", "off": 0, "len": 1 });
+            let base64 = wire.result("ppeek", peek.clone());
+            peek["encoding"] = json!("raw");
+            // One answer with the fields of both.
+            let mut both = wire.result("ppeek", peek);
+            wire.raw(1);
+            both["data"] = base64["data"].clone();
+            both
+        }
+        Method::Stats => wire.result("stats", json!({})),
+        Method::Discover => wire.result("rpc.discover", json!({})),
+    }
 }
 
 #[test]
 fn every_result_field_is_described() {
     let text = Text::load();
+    let document = OpenRpc::document();
     let (engines, sockid) = world();
     let server = Server::start(&engines);
-    let mut wire = server.wire();
-    for (method, result) in results(&mut wire, sockid) {
-        let documented = method_section(&text, method).names("result");
-        assert_same(&documented, &keys(&result), method.name());
+    for &method in Method::ALL {
+        let section = method_section(&text, method);
+        let schema = &document.method(method.name()).unwrap().result.schema;
+        let described = properties(document.resolve(schema));
+        let mut documented = section.names("result");
+        if let Some((_, object)) = section.0.split_once("The result is a [") {
+            let object = object.split(']').next().unwrap();
+            assert_eq!(schema.get("$ref").unwrap(), &json!(reference(object)), "{method:?}");
+            documented = text.section("## Objects").section(&format!("### {object}")).names("field");
+        }
+        assert_same(&documented, &described, &format!("{method:?} in rpc.discover"));
+        let result = example(method, &server, sockid);
+        assert_same(&keys(&result), &described, &format!("{method:?} as it is answered and in rpc.discover"));
+        if let Err(fault) = schemas::conforms(&document, schema, &result) {
+            panic!("{method:?}: the answer is not what rpc.discover promises: {fault}");
+        }
     }
-    let objects = text.section("## Objects");
-    let socket = wire.result("info", json!({ "sockid": sockid }));
-    assert_eq!(wire.result("lookup", json!({ "client": ENDS.0, "server": ENDS.1 })), socket);
-    assert_same(&objects.section("### SOCKET").names("field"), &keys(&socket), "SOCKET");
-    assert_same(&objects.section("### SIDE").names("field"), &keys(&socket["sides"]["client"]), "SIDE");
-    for socket_method in [Method::Info, Method::Lookup] {
-        let section = method_section(&text, socket_method).0;
-        assert!(section.contains("The result is a [SOCKET](#socket)"), "{socket_method:?}");
+}
+
+#[test]
+fn every_object_is_described() {
+    let text = Text::load().section("## Objects");
+    let document = OpenRpc::document();
+    let objects = text.0.lines().filter_map(|line| line.strip_prefix("### "));
+    for object in objects.filter(|object| object.chars().all(|letter| letter.is_ascii_uppercase())) {
+        let schema = Schema::new_ref(reference(object));
+        let described = properties(document.resolve(&schema));
+        assert_same(&text.section(&format!("### {object}")).names("field"), &described, object);
     }
     for state in State::ALL {
-        assert!(objects.section("### State").0.contains(&format!("`{state}`")), "{state}");
+        assert!(text.section("### State").0.contains(&format!("`{state}`")), "{state}");
+    }
+}
+
+/// Where an object of docs/rpc.md stands in the document: SIDE is `SideInfo`, SOCKET is `Socket`.
+fn reference(object: &str) -> String {
+    let name = match object {
+        "SIDE" => "SideInfo".to_owned(),
+        _ => format!("{}{}", &object[..1], object[1..].to_lowercase()),
+    };
+    format!("#/components/schemas/{name}")
+}
+
+/// The members of an object that have a name of their own.
+fn properties(schema: &Schema) -> Vec<String> {
+    schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// Errnos, each with the reasons in parentheses after it, as a section's "Errors:" lists them.
+fn documented_errors(section: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut errors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let lines = section.lines().filter_map(|line| line.split_once("Errors: "));
+    let mut errno = String::new();
+    for word in lines.flat_map(|(_, list)| list.split('`').skip(1).step_by(2)) {
+        if word.starts_with('E') {
+            word.clone_into(&mut errno);
+        }
+        let reasons = errors.entry(errno.clone()).or_default();
+        if word != errno {
+            reasons.insert(word.to_owned());
+        }
+    }
+    errors
+}
+
+#[test]
+fn every_methods_errors_are_described() {
+    let text = Text::load();
+    let document = OpenRpc::document();
+    for &method in Method::ALL {
+        let documented = documented_errors(&method_section(&text, method).0);
+        let errors = &document.method(method.name()).unwrap().errors;
+        let own = errors.iter().filter(|error| error.code > 1);
+        let real: BTreeMap<_, BTreeSet<_>> =
+            own.map(|error| (error.message.clone(), error.data.reasons.iter().cloned().collect())).collect();
+        let names = |errors: &BTreeMap<String, BTreeSet<String>>| errors.keys().cloned().collect::<Vec<_>>();
+        let what = format!("{method:?}: errors in docs/rpc.md and in its line of method.rs");
+        assert_same(&names(&documented), &names(&real), &what);
+        for (errno, reasons) in documented.iter().filter(|(_, reasons)| !reasons.is_empty()) {
+            assert_eq!(reasons, &real[errno], "{what}: the reasons of {errno}");
+        }
+        let denied = errors.iter().any(|error| error.data.reasons == ["permission"]);
+        assert_eq!(denied, method.role() > Role::Anybody, "{method:?}");
     }
 }
 

@@ -16,6 +16,7 @@ mod program;
 mod rpc;
 pub mod skip;
 mod traffic;
+mod user;
 mod wait;
 pub mod wiregen;
 
@@ -26,4 +27,5 @@ pub use nginx::Nginx;
 pub use program::{Finished, Program, have};
 pub use rpc::{Rpc, RpcError};
 pub use traffic::{Transfer, exchange};
+pub use user::{as_user, open_to_all};
 pub use wait::{DEADLINE, until, within};

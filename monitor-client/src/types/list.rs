@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::number::{optional, port};
@@ -9,7 +10,7 @@ use crate::socket::Socket;
 use crate::state::State;
 
 /// `sockets`. Filters that are given must all match.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SocketsParams {
     /// One of the ends is in this state (a name of RFC 9293, in any case).
@@ -30,7 +31,7 @@ pub struct SocketsParams {
 }
 
 /// `sockets`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sockets {
     /// In the order of workers and records, which does not change while connections come and go.
     pub sockets: Vec<Socket>,
@@ -39,7 +40,7 @@ pub struct Sockets {
 }
 
 /// `lookup`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookupParams {
     /// Address and port of the client.

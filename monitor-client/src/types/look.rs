@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Counters;
 use crate::number::{optional, whole};
 
 /// `hello`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HelloParams {
     /// Who calls, for the daemon's log.
@@ -17,7 +18,7 @@ pub struct HelloParams {
 }
 
 /// `hello`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hello {
     /// Of the RPC.
     pub version: u32,
@@ -37,7 +38,7 @@ pub struct Hello {
 }
 
 /// What a server captures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HelloCapture {
     /// `tap`, `mirror` or `replay`.
     pub mode: Cow<'static, str>,
@@ -48,7 +49,7 @@ pub struct HelloCapture {
 }
 
 /// `info`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InfoParams {
     /// Which connection.
@@ -60,12 +61,12 @@ pub struct InfoParams {
 }
 
 /// `stats`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatsParams {}
 
 /// `stats`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
     /// The capture.
     pub capture: CaptureStats,
@@ -84,7 +85,7 @@ pub struct Stats {
 }
 
 /// The capture's part of `stats`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaptureStats {
     /// `tap`, `mirror` or `replay`.
     pub mode: Cow<'static, str>,
@@ -102,7 +103,7 @@ pub struct CaptureStats {
 }
 
 /// One interface (or file) of a capture.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InterfaceStats {
     /// Its name (or path).
     pub name: String,
@@ -115,7 +116,7 @@ pub struct InterfaceStats {
 }
 
 /// One worker's part of `stats`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerStats {
     /// Which one.
     pub worker: u16,

@@ -1,12 +1,14 @@
 //! Parameters and results of every method, a file for each kind of method. Optional parameters are left out when they
 //! are `None`.
 
+mod discover;
 mod list;
 mod look;
 mod read;
 
 pub use crate::socket::{Closed, SideInfo, Sides, Socket, States};
 pub use crate::state::State;
+pub use discover::*;
 pub use list::*;
 pub use look::*;
 pub use read::*;

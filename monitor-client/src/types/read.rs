@@ -1,12 +1,13 @@
 //! `fragments`, `ppeek`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Side;
 use crate::number::{optional, whole};
 
 /// `fragments`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FragmentsParams {
     /// Which connection.
@@ -20,7 +21,7 @@ pub struct FragmentsParams {
 }
 
 /// `fragments`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fragments {
     /// Offset and length of every retained run of bytes, in order.
     pub extents: Vec<(u64, u64)>,
@@ -33,7 +34,7 @@ pub struct Fragments {
 }
 
 /// `ppeek`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PpeekParams {
     /// Which connection.
@@ -56,7 +57,7 @@ pub struct PpeekParams {
 }
 
 /// How bytes are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// In the reply's `data`.
@@ -67,7 +68,7 @@ pub enum Encoding {
 }
 
 /// `ppeek`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Ppeek {
     /// As asked.
     pub off: u64,

@@ -1,7 +1,8 @@
 //! Requests as plain values: a method with its parameters, checked.
 
 use monitor_client::types::{
-    FragmentsParams, HelloParams, InfoParams, LookupParams, PpeekParams, SocketsParams, StatsParams,
+    DiscoverParams, FragmentsParams, HelloParams, InfoParams, LookupParams, PpeekParams, SocketsParams,
+    StatsParams,
 };
 use monitor_client::{ErrorObject, Method};
 use serde::de::DeserializeOwned;
@@ -19,6 +20,7 @@ pub(super) enum Call {
     Fragments(FragmentsParams),
     Ppeek(PpeekParams),
     Stats(StatsParams),
+    Discover(DiscoverParams),
 }
 
 impl Call {
@@ -32,6 +34,7 @@ impl Call {
             Method::Fragments => Call::Fragments(params(raw)?),
             Method::Ppeek => Call::Ppeek(params(raw)?),
             Method::Stats => Call::Stats(params(raw)?),
+            Method::Discover => Call::Discover(params(raw)?),
         })
     }
 }

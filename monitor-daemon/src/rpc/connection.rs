@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monitor_client::ErrorObject;
-use rustix::net::UCred;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::input::{Input, Line};
 use super::memory::PeekBuffer;
 use super::output::Output;
+use super::peer::Peer;
 use super::request::{Message, Rejected, Request};
+use super::rules::Rights;
 use super::serve::Shared;
 use super::stream::Stream;
 use super::{fault, reply};
@@ -42,22 +43,22 @@ pub(super) struct Session {
     pub(super) out: Output,
     pub(super) peeks: PeekBuffer,
     /// Who is at the other end, as the kernel knew it when it connected.
-    pub(super) peer: Option<UCred>,
+    pub(super) peer: Peer,
+    pub(super) rights: Rights,
     /// Requests answered so far.
     answered: u64,
 }
 
 impl Connection {
     pub(super) fn new(socket: UnixStream, shared: Arc<Shared>) -> io::Result<Self> {
-        let peer = rustix::net::sockopt::socket_peercred(&socket).ok();
+        let peer = Peer::of(&socket);
         let stream = Arc::new(Stream::new(socket)?);
-        let (pid, uid, gid) =
-            (pid(peer), peer.map(|peer| peer.uid.as_raw()), peer.map(|peer| peer.gid.as_raw()));
-        tracing::debug!(pid, uid, gid, "client connected");
+        let rights = Rights::new(shared.rules.subscribe(), &peer);
+        tracing::debug!(pid = peer.pid, uid = peer.uid, gids = ?peer.gids, "client connected");
         shared.metrics.accepted.add(1);
         shared.metrics.clients.add(1);
         let out = Output::new(Arc::clone(&stream));
-        let session = Session { shared, out, peeks: PeekBuffer::default(), peer, answered: 0 };
+        let session = Session { shared, out, peeks: PeekBuffer::default(), peer, rights, answered: 0 };
         Ok(Self { input: Input::new(stream), session })
     }
 
@@ -66,7 +67,7 @@ impl Connection {
         // Made once: registering for it anew with each request would be a good part of a small request's cost.
         let stop = pin!(async { drop(stopping.wait_for(|&stop| stop).await) });
         if let Err(error) = self.converse(stop).await {
-            tracing::debug!(pid = pid(self.session.peer), %error, "client lost");
+            tracing::debug!(pid = self.session.peer.pid, %error, "client lost");
         }
     }
 
@@ -159,11 +160,6 @@ impl Session {
         reply::error(self.out.open(), id, error);
         self.out.close();
     }
-}
-
-/// The process that connected.
-pub(super) fn pid(peer: Option<UCred>) -> Option<i32> {
-    peer.map(|peer| peer.pid.as_raw_nonzero().get())
 }
 
 impl Drop for Session {

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Side};
+use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role, Side};
 use monitor_engine::{NoData, PeekError};
+
+use super::peer::Peer;
 
 pub(super) fn parse(why: impl std::fmt::Display) -> ErrorObject {
     plain(Code::Parse, format!("the line is not JSON: {why}"))
@@ -35,6 +37,17 @@ pub(super) fn parameter(name: &str, message: impl Into<String>) -> ErrorObject {
 /// Parameters as a whole are wrong.
 pub(super) fn parameters(message: impl Into<String>) -> ErrorObject {
     plain(Code::Params, message)
+}
+
+/// The method is for others than the peer.
+pub(super) fn permission(method: Method, peer: &Peer) -> ErrorObject {
+    let (name, role) = (method.name(), method.role());
+    let setting = if role == Role::Admin { "admins" } else { "readers" };
+    let message = format!(
+        "`{name}` is for {setting}, and {peer} is none of them: whoever runs monitord can name the user, or one of \
+         its groups as \"@group\", in [rpc] {setting}"
+    );
+    errno(Reason::Permission, message)
 }
 
 pub(super) fn no_connection(sockid: u64) -> ErrorObject {
@@ -132,7 +145,7 @@ fn plain(code: Code, message: impl Into<String>) -> ErrorObject {
 }
 
 /// What a client sent, at a length fit for a message.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut quoted: String = text.chars().take(LONGEST).collect();
     if quoted.len() < text.len() {

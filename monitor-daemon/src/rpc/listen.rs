@@ -13,6 +13,8 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::access::AccessError;
+use super::rules::Rules;
 use crate::config::Rpc;
 
 /// Connections that the kernel keeps waiting for us to accept them.
@@ -26,12 +28,15 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub struct Listener {
     pub(super) socket: UnixListener,
     pub(super) file: SocketFile,
-    pub(super) settings: Rpc,
+    pub(super) rules: Rules,
 }
 
 /// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
+    /// A user or a group that the settings name is not known.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Longer than a Unix socket's address.
     #[error("the socket path {path} is too long: 107 bytes at most; choose a shorter [rpc] socket")]
     TooLong {
@@ -83,15 +88,16 @@ impl Listener {
     /// A stale socket file (nobody accepts on it) is replaced; a live one is an error, and so is anything that is
     /// not a socket.
     pub fn bind(settings: Rpc) -> Result<Self, ListenError> {
-        let path = &settings.socket;
+        let rules = Rules::new(settings)?;
+        let (path, mode) = (&rules.settings.socket, rules.settings.mode);
         let address = SocketAddrUnix::new(path).map_err(|_| ListenError::TooLong { path: path.clone() })?;
         let _held_until_bound = lock_directory(path)?;
         remove_stale(path, &address)?;
         let failed = |source: io::Error| ListenError::Io { path: path.clone(), source };
-        let socket = bind(path, &address, settings.mode).map_err(failed)?;
+        let socket = bind(path, &address, mode).map_err(failed)?;
         let file = SocketFile::claim(path).map_err(failed)?;
         rustix::net::listen(&socket, BACKLOG).map_err(|error| failed(error.into()))?;
-        Ok(Self { socket: UnixListener::from(socket), file, settings })
+        Ok(Self { socket: UnixListener::from(socket), file, rules })
     }
 }
 

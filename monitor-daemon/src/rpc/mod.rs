@@ -5,11 +5,15 @@
 //! replies is held up by its own socket and by nothing else, and holds one reply's memory at most.
 //!
 //! ```text
-//! listen → serve → connection ─ stream ─ input → request → call ─┬→ hello, stats
+//! listen → serve → connection ─ stream ─ input → request → call ─┬→ hello, stats, rpc.discover
 //!                                   └───── output ← reply ← ─────┼→ sockets, lookup, info
 //!                                                                └→ fragments, ppeek
 //! ```
+//!
+//! Who is at the other end ([`peer`]) and what the settings let that user do ([`access`]) is decided before a method's
+//! parameters are looked at.
 
+mod access;
 mod call;
 mod connection;
 mod fault;
@@ -19,13 +23,17 @@ mod memory;
 mod methods;
 mod metrics;
 mod output;
+mod peer;
 mod reply;
 mod request;
+mod rules;
 mod serve;
 mod stream;
 mod view;
 
+pub use access::AccessError;
 pub use listen::{ListenError, Listener};
 pub use methods::gather;
 pub use metrics::Metrics;
+pub use rules::check;
 pub use serve::serve;

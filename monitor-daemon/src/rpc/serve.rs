@@ -9,12 +9,14 @@ use std::time::Duration;
 use monitor_client::ErrorObject;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
+use tokio::sync::watch::{self, Sender};
 use tokio::task::{JoinError, JoinSet};
 
 use super::connection::Connection;
 use super::memory::ReplyMemory;
-use super::stream::{Stream, watch};
+use super::rules::Rules;
+use super::stream::{self, Stream};
 use super::{Listener, Metrics, fault, reply};
 use crate::status::Status;
 
@@ -30,6 +32,7 @@ pub(super) struct Shared {
     pub(super) instance: u64,
     pub(super) metrics: Metrics,
     pub(super) memory: ReplyMemory,
+    pub(super) rules: Sender<Arc<Rules>>,
     /// One look at the capture at a time: it makes system calls, on a thread of its own.
     pub(super) snapshot: Mutex<()>,
 }
@@ -39,13 +42,14 @@ pub(super) struct Shared {
 ///
 /// Nothing that a client does ends it, and nothing in it waits for a client except that client's own task.
 pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let Listener { socket, file, settings } = listener;
-    let socket = watch(socket, Interest::READABLE)?;
+    let Listener { socket, file, rules } = listener;
+    let socket = stream::watch(socket, Interest::READABLE)?;
     let shared = Arc::new(Shared {
         status,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
-        memory: ReplyMemory::new(settings.reply_memory),
+        memory: ReplyMemory::new(rules.settings.reply_memory),
+        rules: Sender::new(Arc::new(rules)),
         snapshot: Mutex::new(()),
     });
     let (stop, stopping) = watch::channel(false);
@@ -56,13 +60,13 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
             () = &mut shutdown => break,
             Some(ended) = clients.join_next() => note_end(ended),
             accepted = accept(&socket) => match accepted {
-                Ok(client) if clients.len() < settings.max_clients => {
+                Ok(client) if clients.len() < shared.rules.borrow().settings.max_clients => {
                     match Connection::new(client, Arc::clone(&shared)) {
                         Ok(client) => drop(clients.spawn(client.run(stopping.clone()))),
                         Err(error) => tracing::warn!(%error, "cannot serve a client"),
                     }
                 }
-                Ok(client) => refuse(client, &shared, settings.max_clients),
+                Ok(client) => refuse(client, &shared),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a client");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -96,9 +100,9 @@ fn note_end(ended: Result<(), JoinError>) {
 }
 
 /// Says why, as far as the socket's buffer takes it, and closes.
-fn refuse(client: UnixStream, shared: &Shared, max_clients: usize) {
+fn refuse(client: UnixStream, shared: &Shared) {
     shared.metrics.refused.add(1);
-    let error: ErrorObject = fault::too_many_clients(max_clients);
+    let error: ErrorObject = fault::too_many_clients(shared.rules.borrow().settings.max_clients);
     let mut line = Vec::new();
     reply::error(&mut line, None, &error);
     line.push(b'\n');

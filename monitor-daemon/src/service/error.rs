@@ -5,7 +5,12 @@ use std::io;
 use monitor_engine::EngineError;
 
 use super::{live::LiveError, privilege::MissingPrivilege};
-use crate::{capture::replay::ReplayError, config::ConfigError, rpc::ListenError, worker::SpawnError};
+use crate::{
+    capture::replay::ReplayError,
+    config::ConfigError,
+    rpc::{AccessError, ListenError},
+    worker::SpawnError,
+};
 
 /// Each is a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +21,9 @@ pub enum ServiceError {
     /// The privileges.
     #[error(transparent)]
     Privilege(#[from] MissingPrivilege),
+    /// The users that the settings name.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The Unix socket.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -18,7 +18,7 @@ use monitor_engine::{Counters, Engine, Reader};
 use crate::{
     capture::replay::{Options, Replay},
     config::{Config, MAX_WORKERS, Origin},
-    rpc::Listener,
+    rpc::{self, Listener},
     status::{CaptureStatus, Status},
     worker::{self, Crew, cores},
 };
@@ -31,6 +31,7 @@ use running::{Host, Running};
 pub fn run(cli: &Cli) -> Result<(), ServiceError> {
     let config = cli.common.settings()?;
     if cli.check_config {
+        rpc::check(&config.rpc)?;
         return summary::print("the configuration is good");
     }
     log::start(&config.log.level);

@@ -7,17 +7,16 @@ use monitor_client::types::{
     CaptureStats, Hello, HelloCapture, HelloParams, InfoParams, InterfaceStats, Socket, Stats, WorkerStats,
 };
 use monitor_client::{Counters, ErrorObject, MAX_LEN, Method, VERSION};
-use rustix::net::UCred;
 
+use super::super::peer::Peer;
 use super::super::serve::Shared;
-use super::super::{connection, fault, view};
+use super::super::{fault, view};
 use crate::status::CaptureSnapshot;
 
 /// Notes in the log who a client says it is.
-pub(super) fn introduce(peer: Option<UCred>, params: &HelloParams) {
+pub(super) fn introduce(peer: &Peer, params: &HelloParams) {
     if let Some(name) = &params.client {
-        let (pid, uid) = (connection::pid(peer), peer.map(|peer| peer.uid.as_raw()));
-        tracing::debug!(client = ?name, pid, uid, "client said hello");
+        tracing::debug!(client = ?name, pid = peer.pid, uid = peer.uid, "client said hello");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The methods.
 
+mod discover;
 mod list;
 mod look;
 mod read;
@@ -8,13 +9,14 @@ pub use look::gather;
 
 use std::io;
 
-use monitor_client::ErrorObject;
+use monitor_client::{ErrorObject, Method, Role};
 use monitor_engine::{Reader, SockId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::call::Call;
 use super::connection::Session;
+use super::peer::Peer;
 use super::request::Request;
 use super::serve::Shared;
 use super::{fault, reply};
@@ -22,7 +24,8 @@ use super::{fault, reply};
 impl Session {
     /// Does what a request asks, and replies unless it is a notification.
     pub(super) async fn call(&mut self, request: Request<'_>) -> io::Result<()> {
-        let call = Call::parse(&request.method, request.params);
+        let permitted = self.permit(&request);
+        let call = permitted.and_then(|()| Call::parse(&request.method, request.params));
         let Some(id) = request.id else {
             self.shared.metrics.notifications.add(1);
             if let Ok(call) = call {
@@ -32,7 +35,7 @@ impl Session {
         };
         match call {
             Ok(Call::Hello(params)) => {
-                look::introduce(self.peer, &params);
+                look::introduce(&self.peer, &params);
                 let hello = look::hello(&self.shared).await;
                 self.result(id, &hello);
             }
@@ -40,6 +43,7 @@ impl Session {
                 let stats = look::stats(&self.shared).await;
                 self.result(id, &stats);
             }
+            Ok(Call::Discover(_)) => self.result(id, discover::document()),
             Ok(Call::Info(params)) => self.reply(id, look::info(&self.shared, &params)),
             Ok(Call::Lookup(params)) => {
                 let found = list::lookup(&self.shared.status.readers, &params).await;
@@ -53,10 +57,29 @@ impl Session {
         Ok(())
     }
 
+    /// Whether this client may ask for that. Who was refused and what admins do stands in the log.
+    fn permit(&mut self, request: &Request<'_>) -> Result<(), ErrorObject> {
+        let Some(method) = Method::from_name(&request.method).filter(|method| method.role() > Role::Anybody)
+        else {
+            return Ok(());
+        };
+        let allowed = method.role() <= self.rights.role(&self.peer);
+        let Peer { pid, uid, .. } = self.peer;
+        if !allowed {
+            tracing::warn!(method = method.name(), pid, uid, "refused: not permitted");
+            return Err(fault::permission(method, &self.peer));
+        }
+        if method.role() == Role::Admin {
+            let params = request.params.map(|params| fault::shorten(params.get()));
+            tracing::info!(method = method.name(), pid, uid, params, "asked by an admin");
+        }
+        Ok(())
+    }
+
     /// A notification. Reading has no effect that nobody sees.
     fn notified(&self, call: Call) {
         if let Call::Hello(params) = call {
-            look::introduce(self.peer, &params);
+            look::introduce(&self.peer, &params);
         }
     }
 

@@ -1,0 +1,11 @@
+//! `rpc.discover`.
+
+use std::sync::LazyLock;
+
+use monitor_client::OpenRpc;
+
+/// The document, made once.
+pub(super) fn document() -> &'static OpenRpc {
+    static DOCUMENT: LazyLock<OpenRpc> = LazyLock::new(OpenRpc::document);
+    &DOCUMENT
+}

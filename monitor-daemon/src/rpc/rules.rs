@@ -1,0 +1,52 @@
+//! What the settings say about clients, as far as it may change while they are connected.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use monitor_client::Role;
+
+use super::access::{Access, AccessError};
+use super::peer::Peer;
+use crate::config::Rpc;
+
+/// Looks up whom the settings name, and says who is not known.
+pub fn check(settings: &Rpc) -> Result<(), AccessError> {
+    Access::new(settings).map(drop)
+}
+
+/// The rules that apply now.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) access: Access,
+    pub(super) settings: Rpc,
+}
+
+/// One client's rights under them.
+#[derive(Debug)]
+pub(super) struct Rights {
+    rules: watch::Receiver<Arc<Rules>>,
+    role: Role,
+}
+
+impl Rules {
+    pub(super) fn new(settings: Rpc) -> Result<Self, AccessError> {
+        Ok(Self { access: Access::new(&settings)?, settings })
+    }
+}
+
+impl Rights {
+    pub(super) fn new(mut rules: watch::Receiver<Arc<Rules>>, peer: &Peer) -> Self {
+        let role = rules.borrow_and_update().access.role(peer);
+        Self { rules, role }
+    }
+
+    /// The most that the client may do now: new rules count for clients that are connected, too.
+    pub(super) fn role(&mut self, peer: &Peer) -> Role {
+        // An error means that the server stops.
+        if self.rules.has_changed().unwrap_or(false) {
+            self.role = self.rules.borrow_and_update().access.role(peer);
+        }
+        self.role
+    }
+}
