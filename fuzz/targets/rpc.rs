@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use monitor_daemon::config::Rpc;
+use monitor_daemon::control::Mailboxes;
 use monitor_daemon::rpc::{Listener, serve};
 use monitor_daemon::status::{CaptureSnapshot, CaptureStatus, Status};
 use monitor_engine::{Engine, EngineConfig, Link, Packet};
@@ -47,6 +48,7 @@ fn socket() -> &'static PathBuf {
         let status = Status {
             readers: vec![engine.reader()],
             engines: vec![engine.counters()],
+            mailboxes: Mailboxes::new(1).expect("a descriptor"),
             capture: Arc::new(Nothing),
         };
         let socket = tempfile::tempdir().expect("a directory").keep().join("socket");

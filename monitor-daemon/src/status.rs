@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use monitor_engine::{Counters, Reader};
 
+use crate::control::Mailboxes;
+
 /// Everything that the RPC server may look at. Cheap to clone; holds no lock that a worker takes.
 #[derive(Clone)]
 pub struct Status {
@@ -11,6 +13,8 @@ pub struct Status {
     pub readers: Vec<Reader>,
     /// One for each worker, in their order.
     pub engines: Vec<Arc<Counters>>,
+    /// Where the workers can be asked for something.
+    pub mailboxes: Mailboxes,
     /// The capture that feeds them.
     pub capture: Arc<dyn CaptureStatus>,
 }

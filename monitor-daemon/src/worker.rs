@@ -1,9 +1,14 @@
 //! Worker threads: one engine each, fed by a capture.
 //!
+//! What a worker reads is its own business (a live one is handed sources at its [`Place`], a replay has files); what it
+//! can be asked is the same for all of them ([`crate::control`]).
+//!
 //! **Architecture invariant:** a worker touches only its own state on the packet path. What crosses threads are its
-//! [`Mailbox`] (commands, and the rare datagram put together by a neighbour) and counters that others only read.
+//! mailbox (commands, and the rare datagram put together by a neighbour), the queues of those who listen to its events,
+//! and counters that others only read.
 
-mod mailbox;
+mod place;
+mod replay;
 mod thread;
 
 use std::{
@@ -12,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor_engine::{Engine, EngineError, Packet};
+use monitor_engine::EngineError;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     time::{ClockId, Timespec, clock_gettime},
@@ -21,8 +26,12 @@ use rustix::{
 use crate::{
     capture::source::{Source, reuse},
     config::{Config, Origin},
+    control::{Engine, obey},
+    events::Publisher,
 };
-pub use mailbox::{Command, Mailbox, MailboxError};
+use place::Change;
+pub use place::Place;
+pub use replay::ReplayWorker;
 pub use thread::{Crew, Ended, SpawnError, cores};
 
 /// Longest sleep: how late the timeouts of idle connections may fire.
@@ -39,15 +48,15 @@ pub fn engines(
     workers: u16,
     seed: [u64; 2],
 ) -> Result<Vec<Engine>, EngineError> {
-    (0..workers).map(|worker| Engine::new(config.engine(origin, worker, workers, seed), ())).collect()
+    (0..workers).map(|worker| Publisher::engine(config.engine(origin, worker, workers, seed))).collect()
 }
 
 /// One thread's worth of a live capture.
 pub struct Worker<S: Source> {
     engine: Engine,
     index: usize,
-    /// Everybody's, in the order of the workers: `mailboxes[index]` is this worker's own.
-    mailboxes: Arc<[Mailbox<S>]>,
+    /// Everybody's, in the order of the workers: `places[index]` is this worker's own.
+    places: Arc<[Place<S>]>,
     sources: Vec<Connected<S>>,
     spin: Duration,
     /// Empty between sleeps; only its memory is kept.
@@ -63,13 +72,13 @@ struct Connected<S> {
 }
 
 impl<S: Source> Worker<S> {
-    /// The worker at place `index` among those of `mailboxes`. It spins for `spin` before it sleeps.
+    /// The worker at place `index` of `places`. It spins for `spin` before it sleeps.
     #[must_use]
-    pub fn new(engine: Engine, index: usize, mailboxes: Arc<[Mailbox<S>]>, spin: Option<Duration>) -> Self {
+    pub fn new(engine: Engine, index: usize, places: Arc<[Place<S>]>, spin: Option<Duration>) -> Self {
         Self {
             engine,
             index,
-            mailboxes,
+            places,
             sources: Vec::new(),
             spin: spin.unwrap_or_default(),
             poll_list: Vec::new(),
@@ -94,33 +103,24 @@ impl<S: Source> Worker<S> {
 
     /// Does what the mailbox asks for; false when that is to stop.
     fn obey(&mut self) -> bool {
-        if !self.mailboxes[self.index].has_mail() {
+        if !self.places[self.index].mailbox().has_mail() {
             return true;
         }
-        let mailboxes = Arc::clone(&self.mailboxes);
-        let mailbox = &mailboxes[self.index];
-        while let Some(command) = mailbox.command() {
-            match command {
-                Command::Add { port, source } => {
+        let places = Arc::clone(&self.places);
+        let place = &places[self.index];
+        while let Some(change) = place.next_change() {
+            match change {
+                Change::Add { port, source } => {
                     self.sources.push(Connected { source, port, broken: false });
                 }
                 // Dropping the answer tells whoever waits for it that the sources are gone.
-                Command::Remove { port, gone } => {
+                Change::Remove { port, gone } => {
                     self.close(port);
                     drop(gone);
                 }
-                Command::Stop => return false,
             }
         }
-        while let Some(datagram) = mailbox.datagram() {
-            self.engine.process(&[Packet {
-                time: datagram.time,
-                link: datagram.link,
-                data: &datagram.data,
-                more: &[],
-            }]);
-        }
-        true
+        obey(&mut self.engine, place.mailbox())
     }
 
     /// Reads what is left in the sources of a port, whose program is detached, and closes them.
@@ -144,8 +144,8 @@ impl<S: Source> Worker<S> {
         }
         if packets > 0 {
             for handoff in self.engine.handoffs() {
-                if let Some(mailbox) = self.mailboxes.get(usize::from(handoff.worker)) {
-                    mailbox.post(handoff);
+                if let Some(place) = self.places.get(usize::from(handoff.worker)) {
+                    place.mailbox().post(handoff);
                 }
             }
         }
@@ -155,7 +155,7 @@ impl<S: Source> Worker<S> {
     /// Until a packet or mail comes, or for a nap.
     fn sleep(&mut self) {
         let mut list = reuse(mem::take(&mut self.poll_list));
-        list.push(PollFd::from_borrowed_fd(self.mailboxes[self.index].fd(), PollFlags::IN));
+        list.push(PollFd::from_borrowed_fd(self.places[self.index].mailbox().fd(), PollFlags::IN));
         let sound = self.sources.iter().filter(|connected| !connected.broken);
         list.extend(sound.map(|connected| PollFd::from_borrowed_fd(connected.source.fd(), PollFlags::IN)));
         // An interrupted sleep is a short one.

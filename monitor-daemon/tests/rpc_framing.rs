@@ -7,7 +7,7 @@ mod rpc_common;
 use std::io::Write;
 use std::net::Shutdown;
 
-use monitor_engine::Engine;
+use monitor_daemon::control::Engine;
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, engines, pattern};
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use monitor_client::{Client, Side};
-use monitor_engine::Engine;
+use monitor_daemon::control::Engine;
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, Wire, descriptors, engines, memory_kib, pattern, status};
 use serde_json::json;

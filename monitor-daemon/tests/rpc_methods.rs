@@ -7,7 +7,9 @@ mod rpc_common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use monitor_engine::{Engine, EngineConfig, SockId};
+use monitor_daemon::control::Engine;
+use monitor_daemon::events::Publisher;
+use monitor_engine::{EngineConfig, SockId};
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, Wire, engines, pattern};
 use serde_json::{Value, json};
@@ -136,7 +138,7 @@ fn out_of_order_bytes_are_read_and_holes_are_told() {
 #[test]
 fn evicted_bytes_are_told() {
     let config = EngineConfig { memory: 8 << 20, window: 64 << 10, ..EngineConfig::default() };
-    let mut engine = Engine::new(config, ()).unwrap();
+    let mut engine = Publisher::engine(config).unwrap();
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engine);
     let stream = pattern(0, 1 << 20);

@@ -98,8 +98,17 @@ pub enum Event {
 
 /// Where events go. Called on the worker's thread, so it must not block.
 pub trait Sink {
-    /// Takes one event.
+    /// Takes one event. Never called in the middle of a change: a [`crate::Reader`] of the same engine may look at the
+    /// connection meanwhile, and sees it as the event leaves it (and, for [`Event::Evicted`], as it was last).
     fn event(&mut self, event: Event);
+
+    /// The time (nanoseconds since the epoch) of the events to come.
+    #[inline(always)]
+    fn time(&mut self, _now: u64) {}
+
+    /// A batch is over: what was held back to be handed on together is due.
+    #[inline(always)]
+    fn flush(&mut self) {}
 }
 
 /// For an engine that nobody listens to: compiles to nothing.

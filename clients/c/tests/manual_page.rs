@@ -12,7 +12,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
-use monitor_engine::{Engine, EngineConfig};
+use monitor_daemon::control::Engine;
+use monitor_daemon::events::Publisher;
+use monitor_engine::EngineConfig;
 use rpc_common::relay::Relay;
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, pattern};
@@ -30,7 +32,7 @@ fn world() -> Vec<Engine> {
         window: 1 << 20,
         ..EngineConfig::default()
     };
-    let mut engines: Vec<_> = (0..2).map(|worker| Engine::new(config(worker), ()).unwrap()).collect();
+    let mut engines: Vec<_> = (0..2).map(|worker| Publisher::engine(config(worker)).unwrap()).collect();
     let engine = &mut engines[0];
 
     let mut holed = Talk::new("10.0.0.1:1234", SERVER);

@@ -8,6 +8,7 @@ use super::{live::LiveError, privilege::MissingPrivilege};
 use crate::{
     capture::replay::ReplayError,
     config::ConfigError,
+    control::MailboxError,
     rpc::{AccessError, ListenError},
     worker::SpawnError,
 };
@@ -36,6 +37,9 @@ pub enum ServiceError {
     /// The files.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// A worker's mailbox.
+    #[error(transparent)]
+    Mailbox(#[from] MailboxError),
     /// A thread.
     #[error(transparent)]
     Spawn(#[from] SpawnError),

@@ -10,7 +10,6 @@ use std::{
     thread,
 };
 
-use monitor_engine::Engine;
 use rustix::{
     event::{EventfdFlags, eventfd},
     fd::OwnedFd,
@@ -21,8 +20,9 @@ use tracing::warn;
 use crate::{
     capture::{self, CaptureError, Settings, netlink::Changes, xsk::RxSocket},
     config::{Config, Mode, Origin},
+    control::{Command, Engine, Mailboxes},
     status::{CaptureSnapshot, CaptureStatus},
-    worker::{Command, Crew, Mailbox, MailboxError, SpawnError, Worker},
+    worker::{Crew, Place, SpawnError, Worker},
 };
 use state::State;
 use supervisor::Supervisor;
@@ -45,22 +45,19 @@ pub enum LiveError {
     /// A worker's thread.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// A worker's mailbox.
-    #[error(transparent)]
-    Mailbox(#[from] MailboxError),
     /// The supervisor.
     #[error("cannot start watching the interfaces: {0}")]
     Supervisor(#[source] io::Error),
 }
 
-/// What supervisor, status and stop have in common. Workers know their mailboxes of it, nothing else.
+/// What supervisor, status and stop have in common. Workers know their places of it, nothing else.
 struct Shared {
     settings: Settings,
     mode: Mode,
     verify_checksums: bool,
     /// Packet buffers for everything together.
     frames: u32,
-    mailboxes: Arc<[Mailbox<RxSocket>]>,
+    places: Arc<[Place<RxSocket>]>,
     /// Held for as long as it takes to read or note something, never while an interface is opened.
     state: Mutex<State>,
 }
@@ -84,6 +81,7 @@ impl Live {
         config: &Config,
         seed: [u64; 2],
         engines: Vec<Engine>,
+        mailboxes: &Mailboxes,
         cores: &[usize],
     ) -> Result<Self, LiveError> {
         capture::supported()?;
@@ -91,13 +89,13 @@ impl Live {
             prefault(&engines);
         }
         let workers = engines.len() as u16;
-        let mailboxes: Arc<[_]> = engines.iter().map(|_| Mailbox::new()).collect::<Result<_, _>>()?;
+        let places: Arc<[_]> = mailboxes.iter().map(|mailbox| Place::new(Arc::clone(mailbox))).collect();
         let shared = Arc::new(Shared {
             settings: Settings::new(config, seed, workers),
             mode: config.capture.mode,
             verify_checksums: config.engine(Origin::Live, 0, workers, seed).tcp.verify_checksums,
             frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES).unwrap_or(u32::MAX),
-            mailboxes: Arc::clone(&mailboxes),
+            places: Arc::clone(&places),
             state: Mutex::new(State::new(&config.capture.interfaces)),
         });
         let changes = Changes::new().map_err(LiveError::Supervisor)?;
@@ -105,7 +103,7 @@ impl Live {
         let stop = bell.try_clone().map_err(LiveError::Supervisor)?;
         let supervisor = Supervisor::new(Arc::clone(&shared), changes, bell);
         let bodies = engines.into_iter().enumerate().map(|(index, engine)| {
-            let worker = Worker::new(engine, index, Arc::clone(&mailboxes), config.capture.spin);
+            let worker = Worker::new(engine, index, Arc::clone(&places), config.capture.spin);
             move || worker.run()
         });
         let cores = if config.pins(Origin::Live) { cores } else { &[] };
@@ -145,13 +143,13 @@ impl Shared {
     }
 
     fn stop_workers(&self) {
-        self.mailboxes.iter().for_each(|mailbox| mailbox.send(Command::Stop));
+        self.places.iter().for_each(|place| place.mailbox().send(Command::Stop));
     }
 }
 
 impl CaptureStatus for Shared {
     fn snapshot(&self) -> CaptureSnapshot {
-        let lost_handoffs = self.mailboxes.iter().map(Mailbox::lost).sum();
+        let lost_handoffs = self.places.iter().map(|place| place.mailbox().lost()).sum();
         let mut snapshot = self.state().snapshot(lost_handoffs);
         snapshot.mode = self.mode.name();
         snapshot.workers = self.settings.workers;

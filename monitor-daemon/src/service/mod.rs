@@ -8,19 +8,18 @@ pub mod privilege;
 mod running;
 mod summary;
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
-use monitor_engine::{Counters, Engine, Reader};
+use monitor_engine::{Counters, Reader};
+use tokio::sync::mpsc;
 
 use crate::{
     capture::replay::{Options, Replay},
     config::{Config, MAX_WORKERS, Origin},
+    control::{Engine, Mailboxes},
     rpc::{self, Listener},
     status::{CaptureStatus, Status},
-    worker::{self, Crew, cores},
+    worker::{self, Crew, ReplayWorker, cores},
 };
 use cli::{Cli, Command};
 pub use error::ServiceError;
@@ -47,7 +46,7 @@ fn capture(config: &Config) -> Result<(), ServiceError> {
     let host = Host::new()?;
     let listener = Listener::bind(config.rpc.clone())?;
     let Parts { engines, views, cores, seed } = Parts::new(config, Origin::Live)?;
-    let live = Live::start(config, seed, engines, &cores)?;
+    let live = Live::start(config, seed, engines, &views.mailboxes, &cores)?;
     let status = views.with(live.status());
     host.serve(listener, status, Running::Live(live), false).map(|_| ())
 }
@@ -60,15 +59,25 @@ fn replay(config: &Config, asked: &cli::Replay) -> Result<(), ServiceError> {
     let host = Host::new()?;
     let listener = Listener::bind(config.rpc.clone())?;
     let status = views.with(files.status());
-    let stop = Arc::new(AtomicBool::new(false));
-    let bodies = (0..).zip(engines).map(|(worker, mut engine)| {
-        let (files, stop) = (files.clone(), Arc::clone(&stop));
-        move || files.run(worker, &mut engine, &stop)
+    let (done, read) = mpsc::unbounded_channel();
+    let reading = engines.len();
+    let workers = (0..).zip(engines).zip(status.mailboxes.iter());
+    let bodies = workers.map(|((index, engine), mailbox)| {
+        let worker = ReplayWorker::new(engine, index, Arc::clone(mailbox));
+        let (files, done) = (files.clone(), done.clone());
+        move || {
+            worker.run(&files, || {
+                // Nobody listens any more when the daemon stops.
+                let _ = done.send(());
+            });
+        }
     });
+    let bodies: Vec<_> = bodies.collect();
     let started = Instant::now();
     let cores = if config.pins(Origin::Files) { &cores[..] } else { &[] };
-    let crew = Crew::start(bodies.collect(), cores, 0)?;
-    let ended = host.serve(listener, status.clone(), Running::Replay { crew, stop }, asked.exit)?;
+    let crew = Crew::start(bodies, cores, 0)?;
+    let running = Running::Replay { crew, mailboxes: status.mailboxes.clone(), read, reading };
+    let ended = host.serve(listener, status.clone(), running, asked.exit)?;
     if asked.exit { summary::print(&summary::of(&status, ended - started)?) } else { Ok(()) }
 }
 
@@ -84,6 +93,7 @@ struct Parts {
 struct Views {
     readers: Vec<Reader>,
     counters: Vec<Arc<Counters>>,
+    mailboxes: Mailboxes,
 }
 
 impl Parts {
@@ -100,13 +110,14 @@ impl Parts {
         let engines = worker::engines(config, origin, workers, seed)?;
         let readers = engines.iter().map(Engine::reader).collect();
         let counters = engines.iter().map(Engine::counters).collect();
-        Ok(Self { engines, views: Views { readers, counters }, cores, seed })
+        let mailboxes = Mailboxes::new(workers)?;
+        Ok(Self { engines, views: Views { readers, counters, mailboxes }, cores, seed })
     }
 }
 
 impl Views {
     fn with(self, capture: Arc<dyn CaptureStatus>) -> Status {
-        Status { readers: self.readers, engines: self.counters, capture }
+        Status { readers: self.readers, engines: self.counters, mailboxes: self.mailboxes, capture }
     }
 }
 

@@ -1,25 +1,18 @@
 //! From the first request to the last: serving while a capture runs, and stopping both in order.
 
-use std::{
-    future::Future,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{future::Future, io, time::Instant};
 
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 use tracing::info;
 
 use super::{ServiceError, live::Live};
 use crate::{
+    control::{Command, Mailboxes},
     rpc::{self, Listener},
     status::Status,
     worker::{Crew, Ended},
@@ -34,32 +27,55 @@ const IMPATIENT: i32 = 130;
 pub(super) enum Running {
     /// From interfaces: runs until it is stopped.
     Live(Live),
-    /// From files: its threads end by themselves.
+    /// From files: its threads are there after their end, too.
     Replay {
         /// Its threads.
         crew: Crew,
-        /// Ends them early.
-        stop: Arc<AtomicBool>,
+        /// Where they are told to stop.
+        mailboxes: Mailboxes,
+        /// A word of each of them that has read everything.
+        read: mpsc::UnboundedReceiver<()>,
+        /// How many are still reading.
+        reading: usize,
     },
 }
 
 impl Running {
-    fn crew(&mut self) -> &mut Crew {
+    /// The end of a thread, or of all files. Can be dropped and called again.
+    async fn news(&mut self) -> News {
         match self {
-            Self::Live(live) => &mut live.crew,
-            Self::Replay { crew, .. } => crew,
+            Self::Live(live) => News::Ended(live.crew.ended().await),
+            Self::Replay { crew, read, reading, .. } => loop {
+                tokio::select! {
+                    ended = crew.ended() => return News::Ended(ended),
+                    Some(()) = read.recv(), if *reading > 0 => {
+                        *reading -= 1;
+                        if *reading == 0 {
+                            return News::Read;
+                        }
+                    }
+                }
+            },
         }
     }
 
     fn stop(self) {
         match self {
             Self::Live(live) => live.stop(),
-            Self::Replay { crew, stop } => {
-                stop.store(true, Ordering::Relaxed);
+            Self::Replay { crew, mailboxes, .. } => {
+                mailboxes.iter().for_each(|mailbox| mailbox.send(Command::Stop));
                 crew.join();
             }
         }
     }
+}
+
+/// What can happen to a capture by itself.
+enum News {
+    /// A thread ended; `None`: there is none any more.
+    Ended(Option<Ended>),
+    /// All files are read.
+    Read,
 }
 
 /// The threads that serve, and the signals that end it.
@@ -139,8 +155,6 @@ async fn end(
     mut signals: Signals,
     exit: bool,
 ) -> Result<(), ServiceError> {
-    let live = matches!(running, Running::Live(_));
-    let mut at_work = true;
     loop {
         tokio::select! {
             name = signals.first() => {
@@ -153,16 +167,13 @@ async fn end(
             }
             // It only ends by itself when something is wrong.
             result = outcome(&mut *server) => return result,
-            ended = running.crew().ended(), if at_work => match ended {
-                Some(Ended { worker, panicked }) if panicked || live => {
-                    return Err(ServiceError::Worker { worker });
+            news = running.news() => match news {
+                // Workers stay until they are told to stop.
+                News::Ended(ended) => {
+                    return Err(ServiceError::Worker { worker: ended.map_or(0, |ended| ended.worker) });
                 }
-                Some(_) => {}
-                None if exit => return Ok(()),
-                None => {
-                    at_work = false;
-                    info!("all files are read; serving what was in them until stopped");
-                }
+                News::Read if exit => return Ok(()),
+                News::Read => info!("all files are read; serving what was in them until stopped"),
             },
         }
     }

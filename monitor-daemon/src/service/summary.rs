@@ -35,9 +35,11 @@ pub(super) fn print(line: &(impl std::fmt::Display + ?Sized)) -> Result<(), Serv
 mod tests {
     use std::sync::Arc;
 
-    use monitor_engine::{Engine, Link, Packet};
+    use monitor_engine::{Link, Packet};
 
     use super::*;
+    use crate::control::{Engine, Mailboxes};
+    use crate::events::Publisher;
     use crate::status::{CaptureSnapshot, CaptureStatus};
 
     struct Files;
@@ -53,13 +55,14 @@ mod tests {
 
     #[test]
     fn counters_of_all_engines_are_summed() {
-        let mut engines = [(); 2].map(|()| Engine::new(Default::default(), ()).unwrap());
+        let mut engines = [(); 2].map(|()| Publisher::engine(Default::default()).unwrap());
         for engine in &mut engines {
             engine.process(&[Packet { time: 1, link: Link::Ethernet, data: &[0; 60], more: &[] }]);
         }
         let status = Status {
             readers: engines.iter().map(Engine::reader).collect(),
             engines: engines.iter().map(Engine::counters).collect(),
+            mailboxes: Mailboxes::new(2).unwrap(),
             capture: Arc::new(Files),
         };
         let summary = of(&status, Duration::from_millis(1500)).unwrap();

@@ -5,9 +5,13 @@ use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use monitor_engine::Link;
+use monitor_engine::{Link, Packet};
+
+use tokio::sync::oneshot;
 
 use super::*;
+use crate::capture::replay::{Options, Replay};
+use crate::control::{Answer, Command, Mailbox};
 
 /// A source that hands out the frames it is given, through a descriptor that can be polled.
 struct Scripted {
@@ -44,13 +48,13 @@ fn scripted() -> (Scripted, Feed) {
     (Scripted { bell, frames, given }, (to, from, ring))
 }
 
-fn start(spin: Option<Duration>) -> (Arc<[Mailbox<Scripted>]>, Crew, Arc<monitor_engine::Counters>) {
-    let mailboxes: Arc<[Mailbox<Scripted>]> = Arc::new([Mailbox::new().unwrap()]);
-    let engine = Engine::new(Default::default(), ()).unwrap();
+fn start(spin: Option<Duration>) -> (Arc<[Place<Scripted>]>, Crew, Arc<monitor_engine::Counters>) {
+    let places: Arc<[Place<Scripted>]> = Arc::new([Place::new(Arc::new(Mailbox::new().unwrap()))]);
+    let engine = Publisher::engine(Default::default()).unwrap();
     let counters = engine.counters();
-    let worker = Worker::new(engine, 0, Arc::clone(&mailboxes), spin);
+    let worker = Worker::new(engine, 0, Arc::clone(&places), spin);
     let crew = Crew::start(vec![move || worker.run()], &cores(), 0).unwrap();
-    (mailboxes, crew, counters)
+    (places, crew, counters)
 }
 
 const LONG: Duration = Duration::from_secs(20);
@@ -58,16 +62,16 @@ const LONG: Duration = Duration::from_secs(20);
 #[test]
 fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
     for spin in [None, Some(Duration::from_millis(1))] {
-        let (mailboxes, crew, counters) = start(spin);
+        let (places, crew, counters) = start(spin);
         let (source, (to, from, bell)) = scripted();
-        mailboxes[0].send(Command::Add { port: 7, source });
+        places[0].add(7, source);
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(5));
             to.send(vec![0; 60]).unwrap();
             rustix::io::write(&bell, &1_u64.to_ne_bytes()).unwrap();
             assert_eq!(from.recv_timeout(LONG), Ok(1));
         }
-        mailboxes[0].send(Command::Stop);
+        places[0].mailbox().send(Command::Stop);
         crew.join();
         let packets = counters.each().find(|(_, name, ..)| *name == "packets").unwrap().3;
         assert_eq!(packets, 3);
@@ -76,27 +80,18 @@ fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
 
 #[test]
 fn a_removed_port_is_closed_before_the_answer() {
-    let (mailboxes, crew, _) = start(None);
+    let (places, crew, _) = start(None);
     let (source, (to, ..)) = scripted();
     let (other, (to_other, ..)) = scripted();
-    mailboxes[0].send(Command::Add { port: 1, source });
-    mailboxes[0].send(Command::Add { port: 2, source: other });
+    places[0].add(1, source);
+    places[0].add(2, other);
     let (gone, wait) = mpsc::channel();
-    mailboxes[0].send(Command::Remove { port: 1, gone });
+    places[0].remove(1, gone);
     assert_eq!(wait.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
     assert!(to.send(vec![]).is_err(), "the source of port 1 must be closed");
     assert!(to_other.send(vec![]).is_ok(), "the source of port 2 must be open");
-    mailboxes[0].send(Command::Stop);
+    places[0].mailbox().send(Command::Stop);
     crew.join();
-}
-
-#[test]
-fn a_full_box_loses_datagrams_and_counts_them() {
-    let mailbox = Mailbox::<Scripted>::new().unwrap();
-    for _ in 0..300 {
-        mailbox.post(monitor_engine::Handoff { worker: 0, time: 0, link: Link::Ip, data: vec![] });
-    }
-    assert_eq!(mailbox.lost(), 300 - 256);
 }
 
 #[tokio::test]
@@ -106,4 +101,77 @@ async fn the_end_of_a_thread_is_reported() {
     assert_eq!(crew.ended().await, Some(Ended { worker: 0, panicked: false }));
     assert_eq!(crew.ended().await, None);
     crew.join();
+}
+
+/// Asks, and waits for the answer; the error says that it did not come.
+fn ask<T>(
+    mailbox: &Mailbox,
+    command: impl FnOnce(Answer<T>) -> Command,
+) -> Result<T, oneshot::error::RecvError> {
+    let (answer, answered) = oneshot::channel();
+    mailbox.send(command(answer));
+    answered.blocking_recv()
+}
+
+#[test]
+fn a_live_worker_answers_awake_and_asleep() {
+    for spin in [None, Some(Duration::from_millis(1))] {
+        let (places, crew, _) = start(spin);
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(5));
+            ask(places[0].mailbox(), |answer| Command::Ping { answer }).unwrap();
+        }
+        places[0].mailbox().send(Command::Stop);
+        crew.join();
+    }
+}
+
+#[test]
+fn a_replay_answers_between_packets_and_after_the_last_until_it_is_told_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file.pcap");
+    // The second packet is due an hour after the first.
+    let frames = [(0, &[0; 60][..]), (3600, &[0; 60])];
+    std::fs::write(&path, pcap(&frames)).unwrap();
+    for speed in [Some(1.0), None] {
+        let files = Replay::open(std::slice::from_ref(&path), Options { workers: 1, speed }).unwrap();
+        let engine = Publisher::engine(Default::default()).unwrap();
+        let counters = engine.counters();
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        let worker = ReplayWorker::new(engine, 0, Arc::clone(&mailbox));
+        let (done, read) = mpsc::channel();
+        let status = files.status();
+        let crew =
+            Crew::start(vec![move || worker.run(&files, || done.send(()).unwrap())], &cores(), 0).unwrap();
+        if speed.is_none() {
+            read.recv_timeout(LONG).expect("the end of the file");
+            assert!(status.finished());
+        }
+        ask(&mailbox, |answer| Command::Ping { answer }).unwrap();
+        assert_eq!(counters.packets.get(), if speed.is_none() { 2 } else { 1 });
+        mailbox.send(Command::Stop);
+        crew.join();
+        assert!(ask_in_vain(&mailbox), "nobody is there any more");
+    }
+}
+
+/// The command stays in the box.
+fn ask_in_vain(mailbox: &Mailbox) -> bool {
+    let (answer, mut answered) = oneshot::channel();
+    mailbox.send(Command::Ping { answer });
+    answered.try_recv() == Err(oneshot::error::TryRecvError::Empty)
+}
+
+fn pcap(frames: &[(u32, &[u8])]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1] {
+        file.extend(word.to_le_bytes());
+    }
+    for (seconds, data) in frames {
+        for word in [*seconds, 0, data.len() as u32, data.len() as u32] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(*data);
+    }
+    file
 }

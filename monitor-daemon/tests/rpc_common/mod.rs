@@ -18,9 +18,11 @@ use std::time::Duration;
 
 use monitor_client::Client;
 use monitor_daemon::config::Rpc;
+use monitor_daemon::control::{Engine, Mailboxes};
+use monitor_daemon::events::Publisher;
 use monitor_daemon::rpc::{Listener, serve};
 use monitor_daemon::status::{CaptureSnapshot, CaptureStatus, InterfaceSnapshot, Status};
-use monitor_engine::{Engine, EngineConfig};
+use monitor_engine::EngineConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -39,7 +41,7 @@ pub fn engines(workers: u16) -> Vec<Engine> {
                 window: 24 << 20,
                 ..EngineConfig::default()
             };
-            Engine::new(config, ()).unwrap()
+            Publisher::engine(config).unwrap()
         })
         .collect()
 }
@@ -48,6 +50,7 @@ pub fn status(engines: &[Engine]) -> Status {
     Status {
         readers: engines.iter().map(Engine::reader).collect(),
         engines: engines.iter().map(Engine::counters).collect(),
+        mailboxes: Mailboxes::new(engines.len() as u16).unwrap(),
         capture: Arc::new(Files { workers: engines.len() as u16 }),
     }
 }

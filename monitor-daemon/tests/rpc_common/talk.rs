@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use monitor_engine::{Engine, Link, Packet, SockId};
+use monitor_daemon::control::Engine;
+use monitor_engine::{Link, Packet, SockId};
 
 pub const SYN: u8 = 2;
 pub const FIN: u8 = 1;

@@ -1,6 +1,6 @@
 //! Connections that the clients' tests read.
 
-use monitor_engine::Engine;
+use monitor_daemon::control::Engine;
 
 use super::talk::{From, Talk};
 use super::{engines, pattern};

@@ -12,7 +12,7 @@ use crate::flow::Class;
 use crate::state::step;
 use crate::store::memory::BLOCK;
 use crate::store::record::{NO_FIN, Record, SideRecord, Wild, flag, side_flag};
-use crate::{CloseReason, Side, Sink};
+use crate::{CloseReason, Side, Sink, TcpState};
 
 /// How long a hole that the receiver has acknowledged may still be filled before it is declared lost: captures
 /// reorder by a batch, not by more. Nanoseconds.
@@ -34,6 +34,29 @@ struct Waiting {
     slot: u32,
     generation: u32,
     side: Side,
+}
+
+/// The changes of state that one segment makes, until the record is whole again and they can be told.
+#[derive(Default)]
+struct Changes {
+    list: [Option<(Side, TcpState)>; Self::MOST],
+    len: usize,
+}
+
+impl Changes {
+    /// Two of a handshake, three of each end's FINs.
+    const MOST: usize = 8;
+
+    fn push(&mut self, side: Side, state: TcpState) {
+        if let Some(place) = self.list.get_mut(self.len) {
+            *place = Some((side, state));
+            self.len += 1;
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Side, TcpState)> {
+        self.list[..self.len].iter().copied().flatten()
+    }
 }
 
 impl Graces {
@@ -172,15 +195,16 @@ impl<S: Sink> Engine<S> {
     fn after(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>) {
         let id = self.id(slot, record);
         let before = record.sides.each_ref().map(|side| side.state.get());
-        let sink = &mut self.sink;
         if record.closed.get() == CloseReason::Rst as u8 {
             return;
         }
+        let mut changes = Changes::default();
         record.write(|record| {
-            step(record, sender, segment.tcp.flags, |side, state| {
-                sink.event(Event::State { id, side, state });
-            });
+            step(record, sender, segment.tcp.flags, |side, state| changes.push(side, state));
         });
+        for (side, state) in changes.each() {
+            self.sink.event(Event::State { id, side, state });
+        }
         let states = record.sides.each_ref().map(|side| side.state.get());
         if states != before {
             self.states_changed(slot, record);

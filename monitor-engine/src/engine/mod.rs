@@ -130,14 +130,14 @@ impl<S: Sink> Engine<S> {
         for batch in packets.chunks(BATCH) {
             self.batch(batch);
         }
-        self.gauges();
+        self.settle();
     }
 
     /// Tells the time when no packets come (nanoseconds since the epoch): timeouts fire.
     pub fn advance(&mut self, now: u64) {
         self.tick(now);
         self.defrag.expire(self.now, &self.counters);
-        self.gauges();
+        self.settle();
     }
 
     /// The capture is over: holes that can no longer be filled are declared lost. Connections stay as they are.
@@ -152,7 +152,7 @@ impl<S: Sink> Engine<S> {
                 }
             }
         }
-        self.gauges();
+        self.settle();
     }
 
     /// Datagrams for other workers since the last call. Empty nearly always; costs nothing then.
@@ -232,6 +232,7 @@ impl<S: Sink> Engine<S> {
     #[inline(always)]
     fn tick(&mut self, time: u64) {
         self.now = self.now.max(time);
+        self.sink.time(self.now);
         if self.now >= self.wake {
             self.expire();
         }
@@ -288,6 +289,12 @@ impl<S: Sink> Engine<S> {
             name,
             record,
         })
+    }
+
+    /// What is left to do when a call ends.
+    fn settle(&mut self) {
+        self.gauges();
+        self.sink.flush();
     }
 
     fn gauges(&self) {

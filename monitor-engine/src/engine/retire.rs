@@ -217,8 +217,8 @@ impl<S: Sink> Engine<S> {
             self.counters.closed.add(1);
         }
         let id = self.id(slot, record);
-        self.free(slot);
         self.sink.event(Event::Evicted { id });
+        self.free(slot);
     }
 
     /// Forgets a connection: its id names nothing any more.

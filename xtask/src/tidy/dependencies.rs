@@ -28,7 +28,10 @@ const PACKAGES: &[(&str, &[&str])] = &[
 /// Where in the daemon, and what must not be named there. A worker's thread may post to a channel of the runtime, but
 /// never waits in it.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("monitor-daemon/src/capture", &["crate::rpc", "crate::service", "crate::worker", "tokio::"]),
+    (
+        "monitor-daemon/src/capture",
+        &["crate::control", "crate::events", "crate::rpc", "crate::service", "crate::worker", "tokio::"],
+    ),
     (
         "monitor-daemon/src/worker",
         &[
@@ -40,6 +43,15 @@ const ROOMS: &[(&str, &[&str])] = &[
             "tokio::spawn",
             "tokio::task",
         ],
+    ),
+    // What workers and clients have in common: it knows neither of them.
+    (
+        "monitor-daemon/src/events",
+        &["crate::control", "crate::rpc", "crate::service", "crate::worker", ".lock()", "tokio::"],
+    ),
+    (
+        "monitor-daemon/src/control",
+        &["crate::capture", "crate::rpc", "crate::service", "crate::worker", "tokio::spawn", "tokio::task"],
     ),
     ("monitor-daemon/src/rpc", &["crate::capture", "crate::service", "crate::worker", "aya::", "xsk_rs::"]),
     // Pure: text and connections go in.

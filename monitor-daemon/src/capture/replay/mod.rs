@@ -20,10 +20,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use monitor_engine::{Engine, Sink};
 use tracing::{info, warn};
@@ -41,6 +38,10 @@ pub struct Replay {
     options: Options,
     status: Arc<ReplayStatus>,
 }
+
+/// What a worker does besides: called between batches, and while no packet is due, with the time until one is; then it
+/// may wait for that long. False: the replay ends.
+pub type Besides<'a, S> = &'a mut dyn FnMut(&mut Engine<S>, Duration) -> bool;
 
 /// How files are walked.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,14 +75,14 @@ impl Replay {
         Arc::clone(&self.status)
     }
 
-    /// Feeds all files to `engine`; for each worker on its own thread. Returns at the end of the last file, or soon
-    /// after `stop` is set.
+    /// Feeds all files to `engine`; for each worker on its own thread. Returns at the end of the last file, or when
+    /// `besides` says so.
     ///
     /// A file that breaks off is used up to there, and a warning says where; the next one follows. Worker 0 does the
     /// counting and the warning for all of them.
-    pub fn run<S: Sink>(&self, worker: u16, engine: &mut Engine<S>, stop: &AtomicBool) {
+    pub fn run<S: Sink>(&self, worker: u16, engine: &mut Engine<S>, besides: Besides<'_, S>) {
         let first = worker == 0;
-        let mut pace = Pace::new(self.options.speed, stop);
+        let mut pace = Pace::new(self.options.speed, besides);
         for (index, path) in self.files.iter().enumerate() {
             if pace.stopped() {
                 break;
@@ -107,15 +108,15 @@ impl Replay {
         &self,
         file: &mut CaptureFile,
         first: bool,
-        pace: &mut Pace<'_>,
+        pace: &mut Pace<'_, S>,
         engine: &mut Engine<S>,
     ) {
-        while !pace.stopped() {
+        while pace.goes_on(engine) {
             let more = file.batch(|packets| {
                 if first {
                     self.status.count(packets);
                 }
-                pace.each(packets, |due| engine.process(due));
+                pace.each(packets, engine);
             });
             match more {
                 Ok(More::Yes) => {}

@@ -1,70 +1,68 @@
 //! Replay at a multiple of the recorded speed.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use monitor_engine::Packet;
+use monitor_engine::{Engine, Packet, Sink};
 
-/// Longest sleep before looking whether to stop.
-const SLICE: Duration = Duration::from_millis(50);
+use super::Besides;
+
+/// Longest pause that is asked for at once: further ones follow.
+const SLICE: Duration = Duration::from_secs(3600);
 
 /// Holds packets back until they are due.
-pub(super) struct Pace<'a> {
-    stop: &'a AtomicBool,
+pub(super) struct Pace<'a, S: Sink> {
+    besides: Besides<'a, S>,
+    stopped: bool,
     speed: Option<f64>,
     /// When the first packet went out, and its time.
     origin: Option<(Instant, u64)>,
 }
 
-impl<'a> Pace<'a> {
+impl<'a, S: Sink> Pace<'a, S> {
     /// `speed`: multiple of the recorded one, above 0; `None`: everything is due at once.
-    pub(super) fn new(speed: Option<f64>, stop: &'a AtomicBool) -> Self {
-        Self { stop, speed, origin: None }
+    pub(super) fn new(speed: Option<f64>, besides: Besides<'a, S>) -> Self {
+        Self { besides, stopped: false, speed, origin: None }
     }
 
     /// Whether to end before the files do.
     pub(super) fn stopped(&self) -> bool {
-        self.stop.load(Relaxed)
+        self.stopped
     }
 
-    /// Hands the packets to `process`, those together that are due together. A packet earlier than its predecessors
+    /// Lets the worker do what else it has to do; false when that is to end.
+    pub(super) fn goes_on(&mut self, engine: &mut Engine<S>) -> bool {
+        self.pause(engine, Duration::ZERO)
+    }
+
+    /// Hands the packets to the engine, those together that are due together. A packet earlier than its predecessors
     /// is due with them. Returns early when told to stop.
-    pub(super) fn each<'p>(&mut self, packets: &[Packet<'p>], mut process: impl FnMut(&[Packet<'p>])) {
+    pub(super) fn each(&mut self, packets: &[Packet<'_>], engine: &mut Engine<S>) {
         let Some(speed) = self.speed else {
-            if !packets.is_empty() {
-                process(packets);
-            }
+            engine.process(packets);
             return;
         };
         let mut rest = packets;
         while let Some(next) = rest.first() {
             let origin = *self.origin.get_or_insert((Instant::now(), next.time));
-            if !self.sleep(delay(origin, speed, next.time)) {
-                return;
+            loop {
+                let left = delay(origin, speed, next.time);
+                if left.is_zero() {
+                    break;
+                }
+                if !self.pause(engine, left.min(SLICE)) {
+                    return;
+                }
             }
             let due = rest.iter().take_while(|packet| delay(origin, speed, packet.time).is_zero()).count();
             let (now, later) = rest.split_at(due.max(1));
-            process(now);
+            engine.process(now);
             rest = later;
         }
     }
 
-    /// False when told to stop meanwhile.
-    fn sleep(&self, delay: Duration) -> bool {
-        let until = Instant::now().checked_add(delay);
-        loop {
-            if self.stopped() {
-                return false;
-            }
-            let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return true;
-            }
-            thread::sleep(left.min(SLICE));
-        }
+    fn pause(&mut self, engine: &mut Engine<S>, left: Duration) -> bool {
+        self.stopped = self.stopped || !(self.besides)(engine, left);
+        !self.stopped
     }
 }
 

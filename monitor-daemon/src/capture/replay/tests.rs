@@ -3,7 +3,6 @@
 use std::{
     io::{Cursor, Write},
     path::Path,
-    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
@@ -249,7 +248,7 @@ fn a_replay_counts_what_it_reads() {
     let replay = Replay::open(&[whole, cut, radio], options).unwrap();
     let mut engine = Engine::new(monitor_engine::EngineConfig::default(), ()).unwrap();
     assert!(!replay.status().snapshot().finished);
-    replay.run(0, &mut engine, &AtomicBool::new(false));
+    replay.run(0, &mut engine, &mut |_, _| true);
 
     let snapshot = replay.status().snapshot();
     assert!(snapshot.finished && snapshot.interfaces.iter().all(|file| !file.up));
@@ -265,21 +264,34 @@ fn a_replay_counts_what_it_reads() {
 
 #[test]
 fn recorded_speed() {
+    let due = [0, 2, 60, 62, 62].map(Duration::from_millis);
     let packets =
         [0, 1, 30, 31, 10].map(|ms| Packet { time: 5_000_000_000 + ms * 1_000_000, ..file::NOTHING });
-    let stop = AtomicBool::new(false);
-    let mut pace = Pace::new(Some(0.5), &stop);
+    let mut engine = Engine::new(monitor_engine::EngineConfig::default(), ()).unwrap();
     let start = Instant::now();
-    let mut out = Vec::new();
-    pace.each(&packets, |due| out.extend(due.iter().map(|packet| (packet.time, start.elapsed()))));
-    assert_eq!(out.len(), packets.len());
-    for (time, after) in &out {
-        let recorded = Duration::from_nanos(time - 5_000_000_000);
-        assert!(*after >= recorded * 2, "{time} came out after {after:?}");
+    let mut pauses = Vec::new();
+    let mut besides = |engine: &mut Engine, left: Duration| {
+        let done = engine.counters().packets.get() as usize;
+        pauses.push((done, start.elapsed() + left));
+        if done == packets.len() {
+            return false;
+        }
+        std::thread::sleep(left);
+        true
+    };
+    let mut pace = Pace::new(Some(0.5), &mut besides);
+    pace.each(&packets[..3], &mut engine);
+    assert!(start.elapsed() >= due[2], "the third packet came after {:?}", start.elapsed());
+    pace.each(&packets[3..], &mut engine);
+    assert!(!pace.stopped() && engine.counters().packets.get() == 5);
+    // Told to stop in the pause before it: it is not handed out any more.
+    let late = Packet { time: 3_600_000_000_000, ..file::NOTHING };
+    pace.each(&[late], &mut engine);
+    assert!(pace.stopped() && engine.counters().packets.get() == 5);
+    for (done, until) in pauses.iter().filter(|(done, _)| *done < 5) {
+        assert!(*until >= due[*done], "packet {done} is due after {:?}, not {until:?}", due[*done]);
     }
-    stop.store(true, Relaxed);
-    pace.each(&packets, |_| panic!("told to stop"));
-    assert!(pace.stopped());
+    assert!(pauses.iter().any(|(done, _)| *done == 2), "{pauses:?}");
 }
 
 /// Every public capture that lies beside the project: as many packets as an independent reader found.

@@ -15,7 +15,7 @@ use crate::{
 
 /// Sockets that workers read, with the program that fills them.
 pub(super) struct Reading {
-    /// What [`Command::Remove`](crate::worker::Command::Remove) calls its sockets.
+    /// What [`Place::remove`](crate::worker::Place::remove) calls its sockets.
     pub(super) id: u64,
     pub(super) kind: Kind,
     probes: Vec<Probe>,

@@ -27,7 +27,6 @@ use crate::{
         xsk::RxSocket,
     },
     config::Mode,
-    worker::Command,
 };
 
 /// How often is looked without being told, and the programs' messages are taken to the log.
@@ -256,8 +255,8 @@ impl Supervisor {
     /// Lets the workers read what is left, closes the sockets and keeps the numbers.
     fn retire(&self, id: u64) {
         let (gone, wait) = mpsc::channel();
-        for mailbox in self.shared.mailboxes.iter() {
-            mailbox.send(Command::Remove { port: id, gone: gone.clone() });
+        for place in self.shared.places.iter() {
+            place.remove(id, gone.clone());
         }
         drop(gone);
         if wait.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -269,8 +268,8 @@ impl Supervisor {
     }
 
     fn hand_out(&self, port: u64, sockets: Vec<Vec<RxSocket>>) {
-        for (mailbox, sockets) in self.shared.mailboxes.iter().zip(sockets) {
-            sockets.into_iter().for_each(|source| mailbox.send(Command::Add { port, source }));
+        for (place, sockets) in self.shared.places.iter().zip(sockets) {
+            sockets.into_iter().for_each(|source| place.add(port, source));
         }
     }
 

@@ -2,51 +2,33 @@
 
 use std::{
     io,
-    sync::{
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
 };
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use monitor_engine::Handoff;
 use rustix::{
-    event::{EventfdFlags, eventfd},
+    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
     fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Timespec,
 };
+
+use super::Command;
 
 /// Datagrams that may wait for a worker: a burst of fragmented traffic, 64 KiB each at the worst.
 const DATAGRAMS: usize = 256;
 
 /// A worker's letter box. Posting never waits for the worker.
-pub struct Mailbox<S> {
+#[derive(Debug)]
+pub struct Mailbox {
     /// Set after something was posted; looked at by the worker in every round.
     pending: AtomicBool,
     /// Readable when something was posted: ends the worker's sleep.
     bell: OwnedFd,
-    commands: SegQueue<Command<S>>,
+    commands: SegQueue<Command>,
     datagrams: ArrayQueue<Handoff>,
     lost: AtomicU64,
-}
-
-/// What a worker can be asked to do.
-pub enum Command<S> {
-    /// Read this source, too.
-    Add {
-        /// A name for [`Command::Remove`].
-        port: u64,
-        /// The source.
-        source: S,
-    },
-    /// Close all sources of a port.
-    Remove {
-        /// The name they were added under.
-        port: u64,
-        /// Dropped when they are closed.
-        gone: mpsc::Sender<()>,
-    },
-    /// End.
-    Stop,
 }
 
 /// The kernel refused a bell.
@@ -54,7 +36,7 @@ pub enum Command<S> {
 #[error("cannot make an event descriptor for a worker")]
 pub struct MailboxError(#[source] io::Error);
 
-impl<S> Mailbox<S> {
+impl Mailbox {
     /// An empty one.
     pub fn new() -> Result<Self, MailboxError> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
@@ -68,7 +50,7 @@ impl<S> Mailbox<S> {
     }
 
     /// Asks the worker for something.
-    pub fn send(&self, command: Command<S>) {
+    pub fn send(&self, command: Command) {
         self.commands.push(command);
         self.ring();
     }
@@ -87,8 +69,16 @@ impl<S> Mailbox<S> {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// Has the worker look for what was left for it elsewhere.
+    pub fn ring(&self) {
+        // Fails when the counter is at its end only, and then it rings already.
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        // After the bell, or the worker could see this, find no bell to take away, and never sleep again.
+        self.pending.store(true, Ordering::Release);
+    }
+
     /// Whether something came since the last call. What did is then in the box.
-    pub(super) fn has_mail(&self) -> bool {
+    pub fn has_mail(&self) -> bool {
         if !self.pending.load(Ordering::Relaxed) {
             return false;
         }
@@ -99,22 +89,39 @@ impl<S> Mailbox<S> {
         true
     }
 
-    pub(super) fn command(&self) -> Option<Command<S>> {
+    /// Sleeps until something comes, or for `at_most`. For the worker's thread.
+    pub fn wait(&self, at_most: Option<Duration>) {
+        // A time that the system cannot express is as good as for ever.
+        let at_most = at_most.and_then(|time| Timespec::try_from(time).ok());
+        let mut list = [PollFd::new(&self.bell, PollFlags::IN)];
+        // An interrupted sleep is a short one.
+        let _ = poll(&mut list, at_most.as_ref());
+    }
+
+    /// Readable when something came.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    pub(super) fn command(&self) -> Option<Command> {
         self.commands.pop()
     }
 
     pub(super) fn datagram(&self) -> Option<Handoff> {
         self.datagrams.pop()
     }
+}
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn ring(&self) {
-        // Fails when the counter is at its end only, and then it rings already.
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
-        // After the bell, or the worker could see this, find no bell to take away, and never sleep again.
-        self.pending.store(true, Ordering::Release);
+    #[test]
+    fn a_full_box_loses_datagrams_and_counts_them() {
+        let mailbox = Mailbox::new().unwrap();
+        for _ in 0..300 {
+            mailbox.post(Handoff { worker: 0, time: 0, link: monitor_engine::Link::Ip, data: vec![] });
+        }
+        assert_eq!(mailbox.lost(), 300 - 256);
     }
 }

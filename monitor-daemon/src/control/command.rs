@@ -1,0 +1,56 @@
+//! What any worker can be asked to do, whatever feeds it.
+
+use monitor_engine::Packet;
+use tokio::sync::oneshot;
+
+use super::{Engine, Mailbox};
+
+/// Where the outcome of a command goes. Sending it never waits.
+pub type Answer<T> = oneshot::Sender<T>;
+
+/// Something to be done on a worker's thread, between two batches.
+#[derive(Debug)]
+pub enum Command {
+    /// Says that it is there: all commands sent before this one are done.
+    Ping {
+        /// Answered at once.
+        answer: Answer<()>,
+    },
+    /// End.
+    Stop,
+}
+
+impl Command {
+    /// Does it; false when that is to end.
+    fn perform(self, _engine: &mut Engine) -> bool {
+        match self {
+            // Who asked may be gone: that is no concern of the worker.
+            Self::Ping { answer } => drop(answer.send(())),
+            Self::Stop => return false,
+        }
+        true
+    }
+}
+
+/// Sees to the mail if there is any; false when the worker is told to end. For the worker's thread.
+pub fn attend(engine: &mut Engine, mailbox: &Mailbox) -> bool {
+    !mailbox.has_mail() || obey(engine, mailbox)
+}
+
+/// Does all that the mailbox holds, without looking for whether it holds anything; false when the worker is told to end.
+pub fn obey(engine: &mut Engine, mailbox: &Mailbox) -> bool {
+    while let Some(command) = mailbox.command() {
+        if !command.perform(engine) {
+            return false;
+        }
+    }
+    while let Some(datagram) = mailbox.datagram() {
+        engine.process(&[Packet {
+            time: datagram.time,
+            link: datagram.link,
+            data: &datagram.data,
+            more: &[],
+        }]);
+    }
+    true
+}
