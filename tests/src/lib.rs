@@ -8,6 +8,7 @@
 
 #![expect(clippy::panic, reason = "everything here is part of a test, which fails by panicking")]
 
+mod c;
 mod daemon;
 mod inject;
 mod namespace;
@@ -20,6 +21,7 @@ mod user;
 mod wait;
 pub mod wiregen;
 
+pub use c::CProgram;
 pub use daemon::{Daemon, Replayed, monitorctl, monitord};
 pub use inject::inject;
 pub use namespace::{Namespace, Network, Pair};

@@ -109,10 +109,14 @@ fn watching_this_host() {
     let finished = run(&watching);
     let said = finished.text();
     assert!(finished.status.success() && !said.contains("FAILED"), "{said}\n{}", finished.stderr);
-    // ppeek as text, the hex dump of the response, socat's answer, and the Python program.
-    for expected in
-        ["GET /rpc.md HTTP/1.1\nHost: ", "48 54 54 50", "\"jsonrpc\":\"2.0\"", "b'GET /rpc.md HTTP/1.1"]
-    {
+    // ppeek as text, the hex dump of the response, socat's answer, the Python program, and the one in C.
+    for expected in [
+        "GET /rpc.md HTTP/1.1\nHost: ",
+        "48 54 54 50",
+        "\"jsonrpc\":\"2.0\"",
+        "b'GET /rpc.md HTTP/1.1",
+        "CLIENT IS",
+    ] {
         assert!(said.contains(expected), "{expected:?} is shown: {said}");
     }
 }

@@ -54,7 +54,7 @@ pub fn bpf(toolchain: &Toolchain) -> Result<()> {
     copy_if_changed(&built, &bpf_object())
 }
 
-/// The daemon and the command line client.
+/// The daemon, the command line client, and the library for C.
 pub fn release() -> Result<Programs> {
     run(cargo().args([
         "build",
@@ -62,6 +62,7 @@ pub fn release() -> Result<Programs> {
         "--locked",
         "--package=monitor-daemon",
         "--package=monitor-client",
+        "--package=monitor-mos",
     ]))?;
     let directory = target()?.join("release");
     Ok(Programs { monitord: directory.join("monitord"), monitorctl: directory.join("monitorctl") })
