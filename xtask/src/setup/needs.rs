@@ -56,6 +56,7 @@ pub const TEST: &[Need] = &[
     program("ping", ["iputils-ping", "iputils", "iputils"]),
     program("socat", ["socat", "socat", "socat"]),
     program("bpftool", ["bpftool", "bpftool", "bpf"]),
+    program("tmux", ["tmux", "tmux", "tmux"]),
 ];
 
 /// To measure it: a source of traffic, and peers that read the same captures.

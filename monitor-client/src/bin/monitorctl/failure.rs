@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use monitor_client::{Code, Error, ErrorObject, Reason};
@@ -16,6 +16,22 @@ const NO_CONNECTION: u8 = 3;
 const NO_DATA: u8 = 4;
 const PERMISSION: u8 = 5;
 
+/// What scripts can tell apart, for the help and the manual page.
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "done; also when whoever reads the output has enough"),
+    (USAGE, "wrong usage, or any other failure"),
+    (UNREACHABLE, "the daemon cannot be reached, or has no room"),
+    (NO_CONNECTION, "no such connection, or it is gone"),
+    (NO_DATA, "no data at that offset"),
+    (PERMISSION, "permission denied"),
+];
+
+/// The same as text.
+pub fn exit_codes() -> String {
+    let lines = EXIT_CODES.iter().map(|(code, meaning)| format!("\n  {code}  {meaning}"));
+    format!("Exit codes:{}", lines.collect::<String>())
+}
+
 /// Why a verb did not do what it was asked.
 #[derive(Debug)]
 pub enum Failure {
@@ -25,6 +41,15 @@ pub enum Failure {
     Output(io::Error),
     /// The result has no JSON form.
     Json(serde_json::Error),
+    /// A file could not be used.
+    File {
+        /// What was to be done with it.
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// What was asked cannot be done; the sentence says what can.
+    Usage(&'static str),
 }
 
 impl From<Error> for Failure {
@@ -46,6 +71,10 @@ impl From<serde_json::Error> for Failure {
 }
 
 impl Failure {
+    pub fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Failure::File { doing, path: path.to_path_buf(), source }
+    }
+
     /// Whoever read our output has enough: `monitorctl ... | head`.
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -60,7 +89,11 @@ impl Failure {
             }
             Failure::Client(Error::Connect { .. } | Error::Io(_) | Error::Closed) => UNREACHABLE,
             Failure::Client(Error::Rpc(error)) => rpc_exit_code(error),
-            Failure::Client(_) | Failure::Output(_) | Failure::Json(_) => USAGE,
+            Failure::Client(_)
+            | Failure::Output(_)
+            | Failure::Json(_)
+            | Failure::File { .. }
+            | Failure::Usage(_) => USAGE,
         };
         ExitCode::from(code)
     }
@@ -89,6 +122,11 @@ impl fmt::Display for Failure {
             Failure::Client(error) => write!(f, "{error}; do monitorctl and monitord have the same version?"),
             Failure::Output(error) => write!(f, "cannot write the output: {error}"),
             Failure::Json(error) => write!(f, "cannot write the result as JSON: {error}"),
+            Failure::File { doing, path, source } if source.kind() == io::ErrorKind::AlreadyExists => {
+                write!(f, "cannot {doing} {}: it is there already; name another directory", path.display())
+            }
+            Failure::File { doing, path, source } => write!(f, "cannot {doing} {}: {source}", path.display()),
+            Failure::Usage(sentence) => f.write_str(sentence),
         }
     }
 }

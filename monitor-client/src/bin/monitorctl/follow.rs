@@ -1,5 +1,7 @@
 //! `follow`: a connection's bytes as they come.
 
+mod print;
+
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
@@ -9,10 +11,22 @@ use base64::engine::general_purpose::STANDARD;
 use monitor_client::{Client, Error, ErrorData, ErrorObject, Reason, Side};
 use serde_json::json;
 
-use crate::Context;
-use crate::args::FollowArgs;
+use crate::args::FormatArgs;
 use crate::failure::Failure;
-use crate::format::Format;
+use crate::show::format::Format;
+use crate::{Context, say};
+use print::{Origin, Printer};
+
+/// What to follow.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// As `sockets` lists it
+    sockid: u64,
+    /// Whose received bytes; both sides when not given
+    side: Option<Side>,
+    #[command(flatten)]
+    format: FormatArgs,
+}
 
 /// Asked for at once.
 const CHUNK: u64 = 256 * 1024;
@@ -21,15 +35,12 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 
 /// Prints until both sides (or the one asked for) are over. What is missing is said on standard error, never
 /// skipped silently.
-pub fn follow<W: Write>(context: &mut Context<W>, args: &FollowArgs) -> Result<(), Failure> {
+pub fn follow<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let sides = args.side.map_or_else(|| Side::BOTH.to_vec(), |side| vec![side]);
     let mut cursors: Vec<Cursor> = sides.into_iter().map(Cursor::new).collect();
-    let mut printer = Printer {
-        json: context.json,
-        format: Format::choose(args.format, Format::Text),
-        both: args.side.is_none(),
-        last: None,
-    };
+    let format = Format::choose(args.format, Format::Text);
+    let printer = Printer::new(format, args.side.is_none(), context.palette);
+    let mut printer = Follower { json: context.json, printer };
     let mut pause = PAUSE.0;
     loop {
         // Asked before reading: bytes that came before the end are read before it is believed.
@@ -70,7 +81,7 @@ impl Cursor {
         client: &mut Client,
         sockid: u64,
         closed: bool,
-        printer: &mut Printer,
+        printer: &mut Follower,
         out: &mut impl Write,
     ) -> Result<bool, Failure> {
         match client.ppeek_into(sockid, self.side, self.off, CHUNK, &mut self.bytes) {
@@ -129,45 +140,45 @@ enum Next {
     Fail,
 }
 
-/// Prints both sides' bytes apart.
-struct Printer {
+/// Prints both sides' bytes apart, or as JSON.
+struct Follower {
     json: bool,
-    format: Format,
-    both: bool,
-    /// What was printed last: a side, and where its next byte is expected.
-    last: Option<(Side, u64)>,
+    printer: Printer,
 }
 
-impl Printer {
+impl Follower {
     fn bytes(&mut self, out: &mut impl Write, side: Side, off: u64, bytes: &[u8]) -> Result<(), Failure> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if self.json {
+        if !self.json {
+            self.printer.bytes(out, origin(side), off, bytes)?;
+        } else if !bytes.is_empty() {
             let line =
                 json!({ "side": side, "off": off, "len": bytes.len(), "data": STANDARD.encode(bytes) });
             writeln!(out, "{line}")?;
-            return Ok(());
         }
-        if self.both && self.format != Format::Raw && self.last != Some((side, off)) {
-            let from_to = match side {
-                Side::Server => "client -> server",
-                Side::Client => "server -> client",
-            };
-            let apart = if self.last.is_some() { "\n" } else { "" };
-            writeln!(out, "{apart}--- {from_to}, offset {off}")?;
-        }
-        self.format.print(out, off, bytes)?;
-        self.last = Some((side, off + bytes.len() as u64));
         Ok(())
     }
 
-    fn missing(&self, out: &mut impl Write, side: Side, off: u64, to: u64, why: &str) -> Result<(), Failure> {
+    fn missing(
+        &mut self,
+        out: &mut impl Write,
+        side: Side,
+        off: u64,
+        to: u64,
+        why: &str,
+    ) -> Result<(), Failure> {
         if self.json {
             let line = json!({ "side": side, "off": off, "missing": to - off, "reason": why });
             writeln!(out, "{line}")?;
+            return Ok(());
         }
-        eprintln!("monitorctl: {side}: {} bytes missing at offset {off}, {why}", to - off);
+        let what = format!("{} bytes missing at offset {off}, {why}", to - off);
+        if !self.printer.note(out, origin(side), &what)? {
+            say(&format_args!("{side}: {what}"));
+        }
         Ok(())
     }
+}
+
+fn origin(side: Side) -> Origin<'static> {
+    Origin { sockid: 0, client: "client", server: "server", side }
 }

@@ -8,16 +8,22 @@ use monitor_client::types::{CaptureStats, Stats};
 use crate::Context;
 use crate::failure::Failure;
 
-pub fn stats<W: Write>(context: &mut Context<W>, workers: bool) -> Result<(), Failure> {
+/// How much of them.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Each worker's share too
+    #[arg(long)]
+    workers: bool,
+}
+
+pub fn stats<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let stats = context.client.stats()?;
-    let out = &mut context.out;
     if context.json {
-        serde_json::to_writer(&mut *out, &stats)?;
-        writeln!(out)?;
-        return Ok(());
+        return context.json(&stats);
     }
+    let out = &mut context.out;
     capture(out, &stats.capture)?;
-    let groups = groups(&stats, workers);
+    let groups = groups(&stats, args.workers);
     let name_width = width(groups.iter().flat_map(|(_, rows)| rows).map(|(name, _)| name.len()));
     let cells = groups.iter().flat_map(|(_, rows)| rows).flat_map(|(_, values)| values);
     let value_width = width(cells.map(|value| value.to_string().len()));

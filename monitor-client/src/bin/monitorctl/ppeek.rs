@@ -3,18 +3,33 @@
 use std::io::Write;
 
 use monitor_client::types::{Encoding, Ppeek, PpeekParams};
-use monitor_client::{Code, Error, Method, Reason};
+use monitor_client::{Code, Error, Method, Reason, Side};
 
-use crate::Context;
-use crate::args::PpeekArgs;
+use crate::args::FormatArgs;
 use crate::failure::Failure;
-use crate::format::{Format, LINE};
+use crate::show::format::{Format, LINE};
+use crate::{Context, say};
+
+/// Which bytes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// As `sockets` lists it
+    sockid: u64,
+    /// Whose received bytes: `server` holds what the client sent
+    side: Side,
+    /// Distance from the first payload byte
+    off: u64,
+    /// Most bytes; without it, all that follow without a hole
+    len: Option<u64>,
+    #[command(flatten)]
+    format: FormatArgs,
+}
 
 /// Asked for at once when everything that follows is wanted. Whole lines of a hex dump.
 const CHUNK: u64 = 1 << 20;
 const _: () = assert!(CHUNK.is_multiple_of(LINE as u64));
 
-pub fn ppeek<W: Write>(context: &mut Context<W>, args: &PpeekArgs) -> Result<(), Failure> {
+pub fn ppeek<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     if context.json {
         return json(context, args);
     }
@@ -25,7 +40,7 @@ pub fn ppeek<W: Write>(context: &mut Context<W>, args: &PpeekArgs) -> Result<(),
     Ok(())
 }
 
-fn json<W: Write>(context: &mut Context<W>, args: &PpeekArgs) -> Result<(), Failure> {
+fn json<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let params = PpeekParams {
         sockid: args.sockid,
         side: args.side,
@@ -35,13 +50,11 @@ fn json<W: Write>(context: &mut Context<W>, args: &PpeekArgs) -> Result<(), Fail
         worker: None,
     };
     let reply: Ppeek = context.client.call(Method::Ppeek, &params)?;
-    serde_json::to_writer(&mut context.out, &reply)?;
-    writeln!(context.out)?;
-    Ok(())
+    context.json(&reply)
 }
 
 /// Reads on until there is no next byte. Only nothing at all is a failure.
-fn to_the_end<W: Write>(context: &mut Context<W>, args: &PpeekArgs, format: Format) -> Result<(), Failure> {
+fn to_the_end<W: Write>(context: &mut Context<W>, args: &Args, format: Format) -> Result<(), Failure> {
     let mut off = args.off;
     let mut bytes = Vec::new();
     loop {
@@ -56,7 +69,7 @@ fn to_the_end<W: Write>(context: &mut Context<W>, args: &PpeekArgs, format: Form
             Err(Error::Rpc(error)) if off > args.off && error.known_code() == Some(Code::NoData) => {
                 if error.reason() != Some(Reason::Future) {
                     context.out.flush()?;
-                    eprintln!("monitorctl: stopped: {error}");
+                    say(&format_args!("stopped: {error}"));
                 }
                 return Ok(());
             }

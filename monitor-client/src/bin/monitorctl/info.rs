@@ -1,0 +1,19 @@
+//! `info`.
+
+use std::io::Write;
+
+use crate::Context;
+use crate::failure::Failure;
+use crate::show;
+
+/// Which connection.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// As `sockets` lists it
+    sockid: u64,
+}
+
+pub fn info<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
+    let socket = context.client.info(args.sockid)?;
+    if context.json { context.json(&socket) } else { show::socket::print(&mut context.out, &socket) }
+}

@@ -1,0 +1,73 @@
+//! `man`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man;
+
+use crate::failure::{EXIT_CODES, Failure};
+
+/// Where to.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Write a page for each verb too, as files in this directory: monitorctl.1, monitorctl-sockets.1, ...
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+pub fn man(out: &mut impl Write, args: &Args) -> Result<(), Failure> {
+    let mut command = crate::args::Args::command();
+    let Some(dir) = &args.dir else {
+        out.write_all(&page(&command)?)?;
+        return Ok(());
+    };
+    fs::create_dir_all(dir).map_err(|source| Failure::file("make the directory", dir, source))?;
+    command.build();
+    write(dir, "monitorctl.1", &page(&command)?)?;
+    // `help` is not worth a page of its own.
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        write(dir, &format!("monitorctl-{}.1", verb.get_name()), &page(verb)?)?;
+    }
+    Ok(())
+}
+
+fn write(dir: &Path, name: &str, page: &[u8]) -> Result<(), Failure> {
+    let path = dir.join(name);
+    fs::write(&path, page).map_err(|source| Failure::file("write", &path, source))
+}
+
+fn page(command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let man = Man::new(command.clone()).manual("monitor").source("monitor");
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    writeln!(page, ".SH \"EXIT STATUS\"")?;
+    for (code, meaning) in EXIT_CODES {
+        writeln!(page, ".TP\n\\fB{code}\\fR\n{meaning}.")?;
+    }
+    writeln!(page, ".SH ENVIRONMENT\n.TP\n\\fBNO_COLOR\\fR\nIf set and not empty, nothing is coloured.")?;
+    writeln!(page, ".SH \"SEE ALSO\"\n\\fBmonitord\\fR(8); the reference of the RPC, docs/rpc.md.")?;
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_its_sections() {
+        let page = String::from_utf8(page(&crate::args::Args::command()).unwrap()).unwrap();
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "SUBCOMMANDS", "\"EXIT STATUS\""] {
+            assert!(page.contains(&format!(".SH {section}")), "{section}: {page}");
+        }
+        assert!(page.contains("monitorctl\\-ppeek(1)"), "{page}");
+    }
+}

@@ -1,0 +1,181 @@
+//! `save`: streams to files.
+
+mod side;
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use monitor_client::types::{Closed, Socket, SocketsParams};
+use monitor_client::{Client, Code, Error, Side};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::show::socket::direction;
+use crate::show::units::size;
+use crate::sockets::pages;
+use crate::{Context, say};
+use side::Saved;
+
+/// Which connections, and where to.
+///
+/// For each connection DIR gets SOCKID-server.bin (what the server received), SOCKID-client.bin and SOCKID.json. A file
+/// holds the bytes that were received and are still kept, one after the other: where some are missing nothing is put
+/// in their place. SOCKID.json says where each run of bytes stands in the stream (`off`) and in the file (`at`), and
+/// lists what is missing (`gaps`) with its reason: `evicted` (kept no more), `lost` (never captured), `waiting` (not
+/// captured yet), `disabled` (buffering is switched off). Without SOCKID.json a connection was not saved to its end.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("which").required(true)))]
+pub struct Args {
+    /// As `sockets` lists them
+    #[arg(value_name = "SOCKID", group = "which")]
+    sockids: Vec<u64>,
+    /// Every connection
+    #[arg(long, group = "which")]
+    all: bool,
+    /// This side alone
+    #[arg(long)]
+    side: Option<Side>,
+    /// Where to; made if it is not there. Files are never overwritten
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// The file beside the streams.
+#[derive(Debug, Serialize)]
+struct Sidecar<'a> {
+    sockid: u64,
+    client: String,
+    server: String,
+    vlan: &'a [u16],
+    opened: f64,
+    last: f64,
+    closed: Option<Closed>,
+    midstream: bool,
+    sides: Sides,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Sides {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<Saved>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<Saved>,
+}
+
+pub fn save<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
+    let sockets = choose(&mut context.client, args)?;
+    fs::create_dir_all(&args.dir).map_err(|source| Failure::file("make the directory", &args.dir, source))?;
+    let sides = args.side.map_or_else(|| Side::BOTH.to_vec(), |side| vec![side]);
+    let retained =
+        sockets.iter().flat_map(|socket| sides.iter().map(|&side| socket.sides.get(side).retained));
+    let bar = bar(retained.sum());
+    for socket in &sockets {
+        bar.set_message(format!("{} -> {}", socket.client, socket.server));
+        match connection(&mut context.client, socket, &sides, &args.dir, &bar) {
+            Ok(sidecar) if context.json => context.json(&sidecar)?,
+            Ok(sidecar) => bar.suspend(|| {
+                line(&mut context.out, socket, &sidecar.sides)?;
+                context.out.flush()
+            })?,
+            // Listed a moment ago, gone now. Whoever is asked for by name has to be there.
+            Err(Failure::Client(Error::Rpc(error)))
+                if args.sockids.is_empty() && error.known_code() == Some(Code::BadSocket) =>
+            {
+                bar.suspend(|| say(&format_args!("{}: {error}", socket.sockid)));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn choose(client: &mut Client, args: &Args) -> Result<Vec<Socket>, Failure> {
+    if !args.sockids.is_empty() {
+        return args.sockids.iter().map(|&sockid| Ok(client.info(sockid)?)).collect();
+    }
+    let mut sockets = Vec::new();
+    pages(client, SocketsParams::default(), u64::MAX, |page| {
+        sockets.append(page);
+        Ok(())
+    })?;
+    Ok(sockets)
+}
+
+/// On standard error, and only if that is a terminal.
+fn bar(bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(bytes);
+    let template = "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {wide_msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn connection<'a>(
+    client: &mut Client,
+    socket: &'a Socket,
+    sides: &[Side],
+    dir: &Path,
+    bar: &ProgressBar,
+) -> Result<Sidecar<'a>, Failure> {
+    let mut saved = Sides::default();
+    for &side in sides {
+        let name = format!("{}-{side}.bin", socket.sockid);
+        let (file, path) = create(dir, &name)?;
+        let mut file = BufWriter::new(file);
+        let mut written = |bytes: &[u8]| {
+            bar.inc(bytes.len() as u64);
+            file.write_all(bytes).map_err(|source| Failure::file("write", &path, source))
+        };
+        let mut copied = side::copy(client, socket, side, &mut written)?;
+        file.flush().map_err(|source| Failure::file("write", &path, source))?;
+        copied.file = name;
+        match side {
+            Side::Client => saved.client = Some(copied),
+            Side::Server => saved.server = Some(copied),
+        }
+    }
+    let sidecar = Sidecar {
+        sockid: socket.sockid,
+        client: socket.client.to_string(),
+        server: socket.server.to_string(),
+        vlan: &socket.vlan,
+        opened: socket.opened,
+        last: socket.last,
+        closed: socket.closed,
+        midstream: socket.midstream,
+        sides: saved,
+    };
+    let (mut file, path) = create(dir, &format!("{}.json", socket.sockid))?;
+    let mut text = serde_json::to_vec_pretty(&sidecar)?;
+    text.push(b'\n');
+    file.write_all(&text).map_err(|source| Failure::file("write", &path, source))?;
+    Ok(sidecar)
+}
+
+/// Never one that is there: sockids start anew with the daemon, and the file may be another connection's.
+fn create(dir: &Path, name: &str) -> Result<(File, PathBuf), Failure> {
+    let path = dir.join(name);
+    match File::create_new(&path) {
+        Ok(file) => Ok((file, path)),
+        Err(source) => Err(Failure::file("create", &path, source)),
+    }
+}
+
+fn line(out: &mut impl Write, socket: &Socket, sides: &Sides) -> std::io::Result<()> {
+    write!(out, "{}  ", socket.sockid)?;
+    write!(out, "{}", direction(&socket.client.to_string(), &socket.server.to_string(), Side::Server))?;
+    for (side, saved) in [(Side::Server, &sides.server), (Side::Client, &sides.client)] {
+        if let Some(saved) = saved {
+            write!(out, "  {side} {}", size(saved.bytes))?;
+            let missing: u64 = saved.gaps.iter().map(|gap| gap.len).sum();
+            if missing > 0 {
+                write!(out, " ({} missing)", size(missing))?;
+            }
+        }
+    }
+    writeln!(out)
+}

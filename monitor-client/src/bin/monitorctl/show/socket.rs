@@ -1,0 +1,95 @@
+//! A connection in words.
+
+use std::io::Write;
+
+use monitor_client::Side;
+use monitor_client::types::{Closed, SideInfo, Socket, State};
+
+use super::table::{Align, Table};
+use super::units::ago;
+use crate::failure::Failure;
+
+/// The ends of a connection, from the sender of what a side holds to its receiver.
+pub fn direction(client: &str, server: &str, side: Side) -> String {
+    match side {
+        Side::Server => format!("{client} -> {server}"),
+        Side::Client => format!("{server} -> {client}"),
+    }
+}
+
+pub fn vlan(socket: &Socket) -> String {
+    let ids: Vec<_> = socket.vlan.iter().map(u16::to_string).collect();
+    if ids.is_empty() { "-".to_owned() } else { ids.join(".") }
+}
+
+pub fn state(socket: &Socket) -> String {
+    let (client, server) = (socket.state.client, socket.state.server);
+    match socket.closed {
+        Some(reason) => format!("closed ({})", closed(reason)),
+        None if client == server => client.name().to_owned(),
+        None => format!("{client}/{server}"),
+    }
+}
+
+fn closed(reason: Closed) -> String {
+    // Its name on the wire: a reason that is added there is known here.
+    match serde_json::to_value(reason) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => "other".to_owned(),
+    }
+}
+
+/// Length of the stream so far, marked when bytes of it are missing.
+pub fn length(side: &SideInfo) -> String {
+    format!("{}{}", side.end, if is_whole(side) { "" } else { "*" })
+}
+
+/// Nothing is missing between the first byte and the last.
+pub fn is_whole(side: &SideInfo) -> bool {
+    side.gaps == 0 && side.next == side.end
+}
+
+/// All that is known of one connection.
+pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
+    writeln!(out, "sockid     {}", socket.sockid)?;
+    writeln!(out, "client     {}", socket.client)?;
+    writeln!(out, "server     {}", socket.server)?;
+    writeln!(out, "vlan       {}", vlan(socket))?;
+    writeln!(out, "state      {}", state(socket))?;
+    writeln!(out, "opened     {} ago (at {:.6})", ago(socket.opened), socket.opened)?;
+    writeln!(out, "last       {} ago (at {:.6})", ago(socket.last), socket.last)?;
+    writeln!(out, "midstream  {}", if socket.midstream { "yes: its start was not seen" } else { "no" })?;
+    writeln!(out, "worker     {}", socket.worker)?;
+    writeln!(out)?;
+    sides(socket).print(out)?;
+    Ok(())
+}
+
+fn sides(socket: &Socket) -> Table<3> {
+    let columns = [("", Align::Left), ("CLIENT RECEIVED", Align::Right), ("SERVER RECEIVED", Align::Right)];
+    let mut table = Table::new(columns);
+    let mut line = |name: &str, value: &dyn Fn(Side, &SideInfo) -> String| {
+        let cells = Side::BOTH.map(|side| value(side, socket.sides.get(side)));
+        let [client, server] = cells;
+        table.row([name.to_owned(), client, server]);
+    };
+    let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let state = |side| -> State {
+        match side {
+            Side::Client => socket.state.client,
+            Side::Server => socket.state.server,
+        }
+    };
+    line("state", &|side, _| state(side).to_string());
+    line("base", &|_, info| info.base.to_string());
+    line("next", &|_, info| info.next.to_string());
+    line("end", &|_, info| info.end.to_string());
+    line("fin", &|_, info| or_dash(info.fin));
+    line("isn", &|_, info| or_dash(info.isn.map(u64::from)));
+    line("retained", &|_, info| info.retained.to_string());
+    line("gaps", &|_, info| info.gaps.to_string());
+    line("retransmitted", &|_, info| info.retransmitted.to_string());
+    line("conflicts", &|_, info| info.conflicts.to_string());
+    line("buffered", &|_, info| if info.enabled { "yes" } else { "no" }.to_owned());
+    table
+}

@@ -1,0 +1,171 @@
+//! What two looks at the daemon say together: how fast everything goes.
+
+use std::collections::HashMap;
+
+use monitor_client::Counters;
+use monitor_client::types::{Socket, WorkerStats};
+use serde::Serialize;
+
+use super::poll::Sample;
+
+/// Packets that were lost before an engine saw them, by what `stats` calls them. Each is lost once.
+const LOSSES: &[&str] = &[
+    "rx_dropped",
+    "rx_ring_full",
+    "rx_oversized",
+    "device_dropped",
+    "handoffs_lost",
+    "tap_clone_failed",
+    "tap_vlan_lost",
+];
+
+/// All that is shown.
+#[derive(Debug, Default, Serialize)]
+pub struct Model {
+    /// Seconds between the two looks; 0 when there was one only: nothing is known of rates then.
+    pub seconds: f64,
+    /// `tap`, `mirror` or `replay`.
+    pub mode: String,
+    pub interfaces: Vec<String>,
+    pub finished: bool,
+    #[serde(rename = "packets_per_second")]
+    pub packets: f64,
+    #[serde(rename = "bytes_per_second")]
+    pub bytes: f64,
+    /// Packets lost on the way here, since the daemon started.
+    pub lost: u64,
+    #[serde(rename = "lost_per_second")]
+    pub lost_rate: f64,
+    /// Bytes of holes.
+    pub gap_bytes: u64,
+    pub unstored_bytes: u64,
+    #[serde(rename = "evicted_bytes_per_second")]
+    pub evicted: f64,
+    pub active: u64,
+    pub lingering: u64,
+    #[serde(rename = "opened_per_second")]
+    pub opened: f64,
+    pub used: u64,
+    pub budget: u64,
+    pub workers: Vec<Load>,
+    #[serde(rename = "connections")]
+    pub rows: Vec<Row>,
+}
+
+/// One worker.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Load {
+    pub worker: u16,
+    /// Share of a core, 0 to 1, if it can be seen.
+    pub cpu: Option<f64>,
+    #[serde(rename = "packets_per_second")]
+    pub packets: f64,
+    #[serde(rename = "bytes_per_second")]
+    pub bytes: f64,
+    pub active: u64,
+    pub used: u64,
+    pub budget: u64,
+}
+
+/// One connection.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    #[serde(flatten)]
+    pub socket: Socket,
+    /// Stream bytes a second that the server received.
+    #[serde(rename = "to_server_per_second")]
+    pub to_server: f64,
+    #[serde(rename = "to_client_per_second")]
+    pub to_client: f64,
+}
+
+impl Model {
+    pub fn new(before: Option<&Sample>, now: &Sample) -> Self {
+        let seconds = before.and_then(|before| Some(now.at?.duration_since(before.at?).as_secs_f64()));
+        let seconds = seconds.unwrap_or_default();
+        let none = Sample::default();
+        let before = before.unwrap_or(&none);
+        let rate = Rate { seconds };
+        let stats = |sample: &Sample, group: fn(&Sample) -> &Counters, name: &str| count(group(sample), name);
+        let per_second = |group: fn(&Sample) -> &Counters, name: &str| {
+            rate.of(stats(before, group, name), stats(now, group, name))
+        };
+        let (lost_before, lost) = (losses(before), losses(now));
+        let capture = &now.stats.capture;
+        Self {
+            seconds,
+            mode: capture.mode.clone().into_owned(),
+            interfaces: capture.interfaces.iter().map(|interface| interface.name.clone()).collect(),
+            finished: capture.finished,
+            packets: per_second(|sample| &sample.stats.capture.counters, "rx_packets"),
+            bytes: per_second(|sample| &sample.stats.capture.counters, "rx_bytes"),
+            lost,
+            lost_rate: rate.of(lost_before, lost),
+            gap_bytes: count(&now.stats.tcp, "gap_bytes"),
+            unstored_bytes: count(&now.stats.store, "unstored_bytes"),
+            evicted: per_second(|sample| &sample.stats.store, "evicted_bytes"),
+            active: count(&now.stats.flows, "active"),
+            lingering: count(&now.stats.flows, "lingering"),
+            opened: per_second(|sample| &sample.stats.flows, "opened"),
+            used: count(&now.stats.store, "used"),
+            budget: count(&now.stats.store, "budget"),
+            workers: now.stats.workers.iter().map(|own| load(rate, before, now, own)).collect(),
+            rows: rows(rate, before, now),
+        }
+    }
+}
+
+/// What happened between two looks, for each second.
+#[derive(Clone, Copy)]
+struct Rate {
+    seconds: f64,
+}
+
+impl Rate {
+    /// 0 when there was no look before, and when a daemon that was started again counts from 0.
+    fn of(self, before: u64, now: u64) -> f64 {
+        if self.seconds > 0.0 { now.saturating_sub(before) as f64 / self.seconds } else { 0.0 }
+    }
+}
+
+fn count(counters: &Counters, name: &str) -> u64 {
+    counters.get(name).unwrap_or(0)
+}
+
+fn losses(sample: &Sample) -> u64 {
+    LOSSES.iter().map(|name| count(&sample.stats.capture.counters, name)).sum()
+}
+
+fn load(rate: Rate, before: &Sample, now: &Sample, own: &WorkerStats) -> Load {
+    let nothing = WorkerStats::default();
+    let then = before.stats.workers.iter().find(|then| then.worker == own.worker).unwrap_or(&nothing);
+    let cpu = |sample: &Sample| *sample.cpu.get(usize::from(own.worker))?;
+    let cpu = match (cpu(before), cpu(now)) {
+        (Some(then), Some(now)) if rate.seconds > 0.0 => Some(((now - then) / rate.seconds).clamp(0.0, 1.0)),
+        _ => None,
+    };
+    Load {
+        worker: own.worker,
+        cpu,
+        packets: rate.of(count(&then.decode, "packets"), count(&own.decode, "packets")),
+        bytes: rate.of(count(&then.decode, "bytes"), count(&own.decode, "bytes")),
+        active: count(&own.flows, "active"),
+        used: count(&own.store, "used"),
+        budget: count(&own.store, "budget"),
+    }
+}
+
+fn rows(rate: Rate, before: &Sample, now: &Sample) -> Vec<Row> {
+    let then: HashMap<u64, &Socket> = before.sockets.iter().map(|socket| (socket.sockid, socket)).collect();
+    let row = |socket: &Socket| {
+        // One that was not there before has sent all of its bytes since.
+        let then = then.get(&socket.sockid);
+        let (server, client) = then.map_or((0, 0), |then| (then.sides.server.end, then.sides.client.end));
+        Row {
+            to_server: rate.of(server, socket.sides.server.end),
+            to_client: rate.of(client, socket.sides.client.end),
+            socket: socket.clone(),
+        }
+    };
+    now.sockets.iter().map(row).collect()
+}

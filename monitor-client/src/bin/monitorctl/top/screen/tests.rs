@@ -1,0 +1,160 @@
+//! What is drawn, character by character.
+
+use std::time::{Duration, Instant};
+
+use monitor_client::Counters;
+use monitor_client::types::{SideInfo, Sides, Socket, State, States, Stats, WorkerStats};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use super::super::model::Model;
+use super::super::poll::Sample;
+use super::super::view::{Sort, View};
+use super::draw;
+
+fn counters(values: &[(&'static str, u64)]) -> Counters {
+    let mut counters = Counters::default();
+    for &(name, value) in values {
+        counters.add(name, value);
+    }
+    counters
+}
+
+fn socket(number: u64, received: u64) -> Socket {
+    let side = |end| SideInfo { next: end, end, retained: end / 2, enabled: true, ..SideInfo::default() };
+    Socket {
+        sockid: 1_073_741_824 + number,
+        client: format!("10.0.0.1:{}", 40_000 + number).parse().unwrap(),
+        server: "10.0.0.2:80".parse().unwrap(),
+        vlan: Vec::new(),
+        state: States { client: State::Established, server: State::Established },
+        opened: 1_700_000_000.0 + number as f64,
+        last: 1_700_000_000.0,
+        closed: None,
+        midstream: false,
+        worker: 0,
+        sides: Sides { client: side(received), server: side(100) },
+    }
+}
+
+/// Two looks, two seconds apart, at 30 connections: number N received N * 2000 bytes in between.
+fn samples() -> (Sample, Sample) {
+    let start = Instant::now();
+    let sample = |seconds: u64| {
+        let worker = |worker| WorkerStats {
+            worker,
+            decode: counters(&[("packets", 500 * seconds), ("bytes", 125_000 * seconds)]),
+            flows: counters(&[("active", 15)]),
+            tcp: Counters::default(),
+            store: counters(&[("used", 1 << 20), ("budget", 4 << 20)]),
+        };
+        let mut stats = Stats {
+            flows: counters(&[("active", 30), ("lingering", 2), ("opened", 40 * seconds)]),
+            tcp: counters(&[("gap_bytes", 2048)]),
+            store: counters(&[("used", 2 << 20), ("budget", 8 << 20)]),
+            workers: vec![worker(0), worker(1)],
+            ..Stats::default()
+        };
+        stats.capture.mode = "tap".into();
+        stats.capture.counters = counters(&[
+            ("rx_packets", 1000 * seconds),
+            ("rx_bytes", 250_000 * seconds),
+            ("rx_dropped", seconds),
+        ]);
+        Sample {
+            at: Some(start + Duration::from_secs(seconds)),
+            stats,
+            sockets: (0..30).map(|number| socket(number, 1000 * number * seconds)).collect(),
+            cpu: vec![Some(0.5 * seconds as f64), None],
+        }
+    };
+    (sample(1), sample(3))
+}
+
+fn drawn(width: u16, height: u16, view: &mut View) -> Vec<String> {
+    let (before, now) = samples();
+    let mut model = Model::new(Some(&before), &now);
+    view.sort.order(&mut model.rows, view.reverse);
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, &model, view)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let lines = buffer.content().chunks(usize::from(width.max(1)));
+    lines.map(|line| line.iter().map(ratatui::buffer::Cell::symbol).collect()).collect()
+}
+
+fn view() -> View {
+    View::new(Sort::Rate, Duration::from_secs(1))
+}
+
+#[test]
+fn everything_has_its_place_on_a_wide_screen() {
+    let lines = drawn(150, 24, &mut view());
+    assert!(
+        lines[0].starts_with("monitord tap   2.0 Mbit/s  1.0 k/s packets  by rate, every 1s"),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[1].contains("connections 30 open, 2 closed, 40/s new   memory 2.0 MiB of 8.0 MiB"),
+        "{lines:#?}"
+    );
+    assert!(lines[2].contains("lost 3 packets (1/s)   missing 2.0 KiB   unstored 0 B"), "{lines:#?}");
+    assert!(lines[3].starts_with("worker 0  [||||||||||          ]  50%"), "{lines:#?}");
+    assert!(lines[4].starts_with("worker 1  [                    ]   -"), "{lines:#?}");
+    assert!(lines[4].contains("500/s packets  15 connections  memory 25%"), "{lines:#?}");
+    for heading in ["SOCKID", "CLIENT", "SERVER", "STATE", "TO SERVER", "MEMORY", "HOLES", "OPENED", "LAST"] {
+        assert!(lines[5].contains(heading), "{heading}: {lines:#?}");
+    }
+    assert!(
+        lines[6].contains("1073741853  10.0.0.1:40029  10.0.0.2:80  ESTABLISHED"),
+        "the fastest: {lines:#?}"
+    );
+    assert!(lines[6].contains("232 kbit/s"), "{lines:#?}");
+    assert!(lines[23].starts_with("q quit"), "{lines:#?}");
+}
+
+#[test]
+fn the_order_and_the_place_in_the_list_are_the_view_s() {
+    let mut slowest = View { reverse: true, ..view() };
+    assert!(drawn(80, 24, &mut slowest)[6].contains("10.0.0.1:40000"));
+    let mut newest = View { first: 1000, ..View::new(Sort::Opened, Duration::from_secs(1)) };
+    let lines = drawn(80, 24, &mut newest);
+    assert!(
+        lines[22].contains("10.0.0.1:40000"),
+        "the end of the list is at the end of the screen: {lines:#?}"
+    );
+    assert_eq!(newest.first, 30 - newest.page);
+}
+
+#[test]
+fn columns_give_way_to_the_ends_and_the_rates() {
+    let lines = drawn(80, 24, &mut view());
+    for (heading, shown) in [("CLIENT", true), ("TO CLIENT", true), ("SOCKID", true), ("OPENED", false)] {
+        assert_eq!(lines[5].contains(heading), shown, "{heading}: {lines:#?}");
+    }
+    assert!(drawn(20, 24, &mut view())[5].starts_with("CLIENT"));
+}
+
+#[test]
+fn no_window_is_too_small() {
+    for width in 0..40 {
+        for height in 0..15 {
+            drawn(width, height, &mut view());
+        }
+    }
+    let low = drawn(80, 5, &mut view());
+    assert!(low[1].contains("CLIENT") && low[2].contains("10.0.0.1:40029"), "{low:#?}");
+}
+
+#[test]
+fn trouble_is_said_where_the_keys_are() {
+    let mut view = View { trouble: Some("no daemon serves".to_owned()), ..view() };
+    assert!(drawn(80, 24, &mut view)[23].starts_with("no daemon serves"));
+}
+
+#[test]
+fn the_first_look_knows_no_rates() {
+    let (_, now) = samples();
+    let model = Model::new(None, &now);
+    assert_eq!((model.seconds, model.packets, model.rows[29].to_client), (0.0, 0.0, 0.0));
+    assert_eq!(model.workers[0].cpu, None);
+}

@@ -1,0 +1,97 @@
+//! The terminal: taken over, and given back however this ends.
+
+use std::io::{self, Stdout, Write as _};
+use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ratatui::Frame;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::{flag, low_level};
+
+/// The whole screen, without echo and without the keys' usual meaning, until it is dropped.
+pub struct Terminal {
+    inner: ratatui::Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Terminal {
+    pub fn enter() -> io::Result<Self> {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            // First, so that the message can be read.
+            leave();
+            before(panic);
+        }));
+        take()?;
+        match ratatui::Terminal::new(CrosstermBackend::new(io::stdout())) {
+            Ok(inner) => Ok(Self { inner }),
+            Err(error) => {
+                leave();
+                Err(error)
+            }
+        }
+    }
+
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.inner.draw(draw).map(drop)
+    }
+
+    /// Ctrl-Z: the shell has the terminal until it brings us back.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        leave();
+        low_level::emulate_default_handler(SIGTSTP)?;
+        take()?;
+        self.inner.clear()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen).inspect_err(|_| leave())
+}
+
+/// May be called again and again. A terminal that is gone needs no giving back.
+fn leave() {
+    let _ = disable_raw_mode();
+    let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
+    let _ = io::stdout().flush();
+}
+
+/// Signals that end a program, remembered instead.
+pub struct Signals {
+    last: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    pub fn catch() -> io::Result<Self> {
+        let last = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+            flag::register_usize(signal, Arc::clone(&last), signal as usize)?;
+        }
+        Ok(Self { last })
+    }
+
+    pub fn caught(&self) -> Option<i32> {
+        match self.last.load(Ordering::Relaxed) {
+            0 => None,
+            signal => i32::try_from(signal).ok(),
+        }
+    }
+
+    /// Ends the process as the signal would have, so that whoever started it sees why.
+    pub fn end_by(&self, signal: i32) {
+        let _ = low_level::emulate_default_handler(signal);
+    }
+}

@@ -1,0 +1,134 @@
+//! `top`, in a terminal and as lines.
+
+use std::path::Path;
+
+use monitor_tests::{Terminal, have, skip};
+use rustix::process::Signal;
+
+use crate::rpc_common::Server;
+use crate::rpc_common::world::world;
+use crate::{json_lines, run};
+
+/// What `top` runs in.
+struct Stage {
+    server: Server,
+    terminal: Terminal,
+    /// The terminal's settings before.
+    settings: String,
+}
+
+impl Stage {
+    fn new(width: u16, height: u16) -> Self {
+        let (engines, _) = world();
+        let terminal = Terminal::start(width, height);
+        let settings = settings(&terminal);
+        Self { server: Server::start(&engines), terminal, settings }
+    }
+
+    /// Starts it; when it is over, the shell says how it ended.
+    fn top(&self, arguments: &str) {
+        let program = Path::new(env!("CARGO_BIN_EXE_monitorctl")).display();
+        let socket = self.server.socket.display();
+        self.terminal.line(&format!("{program} --socket {socket} top {arguments}; echo \"ended $?\""));
+        self.terminal
+            .until("the list", |screen| screen.contains("10.0.0.3:5000") && screen.contains("monitord"));
+    }
+
+    /// The shell has its terminal again, as it was.
+    fn assert_restored(&self, status: i32) {
+        let ended = format!("ended {status}");
+        // What stood on the screen before stands there again.
+        self.terminal.until("the shell", |screen| screen.contains(&ended) && screen.contains("settings"));
+        assert_eq!(self.terminal.modes(), (false, true), "the shell's own screen, and a cursor");
+        assert_eq!(settings(&self.terminal), self.settings);
+    }
+}
+
+/// The terminal's settings, on a screen that shows nothing else.
+fn settings(terminal: &Terminal) -> String {
+    terminal.line("clear; echo set''tings $(stty -g | md5sum)");
+    let screen = terminal.until("settings", |screen| screen.contains("settings "));
+    screen.lines().find(|line| line.starts_with("settings ")).unwrap().to_owned()
+}
+
+#[test]
+fn top_gives_the_terminal_back_however_it_ends() {
+    if !have("tmux") {
+        skip!("needs tmux");
+    }
+    let stage = Stage::new(120, 30);
+    stage.top("");
+    assert_eq!(stage.terminal.modes(), (true, false), "a screen of its own, without a cursor");
+    stage.terminal.press(&["q"]);
+    stage.assert_restored(0);
+    stage.top("");
+    stage.terminal.press(&["C-c"]);
+    stage.assert_restored(0);
+    for (signal, status) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+        stage.top("");
+        stage.terminal.signal(signal);
+        stage.assert_restored(status);
+    }
+}
+
+#[test]
+fn top_obeys_its_keys_and_fits_every_window() {
+    if !have("tmux") {
+        skip!("needs tmux");
+    }
+    let stage = Stage::new(120, 24);
+    let shows = |word: &'static str| stage.terminal.until(word, |screen| screen.contains(word));
+    stage.top("--interval 200ms");
+    shows("by rate, every 200ms");
+    stage.terminal.press(&["b"]);
+    let screen = shows("by bytes");
+    let list: Vec<_> = screen.lines().skip_while(|line| !line.contains("SOCKID")).collect();
+    assert!(list[1].contains("10.0.0.1:1234") && list[1].contains("293 KiB*"), "{screen}");
+    stage.terminal.press(&["i", "+", "Space"]);
+    shows("by bytes, inverted, every 500ms  paused");
+    for (width, height) in [(40, 6), (20, 3), (10, 2), (200, 50)] {
+        stage.terminal.resize(width, height);
+        stage
+            .terminal
+            .until("the list", |screen| screen.contains(if width < 20 { "CLIENT" } else { "10.0.0.3:5000" }));
+    }
+    stage.terminal.press(&["C-z"]);
+    stage.terminal.until("the shell", |screen| screen.contains("Stopped"));
+    stage.terminal.line("fg; echo \"ended $?\"");
+    shows("by bytes");
+    stage.terminal.press(&["Escape"]);
+    stage.assert_restored(0);
+}
+
+#[test]
+fn top_outlives_the_daemon_and_says_what_it_waits_for() {
+    if !have("tmux") {
+        skip!("needs tmux");
+    }
+    let mut stage = Stage::new(120, 24);
+    stage.top("-i 0.1");
+    stage.server.stop();
+    let screen = stage.terminal.until("a sentence", |screen| screen.contains("start it"));
+    assert!(screen.contains("10.0.0.3:5000"), "the last that was known stays: {screen}");
+    stage.terminal.press(&["q"]);
+    stage.assert_restored(0);
+}
+
+#[test]
+fn top_prints_a_line_of_json_for_each_look() {
+    let (engines, _) = world();
+    let server = Server::start(&engines);
+    let lines = json_lines(&server, &["top", "--json", "-n", "3", "-i", "100ms", "--sort", "bytes"]);
+    assert_eq!(lines.len(), 3);
+    assert_eq!(
+        (&lines[0]["seconds"], &lines[0]["active"]),
+        (&serde_json::json!(0.0), &serde_json::json!(11))
+    );
+    assert!(lines[1]["seconds"].as_f64().unwrap() >= 0.1);
+    assert_eq!(lines[2]["connections"].as_array().unwrap().len(), 12);
+    assert_eq!(lines[2]["connections"][0]["client"], "10.0.0.1:1234");
+    assert_eq!(lines[2]["workers"].as_array().unwrap().len(), 2);
+    let piped = run(&server, &["top"]);
+    let said = String::from_utf8(piped.stderr).unwrap();
+    assert!(piped.status.code() == Some(1) && said.contains("top --json"), "{said}");
+}
