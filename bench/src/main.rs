@@ -10,6 +10,7 @@ mod measure;
 #[allow(dead_code, reason = "rooms that need it follow")]
 mod report;
 mod rows;
+mod scale;
 mod sys;
 mod workload;
 
@@ -62,6 +63,10 @@ enum Part {
     Check { workload: Workload },
     /// The floor of the engine.
     Floor { file: PathBuf, verify: floor::Verify },
+    /// The engine among so many open connections.
+    Among { flows: u64 },
+    /// The engine while connections open and close.
+    Lives,
 }
 
 /// What the rows share.
@@ -115,6 +120,8 @@ impl Part {
             Self::Make { workload } => workload.make(&context.directory)?.into(),
             Self::Check { workload } => rows::check(context, workload)?,
             Self::Floor { file, verify } => floor::run(&file, verify)?,
+            Self::Among { flows } => scale::among(flows)?,
+            Self::Lives => scale::lives()?,
         })
     }
 }

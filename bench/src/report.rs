@@ -27,6 +27,12 @@ pub enum Unit {
     Seconds,
     /// Bytes, shown as MiB.
     Memory,
+    /// Bytes.
+    Bytes,
+    /// Nanoseconds a packet.
+    Nanoseconds,
+    /// So many a second, shown in thousands.
+    PerSecond,
 }
 
 /// One comparison.
@@ -129,13 +135,18 @@ impl Unit {
         match self {
             Self::Seconds => format!("{value:.3} s"),
             Self::Memory => format!("{:.0} MiB", value / f64::from(1 << 20)),
+            Self::Bytes => format!("{value:.0} B"),
+            Self::Nanoseconds => format!("{value:.1} ns"),
+            Self::PerSecond => format!("{:.1} k/s", value / 1e3),
         }
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Seconds => "s",
-            Self::Memory => "bytes",
+            Self::Memory | Self::Bytes => "bytes",
+            Self::Nanoseconds => "ns",
+            Self::PerSecond => "1/s",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured.
 
 mod engine;
+mod scale;
 mod truth;
 
 use anyhow::{Result, bail};
@@ -18,7 +19,7 @@ pub struct Row {
     pub measure: fn(&Context, &str, &mut Report) -> Result<()>,
 }
 
-const ROWS: &[&[Row]] = &[engine::ROWS];
+const ROWS: &[&[Row]] = &[engine::ROWS, scale::ROWS];
 
 /// The rows that these words name, in their own order; all if there are none.
 pub fn chosen(words: &[String]) -> Result<Vec<Row>> {
