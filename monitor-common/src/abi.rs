@@ -4,8 +4,10 @@
 //! filter that is off costs nothing, and its maps belong to that interface alone.
 
 mod counters;
+mod shunt;
 
 pub use counters::{Count, SteerCount, TapCount};
+pub use shunt::{MAX_SHUNTS, ShuntKey, is_v6, link, tagged, tags, untagged};
 
 /// Most workers that can share one queue: XSKMAP index = queue × `MAX_WORKERS` + worker.
 pub const MAX_WORKERS: u32 = 64;
@@ -46,6 +48,12 @@ pub mod names {
     pub const PORTS: &str = "PORTS";
     /// LPM trie: wanted networks; the key is a 128-bit address, IPv4 mapped.
     pub const NETWORKS: &str = "NETWORKS";
+    /// Hash: flows that are shunted, by [`ShuntKey`](super::ShuntKey); the value is when a packet of it was last seen,
+    /// nanoseconds of the monotonic clock.
+    pub const SHUNTED: &str = "SHUNTED";
+    /// Array of one: 0 while there is nothing in [`SHUNTED`]; else for how long a flow may be quiet and still be shunted,
+    /// nanoseconds.
+    pub const SHUNTING: &str = "SHUNTING";
     /// Per-CPU array: counters of `steer`, by [`SteerCount`](super::SteerCount).
     pub const STEER_COUNTERS: &str = "STEER_COUNTERS";
     /// Per-CPU array: counters of `tap` and `retag`, by [`TapCount`](super::TapCount).

@@ -5,7 +5,10 @@
 
 mod hash;
 
-use crate::wire::{self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP};
+use crate::{
+    abi,
+    wire::{self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Vlans},
+};
 
 pub use hash::{address_hash, flow_hash};
 
@@ -51,6 +54,10 @@ pub enum Ends {
         src: (Address, u16),
         /// Destination.
         dst: (Address, u16),
+        /// VLAN tags and IP version, see [`abi::link`].
+        link: u32,
+        /// Offset of the TCP header.
+        segment: usize,
     },
     /// A fragment of a datagram that may carry TCP. Only the first fragment has ports, so that all of them go by the
     /// address pair, to the worker that puts them together.
@@ -67,7 +74,7 @@ impl Ends {
     #[inline(always)]
     pub fn hash(&self, seed: [u64; 2]) -> u64 {
         match *self {
-            Self::Flow { src, dst } => flow_hash(seed, src, dst),
+            Self::Flow { src, dst, .. } => flow_hash(seed, src, dst),
             Self::Fragment { src, dst } => address_hash(seed, src, dst),
         }
     }
@@ -107,7 +114,7 @@ impl From<Error> for Skip {
 /// them together filters the result.
 #[inline(always)]
 pub fn classify<B: Bytes + ?Sized, F: Filter>(bytes: &B, start: Start, filter: &F) -> Result<Ends, Skip> {
-    let datagram = datagram(bytes, start)?;
+    let (datagram, vlans) = datagram(bytes, start)?;
     let Datagram { src, dst, protocol, payload, .. } = datagram;
     // A fragmented IPv6 datagram may have extension headers between its fragment header and TCP.
     let hidden = datagram.fragment.is_some() && datagram.version == 6 && wire::is_extension_header(protocol);
@@ -124,7 +131,8 @@ pub fn classify<B: Bytes + ?Sized, F: Filter>(bytes: &B, start: Start, filter: &
     if !filter.port(from) && !filter.port(to) {
         return Err(Skip::Port);
     }
-    Ok(Ends::Flow { src: (src, from), dst: (dst, to) })
+    let link = abi::link(&vlans, datagram.version);
+    Ok(Ends::Flow { src: (src, from), dst: (dst, to), link, segment: payload })
 }
 
 /// [`classify`], and the worker out of `workers` that gets the packet.
@@ -147,11 +155,11 @@ pub const fn worker(hash: u64, workers: u32) -> u32 {
     (((hash >> 32) * workers as u64) >> 32) as u32
 }
 
-/// The IP datagram in a packet. An Ethernet type that its IP version contradicts is not IP.
+/// The IP datagram in a packet, and its tags. An Ethernet type that its IP version contradicts is not IP.
 #[inline(always)]
-fn datagram<B: Bytes + ?Sized>(bytes: &B, start: Start) -> Result<Datagram, Skip> {
+fn datagram<B: Bytes + ?Sized>(bytes: &B, start: Start) -> Result<(Datagram, Vlans), Skip> {
     match start {
-        Start::Ip => Ok(wire::ip(bytes, 0)?),
+        Start::Ip => Ok((wire::ip(bytes, 0)?, Vlans::default())),
         Start::Ethernet => {
             let ethernet = wire::ethernet(bytes)?;
             let version = match ethernet.ethertype {
@@ -160,7 +168,7 @@ fn datagram<B: Bytes + ?Sized>(bytes: &B, start: Start) -> Result<Datagram, Skip
                 _ => return Err(Skip::NotIp),
             };
             let datagram = wire::ip(bytes, ethernet.payload)?;
-            if datagram.version == version { Ok(datagram) } else { Err(Skip::NotIp) }
+            if datagram.version == version { Ok((datagram, ethernet.vlans)) } else { Err(Skip::NotIp) }
         }
     }
 }

@@ -6,8 +6,9 @@ mod packets;
 use std::{collections::HashSet, hash::Hasher, net::IpAddr};
 
 use monitor_common::{
+    abi::{self, ShuntKey},
     steer::{Ends, Everything, Filter, Skip, Start, address_hash, classify, decide, flow_hash, worker},
-    wire::Address,
+    wire::{Address, Vlans},
 };
 use packets::{Network, Spec, spec};
 use proptest::prelude::*;
@@ -98,16 +99,56 @@ proptest! {
         } else if is_fragment {
             Ok(Ends::Fragment { src, dst })
         } else if filter.port(spec.ports.0) || filter.port(spec.ports.1) {
-            Ok(Ends::Flow { src: (src, spec.ports.0), dst: (dst, spec.ports.1) })
+            Ok(Ends::Flow { src: (src, spec.ports.0), dst: (dst, spec.ports.1), link: 0, segment: 0 })
         } else {
             Err(Skip::Port)
         };
-        let (frame, ..) = spec.frame();
-        prop_assert_eq!(classify(frame.as_slice(), Start::Ethernet, &filter), expected);
-        prop_assert_eq!(classify(spec.packet().0.as_slice(), Start::Ip, &filter), expected);
+        let version_6 = matches!(spec.network, Network::V6(..));
+        let ids: Vec<u16> = spec.tags.iter().map(|(_, control)| control & 0x0fff).collect();
+        let (frame, _, payload) = spec.frame();
+        let told = classify(frame.as_slice(), Start::Ethernet, &filter);
+        if let Ok(Ends::Flow { link, segment, .. }) = told {
+            prop_assert_eq!((abi::is_v6(link), abi::tags(link).collect::<Vec<_>>()), (version_6, ids));
+            prop_assert_eq!(segment, payload);
+        }
+        prop_assert_eq!(told.map(place_less), expected);
+        let (packet, payload) = spec.packet();
+        let told = classify(packet.as_slice(), Start::Ip, &filter);
+        if let Ok(Ends::Flow { link, segment, .. }) = told {
+            prop_assert_eq!((abi::is_v6(link), abi::tags(link).count(), segment), (version_6, 0, payload));
+        }
+        prop_assert_eq!(told.map(place_less), expected);
 
         let decided = decide(frame.as_slice(), Start::Ethernet, &filter, [1, 2], 7);
+        let decided = decided.map(|(ends, worker)| (place_less(ends), worker));
         prop_assert_eq!(decided, expected.map(|ends| (ends, worker(ends.hash([1, 2]), 7))));
+    }
+
+    #[test]
+    fn a_shunted_flow_has_one_name_for_both_directions_and_no_other_flow_has_it(
+        a in address(), b in address(), ports in any::<(u16, u16)>(), links in any::<(u32, u32)>(), c in address(),
+    ) {
+        let name = |from, to, link| ShuntKey::new(from, to, link);
+        let there = name((a, ports.0), (b, ports.1), links.0);
+        prop_assert_eq!(there, name((b, ports.1), (a, ports.0), links.0));
+        prop_assert_eq!(there == name((a, ports.0), (b, ports.1), links.1), links.0 == links.1);
+        prop_assert_eq!(there == name((a, ports.1), (b, ports.0), links.0), ports.0 == ports.1 || a == b);
+        prop_assert_eq!(there == name((a, ports.0), (c, ports.1), links.0), b == c);
+    }
+
+    /// The tag that the kernel keeps beside the bytes is put around those in them.
+    #[test]
+    fn a_hidden_tag_is_told_as_if_it_stood_in_the_bytes(spec in spec(), hidden in any::<u16>()) {
+        prop_assume!(spec.fragment.is_none() && spec.protocol == 6);
+        let link = |spec: &Spec| match classify(spec.frame().0.as_slice(), Start::Ethernet, &Everything) {
+            Ok(Ends::Flow { link, .. }) => link,
+            other => panic!("{other:?}"),
+        };
+        let bare = link(&spec);
+        let mut whole = spec.clone();
+        whole.tags.insert(0, (0x8100, hidden));
+        prop_assert_eq!(abi::tagged(bare, hidden & 0xfff), link(&whole));
+        prop_assert_eq!(abi::untagged(bare), abi::link(&Vlans::default(), if abi::is_v6(bare) { 6 } else { 4 }));
     }
 
     #[test]
@@ -115,6 +156,14 @@ proptest! {
         for start in [Start::Ethernet, Start::Ip] {
             let _ = classify(bytes.as_slice(), start, &Everything);
         }
+    }
+}
+
+/// The ends alone, without what depends on the layers below.
+fn place_less(ends: Ends) -> Ends {
+    match ends {
+        Ends::Flow { src, dst, .. } => Ends::Flow { src, dst, link: 0, segment: 0 },
+        fragment @ Ends::Fragment { .. } => fragment,
     }
 }
 

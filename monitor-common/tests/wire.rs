@@ -41,6 +41,7 @@ proptest! {
         let tcp = wire::tcp(frame, datagram.payload).unwrap();
         prop_assert_eq!((tcp.src, tcp.dst), spec.ports);
         prop_assert_eq!(wire::ports(frame, datagram.payload).unwrap(), spec.ports);
+        prop_assert_eq!(wire::control(frame, datagram.payload).unwrap(), tcp.flags);
         prop_assert_eq!((tcp.seq, tcp.ack, tcp.flags, tcp.window), (0x0102_0304, 0x0506_0708, 0x18, 0x2000));
         prop_assert_eq!((tcp.checksum, tcp.urgent), (0xabcd, 7));
         prop_assert_eq!(tcp.options, payload + 20);

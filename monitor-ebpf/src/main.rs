@@ -11,6 +11,7 @@
 mod config;
 mod count;
 mod packet;
+mod shunt;
 mod steer;
 mod tap;
 

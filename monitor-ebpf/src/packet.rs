@@ -50,6 +50,14 @@ impl Skb<'_> {
         unsafe { ((*skb).vlan_present != 0).then(|| (*skb).vlan_proto as u16) }
     }
 
+    /// The id of that tag.
+    #[inline(always)]
+    pub fn hidden_id(&self) -> Option<u16> {
+        let skb = self.raw();
+        // SAFETY: the context is the one the program was called with.
+        unsafe { ((*skb).vlan_present != 0).then(|| (*skb).vlan_tci as u16 & 0xfff) }
+    }
+
     #[inline(always)]
     pub fn raw(&self) -> *mut __sk_buff {
         self.0.skb.skb

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use monitor_common::{
-    abi::{MAX_WORKERS, SteerCount, option, socket_index},
+    abi::{MAX_WORKERS, ShuntKey, SteerCount, option, socket_index},
     steer::{Ends, Skip, decide},
 };
 
@@ -14,6 +14,7 @@ use crate::{
     config::{self, Wanted},
     count::{self, Message},
     packet::Frame,
+    shunt,
 };
 
 /// The loader makes room for all queues of the interface.
@@ -24,12 +25,23 @@ static SOCKETS: XskMap = XskMap::with_max_entries(MAX_WORKERS, 0);
 #[xdp(frags)]
 pub fn steer(ctx: XdpContext) -> u32 {
     match decide(&Frame(&ctx), config::start(), &Wanted, config::seed(), config::workers()) {
+        Ok((ends, _)) if is_shunted(&ctx, &ends) => {
+            count::steer(SteerCount::Shunted);
+            rest()
+        }
         Ok((ends, worker)) => redirect(&ctx, ends, worker),
         Err(skip) => {
             count::steer(skipped(skip));
             rest()
         }
     }
+}
+
+#[inline(always)]
+fn is_shunted(ctx: &XdpContext, ends: &Ends) -> bool {
+    let Ends::Flow { src, dst, link, segment } = *ends else { return false };
+    let Some(patience) = shunt::patience() else { return false };
+    shunt::takes(&Frame(ctx), segment, ShuntKey::new(src, dst, link), patience)
 }
 
 #[inline(always)]

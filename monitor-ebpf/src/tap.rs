@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use monitor_common::{
-    abi::{TapCount, option},
+    abi::{ShuntKey, TapCount, option, tagged, untagged},
     steer::{Ends, Skip, classify},
 };
 
@@ -16,6 +16,7 @@ use crate::{
     config::{self, Wanted},
     count::{self, Message},
     packet::Skb,
+    shunt,
 };
 
 /// Clones a wanted packet into the monitor device. Whatever happens, the packet itself goes on to the next program and
@@ -23,10 +24,28 @@ use crate::{
 #[classifier]
 pub fn tap(ctx: TcContext) -> i32 {
     match classify(&Skb(&ctx), config::start(), &Wanted) {
+        Ok(ends) if is_shunted(&ctx, &ends) => count::tap(TapCount::Shunted),
         Ok(ends) => clone(&ctx, ends),
         Err(skip) => count::tap(skipped(skip)),
     }
     TC_ACT_UNSPEC
+}
+
+/// Asks for the flow by the tags that the daemon sees: those in a clone's bytes, the hidden one among them if it is put
+/// back there, and none at all where the clone loses its Ethernet header.
+#[inline(always)]
+fn is_shunted(ctx: &TcContext, ends: &Ends) -> bool {
+    let Ends::Flow { src, dst, link, segment } = *ends else { return false };
+    let Some(patience) = shunt::patience() else { return false };
+    let skb = Skb(ctx);
+    let link = if !config::is_on(option::RESTORE_VLAN) {
+        untagged(link)
+    } else if let Some(id) = skb.hidden_id() {
+        tagged(link, id)
+    } else {
+        link
+    };
+    shunt::takes(&skb, segment, ShuntKey::new(src, dst, link), patience)
 }
 
 #[inline(always)]

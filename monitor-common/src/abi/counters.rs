@@ -51,6 +51,7 @@ counters! {
     pub enum SteerCount {
         Redirected = "xdp_redirected": "Segments given to the socket of their worker.",
         Fragments = "xdp_fragments": "IP fragments given to the socket of their address pair's worker.",
+        Shunted = "xdp_shunted": "Segments of stopped connections.",
         NotIp = "xdp_not_ip": "Frames that carry neither IPv4 nor IPv6.",
         NotTcp = "xdp_not_tcp": "IP packets that carry no TCP.",
         FilteredNetwork = "xdp_filtered_network": "Packets outside the networks of the filter.",
@@ -66,6 +67,7 @@ counters! {
     pub enum TapCount {
         Cloned = "tap_cloned": "Segments of the host cloned into the monitor device.",
         Fragments = "tap_fragments": "IP fragments of the host cloned into the monitor device.",
+        Shunted = "tap_shunted": "Segments of the host that belong to stopped connections.",
         NotIp = "tap_not_ip": "Frames of the host that carry neither IPv4 nor IPv6.",
         NotTcp = "tap_not_tcp": "IP packets of the host that carry no TCP.",
         FilteredNetwork = "tap_filtered_network": "Packets of the host outside the networks of the filter.",

@@ -1,6 +1,7 @@
 use super::{Bytes, Error, be16};
 
 const TCP_HEADER_LEN: usize = 20;
+const CONTROL_OFFSET: usize = 13;
 
 /// The bits of [`Tcp::flags`].
 pub mod flags {
@@ -71,6 +72,13 @@ pub fn tcp<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Tcp, Error> {
         payload,
         checksum: be16(h[16], h[17]),
     })
+}
+
+/// Reads only the control bits of the TCP header at `at`, see [`flags`].
+#[inline(always)]
+pub fn control<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<u8, Error> {
+    let [_, control] = bytes.array(at + CONTROL_OFFSET - 1).ok_or(Error::Truncated)?;
+    Ok(control)
 }
 
 /// Reads only the source and destination ports of the TCP header at `at`: all that steering needs.

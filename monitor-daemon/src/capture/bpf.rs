@@ -13,6 +13,7 @@
 
 mod error;
 mod log;
+mod shunt;
 mod steer;
 mod tap;
 
@@ -30,6 +31,7 @@ use monitor_common::{
 };
 
 pub use error::BpfError;
+pub use shunt::Shunts;
 pub use steer::{Steer, SteerSettings, XdpMode};
 pub use tap::{Hook, Tap, TapSettings};
 

@@ -8,5 +8,6 @@ mod errors;
 mod netns;
 #[path = "../../../monitor-common/tests/packets/mod.rs"]
 mod packets;
+mod shunts;
 mod verdicts;
 mod vlan;

@@ -7,7 +7,7 @@ use aya::{
     sys::SyscallError,
 };
 use libc::{E2BIG, EBUSY, EEXIST, EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ERANGE};
-use monitor_common::abi::{MAX_NETWORKS, MAX_WORKERS, names};
+use monitor_common::abi::{MAX_NETWORKS, MAX_SHUNTS, MAX_WORKERS, names};
 use thiserror::Error;
 
 /// Why a BPF program is not at work.
@@ -101,6 +101,9 @@ pub enum BpfError {
         /// The worker.
         worker: u32,
     },
+    /// As many flows are shunted as the map has room for.
+    #[error("{MAX_SHUNTS} flows of this interface are shunted already: there is no room for more")]
+    TooManyShunts,
     /// A prefix that is longer than its address.
     #[error("network {network}/{len}: the length must be at most {most}")]
     PrefixLength {

@@ -13,7 +13,7 @@ use monitor_common::{
     steer::Start,
 };
 
-use super::{BpfError, Counter, Object, Rules, when};
+use super::{BpfError, Counter, Object, Rules, Shunts, when};
 
 /// How the program of one interface steers.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +129,11 @@ impl Steer {
         let index = self.place(queue, worker)?;
         let mut map: XskMap<_> = self.object.map_mut(names::SOCKETS)?.try_into()?;
         Ok(map.unset(index)?)
+    }
+
+    /// Flows that it leaves alone.
+    pub fn shunts(&mut self) -> Shunts<'_> {
+        Shunts(&mut self.object)
     }
 
     /// What the program counted so far.

@@ -13,7 +13,7 @@ use monitor_common::{
     steer::Start,
 };
 
-use super::{BpfError, Counter, Object, Rules, when};
+use super::{BpfError, Counter, Object, Rules, Shunts, when};
 
 /// How the program of one interface of the host taps it.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +106,11 @@ impl Tap {
         let program: &mut SchedClassifier = self.object.program_mut(names::TAP)?;
         attach_clsact(program, interface, hook)
             .map_err(|error| BpfError::attach(interface, names::TAP, error))
+    }
+
+    /// Flows that it leaves alone.
+    pub fn shunts(&mut self) -> Shunts<'_> {
+        Shunts(&mut self.object)
     }
 
     /// What the program counted so far.

@@ -42,7 +42,9 @@ pub(super) struct Numbers {
 }
 
 /// Verdicts that leave a packet to the network stack, or that keep it out of the clones.
-const PASSED: [&str; 12] = [
+const PASSED: [&str; 14] = [
+    "xdp_shunted",
+    "tap_shunted",
     "xdp_not_ip",
     "xdp_not_tcp",
     "xdp_filtered_network",
@@ -191,7 +193,11 @@ impl Numbers {
                 "Reassembled IP datagrams lost on their way to the worker of their flow.",
                 handoffs_lost,
             ),
-            ("passed", "Packets left alone: no TCP, filtered out, or unreadable.", passed),
+            (
+                "passed",
+                "Packets left alone: no TCP, filtered out, of stopped connections, or unreadable.",
+                passed,
+            ),
         ];
         all.extend(self.verdicts);
         all
