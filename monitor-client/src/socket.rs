@@ -87,6 +87,25 @@ pub struct SideInfo {
     pub conflicts: u64,
     /// False once buffering of this side was switched off.
     pub enabled: bool,
+    /// Bytes that are kept at most, the newest ones.
+    pub window: u64,
+    /// Whose bytes win where segments overlap and differ.
+    pub overlap: Overlap,
+}
+
+/// Whose bytes win where segments overlap and differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Overlap {
+    /// Those that Linux takes.
+    #[default]
+    Linux,
+    /// The first copy to arrive.
+    First,
+    /// The last copy to arrive, even of bytes already in order.
+    Last,
+    /// The copy whose segment starts further left; of two that start together, the first.
+    Bsd,
 }
 
 /// Why a connection ended.
@@ -103,6 +122,8 @@ pub enum Closed {
     Reused,
     /// Its memory was needed.
     Evicted,
+    /// A client had it stopped.
+    Stopped,
     /// A reason that this version does not know.
     #[serde(other)]
     Other,

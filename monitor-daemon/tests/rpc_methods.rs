@@ -74,7 +74,7 @@ fn info_shows_a_connection() {
     assert!((1.7e9..1.7e9 + 1.0).contains(&opened) && socket["last"].as_f64().unwrap() > opened, "{socket}");
     let side = &socket["sides"]["server"];
     let expected = json!({ "base": 0, "next": 18, "end": 18, "fin": null, "isn": 1000, "retained": 18, "gaps": 0,
-        "retransmitted": 0, "conflicts": 0, "enabled": true });
+        "retransmitted": 0, "conflicts": 0, "enabled": true, "window": 24 << 20, "overlap": "linux" });
     assert_eq!(*side, expected);
     assert_eq!(socket["sides"]["client"]["isn"], 0xffff_ff00_u32);
     assert_eq!(socket["sides"]["client"]["end"], 24);

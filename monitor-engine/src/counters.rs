@@ -78,6 +78,10 @@ counters! {
         closed
         /// Connections ended by the idle timeout.
         timed_out
+        /// Connections ended by `stop`.
+        stopped
+        /// Segments of stopped connections that came nevertheless; dropped.
+        stopped_segments
         /// Closed connections evicted because their memory was needed.
         evicted_closed
         /// Half-open connections evicted because their memory was needed.

@@ -2,6 +2,7 @@
 
 mod checksum;
 
+use monitor_common::abi;
 use monitor_common::wire::{
     self, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, Fragment, PROTOCOL_TCP, Tcp, Vlans,
 };
@@ -115,7 +116,7 @@ impl Decoder {
             dst: datagram.dst,
             sport: tcp.src,
             dport: tcp.dst,
-            link: FlowKey::pack(&vlans, datagram.version),
+            link: abi::link(&vlans, datagram.version),
         };
         let scale = if tcp.flags & wire::flags::SYN != 0 { window_scale(packet.data, &tcp) } else { None };
         let hash = key.hash(self.seed);

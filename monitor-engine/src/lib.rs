@@ -24,7 +24,7 @@ pub mod view;
 
 pub use config::{EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy};
 pub use counters::Counters;
-pub use engine::{Engine, EngineError, Handoff};
+pub use engine::{Engine, EngineError, Handoff, Rule, Shunt, SideSettings, SteerError};
 pub use event::{Event, Sink};
 pub use packet::{Link, Packet};
 pub use reader::Reader;

@@ -4,13 +4,15 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use crate::flow::FlowKey;
+use monitor_common::abi;
+
 use crate::reassembly::retained_below;
 use crate::store::blocks::{Roots, number};
 use crate::store::cell::Cell64;
 use crate::store::islands::{Run, walk};
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
+use crate::store::windows::Windows;
 use crate::store::{Acquire, fence, pause};
 use crate::{CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, SockId, TcpState};
 
@@ -18,6 +20,7 @@ use crate::{CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, Sid
 #[derive(Clone)]
 pub struct Reader {
     memory: Arc<Memory>,
+    windows: Arc<Windows>,
     worker: u16,
 }
 
@@ -37,8 +40,8 @@ struct Look {
 }
 
 impl Reader {
-    pub(crate) fn new(memory: Arc<Memory>, worker: u16) -> Self {
-        Self { memory, worker }
+    pub(crate) fn new(memory: Arc<Memory>, windows: Arc<Windows>, worker: u16) -> Self {
+        Self { memory, windows, worker }
     }
 
     /// The connection, or `None` if it never existed or is gone.
@@ -101,6 +104,9 @@ impl Reader {
             if !lives(record, id) {
                 return Err(PeekError::NoSuchConnection);
             }
+            if !record.enabled(side) {
+                return Err(PeekError::Disabled);
+            }
             let cells = record.side(side);
             let (base, next, end) = (cells.base.get(), cells.next.get(), cells.end.get());
             let mut runs = Vec::new();
@@ -137,35 +143,44 @@ impl Reader {
     }
 
     fn view(&self, id: SockId, record: &Record) -> Connection {
-        let flags = record.flags.get();
-        let (ports, link) = (record.ports.get(), record.link.get());
-        Connection {
-            id,
-            client: address(&record.client, link, (ports >> 16) as u16),
-            server: address(&record.server, link, ports as u16),
-            vlan: FlowKey::tags(link).collect(),
-            opened: record.opened.get(),
-            last: record.last.get(),
-            closed: close_reason(record.closed.get()),
-            midstream: flags & flag::MIDSTREAM != 0,
-            sides: Side::BOTH.map(|side| self.side_view(record.side(side), enabled(record, side))),
-        }
+        view(&self.memory, &self.windows, id, record)
     }
+}
 
-    fn side_view(&self, side: &SideRecord, enabled: bool) -> SideView {
-        SideView {
-            state: TcpState::of(side.state.get()),
-            isn: side.has(side_flag::ISN).then(|| side.start.get().wrapping_sub(1)),
-            base: side.base.get(),
-            next: side.next.get(),
-            end: side.end.get(),
-            fin: fin(side),
-            retained: retained_below(&self.memory, side, u64::MAX),
-            gaps: u64::from(side.gaps.get()),
-            retransmitted: side.retransmitted.get(),
-            conflicts: u64::from(side.conflicts.get()),
-            enabled,
-        }
+/// A connection as its record shows it; inside a read, or by the writer.
+pub fn view(memory: &Memory, windows: &Windows, id: SockId, record: &Record) -> Connection {
+    let flags = record.flags.get();
+    let (ports, link) = (record.ports.get(), record.link.get());
+    Connection {
+        id,
+        client: address(&record.client, link, (ports >> 16) as u16),
+        server: address(&record.server, link, ports as u16),
+        vlan: abi::tags(link).collect(),
+        opened: record.opened.get(),
+        last: record.last.get(),
+        closed: close_reason(record.closed.get()),
+        midstream: flags & flag::MIDSTREAM != 0,
+        sides: Side::BOTH.map(|side| side_view(memory, windows, record, side)),
+    }
+}
+
+fn side_view(memory: &Memory, windows: &Windows, record: &Record, name: Side) -> SideView {
+    let side = record.side(name);
+    let enabled = record.enabled(name);
+    SideView {
+        state: TcpState::of(side.state.get()),
+        isn: side.has(side_flag::ISN).then(|| side.start.get().wrapping_sub(1)),
+        base: side.base.get(),
+        next: side.next.get(),
+        end: side.end.get(),
+        fin: fin(side),
+        retained: if enabled { retained_below(memory, side, u64::MAX) } else { 0 },
+        gaps: u64::from(side.gaps.get()),
+        retransmitted: side.retransmitted.get(),
+        conflicts: u64::from(side.conflicts.get()),
+        enabled,
+        window: windows.get(record.windows[name.index()].get()),
+        overlap: record.overlap(name),
     }
 }
 
@@ -227,7 +242,7 @@ fn look(memory: &Memory, record: &Record, id: SockId, name: Side, off: u64) -> R
         roots: Roots::of(side),
         epoch: side.epoch.get(),
         established: record.flags.get() & flag::ESTABLISHED != 0,
-        enabled: enabled(record, name),
+        enabled: record.enabled(name),
         run: found,
     })
 }
@@ -255,17 +270,13 @@ fn lives(record: &Record, id: SockId) -> bool {
     generation & 1 == 1 && generation >> 1 == id.generation()
 }
 
-fn enabled(record: &Record, side: Side) -> bool {
-    record.flags.get() & (flag::DISABLED_CLIENT << side.index()) == 0
-}
-
 fn fin(side: &SideRecord) -> Option<u64> {
     Some(side.fin.get()).filter(|fin| *fin != NO_FIN)
 }
 
 fn address(cells: &[Cell64; 2], link: u32, port: u16) -> SocketAddr {
     let bits = u128::from(cells[0].get()) << 64 | u128::from(cells[1].get());
-    let ip = if FlowKey::is_v6(link) {
+    let ip = if abi::is_v6(link) {
         Ipv6Addr::from_bits(bits).into()
     } else {
         Ipv4Addr::from_bits(bits as u32).into()
@@ -274,7 +285,6 @@ fn address(cells: &[Cell64; 2], link: u32, port: u16) -> SocketAddr {
 }
 
 fn close_reason(reason: u8) -> Option<CloseReason> {
-    [CloseReason::Fin, CloseReason::Rst, CloseReason::Timeout, CloseReason::Reused, CloseReason::Evicted]
-        .into_iter()
-        .find(|known| *known as u8 == reason)
+    use CloseReason::{Evicted, Fin, Reused, Rst, Stopped, Timeout};
+    [Fin, Rst, Timeout, Reused, Evicted, Stopped].into_iter().find(|known| *known as u8 == reason)
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::SockId;
+use crate::{OverlapPolicy, SockId};
 
 /// A side of a connection, named after the receiver: [`Side::Server`] holds what the client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +96,8 @@ pub enum CloseReason {
     Reused,
     /// Its memory was needed.
     Evicted,
+    /// A client had it stopped ([`crate::Engine::stop`]).
+    Stopped,
 }
 
 impl CloseReason {
@@ -108,6 +110,7 @@ impl CloseReason {
             CloseReason::Timeout => "timeout",
             CloseReason::Reused => "reused",
             CloseReason::Evicted => "evicted",
+            CloseReason::Stopped => "stopped",
         }
     }
 }
@@ -160,6 +163,10 @@ pub struct SideView {
     pub conflicts: u64,
     /// False once buffering of this side was switched off.
     pub enabled: bool,
+    /// Bytes that are retained at most.
+    pub window: u64,
+    /// Whose bytes win where segments overlap and differ.
+    pub overlap: OverlapPolicy,
 }
 
 /// What a peek returned besides the bytes.

@@ -6,7 +6,7 @@ mod list;
 mod look;
 mod read;
 
-pub use crate::socket::{Closed, SideInfo, Sides, Socket, States};
+pub use crate::socket::{Closed, Overlap, SideInfo, Sides, Socket, States};
 pub use crate::state::State;
 pub use discover::*;
 pub use list::*;

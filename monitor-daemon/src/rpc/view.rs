@@ -1,7 +1,7 @@
 //! The engine's view of a connection in the RPC's words.
 
-use monitor_client::types::{Closed, SideInfo, Sides, Socket, State, States};
-use monitor_engine::{CloseReason, Connection, Side, SideView, TcpState};
+use monitor_client::types::{Closed, Overlap, SideInfo, Sides, Socket, State, States};
+use monitor_engine::{CloseReason, Connection, OverlapPolicy, Side, SideView, TcpState};
 
 pub(super) fn socket(connection: &Connection) -> Socket {
     let [client, server] = &connection.sides;
@@ -50,6 +50,7 @@ fn closed(reason: CloseReason) -> Closed {
         CloseReason::Timeout => Closed::Timeout,
         CloseReason::Reused => Closed::Reused,
         CloseReason::Evicted => Closed::Evicted,
+        CloseReason::Stopped => Closed::Stopped,
     }
 }
 
@@ -65,6 +66,17 @@ fn side_info(view: &SideView) -> SideInfo {
         retransmitted: view.retransmitted,
         conflicts: view.conflicts,
         enabled: view.enabled,
+        window: view.window,
+        overlap: overlap(view.overlap),
+    }
+}
+
+fn overlap(policy: OverlapPolicy) -> Overlap {
+    match policy {
+        OverlapPolicy::Linux => Overlap::Linux,
+        OverlapPolicy::First => Overlap::First,
+        OverlapPolicy::Last => Overlap::Last,
+        OverlapPolicy::Bsd => Overlap::Bsd,
     }
 }
 

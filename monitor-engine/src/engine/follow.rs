@@ -67,10 +67,14 @@ impl Graces {
 impl<S: Sink> Engine<S> {
     /// Follows a segment that `sender` sent.
     pub(super) fn follow(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>) {
+        let closed = record.closed.get();
+        if closed == CloseReason::Stopped as u8 {
+            self.ignore(slot, record);
+            return;
+        }
         self.counters.segments.add(1);
         self.counters.payload_bytes.add(segment.payload.len() as u64);
         // Bytes may still arrive after FINs and RSTs: sent before them, or in spite of one that only we believed.
-        let closed = record.closed.get();
         if closed != 0 && closed != CloseReason::Fin as u8 && closed != CloseReason::Rst as u8 {
             return;
         }
@@ -182,7 +186,8 @@ impl<S: Sink> Engine<S> {
     fn payload(&mut self, slot: u32, side: Side, off: i64, segment: &Segment<'_>, fin: bool) {
         /// Blocks that a segment may need besides those for its bytes: index blocks, islands.
         const SPARE: usize = 8;
-        let needed = (segment.payload.len() / BLOCK + 2 + SPARE) as u64;
+        let kept = self.memory.record(slot).is_some_and(|record| record.enabled(side));
+        let needed = if kept { segment.payload.len() / BLOCK + 2 + SPARE } else { SPARE } as u64;
         if self.space.blocks.available() < needed {
             self.make_room(needed, slot, side);
         }

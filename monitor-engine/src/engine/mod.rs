@@ -3,10 +3,11 @@
 mod follow;
 mod open;
 mod retire;
+mod steer;
 
 use std::sync::Arc;
 
-use monitor_common::steer;
+use monitor_common::steer::worker;
 use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};
 
 use crate::decode::{Decoder, Frame, Piece, Segment};
@@ -19,8 +20,10 @@ use crate::store::blocks::Pool;
 use crate::store::islands::MAX_ISLANDS;
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::Record;
+use crate::store::windows::{self, Windows};
 use crate::{Counters, EngineConfig, Packet, Reader, Side, Sink, SockId};
 use follow::Graces;
+pub use steer::{Rule, Shunt, SideSettings, SteerError};
 
 /// Packets whose tables and records are fetched ahead together.
 const BATCH: usize = 32;
@@ -29,8 +32,10 @@ const BATCH: usize = 32;
 pub struct Engine<S: Sink = ()> {
     config: EngineConfig,
     decoder: Decoder,
-    limits: Limits,
+    /// Islands that a side may have.
+    islands: usize,
     memory: Arc<Memory>,
+    windows: Arc<Windows>,
     space: Space,
     slots: Pool,
     table: Table,
@@ -38,6 +43,11 @@ pub struct Engine<S: Sink = ()> {
     defrag: Defrag,
     graces: Graces,
     handoffs: Vec<Handoff>,
+    /// What connections start with.
+    rules: Vec<Rule>,
+    /// The windows that they may give to connections.
+    rule_windows: Vec<u8>,
+    shunts: Vec<Shunt>,
     counters: Arc<Counters>,
     sink: S,
     /// The latest packet's time, nanoseconds since the epoch.
@@ -94,11 +104,9 @@ impl<S: Sink> Engine<S> {
         counters.budget.set(config.memory);
         Ok(Self {
             decoder: Decoder { seed: config.seed, verify_checksums: config.tcp.verify_checksums },
-            limits: Limits {
-                window: config.window.max(1),
-                islands: config.tcp.max_ranges.clamp(1, MAX_ISLANDS),
-            },
+            islands: config.tcp.max_ranges.clamp(1, MAX_ISLANDS),
             memory: Arc::new(memory),
+            windows: Arc::new(Windows::new(config.window.max(1), windows::MOST)),
             space: Space {
                 blocks: Pool::new(plan.blocks),
                 history: History::new(plan.waiting),
@@ -110,6 +118,9 @@ impl<S: Sink> Engine<S> {
             defrag: Defrag::new(plan.fragments, config.fragments.clone()),
             graces: Graces::default(),
             handoffs: Vec::new(),
+            rules: Vec::new(),
+            rule_windows: Vec::new(),
+            shunts: Vec::new(),
             counters,
             sink,
             now: 0,
@@ -162,7 +173,7 @@ impl<S: Sink> Engine<S> {
 
     /// A view for any thread.
     pub fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.memory), self.config.worker)
+        Reader::new(Arc::clone(&self.memory), Arc::clone(&self.windows), self.config.worker)
     }
 
     /// Its counters, for any thread.
@@ -239,7 +250,7 @@ impl<S: Sink> Engine<S> {
     }
 
     fn owner(&self, segment: &Segment<'_>) -> u16 {
-        steer::worker(segment.hash, u32::from(self.config.workers)) as u16
+        worker(segment.hash, u32::from(self.config.workers)) as u16
     }
 
     /// `steered`: it came here because it belongs here.
@@ -279,13 +290,14 @@ impl<S: Sink> Engine<S> {
     /// The writing end of one side.
     fn receiver(&mut self, slot: u32, name: Side) -> Option<Receiver<'_, S>> {
         let record = self.memory.record(slot)?;
+        let window = self.windows.get(record.windows[name.index()].get());
         Some(Receiver {
             id: self.id(slot, record),
             memory: &self.memory,
             space: &mut self.space,
             counters: &self.counters,
             sink: &mut self.sink,
-            limits: self.limits,
+            limits: Limits { window, islands: self.islands },
             name,
             record,
         })

@@ -7,7 +7,7 @@ use crate::decode::Segment;
 use crate::event::Event;
 use crate::flow::{Class, FlowKey, Table};
 use crate::store::record::{NO_FIN, Record, Wild, flag, side_flag};
-use crate::{CloseReason, Side, Sink, SockId};
+use crate::{CloseReason, Side, Sink};
 
 impl<S: Sink> Engine<S> {
     /// Whether a segment of a known flow begins another connection on the same addresses and ports.
@@ -15,6 +15,10 @@ impl<S: Sink> Engine<S> {
         let tcp = &segment.tcp;
         let Some(record) = self.memory.record(slot) else { return true };
         let closed = record.closed.get();
+        if closed == CloseReason::Stopped as u8 && tcp.flags & flags::ACK != 0 {
+            // An answer belongs to the connection that was stopped, even if its SYN was never seen.
+            return false;
+        }
         if tcp.flags & (flags::SYN | flags::RST) != flags::SYN {
             // A flow that went quiet for so long that we gave it up has come back.
             return closed == CloseReason::Timeout as u8 && segment.wire_len > 0;
@@ -22,10 +26,10 @@ impl<S: Sink> Engine<S> {
         // The sender's bytes are the other side's.
         let side = record.side(if from_client { Side::Server } else { Side::Client });
         let same = side.has(side_flag::STARTED) && side.start.get() == tcp.seq.wrapping_add(1);
-        if closed != 0 {
+        if closed != 0 && closed != CloseReason::Stopped as u8 {
             return !same || tcp.flags & flags::ACK == 0;
         }
-        !same && side.has(side_flag::STARTED)
+        !same && (side.has(side_flag::STARTED) || closed != 0)
     }
 
     /// Makes a connection for a segment that belongs to none; `old` is its predecessor on the same flow.
@@ -58,7 +62,10 @@ impl<S: Sink> Engine<S> {
             record.flags.set(if syn { 0 } else { flag::MIDSTREAM });
             record.set_overlap(segment.key.ends(from_client).map(|end| self.config.tcp.overlap_of(&end)));
         });
-        let id = SockId::new(self.config.worker, slot, record.generation.get() >> 1);
+        if !self.rules.is_empty() {
+            self.apply_rules(slot);
+        }
+        let id = self.memory.record(slot).map(|record| self.id(slot, record))?;
         self.table.insert(Table::tag(segment.hash), slot);
         self.enlist(slot, Class::HalfOpen);
         self.counters.opened.add(1);
@@ -69,6 +76,7 @@ impl<S: Sink> Engine<S> {
     /// The flow has a new connection: the old one is closed and cannot be found by its packets any more.
     fn leave_flow(&mut self, slot: u32) {
         self.close(slot, CloseReason::Reused);
+        self.let_flow_in(slot);
         if let Some(record) = self.memory.record(slot) {
             self.table.remove(record.tag.get(), slot);
         }
@@ -79,6 +87,7 @@ fn clear(record: &Record) {
     record.closed.set(0);
     record.flags.set(0);
     record.wild.iter().for_each(Wild::refuted);
+    record.windows.iter().for_each(|window| window.set(0));
     for side in &record.sides {
         for cell in [&side.base, &side.next, &side.end, &side.run, &side.retransmitted] {
             cell.set(0);

@@ -234,6 +234,7 @@ impl<S: Sink> Engine<S> {
             if let Some(mut receiver) = self.receiver(slot, side) {
                 receiver.release();
             }
+            self.windows.give(record.windows[side.index()].get());
         }
         if !spent(record) {
             self.slots.give(slot);

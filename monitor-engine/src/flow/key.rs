@@ -1,7 +1,7 @@
 //! What names a flow on the wire.
 
 use monitor_common::steer::flow_hash;
-use monitor_common::wire::{Address, Vlans};
+use monitor_common::wire::Address;
 
 use crate::store::record::Record;
 
@@ -16,30 +16,11 @@ pub struct FlowKey {
     pub sport: u16,
     /// Receiver's port.
     pub dport: u16,
-    /// Packed tags and IP version ([`FlowKey::pack`]).
+    /// Tags and IP version ([`monitor_common::abi::link`]).
     pub link: u32,
 }
 
-/// Set in [`FlowKey::link`] for IPv6: an IPv4-mapped address in an IPv6 header is not the IPv4 address.
-const VERSION_6: u32 = 1 << 31;
-
 impl FlowKey {
-    /// Tags and IP version in one number: outer | inner << 12 | how many << 24 | version 6 << 31.
-    pub fn pack(vlans: &Vlans, version: u8) -> u32 {
-        let tags = u32::from(vlans.ids[0]) | u32::from(vlans.ids[1]) << 12 | u32::from(vlans.count) << 24;
-        if version == 6 { tags | VERSION_6 } else { tags }
-    }
-
-    /// Whether a packed number says IPv6.
-    pub fn is_v6(link: u32) -> bool {
-        link & VERSION_6 != 0
-    }
-
-    /// The ids in a packed number, outermost first.
-    pub fn tags(link: u32) -> impl Iterator<Item = u16> {
-        (0..(link >> 24 & 3).min(2)).map(move |tag| (link >> (12 * tag)) as u16 & 0xfff)
-    }
-
     /// The same for both directions. Tags are left out, so that a flow stays on its worker's hash chain even where
     /// a port strips them; they are compared when it is looked up.
     #[inline]

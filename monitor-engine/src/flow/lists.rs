@@ -87,13 +87,16 @@ impl Lists {
         memory.record(slot)?.next.get().checked_sub(1)
     }
 
-    /// Moves a connection to the end of its list, unless it was put there lately. `now` in milliseconds.
+    /// Moves a connection to the end of its list, unless it was put there lately. `now` in milliseconds. Returns
+    /// whether it was moved.
     #[inline]
-    pub fn touch(&mut self, memory: &Memory, slot: u32, now: u32) {
-        let Some(record) = memory.record(slot) else { return };
-        if now.wrapping_sub(record.listed.get()) >= REFRESH {
+    pub fn touch(&mut self, memory: &Memory, slot: u32, now: u32) -> bool {
+        let Some(record) = memory.record(slot) else { return false };
+        let stale = now.wrapping_sub(record.listed.get()) >= REFRESH;
+        if stale {
             self.enter(memory, slot, Class::of(record.class.get()), now);
         }
+        stale
     }
 
     /// Puts a connection at the end of a list, taking it out of the one that it is in.

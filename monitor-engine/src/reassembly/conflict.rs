@@ -31,6 +31,9 @@ impl<S: Sink> Receiver<'_, S> {
 
     /// Queues a segment that starts ahead of a hole; returns from where on its bytes replace those that wait.
     pub(super) fn arrive(&mut self, segment: Run) -> u64 {
+        if !self.enabled() {
+            return segment.1;
+        }
         let side = self.side();
         let policy = self.record.overlap(self.name);
         let followed = !History::untold(&side.history);

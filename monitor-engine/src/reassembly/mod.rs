@@ -3,6 +3,7 @@
 //! The received bytes of a side are the in-order run `run..next` and, apart from it, the islands: those above
 //! `next` wait for a hole to be filled, those below `run` lie before holes that were declared lost.
 
+mod configure;
 mod conflict;
 pub mod overlap;
 
@@ -86,7 +87,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
     #[inline(always)]
     fn stretch(&mut self, start: u64, end: u64, fin: bool, shift: Shift, payload: &Payload<'_>) {
         let side = self.side();
-        if start == side.next.get() && side.islands.get() | side.history.get() == 0 {
+        if start == side.next.get() && side.islands.get() | side.history.get() == 0 && self.enabled() {
             self.in_order(start, end, shift, payload);
         } else {
             self.general(start, end, fin, shift, payload);
@@ -96,6 +97,12 @@ impl<'a, S: Sink> Receiver<'a, S> {
     #[inline(always)]
     fn side(&self) -> &'a SideRecord {
         self.record.side(self.name)
+    }
+
+    /// Whether bytes are kept. Of those that are not, what arrived is noted all the same, up to where `next` has passed.
+    #[inline(always)]
+    fn enabled(&self) -> bool {
+        self.record.enabled(self.name)
     }
 
     /// Nearly every segment: it goes on where the last one ended, and nothing waits ahead.
@@ -189,7 +196,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let Some(part) = self.retained(part) else { return };
         self.limit_islands(part.start);
         let Some(Part { start, end, .. }) = self.retained(part) else { return };
-        let stored = start + self.put(start, end, shift, payload);
+        let stored = if self.enabled() { start + self.put(start, end, shift, payload) } else { end };
         if stored > start {
             self.publish((start, stored));
         }
@@ -260,6 +267,18 @@ impl<'a, S: Sink> Receiver<'a, S> {
             self.space.history.restart(&side.history);
         }
         self.space.history.passed(&side.history, side.next.get());
+        if !self.enabled() {
+            self.record.write(|_| self.keep_nothing());
+        }
+    }
+
+    /// The base of a side without bytes is its in-order edge. Inside a write.
+    fn keep_nothing(&mut self) {
+        let side = self.side();
+        let next = side.next.get();
+        side.base.set(next);
+        side.run.set(next);
+        self.islands().remove_below(next);
     }
 
     /// Keeps the list of islands within its limit: what is oldest goes first, then the lowest hole is given up.
@@ -342,10 +361,11 @@ impl<'a, S: Sink> Receiver<'a, S> {
             let hole_end = self.hole_end().unwrap_or(to).min(to);
             self.skip_hole(hole_end);
         }
-        let evicted = retained_below(self.memory, side, to);
+        let evicted = self.held_below(to);
         let last = number(side.end.get().max(base)) + 1;
         self.record.write(|_| {
-            side.base.set(to);
+            // A side that keeps nothing may be further already.
+            side.base.set(to.max(side.base.get()));
             side.run.set(side.run.get().max(to));
             self.islands().remove_below(to);
         });
@@ -356,6 +376,9 @@ impl<'a, S: Sink> Receiver<'a, S> {
 
     /// Evicts the oldest bytes so that about `blocks` blocks are given back; keeps the newest block.
     pub fn shed(&mut self, blocks: u64) {
+        if !self.enabled() {
+            return;
+        }
         let side = self.side();
         let to = (number(side.base.get()) + blocks) * BLOCK as u64;
         let newest = side.end.get().max(side.next.get()).saturating_sub(BLOCK as u64);
@@ -365,11 +388,15 @@ impl<'a, S: Sink> Receiver<'a, S> {
     /// Gives back all blocks of the side, which no reader can reach any more.
     pub fn release(&mut self) {
         let side = self.side();
-        self.counters.evicted_bytes.add(retained_below(self.memory, side, u64::MAX));
+        self.counters.evicted_bytes.add(self.held_below(u64::MAX));
         self.islands().clear();
         self.space.history.restart(&side.history);
         let (base, end) = (side.base.get(), side.end.get());
         self.blocks().release_all(number(base), number(end.max(base)) + 1);
+    }
+
+    fn held_below(&self, limit: u64) -> u64 {
+        if self.enabled() { retained_below(self.memory, self.side(), limit) } else { 0 }
     }
 
     /// Stores bytes; returns how many, from the start on. Fewer than asked when memory is full.

@@ -1,7 +1,7 @@
 //! Every way in which one writer and one reader can meet, by the model checker loom: all interleavings of their
 //! accesses to the store, and for each relaxed load every value that it may return.
 //!
-//! The writer is the real [`Receiver`], the reader the real [`Reader`]. Each test is one of the three ways to replace
+//! The writer is the real [`Receiver`], the reader the real [`Reader`]. Each test is one of the ways to replace
 //! bytes that a reader may be copying, or the one way to add some.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::blocks::Pool;
 use super::memory::{BLOCK, Memory};
 use super::record::{NO_FIN, Record, flag};
+use super::windows::Windows;
 use super::{Release, Space, fence};
 use crate::payload::Payload;
 use crate::reassembly::overlap::History;
@@ -86,7 +87,7 @@ impl Writer {
     }
 
     fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.memory), 0)
+        Reader::new(Arc::clone(&self.memory), Arc::new(Windows::new(WINDOW as u64, 1)), 0)
     }
 }
 
@@ -186,6 +187,28 @@ fn the_blocks_of_a_connection_that_is_gone_are_never_read_under_its_id() {
         |peek, bytes| match peek {
             Ok(peek) => assert_eq!((peek.len, bytes), (8, [b'a'; 8])),
             Err(error) => assert_eq!(*error, PeekError::NoSuchConnection),
+        },
+    );
+}
+
+#[test]
+fn the_blocks_of_a_side_that_is_switched_off_are_never_read_as_its_own() {
+    meet::<8>(
+        1,
+        || {
+            let mut writer = Writer::new(OverlapPolicy::Linux);
+            writer.segment(0, &[b'a'; 8]);
+            writer
+        },
+        0,
+        |writer| {
+            writer.receiver(|receiver| receiver.disable());
+            let block = writer.space.blocks.take().unwrap();
+            writer.memory.write(block, 0, &[b'b'; 8]);
+        },
+        |peek, bytes| match peek {
+            Ok(peek) => assert_eq!((peek.len, bytes), (8, [b'a'; 8])),
+            Err(error) => assert_eq!(*error, PeekError::Disabled),
         },
     );
 }

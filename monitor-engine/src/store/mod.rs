@@ -8,7 +8,7 @@
 //!    learnt of them sees them.
 //! 3. Before bytes that a reader may be copying are replaced, something that it looks at again afterwards has
 //!    changed, with a release fence in between: `base` before an evicted block is used again, `epoch` before a
-//!    received byte is overwritten or the tree is laid out anew, `generation` before all blocks of a connection are
+//!    received byte is overwritten, the tree is laid out anew or a side's buffering is switched off, `generation` before all blocks of a connection are
 //!    given back. The reader's acquire fence between its copy and that second look pairs with it.
 //!
 //! The memory itself is never unmapped while a reader holds it, and every number found in it is checked before use.
@@ -28,6 +28,7 @@ pub mod memory;
 pub mod memory;
 pub mod record;
 mod sync;
+pub mod windows;
 
 pub use sync::{Acquire, Release, fence, pause};
 

@@ -26,7 +26,7 @@ pub struct Record {
     pub server: [Cell64; 2],
     /// Client's port in the upper half, the server's in the lower.
     pub ports: Cell32,
-    /// VLAN ids and IP version ([`crate::flow::FlowKey::pack`]).
+    /// VLAN ids and IP version ([`monitor_common::abi::link`]).
     pub link: Cell32,
     /// First packet, nanoseconds since the epoch.
     pub opened: Cell64,
@@ -50,6 +50,8 @@ pub struct Record {
     pub wild: [Wild; 2],
     /// Whose bytes win where segments overlap: an [`OverlapPolicy`] for each side.
     overlap: Cell8,
+    /// How much is retained, by [`Side::index`]: names of [`super::windows::Windows`].
+    pub windows: [Cell8; 2],
     /// Both sides, by [`Side::index`].
     pub sides: [SideRecord; 2],
 }
@@ -69,6 +71,8 @@ pub mod flag {
     pub const ESTABLISHED: u8 = 2;
     /// Buffering of the client's side is switched off; shifted left by one for the server's.
     pub const DISABLED_CLIENT: u8 = 4;
+    /// The client's side was stopped; shifted left by one for the server's.
+    pub const STOPPED_CLIENT: u8 = 16;
 }
 
 /// What one end received. Offsets are absolute.
@@ -202,6 +206,22 @@ impl Record {
     /// Sets the policies of both sides, by [`Side::index`].
     pub fn set_overlap(&self, policies: [OverlapPolicy; 2]) {
         self.overlap.set(policies[0] as u8 | (policies[1] as u8) << OVERLAP_BITS);
+    }
+
+    /// Whether bytes of this side are kept.
+    #[inline(always)]
+    pub fn enabled(&self, side: Side) -> bool {
+        self.flags.get() & flag::DISABLED_CLIENT << side.index() == 0
+    }
+
+    /// Adds one of the [`flag`]s that are the client's, or the server's in its place.
+    pub fn add_flag(&self, flag: u8, side: Side) {
+        self.flags.set(self.flags.get() | flag << side.index());
+    }
+
+    /// Whether both sides have one of the [`flag`]s that are a side's.
+    pub fn both_have(&self, flag: u8) -> bool {
+        Side::BOTH.iter().all(|side| self.flags.get() & flag << side.index() != 0)
     }
 
     /// Whether a connection lives here.

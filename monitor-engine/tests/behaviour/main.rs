@@ -16,5 +16,6 @@ mod peers;
 mod resets;
 mod signals;
 mod states;
+mod steering;
 mod timers;
 mod twin;

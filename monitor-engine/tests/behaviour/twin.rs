@@ -28,6 +28,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => rst,
         1 => side().prop_map(|from| Step::Syn { from }),
         4 => (0..300u16).prop_map(|ms| Step::Wait { ms }),
+        2 => (side(), prop_oneof![1..300u16, 1..20_000u16])
+            .prop_map(|(side, window)| Step::Window { side, window }),
+        1 => prop::option::weighted(0.6, side())
+            .prop_map(|side| side.map_or(Step::Stop, |side| Step::Disable { side })),
     ]
 }
 

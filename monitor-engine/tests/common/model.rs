@@ -20,6 +20,8 @@ const BEHIND: u64 = 1 << 29;
 /// What one end received.
 #[derive(Clone, Debug, Default)]
 pub struct Half {
+    /// Nothing is kept: `bytes` says what arrived beyond the edge, and nothing more.
+    pub disabled: bool,
     pub bytes: BTreeMap<u64, u8>,
     pub base: u64,
     pub next: u64,
@@ -51,7 +53,8 @@ pub struct Rules {
 /// Both ends.
 #[derive(Clone, Debug)]
 pub struct Twin {
-    rules: Rules,
+    /// By receiver.
+    pub rules: [Rules; 2],
     /// By receiver.
     pub halves: [Half; 2],
     pub closed: Option<CloseReason>,
@@ -59,7 +62,7 @@ pub struct Twin {
 
 impl Twin {
     pub fn new(rules: Rules) -> Self {
-        Self { rules, halves: Default::default(), closed: None }
+        Self { rules: [rules; 2], halves: Default::default(), closed: None }
     }
 
     /// Time passes: holes whose grace is over are lost.
@@ -75,6 +78,9 @@ impl Twin {
     /// A segment that `from` sent.
     pub fn segment(&mut self, now: u64, from: Side, segment: &Segment) {
         self.tick(now);
+        if self.closed == Some(CloseReason::Stopped) {
+            return;
+        }
         self.start(from, segment);
         let half = &mut self.halves[from.peer().index()];
         half.acked = half.acked.map(|acked| acked.max(half.next.saturating_sub(BEHIND)));
@@ -98,7 +104,7 @@ impl Twin {
         if segment.flags & FIN != 0 {
             half.take_fin(off + segment.payload.len() as i64);
         }
-        half.payload(off, &segment.payload, &self.rules);
+        half.payload(off, &segment.payload, &self.rules[from.peer().index()]);
         if self.closed == Some(CloseReason::Rst) {
             return;
         }
@@ -107,6 +113,30 @@ impl Twin {
         }
         for half in &mut self.halves {
             half.watch(now);
+        }
+    }
+
+    /// A side keeps so much from now on.
+    pub fn set_window(&mut self, side: Side, window: u64) {
+        self.rules[side.index()].window = window;
+        let half = &mut self.halves[side.index()];
+        let newest = half.end.max(half.next);
+        if newest > half.base + window {
+            half.raise_base(newest - window);
+        }
+    }
+
+    /// A side keeps nothing from now on.
+    pub fn disable(&mut self, side: Side) {
+        let half = &mut self.halves[side.index()];
+        half.disabled = true;
+        half.keep_nothing();
+    }
+
+    /// Nobody wants to see more of it.
+    pub fn stop(&mut self) {
+        if self.closed.is_none() {
+            self.close(CloseReason::Stopped);
         }
     }
 
@@ -221,7 +251,7 @@ impl Half {
         let low = low.max(self.base);
         let new = |off: u64| bytes[(off - start) as usize];
         // A keep-alive probe repeats the last acknowledged byte, as any value.
-        let last = single && end == self.next && end == self.end;
+        let last = single && end == self.next && end == self.end && !self.disabled;
         if last && self.bytes.get(&low).is_some_and(|old| *old != new(low)) {
             return;
         }
@@ -250,6 +280,9 @@ impl Half {
 
     fn again(&mut self, from: u64, to: u64, new: impl Fn(u64) -> u8, policy: OverlapPolicy) {
         self.retransmitted += to - from;
+        if self.disabled {
+            return;
+        }
         for off in from..to {
             let old = self.bytes.get_mut(&off).unwrap();
             if *old != new(off) {
@@ -279,6 +312,14 @@ impl Half {
     fn advance(&mut self) {
         while self.bytes.contains_key(&self.next) {
             self.next += 1;
+        }
+        self.keep_nothing();
+    }
+
+    fn keep_nothing(&mut self) {
+        if self.disabled {
+            self.base = self.next;
+            self.bytes = self.bytes.split_off(&self.base);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{fmt, process, thread};
 
-use monitor_engine::{CloseReason, Event, OverlapPolicy, Side};
+use monitor_engine::{CloseReason, Event, OverlapPolicy, PeekError, Side, SideSettings};
 
 use super::frame::{ACK, FIN, PSH, RST, SYN, Segment};
 use super::lab::Lab;
@@ -27,6 +27,12 @@ pub enum Step {
     Syn { from: Side },
     /// Milliseconds without a packet.
     Wait { ms: u16 },
+    /// A client of the engine changes a side's window, from 1.
+    Window { side: Side, window: u16 },
+    /// Switches a side's buffering off.
+    Disable { side: Side },
+    /// Stops the connection.
+    Stop,
 }
 
 /// A connection's life.
@@ -51,7 +57,8 @@ impl fmt::Debug for Script {
         writeln!(f, "Script {{ opened: {opened}, isn: {isn:?}, window: {window}, ranges: {ranges},")?;
         writeln!(f, "    policy: OverlapPolicy::{policy:?}, steps: vec![")?;
         for step in steps {
-            let text = format!("{step:?}").replace("from: ", "from: Side::");
+            let text =
+                format!("{step:?}").replace("from: ", "from: Side::").replace("side: ", "side: Side::");
             writeln!(f, "        Step::{text},")?;
         }
         f.write_str("    ] }")
@@ -113,6 +120,9 @@ impl Step {
         };
         let number = u16::from_be_bytes([bytes[3], bytes[4]]);
         match bytes[0] >> 1 & 15 {
+            0 if bytes[5] < 16 => Step::Window { side: from, window: number },
+            0 if bytes[5] < 18 => Step::Disable { side: from },
+            0 if bytes[5] < 19 => Step::Stop,
             0 => Step::Syn { from },
             1 => Step::Rst { from, at },
             2 | 3 => Step::Wait { ms: number % 500 },
@@ -193,8 +203,30 @@ impl Run {
                 self.lab.wait(u64::from(ms));
                 self.twin.tick(self.lab.now);
             }
+            Step::Window { side, .. } if self.twin.halves[side.index()].disabled => {}
+            Step::Window { side, window } => {
+                let window = u64::from(window.max(1));
+                self.configure(side, SideSettings { window: Some(window), ..SideSettings::default() })?;
+                self.twin.set_window(side, window);
+            }
+            Step::Disable { side } => {
+                self.configure(side, SideSettings { disable: true, ..SideSettings::default() })?;
+                self.twin.disable(side);
+            }
+            Step::Stop => {
+                let id = self.lab.only().id;
+                self.lab.engine.stop(id, None).map_err(|error| error.to_string())?;
+                self.twin.stop();
+            }
         }
         self.compare()
+    }
+
+    fn configure(&mut self, side: Side, settings: SideSettings) -> Result<(), String> {
+        let id = self.lab.only().id;
+        let mut both = [SideSettings::default(); 2];
+        both[side.index()] = settings;
+        self.lab.engine.configure(id, both).map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// A segment `at` from the edge of what `from` has sent.
@@ -238,10 +270,21 @@ impl Run {
             same(&place("fin"), view.fin, half.fin)?;
             same(&place("gaps"), view.gaps, half.gaps.len() as u64)?;
             same(&place("isn"), view.isn.is_some(), half.isn)?;
-            same(&place("retained"), view.retained, half.bytes.len() as u64)?;
+            same(&place("enabled"), view.enabled, !half.disabled)?;
+            same(&place("window"), view.window, self.twin.rules[side.index()].window)?;
             same(&place("retransmitted"), view.retransmitted, half.retransmitted)?;
             same(&place("conflicts"), view.conflicts, half.conflicts)?;
-            same(&place("bytes"), self.lab.runs(connection.id, side), half.runs())?;
+            if half.disabled {
+                same(&place("retained"), view.retained, 0)?;
+                same(
+                    &place("extents"),
+                    self.lab.reader.extents(connection.id, side),
+                    Err(PeekError::Disabled),
+                )?;
+            } else {
+                same(&place("retained"), view.retained, half.bytes.len() as u64)?;
+                same(&place("bytes"), self.lab.runs(connection.id, side), half.runs())?;
+            }
         }
         Ok(())
     }

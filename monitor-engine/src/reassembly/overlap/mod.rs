@@ -86,6 +86,12 @@ impl History {
         side.set(NIL);
     }
 
+    /// What waits was queued under another policy: only its bytes are known from now on, until [`Self::restart`].
+    pub fn forget(&mut self, side: &Cell32) {
+        self.restart(side);
+        side.set(Self::UNTOLD);
+    }
+
     fn queue<'a>(&'a mut self, side: &'a Cell32) -> Queue<'a> {
         Queue::new(&mut self.nodes, side, self.limit)
     }

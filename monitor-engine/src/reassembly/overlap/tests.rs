@@ -12,6 +12,7 @@ use crate::store::Space;
 use crate::store::blocks::Pool;
 use crate::store::memory::Memory;
 use crate::store::record::{NO_FIN, Record, flag};
+use crate::store::windows::Windows;
 use crate::{Counters, Event, Reader, Side, SockId};
 
 /// Offsets that the segments of a case lie in.
@@ -69,7 +70,7 @@ impl Bench {
 
     /// What is there, offset by offset.
     fn view(&self) -> Vec<Option<u8>> {
-        let reader = Reader::new(Arc::clone(&self.memory), 0);
+        let reader = Reader::new(Arc::clone(&self.memory), Arc::new(Windows::new(1 << 20, 1)), 0);
         let id = SockId::new(0, 0, 0);
         let byte = |off| {
             let mut byte = [0];

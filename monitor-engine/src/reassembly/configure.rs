@@ -1,0 +1,56 @@
+//! Settings of a side that change while it is followed.
+
+use super::{Receiver, retained_below};
+use crate::store::blocks::number;
+use crate::store::record::flag;
+use crate::store::{Release, fence};
+use crate::{OverlapPolicy, Sink};
+
+impl<S: Sink> Receiver<'_, S> {
+    /// Gives all bytes back and keeps none from now on; the edges and holes are followed as before.
+    pub fn disable(&mut self) {
+        if !self.enabled() {
+            return;
+        }
+        let side = self.side();
+        let evicted = retained_below(self.memory, side, u64::MAX);
+        let (first, last) = (number(side.base.get()), number(side.end.get().max(side.base.get())));
+        self.record.write(|record| {
+            record.add_flag(flag::DISABLED_CLIENT, self.name);
+            side.epoch.set(side.epoch.get().wrapping_add(1));
+            self.keep_nothing();
+        });
+        // Readers look at the epoch again after they have copied: the blocks may go now.
+        fence(Release);
+        self.space.history.restart(&side.history);
+        self.blocks().release_all(first, last + 1);
+        self.counters.evicted_bytes.add(evicted);
+    }
+
+    /// The window became another one: what is too much for it goes at once.
+    pub fn fit(&mut self) {
+        let side = self.side();
+        let newest = side.end.get().max(side.next.get());
+        if newest.saturating_sub(side.base.get()) > self.limits.window {
+            self.raise_base(newest - self.limits.window);
+        }
+    }
+
+    /// Has another policy decide about overlaps from now on.
+    pub fn follow_policy(&mut self, policy: OverlapPolicy) {
+        let side = self.side();
+        if self.record.overlap(self.name) == policy {
+            return;
+        }
+        self.record.write(|record| {
+            let mut policies = crate::Side::BOTH.map(|side| record.overlap(side));
+            policies[self.name.index()] = policy;
+            record.set_overlap(policies);
+        });
+        if self.enabled() && self.hole_end().is_some() {
+            self.space.history.forget(&side.history);
+        } else {
+            self.space.history.restart(&side.history);
+        }
+    }
+}
