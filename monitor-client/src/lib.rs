@@ -27,7 +27,7 @@ pub mod types;
 
 #[cfg(feature = "async")]
 pub use client::AsyncClient;
-pub use client::{Client, Error, Read, Reconnect};
+pub use client::{Client, Error, Event, Read, Reconnect};
 pub use counters::Counters;
 pub use error::{Code, ErrorData, ErrorObject, Reason};
 pub use method::{Method, Role};

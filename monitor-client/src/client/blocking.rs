@@ -1,5 +1,6 @@
 //! The blocking client.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read as _, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,11 @@ use std::thread;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::calls::calls;
-use super::{BUFFER, Error, Read, Reconnect, ppeek, wire};
+use super::wire::Incoming;
+use super::{BUFFER, Error, Event, Read, Reconnect, ppeek, wire};
 use crate::types::{
     Encoding, Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Ppeek, PpeekParams,
     Socket, Sockets, SocketsParams, Stats, StatsParams,
@@ -98,6 +101,24 @@ impl Client {
         self.attempt(method, |link| link.call(method, params))
     }
 
+    /// The next event of the listeners that this connection has (`subscribe`, `follow`, `watch`); waits for it. Events
+    /// that came while a call waited for its reply are not lost: they come first. A connection that breaks takes its
+    /// listeners along, so none is made anew.
+    pub fn event(&mut self) -> Result<Event, Error> {
+        let link = self.link.as_mut().ok_or(Error::Closed)?;
+        let event = link.event();
+        if event.as_ref().is_err_and(Error::is_broken) {
+            self.link = None;
+        }
+        event
+    }
+
+    /// Whether [`Client::event`] can go on without waiting for the daemon to begin.
+    #[must_use]
+    pub fn has_event(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !link.events.is_empty() || !link.stream.buffer().is_empty())
+    }
+
     /// Asks once, and once more over a new connection if the first one broke and asking twice does no harm.
     fn attempt<T>(
         &mut self,
@@ -151,13 +172,16 @@ struct Link {
     next_id: u64,
     /// The last request or reply, kept for its memory.
     line: Vec<u8>,
+    /// Those that came before a reply.
+    events: VecDeque<Event>,
 }
 
 impl Link {
     fn connect(path: &Path) -> Result<Self, Error> {
         let stream = UnixStream::connect(path)
             .map_err(|source| Error::Connect { path: path.to_path_buf(), source })?;
-        Ok(Self { stream: BufReader::with_capacity(BUFFER, stream), next_id: 1, line: Vec::new() })
+        let stream = BufReader::with_capacity(BUFFER, stream);
+        Ok(Self { stream, next_id: 1, line: Vec::new(), events: VecDeque::new() })
     }
 
     fn instance(&mut self) -> Result<Option<u64>, Error> {
@@ -170,8 +194,36 @@ impl Link {
         self.next_id += 1;
         wire::request(&mut self.line, id, method.name(), params)?;
         self.stream.get_mut().write_all(&self.line)?;
+        loop {
+            self.read_line()?;
+            let params = match wire::reply_or_event(&self.line, id)? {
+                Incoming::Reply(reply) => return Ok(reply),
+                Incoming::Event(params) => params.to_owned(),
+            };
+            let event = self.rest_of(params)?;
+            self.events.push_back(event);
+        }
+    }
+
+    fn event(&mut self) -> Result<Event, Error> {
+        if let Some(event) = self.events.pop_front() {
+            return Ok(event);
+        }
+        self.read_line()?;
+        let params = wire::event(&self.line)?.to_owned();
+        self.rest_of(params)
+    }
+
+    fn read_line(&mut self) -> Result<(), Error> {
         self.line.clear();
         self.stream.read_until(b'\n', &mut self.line)?;
-        wire::reply(&self.line, id)
+        Ok(())
+    }
+
+    /// The raw bytes that follow the line of an event.
+    fn rest_of(&mut self, params: Box<RawValue>) -> Result<Event, Error> {
+        let mut bytes = vec![0; wire::raw_of_event(&params)?];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(Event { params, bytes })
     }
 }

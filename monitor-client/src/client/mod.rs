@@ -15,6 +15,9 @@ pub use blocking::Client;
 pub use future::AsyncClient;
 pub use reconnect::Reconnect;
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::types::{Encoding, Ppeek, PpeekParams};
 use crate::{ErrorObject, Side};
 
@@ -73,6 +76,23 @@ pub struct Read {
     pub head: Ppeek,
     /// The bytes, `head.len` of them.
     pub bytes: Vec<u8>,
+}
+
+/// What a listener of this connection was told (docs/rpc.md, `event`).
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// As they came: which listener, what happened, where.
+    pub params: Box<RawValue>,
+    /// The raw bytes behind the line, if they were asked for.
+    pub bytes: Vec<u8>,
+}
+
+impl Event {
+    /// The parameters as a type of the caller's.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        serde_json::from_str(self.params.get())
+            .map_err(|source| Error::Reply { what: "the event has another form", source: Some(source) })
+    }
 }
 
 /// A `ppeek` of any worker's connection; how the bytes are sent is the client's affair.
