@@ -193,7 +193,7 @@ fn errors_of_connections() {
     let server = Server::start(&engines);
     let mut wire = server.wire();
     for gone in
-        [other_generation, SockId::new(0, 9999, 1).as_u64(), SockId::new(63, 0, 0).as_u64(), (1 << 53) - 1]
+        [other_generation, SockId::new(0, 9999, 1).as_u64(), SockId::new(62, 0, 0).as_u64(), (1 << 53) - 1]
     {
         for (method, params) in [
             ("info", json!({ "sockid": gone })),

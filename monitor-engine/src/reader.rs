@@ -44,6 +44,12 @@ impl Reader {
         Self { memory, windows, worker }
     }
 
+    /// How many slots its connections have: [`SockId::slot`] is below that.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.memory.records()
+    }
+
     /// The connection, or `None` if it never existed or is gone.
     #[must_use]
     pub fn connection(&self, id: SockId) -> Option<Connection> {

@@ -2,14 +2,15 @@
 
 use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
 
-use monitor_engine::TcpConfig;
+use monitor_engine::{SockId, TcpConfig};
 
 use tracing_subscriber::EnvFilter;
 
 use super::{Capture, Config, Mode};
 
-/// Workers are named by 6 bits of a sockid, and the XSKMAP has so many entries for each queue.
-pub const MAX_WORKERS: u16 = monitor_common::abi::MAX_WORKERS as u16;
+/// A sockid can name so many workers; the XSKMAP has places for at least as many of each queue.
+pub const MAX_WORKERS: u16 = SockId::MAX_WORKERS;
+const _: () = assert!(MAX_WORKERS as u32 <= monitor_common::abi::MAX_WORKERS);
 
 const MIB: u64 = 1 << 20;
 /// Fewer packet buffers than these lose packets to every hiccup of the scheduler.

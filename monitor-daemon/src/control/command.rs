@@ -4,6 +4,7 @@ use monitor_engine::Packet;
 use tokio::sync::oneshot;
 
 use super::{Engine, Mailbox};
+use crate::events::Listener;
 
 /// Where the outcome of a command goes. Sending it never waits.
 pub type Answer<T> = oneshot::Sender<T>;
@@ -16,16 +17,35 @@ pub enum Command {
         /// Answered at once.
         answer: Answer<()>,
     },
+    /// From now on, tells this one of events.
+    Listen {
+        /// With the line that its notes go into.
+        listener: Box<Listener>,
+        /// Answered at once: no event after that is missed.
+        answer: Answer<()>,
+    },
+    /// Tells this one no more. It goes back the way its bell rings.
+    Forget {
+        /// Its [`Listener::number`].
+        listener: u64,
+    },
     /// End.
     Stop,
 }
 
 impl Command {
     /// Does it; false when that is to end.
-    fn perform(self, _engine: &mut Engine) -> bool {
+    fn perform(self, engine: &mut Engine) -> bool {
         match self {
             // Who asked may be gone: that is no concern of the worker.
-            Self::Ping { answer } => drop(answer.send(())),
+            Self::Ping { answer } => {
+                let _ = answer.send(());
+            }
+            Self::Listen { listener, answer } => {
+                engine.sink().listen(listener);
+                let _ = answer.send(());
+            }
+            Self::Forget { listener } => engine.sink().forget(listener),
             Self::Stop => return false,
         }
         true

@@ -1,38 +1,96 @@
 //! A worker's end: the engine's events, to those who listen.
 
-use monitor_engine::{Engine, EngineConfig, EngineError, Event, Sink};
+use monitor_engine::{Connection, Engine, EngineConfig, EngineError, Event, Reader, Sink, SockId};
+
+use super::{Kind, Kinds, Listener, interest::subject};
 
 /// Takes the events of one engine.
 #[derive(Debug, Default)]
 pub struct Publisher {
+    /// The kinds that somebody must see; none while nobody listens.
+    kinds: Kinds,
     /// The engine's time, nanoseconds since the epoch.
     now: u64,
-    /// How many listen.
-    listeners: usize,
+    /// Something was heard in this batch.
+    touched: bool,
+    #[expect(clippy::vec_box, reason = "they go back as they came, without an allocation on this thread")]
+    listeners: Vec<Box<Listener>>,
+    /// The engine's own.
+    reader: Option<Reader>,
+}
+
+/// The connection that an event is about, looked at once it is needed, for all listeners together.
+pub(super) struct Subject<'a> {
+    id: SockId,
+    reader: Option<&'a Reader>,
+    connection: Option<Option<Connection>>,
 }
 
 impl Publisher {
     /// An engine whose events go to a publisher.
     pub fn engine(config: EngineConfig) -> Result<Engine<Self>, EngineError> {
-        Engine::new(config, Self::default())
+        let mut engine = Engine::new(config, Self::default())?;
+        engine.sink().reader = Some(engine.reader());
+        Ok(engine)
+    }
+
+    /// From now on, this one listens.
+    pub fn listen(&mut self, listener: Box<Listener>) {
+        self.listeners.push(listener);
+        self.agree();
+    }
+
+    /// This one does not listen any more.
+    pub fn forget(&mut self, number: u64) {
+        let place = self.listeners.iter().position(|listener| listener.number() == number);
+        if let Some(place) = place {
+            self.listeners.swap_remove(place).give_back();
+        }
+        self.agree();
+    }
+
+    fn agree(&mut self) {
+        self.kinds =
+            self.listeners.iter().fold(Kinds::default(), |kinds, listener| kinds.union(listener.sees()));
     }
 
     #[cold]
-    fn publish(&mut self, event: Event) {
-        let _ = (self.now, event);
+    #[inline(never)]
+    fn publish(&mut self, event: &Event) {
+        self.touched = true;
+        let mut about = Subject { id: subject(event).0, reader: self.reader.as_ref(), connection: None };
+        for listener in &mut self.listeners {
+            listener.hear(event, self.now, &mut about);
+        }
     }
 }
 
 impl Sink for Publisher {
     #[inline(always)]
     fn event(&mut self, event: Event) {
-        if self.listeners != 0 {
-            self.publish(event);
+        if !self.kinds.is_empty() && self.kinds.contains(Kind::of(&event)) {
+            self.publish(&event);
         }
     }
 
     #[inline(always)]
     fn time(&mut self, now: u64) {
         self.now = now;
+    }
+
+    #[inline(always)]
+    fn flush(&mut self) {
+        if self.touched {
+            self.touched = false;
+            self.listeners.iter_mut().for_each(|listener| listener.flush());
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// `None` if it is gone.
+    pub(super) fn connection(&mut self) -> Option<&Connection> {
+        let (id, reader) = (self.id, self.reader);
+        self.connection.get_or_insert_with(|| reader?.connection(id)).as_ref()
     }
 }
