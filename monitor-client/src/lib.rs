@@ -18,6 +18,7 @@ mod client;
 pub mod counters;
 pub mod error;
 pub mod method;
+pub mod notice;
 mod number;
 pub mod openrpc;
 pub mod side;
@@ -26,8 +27,8 @@ pub mod state;
 pub mod types;
 
 #[cfg(feature = "async")]
-pub use client::AsyncClient;
-pub use client::{Client, Error, Event, Read, Reconnect};
+pub use client::{AsyncClient, NoticeStream};
+pub use client::{Client, Error, Event, Notices, Read, Reconnect};
 pub use counters::Counters;
 pub use error::{Code, ErrorData, ErrorObject, Reason};
 pub use method::{Method, Role};

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::calls::calls;
+use super::listen::{Notices, Request};
 use super::wire::Incoming;
 use super::{BUFFER, Error, Event, Read, Reconnect, ppeek, wire};
 use crate::types::{
@@ -119,6 +120,12 @@ impl Client {
         self.link.as_ref().is_some_and(|link| !link.events.is_empty() || !link.stream.buffer().is_empty())
     }
 
+    /// Listens: `subscribe`, `follow` or `watch`, with these parameters, over a connection of its own.
+    pub fn listen(&mut self, method: &'static str, params: &impl Serialize) -> Result<Notices, Error> {
+        let params = serde_json::to_value(params).map_err(Error::Request)?;
+        Notices::open(Request { path: self.path.clone(), method, params }, self.reconnect, self.instance)
+    }
+
     /// Asks once, and once more over a new connection if the first one broke and asking twice does no harm.
     fn attempt<T>(
         &mut self,
@@ -167,7 +174,7 @@ impl Client {
 
 /// One socket.
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     stream: BufReader<UnixStream>,
     next_id: u64,
     /// The last request or reply, kept for its memory.
@@ -177,14 +184,14 @@ struct Link {
 }
 
 impl Link {
-    fn connect(path: &Path) -> Result<Self, Error> {
+    pub(super) fn connect(path: &Path) -> Result<Self, Error> {
         let stream = UnixStream::connect(path)
             .map_err(|source| Error::Connect { path: path.to_path_buf(), source })?;
         let stream = BufReader::with_capacity(BUFFER, stream);
         Ok(Self { stream, next_id: 1, line: Vec::new(), events: VecDeque::new() })
     }
 
-    fn instance(&mut self) -> Result<Option<u64>, Error> {
+    pub(super) fn instance(&mut self) -> Result<Option<u64>, Error> {
         let hello: Hello = self.call(Method::Hello, &HelloParams::default())?;
         Ok(hello.instance)
     }

@@ -8,6 +8,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::calls::calls;
+use super::listen::Request;
+use super::stream::NoticeStream;
 use super::{BUFFER, Error, Read, Reconnect, ppeek, wire};
 use crate::types::{
     Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Ppeek, Socket, Sockets,
@@ -92,6 +94,17 @@ impl AsyncClient {
         self.attempt(method, async |link| link.call(method, params).await).await
     }
 
+    /// Listens: `subscribe`, `follow` or `watch`, with these parameters, over a connection of its own.
+    pub async fn listen(
+        &mut self,
+        method: &'static str,
+        params: &impl Serialize,
+    ) -> Result<NoticeStream, Error> {
+        let params = serde_json::to_value(params).map_err(Error::Request)?;
+        let request = Request { path: self.path.clone(), method, params };
+        NoticeStream::open(request, self.reconnect, self.instance).await
+    }
+
     /// Asks once, and once more over a new connection if the first one broke and asking twice does no harm.
     async fn attempt<T>(
         &mut self,
@@ -144,7 +157,7 @@ impl AsyncClient {
 
 /// One socket.
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     stream: BufReader<UnixStream>,
     next_id: u64,
     /// The last request or reply, kept for its memory.
@@ -152,14 +165,14 @@ struct Link {
 }
 
 impl Link {
-    async fn connect(path: &Path) -> Result<Self, Error> {
+    pub(super) async fn connect(path: &Path) -> Result<Self, Error> {
         let stream = UnixStream::connect(path)
             .await
             .map_err(|source| Error::Connect { path: path.to_path_buf(), source })?;
         Ok(Self { stream: BufReader::with_capacity(BUFFER, stream), next_id: 1, line: Vec::new() })
     }
 
-    async fn instance(&mut self) -> Result<Option<u64>, Error> {
+    pub(super) async fn instance(&mut self) -> Result<Option<u64>, Error> {
         let hello: Hello = self.call(Method::Hello, &HelloParams::default()).await?;
         Ok(hello.instance)
     }

@@ -4,7 +4,11 @@ mod blocking;
 mod calls;
 #[cfg(feature = "async")]
 mod future;
+mod incoming;
+mod listen;
 mod reconnect;
+#[cfg(feature = "async")]
+mod stream;
 mod wire;
 
 use std::io;
@@ -13,7 +17,10 @@ use std::path::PathBuf;
 pub use blocking::Client;
 #[cfg(feature = "async")]
 pub use future::AsyncClient;
+pub use listen::Notices;
 pub use reconnect::Reconnect;
+#[cfg(feature = "async")]
+pub use stream::NoticeStream;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
