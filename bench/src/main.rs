@@ -5,11 +5,11 @@
 //! memory by hand, which neither the shipped crates nor the tests shall contain.
 
 mod floor;
-#[allow(dead_code, reason = "rooms that need it follow")]
+mod load;
 mod measure;
-#[allow(dead_code, reason = "rooms that need it follow")]
 mod report;
 mod rows;
+mod rpc;
 mod scale;
 mod sys;
 mod workload;
@@ -67,6 +67,16 @@ enum Part {
     Among { flows: u64 },
     /// The engine while connections open and close.
     Lives,
+    /// Answers requests for bytes with some bytes.
+    Echo { socket: PathBuf, line: usize },
+    /// Sends packets.
+    Send {
+        interface: String,
+        #[command(flatten)]
+        sending: load::Sending,
+    },
+    /// Counts packets.
+    Receive { kind: load::Kind, interface: String, seconds: f64, core: usize },
 }
 
 /// What the rows share.
@@ -76,9 +86,15 @@ struct Context {
 }
 
 impl Context {
+    /// This program.
+    #[expect(clippy::unused_self, reason = "what the rows share")]
+    fn program(&self) -> Result<PathBuf> {
+        std::env::current_exe().context("cannot find this program")
+    }
+
     /// A part of this program, as a program.
     fn part(&self, words: &[&str]) -> Result<Command> {
-        let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+        let mut command = Command::new(self.program()?);
         command.args(words).arg("--directory").arg(&self.directory);
         Ok(command)
     }
@@ -122,6 +138,11 @@ impl Part {
             Self::Floor { file, verify } => floor::run(&file, verify)?,
             Self::Among { flows } => scale::among(flows)?,
             Self::Lives => scale::lives()?,
+            Self::Echo { socket, line } => rpc::echo(&socket, line)?,
+            Self::Send { interface, sending } => load::send(&interface, sending)?,
+            Self::Receive { kind, interface, seconds, core } => {
+                load::receive(kind, &interface, seconds, core)?
+            }
         })
     }
 }

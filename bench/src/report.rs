@@ -14,6 +14,8 @@ pub enum Bar {
     RatioAtMost(f64),
     /// The ratio to what stands beside it.
     RatioAtLeast(f64),
+    /// The value is not above what stands beside it.
+    NotMore,
     /// The value itself.
     AtMost(f64),
     /// The value itself.
@@ -31,8 +33,18 @@ pub enum Unit {
     Bytes,
     /// Nanoseconds a packet.
     Nanoseconds,
+    /// Nanoseconds, shown as microseconds.
+    Microseconds,
     /// So many a second, shown in thousands.
     PerSecond,
+    /// Bytes a second, shown as MB/s.
+    BytesPerSecond,
+    /// Bits a second, shown as Gbit/s.
+    BitsPerSecond,
+    /// A part of one, shown in percent.
+    Share,
+    /// So many.
+    Count,
 }
 
 /// One comparison.
@@ -66,6 +78,18 @@ impl Line {
         }
     }
 
+    /// As [`Line::pair`], of values that may be zero: no ratio.
+    pub fn difference(
+        row: &str,
+        what: &'static str,
+        unit: Unit,
+        ours: &[f64],
+        peer: &str,
+        theirs: &[f64],
+    ) -> Self {
+        Self { ratio: None, ..Self::pair(row, what, unit, ours, peer, theirs) }
+    }
+
     /// A value that nothing stands beside.
     pub fn alone(row: &str, what: &'static str, unit: Unit, ours: &[f64]) -> Self {
         let ours = median(ours.iter().copied());
@@ -88,6 +112,7 @@ impl Line {
         self.bar.map(|bar| match bar {
             Bar::RatioAtMost(most) => ratio <= most,
             Bar::RatioAtLeast(least) => ratio >= least,
+            Bar::NotMore => self.beside.as_ref().is_some_and(|(_, theirs)| self.ours <= *theirs),
             Bar::AtMost(most) => self.ours <= most,
             Bar::AtLeast(least) => self.ours >= least,
         })
@@ -101,6 +126,7 @@ impl Line {
         let bar = match self.bar {
             Some(Bar::RatioAtMost(most)) => format!("<= {most:.2} x"),
             Some(Bar::RatioAtLeast(least)) => format!(">= {least:.2} x"),
+            Some(Bar::NotMore) => "not more".to_owned(),
             Some(Bar::AtMost(most)) => format!("<= {}", self.unit.show(most)),
             Some(Bar::AtLeast(least)) => format!(">= {}", self.unit.show(least)),
             None => String::new(),
@@ -137,7 +163,12 @@ impl Unit {
             Self::Memory => format!("{:.0} MiB", value / f64::from(1 << 20)),
             Self::Bytes => format!("{value:.0} B"),
             Self::Nanoseconds => format!("{value:.1} ns"),
+            Self::Microseconds => format!("{:.1} us", value / 1e3),
             Self::PerSecond => format!("{:.1} k/s", value / 1e3),
+            Self::BytesPerSecond => format!("{:.0} MB/s", value / 1e6),
+            Self::BitsPerSecond => format!("{:.2} Gbit/s", value / 1e9),
+            Self::Share => format!("{:.3} %", value * 100.0),
+            Self::Count => format!("{value:.0}"),
         }
     }
 
@@ -145,8 +176,11 @@ impl Unit {
         match self {
             Self::Seconds => "s",
             Self::Memory | Self::Bytes => "bytes",
-            Self::Nanoseconds => "ns",
+            Self::Nanoseconds | Self::Microseconds => "ns",
             Self::PerSecond => "1/s",
+            Self::BytesPerSecond => "bytes/s",
+            Self::BitsPerSecond => "bits/s",
+            Self::Share | Self::Count => "1",
         }
     }
 }

@@ -1,7 +1,12 @@
 //! What is measured.
 
 mod engine;
+mod isolation;
+mod mirror;
+mod network;
+mod rpc;
 mod scale;
+mod tap;
 mod truth;
 
 use anyhow::{Result, bail};
@@ -19,7 +24,7 @@ pub struct Row {
     pub measure: fn(&Context, &str, &mut Report) -> Result<()>,
 }
 
-const ROWS: &[&[Row]] = &[engine::ROWS, scale::ROWS];
+const ROWS: &[&[Row]] = &[engine::ROWS, scale::ROWS, rpc::ROWS, mirror::ROWS, tap::ROWS, isolation::ROWS];
 
 /// The rows that these words name, in their own order; all if there are none.
 pub fn chosen(words: &[String]) -> Result<Vec<Row>> {

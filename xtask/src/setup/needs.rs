@@ -61,8 +61,8 @@ pub const TEST: &[Need] = &[
 
 /// To measure it: a source of traffic, and peers that read the same captures.
 pub const BENCH: &[Need] = &[
-    program("unshare", ["util-linux", "util-linux", "util-linux"]),
     program("nsenter", ["util-linux", "util-linux", "util-linux"]),
+    program("python3", ["python3", "python3", "python"]),
     program("ethtool", ["ethtool", "ethtool", "ethtool"]),
     program("iperf3", ["iperf3", "iperf3", "iperf3"]),
     header("nids.h", ["libnids-dev", "libnids-devel", "libnids"]),

@@ -1,6 +1,10 @@
 //! What the standard library has no word for.
 #![expect(unsafe_code, reason = "system calls, and memory that is shared with the kernel")]
 
+mod bpf;
+pub mod packet;
+pub mod xdp;
+
 use std::{
     io,
     mem::zeroed,
@@ -38,6 +42,11 @@ pub fn wait(child: &Child) -> io::Result<(ExitStatus, Usage)> {
     let usage =
         Usage { cpu: time(usage.ru_utime) + time(usage.ru_stime), peak: usage.ru_maxrss as u64 * 1024 };
     Ok((ExitStatus::from_raw(status), usage))
+}
+
+/// What a system call that returns a negative number on failure said.
+fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Asks for the cache line that this starts in.

@@ -1,0 +1,97 @@
+//! Packets on a cable: who sends them, and receivers that do nothing else.
+
+mod traffic;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde_json::{Value, json};
+
+use crate::sys::{packet, xdp};
+use traffic::Traffic;
+
+/// Frames sent between two looks at the clock; what the kernel takes in one call.
+const BURST: usize = 32;
+/// Until the first packets have filled caches and pages.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// A receiver that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// AF_XDP, native, copied.
+    Xdp,
+    /// AF_PACKET, TPACKET_V3.
+    Packet,
+}
+
+/// What the sender is told.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Sending {
+    /// Bytes of a frame.
+    pub bytes: usize,
+    /// For how long.
+    pub seconds: f64,
+    /// Frames a second; as many as go if it is 0.
+    pub rate: u64,
+    /// The processor that it runs on.
+    pub core: usize,
+}
+
+/// Sends TCP segments of some connections out of an interface.
+pub fn send(interface: &str, sending: Sending) -> Result<Value> {
+    pin(sending.core)?;
+    let mut traffic = Traffic::new(sending.bytes);
+    let mut sender = xdp::Sender::new(interface, |number| traffic.frame(number))?;
+    let (started, end) = (Instant::now(), Duration::from_secs_f64(sending.seconds));
+    let mut sent = 0_u64;
+    loop {
+        let elapsed = started.elapsed();
+        if elapsed >= end {
+            return Ok(json!({"packets": sent, "seconds": elapsed.as_secs_f64()}));
+        }
+        let due = (elapsed.as_secs_f64() * sending.rate as f64) as u64;
+        let most = if sending.rate == 0 { BURST } else { BURST.min(due.saturating_sub(sent) as usize) };
+        sent += sender.send(most, |number, frame| traffic.next(number, frame)).context("cannot send")? as u64;
+    }
+}
+
+/// Counts what comes in, for so many seconds from soon after the first packet on.
+pub fn receive(kind: Kind, interface: &str, seconds: f64, core: usize) -> Result<Value> {
+    pin(core)?;
+    match kind {
+        Kind::Xdp => {
+            let mut receiver = xdp::Receiver::new(interface)?;
+            count(seconds, || receiver.receive())
+        }
+        Kind::Packet => {
+            let mut receiver = packet::Receiver::new(interface)?;
+            count(seconds, || receiver.receive())
+        }
+    }
+}
+
+fn count(seconds: f64, mut receive: impl FnMut() -> usize) -> Result<Value> {
+    eprintln!("ready");
+    while receive() == 0 {}
+    let warm = Instant::now() + WARM_UP;
+    while Instant::now() < warm {
+        receive();
+    }
+    let (started, end) = (Instant::now(), Duration::from_secs_f64(seconds));
+    let mut packets = 0;
+    loop {
+        // The clock is read once for many looks at the ring.
+        packets += (0..64).map(|_| receive()).sum::<usize>();
+        let elapsed = started.elapsed();
+        if elapsed >= end {
+            return Ok(json!({"packets": packets, "seconds": elapsed.as_secs_f64()}));
+        }
+    }
+}
+
+fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).with_context(|| format!("cannot run on processor {core}"))
+}

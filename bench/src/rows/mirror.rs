@@ -1,0 +1,67 @@
+//! A mirror port: how many packets a second, beside receivers that do nothing with them.
+
+use anyhow::Result;
+use monitor_tests::{Pair, Program, until};
+
+use super::{Row, network};
+use crate::{
+    Context,
+    load::Sending,
+    report::{Bar, Line, Report, Unit},
+};
+
+pub const ROWS: &[Row] = &[
+    Row { name: "mirror.64", measure: |context, name, report| measure(context, name, 64, report) },
+    Row { name: "mirror.1514", measure: |context, name, report| measure(context, name, 1514, report) },
+];
+
+/// How long packets are counted.
+const SECONDS: f64 = 1.5;
+/// How long they are sent: from before the first look until after the last.
+const SENDING: f64 = SECONDS + 1.5;
+
+fn measure(context: &Context, name: &str, bytes: usize, report: &mut Report) -> Result<()> {
+    if let Some(missing) = network::missing(&["ethtool"]) {
+        report.skip(name, &missing);
+        return Ok(());
+    }
+    let [mut ours, mut xdp, mut packet] = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..context.repeat {
+        ours.push(monitored(context, bytes)?);
+        xdp.push(bare(context, "xdp", bytes)?);
+        packet.push(bare(context, "packet", bytes)?);
+    }
+    let line = Line::pair(name, "sustained", Unit::PerSecond, &ours, "bare AF_XDP", &xdp);
+    report.add(line.bar(Bar::RatioAtLeast(0.9)));
+    let line = Line::pair(name, "sustained", Unit::PerSecond, &ours, "TPACKET_V3", &packet);
+    report.add(line.bar(Bar::RatioAtLeast(1.7)));
+    Ok(())
+}
+
+fn flood(bytes: usize) -> Sending {
+    Sending { bytes, seconds: SENDING, rate: 0, core: network::SENDER_CORE }
+}
+
+fn monitored(context: &Context, bytes: usize) -> Result<f64> {
+    let Pair { a, b } = network::cable();
+    let daemon = network::mirror(&a);
+    let mut rpc = daemon.rpc();
+    let sender = network::send(context, &b, flood(bytes))?;
+    let rate = network::rate(&mut rpc, SECONDS);
+    network::said(sender)?;
+    anyhow::ensure!(rpc.ok("stats", serde_json::json!({}))["capture"]["xdp"] == "native", "not native");
+    daemon.stop();
+    Ok(rate)
+}
+
+fn bare(context: &Context, kind: &str, bytes: usize) -> Result<f64> {
+    let Pair { a, b } = network::cable();
+    let mut receiver = network::inside(context, &a)?;
+    receiver.args(["receive", kind, "veth", &SECONDS.to_string(), &network::RECEIVER_CORE.to_string()]);
+    let receiver = Program::start(&mut receiver);
+    until("the receiver", || receiver.stderr().contains("ready").then_some(()));
+    let sender = network::send(context, &b, flood(bytes))?;
+    let counted = network::said(receiver)?;
+    network::said(sender)?;
+    Ok(counted["packets"].as_f64().unwrap_or_default() / counted["seconds"].as_f64().unwrap_or(f64::NAN))
+}

@@ -1,0 +1,78 @@
+//! A cable, what is sent over it, and who listens: for the rows that need a live capture.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use monitor_tests::{Daemon, Namespace, Network, Pair, Program, Rpc, skip, until};
+use serde_json::{Value, json};
+
+use crate::{Context, load::Sending};
+
+/// The worker and every receiver it is compared with.
+pub const RECEIVER_CORE: usize = 0;
+/// The sender, and with it the kernel's work of carrying packets over.
+pub const SENDER_CORE: usize = 1;
+
+/// What is missing here, if something is.
+pub fn missing(programs: &[&str]) -> Option<String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    skip::missing(programs)
+        .map(|missing| format!("needs {missing}"))
+        .or_else(|| (cores < 2).then(|| "needs two processors: one sends, one receives".to_owned()))
+}
+
+/// Two namespaces with a cable whose ends leave packets as they are.
+pub fn cable() -> Pair {
+    Network { offloads: false, ..Network::default() }.pair()
+}
+
+/// monitord at the end of the cable, as at a mirror port. Everything else is as it comes.
+pub fn mirror(namespace: &Namespace) -> Daemon {
+    Daemon::start(
+        namespace,
+        "[capture]\nmode = 'mirror'\ninterfaces = ['veth']\nworkers = 1\n[log]\nlevel = 'warn'\n",
+    )
+}
+
+/// Starts to send.
+pub fn send(context: &Context, from: &Namespace, sending: Sending) -> Result<Program> {
+    let Sending { bytes, seconds, rate, core } = sending;
+    let words = [bytes.to_string(), seconds.to_string(), rate.to_string(), core.to_string()];
+    let mut command = inside(context, from)?;
+    command.args(["send", "veth"]).args(words);
+    Ok(Program::start(&mut command))
+}
+
+/// This program in a namespace.
+pub fn inside(context: &Context, namespace: &Namespace) -> Result<std::process::Command> {
+    let program = context.program()?;
+    Ok(namespace.command(program.to_str().context("a path in UTF-8")?))
+}
+
+/// What a part printed.
+pub fn said(program: Program) -> Result<Value> {
+    let finished = program.finish();
+    anyhow::ensure!(finished.status.success(), "{}: {}", finished.status, finished.stderr);
+    serde_json::from_str(&finished.text()).with_context(|| finished.text())
+}
+
+/// Packets a second that the daemon took in, over so many seconds.
+pub fn rate(rpc: &mut Rpc, seconds: f64) -> f64 {
+    let first = taken(rpc);
+    until("packets", || (taken(rpc) > first).then_some(()));
+    std::thread::sleep(Duration::from_millis(300));
+    let (before, started) = (taken(rpc), Instant::now());
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+    (taken(rpc) - before) as f64 / started.elapsed().as_secs_f64()
+}
+
+/// Packets that the workers took in.
+pub fn taken(rpc: &mut Rpc) -> u64 {
+    rpc.stat("capture", "rx_packets")
+}
+
+/// Packets that came to the daemon and were lost.
+pub fn lost(rpc: &mut Rpc) -> u64 {
+    let stats = rpc.ok("stats", json!({}));
+    ["rx_dropped", "rx_ring_full"].iter().filter_map(|name| stats["capture"][name].as_u64()).sum()
+}

@@ -1,0 +1,114 @@
+//! The host's own connections: what watching them costs them, and how much of them is seen.
+
+use anyhow::{Context as _, Result};
+use monitor_tests::{Daemon, Namespace, Network, Pair, Program, until};
+use serde_json::{Value, json};
+
+use super::{Row, network};
+use crate::{
+    Context,
+    report::{Bar, Line, Report, Unit},
+};
+
+pub const ROWS: &[Row] = &[Row { name: "tap.veth", measure: veth }, Row { name: "tap.lo", measure: lo }];
+
+/// Seconds of each transfer.
+const SECONDS: &str = "2";
+/// Connections at once.
+const FLOWS: [u32; 2] = [1, 8];
+const KEPT: f64 = 0.85;
+const CAPTURED: f64 = 0.9999;
+
+/// Where a server and its clients are; the monitor is with the server.
+struct Place<'a> {
+    server: &'a Namespace,
+    client: &'a Namespace,
+    interface: &'a str,
+    address: &'a str,
+}
+
+/// What came of a transfer.
+struct Transfer {
+    /// Bits a second.
+    rate: f64,
+    /// What the server received, bytes.
+    bytes: f64,
+}
+
+fn veth(context: &Context, name: &str, report: &mut Report) -> Result<()> {
+    if let Some(missing) = network::missing(&["iperf3"]) {
+        report.skip(name, &missing);
+        return Ok(());
+    }
+    let Pair { a, b } = Network::default().pair();
+    Place { server: &a, client: &b, interface: "veth", address: "10.9.0.1" }.measure(context, name, report)
+}
+
+fn lo(context: &Context, name: &str, report: &mut Report) -> Result<()> {
+    if let Some(missing) = network::missing(&["iperf3"]) {
+        report.skip(name, &missing);
+        return Ok(());
+    }
+    let host = Namespace::new();
+    Place { server: &host, client: &host, interface: "lo", address: "127.0.0.1" }
+        .measure(context, name, report)
+}
+
+impl Place<'_> {
+    fn measure(&self, context: &Context, name: &str, report: &mut Report) -> Result<()> {
+        for flows in FLOWS {
+            let [mut with, mut without, mut captured] = [Vec::new(), Vec::new(), Vec::new()];
+            for _ in 0..context.repeat {
+                without.push(self.transfer(flows)?.rate);
+                let (rate, share) = self.watched(flows)?;
+                with.push(rate);
+                captured.push(share);
+            }
+            let one = flows == 1;
+            let name = format!("{name}, {flows} flow{}", if one { "" } else { "s" });
+            let line = Line::pair(&name, "watched", Unit::BitsPerSecond, &with, "not watched", &without);
+            report.add(line.bar_if(one.then_some(Bar::RatioAtLeast(KEPT))));
+            let line = Line::alone(&name, "captured", Unit::Share, &captured);
+            report.add(line.bar_if(one.then_some(Bar::AtLeast(CAPTURED))));
+        }
+        Ok(())
+    }
+
+    /// The rate, and the share of bytes that were captured.
+    fn watched(&self, flows: u32) -> Result<(f64, f64)> {
+        let settings = format!("[capture]\ninterfaces = ['{}']\n[log]\nlevel = 'warn'\n", self.interface);
+        let daemon = Daemon::start(self.server, &settings);
+        let Transfer { rate, bytes } = self.transfer(flows)?;
+        let mut rpc = daemon.rpc();
+        // What still waits in a ring is taken in before the counters stand still.
+        let mut last = Value::Null;
+        let stats = until("the last packets", || {
+            let stats = rpc.ok("stats", json!({}));
+            let same = stats["tcp"] == last;
+            last = stats["tcp"].clone();
+            same.then_some(stats)
+        });
+        let count = |name: &str| stats["tcp"][name].as_f64().unwrap_or(f64::NAN);
+        // iperf3's few words with itself are payload too, and make no difference.
+        let once = count("payload_bytes") - count("retransmitted_bytes");
+        daemon.stop();
+        Ok((rate, (once / bytes).min(1.0)))
+    }
+
+    fn transfer(&self, flows: u32) -> Result<Transfer> {
+        let server = Program::start(self.server.command("iperf3").args(["-s", "-1"]));
+        until("iperf3 to listen", || {
+            let listening = self.server.run("ss -Htln sport = :5201");
+            (!listening.trim().is_empty()).then_some(())
+        });
+        let mut client = self.client.command("iperf3");
+        client.args(["-c", self.address, "-t", SECONDS, "-P", &flows.to_string(), "-J"]);
+        let text = Program::run(&mut client).text();
+        drop(server);
+        let result: Value = serde_json::from_str(&text).context("iperf3 prints JSON")?;
+        let number = |name: &str| {
+            result["end"]["sum_received"][name].as_f64().with_context(|| format!("iperf3 has no {name}"))
+        };
+        Ok(Transfer { rate: number("bits_per_second")?, bytes: number("bytes")? })
+    }
+}
