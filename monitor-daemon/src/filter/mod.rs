@@ -11,7 +11,8 @@
 //! ```
 //!
 //! As in tcpdump, `and` and `or` bind equally and from left to right, `not` binds tighter, and a value alone takes the
-//! qualifiers of the primitive before it: `port 80 or 443`. An empty filter matches everything.
+//! qualifiers of the primitive before it: `port 80 or 443`; those within parentheses end with them. An empty filter
+//! matches everything.
 //!
 //! **A filter judges a connection as tcpdump judges the packets that its client sends**, the first of all. What names
 //! no direction is true of the packets of both directions or of none, so there it makes no difference. `src` and `dst`

@@ -145,13 +145,14 @@ impl<'a> Parser<'a> {
 
     fn group(&mut self, context: Context) -> Result<Parsed, FilterError> {
         self.enter()?;
-        let parsed = self.chain(context)?;
+        let Parsed { expression, context: Context { tag, .. } } = self.chain(context)?;
         if self.peek().kind != Kind::Close {
             return Err(self.unexpected("`and`, `or` or `)`"));
         }
         self.at += 1;
         self.depth -= 1;
-        Ok(parsed)
+        // What is said within parentheses is said for what stands in them.
+        Ok(Parsed { expression, context: Context { head: context.head, tag } })
     }
 
     /// Takes a `not` or a `(`.

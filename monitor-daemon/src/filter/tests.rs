@@ -112,6 +112,8 @@ fn a_value_takes_the_qualifiers_before_it() {
         "src net 11 or 10",
         "port 1 or host 10.0.0.1 and 192.168.1.2",
         "tcp dst port (http or https)",
+        "port 1 or (host 1.1.1.1) or 80",
+        "port 1 or (tcp and host 1.1.1.1) or (80)",
     ];
     let no = [
         "dst port 1 or 1234",
@@ -269,4 +271,27 @@ fn length_and_depth_are_bounded() {
     // A chain is no nesting: as long as the text allows.
     let chain = format!("port 1{}", " or 80".repeat((MAX_LEN - 6) / 6));
     assert!(judge(&chain, PLAIN));
+}
+
+#[test]
+fn tcpdump_judges_the_same() {
+    let ends = [
+        ("10.0.0.1:1234", "10.0.0.2:80", &[][..]),
+        ("10.0.0.2:80", "10.1.0.1:443", &[]),
+        ("192.168.0.1:22", "10.0.0.1:1024", &[]),
+        ("[2001:db8::1]:1234", "[2001:db8::2]:443", &[]),
+        ("[fe80::1]:80", "[2001:db8:1::1]:22", &[]),
+    ];
+    let recorded = include_str!("tcpdump.txt").lines().filter(|line| !line.starts_with('#'));
+    let mut count = 0;
+    for line in recorded {
+        let (verdict, filter) = line.split_once(' ').unwrap();
+        let own = match Filter::compile(filter) {
+            Ok(_) => ends.iter().map(|ends| if judge(filter, *ends) { '1' } else { '0' }).collect(),
+            Err(_) => "refused".to_owned(),
+        };
+        assert_eq!(own, verdict, "{filter}");
+        count += 1;
+    }
+    assert_eq!(count, 320);
 }

@@ -147,9 +147,14 @@ impl Printer {
 
     fn operand(&mut self, tree: &Tree, needs_parentheses: bool) {
         let parentheses = needs_parentheses || self.chance();
-        self.text += if parentheses { "( " } else { "" };
+        if !parentheses {
+            return self.print(tree);
+        }
+        let implied = self.implied;
+        self.text += "( ";
         self.print(tree);
-        self.text += if parentheses { ")" } else { "" };
+        self.text += ")";
+        self.implied = implied;
     }
 }
 
