@@ -179,6 +179,9 @@ pub struct ErrorData {
     /// The parameter that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
+    /// The parameter is a text in itself: bytes of it before the place that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
     /// ENODATA: lowest retained offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<u64>,

@@ -93,7 +93,7 @@ methods! {
     /// Who serves, and what it can do.
     Hello = "hello" Anybody HelloParams => Hello, [];
     /// Connections, in pages.
-    Sockets = "sockets" Reader SocketsParams => Sockets, [];
+    Sockets = "sockets" Reader SocketsParams => Sockets, [Memory];
     /// The newest connection between two ends.
     Lookup = "lookup" Reader LookupParams => Socket, [NotFound];
     /// One connection.

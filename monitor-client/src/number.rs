@@ -20,6 +20,11 @@ pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
     deserializer.deserialize_option(Optional(Whole { max: MAX }))
 }
 
+/// For `#[serde(default, deserialize_with)]`: a time that may be absent, in seconds with or without a fraction.
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    deserializer.deserialize_option(OptionalSeconds)
+}
+
 /// The same for a TCP port.
 pub(crate) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     let port = deserializer.deserialize_option(Optional(Whole { max: MAX_PORT }))?;
@@ -68,5 +73,50 @@ impl<'de> Visitor<'de> for Optional {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<u64>, D::Error> {
         deserializer.deserialize_u64(self.0).map(Some)
+    }
+}
+
+struct OptionalSeconds;
+
+impl<'de> Visitor<'de> for OptionalSeconds {
+    type Value = Option<f64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Seconds.expecting(f)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Option<f64>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Option<f64>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<f64>, D::Error> {
+        deserializer.deserialize_f64(Seconds).map(Some)
+    }
+}
+
+struct Seconds;
+
+impl Visitor<'_> for Seconds {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of seconds, 0 or more")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+        let sound = value.is_finite() && value >= 0.0;
+        if sound { Ok(value) } else { Err(E::invalid_value(Unexpected::Float(value), &self)) }
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
+        Ok(value as f64)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
+        Err(E::invalid_value(Unexpected::Signed(value), &self))
     }
 }

@@ -264,6 +264,7 @@ fn every_error_is_described() {
         errno: Some("".into()),
         reason: Some("".into()),
         parameter: Some(String::new()),
+        place: Some(0),
         base: Some(0),
         next: Some(0),
         end: Some(0),

@@ -28,6 +28,8 @@ macro_rules! counters {
         /// Everything an engine counts. None goes down, except the gauges, whose text says so.
         #[derive(Debug, Default)]
         pub struct Counters {
+            /// Not counted: the engine's time, nanoseconds since the epoch; 0 before its first packet.
+            pub clock: Counter,
             $($($(#[doc = $doc])+ pub $name: Counter,)+)+
         }
 

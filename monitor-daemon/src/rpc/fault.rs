@@ -6,6 +6,7 @@ use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Rol
 use monitor_engine::{NoData, PeekError};
 
 use super::peer::Peer;
+use crate::filter::FilterError;
 
 pub(super) fn parse(why: impl std::fmt::Display) -> ErrorObject {
     plain(Code::Parse, format!("the line is not JSON: {why}"))
@@ -32,6 +33,15 @@ pub(super) fn method(name: &str) -> ErrorObject {
 pub(super) fn parameter(name: &str, message: impl Into<String>) -> ErrorObject {
     let data = ErrorData { parameter: Some(name.to_owned()), ..ErrorData::default() };
     ErrorObject { code: Code::Params.number(), message: message.into(), data: Some(Box::new(data)) }
+}
+
+/// The filter that a parameter holds is wrong.
+pub(super) fn filter(name: &str, error: &FilterError) -> ErrorObject {
+    let mut object = parameter(name, format!("parameter `{name}`: {error}"));
+    if let Some(data) = &mut object.data {
+        data.place = Some(error.offset as u64);
+    }
+    object
 }
 
 /// Parameters as a whole are wrong.

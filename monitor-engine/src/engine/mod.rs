@@ -310,6 +310,7 @@ impl<S: Sink> Engine<S> {
     }
 
     fn gauges(&self) {
+        self.counters.clock.set(self.now);
         let records = self.slots.used() * size_of::<Record>() as u64;
         let blocks = self.space.blocks.used() * BLOCK as u64;
         let held = self.space.history.used() + self.defrag.used() as u64;

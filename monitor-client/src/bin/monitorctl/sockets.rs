@@ -42,6 +42,7 @@ pub fn sockets<W: Write>(context: &mut Context<W>, args: Args) -> Result<(), Fai
         address: args.address,
         limit: None,
         after: args.after,
+        ..SocketsParams::default()
     };
     let mut printer = Printer::new(context.json);
     let out = &mut context.out;

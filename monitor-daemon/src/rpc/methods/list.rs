@@ -1,52 +1,67 @@
 //! `sockets`, `lookup`.
 
 use std::io;
-use std::net::IpAddr;
 
-use ipnet::IpNet;
 use monitor_client::ErrorObject;
-use monitor_client::types::{LookupParams, Socket, SocketsParams, State};
+use monitor_client::types::{LookupParams, Socket, SocketsParams, Sort};
 use monitor_engine::{Connection, Reader, SockId};
 use serde_json::value::RawValue;
 
 use super::super::connection::Session;
+use super::super::memory::{Lease, OWN};
+use super::super::serve::Shared;
 use super::super::{fault, reply, view};
+use super::top::{self, Top};
+use super::wanted::Wanted;
 
 /// Connections in an answer unless the client says otherwise.
 const DEFAULT_LIMIT: u64 = 1000;
 /// Connections looked at before other clients of this thread get their turn.
 const TURN: usize = 256;
 
+/// A request for connections, checked.
+struct Query {
+    wanted: Wanted,
+    limit: u64,
+    after: Option<SockId>,
+    sort: Option<Sort>,
+    /// For what has to be held to be sorted.
+    _lease: Option<Lease>,
+}
+
 impl Session {
-    /// Writes connections as it finds them, so that a page of any length takes no memory.
     pub(super) async fn sockets(&mut self, id: &RawValue, params: &SocketsParams) -> io::Result<()> {
-        let (filter, mut scan) = match prepare(&self.shared.status.readers, params) {
-            Ok(prepared) => prepared,
+        match Query::new(&self.shared, params) {
+            Ok(query) => {
+                self.shared.metrics.requests.add(1);
+                match query.sort {
+                    None => self.page(id, &query).await,
+                    Some(sort) => self.top(id, &query, sort).await,
+                }
+            }
             Err(error) => {
                 self.error(Some(id), &error);
-                return Ok(());
+                Ok(())
             }
-        };
-        let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
-        self.shared.metrics.requests.add(1);
-        let text = self.out.open();
-        reply::start(text, id);
-        text.extend_from_slice(b"{\"sockets\":[");
+        }
+    }
+
+    /// Writes connections as it finds them, so that a page of any length takes no memory.
+    async fn page(&mut self, id: &RawValue, query: &Query) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let mut scan = Scan::new(&shared.status.readers, query.after);
+        self.start_list(id);
         let mut listed = 0;
         let mut last = None;
         let mut next = None;
         'pages: loop {
             let more = scan.turn();
-            let text = self.out.text();
-            for connection in scan.found.drain(..).filter(|connection| filter.matches(connection)) {
-                if listed == limit {
+            for connection in scan.found.drain(..).filter(|connection| query.wanted.matches(connection)) {
+                if listed == query.limit {
                     next = last;
                     break 'pages;
                 }
-                if listed > 0 {
-                    text.push(b',');
-                }
-                reply::value(text, &view::socket(&connection));
+                self.list(&connection, listed == 0);
                 listed += 1;
                 last = Some(connection.id.as_u64());
             }
@@ -56,13 +71,98 @@ impl Session {
             }
             tokio::task::yield_now().await;
         }
+        self.end_list(next);
+        Ok(())
+    }
+
+    /// Looks at all connections, and keeps the best.
+    async fn top(&mut self, id: &RawValue, query: &Query, sort: Sort) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let mut scan = Scan::new(&shared.status.readers, None);
+        let mut top = Top::new(sort, query.limit as usize);
+        loop {
+            let more = scan.turn();
+            let wanted = scan.found.drain(..).filter(|connection| query.wanted.matches(connection));
+            wanted.for_each(|connection| top.offer(connection));
+            if !more {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.start_list(id);
+        for (index, connection) in top.into_sorted().enumerate() {
+            self.list(&connection, index == 0);
+            self.out.flush_if_full().await?;
+        }
+        self.end_list(None);
+        Ok(())
+    }
+
+    fn start_list(&mut self, id: &RawValue) {
+        let text = self.out.open();
+        reply::start(text, id);
+        text.extend_from_slice(b"{\"sockets\":[");
+    }
+
+    fn list(&mut self, connection: &Connection, first: bool) {
+        let text = self.out.text();
+        if !first {
+            text.push(b',');
+        }
+        reply::value(text, &view::socket(connection));
+    }
+
+    fn end_list(&mut self, next: Option<u64>) {
         let text = self.out.text();
         text.extend_from_slice(b"],\"next\":");
         reply::value(text, &next);
         text.push(b'}');
         reply::end(text);
         self.out.close();
-        Ok(())
+    }
+}
+
+impl Query {
+    fn new(shared: &Shared, params: &SocketsParams) -> Result<Self, ErrorObject> {
+        let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
+        if limit == 0 {
+            return Err(fault::parameter("limit", "parameter `limit` must be at least 1, not 0"));
+        }
+        let readers = &shared.status.readers;
+        let after = match params.after.map(|after| (after, SockId::from_u64(after))) {
+            None => None,
+            Some((_, Some(id))) if usize::from(id.worker()) < readers.len() => Some(id),
+            Some((after, _)) => {
+                let message =
+                    format!("parameter `after` must be the `next` of an earlier answer, not {after}");
+                return Err(fault::parameter("after", message));
+            }
+        };
+        let now = shared.status.engines.iter().map(|engine| engine.clock.get()).max();
+        let wanted = Wanted::new(params, now.unwrap_or(0))?;
+        let lease = match params.sort {
+            None => None,
+            Some(_) => sorting(shared, limit, after)?,
+        };
+        Ok(Self { wanted, limit, after, sort: params.sort, _lease: lease })
+    }
+}
+
+/// Memory to sort in, if it is more than each client has for its own.
+fn sorting(shared: &Shared, limit: u64, after: Option<SockId>) -> Result<Option<Lease>, ErrorObject> {
+    if after.is_some() {
+        let message = "parameter `after` goes with pages: what `sort` puts in order is one answer";
+        return Err(fault::parameter("after", message));
+    }
+    if limit > top::MOST {
+        let message = format!("parameter `limit` must be at most {} with `sort`, not {limit}", top::MOST);
+        return Err(fault::parameter("limit", message));
+    }
+    let size = limit as usize * top::EACH;
+    match shared.memory.lease(size) {
+        lease @ Some(_) => Ok(lease),
+        None if size <= OWN => Ok(None),
+        None => Err(fault::no_memory()),
     }
 }
 
@@ -90,21 +190,6 @@ fn is_between(connection: &Connection, params: &LookupParams) -> bool {
     connection.client == params.client
         && connection.server == params.server
         && params.vlan.as_ref().is_none_or(|vlan| connection.vlan == *vlan)
-}
-
-fn prepare<'a>(readers: &'a [Reader], params: &SocketsParams) -> Result<(Filter, Scan<'a>), ErrorObject> {
-    if params.limit == Some(0) {
-        return Err(fault::parameter("limit", "parameter `limit` must be at least 1, not 0"));
-    }
-    let after = match params.after.map(|after| (after, SockId::from_u64(after))) {
-        None => None,
-        Some((_, Some(id))) if usize::from(id.worker()) < readers.len() => Some(id),
-        Some((after, _)) => {
-            let message = format!("parameter `after` must be the `next` of an earlier answer, not {after}");
-            return Err(fault::parameter("after", message));
-        }
-    };
-    Ok((Filter::new(params)?, Scan::new(readers, after)))
 }
 
 /// Walks the connections of all workers, in the order of their places.
@@ -135,61 +220,5 @@ impl<'a> Scan<'a> {
             self.after = None;
         }
         self.at.is_some()
-    }
-}
-
-/// Which connections a client wants.
-struct Filter {
-    state: Option<State>,
-    port: Option<u16>,
-    prefix: Option<IpNet>,
-}
-
-impl Filter {
-    fn new(params: &SocketsParams) -> Result<Self, ErrorObject> {
-        let prefix = params.address.as_deref().map(parse_prefix).transpose()?;
-        Ok(Self { state: params.state, port: params.port, prefix })
-    }
-
-    fn matches(&self, connection: &Connection) -> bool {
-        let ends = [connection.client, connection.server];
-        self.state.is_none_or(|state| connection.sides.iter().any(|side| view::state(side.state) == state))
-            && self.port.is_none_or(|port| ends.iter().any(|end| end.port() == port))
-            && self.prefix.as_ref().is_none_or(|prefix| ends.iter().any(|end| prefix.contains(&end.ip())))
-    }
-}
-
-/// An address, or all addresses with a prefix. An IPv4 address written as IPv6 (::ffff:10.0.0.1) is the IPv4 one.
-fn parse_prefix(text: &str) -> Result<IpNet, ErrorObject> {
-    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-    address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
-        let message = "parameter `address` must be an address or a prefix such as \"10.0.0.1\", \"10.0.0.0/8\" or \
-                       \"2001:db8::/32\"";
-        fault::parameter("address", message)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn contains(prefix: &str, address: &str) -> bool {
-        parse_prefix(prefix).unwrap().contains(&address.parse::<IpAddr>().unwrap())
-    }
-
-    #[test]
-    fn prefixes() {
-        assert!(contains("10.0.0.1", "10.0.0.1") && !contains("10.0.0.1", "10.0.0.2"));
-        assert!(contains("10.0.0.0/8", "10.255.0.2") && !contains("10.0.0.0/8", "11.0.0.2"));
-        assert!(contains("10.1.2.3/8", "10.255.0.2"), "bits after the prefix do not count");
-        assert!(contains("0.0.0.0/0", "1.2.3.4") && !contains("0.0.0.0/0", "2001:db8::1"));
-        assert!(contains("::/0", "2001:db8::1"));
-        assert!(contains("2001:db8::/32", "2001:db8:1::") && !contains("2001:db8::/32", "2001:db9::"));
-        assert!(contains("::ffff:10.0.0.1", "10.0.0.1"));
-        for wrong in
-            ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/+8", "10.0.0.0/-1", "host", "/8"]
-        {
-            assert!(parse_prefix(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -4,6 +4,8 @@ mod discover;
 mod list;
 mod look;
 mod read;
+mod top;
+mod wanted;
 
 pub use look::gather;
 

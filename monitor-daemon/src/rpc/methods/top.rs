@@ -1,0 +1,140 @@
+//! The first connections in some order, out of any number, in memory for as many as are wanted.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use monitor_client::types::Sort;
+use monitor_engine::Connection;
+
+use super::wanted::bytes;
+
+/// Most connections that are sorted for one client: a few megabytes.
+pub(super) const MOST: u64 = 10_000;
+
+/// What one of them takes: what it points to are two VLAN ids at most.
+pub(super) const EACH: usize = size_of::<Ranked>() + 16;
+
+/// The best so far.
+pub(super) struct Top {
+    sort: Sort,
+    limit: usize,
+    /// The worst of them first.
+    best: BinaryHeap<Reverse<Ranked>>,
+}
+
+struct Ranked {
+    rank: u64,
+    connection: Connection,
+}
+
+impl Top {
+    pub(super) fn new(sort: Sort, limit: usize) -> Self {
+        Self { sort, limit, best: BinaryHeap::new() }
+    }
+
+    pub(super) fn offer(&mut self, connection: Connection) {
+        let offered = Ranked { rank: rank(self.sort, &connection), connection };
+        if self.best.len() < self.limit {
+            self.best.push(Reverse(offered));
+        } else if let Some(mut worst) = self.best.peek_mut()
+            && worst.0 < offered
+        {
+            worst.0 = offered;
+        }
+    }
+
+    /// The first ones, best first.
+    pub(super) fn into_sorted(self) -> impl Iterator<Item = Connection> {
+        self.best.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.connection)
+    }
+}
+
+/// The higher, the better.
+fn rank(sort: Sort, connection: &Connection) -> u64 {
+    const SECOND: u64 = 1_000_000_000;
+    match sort {
+        Sort::Opened => connection.opened,
+        Sort::Last => connection.last,
+        Sort::Bytes => bytes(connection),
+        Sort::Rate => {
+            let life = connection.last.saturating_sub(connection.opened).max(SECOND);
+            let rate = u128::from(bytes(connection)) * u128::from(SECOND) / u128::from(life);
+            u64::try_from(rate).unwrap_or(u64::MAX)
+        }
+    }
+}
+
+/// Of two with the same rank, the one that is listed first without sorting is the better one.
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let place = |ranked: &Self| Reverse(ranked.connection.id.place());
+        self.rank.cmp(&other.rank).then_with(|| place(self).cmp(&place(other)))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Ranked {}
+
+#[cfg(test)]
+mod tests {
+    use monitor_engine::{SideView, SockId};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn connection(slot: u32, [opened, life, bytes]: [u64; 3]) -> Connection {
+        let side = |end| SideView { end, ..SideView::default() };
+        Connection {
+            id: SockId::new(0, slot, 1),
+            client: ([10, 0, 0, 1], 1).into(),
+            server: ([10, 0, 0, 2], 2).into(),
+            vlan: Vec::new(),
+            opened,
+            last: opened + life,
+            closed: None,
+            midstream: false,
+            sides: [side(bytes / 3), side(bytes - bytes / 3)],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_of_all_sorted(
+            numbers in prop::collection::vec(prop::array::uniform3(0..20_u64), 0..60),
+            limit in 1..30_usize,
+        ) {
+            const SECOND: u64 = 1_000_000_000;
+            let numbers: Vec<_> = numbers.iter().map(|[opened, life, bytes]| [*opened, life * SECOND / 4, *bytes]).collect();
+            for sort in [Sort::Opened, Sort::Last, Sort::Bytes, Sort::Rate] {
+                let mut top = Top::new(sort, limit);
+                for (slot, numbers) in numbers.iter().enumerate() {
+                    top.offer(connection(slot as u32, *numbers));
+                }
+                let found: Vec<_> = top.into_sorted().map(|connection| connection.id.slot() as usize).collect();
+                let mut all: Vec<_> = (0..numbers.len()).collect();
+                all.sort_by_key(|&slot| {
+                    let [opened, life, bytes] = numbers[slot];
+                    Reverse(match sort {
+                        Sort::Opened => opened,
+                        Sort::Last => opened + life,
+                        Sort::Bytes => bytes,
+                        Sort::Rate => bytes * SECOND / life.max(SECOND),
+                    })
+                });
+                all.truncate(limit);
+                prop_assert_eq!(found, all);
+            }
+        }
+    }
+}
