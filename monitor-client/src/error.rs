@@ -117,6 +117,8 @@ reasons! {
     Clients = Again "clients",
     /// Other clients' replies hold the memory that this one needs.
     Memory = Again "memory",
+    /// The client reads as many sides by `peek` as it may.
+    Cursors = Again "cursors",
     /// Workers are numbered from 0, and there are not so many.
     NoWorker = Access "no_worker",
     /// Buffering of that side is switched off.

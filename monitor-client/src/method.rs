@@ -104,6 +104,9 @@ methods! {
     /// Bytes of one side from an offset on.
     Ppeek = "ppeek" Reader PpeekParams => Ppeek,
         [NoConnection NoWorker Disabled NotEstablished Evicted Gap Future Eof];
+    /// The next bytes of one side, from where this client has read to.
+    Peek = "peek" Reader PeekParams => Peek,
+        [NoConnection NoWorker Disabled NotEstablished Gap Future Eof Cursors];
     /// Every counter.
     Stats = "stats" Reader StatsParams => Stats, [];
     /// This interface as an OpenRPC document: every method, parameter, result and error.

@@ -190,6 +190,8 @@ pub struct Rpc {
     pub admins: Vec<Principal>,
     /// Clients connected at once; one more is told so and let go.
     pub max_clients: usize,
+    /// Sides of connections whose place `peek` keeps for one client.
+    pub max_cursors: usize,
     /// What all replies in flight may hold together beyond 64 KiB for each client, bytes. When it is used up, reads
     /// are cut to 64 KiB.
     #[serde(with = "units::size")]
@@ -375,6 +377,7 @@ impl Default for Rpc {
             readers: Vec::new(),
             admins: vec![Principal::User("root".to_owned())],
             max_clients: 1024,
+            max_cursors: 4096,
             reply_memory: 256 << 20,
         }
     }

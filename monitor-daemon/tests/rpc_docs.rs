@@ -134,12 +134,15 @@ fn example(method: Method, server: &Server, sockid: u64) -> Value {
         Method::Lookup => wire.result("lookup", json!({ "client": ENDS.0, "server": ENDS.1 })),
         Method::Info => wire.result("info", json!({ "sockid": sockid })),
         Method::Fragments => wire.result("fragments", side),
-        Method::Ppeek => {
-            let mut peek = json!({ "sockid": sockid, "side": "server", "off": 0, "len": 1 });
-            let base64 = wire.result("ppeek", peek.clone());
+        Method::Ppeek | Method::Peek => {
+            let mut peek = json!({ "sockid": sockid, "side": "server", "len": 1 });
+            if method == Method::Ppeek {
+                peek["off"] = json!(0);
+            }
+            let base64 = wire.result(method.name(), peek.clone());
             peek["encoding"] = json!("raw");
             // One answer with the fields of both.
-            let mut both = wire.result("ppeek", peek);
+            let mut both = wire.result(method.name(), peek);
             wire.raw(1);
             both["data"] = base64["data"].clone();
             both

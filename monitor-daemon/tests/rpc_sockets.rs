@@ -7,7 +7,9 @@ mod rpc_common;
 
 use std::collections::BTreeSet;
 
-use monitor_engine::{Engine, EngineConfig, SockId};
+use monitor_daemon::control::Engine;
+use monitor_daemon::events::Publisher;
+use monitor_engine::{EngineConfig, SockId};
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, Wire, engines};
 use serde_json::{Value, json};
@@ -160,7 +162,7 @@ fn walk(wire: &mut Wire, mut params: Value, mut change: impl FnMut()) -> Vec<u64
 fn who_stays_is_listed_once_while_others_come_and_go() {
     // So small that connections push each other out.
     let config = EngineConfig { memory: 1 << 20, ..EngineConfig::default() };
-    let mut engines = [Engine::new(config, ()).unwrap()];
+    let mut engines = [Publisher::engine(config).unwrap()];
     let mut stay = Vec::new();
     let open = |engine: &mut Engine, number: usize, stays: bool| {
         let port = if stays { 443 } else { 80 };

@@ -43,6 +43,9 @@ impl Config {
         if self.rpc.max_clients == 0 {
             return Err("[rpc] max_clients is 0: nobody could connect".into());
         }
+        if self.rpc.max_cursors == 0 {
+            return Err("[rpc] max_cursors is 0: `peek` could read nothing".into());
+        }
         EnvFilter::try_new(&self.log.level)
             .map_err(|e| format!("[log] level \"{}\" is not a level or filter: {e}", self.log.level))?;
         Ok(())

@@ -1,8 +1,8 @@
 //! Requests as plain values: a method with its parameters, checked.
 
 use monitor_client::types::{
-    DiscoverParams, FragmentsParams, HelloParams, InfoParams, LookupParams, PpeekParams, SocketsParams,
-    StatsParams,
+    DiscoverParams, FragmentsParams, HelloParams, InfoParams, LookupParams, PeekParams, PpeekParams,
+    SocketsParams, StatsParams,
 };
 use monitor_client::{ErrorObject, Method};
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ pub(super) enum Call {
     Info(InfoParams),
     Fragments(FragmentsParams),
     Ppeek(PpeekParams),
+    Peek(PeekParams),
     Stats(StatsParams),
     Discover(DiscoverParams),
 }
@@ -33,6 +34,7 @@ impl Call {
             Method::Info => Call::Info(params(raw)?),
             Method::Fragments => Call::Fragments(params(raw)?),
             Method::Ppeek => Call::Ppeek(params(raw)?),
+            Method::Peek => Call::Peek(params(raw)?),
             Method::Stats => Call::Stats(params(raw)?),
             Method::Discover => Call::Discover(params(raw)?),
         })

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::input::{Input, Line};
 use super::memory::PeekBuffer;
+use super::methods::Cursors;
 use super::output::Output;
 use super::peer::Peer;
 use super::request::{Message, Rejected, Request};
@@ -42,6 +43,7 @@ pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
     pub(super) out: Output,
     pub(super) peeks: PeekBuffer,
+    pub(super) cursors: Cursors,
     /// Who is at the other end, as the kernel knew it when it connected.
     pub(super) peer: Peer,
     pub(super) rights: Rights,
@@ -58,7 +60,8 @@ impl Connection {
         shared.metrics.accepted.add(1);
         shared.metrics.clients.add(1);
         let out = Output::new(Arc::clone(&stream));
-        let session = Session { shared, out, peeks: PeekBuffer::default(), peer, rights, answered: 0 };
+        let (peeks, cursors) = (PeekBuffer::default(), Cursors::default());
+        let session = Session { shared, out, peeks, cursors, peer, rights, answered: 0 };
         Ok(Self { input: Input::new(stream), session })
     }
 

@@ -89,6 +89,14 @@ pub(super) fn no_memory() -> ErrorObject {
     errno(Reason::Memory, message)
 }
 
+pub(super) fn too_many_cursors(most: usize) -> ErrorObject {
+    let message = format!(
+        "`peek` has a place in {most} sides for this client already; read at offsets of your own with `ppeek`, or \
+         raise [rpc] max_cursors"
+    );
+    errno(Reason::Cursors, message)
+}
+
 /// Why a read at `off` got nothing.
 pub(super) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> ErrorObject {
     match error {

@@ -55,7 +55,7 @@ metrics! {
     notifications
     /// Requests answered with an error.
     errors
-    /// Stream bytes handed out by `ppeek`.
+    /// Stream bytes handed out by `ppeek` and `peek`.
     peeked_bytes
     /// Reads cut to 64 KiB because the memory for replies was in use.
     cut_reads

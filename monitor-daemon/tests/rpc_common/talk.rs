@@ -19,7 +19,7 @@ pub struct Talk {
     /// Of the client and of the server.
     pub isn: [u32; 2],
     /// What each has sent.
-    sent: [u64; 2],
+    pub sent: [u64; 2],
     pub time: u64,
 }
 

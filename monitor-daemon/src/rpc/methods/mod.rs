@@ -1,5 +1,6 @@
 //! The methods.
 
+mod cursor;
 mod discover;
 mod list;
 mod look;
@@ -7,6 +8,7 @@ mod read;
 mod top;
 mod wanted;
 
+pub(super) use cursor::Cursors;
 pub use look::gather;
 
 use std::io;
@@ -31,7 +33,7 @@ impl Session {
         let Some(id) = request.id else {
             self.shared.metrics.notifications.add(1);
             if let Ok(call) = call {
-                self.notified(call);
+                self.notified(call).await;
             }
             return Ok(());
         };
@@ -54,6 +56,7 @@ impl Session {
             Ok(Call::Sockets(params)) => return self.sockets(id, &params).await,
             Ok(Call::Fragments(params)) => return self.fragments(id, &params).await,
             Ok(Call::Ppeek(params)) => return self.ppeek(id, &params).await,
+            Ok(Call::Peek(params)) => return self.peek(id, &params).await,
             Err(error) => self.error(Some(id), &error),
         }
         Ok(())
@@ -78,10 +81,13 @@ impl Session {
         Ok(())
     }
 
-    /// A notification. Reading has no effect that nobody sees.
-    fn notified(&self, call: Call) {
-        if let Call::Hello(params) = call {
-            look::introduce(&self.peer, &params);
+    /// A notification. Reading has no effect that nobody sees, unless it moves a cursor.
+    async fn notified(&mut self, call: Call) {
+        match call {
+            Call::Hello(params) => look::introduce(&self.peer, &params),
+            // Why it moved nothing is not told either.
+            Call::Peek(params) => drop(self.read_on(&params).await),
+            _ => {}
         }
     }
 
@@ -114,5 +120,11 @@ impl Shared {
         }
         let reader = readers.get(usize::from(id.worker())).ok_or_else(|| fault::no_connection(sockid))?;
         Ok((reader, id))
+    }
+
+    /// Whether the connection is still there.
+    fn knows(&self, id: SockId) -> bool {
+        let reader = self.status.readers.get(usize::from(id.worker()));
+        reader.is_some_and(|reader| reader.connection(id).is_some())
     }
 }
