@@ -50,6 +50,7 @@ fn socket() -> &'static PathBuf {
             engines: vec![engine.counters()],
             mailboxes: Mailboxes::new(1).expect("a descriptor"),
             capture: Arc::new(Nothing),
+            settings: Arc::default(),
         };
         let socket = tempfile::tempdir().expect("a directory").keep().join("socket");
         let listener =

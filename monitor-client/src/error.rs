@@ -51,7 +51,7 @@ codes! {
     Again = 11 "EAGAIN",
     /// No such worker.
     Access = 13 "EACCES",
-    /// Buffering of that side is switched off.
+    /// Buffering of that side is switched off, or the settings are wrong.
     Invalid = 22 "EINVAL",
     /// No received byte at that offset.
     NoData = 61 "ENODATA",
@@ -123,6 +123,8 @@ reasons! {
     NoWorker = Access "no_worker",
     /// Buffering of that side is switched off.
     Disabled = Invalid "disabled",
+    /// The settings are wrong, or cannot be read; nothing was changed.
+    Config = Invalid "config",
     /// Below the lowest retained offset.
     Evicted = NoData "evicted",
     /// In a hole.

@@ -109,6 +109,12 @@ methods! {
         [NoConnection NoWorker Disabled NotEstablished Gap Future Eof Cursors];
     /// Every counter.
     Stats = "stats" Reader StatsParams => Stats, [];
+    /// The settings that apply.
+    ConfigGet = "config.get" Reader ConfigGetParams => ConfigGet, [];
+    /// Whether settings are good, and what they would change.
+    ConfigTest = "config.test" Admin ConfigTestParams => ConfigTest, [Config];
+    /// Reads the settings again and applies what can be applied.
+    ConfigReload = "config.reload" Admin ConfigReloadParams => ConfigReload, [Config];
     /// This interface as an OpenRPC document: every method, parameter, result and error.
     Discover = "rpc.discover" Anybody DiscoverParams => OpenRpc, [];
 }
@@ -127,6 +133,9 @@ impl Method {
     #[must_use]
     pub fn is_repeatable(self) -> bool {
         use Method::*;
-        matches!(self, Hello | Sockets | Lookup | Info | Fragments | Ppeek | Stats | Discover)
+        matches!(
+            self,
+            Hello | Sockets | Lookup | Info | Fragments | Ppeek | Stats | ConfigGet | ConfigTest | Discover
+        )
     }
 }

@@ -3,7 +3,9 @@
 //! Each key's meaning and unit stand in the repository's config.toml; a test holds that file equal to
 //! [`Config::default`].
 
+mod change;
 mod check;
+mod current;
 mod error;
 mod principal;
 mod units;
@@ -20,6 +22,7 @@ use monitor_engine::{EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, Tc
 use serde::{Deserialize, Serialize};
 
 pub use check::MAX_WORKERS;
+pub use current::{Current, Source, Take};
 pub use error::ConfigError;
 pub use principal::Principal;
 

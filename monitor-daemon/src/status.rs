@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use monitor_engine::{Counters, Reader};
 
-use crate::control::Mailboxes;
+use crate::{config::Current, control::Mailboxes};
 
 /// Everything that the RPC server may look at. Cheap to clone; holds no lock that a worker takes.
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub struct Status {
     pub mailboxes: Mailboxes,
     /// The capture that feeds them.
     pub capture: Arc<dyn CaptureStatus>,
+    /// The settings that apply.
+    pub settings: Arc<Current>,
 }
 
 /// The state of a capture, asked for by any thread at any time.

@@ -148,6 +148,9 @@ fn example(method: Method, server: &Server, sockid: u64) -> Value {
             both
         }
         Method::Stats => wire.result("stats", json!({})),
+        Method::ConfigGet => wire.result("config.get", json!({})),
+        Method::ConfigTest => wire.result("config.test", json!({ "text": "[tcp]\nlinger = '7s'\n" })),
+        Method::ConfigReload => wire.result("config.reload", json!({})),
         Method::Discover => wire.result("rpc.discover", json!({})),
     }
 }

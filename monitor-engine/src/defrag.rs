@@ -70,6 +70,11 @@ impl Defrag {
         Self { waiting: HashMap::new(), order: VecDeque::new(), used: 0, budget, limits }
     }
 
+    /// Other limits, for datagrams to come.
+    pub fn limit(&mut self, limits: FragmentConfig) {
+        self.limits = limits;
+    }
+
     /// Takes a fragment; returns the datagram if that was the last one missing.
     pub fn add(&mut self, piece: &Piece<'_>, now: u64, counters: &Counters) -> Option<Whole> {
         self.expire(now, counters);

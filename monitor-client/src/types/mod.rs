@@ -1,6 +1,7 @@
 //! Parameters and results of every method, a file for each kind of method. Optional parameters are left out when they
 //! are `None`.
 
+mod config;
 mod discover;
 mod list;
 mod look;
@@ -8,6 +9,7 @@ mod read;
 
 pub use crate::socket::{Closed, Overlap, SideInfo, Sides, Socket, States};
 pub use crate::state::State;
+pub use config::*;
 pub use discover::*;
 pub use list::*;
 pub use look::*;

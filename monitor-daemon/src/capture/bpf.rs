@@ -42,6 +42,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mo
 /// loses messages, never packets. A power of two of pages.
 const LOG_BYTES: u32 = 16 * 1024;
 
+/// The prefix of every address.
+const EVERYTHING: (Address, u8) = (Address([0; 16]), 0);
+
 /// A counter: its name in `stats`, what it counts, its value. It never goes down while its object is loaded.
 pub type Counter = (&'static str, &'static str, u64);
 
@@ -80,6 +83,10 @@ pub fn available() -> Result<(), BpfError> {
 /// An object in the kernel with its maps filled; no program is loaded yet.
 struct Object {
     ebpf: Ebpf,
+    /// Which filters the programs were loaded with: the others they do not have, and cannot get.
+    options: u64,
+    /// The networks in the map.
+    networks: Vec<(Address, u8)>,
     /// Holds the map that the programs log into: dropped after they are loaded, never before.
     log: log::Log,
 }
@@ -89,11 +96,6 @@ impl Object {
         available()?;
         config.options |= when(!rules.ports.is_empty(), option::FILTER_PORTS);
         config.options |= when(!rules.networks.is_empty(), option::FILTER_NETWORKS);
-        let networks: Vec<_> =
-            rules.networks.iter().map(|&(ip, len)| prefix(ip, len)).collect::<Result<_, _>>()?;
-        if networks.len() > abi::MAX_NETWORKS as usize {
-            return Err(BpfError::TooManyNetworks { given: networks.len() });
-        }
         let mut ebpf = EbpfLoader::new()
             .override_global(names::CONFIG, &config, true)
             .map_max_entries(names::SOCKETS, sockets)
@@ -101,30 +103,56 @@ impl Object {
             .load(OBJECT)
             .map_err(BpfError::load)?;
         let log = log::Log::new(&mut ebpf)?;
-        let mut object = Self { ebpf, log };
-        object.fill_ports(rules.ports)?;
-        object.fill_networks(&networks)?;
+        let mut object = Self { ebpf, log, options: config.options, networks: Vec::new() };
+        object.set_rules(rules)?;
         Ok(object)
     }
 
-    fn fill_ports(&mut self, ports: &[u16]) -> Result<(), BpfError> {
-        let mut words = vec![0_u64; abi::PORT_WORDS as usize];
+    /// From now on these flows are wanted; those that were and still are miss no packet. A filter that was off when the
+    /// programs were loaded stays off: then more comes than is wanted, and the engine leaves it aside.
+    fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+        if self.options & option::FILTER_PORTS != 0 {
+            self.set_ports(rules.ports)?;
+        }
+        if self.options & option::FILTER_NETWORKS != 0 {
+            let networks = rules.networks.iter().map(|&(ip, len)| prefix(ip, len));
+            self.set_networks(networks.collect::<Result<_, _>>()?)?;
+        }
+        Ok(())
+    }
+
+    fn set_ports(&mut self, ports: &[u16]) -> Result<(), BpfError> {
+        let all = if ports.is_empty() { u64::MAX } else { 0 };
+        let mut words = vec![all; abi::PORT_WORDS as usize];
         for &port in ports {
             let (word, bit) = abi::port_bit(port);
             words[word as usize] |= bit;
         }
         let mut map: Array<_, u64> = self.map_mut(names::PORTS)?.try_into()?;
-        for (index, word) in (0..).zip(words).filter(|(_, word)| *word != 0) {
+        for (index, word) in (0..).zip(words) {
             map.set(index, word, 0)?;
         }
         Ok(())
     }
 
-    fn fill_networks(&mut self, networks: &[(Address, u8)]) -> Result<(), BpfError> {
+    fn set_networks(&mut self, mut networks: Vec<(Address, u8)>) -> Result<(), BpfError> {
+        if networks.is_empty() {
+            networks.push(EVERYTHING);
+        }
+        // Both the old and the new ones are in the map for a moment.
+        let stale: Vec<_> =
+            self.networks.iter().filter(|network| !networks.contains(network)).copied().collect();
+        if networks.len() + stale.len() > abi::MAX_NETWORKS as usize {
+            return Err(BpfError::TooManyNetworks { given: networks.len() + stale.len() });
+        }
         let mut map: LpmTrie<_, [u8; 16], u8> = self.map_mut(names::NETWORKS)?.try_into()?;
-        for &(network, len) in networks {
+        for &(network, len) in &networks {
             map.insert(&Key::new(u32::from(len), network.0), 1, 0)?;
         }
+        for (network, len) in stale {
+            map.remove(&Key::new(u32::from(len), network.0))?;
+        }
+        self.networks = networks;
         Ok(())
     }
 

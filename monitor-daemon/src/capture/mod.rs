@@ -39,7 +39,9 @@ impl Settings {
         }
     }
 
-    fn rules(&self) -> bpf::Rules<'_> {
+    /// What is wanted of them.
+    #[must_use]
+    pub fn rules(&self) -> bpf::Rules<'_> {
         bpf::Rules { ports: &self.ports, networks: &self.networks }
     }
 }

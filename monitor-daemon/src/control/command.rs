@@ -1,6 +1,6 @@
 //! What any worker can be asked to do, whatever feeds it.
 
-use monitor_engine::Packet;
+use monitor_engine::{EngineConfig, Packet};
 use tokio::sync::oneshot;
 
 use super::{Engine, Mailbox};
@@ -29,6 +29,13 @@ pub enum Command {
         /// Its [`Listener::number`].
         listener: u64,
     },
+    /// Take other settings, see [`monitor_engine::Engine::reconfigure`].
+    Reconfigure {
+        /// For this worker.
+        config: Box<EngineConfig>,
+        /// When they apply.
+        answer: Answer<()>,
+    },
     /// End.
     Stop,
 }
@@ -46,6 +53,10 @@ impl Command {
                 let _ = answer.send(());
             }
             Self::Forget { listener } => engine.sink().forget(listener),
+            Self::Reconfigure { config, answer } => {
+                engine.reconfigure(&config);
+                let _ = answer.send(());
+            }
             Self::Stop => return false,
         }
         true

@@ -1,9 +1,6 @@
 //! Requests as plain values: a method with its parameters, checked.
 
-use monitor_client::types::{
-    DiscoverParams, FragmentsParams, HelloParams, InfoParams, LookupParams, PeekParams, PpeekParams,
-    SocketsParams, StatsParams,
-};
+use monitor_client::types::*;
 use monitor_client::{ErrorObject, Method};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -21,6 +18,9 @@ pub(super) enum Call {
     Ppeek(PpeekParams),
     Peek(PeekParams),
     Stats(StatsParams),
+    ConfigGet(ConfigGetParams),
+    ConfigTest(ConfigTestParams),
+    ConfigReload(ConfigReloadParams),
     Discover(DiscoverParams),
 }
 
@@ -36,6 +36,9 @@ impl Call {
             Method::Ppeek => Call::Ppeek(params(raw)?),
             Method::Peek => Call::Peek(params(raw)?),
             Method::Stats => Call::Stats(params(raw)?),
+            Method::ConfigGet => Call::ConfigGet(params(raw)?),
+            Method::ConfigTest => Call::ConfigTest(params(raw)?),
+            Method::ConfigReload => Call::ConfigReload(params(raw)?),
             Method::Discover => Call::Discover(params(raw)?),
         })
     }

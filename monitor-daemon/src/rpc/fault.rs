@@ -60,6 +60,20 @@ pub(super) fn permission(method: Method, peer: &Peer) -> ErrorObject {
     errno(Reason::Permission, message)
 }
 
+/// The settings are wrong, or cannot be read.
+pub(super) fn config(why: impl std::fmt::Display) -> ErrorObject {
+    errno(Reason::Config, format!("{why}; nothing was changed"))
+}
+
+/// The path of a file that may not be readable for the peer.
+pub(super) fn not_your_file(peer: &Peer) -> ErrorObject {
+    let message = format!(
+        "`file` is for root and the user that monitord runs as, since it is read with that user's rights, and {peer} is \
+         neither: send what is in it as `text`"
+    );
+    errno(Reason::Permission, message)
+}
+
 pub(super) fn no_connection(sockid: u64) -> ErrorObject {
     let message = format!(
         "no connection has the sockid {sockid}, or it is gone (evicted, or closed for longer than [tcp] linger); \

@@ -14,39 +14,49 @@ const SMALL: usize = 4 * 1024;
 
 /// Bytes that all clients' large replies may hold together.
 #[derive(Clone, Debug)]
-pub(super) struct ReplyMemory {
-    left: Arc<AtomicU64>,
-    total: u64,
+pub(super) struct ReplyMemory(Arc<Amount>);
+
+#[derive(Debug)]
+struct Amount {
+    used: AtomicU64,
+    total: AtomicU64,
 }
 
 impl ReplyMemory {
     pub(super) fn new(total: u64) -> Self {
-        Self { left: Arc::new(AtomicU64::new(total)), total }
+        Self(Arc::new(Amount { used: AtomicU64::new(0), total: AtomicU64::new(total) }))
+    }
+
+    /// From now on there is so much. What is leased already stays so.
+    pub(super) fn resize(&self, total: u64) {
+        self.0.total.store(total, Relaxed);
     }
 
     /// Bytes leased now.
     pub(super) fn used(&self) -> u64 {
-        self.total - self.left.load(Relaxed)
+        self.0.used.load(Relaxed)
     }
 
     /// Takes `bytes`, or nothing when fewer are left. Never waits.
     pub(super) fn lease(&self, bytes: usize) -> Option<Lease> {
         let bytes = bytes as u64;
-        self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).ok()?;
-        Some(Lease { left: Arc::clone(&self.left), bytes })
+        let total = self.0.total.load(Relaxed);
+        let more = |used: u64| used.checked_add(bytes).filter(|&used| used <= total);
+        self.0.used.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Lease { of: Arc::clone(&self.0), bytes })
     }
 }
 
 /// A part of it, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Lease {
-    left: Arc<AtomicU64>,
+    of: Arc<Amount>,
     bytes: u64,
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.left.fetch_add(self.bytes, Relaxed);
+        self.of.used.fetch_sub(self.bytes, Relaxed);
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) rules: Sender<Arc<Rules>>,
     /// One look at the capture at a time: it makes system calls, on a thread of its own.
     pub(super) snapshot: Mutex<()>,
+    /// One change of the settings at a time.
+    pub(super) reload: Mutex<()>,
 }
 
 /// Answers clients until `shutdown` completes; then the socket file is removed, clients in the middle of a reply get
@@ -51,6 +53,7 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
         memory: ReplyMemory::new(rules.settings.reply_memory),
         rules: Sender::new(Arc::new(rules)),
         snapshot: Mutex::new(()),
+        reload: Mutex::new(()),
     });
     let (stop, stopping) = watch::channel(false);
     let mut clients = JoinSet::new();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError};
+use crate::config::Source;
 
 /// Monitors TCP connections: reassembles them and serves their bytes over a Unix socket.
 #[derive(Debug, Parser)]
@@ -54,13 +54,10 @@ pub struct Replay {
 }
 
 impl Common {
-    /// The settings that apply.
-    pub fn settings(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::find(self.config.as_deref())?;
-        if let Some(socket) = &self.socket {
-            config.rpc.socket.clone_from(socket);
-        }
-        Ok(config)
+    /// Where settings come from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source::new(self.config.as_deref(), self.socket.as_deref())
     }
 }
 
@@ -85,6 +82,6 @@ mod tests {
     #[test]
     fn the_socket_on_the_command_line_wins() {
         let cli = Cli::try_parse_from(["monitord", "--socket", "/tmp/x.sock"]).unwrap();
-        assert_eq!(cli.common.settings().unwrap().rpc.socket, PathBuf::from("/tmp/x.sock"));
+        assert_eq!(cli.common.source().read().unwrap().rpc.socket, PathBuf::from("/tmp/x.sock"));
     }
 }

@@ -15,11 +15,12 @@ use rustix::{
     fd::OwnedFd,
 };
 
-use tracing::warn;
+use tracing::{error, warn};
 
+use super::settings;
 use crate::{
     capture::{self, CaptureError, Settings, netlink::Changes, xsk::RxSocket},
-    config::{Config, Mode, Origin},
+    config::{Config, Mode, Origin, Take},
     control::{Command, Engine, Mailboxes},
     status::{CaptureSnapshot, CaptureStatus},
     worker::{Crew, Place, SpawnError, Worker},
@@ -52,7 +53,9 @@ pub enum LiveError {
 
 /// What supervisor, status and stop have in common. Workers know their places of it, nothing else.
 struct Shared {
-    settings: Settings,
+    settings: Mutex<Arc<Settings>>,
+    /// Held while interfaces are attached, and while it changes how.
+    attaching: Mutex<()>,
     mode: Mode,
     verify_checksums: bool,
     /// Packet buffers for everything together.
@@ -91,7 +94,8 @@ impl Live {
         let workers = engines.len() as u16;
         let places: Arc<[_]> = mailboxes.iter().map(|mailbox| Place::new(Arc::clone(mailbox))).collect();
         let shared = Arc::new(Shared {
-            settings: Settings::new(config, seed, workers),
+            settings: Mutex::new(Arc::new(Settings::new(config, seed, workers))),
+            attaching: Mutex::new(()),
             mode: config.capture.mode,
             verify_checksums: config.engine(Origin::Live, 0, workers, seed).tcp.verify_checksums,
             frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES).unwrap_or(u32::MAX),
@@ -124,6 +128,17 @@ impl Live {
         Arc::clone(&self.shared) as Arc<dyn CaptureStatus>
     }
 
+    /// What takes changed settings of `[filter]`, `[ip]` and `[tcp]`: the workers, then the programs.
+    #[must_use]
+    pub fn taker(&self, mailboxes: Mailboxes) -> Take {
+        let shared = Arc::clone(&self.shared);
+        let workers = settings::to_workers(mailboxes, Origin::Live, shared.settings().seed);
+        Box::new(move |config| {
+            workers(config);
+            shared.refilter(config);
+        })
+    }
+
     /// Detaches the programs, then ends the workers. What was captured stays readable until the engines' readers go.
     pub fn stop(self) {
         // Cannot fail: nobody else writes to it.
@@ -142,6 +157,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn attaching(&self) -> MutexGuard<'_, ()> {
+        self.attaching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes another `[filter]`, after the workers did: what the programs let through now finds engines that want it.
+    fn refilter(&self, config: &Config) {
+        let Settings { seed, workers, .. } = *self.settings();
+        // What is attached meanwhile is attached under the new settings, what is attached already gets them below.
+        let _not_meanwhile = self.attaching();
+        let settings = Arc::new(Settings::new(config, seed, workers));
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
+        if let Err(error) = self.state().set_rules(&settings.rules()) {
+            error!("the new filter is not in all programs: {error}; restart monitord to have it everywhere");
+        }
+    }
+
     fn stop_workers(&self) {
         self.places.iter().for_each(|place| place.mailbox().send(Command::Stop));
     }
@@ -152,7 +187,7 @@ impl CaptureStatus for Shared {
         let lost_handoffs = self.places.iter().map(|place| place.mailbox().lost()).sum();
         let mut snapshot = self.state().snapshot(lost_handoffs);
         snapshot.mode = self.mode.name();
-        snapshot.workers = self.settings.workers;
+        snapshot.workers = self.settings().workers;
         snapshot
     }
 }

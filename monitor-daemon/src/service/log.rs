@@ -4,25 +4,36 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
+use crate::config::Take;
+
 /// The variable that wins over the configured level.
 const VARIABLE: &str = "RUST_LOG";
 
 /// Starts logging at the configured level, or at what `RUST_LOG` says. A `RUST_LOG` that cannot be understood is said
-/// and left aside.
-pub fn start(level: &str) {
+/// and left aside. What comes back takes another level later; nothing does when `RUST_LOG` rules.
+pub fn start(level: &str) -> Option<Take> {
     let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
     let named = variable.as_deref().map(EnvFilter::try_new);
     let complaint = named.as_ref().and_then(|result| result.as_ref().err().map(ToString::to_string));
-    let filter = named.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(level));
+    let named = named.and_then(Result::ok);
+    let ruled = named.is_some();
     let log = fmt()
-        .with_env_filter(filter)
+        .with_env_filter(named.unwrap_or_else(|| EnvFilter::new(level)))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
-        .finish();
+        .with_filter_reloading();
+    let handle = log.reload_handle();
     // Refused when a logger runs already, in tests: theirs is as good.
-    let _ = tracing::subscriber::set_global_default(log);
+    let _ = tracing::subscriber::set_global_default(log.finish());
     if let Some(complaint) = complaint {
         tracing::warn!("{VARIABLE} is not a filter ({complaint}); using \"{level}\"");
     }
+    let take: Take = Box::new(move |config| {
+        let level = &config.log.level;
+        if let Err(error) = EnvFilter::try_new(level).map(|filter| handle.reload(filter)) {
+            tracing::warn!(%error, "the log stays as it is");
+        }
+    });
+    (!ruled).then_some(take)
 }

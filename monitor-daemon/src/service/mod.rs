@@ -6,6 +6,7 @@ pub mod live;
 mod log;
 pub mod privilege;
 mod running;
+mod settings;
 mod summary;
 
 use std::{sync::Arc, time::Instant};
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     capture::replay::{Options, Replay},
-    config::{Config, MAX_WORKERS, Origin},
+    config::{Config, Current, MAX_WORKERS, Origin},
     control::{Engine, Mailboxes},
     rpc::{self, Listener},
     status::{CaptureStatus, Status},
@@ -28,37 +29,41 @@ use running::{Host, Running};
 
 /// Does what the command line says; returns when the daemon has ended in order.
 pub fn run(cli: &Cli) -> Result<(), ServiceError> {
-    let config = cli.common.settings()?;
+    let source = cli.common.source();
+    let config = source.read()?;
     if cli.check_config {
         rpc::check(&config.rpc)?;
         return summary::print("the configuration is good");
     }
-    log::start(&config.log.level);
+    let log = log::start(&config.log.level);
+    let current = Current::new(source, config.clone()).with_log(log);
     match &cli.command {
-        None => capture(&config),
-        Some(Command::Replay(replay)) => self::replay(&config, replay),
+        None => capture(&config, current),
+        Some(Command::Replay(replay)) => self::replay(&config, current, replay),
     }
 }
 
 /// Captures from interfaces and serves, until a signal.
-fn capture(config: &Config) -> Result<(), ServiceError> {
+fn capture(config: &Config, current: Current) -> Result<(), ServiceError> {
     privilege::check()?;
     let host = Host::new()?;
     let listener = Listener::bind(config.rpc.clone())?;
     let Parts { engines, views, cores, seed } = Parts::new(config, Origin::Live)?;
     let live = Live::start(config, seed, engines, &views.mailboxes, &cores)?;
-    let status = views.with(live.status());
+    let flows = live.taker(views.mailboxes.clone());
+    let status = views.with(live.status(), current.with_flows(flows));
     host.serve(listener, status, Running::Live(live), false).map(|_| ())
 }
 
 /// Reads files and serves, until a signal or, if asked for, their end.
-fn replay(config: &Config, asked: &cli::Replay) -> Result<(), ServiceError> {
-    let Parts { engines, views, cores, .. } = Parts::new(config, Origin::Files)?;
+fn replay(config: &Config, current: Current, asked: &cli::Replay) -> Result<(), ServiceError> {
+    let Parts { engines, views, cores, seed } = Parts::new(config, Origin::Files)?;
     let options = Options { workers: engines.len() as u16, speed: asked.speed };
     let files = Replay::open(&asked.files, options)?;
     let host = Host::new()?;
     let listener = Listener::bind(config.rpc.clone())?;
-    let status = views.with(files.status());
+    let flows = settings::to_workers(views.mailboxes.clone(), Origin::Files, seed);
+    let status = views.with(files.status(), current.with_flows(flows));
     let (done, read) = mpsc::unbounded_channel();
     let reading = engines.len();
     let workers = (0..).zip(engines).zip(status.mailboxes.iter());
@@ -116,8 +121,9 @@ impl Parts {
 }
 
 impl Views {
-    fn with(self, capture: Arc<dyn CaptureStatus>) -> Status {
-        Status { readers: self.readers, engines: self.counters, mailboxes: self.mailboxes, capture }
+    fn with(self, capture: Arc<dyn CaptureStatus>, settings: Current) -> Status {
+        let Self { readers, counters, mailboxes } = self;
+        Status { readers, engines: counters, mailboxes, capture, settings: Arc::new(settings) }
     }
 }
 

@@ -64,6 +64,7 @@ mod tests {
             engines: engines.iter().map(Engine::counters).collect(),
             mailboxes: Mailboxes::new(2).unwrap(),
             capture: Arc::new(Files),
+            settings: Arc::default(),
         };
         let summary = of(&status, Duration::from_millis(1500)).unwrap();
         assert_eq!(summary["packets"], 7);

@@ -52,6 +52,7 @@ pub fn status(engines: &[Engine]) -> Status {
         engines: engines.iter().map(Engine::counters).collect(),
         mailboxes: Mailboxes::new(engines.len() as u16).unwrap(),
         capture: Arc::new(Files { workers: engines.len() as u16 }),
+        settings: Arc::default(),
     }
 }
 

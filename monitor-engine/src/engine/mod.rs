@@ -130,6 +130,19 @@ impl<S: Sink> Engine<S> {
         })
     }
 
+    /// Takes other settings from now on: the filter and the overlap policies for connections to come, the rest for all.
+    /// What an engine is made with stays: its place, its key, its memory and its window.
+    pub fn reconfigure(&mut self, config: &EngineConfig) {
+        let EngineConfig { filter, fragments, tcp, .. } = config.clone();
+        self.decoder.verify_checksums = tcp.verify_checksums;
+        self.islands = tcp.max_ranges.clamp(1, MAX_ISLANDS);
+        self.defrag.limit(fragments.clone());
+        self.patience = retire::patience(&tcp);
+        // Whatever is due by the new timeouts is found with the next packet.
+        self.wake = 0;
+        self.config = EngineConfig { filter, fragments, tcp, ..self.config.clone() };
+    }
+
     /// Touches the whole store, so that no packet waits for the kernel to find a page. From then on the process's
     /// resident size is the budget. An error means that the store works, but not as evenly.
     pub fn prefault(&self) -> std::io::Result<()> {

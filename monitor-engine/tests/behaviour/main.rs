@@ -13,6 +13,7 @@ mod fragments;
 mod holes;
 mod offsets;
 mod peers;
+mod reconfigure;
 mod resets;
 mod signals;
 mod states;

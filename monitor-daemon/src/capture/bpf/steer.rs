@@ -136,6 +136,14 @@ impl Steer {
         Shunts(&mut self.object)
     }
 
+    /// Other rules for packets from now on, see [`Rules`]. A filter that was off when the program was loaded stays off.
+    ///
+    /// # Errors
+    /// Rules out of range, or a map that cannot be written.
+    pub fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+        self.object.set_rules(rules)
+    }
+
     /// What the program counted so far.
     ///
     /// # Errors

@@ -73,6 +73,14 @@ impl Tap {
         Ok(Self { object })
     }
 
+    /// Other rules for packets from now on, see [`Rules`]. A filter that was off when the program was loaded stays off.
+    ///
+    /// # Errors
+    /// Rules out of range, or a map that cannot be written.
+    pub fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+        self.object.set_rules(rules)
+    }
+
     /// Attaches the program that restores VLAN tags to the relay. To be called before [`attach`](Self::attach), if the
     /// settings announced it: tagged clones go through it.
     ///

@@ -1,5 +1,6 @@
 //! The methods.
 
+mod config;
 mod cursor;
 mod discover;
 mod list;
@@ -47,6 +48,18 @@ impl Session {
                 let stats = look::stats(&self.shared).await;
                 self.result(id, &stats);
             }
+            Ok(Call::ConfigGet(_)) => {
+                let got = config::get(&self.shared);
+                self.result(id, &got);
+            }
+            Ok(Call::ConfigTest(params)) => {
+                let tested = config::test(&self.shared, &self.peer, params).await;
+                self.reply(id, tested);
+            }
+            Ok(Call::ConfigReload(_)) => {
+                let reloaded = config::reload(&self.shared).await;
+                self.reply(id, reloaded);
+            }
             Ok(Call::Discover(_)) => self.result(id, discover::document()),
             Ok(Call::Info(params)) => self.reply(id, look::info(&self.shared, &params)),
             Ok(Call::Lookup(params)) => {
@@ -87,6 +100,11 @@ impl Session {
             Call::Hello(params) => look::introduce(&self.peer, &params),
             // Why it moved nothing is not told either.
             Call::Peek(params) => drop(self.read_on(&params).await),
+            Call::ConfigReload(_) => {
+                if let Err(error) = config::reload(&self.shared).await {
+                    tracing::warn!(%error, "the settings stay as they are");
+                }
+            }
             _ => {}
         }
     }

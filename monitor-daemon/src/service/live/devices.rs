@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::{
     capture::{
         CaptureError, Settings,
+        bpf::{BpfError, Rules, Steer},
         mirror::Port,
         netlink::{self, Interface},
         tap::{Device, Layer, MonitorDevice, Tapped},
@@ -78,10 +79,7 @@ impl Reading {
 
     /// Detaches the program: no packet comes any more.
     pub(super) fn detach(&mut self) {
-        match &mut self.kind {
-            Kind::Monitor(device) => device.steer.detach(),
-            Kind::Port(port) => port.steer.detach(),
-        }
+        self.steer().detach();
     }
 
     /// The monitor device's identity; `None` for a port.
@@ -106,9 +104,17 @@ impl Reading {
     }
 
     pub(super) fn drain_log(&mut self) {
+        self.steer().drain_log();
+    }
+
+    pub(super) fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+        self.steer().set_rules(rules)
+    }
+
+    fn steer(&mut self) -> &mut Steer {
         match &mut self.kind {
-            Kind::Monitor(device) => device.steer.drain_log(),
-            Kind::Port(port) => port.steer.drain_log(),
+            Kind::Monitor(device) => &mut device.steer,
+            Kind::Port(port) => &mut port.steer,
         }
     }
 }
@@ -158,6 +164,13 @@ impl Attached {
         match self {
             Self::Tapped(tapped) => tapped.tap.drain_log(),
             Self::Port(reading) => reading.drain_log(),
+        }
+    }
+
+    pub(super) fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+        match self {
+            Self::Tapped(tapped) => tapped.tap.set_rules(rules),
+            Self::Port(reading) => reading.set_rules(rules),
         }
     }
 }

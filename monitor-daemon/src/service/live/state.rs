@@ -5,7 +5,7 @@ use tracing::debug;
 use super::devices::{Attached, Reading};
 use crate::{
     capture::{
-        bpf::{BpfError, Counter},
+        bpf::{BpfError, Counter, Rules},
         xsk::Received,
     },
     status::{CaptureSnapshot, InterfaceSnapshot},
@@ -74,6 +74,14 @@ impl State {
             closing: Vec::new(),
             retired: Numbers::default(),
         }
+    }
+
+    /// Other rules for everything that is attached; the last that failed, if any did.
+    pub(super) fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+        let monitors = self.monitors.iter_mut().map(|monitor| monitor.set_rules(rules));
+        let attached = self.interfaces.iter_mut().filter_map(|interface| interface.attached.as_mut());
+        let results = monitors.chain(attached.map(|attached| attached.set_rules(rules)));
+        results.filter_map(Result::err).last().map_or(Ok(()), Err)
     }
 
     /// Detaches its program; it goes on counting until [`State::closed`]. Returns its id.

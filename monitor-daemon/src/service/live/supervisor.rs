@@ -80,8 +80,10 @@ impl Supervisor {
                 return;
             }
             self.changes.clear();
+            let attaching = self.shared.attaching();
             self.look_at_monitors();
             self.look_at_interfaces();
+            drop(attaching);
             self.drain_logs();
         }
     }
@@ -151,7 +153,7 @@ impl Supervisor {
             Mode::Mirror => {
                 let frames = self.shared.frames / self.shared.state().interfaces.len() as u32;
                 let (reading, sockets) =
-                    Reading::port(self.new_id(), interface, frames, &self.shared.settings)?;
+                    Reading::port(self.new_id(), interface, frames, &self.shared.settings())?;
                 self.hand_out(reading.id, sockets);
                 Attached::Port(reading)
             }
@@ -182,12 +184,12 @@ impl Supervisor {
     fn tap(&self, interface: &Interface) -> Result<Tapped, CaptureError> {
         let layer = Layer::of(interface)?;
         let device = self.monitor(layer).ok_or(CaptureError::NoMonitor)?;
-        Tapped::attach(interface, &device, &self.shared.settings)
+        Tapped::attach(interface, &device, &self.shared.settings())
     }
 
     fn add_monitor(&self, layer: Layer, share: u32) -> Result<(), CaptureError> {
         let frames = self.shared.frames / share;
-        let (reading, sockets) = Reading::monitor(self.new_id(), layer, frames, &self.shared.settings)?;
+        let (reading, sockets) = Reading::monitor(self.new_id(), layer, frames, &self.shared.settings())?;
         self.hand_out(reading.id, sockets);
         self.shared.state().monitors.push(reading);
         Ok(())

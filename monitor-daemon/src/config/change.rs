@@ -1,0 +1,165 @@
+//! What differs between two configurations, and what of it can be applied while the daemon runs.
+
+use monitor_client::types::{Applies, Change};
+use serde_json::{Map, Value};
+
+use super::Config;
+
+/// Who takes a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taker {
+    /// The start of the daemon, and nobody later.
+    Start,
+    /// The log.
+    Log,
+    /// The engines, and the filter of a live capture.
+    Flows,
+    /// The server, for clients that are connected as well as for those to come.
+    Server,
+}
+
+/// Every key. A new one must be put here: a test compares this with the settings there are.
+const TAKERS: &[(&str, Taker)] = &[
+    ("capture.mode", Taker::Start),
+    ("capture.interfaces", Taker::Start),
+    ("capture.workers", Taker::Start),
+    ("capture.buffers", Taker::Start),
+    ("capture.spin", Taker::Start),
+    ("capture.nice", Taker::Start),
+    ("capture.pin", Taker::Start),
+    ("filter.ports", Taker::Flows),
+    ("filter.networks", Taker::Flows),
+    ("ip.fragment_timeout", Taker::Flows),
+    ("ip.max_fragments", Taker::Flows),
+    ("tcp.overlap", Taker::Flows),
+    ("tcp.policy", Taker::Flows),
+    ("tcp.verify_checksums", Taker::Flows),
+    ("tcp.idle_timeout", Taker::Flows),
+    ("tcp.linger", Taker::Flows),
+    ("tcp.max_ranges", Taker::Flows),
+    ("store.memory", Taker::Start),
+    ("store.window", Taker::Start),
+    ("store.prefault", Taker::Start),
+    ("rpc.socket", Taker::Start),
+    ("rpc.mode", Taker::Start),
+    ("rpc.readers", Taker::Server),
+    ("rpc.admins", Taker::Server),
+    ("rpc.max_clients", Taker::Server),
+    ("rpc.reply_memory", Taker::Server),
+    ("log.level", Taker::Log),
+];
+
+impl Taker {
+    /// Who takes the setting of that name; one that nobody knows waits for the next start.
+    fn of(key: &str) -> Self {
+        TAKERS.iter().find(|(own, _)| *own == key).map_or(Taker::Start, |(_, taker)| *taker)
+    }
+}
+
+/// What `new` changes in `old`, in the order of their names, when these takers are there.
+pub(super) fn changes(old: &Config, new: &Config, there: &[Taker]) -> Vec<Change> {
+    let (old, new) = (values(old), values(new));
+    let both = old.into_iter().zip(new).map(|((key, from), (_, to))| {
+        let applies = if there.contains(&Taker::of(&key)) { Applies::Now } else { Applies::Restart };
+        Change { key, from, to, applies }
+    });
+    both.filter(|change| change.from != change.to).collect()
+}
+
+/// `old` with those of the changes that apply now.
+pub(super) fn applied(old: &Config, changes: &[Change]) -> Result<Config, serde_json::Error> {
+    let mut sections = sections(old);
+    for change in changes.iter().filter(|change| change.applies == Applies::Now) {
+        if let Some((section, key)) = change.key.split_once('.')
+            && let Some(Value::Object(section)) = sections.get_mut(section)
+        {
+            section.insert(key.to_owned(), change.to.clone());
+        }
+    }
+    serde_json::from_value(Value::Object(sections))
+}
+
+/// The settings as they are written in the file, by section and key.
+pub(super) fn sections(config: &Config) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(sections)) => sections,
+        // A configuration is made of sections, and each value in it has a form in the file.
+        _ => Map::new(),
+    }
+}
+
+/// Every setting: `section.key` and its value. The same keys for all configurations.
+fn values(config: &Config) -> Vec<(String, Value)> {
+    let mut sections = sections(config);
+    let value = |(key, _): &(&str, Taker)| {
+        let (section, name) = key.split_once('.')?;
+        // Lists of tables are left out when they are empty.
+        let value = sections.get_mut(section)?.get_mut(name).map_or(Value::Array(Vec::new()), Value::take);
+        Some(((*key).to_owned(), value))
+    };
+    TAKERS.iter().filter_map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const ALL: &[Taker] = &[Taker::Log, Taker::Flows, Taker::Server];
+
+    fn parsed(text: &str) -> Config {
+        Config::parse(text, "test.toml").unwrap()
+    }
+
+    #[test]
+    fn every_setting_has_its_taker() {
+        let with_policy = parsed("[[tcp.policy]]\nnetworks = ['::/0']\noverlap = 'bsd'\n");
+        let mut keys = BTreeSet::new();
+        for (section, table) in sections(&with_policy) {
+            keys.extend(table.as_object().unwrap().keys().map(|key| format!("{section}.{key}")));
+        }
+        let listed: BTreeSet<_> = TAKERS.iter().map(|(key, _)| (*key).to_owned()).collect();
+        assert_eq!(
+            listed, keys,
+            "TAKERS (left) says for each setting (right) whether it can change while we run"
+        );
+        assert_eq!(listed.len(), TAKERS.len(), "a setting is listed twice");
+    }
+
+    #[test]
+    fn changes_are_named_with_both_values_and_when_they_apply() {
+        let new = parsed(
+            "[filter]\nports = [80]\n[store]\nwindow = '2MiB'\n[tcp]\nlinger = 'off'\n\
+             [[tcp.policy]]\nnetworks = ['10.0.0.0/8']\noverlap = 'bsd'\n",
+        );
+        let found = changes(&Config::default(), &new, ALL);
+        let brief: Vec<_> =
+            found.iter().map(|c| (c.key.as_str(), c.from.clone(), c.to.clone(), c.applies)).collect();
+        let policy = json!([{ "networks": ["10.0.0.0/8"], "overlap": "bsd" }]);
+        assert_eq!(
+            brief,
+            [
+                ("filter.ports", json!([]), json!([80]), Applies::Now),
+                ("tcp.policy", json!([]), policy, Applies::Now),
+                ("tcp.linger", json!("1m"), json!("off"), Applies::Now),
+                ("store.window", json!("1MiB"), json!("2MiB"), Applies::Restart),
+            ]
+        );
+        let running = applied(&Config::default(), &found).unwrap();
+        assert_eq!(running, Config { store: Config::default().store, ..new.clone() });
+        assert_eq!(changes(&running, &new, ALL).len(), 1, "what waits for a start is said again");
+    }
+
+    #[test]
+    fn without_a_taker_a_change_waits() {
+        let new = parsed("[filter]\nports = [80]\n[rpc]\nreaders = ['alice', 7, '@10']\n");
+        let found = changes(&Config::default(), &new, &[Taker::Server]);
+        assert_eq!(found.iter().map(|c| c.applies).collect::<Vec<_>>(), [Applies::Restart, Applies::Now]);
+        assert_eq!(found[1].to, json!(["alice", "7", "@10"]));
+        let running = applied(&Config::default(), &found).unwrap();
+        assert_eq!((running.filter, running.rpc), (Config::default().filter, new.rpc));
+    }
+}

@@ -1,0 +1,196 @@
+//! The settings that apply, where they come from, and how they change while the daemon runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
+
+use monitor_client::types::Change;
+use serde_json::{Map, Value};
+
+use super::change::{self, Taker};
+use super::{Config, ConfigError, DEFAULT_PATH};
+
+/// Files of settings are a few KiB; a larger one is something else.
+const LARGEST: u64 = 1 << 20;
+
+/// Where settings are read from, now and later.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// As on the command line.
+    file: Option<PathBuf>,
+    /// From the command line as well: it wins over the file.
+    socket: Option<PathBuf>,
+}
+
+/// Something that takes changed settings while it runs.
+pub type Take = Box<dyn Fn(&Config) + Send + Sync>;
+
+/// The settings that apply.
+#[derive(Default)]
+pub struct Current {
+    source: Source,
+    config: Mutex<Config>,
+    log: Option<Take>,
+    flows: Option<Take>,
+}
+
+impl Source {
+    /// The file and the socket named on the command line.
+    #[must_use]
+    pub fn new(file: Option<&Path>, socket: Option<&Path>) -> Self {
+        // The working directory may change.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self { file: file.map(absolute), socket: socket.map(Path::to_owned) }
+    }
+
+    /// The settings of the file, or built-in ones when none was named and there is none in [`DEFAULT_PATH`].
+    pub fn read(&self) -> Result<Config, ConfigError> {
+        Config::find(self.file.as_deref()).map(|config| self.complete(config))
+    }
+
+    /// The settings that `text` would be, in place of the file.
+    pub fn parse(&self, text: &str, name: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, name).map(|config| self.complete(config))
+    }
+
+    /// The settings of another file.
+    pub fn read_from(&self, file: &Path) -> Result<Config, ConfigError> {
+        // Not a device or a pipe, which may have no end.
+        if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() || metadata.len() > LARGEST) {
+            let source = io::Error::other("this is no file of settings");
+            return Err(ConfigError::Read { path: file.to_owned(), source });
+        }
+        Config::load(file).map(|config| self.complete(config))
+    }
+
+    /// The file that is read; `None` when there is none.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref().or_else(|| Some(Path::new(DEFAULT_PATH)).filter(|path| path.exists()))
+    }
+
+    fn complete(&self, mut config: Config) -> Config {
+        if let Some(socket) = &self.socket {
+            config.rpc.socket.clone_from(socket);
+        }
+        config
+    }
+}
+
+impl Current {
+    /// Settings that were just read. Without anybody who takes them, nothing but the server's own can change.
+    #[must_use]
+    pub fn new(source: Source, config: Config) -> Self {
+        Self { source, config: Mutex::new(config), log: None, flows: None }
+    }
+
+    /// `[log]` can change.
+    #[must_use]
+    pub fn with_log(self, log: Option<Take>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// `[filter]`, `[ip]` and `[tcp]` can change.
+    #[must_use]
+    pub fn with_flows(self, flows: Take) -> Self {
+        Self { flows: Some(flows), ..self }
+    }
+
+    /// Where they come from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The settings, by section and key, as they are written in the file.
+    #[must_use]
+    pub fn sections(&self) -> Map<String, Value> {
+        change::sections(&self.now())
+    }
+
+    /// What `new` would change.
+    #[must_use]
+    pub fn changes(&self, new: &Config) -> Vec<Change> {
+        change::changes(&self.now(), new, &self.there())
+    }
+
+    /// Applies what can be applied of `new`, all but the server's part, and says what it changes. The settings that apply
+    /// from then on come with it. To be called by one thread at a time; may wait for the workers.
+    pub fn install(&self, new: &Config) -> (Config, Vec<Change>) {
+        let old = self.now();
+        let changes = change::changes(&old, new, &self.there());
+        let now = change::applied(&old, &changes).unwrap_or_else(|error| {
+            tracing::error!(%error, "the new settings cannot be merged with the old; the old ones stay");
+            old.clone()
+        });
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = now.clone();
+        if let Some(log) = self.log.as_ref().filter(|_| now.log != old.log) {
+            log(&now);
+        }
+        let flows = |config: &Config| (config.filter.clone(), config.ip.clone(), config.tcp.clone());
+        if let Some(take) = self.flows.as_ref().filter(|_| flows(&now) != flows(&old)) {
+            take(&now);
+        }
+        (now, changes)
+    }
+
+    fn now(&self) -> Config {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn there(&self) -> Vec<Taker> {
+        let log = self.log.as_ref().map(|_| Taker::Log);
+        let flows = self.flows.as_ref().map(|_| Taker::Flows);
+        log.into_iter().chain(flows).chain([Taker::Server]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use monitor_client::types::Applies;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_read_anew_and_the_command_line_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("c.toml");
+        fs::write(&file, "[rpc]\nsocket = '/elsewhere'\n").unwrap();
+        let source = Source::new(Some(&file), Some(Path::new("/here")));
+        let config = source.read().unwrap();
+        assert_eq!(config.rpc.socket, Path::new("/here"));
+        let current = Current::new(source, config);
+        fs::write(&file, "[rpc]\nmax_clients = 7\n").unwrap();
+        let new = current.source().read().unwrap();
+        let changes = current.changes(&new);
+        assert_eq!(changes.iter().map(|change| change.key.as_str()).collect::<Vec<_>>(), ["rpc.max_clients"]);
+        fs::remove_file(&file).unwrap();
+        assert!(current.source().read().is_err(), "a file that was named is not given up silently");
+    }
+
+    #[test]
+    fn only_what_changed_is_taken_and_only_by_those_who_are_there() {
+        let taken = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let take = |index: usize| -> Take {
+            let taken = Arc::clone(&taken);
+            Box::new(move |_| {
+                taken[index].fetch_add(1, Relaxed);
+            })
+        };
+        let counts = || [taken[0].load(Relaxed), taken[1].load(Relaxed)];
+        let new = Config::parse("[log]\nlevel = 'debug'\n[tcp]\nlinger = '5s'\n", "t").unwrap();
+        let current = Current::new(Source::default(), Config::default()).with_log(Some(take(0)));
+        let (now, changes) = current.install(&new);
+        assert_eq!(counts(), [1, 0]);
+        assert_eq!((&now.log, &now.tcp), (&new.log, &Config::default().tcp));
+        assert_eq!(changes.iter().map(|c| c.applies).collect::<Vec<_>>(), [Applies::Restart, Applies::Now]);
+        let current = current.with_flows(take(1));
+        let (now, changes) = current.install(&new);
+        assert_eq!((counts(), changes.len()), ([1, 1], 1));
+        assert_eq!(now, new);
+        assert_eq!((current.install(&new).1.len(), counts()), (0, [1, 1]));
+    }
+}

@@ -1,0 +1,98 @@
+//! `config.get`, `config.test`, `config.reload`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use monitor_client::ErrorObject;
+use monitor_client::types::{Applies, Change, ConfigGet, ConfigReload, ConfigTest, ConfigTestParams};
+
+use super::super::fault;
+use super::super::peer::Peer;
+use super::super::rules::{self, Rules};
+use super::super::serve::Shared;
+use crate::config::Config;
+
+/// What messages call settings that come with the request.
+const TEXT: &str = "text";
+
+pub(super) fn get(shared: &Shared) -> ConfigGet {
+    let settings = &shared.status.settings;
+    let file = settings.source().file().map(|path| path.display().to_string());
+    ConfigGet { config: settings.sections(), file }
+}
+
+pub(super) async fn test(
+    shared: &Arc<Shared>,
+    peer: &Peer,
+    params: ConfigTestParams,
+) -> Result<ConfigTest, ErrorObject> {
+    let own = rustix::process::geteuid().as_raw();
+    if params.file.is_some() && !peer.uid.is_some_and(|uid| uid == 0 || uid == own) {
+        return Err(fault::not_your_file(peer));
+    }
+    let changes = aside(shared, move |shared| planned(shared, &params)).await?;
+    Ok(ConfigTest { valid: true, changes })
+}
+
+fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, ErrorObject> {
+    let settings = &shared.status.settings;
+    let checked = |config: Result<Config, String>| {
+        let config = config?;
+        rules::check(&config.rpc).map_err(|error| error.to_string())?;
+        Ok(settings.changes(&config))
+    };
+    match (&params.text, &params.file) {
+        (Some(_), Some(_)) => {
+            Err(fault::parameter("file", "parameter `file` cannot be given together with `text`"))
+        }
+        (Some(text), None) => {
+            let parsed = settings.source().parse(text, TEXT).map_err(|error| error.to_string());
+            checked(parsed)
+                .map_err(|why: String| fault::parameter("text", format!("parameter `text` is wrong: {why}")))
+        }
+        (None, Some(file)) => {
+            let parsed = settings.source().read_from(Path::new(file)).map_err(|error| error.to_string());
+            checked(parsed)
+                .map_err(|why: String| fault::parameter("file", format!("parameter `file` is wrong: {why}")))
+        }
+        (None, None) => {
+            checked(settings.source().read().map_err(|error| error.to_string())).map_err(fault::config)
+        }
+    }
+}
+
+pub(super) async fn reload(shared: &Arc<Shared>) -> Result<ConfigReload, ErrorObject> {
+    let _one_at_a_time = shared.reload.lock().await;
+    let changes = aside(shared, reload_now).await?;
+    Ok(ConfigReload { changes })
+}
+
+fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
+    let settings = &shared.status.settings;
+    let config = settings.source().read().map_err(fault::config)?;
+    // Looks up the names before anything is changed.
+    let rules = Rules::new(config.rpc.clone()).map_err(fault::config)?;
+    let (now, changes) = settings.install(&config);
+    shared.memory.resize(now.rpc.reply_memory);
+    shared.rules.send_replace(Arc::new(Rules { settings: now.rpc, ..rules }));
+    for Change { key, from, to, applies } in &changes {
+        let when = if *applies == Applies::Now { "now" } else { "after a restart" };
+        tracing::info!("{key} is {to} instead of {from}, {when}");
+    }
+    Ok(changes)
+}
+
+/// Does what may wait for a disk, a directory of users or the workers, on a thread where nobody else waits for it.
+async fn aside<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    body: impl FnOnce(&Shared) -> Result<T, ErrorObject> + Send + 'static,
+) -> Result<T, ErrorObject> {
+    let shared = Arc::clone(shared);
+    match tokio::task::spawn_blocking(move || body(&shared)).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "the settings could not be looked at");
+            Err(fault::config("the daemon failed to look at its settings; see its log"))
+        }
+    }
+}

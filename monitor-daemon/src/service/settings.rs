@@ -1,0 +1,24 @@
+//! Changed settings on their way to those who take them.
+
+use tokio::runtime::Handle;
+use tracing::error;
+
+use crate::{
+    config::{Origin, Take},
+    control::{Command, Mailboxes},
+};
+
+/// Gives all workers their part of changed settings, and waits until each has taken it. To be called on a thread of the
+/// runtime that may block.
+pub(super) fn to_workers(mailboxes: Mailboxes, origin: Origin, seed: [u64; 2]) -> Take {
+    Box::new(move |config| {
+        let workers = mailboxes.workers();
+        for worker in 0..workers {
+            let config = Box::new(config.engine(origin, worker, workers, seed));
+            let asked = mailboxes.ask(worker, |answer| Command::Reconfigure { config, answer });
+            if let Err(error) = Handle::current().block_on(asked) {
+                error!("{error}; it takes the new settings when it answers again");
+            }
+        }
+    })
+}
