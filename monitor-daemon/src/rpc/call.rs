@@ -152,6 +152,6 @@ mod tests {
         let raw: Box<RawValue> = serde_json::from_str(r#"{"sockid":1,"side":1,"off":2,"len":3}"#).unwrap();
         let Call::Ppeek(params) = Call::parse("ppeek", Some(&raw)).unwrap() else { panic!("another method") };
         assert_eq!(params.side, monitor_client::Side::Server);
-        assert_eq!(params.encoding, monitor_client::types::Encoding::Base64);
+        assert_eq!(params.encoding, Encoding::Base64);
     }
 }
