@@ -10,6 +10,7 @@ pub mod control;
 pub mod events;
 pub mod filter;
 pub mod rpc;
+pub mod scan;
 pub mod service;
 pub mod status;
 pub mod worker;

@@ -56,6 +56,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("monitor-daemon/src/rpc", &["crate::capture", "crate::service", "crate::worker", "aya::", "xsk_rs::"]),
     // Pure: text and connections go in.
     ("monitor-daemon/src/filter", &["crate::", "tokio::", "std::fs"]),
+    // Pure: patterns and bytes.
+    ("monitor-daemon/src/scan", &["crate::", "tokio::", "std::fs", "monitor_engine"]),
     (
         "monitor-engine/src",
         &[
