@@ -28,7 +28,7 @@ pub mod types;
 
 #[cfg(feature = "async")]
 pub use client::{AsyncClient, NoticeStream};
-pub use client::{Client, Error, Event, Notices, Read, Reconnect};
+pub use client::{Client, Error, Event, Notices, Peeked, Read, Reconnect};
 pub use counters::Counters;
 pub use error::{Code, ErrorData, ErrorObject, Reason};
 pub use method::{Method, Role};

@@ -7,7 +7,7 @@ mod rpc_common;
 use std::time::Duration;
 
 use monitor_client::types::SocketsParams;
-use monitor_client::{AsyncClient, Client, Code, Error, Reconnect, Side};
+use monitor_client::{AsyncClient, Client, Code, Error, Method, Reconnect, Side};
 use rpc_common::relay::Relay;
 use rpc_common::world::{ANSWER, STREAM, world};
 use rpc_common::{Server, pattern};
@@ -63,6 +63,26 @@ fn another_daemon_is_told_before_an_old_sockid_reaches_it() {
 }
 
 #[test]
+fn peek_says_that_its_cursors_are_lost() {
+    let (engines, sockid) = world();
+    let server = Server::start(&engines);
+    let relay = Relay::to(&server.socket);
+    let mut client = Client::connect_with(&relay.socket, POLICY).unwrap();
+    assert!(client.peek(sockid, Side::Server, 1000).unwrap().bytes == pattern(0, 1000));
+    let next = client.peek(sockid, Side::Server, 500).unwrap();
+    assert!((next.head.off, &next.bytes[..]) == (1000, &pattern(1000, 500)[..]));
+    relay.cut();
+    // Nobody knows whether the cursor moved.
+    assert!(client.peek(sockid, Side::Server, 1).unwrap_err().is_broken());
+    assert!(client.info(sockid).is_ok(), "other calls go on");
+    assert!(matches!(client.peek(sockid, Side::Server, 1), Err(Error::CursorsLost)));
+    assert_eq!(client.peek(sockid, Side::Server, 1).unwrap().head.off, 0);
+    relay.cut();
+    assert!(client.info(sockid).is_ok());
+    assert!(matches!(client.peek(sockid, Side::Server, 1), Err(Error::CursorsLost)));
+}
+
+#[test]
 fn a_daemon_that_does_not_come_back_is_given_up() {
     let (engines, sockid) = world();
     let mut server = Server::start(&engines);
@@ -87,6 +107,9 @@ async fn the_async_client_reads_lists_and_tells_errors_apart() {
     let Err(Error::Rpc(error)) = client.info(1 << 52).await else { panic!("there is no such connection") };
     assert_eq!(error.known_code(), Some(Code::BadSocket));
     assert_eq!(client.stats().await.unwrap().rpc.get("clients"), Some(1));
+    assert_eq!(client.peek(sockid, Side::Client, 4).await.unwrap().bytes, b"HTTP");
+    assert_eq!(client.peek(sockid, Side::Client, 4).await.unwrap().bytes, b"/1.1");
+    assert_eq!(client.discover().await.unwrap().methods.len(), Method::ALL.len());
 }
 
 #[tokio::test]

@@ -13,10 +13,11 @@ use serde_json::value::RawValue;
 use super::calls::calls;
 use super::listen::{Notices, Request};
 use super::wire::Incoming;
-use super::{BUFFER, Error, Event, Read, Reconnect, ppeek, wire};
+use super::{BUFFER, Error, Event, Peeked, Read, Reconnect, peek, ppeek, wire};
+use crate::openrpc::OpenRpc;
 use crate::types::{
-    Encoding, Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Ppeek, PpeekParams,
-    Socket, Sockets, SocketsParams, Stats, StatsParams,
+    DiscoverParams, Encoding, Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Peek,
+    Ppeek, PpeekParams, Socket, Sockets, SocketsParams, Stats, StatsParams,
 };
 use crate::{Method, Side};
 
@@ -29,6 +30,8 @@ pub struct Client {
     link: Option<Link>,
     /// Which daemon was connected to; asked for by those alone that connect again.
     instance: Option<u64>,
+    /// `peek` was called over this connection; and over one that is gone, which was not told yet.
+    cursors: (bool, bool),
 }
 
 macro_rules! write {
@@ -55,7 +58,7 @@ impl Client {
         let path = path.as_ref().to_path_buf();
         let mut link = Link::connect(&path)?;
         let instance = if reconnect == Reconnect::NEVER { None } else { link.instance()? };
-        Ok(Self { path, reconnect, link: Some(link), instance })
+        Ok(Self { path, reconnect, link: Some(link), instance, cursors: (false, false) })
     }
 
     /// Bytes from `off` on, up to `len`, stopping at a hole. Fewer than asked is normal.
@@ -94,6 +97,22 @@ impl Client {
             let count = wire::raw(head.raw, head.len, len)?;
             link.stream.read_exact(&mut buffer[..count])?;
             Ok(head)
+        })
+    }
+
+    /// The next bytes in order, up to `len`: each call goes on where the one before ended, the first begins at 0.
+    pub fn peek(&mut self, sockid: u64, side: Side, len: u64) -> Result<Peeked, Error> {
+        self.connected()?;
+        let (_, lost) = std::mem::replace(&mut self.cursors, (true, false));
+        if lost {
+            return Err(Error::CursorsLost);
+        }
+        let params = peek(sockid, side, len);
+        self.attempt(Method::Peek, |link| {
+            let head: Peek = link.call(Method::Peek, &params)?;
+            let mut bytes = vec![0; wire::raw(head.raw, head.len, len)?];
+            link.stream.read_exact(&mut bytes)?;
+            Ok(Peeked { head, bytes })
         })
     }
 
@@ -143,15 +162,17 @@ impl Client {
     }
 
     fn ask<T>(&mut self, ask: &mut impl FnMut(&mut Link) -> Result<T, Error>) -> Result<T, Error> {
-        if self.link.is_none() {
-            self.connect_again()?;
-        }
+        self.connected()?;
         let link = self.link.as_mut().ok_or(Error::Closed)?;
         let result = ask(link);
         if result.as_ref().is_err_and(Error::is_broken) {
             self.link = None;
         }
         result
+    }
+
+    fn connected(&mut self) -> Result<(), Error> {
+        if self.link.is_none() { self.connect_again() } else { Ok(()) }
     }
 
     fn connect_again(&mut self) -> Result<(), Error> {
@@ -162,6 +183,7 @@ impl Client {
             match found {
                 Ok((instance, link)) => {
                     self.link = Some(link);
+                    self.cursors = (false, self.cursors.0 || self.cursors.1);
                     let restarted = std::mem::replace(&mut self.instance, instance) != instance;
                     return if restarted { Err(Error::Restarted) } else { Ok(()) };
                 }

@@ -21,6 +21,9 @@ macro_rules! calls {
             fragments(sockid: u64, side: Side) -> Fragments
                 = Fragments, FragmentsParams { sockid, side, worker: None };
 
+            /// The interface as an OpenRPC document.
+            discover() -> OpenRpc = Discover, DiscoverParams {};
+
             /// Every counter.
             stats() -> Stats = Stats, StatsParams {};
         }

@@ -10,10 +10,11 @@ use tokio::net::UnixStream;
 use super::calls::calls;
 use super::listen::Request;
 use super::stream::NoticeStream;
-use super::{BUFFER, Error, Read, Reconnect, ppeek, wire};
+use super::{BUFFER, Error, Peeked, Read, Reconnect, peek, ppeek, wire};
+use crate::openrpc::OpenRpc;
 use crate::types::{
-    Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Ppeek, Socket, Sockets,
-    SocketsParams, Stats, StatsParams,
+    DiscoverParams, Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Peek, Ppeek,
+    Socket, Sockets, SocketsParams, Stats, StatsParams,
 };
 use crate::{Method, Side};
 
@@ -29,6 +30,8 @@ pub struct AsyncClient {
     link: Option<Link>,
     /// Which daemon was connected to; asked for by those alone that connect again.
     instance: Option<u64>,
+    /// `peek` was called over this connection; and over one that is gone, which was not told yet.
+    cursors: (bool, bool),
 }
 
 macro_rules! write {
@@ -55,7 +58,7 @@ impl AsyncClient {
         let path = path.as_ref().to_path_buf();
         let mut link = Link::connect(&path).await?;
         let instance = if reconnect == Reconnect::NEVER { None } else { link.instance().await? };
-        Ok(Self { path, reconnect, link: Some(link), instance })
+        Ok(Self { path, reconnect, link: Some(link), instance, cursors: (false, false) })
     }
 
     /// Bytes from `off` on, up to `len`, stopping at a hole. Fewer than asked is normal.
@@ -81,6 +84,23 @@ impl AsyncClient {
             bytes.resize(wire::raw(head.raw, head.len, len)?, 0);
             link.stream.read_exact(bytes).await?;
             Ok(head)
+        })
+        .await
+    }
+
+    /// The next bytes in order, up to `len`: each call goes on where the one before ended, the first begins at 0.
+    pub async fn peek(&mut self, sockid: u64, side: Side, len: u64) -> Result<Peeked, Error> {
+        self.connected().await?;
+        let (_, lost) = std::mem::replace(&mut self.cursors, (true, false));
+        if lost {
+            return Err(Error::CursorsLost);
+        }
+        let params = peek(sockid, side, len);
+        self.attempt(Method::Peek, async |link| {
+            let head: Peek = link.call(Method::Peek, &params).await?;
+            let mut bytes = vec![0; wire::raw(head.raw, head.len, len)?];
+            link.stream.read_exact(&mut bytes).await?;
+            Ok(Peeked { head, bytes })
         })
         .await
     }
@@ -122,9 +142,7 @@ impl AsyncClient {
     }
 
     async fn ask<T>(&mut self, ask: &mut impl AsyncFnMut(&mut Link) -> Result<T, Error>) -> Result<T, Error> {
-        if self.link.is_none() {
-            self.connect_again().await?;
-        }
+        self.connected().await?;
         // Taken out while it is asked: whoever drops this future drops it too.
         let mut link = self.link.take().ok_or(Error::Closed)?;
         let result = ask(&mut link).await;
@@ -132,6 +150,10 @@ impl AsyncClient {
             self.link = Some(link);
         }
         result
+    }
+
+    async fn connected(&mut self) -> Result<(), Error> {
+        if self.link.is_none() { self.connect_again().await } else { Ok(()) }
     }
 
     async fn connect_again(&mut self) -> Result<(), Error> {
@@ -145,6 +167,7 @@ impl AsyncClient {
             match found.await {
                 Ok((instance, link)) => {
                     self.link = Some(link);
+                    self.cursors = (false, self.cursors.0 || self.cursors.1);
                     let restarted = std::mem::replace(&mut self.instance, instance) != instance;
                     return if restarted { Err(Error::Restarted) } else { Ok(()) };
                 }

@@ -25,7 +25,7 @@ pub use stream::NoticeStream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::types::{Encoding, Ppeek, PpeekParams};
+use crate::types::{Encoding, Peek, PeekParams, Ppeek, PpeekParams};
 use crate::{ErrorObject, Side};
 
 /// What is read from the socket at once, unless it goes right into a caller's buffer.
@@ -52,6 +52,10 @@ pub enum Error {
     /// before mean nothing to it, or another connection. Said once; the next call goes to the new daemon.
     #[error("the daemon was started anew: list its connections again, sockids from before are void")]
     Restarted,
+    /// The connection was made anew, and with it the cursors of `peek`, which stand at the beginning again. Said once, in
+    /// place of the next `peek`; `ppeek` goes on anywhere.
+    #[error("the connection was made anew: peek begins at the beginning again")]
+    CursorsLost,
     /// The request could not be written as JSON.
     #[error("cannot write the request")]
     Request(#[source] serde_json::Error),
@@ -85,6 +89,15 @@ pub struct Read {
     pub bytes: Vec<u8>,
 }
 
+/// Bytes that a `peek` returned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Peeked {
+    /// What the reply said; its `data` is always `None`.
+    pub head: Peek,
+    /// The bytes, `head.len` of them.
+    pub bytes: Vec<u8>,
+}
+
 /// What a listener of this connection was told (docs/rpc.md, `event`).
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -105,4 +118,9 @@ impl Event {
 /// A `ppeek` of any worker's connection; how the bytes are sent is the client's affair.
 fn ppeek(sockid: u64, side: Side, off: u64, len: u64) -> PpeekParams {
     PpeekParams { sockid, side, off, len, encoding: Encoding::Raw, worker: None }
+}
+
+/// The same for `peek`.
+fn peek(sockid: u64, side: Side, len: u64) -> PeekParams {
+    PeekParams { sockid, side, len, encoding: Encoding::Raw, worker: None }
 }
