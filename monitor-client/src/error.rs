@@ -115,6 +115,8 @@ reasons! {
     NoConnection = BadSocket "no_connection",
     /// As many clients as the server takes are connected.
     Clients = Again "clients",
+    /// As many clients of this user as the server takes are connected.
+    UserClients = Again "user_clients",
     /// Other clients' replies hold the memory that this one needs.
     Memory = Again "memory",
     /// The client reads as many sides by `peek` as it may.

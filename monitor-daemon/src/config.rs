@@ -193,12 +193,19 @@ pub struct Rpc {
     pub admins: Vec<Principal>,
     /// Clients connected at once; one more is told so and let go.
     pub max_clients: usize,
+    /// Clients of one user connected at once.
+    pub max_user_clients: usize,
+    /// Requests in one batch.
+    pub max_batch: usize,
     /// Sides of connections whose place `peek` keeps for one client.
     pub max_cursors: usize,
     /// What all replies in flight may hold together beyond 64 KiB for each client, bytes. When it is used up, reads
     /// are cut to 64 KiB.
     #[serde(with = "units::size")]
     pub reply_memory: u64,
+    /// The same for the clients of one user.
+    #[serde(with = "units::size")]
+    pub user_reply_memory: u64,
 }
 
 /// What is logged, to standard error.
@@ -380,8 +387,11 @@ impl Default for Rpc {
             readers: Vec::new(),
             admins: vec![Principal::User("root".to_owned())],
             max_clients: 1024,
+            max_user_clients: 512,
+            max_batch: 2048,
             max_cursors: 4096,
             reply_memory: 256 << 20,
+            user_reply_memory: 128 << 20,
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod rpc_common;
 
+use std::io::Write;
+
 use monitor_client::{Method, Role};
 use monitor_daemon::config::{Principal, Rpc};
 use monitor_daemon::rpc::{ListenError, Listener};
@@ -115,4 +117,48 @@ fn a_name_that_nobody_has_keeps_the_daemon_from_starting() {
     let message = error.to_string();
     assert!(message.starts_with("[rpc] admins: there is no group \"nobody-has-this-name\""), "{message}");
     assert!(!directory.path().join("s").exists());
+}
+
+#[test]
+fn one_user_keeps_no_other_out() {
+    if !is_root() {
+        skip!("needs root, to be other users");
+    }
+    let (engines, _) = world();
+    let server = Server::start_with(status(&engines), |settings| {
+        settings.mode = 0o666;
+        settings.max_user_clients = 3;
+    });
+    open_to_all(&server.socket);
+    let mut held: Vec<Wire> = as_user(READER, &[], || (0..3).map(|_| server.wire()).collect());
+    held.iter_mut().for_each(|wire| drop(wire.result("hello", json!({}))));
+    let mut refused = as_user(READER, &[], || server.wire());
+    let error = refused.reply()["error"].clone();
+    assert_eq!(error["data"], json!({ "errno": "EAGAIN", "reason": "user_clients" }));
+    assert!(error["message"].as_str().unwrap().contains("[rpc] max_user_clients"), "{error}");
+    assert!(refused.at_end());
+    let mut other = as_user(STRANGER, &[], || server.wire());
+    assert_eq!(other.result("stats", json!({}))["rpc"]["refused"], 1);
+    drop(held);
+    monitor_tests::until("room again for that user", || {
+        let mut wire = as_user(READER, &[], || server.wire());
+        let asked = wire.stream.get_mut().write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\"}\n");
+        let reply = asked.ok().and_then(|()| wire.line());
+        reply.filter(|reply| reply.contains("result")).map(drop)
+    });
+}
+
+#[test]
+fn a_batch_holds_as_many_requests_as_the_settings_say() {
+    let (engines, _) = world();
+    let server = Server::start_with(status(&engines), |settings| settings.max_batch = 2);
+    let mut wire = server.wire();
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"hello"}"#;
+    wire.send_line(&format!("[{request},{request}]"));
+    assert_eq!(wire.reply().as_array().unwrap().len(), 2);
+    wire.send_line(&format!("[{request},{request},{request}]"));
+    let error = wire.reply()["error"].clone();
+    assert_eq!(error["code"], -32600);
+    assert!(error["message"].as_str().unwrap().contains("[rpc] max_batch"), "{error}");
+    wire.result("hello", json!({}));
 }

@@ -45,7 +45,11 @@ const TAKERS: &[(&str, Taker)] = &[
     ("rpc.readers", Taker::Server),
     ("rpc.admins", Taker::Server),
     ("rpc.max_clients", Taker::Server),
+    ("rpc.max_user_clients", Taker::Server),
+    ("rpc.max_batch", Taker::Server),
+    ("rpc.max_cursors", Taker::Server),
     ("rpc.reply_memory", Taker::Server),
+    ("rpc.user_reply_memory", Taker::Server),
     ("log.level", Taker::Log),
 ];
 

@@ -40,8 +40,15 @@ impl Config {
         if self.rpc.socket.as_os_str().is_empty() {
             return Err("[rpc] socket is empty: give the path of the Unix socket".into());
         }
-        if self.rpc.max_clients == 0 {
-            return Err("[rpc] max_clients is 0: nobody could connect".into());
+        for (key, most) in
+            [("max_clients", self.rpc.max_clients), ("max_user_clients", self.rpc.max_user_clients)]
+        {
+            if most == 0 {
+                return Err(format!("[rpc] {key} is 0: nobody could connect"));
+            }
+        }
+        if self.rpc.max_batch == 0 {
+            return Err("[rpc] max_batch is 0: say 1, and each request needs a line of its own".into());
         }
         if self.rpc.max_cursors == 0 {
             return Err("[rpc] max_cursors is 0: `peek` could read nothing".into());

@@ -20,6 +20,7 @@ use super::request::{Message, Rejected, Request};
 use super::rules::Rights;
 use super::serve::Shared;
 use super::stream::Stream;
+use super::users::Place;
 use super::{fault, reply};
 
 /// After so long without a request a client's buffers are given back.
@@ -47,21 +48,21 @@ pub(super) struct Session {
     /// Who is at the other end, as the kernel knew it when it connected.
     pub(super) peer: Peer,
     pub(super) rights: Rights,
+    _place: Place,
     /// Requests answered so far.
     answered: u64,
 }
 
 impl Connection {
-    pub(super) fn new(socket: UnixStream, shared: Arc<Shared>) -> io::Result<Self> {
-        let peer = Peer::of(&socket);
+    pub(super) fn new(socket: UnixStream, peer: Peer, place: Place, shared: Arc<Shared>) -> io::Result<Self> {
         let stream = Arc::new(Stream::new(socket)?);
         let rights = Rights::new(shared.rules.subscribe(), &peer);
         tracing::debug!(pid = peer.pid, uid = peer.uid, gids = ?peer.gids, "client connected");
         shared.metrics.accepted.add(1);
         shared.metrics.clients.add(1);
         let out = Output::new(Arc::clone(&stream));
-        let (peeks, cursors) = (PeekBuffer::default(), Cursors::default());
-        let session = Session { shared, out, peeks, cursors, peer, rights, answered: 0 };
+        let (peeks, cursors) = (PeekBuffer::of(place.memory().clone()), Cursors::default());
+        let session = Session { shared, out, peeks, cursors, peer, rights, _place: place, answered: 0 };
         Ok(Self { input: Input::new(stream), session })
     }
 
@@ -125,7 +126,7 @@ impl Connection {
 impl Session {
     /// Answers one line: a request, a notification or a batch.
     async fn answer(&mut self, line: &[u8]) -> io::Result<()> {
-        match Message::parse(line) {
+        match Message::parse(line, self.rights.batch()) {
             Ok(Message::Single(text)) => self.perform(text).await,
             Ok(Message::Batch(members)) => {
                 self.out.start_batch();

@@ -98,6 +98,13 @@ pub(super) fn too_many_clients(max: usize) -> ErrorObject {
     errno(Reason::Clients, message)
 }
 
+pub(super) fn too_many_of_user(peer: &Peer, max: usize) -> ErrorObject {
+    let message = format!(
+        "{max} clients of {peer} are connected already; close some, or have [rpc] max_user_clients raised"
+    );
+    errno(Reason::UserClients, message)
+}
+
 pub(super) fn no_memory() -> ErrorObject {
     let message = "the memory for replies is in use by other clients; try again, or raise [rpc] reply_memory";
     errno(Reason::Memory, message)

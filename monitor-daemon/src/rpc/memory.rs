@@ -66,6 +66,8 @@ pub(super) struct PeekBuffer {
     /// At most [`OWN`] bytes, or nothing while there is a large one.
     own: Vec<u8>,
     large: Option<Large>,
+    /// What the client's user may hold, if that has a limit of its own.
+    user: Option<ReplyMemory>,
 }
 
 /// Mapped rather than allocated: giving it back gives it back to the system, and its pages are only taken as they
@@ -73,10 +75,15 @@ pub(super) struct PeekBuffer {
 #[derive(Debug)]
 struct Large {
     bytes: MmapMut,
-    _lease: Lease,
+    _leases: (Lease, Option<Lease>),
 }
 
 impl PeekBuffer {
+    /// A client's whose user may hold no more than `user`.
+    pub(super) fn of(user: ReplyMemory) -> Self {
+        Self { user: Some(user), ..Self::default() }
+    }
+
     /// Room for up to [`OWN`] bytes at once, or more if the buffer is larger already.
     pub(super) fn own(&mut self, wanted: usize) -> &mut [u8] {
         let room = self.bytes().len();
@@ -91,10 +98,10 @@ impl PeekBuffer {
     /// client has already.
     pub(super) fn grow(&mut self, keep: usize, wanted: usize, memory: &ReplyMemory) -> &mut [u8] {
         if self.bytes().len() < wanted
-            && let Some(mut large) = Large::new(wanted.next_multiple_of(STEP), memory)
+            && let Some(mut large) = Large::new(wanted.next_multiple_of(STEP), memory, self.user.as_ref())
         {
             large.bytes[..keep].copy_from_slice(self.filled(keep));
-            *self = Self { own: Vec::new(), large: Some(large) };
+            (self.own, self.large) = (Vec::new(), Some(large));
         }
         let len = wanted.min(self.bytes().len());
         &mut self.bytes_mut()[..len]
@@ -112,7 +119,7 @@ impl PeekBuffer {
 
     /// Gives everything back.
     pub(super) fn release(&mut self) {
-        *self = Self::default();
+        (self.own, self.large) = (Vec::new(), None);
     }
 
     fn bytes(&self) -> &[u8] {
@@ -128,10 +135,11 @@ impl PeekBuffer {
 }
 
 impl Large {
-    fn new(size: usize, memory: &ReplyMemory) -> Option<Self> {
-        let lease = memory.lease(size)?;
+    fn new(size: usize, memory: &ReplyMemory, user: Option<&ReplyMemory>) -> Option<Self> {
+        let of_user = user.map(|user| user.lease(size).ok_or(())).transpose().ok()?;
+        let leases = (memory.lease(size)?, of_user);
         let bytes = MmapMut::map_anon(size).ok()?;
-        Some(Self { bytes, _lease: lease })
+        Some(Self { bytes, _leases: leases })
     }
 }
 
@@ -150,6 +158,21 @@ mod tests {
         assert_eq!(memory.used(), 40);
         drop(second);
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn one_users_share_is_not_the_others() {
+        let memory = ReplyMemory::new(4 * STEP as u64);
+        let user = ReplyMemory::new(STEP as u64);
+        let mut buffers = [PeekBuffer::of(user.clone()), PeekBuffer::of(user.clone()), PeekBuffer::default()];
+        for (buffer, room) in buffers.iter_mut().zip([OWN + 1, OWN, OWN + 1]) {
+            buffer.own(OWN);
+            assert_eq!(buffer.grow(OWN, OWN + 1, &memory).len(), room);
+        }
+        assert_eq!((memory.used(), user.used()), (2 * STEP as u64, STEP as u64));
+        buffers[0].release();
+        assert_eq!((memory.used(), user.used()), (STEP as u64, 0));
+        assert_eq!(buffers[1].grow(OWN, OWN + 1, &memory).len(), OWN + 1);
     }
 
     #[test]

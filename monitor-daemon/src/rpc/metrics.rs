@@ -47,7 +47,7 @@ metrics! {
     clients
     /// Clients that ever connected.
     accepted
-    /// Clients refused because too many were connected.
+    /// Clients refused because too many were connected, in all or of their user.
     refused
     /// Requests answered, errors included; each of a batch counts.
     requests

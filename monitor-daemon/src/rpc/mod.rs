@@ -29,6 +29,7 @@ mod request;
 mod rules;
 mod serve;
 mod stream;
+mod users;
 mod view;
 
 pub use access::AccessError;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use monitor_client::ErrorObject;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fault;
@@ -52,53 +52,51 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl<'a> Message<'a> {
-    /// Tells a batch from a single request.
-    pub(super) fn parse(line: &'a [u8]) -> Result<Self, ErrorObject> {
+    /// Tells a batch, of `most` requests at most, from a single request.
+    pub(super) fn parse(line: &'a [u8], most: usize) -> Result<Self, ErrorObject> {
         let text = str::from_utf8(line).map_err(|_| fault::not_utf8())?;
         if !text.trim_ascii_start().starts_with('[') {
             return Ok(Message::Single(text));
         }
-        match serde_json::from_str(text) {
-            Ok(Members(members)) if members.is_empty() => {
-                Err(fault::request("an empty batch asks for nothing"))
-            }
-            Ok(Members(members)) => Ok(Message::Batch(members)),
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let members = Members(most).deserialize(&mut deserializer);
+        match members.and_then(|members| deserializer.end().map(|()| members)) {
+            Ok(members) if members.is_empty() => Err(fault::request("an empty batch asks for nothing")),
+            Ok(members) => Ok(Message::Batch(members)),
             Err(error) if error.is_data() => Err(fault::request(error.to_string())),
             Err(error) => Err(fault::parse(error)),
         }
     }
 }
 
-/// A batch has no more members: a line of the longest kind holds fewer requests, so more are not meant to be any,
-/// and only cost the other clients their time.
-const MOST_MEMBERS: usize = 2048;
+/// Reads a batch that holds no more than so many requests.
+struct Members(usize);
 
-struct Members<'a>(Vec<&'a RawValue>);
+impl<'de> DeserializeSeed<'de> for Members {
+    type Value = Vec<&'de RawValue>;
 
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(MembersVisitor)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
     }
 }
 
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a batch of requests")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Members<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut taken = Vec::new();
         while let Some(member) = members.next_element()? {
-            if taken.len() == MOST_MEMBERS {
-                return Err(A::Error::custom(format_args!("a batch holds at most {MOST_MEMBERS} requests")));
+            if taken.len() == self.0 {
+                let most = format_args!("a batch holds at most {} requests ([rpc] max_batch)", self.0);
+                return Err(A::Error::custom(most));
             }
             taken.push(member);
         }
-        Ok(Members(taken))
+        Ok(taken)
     }
 }
 
@@ -144,6 +142,8 @@ fn explain(text: &str, error: &serde_json::Error) -> ErrorObject {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MOST: usize = 2048;
 
     fn code(text: &str) -> i64 {
         Request::parse(text).unwrap_err().error.code
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn deep_nesting_is_answered_not_crashed_on() {
         let deep = "[".repeat(60_000);
-        assert_eq!(Message::parse(deep.as_bytes()).unwrap_err().code, -32700);
+        assert_eq!(Message::parse(deep.as_bytes(), MOST).unwrap_err().code, -32700);
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{deep}"#);
         assert_eq!(code(&text), -32700);
     }
@@ -204,14 +204,14 @@ mod tests {
     #[test]
     fn batches_are_arrays_with_members() {
         assert!(
-            matches!(Message::parse(b" [1, {}]").unwrap(), Message::Batch(members) if members.len() == 2)
+            matches!(Message::parse(b" [1, {}]", MOST).unwrap(), Message::Batch(members) if members.len() == 2)
         );
-        assert_eq!(Message::parse(b"[]").unwrap_err().code, -32600);
-        assert_eq!(Message::parse(b"[1,").unwrap_err().code, -32700);
-        assert_eq!(Message::parse(b"\xff").unwrap_err().code, -32700);
-        let most = format!("[{}1]", "1,".repeat(MOST_MEMBERS - 1));
-        assert!(matches!(Message::parse(most.as_bytes()).unwrap(), Message::Batch(_)));
+        assert_eq!(Message::parse(b"[]", MOST).unwrap_err().code, -32600);
+        assert_eq!(Message::parse(b"[1,", MOST).unwrap_err().code, -32700);
+        assert_eq!(Message::parse(b"\xff", MOST).unwrap_err().code, -32700);
+        let most = format!("[{}1]", "1,".repeat(MOST - 1));
+        assert!(matches!(Message::parse(most.as_bytes(), MOST).unwrap(), Message::Batch(_)));
         let more = format!("[1,{}", &most[1..]);
-        assert_eq!(Message::parse(more.as_bytes()).unwrap_err().code, -32600);
+        assert_eq!(Message::parse(more.as_bytes(), MOST).unwrap_err().code, -32600);
     }
 }

@@ -27,25 +27,35 @@ pub(super) struct Rules {
 pub(super) struct Rights {
     rules: watch::Receiver<Arc<Rules>>,
     role: Role,
+    batch: usize,
 }
 
 impl Rules {
     pub(super) fn new(settings: Rpc) -> Result<Self, AccessError> {
         Ok(Self { access: Access::new(&settings)?, settings })
     }
+
+    fn of(&self, peer: &Peer) -> (Role, usize) {
+        (self.access.role(peer), self.settings.max_batch)
+    }
 }
 
 impl Rights {
     pub(super) fn new(mut rules: watch::Receiver<Arc<Rules>>, peer: &Peer) -> Self {
-        let role = rules.borrow_and_update().access.role(peer);
-        Self { rules, role }
+        let (role, batch) = rules.borrow_and_update().of(peer);
+        Self { rules, role, batch }
+    }
+
+    /// Requests that one batch may hold.
+    pub(super) fn batch(&self) -> usize {
+        self.batch
     }
 
     /// The most that the client may do now: new rules count for clients that are connected, too.
     pub(super) fn role(&mut self, peer: &Peer) -> Role {
         // An error means that the server stops.
         if self.rules.has_changed().unwrap_or(false) {
-            self.role = self.rules.borrow_and_update().access.role(peer);
+            (self.role, self.batch) = self.rules.borrow_and_update().of(peer);
         }
         self.role
     }

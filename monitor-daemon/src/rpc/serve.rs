@@ -15,8 +15,10 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::connection::Connection;
 use super::memory::ReplyMemory;
+use super::peer::Peer;
 use super::rules::Rules;
 use super::stream::{self, Stream};
+use super::users::Users;
 use super::{Listener, Metrics, fault, reply};
 use crate::status::Status;
 
@@ -32,6 +34,7 @@ pub(super) struct Shared {
     pub(super) instance: u64,
     pub(super) metrics: Metrics,
     pub(super) memory: ReplyMemory,
+    pub(super) users: Arc<Users>,
     pub(super) rules: Sender<Arc<Rules>>,
     /// One look at the capture at a time: it makes system calls, on a thread of its own.
     pub(super) snapshot: Mutex<()>,
@@ -51,6 +54,7 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
         memory: ReplyMemory::new(rules.settings.reply_memory),
+        users: Arc::new(Users::new(rules.settings.user_reply_memory)),
         rules: Sender::new(Arc::new(rules)),
         snapshot: Mutex::new(()),
         reload: Mutex::new(()),
@@ -63,13 +67,9 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
             () = &mut shutdown => break,
             Some(ended) = clients.join_next() => note_end(ended),
             accepted = accept(&socket) => match accepted {
-                Ok(client) if clients.len() < shared.rules.borrow().settings.max_clients => {
-                    match Connection::new(client, Arc::clone(&shared)) {
-                        Ok(client) => drop(clients.spawn(client.run(stopping.clone()))),
-                        Err(error) => tracing::warn!(%error, "cannot serve a client"),
-                    }
-                }
-                Ok(client) => refuse(client, &shared),
+                Ok(client) => if let Some(client) = admit(client, &shared, clients.len()) {
+                    clients.spawn(client.run(stopping.clone()));
+                },
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a client");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -94,6 +94,25 @@ async fn accept(socket: &AsyncFd<UnixListener>) -> io::Result<UnixStream> {
     socket.async_io(Interest::READABLE, |socket| socket.accept().map(|(client, _)| client)).await
 }
 
+/// The client's connection, unless it is one too many.
+fn admit(client: UnixStream, shared: &Arc<Shared>, connected: usize) -> Option<Connection> {
+    let (most, most_of_user) = {
+        let settings = &shared.rules.borrow().settings;
+        (settings.max_clients, settings.max_user_clients)
+    };
+    if connected >= most {
+        refuse(client, shared, &fault::too_many_clients(most));
+        return None;
+    }
+    let peer = Peer::of(&client);
+    let Some(place) = shared.users.admit(peer.uid, most_of_user) else {
+        refuse(client, shared, &fault::too_many_of_user(&peer, most_of_user));
+        return None;
+    };
+    let client = Connection::new(client, peer, place, Arc::clone(shared));
+    client.inspect_err(|error| tracing::warn!(%error, "cannot serve a client")).ok()
+}
+
 fn note_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -103,11 +122,10 @@ fn note_end(ended: Result<(), JoinError>) {
 }
 
 /// Says why, as far as the socket's buffer takes it, and closes.
-fn refuse(client: UnixStream, shared: &Shared) {
+fn refuse(client: UnixStream, shared: &Shared, error: &ErrorObject) {
     shared.metrics.refused.add(1);
-    let error: ErrorObject = fault::too_many_clients(shared.rules.borrow().settings.max_clients);
     let mut line = Vec::new();
-    reply::error(&mut line, None, &error);
+    reply::error(&mut line, None, error);
     line.push(b'\n');
     // A client that is gone already needs no answer.
     let _ = Stream::new(client).and_then(|client| client.try_write(&[IoSlice::new(&line)]));

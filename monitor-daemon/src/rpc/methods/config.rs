@@ -74,6 +74,7 @@ fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     let rules = Rules::new(config.rpc.clone()).map_err(fault::config)?;
     let (now, changes) = settings.install(&config);
     shared.memory.resize(now.rpc.reply_memory);
+    shared.users.resize(now.rpc.user_reply_memory);
     shared.rules.send_replace(Arc::new(Rules { settings: now.rpc, ..rules }));
     for Change { key, from, to, applies } in &changes {
         let when = if *applies == Applies::Now { "now" } else { "after a restart" };
