@@ -121,6 +121,12 @@ reasons! {
     Memory = Again "memory",
     /// The client reads as many sides by `peek` as it may.
     Cursors = Again "cursors",
+    /// As many different windows as there can be are in use.
+    Windows = Again "windows",
+    /// There are as many rules as there can be.
+    Rules = Again "rules",
+    /// The worker that was asked does not answer.
+    Unanswered = Again "unanswered",
     /// Workers are numbered from 0, and there are not so many.
     NoWorker = Access "no_worker",
     /// Buffering of that side is switched off.

@@ -107,6 +107,11 @@ methods! {
     /// The next bytes of one side, from where this client has read to.
     Peek = "peek" Reader PeekParams => Peek,
         [NoConnection NoWorker Disabled NotEstablished Gap Future Eof Cursors];
+    /// Nobody wants to see more of a connection, or of one side of it.
+    Stop = "stop" Admin StopParams => Socket, [NoConnection NoWorker Unanswered];
+    /// Other settings for a connection, or for connections to come.
+    Configure = "configure" Admin ConfigureParams => Configured,
+        [NoConnection NoWorker Disabled Windows Rules Unanswered];
     /// Every counter.
     Stats = "stats" Reader StatsParams => Stats, [];
     /// The settings that apply.

@@ -21,7 +21,7 @@ use monitor_common::wire::Address;
 use monitor_engine::{EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy};
 use serde::{Deserialize, Serialize};
 
-pub use check::MAX_WORKERS;
+pub use check::{LEAST_WINDOW, MAX_WORKERS};
 pub use current::{Current, Source, Take};
 pub use error::ConfigError;
 pub use principal::Principal;

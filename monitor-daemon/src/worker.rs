@@ -9,6 +9,7 @@
 
 mod place;
 mod replay;
+mod shunts;
 mod thread;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
 use place::Change;
 pub use place::Place;
 pub use replay::ReplayWorker;
+pub use shunts::Shunts;
 pub use thread::{Crew, Ended, SpawnError, cores};
 
 /// Longest sleep: how late the timeouts of idle connections may fire.
@@ -57,6 +59,7 @@ pub struct Worker<S: Source> {
     index: usize,
     /// Everybody's, in the order of the workers: `places[index]` is this worker's own.
     places: Arc<[Place<S>]>,
+    shunts: Arc<Shunts>,
     sources: Vec<Connected<S>>,
     spin: Duration,
     /// Empty between sleeps; only its memory is kept.
@@ -74,11 +77,18 @@ struct Connected<S> {
 impl<S: Source> Worker<S> {
     /// The worker at place `index` of `places`. It spins for `spin` before it sleeps.
     #[must_use]
-    pub fn new(engine: Engine, index: usize, places: Arc<[Place<S>]>, spin: Option<Duration>) -> Self {
+    pub fn new(
+        engine: Engine,
+        index: usize,
+        places: Arc<[Place<S>]>,
+        shunts: Arc<Shunts>,
+        spin: Option<Duration>,
+    ) -> Self {
         Self {
             engine,
             index,
             places,
+            shunts,
             sources: Vec::new(),
             spin: spin.unwrap_or_default(),
             poll_list: Vec::new(),
@@ -120,7 +130,9 @@ impl<S: Source> Worker<S> {
                 }
             }
         }
-        obey(&mut self.engine, place.mailbox())
+        let goes_on = obey(&mut self.engine, place.mailbox());
+        self.engine.shunts().for_each(|shunt| self.shunts.post(shunt));
+        goes_on
     }
 
     /// Reads what is left in the sources of a port, whose program is detached, and closes them.
@@ -148,6 +160,7 @@ impl<S: Source> Worker<S> {
                     place.mailbox().post(handoff);
                 }
             }
+            self.engine.shunts().for_each(|shunt| self.shunts.post(shunt));
         }
         packets
     }

@@ -1,5 +1,8 @@
 //! Flows that nobody wants to see any more: their packets go on as if there were no monitor.
-#![expect(unsafe_code, reason = "map values are written through pointers, and a helper that aya has no safe form of")]
+#![expect(
+    unsafe_code,
+    reason = "map values are written through pointers, and a helper that aya has no safe form of"
+)]
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,

@@ -16,8 +16,9 @@ use super::wire::Incoming;
 use super::{BUFFER, Error, Event, Peeked, Read, Reconnect, peek, ppeek, wire};
 use crate::openrpc::OpenRpc;
 use crate::types::{
-    DiscoverParams, Encoding, Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Peek,
-    Ppeek, PpeekParams, Socket, Sockets, SocketsParams, Stats, StatsParams,
+    ConfigureParams, Configured, DiscoverParams, Encoding, Fragments, FragmentsParams, Hello, HelloParams,
+    InfoParams, LookupParams, Peek, Ppeek, PpeekParams, Socket, Sockets, SocketsParams, Stats, StatsParams,
+    StopParams,
 };
 use crate::{Method, Side};
 

@@ -24,6 +24,12 @@ macro_rules! calls {
             /// The interface as an OpenRPC document.
             discover() -> OpenRpc = Discover, DiscoverParams {};
 
+            /// Nobody wants to see more of a connection, or of one side of it.
+            stop(sockid: u64, side: Option<Side>) -> Socket = Stop, StopParams { sockid, side, worker: None };
+
+            /// Other settings for a connection, or for connections to come.
+            configure(params: &ConfigureParams) -> Configured = Configure, params;
+
             /// Every counter.
             stats() -> Stats = Stats, StatsParams {};
         }

@@ -13,8 +13,8 @@ use super::stream::NoticeStream;
 use super::{BUFFER, Error, Peeked, Read, Reconnect, peek, ppeek, wire};
 use crate::openrpc::OpenRpc;
 use crate::types::{
-    DiscoverParams, Fragments, FragmentsParams, Hello, HelloParams, InfoParams, LookupParams, Peek, Ppeek,
-    Socket, Sockets, SocketsParams, Stats, StatsParams,
+    ConfigureParams, Configured, DiscoverParams, Fragments, FragmentsParams, Hello, HelloParams, InfoParams,
+    LookupParams, Peek, Ppeek, Socket, Sockets, SocketsParams, Stats, StatsParams, StopParams,
 };
 use crate::{Method, Side};
 

@@ -6,6 +6,7 @@ mod discover;
 mod list;
 mod look;
 mod read;
+mod steer;
 
 pub use crate::socket::{Closed, Overlap, SideInfo, Sides, Socket, States};
 pub use crate::state::State;
@@ -14,3 +15,4 @@ pub use discover::*;
 pub use list::*;
 pub use look::*;
 pub use read::*;
+pub use steer::*;

@@ -16,7 +16,7 @@ const MIB: u64 = 1 << 20;
 /// Fewer packet buffers than these lose packets to every hiccup of the scheduler.
 const LEAST_BUFFERS: u64 = MIB;
 /// A window that cannot hold a full receive window of old hosts is of no use to a reader.
-const LEAST_WINDOW: u64 = 4096;
+pub const LEAST_WINDOW: u64 = 4096;
 /// What the kernel calls IFNAMSIZ, without the final zero.
 const LONGEST_NAME: usize = 15;
 /// Longer times are meant to be "off"; they would overflow nanosecond clocks.

@@ -1,6 +1,6 @@
 //! What any worker can be asked to do, whatever feeds it.
 
-use monitor_engine::{EngineConfig, Packet};
+use monitor_engine::{Connection, EngineConfig, Packet, Rule, Side, SideSettings, SockId, SteerError};
 use tokio::sync::oneshot;
 
 use super::{Engine, Mailbox};
@@ -36,6 +36,31 @@ pub enum Command {
         /// When they apply.
         answer: Answer<()>,
     },
+    /// Nobody wants to see more of a connection, or of one side of it.
+    StopConnection {
+        /// Which connection.
+        id: SockId,
+        /// `None`: all of it.
+        side: Option<Side>,
+        /// How it is then.
+        answer: Answer<Result<Connection, SteerError>>,
+    },
+    /// Other settings for a connection.
+    Configure {
+        /// Which one.
+        id: SockId,
+        /// By [`Side::index`].
+        settings: [SideSettings; 2],
+        /// How it is then.
+        answer: Answer<Result<Connection, SteerError>>,
+    },
+    /// What connections to come start with, in place of what was said before.
+    SetRules {
+        /// In order: the first that applies to a connection counts.
+        rules: Vec<Rule>,
+        /// After an error all is as before.
+        answer: Answer<Result<(), SteerError>>,
+    },
     /// End.
     Stop,
 }
@@ -43,11 +68,9 @@ pub enum Command {
 impl Command {
     /// Does it; false when that is to end.
     fn perform(self, engine: &mut Engine) -> bool {
+        // Who asked may be gone: that is no concern of the worker.
         match self {
-            // Who asked may be gone: that is no concern of the worker.
-            Self::Ping { answer } => {
-                let _ = answer.send(());
-            }
+            Self::Ping { answer } => drop(answer.send(())),
             Self::Listen { listener, answer } => {
                 engine.sink().listen(listener);
                 let _ = answer.send(());
@@ -57,6 +80,9 @@ impl Command {
                 engine.reconfigure(&config);
                 let _ = answer.send(());
             }
+            Self::StopConnection { id, side, answer } => drop(answer.send(engine.stop(id, side))),
+            Self::Configure { id, settings, answer } => drop(answer.send(engine.configure(id, settings))),
+            Self::SetRules { rules, answer } => drop(answer.send(engine.set_rules(rules))),
             Self::Stop => return false,
         }
         true

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role, Side};
-use monitor_engine::{NoData, PeekError};
+use monitor_engine::{NoData, PeekError, SteerError};
 
 use super::peer::Peer;
+use crate::control::Unanswered;
 use crate::filter::FilterError;
 
 pub(super) fn parse(why: impl std::fmt::Display) -> ErrorObject {
@@ -116,6 +117,35 @@ pub(super) fn too_many_cursors(most: usize) -> ErrorObject {
          raise [rpc] max_cursors"
     );
     errno(Reason::Cursors, message)
+}
+
+pub(super) fn too_many_rules(most: usize) -> ErrorObject {
+    let message =
+        format!("there are {most} rules already: remove one by `configure` with `rule` and `remove`");
+    errno(Reason::Rules, message)
+}
+
+pub(super) fn unanswered(error: Unanswered) -> ErrorObject {
+    errno(Reason::Unanswered, error.to_string())
+}
+
+/// Why a connection is not as a client wants it.
+pub(super) fn steer(error: SteerError, sockid: u64) -> ErrorObject {
+    match error {
+        SteerError::NoSuchConnection => no_connection(sockid),
+        SteerError::Disabled(side) => {
+            let side = if side == monitor_engine::Side::Client { Side::Client } else { Side::Server };
+            let message = format!(
+                "the {side} side of this connection keeps no bytes: it has no window and no policy; `side` names one \
+                 side only"
+            );
+            errno(Reason::Disabled, message)
+        }
+        SteerError::TooManyWindows => errno(
+            Reason::Windows,
+            "255 windows other than [store] window are in use by connections and rules; take one of those, or try again",
+        ),
+    }
 }
 
 /// Why a read at `off` got nothing.

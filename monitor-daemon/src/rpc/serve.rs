@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::connection::Connection;
 use super::memory::ReplyMemory;
+use super::methods::RuleBook;
 use super::peer::Peer;
 use super::rules::Rules;
 use super::stream::{self, Stream};
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) memory: ReplyMemory,
     pub(super) users: Arc<Users>,
     pub(super) rules: Sender<Arc<Rules>>,
+    /// What connections to come start with. Held while the workers are told: they all hear the same, in one order.
+    pub(super) book: Mutex<RuleBook>,
     /// One look at the capture at a time: it makes system calls, on a thread of its own.
     pub(super) snapshot: Mutex<()>,
     /// One change of the settings at a time.
@@ -56,6 +59,7 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
         memory: ReplyMemory::new(rules.settings.reply_memory),
         users: Arc::new(Users::new(rules.settings.user_reply_memory)),
         rules: Sender::new(Arc::new(rules)),
+        book: Mutex::default(),
         snapshot: Mutex::new(()),
         reload: Mutex::new(()),
     });

@@ -71,6 +71,15 @@ fn side_info(view: &SideView) -> SideInfo {
     }
 }
 
+pub(super) fn policy(overlap: Overlap) -> OverlapPolicy {
+    match overlap {
+        Overlap::Linux => OverlapPolicy::Linux,
+        Overlap::First => OverlapPolicy::First,
+        Overlap::Last => OverlapPolicy::Last,
+        Overlap::Bsd => OverlapPolicy::Bsd,
+    }
+}
+
 fn overlap(policy: OverlapPolicy) -> Overlap {
     match policy {
         OverlapPolicy::Linux => Overlap::Linux,

@@ -1,6 +1,7 @@
 //! A live capture: workers, and a supervisor that keeps the interfaces attached while they come and go.
 
 mod devices;
+mod shunts;
 mod state;
 mod supervisor;
 
@@ -8,6 +9,7 @@ use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use rustix::{
@@ -23,7 +25,7 @@ use crate::{
     config::{Config, Mode, Origin, Take},
     control::{Command, Engine, Mailboxes},
     status::{CaptureSnapshot, CaptureStatus},
-    worker::{Crew, Place, SpawnError, Worker},
+    worker::{Crew, Place, Shunts, SpawnError, Worker},
 };
 use state::State;
 use supervisor::Supervisor;
@@ -61,6 +63,10 @@ struct Shared {
     /// Packet buffers for everything together.
     frames: u32,
     places: Arc<[Place<RxSocket>]>,
+    /// What the workers would have the programs leave alone.
+    shunts: Arc<Shunts>,
+    /// How long a flow that is left alone may be quiet.
+    shunt_patience: Duration,
     /// Held for as long as it takes to read or note something, never while an interface is opened.
     state: Mutex<State>,
 }
@@ -93,6 +99,7 @@ impl Live {
         }
         let workers = engines.len() as u16;
         let places: Arc<[_]> = mailboxes.iter().map(|mailbox| Place::new(Arc::clone(mailbox))).collect();
+        let shunts = Arc::new(Shunts::new().map_err(LiveError::Supervisor)?);
         let shared = Arc::new(Shared {
             settings: Mutex::new(Arc::new(Settings::new(config, seed, workers))),
             attaching: Mutex::new(()),
@@ -100,6 +107,8 @@ impl Live {
             verify_checksums: config.engine(Origin::Live, 0, workers, seed).tcp.verify_checksums,
             frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES).unwrap_or(u32::MAX),
             places: Arc::clone(&places),
+            shunts: Arc::clone(&shunts),
+            shunt_patience: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
             state: Mutex::new(State::new(&config.capture.interfaces)),
         });
         let changes = Changes::new().map_err(LiveError::Supervisor)?;
@@ -107,7 +116,8 @@ impl Live {
         let stop = bell.try_clone().map_err(LiveError::Supervisor)?;
         let supervisor = Supervisor::new(Arc::clone(&shared), changes, bell);
         let bodies = engines.into_iter().enumerate().map(|(index, engine)| {
-            let worker = Worker::new(engine, index, Arc::clone(&places), config.capture.spin);
+            let worker =
+                Worker::new(engine, index, Arc::clone(&places), Arc::clone(&shunts), config.capture.spin);
             move || worker.run()
         });
         let cores = if config.pins(Origin::Live) { cores } else { &[] };

@@ -52,7 +52,7 @@ fn start(spin: Option<Duration>) -> (Arc<[Place<Scripted>]>, Crew, Arc<monitor_e
     let places: Arc<[Place<Scripted>]> = Arc::new([Place::new(Arc::new(Mailbox::new().unwrap()))]);
     let engine = Publisher::engine(Default::default()).unwrap();
     let counters = engine.counters();
-    let worker = Worker::new(engine, 0, Arc::clone(&places), spin);
+    let worker = Worker::new(engine, 0, Arc::clone(&places), Arc::new(Shunts::new().unwrap()), spin);
     let crew = Crew::start(vec![move || worker.run()], &cores(), 0).unwrap();
     (places, crew, counters)
 }

@@ -155,7 +155,7 @@ fn there_are_no_more_than_there_is_room_for() {
             steer.shunts().add(&name(n), LONG).unwrap();
         }
         assert!(matches!(steer.shunts().add(&name(MAX_SHUNTS), LONG), Err(BpfError::TooManyShunts)));
-        steer.shunts().add(&name(7), LONG).unwrap();
+        assert!(!steer.shunts().add(&name(7), LONG).unwrap(), "it is there already");
         steer.shunts().remove(&name(7)).unwrap();
         steer.shunts().add(&name(MAX_SHUNTS), LONG).unwrap();
         assert_eq!(steer.shunts().sweep(LONG).unwrap(), MAX_SHUNTS as usize);

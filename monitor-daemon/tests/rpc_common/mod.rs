@@ -7,6 +7,7 @@
 
 pub mod relay;
 pub mod talk;
+pub mod workers;
 pub mod world;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -26,6 +27,7 @@ use monitor_engine::EngineConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use workers::Workers;
 
 /// A read that takes longer is a test that failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -107,6 +109,13 @@ impl Server {
             runtime.block_on(serve(listener, status, shutdown)).unwrap();
         });
         Self { socket, stop: Some(stop), thread: Some(thread), _directory: directory }
+    }
+
+    /// One whose engines have workers.
+    pub fn at_work(engines: Vec<Engine>) -> (Self, Workers) {
+        let status = status(&engines);
+        let workers = Workers::start(engines, &status);
+        (Self::start_with(status, |_| {}), workers)
     }
 
     /// A client that writes what it is told, well-formed or not.

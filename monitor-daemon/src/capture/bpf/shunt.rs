@@ -1,29 +1,40 @@
 use std::{collections::HashSet, time::Duration};
 
 use aya::maps::{Array, HashMap, MapData, MapError};
-use libc::{E2BIG, ENOENT};
+use libc::{E2BIG, EEXIST, ENOENT};
 use monitor_common::abi::{MAX_SHUNTS, ShuntKey, names};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{BpfError, Object};
+
+/// An entry that is there already is an error.
+const BPF_NOEXIST: u64 = 1;
 
 /// The flows of one interface that its program leaves alone, as if nobody wanted them.
 pub struct Shunts<'a>(pub(super) &'a mut Object);
 
 impl Shunts<'_> {
     /// Leaves a flow alone until it begins anew (with a SYN that answers none) or has been quiet for `patience`, which
-    /// is the same for all of them.
+    /// is the same for all of them. Whether it was not before.
     ///
     /// # Errors
     /// [`BpfError::TooManyShunts`] when there are as many as there can be; when the map cannot be written.
-    pub fn add(&mut self, flow: &ShuntKey, patience: Duration) -> Result<(), BpfError> {
-        let failed = |error| match errno(&error) {
-            Some(E2BIG) => BpfError::TooManyShunts,
-            _ => error.into(),
+    pub fn add(&mut self, flow: &ShuntKey, patience: Duration) -> Result<bool, BpfError> {
+        let mut flows = self.flows()?;
+        let new = match flows.insert(flow, now(), BPF_NOEXIST) {
+            Ok(()) => true,
+            Err(error) => match errno(&error) {
+                Some(EEXIST) => false,
+                Some(E2BIG) => return Err(BpfError::TooManyShunts),
+                _ => return Err(error.into()),
+            },
         };
-        self.flows()?.insert(flow, now(), 0).map_err(failed)?;
+        if !new {
+            flows.insert(flow, now(), 0)?;
+        }
         // After the first flow, or the program could look for it in vain.
-        self.announce(nanoseconds(patience).max(1))
+        self.announce(nanoseconds(patience).max(1))?;
+        Ok(new)
     }
 
     /// Looks at a flow again, whether it was left alone or not.

@@ -6,11 +6,13 @@ mod discover;
 mod list;
 mod look;
 mod read;
+mod steer;
 mod top;
 mod wanted;
 
 pub(super) use cursor::Cursors;
 pub use look::gather;
+pub(super) use steer::RuleBook;
 
 use std::io;
 
@@ -43,6 +45,14 @@ impl Session {
                 look::introduce(&self.peer, &params);
                 let hello = look::hello(&self.shared).await;
                 self.result(id, &hello);
+            }
+            Ok(Call::Stop(params)) => {
+                let stopped = steer::stop(&self.shared, &params).await;
+                self.reply(id, stopped);
+            }
+            Ok(Call::Configure(params)) => {
+                let configured = steer::configure(&self.shared, &params).await;
+                self.reply(id, configured);
             }
             Ok(Call::Stats(_)) => {
                 let stats = look::stats(&self.shared).await;
@@ -94,17 +104,19 @@ impl Session {
         Ok(())
     }
 
-    /// A notification. Reading has no effect that nobody sees, unless it moves a cursor.
+    /// A notification. Reading has no effect that nobody sees, unless it moves a cursor; why something was not done nobody is
+    /// told.
     async fn notified(&mut self, call: Call) {
         match call {
             Call::Hello(params) => look::introduce(&self.peer, &params),
-            // Why it moved nothing is not told either.
             Call::Peek(params) => drop(self.read_on(&params).await),
             Call::ConfigReload(_) => {
                 if let Err(error) = config::reload(&self.shared).await {
                     tracing::warn!(%error, "the settings stay as they are");
                 }
             }
+            Call::Stop(params) => drop(steer::stop(&self.shared, &params).await),
+            Call::Configure(params) => drop(steer::configure(&self.shared, &params).await),
             _ => {}
         }
     }

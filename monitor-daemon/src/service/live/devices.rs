@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::{
     capture::{
         CaptureError, Settings,
+        bpf::Shunts,
         bpf::{BpfError, Rules, Steer},
         mirror::Port,
         netlink::{self, Interface},
@@ -103,6 +104,13 @@ impl Reading {
         into.add_verdicts(steer.counters());
     }
 
+    fn shunts(&mut self) -> Shunts<'_> {
+        match &mut self.kind {
+            Kind::Monitor(device) => device.steer.shunts(),
+            Kind::Port(port) => port.steer.shunts(),
+        }
+    }
+
     pub(super) fn drain_log(&mut self) {
         self.steer().drain_log();
     }
@@ -157,6 +165,14 @@ impl Attached {
         match self {
             Self::Tapped(tapped) => into.add_verdicts(tapped.tap.counters()),
             Self::Port(reading) => reading.count(into),
+        }
+    }
+
+    /// The flows that its program leaves alone.
+    pub(super) fn shunts(&mut self) -> Shunts<'_> {
+        match self {
+            Self::Tapped(tapped) => tapped.tap.shunts(),
+            Self::Port(reading) => reading.shunts(),
         }
     }
 

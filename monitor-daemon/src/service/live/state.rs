@@ -20,6 +20,10 @@ pub(super) struct State {
     pub(super) closing: Vec<Reading>,
     /// Counted by interfaces and devices that are gone.
     pub(super) retired: Numbers,
+    /// Flows that the programs leave alone: those of the last sweep, and those that came since.
+    pub(super) shunted: usize,
+    /// Those that could not be shunted.
+    pub(super) shunts_refused: u64,
 }
 
 /// An interface of the configuration.
@@ -73,6 +77,8 @@ impl State {
             monitors: Vec::new(),
             closing: Vec::new(),
             retired: Numbers::default(),
+            shunted: 0,
+            shunts_refused: 0,
         }
     }
 
@@ -131,7 +137,7 @@ impl State {
         CaptureSnapshot {
             xdp: slowest(interfaces.iter().filter_map(|interface| interface.xdp)),
             interfaces,
-            counters: numbers.named(handoffs_lost),
+            counters: numbers.named(handoffs_lost).into_iter().chain(self.shunt_counters()).collect(),
             ..CaptureSnapshot::default()
         }
     }

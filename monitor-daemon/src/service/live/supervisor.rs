@@ -4,7 +4,7 @@
 
 use std::{
     sync::{Arc, atomic::AtomicU64, atomic::Ordering, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -31,6 +31,8 @@ use crate::{
 
 /// How often is looked without being told, and the programs' messages are taken to the log.
 const PERIOD: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How often flows are looked for that are shunted and have been quiet for too long.
+const SWEEP: Duration = Duration::from_secs(10);
 /// A worker that has not closed a socket after so long hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -71,13 +73,25 @@ impl Supervisor {
 
     /// Works until it is told to stop.
     pub(super) fn run(self) {
+        let mut swept = Instant::now();
         loop {
-            let mut list =
-                [PollFd::new(&self.changes, PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
+            let mut list = [
+                PollFd::new(&self.changes, PollFlags::IN),
+                PollFd::new(&self.stop, PollFlags::IN),
+                PollFd::new(&*self.shared.shunts, PollFlags::IN),
+            ];
             // An interrupted wait is a short one.
             let _ = poll(&mut list, Some(&PERIOD));
             if !list[1].revents().is_empty() {
                 return;
+            }
+            self.shared.state().follow(self.shared.shunts.take(), self.shared.shunt_patience);
+            if swept.elapsed() >= SWEEP {
+                self.shared.state().sweep_shunts(self.shared.shunt_patience);
+                swept = Instant::now();
+            }
+            if list[0].revents().is_empty() && !list[2].revents().is_empty() {
+                continue;
             }
             self.changes.clear();
             let attaching = self.shared.attaching();
