@@ -48,6 +48,26 @@ enum mos_socket_opts {
     MOS_TCP_STATE_CLI = 5,
     // Get, int: state of the server.
     MOS_TCP_STATE_SVR = 6,
+    // Set, int: 0 switches buffering of what the client receives off, for good: reading it is EINVAL from then on.
+    // A larger number is how many bytes to keep, the newest ones.
+    MOS_CLIBUF = 9,
+    // The same of what the server receives.
+    MOS_SVRBUF = 10,
+    // Set, int: a side that is stored no more, or MOS_SIDE_BOTH: the connection is not monitored any more. What was
+    // received can be read for a while.
+    MOS_STOP_MON = 12,
+    // Set, int: an enum mos_overlap_policy, for what the client receives from now on.
+    MOS_CLIOVERLAP = 15,
+    // The same of what the server receives.
+    MOS_SVROVERLAP = 16,
+};
+
+// Whose bytes win where segments overlap and differ. Without one, those that a Linux host takes.
+enum mos_overlap_policy {
+    // Those that came first.
+    MOS_OVERLAP_POLICY_FIRST = 0,
+    // Those that came last.
+    MOS_OVERLAP_POLICY_LAST = 1,
 };
 
 // States of RFC 9293. (Not to be mixed with those of <netinet/tcp.h>, which have some of the names and other numbers.)
@@ -186,6 +206,12 @@ ssize_t mtcp_peek(mctx_t mctx, int sockid, int side, char *buf, size_t len);
 //
 // ENOPROTOOPT: no such level or option to read. EINVAL: `*optlen` is too small. Otherwise as mtcp_ppeek.
 int mtcp_getsockopt(mctx_t mctx, int sockid, int level, int optname, void *optval, socklen_t *optlen);
+
+// Sets an option of enum mos_socket_opts to the int at `optval`; `level` is SOL_MONSOCKET, `optlen` sizeof(int).
+//
+// ENOPROTOOPT: no such level or option to set. EINVAL: no such value, `optlen` is too small, or buffering of that side
+// is switched off already. EPERM: the daemon does not let the caller change anything. EACCES, EBADF, EFAULT.
+int mtcp_setsockopt(mctx_t mctx, int sockid, int level, int optname, const void *optval, socklen_t optlen);
 
 // Addresses and ports, as struct sockaddr_in or sockaddr_in6: the client's with MOS_SIDE_CLI, the server's with
 // MOS_SIDE_SVR, both with MOS_SIDE_BOTH, the client's first and the server's right behind it. `*addrlen` is the size of

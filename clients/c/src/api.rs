@@ -11,7 +11,7 @@ use monitor_client::types::LookupParams;
 
 use crate::context::{self, Peeked, one_side};
 use crate::failure::{Failure, answer};
-use crate::options::{self, Get};
+use crate::options::{self, Get, Set};
 use crate::types::{mctx_t, monitor_side, mos_side, tcp_buf_info, tcp_ring_fragment};
 use crate::{address, memory};
 
@@ -226,6 +226,30 @@ pub unsafe extern "C" fn mtcp_getsockopt(
             };
             memory::write(optlen, written).map(|()| 0)
         }
+    }))
+}
+
+/// Sets an option of enum mos_socket_opts to the int at `optval`; `level` is SOL_MONSOCKET, `optlen` sizeof(int).
+///
+/// ENOPROTOOPT: no such level or option to set. EINVAL: no such value, `optlen` is too small, or buffering of that side
+/// is switched off already. EPERM: the daemon does not let the caller change anything. EACCES, EBADF, EFAULT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mtcp_setsockopt(
+    mctx: mctx_t,
+    sockid: c_int,
+    level: c_int,
+    optname: c_int,
+    optval: *const c_void,
+    optlen: socklen_t,
+) -> c_int {
+    answer(context::within(mctx, |context| {
+        context.sockid(sockid)?;
+        if (optlen as usize) < size_of::<c_int>() {
+            return Err(Failure(libc::EINVAL));
+        }
+        // SAFETY: the caller promises `optlen` bytes, which are enough.
+        let value = unsafe { memory::read(optval.cast::<c_int>()) }?;
+        Set::parse(level, optname, value)?.apply(context, sockid).map(|()| 0)
     }))
 }
 

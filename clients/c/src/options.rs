@@ -2,12 +2,14 @@
 
 use std::ffi::c_int;
 
-use monitor_client::types::{FragmentsParams, SideInfo, State};
+use monitor_client::types::{ConfigureParams, FragmentsParams, Overlap, SideInfo, Socket, State, StopParams};
 use monitor_client::{Method, Side};
 
-use crate::context::Context;
+use crate::context::{Context, one_side};
 use crate::failure::Failure;
-use crate::types::{SOL_MONSOCKET, mos_socket_opts, tcp_buf_info, tcp_ring_fragment, tcpstate};
+use crate::types::{
+    SOL_MONSOCKET, mos_overlap_policy, mos_side, mos_socket_opts, tcp_buf_info, tcp_ring_fragment, tcpstate,
+};
 
 /// The longest run that a struct tcp_ring_fragment can tell of.
 const LONGEST: u64 = u32::MAX as u64;
@@ -34,6 +36,69 @@ impl Get {
         ];
         let found = options.into_iter().find(|&(own, _)| own as c_int == option && level == SOL_MONSOCKET);
         found.map(|(_, get)| get).ok_or(Failure(libc::ENOPROTOOPT))
+    }
+}
+
+/// What is to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Set {
+    Off(Side),
+    Window(Side, u64),
+    Overlap(Side, Overlap),
+    /// `None`: both sides.
+    Stop(Option<Side>),
+}
+
+impl Set {
+    /// ENOPROTOOPT: no such level or option. EINVAL: no such value.
+    pub(crate) fn parse(level: c_int, option: c_int, value: c_int) -> Result<Self, Failure> {
+        use mos_socket_opts::*;
+        let is = |own: mos_socket_opts| own as c_int == option && level == SOL_MONSOCKET;
+        let buffer = |side| match u64::try_from(value) {
+            Ok(0) => Ok(Set::Off(side)),
+            Ok(window) => Ok(Set::Window(side, window)),
+            Err(_) => Err(Failure(libc::EINVAL)),
+        };
+        let overlap = |side| Ok(Set::Overlap(side, policy(value)?));
+        match () {
+            () if is(MOS_CLIBUF) => buffer(Side::Client),
+            () if is(MOS_SVRBUF) => buffer(Side::Server),
+            () if is(MOS_CLIOVERLAP) => overlap(Side::Client),
+            () if is(MOS_SVROVERLAP) => overlap(Side::Server),
+            () if is(MOS_STOP_MON) && value == mos_side::MOS_SIDE_BOTH as c_int => Ok(Set::Stop(None)),
+            () if is(MOS_STOP_MON) => Ok(Set::Stop(Some(one_side(value)?))),
+            () => Err(Failure(libc::ENOPROTOOPT)),
+        }
+    }
+
+    pub(crate) fn apply(self, context: &mut Context, descriptor: c_int) -> Result<(), Failure> {
+        let (sockid, worker) = (context.sockid(descriptor)?, context.worker());
+        let configure = |side| ConfigureParams {
+            sockid: Some(sockid),
+            side: Some(side),
+            worker,
+            ..ConfigureParams::default()
+        };
+        let params = match self {
+            Set::Stop(side) => {
+                let params = StopParams { sockid, side, worker };
+                return context.ask(|client| client.call(Method::Stop, &params)).map(|_: Socket| ());
+            }
+            Set::Off(side) => ConfigureParams { enabled: Some(false), ..configure(side) },
+            Set::Window(side, window) => ConfigureParams { window: Some(window), ..configure(side) },
+            Set::Overlap(side, overlap) => ConfigureParams { overlap: Some(overlap), ..configure(side) },
+        };
+        context.ask(|client| client.configure(&params)).map(|_| ())
+    }
+}
+
+fn policy(value: c_int) -> Result<Overlap, Failure> {
+    const FIRST: c_int = mos_overlap_policy::MOS_OVERLAP_POLICY_FIRST as c_int;
+    const LAST: c_int = mos_overlap_policy::MOS_OVERLAP_POLICY_LAST as c_int;
+    match value {
+        FIRST => Ok(Overlap::First),
+        LAST => Ok(Overlap::Last),
+        _ => Err(Failure(libc::EINVAL)),
     }
 }
 
@@ -97,6 +162,22 @@ mod tests {
         for (level, option) in [(SOL_MONSOCKET, 0), (SOL_MONSOCKET, 99), (libc::SOL_SOCKET, 2)] {
             assert_eq!(Get::parse(level, option), Err(Failure(libc::ENOPROTOOPT)));
         }
+    }
+
+    #[test]
+    fn every_value_is_checked() {
+        let set = |option: mos_socket_opts, value| Set::parse(SOL_MONSOCKET, option as c_int, value);
+        let invalid = Err(Failure(libc::EINVAL));
+        assert_eq!(set(mos_socket_opts::MOS_CLIBUF, 0), Ok(Set::Off(Side::Client)));
+        assert_eq!(set(mos_socket_opts::MOS_SVRBUF, 9), Ok(Set::Window(Side::Server, 9)));
+        assert_eq!(set(mos_socket_opts::MOS_SVRBUF, -1), invalid);
+        assert_eq!(set(mos_socket_opts::MOS_CLIOVERLAP, 1), Ok(Set::Overlap(Side::Client, Overlap::Last)));
+        assert_eq!(set(mos_socket_opts::MOS_SVROVERLAP, 2), invalid);
+        assert_eq!(set(mos_socket_opts::MOS_STOP_MON, 2), Ok(Set::Stop(None)));
+        assert_eq!(set(mos_socket_opts::MOS_STOP_MON, 0), Ok(Set::Stop(Some(Side::Client))));
+        assert_eq!(set(mos_socket_opts::MOS_STOP_MON, 3), invalid);
+        assert_eq!(set(mos_socket_opts::MOS_INFO_CLIBUF, 0), Err(Failure(libc::ENOPROTOOPT)));
+        assert_eq!(Set::parse(libc::SOL_SOCKET, 9, 0), Err(Failure(libc::ENOPROTOOPT)));
     }
 
     #[test]

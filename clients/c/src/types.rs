@@ -48,6 +48,28 @@ pub enum mos_socket_opts {
     MOS_TCP_STATE_CLI = 0x05,
     /// Get, int: state of the server.
     MOS_TCP_STATE_SVR = 0x06,
+    /// Set, int: 0 switches buffering of what the client receives off, for good: reading it is EINVAL from then on.
+    /// A larger number is how many bytes to keep, the newest ones.
+    MOS_CLIBUF = 0x09,
+    /// The same of what the server receives.
+    MOS_SVRBUF = 0x0a,
+    /// Set, int: a side that is stored no more, or MOS_SIDE_BOTH: the connection is not monitored any more. What was
+    /// received can be read for a while.
+    MOS_STOP_MON = 0x0c,
+    /// Set, int: an enum mos_overlap_policy, for what the client receives from now on.
+    MOS_CLIOVERLAP = 0x0f,
+    /// The same of what the server receives.
+    MOS_SVROVERLAP = 0x10,
+}
+
+/// Whose bytes win where segments overlap and differ. Without one, those that a Linux host takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum mos_overlap_policy {
+    /// Those that came first.
+    MOS_OVERLAP_POLICY_FIRST = 0,
+    /// Those that came last.
+    MOS_OVERLAP_POLICY_LAST = 1,
 }
 
 /// States of RFC 9293. (Not to be mixed with those of <netinet/tcp.h>, which have some of the names and other numbers.)

@@ -328,6 +328,63 @@ static void addresses(void) {
     CHECK(len == sizeof found && memcmp(&found, &client, sizeof found) == 0);
 }
 
+static int set(int sockid, int option, int value) {
+    return mtcp_setsockopt(mctx, sockid, SOL_MONSOCKET, option, &value, sizeof value);
+}
+
+static void errno_einval_when_buffering_is_off(void) {
+    int sockid = holed();
+    CHECK(set(sockid, MOS_SVRBUF, 0) == 0);
+    FAILS(mtcp_ppeek(mctx, sockid, MOS_SIDE_SVR, buf, 1, 0), EINVAL);
+    FAILS(mtcp_peek(mctx, sockid, MOS_SIDE_SVR, buf, 1), EINVAL);
+    // For good, and this side alone.
+    FAILS(set(sockid, MOS_SVRBUF, 1 << 20), EINVAL);
+    CHECK(mtcp_ppeek(mctx, sockid, MOS_SIDE_CLI, buf, 1, 0) == 1);
+}
+
+static void monitoring_stops(void) {
+    struct monitor_side side;
+    int sockid = holed();
+    CHECK(set(sockid, MOS_STOP_MON, MOS_SIDE_BOTH) == 0);
+    CHECK(monitor_getside(mctx, sockid, MOS_SIDE_SVR, &side) == 0);
+    CHECK(side.closed);
+    // What was received can be read for a while.
+    CHECK(mtcp_ppeek(mctx, sockid, MOS_SIDE_SVR, buf, sizeof buf, 0) == SENT);
+}
+
+static void one_side_stops(void) {
+    struct monitor_side side;
+    int sockid = holed();
+    CHECK(set(sockid, MOS_STOP_MON, MOS_SIDE_CLI) == 0);
+    FAILS(mtcp_ppeek(mctx, sockid, MOS_SIDE_CLI, buf, 1, 0), EINVAL);
+    CHECK(mtcp_ppeek(mctx, sockid, MOS_SIDE_SVR, buf, 1, 0) == 1);
+    CHECK(monitor_getside(mctx, sockid, MOS_SIDE_SVR, &side) == 0);
+    CHECK(!side.closed);
+}
+
+static void options_are_checked(void) {
+    int value = 0, sockid = holed();
+    CHECK(set(sockid, MOS_CLIOVERLAP, MOS_OVERLAP_POLICY_LAST) == 0);
+    CHECK(set(sockid, MOS_SVROVERLAP, MOS_OVERLAP_POLICY_FIRST) == 0);
+    CHECK(set(sockid, MOS_CLIBUF, 64 * 1024) == 0);
+    FAILS(set(sockid, MOS_CLIOVERLAP, 2), EINVAL);
+    FAILS(set(sockid, MOS_CLIBUF, -1), EINVAL);
+    FAILS(set(sockid, MOS_STOP_MON, 3), EINVAL);
+    FAILS(set(sockid, MOS_TCP_STATE_CLI, 0), ENOPROTOOPT);
+    FAILS(set(1000, MOS_CLIBUF, 0), EBADF);
+    FAILS(mtcp_setsockopt(mctx, sockid, SOL_MONSOCKET, MOS_CLIBUF, &value, 3), EINVAL);
+    FAILS(mtcp_setsockopt(mctx, sockid, SOL_MONSOCKET, MOS_CLIBUF, NULL, sizeof value), EFAULT);
+    FAILS(mtcp_setsockopt(NULL, sockid, SOL_MONSOCKET, MOS_CLIBUF, &value, sizeof value), EACCES);
+}
+
+// MONITOR_LISTENER is the sockid of one.
+static void errno_esocktnosupport(void) {
+    int sockid = monitor_open(mctx, strtoull(getenv("MONITOR_LISTENER"), NULL, 10));
+    CHECK(sockid > 0);
+    FAILS(mtcp_ppeek(mctx, sockid, MOS_SIDE_SVR, buf, 1, 0), ESOCKTNOSUPPORT);
+    FAILS(mtcp_peek(mctx, sockid, MOS_SIDE_SVR, buf, 1), ESOCKTNOSUPPORT);
+}
+
 // Against a daemon that answers everything with this error.
 static void refused(int number) {
     int sockid = monitor_open(mctx, 1);
@@ -336,6 +393,7 @@ static void refused(int number) {
     FAILS(mtcp_ppeek(mctx, sockid, MOS_SIDE_SVR, buf, 1, 0), number);
     FAILS(mtcp_peek(mctx, sockid, MOS_SIDE_SVR, buf, 1), number);
     FAILS(mtcp_getsockopt(mctx, sockid, SOL_MONSOCKET, MOS_TCP_STATE_CLI, &state, &len), number);
+    FAILS(set(sockid, MOS_STOP_MON, MOS_SIDE_BOTH), number);
 }
 
 static void errno_eperm(void) { refused(EPERM); }
@@ -381,6 +439,11 @@ static const struct {
     NAMED(states),
     NAMED(sequence_numbers),
     NAMED(addresses),
+    NAMED(errno_einval_when_buffering_is_off),
+    NAMED(errno_esocktnosupport),
+    NAMED(monitoring_stops),
+    NAMED(one_side_stops),
+    NAMED(options_are_checked),
     NAMED(void_after_a_restart),
 };
 

@@ -17,6 +17,7 @@ use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
 use rpc_common::relay::Relay;
 use rpc_common::talk::{From, Talk};
+use rpc_common::workers::Workers;
 use rpc_common::{Server, pattern};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -62,6 +63,14 @@ fn world() -> Vec<Engine> {
     let mut v6 = Talk::new("[2001:db8::1]:5", "[2001:db8::2]:443");
     v6.open(&mut engines[1]);
     engines
+}
+
+/// Served by workers that do what they are told.
+fn serve() -> (Workers, Server) {
+    let engines = world();
+    let status = rpc_common::status(&engines);
+    let workers = Workers::start(engines, &status);
+    (workers, Server::start_with(status, |_| {}))
 }
 
 /// The C program, compiled once, linked as `options` say.
@@ -113,8 +122,7 @@ macro_rules! checks {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            let engines = world();
-            let server = Server::start(&engines);
+            let (_workers, server) = serve();
             passed(&command(shared(), &server.socket, stringify!($name)).output().unwrap());
         })*
     };
@@ -140,6 +148,10 @@ checks! {
     states
     sequence_numbers
     addresses
+    errno_einval_when_buffering_is_off
+    monitoring_stops
+    one_side_stops
+    options_are_checked
 }
 
 #[test]

@@ -15,11 +15,7 @@ use super::listen::{Notices, Request};
 use super::wire::Incoming;
 use super::{BUFFER, Error, Event, Peeked, Read, Reconnect, peek, ppeek, wire};
 use crate::openrpc::OpenRpc;
-use crate::types::{
-    ConfigureParams, Configured, DiscoverParams, Encoding, Fragments, FragmentsParams, Hello, HelloParams,
-    InfoParams, LookupParams, Peek, Ppeek, PpeekParams, Socket, Sockets, SocketsParams, Stats, StatsParams,
-    StopParams,
-};
+use crate::types::*;
 use crate::{Method, Side};
 
 /// A connection to the daemon. One request at a time; open several clients for several threads.

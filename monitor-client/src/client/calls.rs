@@ -21,6 +21,15 @@ macro_rules! calls {
             fragments(sockid: u64, side: Side) -> Fragments
                 = Fragments, FragmentsParams { sockid, side, worker: None };
 
+            /// The settings that apply.
+            config_get() -> ConfigGet = ConfigGet, ConfigGetParams {};
+
+            /// Whether settings are good, and what they would change.
+            config_test(params: &ConfigTestParams) -> ConfigTest = ConfigTest, params;
+
+            /// Has the daemon read its settings again.
+            config_reload() -> ConfigReload = ConfigReload, ConfigReloadParams {};
+
             /// The interface as an OpenRPC document.
             discover() -> OpenRpc = Discover, DiscoverParams {};
 

@@ -12,10 +12,7 @@ use super::listen::Request;
 use super::stream::NoticeStream;
 use super::{BUFFER, Error, Peeked, Read, Reconnect, peek, ppeek, wire};
 use crate::openrpc::OpenRpc;
-use crate::types::{
-    ConfigureParams, Configured, DiscoverParams, Fragments, FragmentsParams, Hello, HelloParams, InfoParams,
-    LookupParams, Peek, Ppeek, Socket, Sockets, SocketsParams, Stats, StatsParams, StopParams,
-};
+use crate::types::*;
 use crate::{Method, Side};
 
 /// A connection to the daemon, as [`crate::Client`]: one request at a time.
