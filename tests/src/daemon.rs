@@ -98,6 +98,23 @@ impl Daemon {
         self.dir.path().join("monitord.sock")
     }
 
+    /// Puts other settings in its file; it does not hear of it by that.
+    ///
+    /// # Panics
+    /// When the disk is full.
+    pub fn rewrite(&self, settings: &str) {
+        fs::write(self.dir.path().join("config.toml"), settings).expect("room for the configuration");
+    }
+
+    /// How many descriptors it holds.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
     /// A new connection to it.
     ///
     /// # Panics
