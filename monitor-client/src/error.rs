@@ -59,6 +59,8 @@ codes! {
     SocketType = 94 "ESOCKTNOSUPPORT",
     /// Nothing to read in this state yet, or no such connection found.
     NotConnected = 107 "ENOTCONN",
+    /// What was waited for did not come in time.
+    TimedOut = 110 "ETIMEDOUT",
 }
 
 impl Code {
@@ -113,6 +115,8 @@ reasons! {
     Permission = Perm "permission",
     /// Never existed, or is gone.
     NoConnection = BadSocket "no_connection",
+    /// This client has no such listener.
+    NoListener = BadSocket "no_listener",
     /// As many clients as the server takes are connected.
     Clients = Again "clients",
     /// As many clients of this user as the server takes are connected.
@@ -121,6 +125,8 @@ reasons! {
     Memory = Again "memory",
     /// The client reads as many sides by `peek` as it may.
     Cursors = Again "cursors",
+    /// As many listeners as there may be are there: of this client, or of all.
+    Listeners = Again "listeners",
     /// As many different windows as there can be are in use.
     Windows = Again "windows",
     /// There are as many rules as there can be.
@@ -141,10 +147,16 @@ reasons! {
     Future = NoData "future",
     /// At the FIN: there will never be one.
     Eof = NoData "eof",
+    /// The connection ended without it.
+    Closed = NoData "closed",
+    /// The sockid names a listener.
+    Listener = SocketType "listener",
     /// Nothing but the start of the handshake was seen.
     NotEstablished = NotConnected "not_established",
     /// No connection between these ends.
     NotFound = NotConnected "not_found",
+    /// Nothing came in time.
+    Timeout = TimedOut "timeout",
 }
 
 /// The `error` of a reply.

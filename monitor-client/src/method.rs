@@ -97,21 +97,32 @@ methods! {
     /// The newest connection between two ends.
     Lookup = "lookup" Reader LookupParams => Socket, [NotFound];
     /// One connection.
-    Info = "info" Reader InfoParams => Socket, [NoConnection NoWorker];
+    Info = "info" Reader InfoParams => Socket, [NoConnection NoWorker Listener];
     /// Retained runs of bytes of one side.
     Fragments = "fragments" Reader FragmentsParams => Fragments,
-        [NoConnection NoWorker Disabled NotEstablished Memory];
+        [NoConnection NoWorker Disabled Listener NotEstablished Memory];
     /// Bytes of one side from an offset on.
     Ppeek = "ppeek" Reader PpeekParams => Ppeek,
-        [NoConnection NoWorker Disabled NotEstablished Evicted Gap Future Eof];
+        [NoConnection NoWorker Disabled Listener NotEstablished Evicted Gap Future Eof];
     /// The next bytes of one side, from where this client has read to.
     Peek = "peek" Reader PeekParams => Peek,
-        [NoConnection NoWorker Disabled NotEstablished Gap Future Eof Cursors];
+        [NoConnection NoWorker Disabled Listener NotEstablished Gap Future Eof Cursors];
+    /// Waits for a byte.
+    Wait = "wait" Reader WaitParams => Waited,
+        [NoConnection Unanswered Listeners Disabled Listener Evicted Gap Closed Eof Timeout];
+    /// Has a connection's bytes sent as they come.
+    Follow = "follow" Reader FollowParams => Listening,
+        [NoConnection Unanswered Listeners Disabled Listener];
+    /// Has events told as they happen.
+    Subscribe = "subscribe" Reader SubscribeParams => Listening,
+        [NoConnection Unanswered Listeners Memory Listener];
+    /// Ends a listener.
+    Unsubscribe = "unsubscribe" Reader UnsubscribeParams => Unsubscribed, [NoListener];
     /// Nobody wants to see more of a connection, or of one side of it.
-    Stop = "stop" Admin StopParams => Socket, [NoConnection NoWorker Unanswered];
+    Stop = "stop" Admin StopParams => Socket, [NoConnection NoWorker Unanswered Listener];
     /// Other settings for a connection, or for connections to come.
     Configure = "configure" Admin ConfigureParams => Configured,
-        [NoConnection NoWorker Disabled Windows Rules Unanswered];
+        [NoConnection NoWorker Disabled Windows Rules Unanswered Listener];
     /// Every counter.
     Stats = "stats" Reader StatsParams => Stats, [];
     /// The settings that apply.
@@ -140,7 +151,17 @@ impl Method {
         use Method::*;
         matches!(
             self,
-            Hello | Sockets | Lookup | Info | Fragments | Ppeek | Stats | ConfigGet | ConfigTest | Discover
+            Hello
+                | Sockets
+                | Lookup
+                | Info
+                | Fragments
+                | Ppeek
+                | Wait
+                | Stats
+                | ConfigGet
+                | ConfigTest
+                | Discover
         )
     }
 }

@@ -206,6 +206,13 @@ pub struct Rpc {
     /// The same for the clients of one user.
     #[serde(with = "units::size")]
     pub user_reply_memory: u64,
+    /// Listeners of one client: subscriptions, and connections that it follows.
+    pub max_subscriptions: usize,
+    /// Longest queue that a subscription may ask for: notes for each worker.
+    pub event_queue: usize,
+    /// What the queues of all subscriptions may hold together, bytes.
+    #[serde(with = "units::size")]
+    pub event_memory: u64,
 }
 
 /// What is logged, to standard error.
@@ -392,6 +399,9 @@ impl Default for Rpc {
             max_cursors: 4096,
             reply_memory: 256 << 20,
             user_reply_memory: 128 << 20,
+            max_subscriptions: 64,
+            event_queue: 65_536,
+            event_memory: 256 << 20,
         }
     }
 }

@@ -13,8 +13,8 @@ mod schemas;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use monitor_client::types::State;
-use monitor_client::{Code, ErrorData, Method, OpenRpc, Reason, Role};
+use monitor_client::types::{EventKind, EventParams, State};
+use monitor_client::{Code, ErrorData, Method, OpenRpc, Reason, Role, Side};
 use monitor_common::abi::{Count, SteerCount, TapCount};
 use monitor_daemon::rpc::Metrics;
 use monitor_engine::Counters;
@@ -147,6 +147,13 @@ fn example(method: Method, server: &Server, sockid: u64) -> Value {
             both["data"] = base64["data"].clone();
             both
         }
+        Method::Wait => wire.result("wait", json!({ "sockid": sockid, "side": "server", "off": 0 })),
+        Method::Follow => wire.result("follow", json!({ "sockid": sockid })),
+        Method::Subscribe => wire.result("subscribe", json!({})),
+        Method::Unsubscribe => {
+            let listener = wire.result("subscribe", json!({}))["sockid"].clone();
+            wire.result("unsubscribe", json!({ "sockid": listener }))
+        }
         Method::Stop => wire.result("stop", json!({ "sockid": sockid })),
         Method::Configure => {
             // One answer with the fields of both.
@@ -190,6 +197,39 @@ fn every_result_field_is_described() {
         if let Err(fault) = schemas::conforms(&document, schema, &result) {
             panic!("{method:?}: the answer is not what rpc.discover promises: {fault}");
         }
+    }
+}
+
+#[test]
+fn every_event_and_its_fields_are_described() {
+    let text = Text::load().section("## Events");
+    let everything = EventParams {
+        time: Some(0.0),
+        sockid: Some(0),
+        client: Some("1.1.1.1:1".parse().unwrap()),
+        server: Some("1.1.1.1:1".parse().unwrap()),
+        vlan: Some(vec![]),
+        midstream: Some(true),
+        side: Some(Side::Client),
+        off: Some(0),
+        len: Some(0),
+        late: Some(true),
+        state: Some(State::Closed),
+        reason: Some("".into()),
+        count: Some(0),
+        raw: Some(0),
+        data: Some(String::new()),
+        ..EventParams::default()
+    };
+    assert_same(&text.names("field"), &keys(&serde_json::to_value(everything).unwrap()), "fields of events");
+    let rows = text.table("event");
+    let told: Vec<_> = rows.iter().filter(|row| row[1] == "`subscribe`").map(|row| row[0].clone()).collect();
+    let kinds = EventKind::ALL.iter().map(|kind| kind.name()).chain(["lost"]);
+    assert_same(&told, &kinds.map(|name| format!("`{name}`")).collect::<Vec<_>>(), "events");
+    let section = method_section(&Text::load(), Method::Subscribe).0;
+    for kind in EventKind::ALL {
+        assert!(section.contains(&format!("`\"{}\"`", kind.name())), "{kind:?}");
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
 }
 

@@ -93,7 +93,7 @@ fn a_missing_privilege_is_named() {
 fn a_store_that_is_too_small_says_what_to_change() {
     let dir = tempfile::tempdir().unwrap();
     let capture = empty_capture(&dir);
-    let text = "[capture]\nworkers = 64\n[store]\nmemory = '1MiB'\nwindow = '64KiB'";
+    let text = "[capture]\nworkers = 63\n[store]\nmemory = '1MiB'\nwindow = '64KiB'";
     let sentence = refusal(&run(&["replay", &capture, "--config", &config(&dir, text)]));
     assert!(sentence.contains("raise [store] memory or lower [capture] workers"), "{sentence}");
 }

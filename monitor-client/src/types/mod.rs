@@ -3,6 +3,7 @@
 
 mod config;
 mod discover;
+mod events;
 mod list;
 mod look;
 mod read;
@@ -12,6 +13,7 @@ pub use crate::socket::{Closed, Overlap, SideInfo, Sides, Socket, States};
 pub use crate::state::State;
 pub use config::*;
 pub use discover::*;
+pub use events::*;
 pub use list::*;
 pub use look::*;
 pub use read::*;

@@ -50,6 +50,9 @@ const TAKERS: &[(&str, Taker)] = &[
     ("rpc.max_cursors", Taker::Server),
     ("rpc.reply_memory", Taker::Server),
     ("rpc.user_reply_memory", Taker::Server),
+    ("rpc.max_subscriptions", Taker::Server),
+    ("rpc.event_queue", Taker::Server),
+    ("rpc.event_memory", Taker::Server),
     ("log.level", Taker::Log),
 ];
 

@@ -53,6 +53,9 @@ impl Config {
         if self.rpc.max_cursors == 0 {
             return Err("[rpc] max_cursors is 0: `peek` could read nothing".into());
         }
+        if self.rpc.event_queue == 0 {
+            return Err("[rpc] event_queue is 0: no subscription could be told of anything".into());
+        }
         EnvFilter::try_new(&self.log.level)
             .map_err(|e| format!("[log] level \"{}\" is not a level or filter: {e}", self.log.level))?;
         Ok(())

@@ -1,6 +1,8 @@
 //! What any worker can be asked to do, whatever feeds it.
 
-use monitor_engine::{Connection, EngineConfig, Packet, Rule, Side, SideSettings, SockId, SteerError};
+use monitor_engine::{
+    Connection, EngineConfig, Packet, Rule, Side, SideSettings, Sink as _, SockId, SteerError,
+};
 use tokio::sync::oneshot;
 
 use super::{Engine, Mailbox};
@@ -101,6 +103,8 @@ pub fn obey(engine: &mut Engine, mailbox: &Mailbox) -> bool {
             return false;
         }
     }
+    // What came of it is told now, not with the next packets: there may be none.
+    engine.sink().flush();
     while let Some(datagram) = mailbox.datagram() {
         engine.process(&[Packet {
             time: datagram.time,

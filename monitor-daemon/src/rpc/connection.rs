@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::input::{Input, Line};
+use super::listeners::Listeners;
 use super::memory::PeekBuffer;
 use super::methods::Cursors;
 use super::output::Output;
@@ -49,6 +50,8 @@ pub(super) struct Session {
     pub(super) peer: Peer,
     pub(super) rights: Rights,
     _place: Place,
+    /// What it listens with.
+    pub(super) listeners: Listeners,
     /// Requests answered so far.
     answered: u64,
 }
@@ -62,7 +65,9 @@ impl Connection {
         shared.metrics.clients.add(1);
         let out = Output::new(Arc::clone(&stream));
         let (peeks, cursors) = (PeekBuffer::of(place.memory().clone()), Cursors::default());
-        let session = Session { shared, out, peeks, cursors, peer, rights, _place: place, answered: 0 };
+        let listeners = Listeners::default();
+        let session =
+            Session { shared, out, peeks, cursors, peer, rights, _place: place, listeners, answered: 0 };
         Ok(Self { input: Input::new(stream), session })
     }
 
@@ -78,11 +83,15 @@ impl Connection {
     async fn converse(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> io::Result<()> {
         loop {
             match self.input.line() {
-                Line::Whole(line) => self.session.answer(line).await?,
+                Line::Whole(line) => {
+                    self.session.answer(line).await?;
+                    self.session.tell().await?;
+                }
                 Line::TooLong => return self.hang_up().await,
                 Line::Partial => {
+                    let untold = self.session.tell().await?;
                     self.session.out.flush().await?;
-                    if !self.more(stop.as_mut()).await? {
+                    if !self.more(stop.as_mut(), untold).await? {
                         return Ok(());
                     }
                 }
@@ -90,14 +99,18 @@ impl Connection {
         }
     }
 
-    /// Waits for more input. False: there will be none.
-    async fn more(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> io::Result<bool> {
+    /// Waits for more input or events; with `untold` ones, only looks whether there is input. False: the client is gone,
+    /// or the server stops.
+    async fn more(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>, untold: bool) -> io::Result<bool> {
         loop {
             let large = self.holds_memory();
             tokio::select! {
                 biased;
                 count = self.input.fill() => return Ok(count? > 0),
                 () = &mut stop => return Ok(false),
+                // Other clients of this thread get their turn, too.
+                () = tokio::task::yield_now(), if untold => return Ok(true),
+                () = self.session.listeners.changed(), if !untold => return Ok(true),
                 // In a block, so that no clock is read when there is nothing to give back.
                 () = async { tokio::time::sleep(IDLE).await }, if large => self.release(),
             }

@@ -83,6 +83,57 @@ pub(super) fn no_connection(sockid: u64) -> ErrorObject {
     errno(Reason::NoConnection, message)
 }
 
+pub(super) fn no_listener(sockid: u64) -> ErrorObject {
+    let message = format!("this client has no listener {sockid}; `subscribe` and `follow` make them");
+    errno(Reason::NoListener, message)
+}
+
+pub(super) fn listener(sockid: u64) -> ErrorObject {
+    let message =
+        format!("{sockid} names a listener, not a connection; the events that it tells of name those");
+    errno(Reason::Listener, message)
+}
+
+pub(super) fn too_many_subscriptions(max: usize) -> ErrorObject {
+    let message = format!(
+        "this client has {max} listeners already; `unsubscribe` from one, or raise [rpc] max_subscriptions"
+    );
+    errno(Reason::Listeners, message)
+}
+
+pub(super) fn too_many_listeners() -> ErrorObject {
+    errno(
+        Reason::Listeners,
+        "all clients together have as many listeners as the workers can serve; try again later",
+    )
+}
+
+pub(super) fn no_event_memory() -> ErrorObject {
+    let message =
+        "the memory for queues is in use; ask for a shorter `queue`, try again, or raise [rpc] event_memory";
+    errno(Reason::Memory, message)
+}
+
+pub(super) fn closed(off: u64, base: u64, next: u64, end: u64) -> ErrorObject {
+    let message = format!("the connection has ended at {end}: there will be no byte at offset {off}");
+    place(errno(Reason::Closed, message), base, next, end, None)
+}
+
+pub(super) fn timeout(off: u64) -> ErrorObject {
+    errno(Reason::Timeout, format!("no byte at offset {off} came in time; wait again"))
+}
+
+/// Says where a side stands.
+fn place(mut object: ErrorObject, base: u64, next: u64, end: u64, extent: Option<u64>) -> ErrorObject {
+    if let Some(data) = &mut object.data {
+        data.base = Some(base);
+        data.next = Some(next);
+        data.end = Some(end);
+        data.next_extent = Some(extent);
+    }
+    object
+}
+
 pub(super) fn not_found() -> ErrorObject {
     let message = "no connection between these ends is known; `sockets` lists those that are";
     errno(Reason::NotFound, message)
@@ -164,14 +215,7 @@ pub(super) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> Error
         ),
         PeekError::NoData { reason, next_extent, base, next, end } => {
             let (reason, message) = no_data(reason, off, next_extent, base, end);
-            let mut object = errno(reason, message);
-            if let Some(data) = &mut object.data {
-                data.base = Some(base);
-                data.next = Some(next);
-                data.end = Some(end);
-                data.next_extent = Some(next_extent);
-            }
-            object
+            place(errno(reason, message), base, next, end, next_extent)
         }
     }
 }

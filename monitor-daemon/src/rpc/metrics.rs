@@ -61,4 +61,14 @@ metrics! {
     cut_reads
     /// Bytes of memory that replies in flight hold beyond each client's own 64 KiB (gauge).
     reply_memory
+    /// Listeners now: subscriptions and followed connections (gauge).
+    listeners
+    /// Bytes of memory that the queues of listeners hold (gauge).
+    event_memory
+    /// Events that clients were told of.
+    events
+    /// Notes of events lost because the queue of a listener was full.
+    events_lost
+    /// Stream bytes sent by `follow`.
+    followed_bytes
 }

@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! listen → serve → connection ─ stream ─ input → request → call ─┬→ hello, stats, rpc.discover
-//!                                   └───── output ← reply ← ─────┼→ sockets, lookup, info
-//!                                                                └→ fragments, ppeek
+//!                                   ├───── output ← reply ← ─────┼→ sockets, lookup, info
+//!                                   │         ↑                  ├→ fragments, ppeek, wait
+//!                                   └──── listeners ─────────────┴→ subscribe, follow, unsubscribe
 //! ```
 //!
 //! Who is at the other end ([`peer`]) and what the settings let that user do ([`access`]) is decided before a method's
@@ -19,6 +20,7 @@ mod connection;
 mod fault;
 mod input;
 mod listen;
+mod listeners;
 mod memory;
 mod methods;
 mod metrics;

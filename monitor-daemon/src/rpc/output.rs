@@ -94,6 +94,11 @@ impl Output {
         Ok(())
     }
 
+    /// Whether nobody is there any more to read it.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.to.is_hung_up()
+    }
+
     /// Sends everything, and the end of the stream.
     pub(super) async fn finish(&mut self) -> io::Result<()> {
         self.flush().await?;

@@ -14,6 +14,7 @@ use tokio::sync::watch::{self, Sender};
 use tokio::task::{JoinError, JoinSet};
 
 use super::connection::Connection;
+use super::listeners::Switchboard;
 use super::memory::ReplyMemory;
 use super::methods::RuleBook;
 use super::peer::Peer;
@@ -39,6 +40,9 @@ pub(super) struct Shared {
     pub(super) rules: Sender<Arc<Rules>>,
     /// What connections to come start with. Held while the workers are told: they all hear the same, in one order.
     pub(super) book: Mutex<RuleBook>,
+    pub(super) board: Arc<Switchboard>,
+    /// True once the server stops.
+    pub(super) stopping: watch::Receiver<bool>,
     /// One look at the capture at a time: it makes system calls, on a thread of its own.
     pub(super) snapshot: Mutex<()>,
     /// One change of the settings at a time.
@@ -52,24 +56,31 @@ pub(super) struct Shared {
 pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let Listener { socket, file, rules } = listener;
     let socket = stream::watch(socket, Interest::READABLE)?;
+    let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
         status,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
         memory: ReplyMemory::new(rules.settings.reply_memory),
         users: Arc::new(Users::new(rules.settings.user_reply_memory)),
+        board: Arc::new(Switchboard::new(rules.settings.event_memory)?),
+        stopping: stopping.clone(),
         rules: Sender::new(Arc::new(rules)),
         book: Mutex::default(),
         snapshot: Mutex::new(()),
         reload: Mutex::new(()),
     });
-    let (stop, stopping) = watch::channel(false);
+    let mut operator = JoinSet::new();
+    let board = Arc::clone(&shared.board);
+    operator.spawn(async move { board.answer().await });
     let mut clients = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = clients.join_next() => note_end(ended),
+            // Only when something is wrong: nobody would hear of events any more.
+            Some(ended) = operator.join_next() => return ended.map_err(io::Error::other)?,
             accepted = accept(&socket) => match accepted {
                 Ok(client) => if let Some(client) = admit(client, &shared, clients.len()) {
                     clients.spawn(client.run(stopping.clone()));

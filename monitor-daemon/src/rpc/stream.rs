@@ -6,11 +6,13 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -86,6 +88,14 @@ impl Stream {
         }
     }
 
+    /// Whether the client has closed its end, for reading as well: nobody is there any more.
+    pub(super) fn is_hung_up(&self) -> bool {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut list = [PollFd::new(self.socket.get_ref(), PollFlags::empty())];
+        poll(&mut list, Some(&at_once)).is_ok()
+            && list[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
     /// The client will see the end of the stream.
     pub(super) fn end(&self) -> io::Result<()> {
         self.socket.get_ref().shutdown(Shutdown::Write)
@@ -113,6 +123,7 @@ pub(super) trait Socket: AsRawFd {}
 
 impl Socket for UnixStream {}
 impl Socket for UnixListener {}
+impl Socket for OwnedFd {}
 
 async fn wait(room: Option<&AsyncFd<UnixStream>>) -> io::Result<()> {
     match room {

@@ -27,6 +27,13 @@ pub(super) fn side(side: monitor_client::Side) -> Side {
     }
 }
 
+pub(super) fn side_name(side: Side) -> monitor_client::Side {
+    match side {
+        Side::Client => monitor_client::Side::Client,
+        Side::Server => monitor_client::Side::Server,
+    }
+}
+
 pub(super) fn state(state: TcpState) -> State {
     match state {
         TcpState::Closed => State::Closed,
@@ -90,6 +97,6 @@ fn overlap(policy: OverlapPolicy) -> Overlap {
 }
 
 /// Seconds since the epoch; a double keeps a quarter of a microsecond of today's date.
-fn seconds(nanoseconds: u64) -> f64 {
+pub(super) fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }

@@ -146,6 +146,12 @@ fn a_replay_answers_between_packets_and_after_the_last_until_it_is_told_to_stop(
         if speed.is_none() {
             read.recv_timeout(LONG).expect("the end of the file");
             assert!(status.finished());
+        } else {
+            let start = Instant::now();
+            while counters.packets.get() == 0 {
+                assert!(start.elapsed() < LONG, "the first packet is due at once");
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         ask(&mailbox, |answer| Command::Ping { answer }).unwrap();
         assert_eq!(counters.packets.get(), if speed.is_none() { 2 } else { 1 });

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
 #![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
 
+pub mod attended;
 pub mod relay;
 pub mod talk;
 pub mod workers;
@@ -185,6 +186,15 @@ impl Wire {
         let mut bytes = vec![0; count];
         self.stream.read_exact(&mut bytes).unwrap();
         bytes
+    }
+
+    /// The parameters of the next line, which must be an event.
+    pub fn event(&mut self) -> Value {
+        let line = self.line().expect("an event, not the end");
+        let event: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&event["jsonrpc"], &event["method"]), (&json!("2.0"), &json!("event")), "{line}");
+        assert!(event.get("id").is_none(), "{line}");
+        event["params"].clone()
     }
 
     pub fn ask(&mut self, method: &str, params: Value) -> Value {

@@ -75,6 +75,7 @@ fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     let (now, changes) = settings.install(&config);
     shared.memory.resize(now.rpc.reply_memory);
     shared.users.resize(now.rpc.user_reply_memory);
+    shared.board.memory.resize(now.rpc.event_memory);
     shared.rules.send_replace(Arc::new(Rules { settings: now.rpc, ..rules }));
     for Change { key, from, to, applies } in &changes {
         let when = if *applies == Applies::Now { "now" } else { "after a restart" };

@@ -46,6 +46,8 @@ pub(super) fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, Error
 pub(super) async fn stats(shared: &Shared) -> Stats {
     let mut stats = gather(snapshot(shared).await, &shared.status.engines);
     shared.metrics.reply_memory.set(shared.memory.used());
+    shared.metrics.listeners.set(shared.board.listeners());
+    shared.metrics.event_memory.set(shared.board.memory.used());
     for (name, _, value) in shared.metrics.each() {
         stats.rpc.add(name, value);
     }

@@ -3,11 +3,13 @@
 mod config;
 mod cursor;
 mod discover;
+mod events;
 mod list;
 mod look;
 mod read;
 mod steer;
 mod top;
+mod wait;
 mod wanted;
 
 pub(super) use cursor::Cursors;
@@ -80,6 +82,19 @@ impl Session {
             Ok(Call::Fragments(params)) => return self.fragments(id, &params).await,
             Ok(Call::Ppeek(params)) => return self.ppeek(id, &params).await,
             Ok(Call::Peek(params)) => return self.peek(id, &params).await,
+            Ok(Call::Wait(params)) => return self.wait(id, &params).await,
+            Ok(Call::Follow(params)) => {
+                let listening = self.follow(&params).await;
+                self.reply(id, listening);
+            }
+            Ok(Call::Subscribe(params)) => {
+                let listening = self.subscribe(&params).await;
+                self.reply(id, listening);
+            }
+            Ok(Call::Unsubscribe(params)) => {
+                let gone = self.unsubscribe(&params);
+                self.reply(id, gone);
+            }
             Err(error) => self.error(Some(id), &error),
         }
         Ok(())
@@ -145,6 +160,9 @@ impl Shared {
             return Err(fault::no_worker(worker, readers.len()));
         }
         let id = SockId::from_u64(sockid).ok_or_else(|| fault::no_connection(sockid))?;
+        if id.is_listener() && self.board.lives(sockid) {
+            return Err(fault::listener(sockid));
+        }
         if worker.is_some_and(|worker| worker != u64::from(id.worker())) {
             return Err(fault::no_connection(sockid));
         }

@@ -1,0 +1,62 @@
+//! Notifications as lines.
+
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use monitor_client::types::{Encoding, EventParams};
+use serde::Serialize;
+
+use super::super::memory::PeekBuffer;
+use super::super::output::Output;
+use super::super::reply;
+use super::super::serve::Shared;
+
+/// Bytes that are gathered with their line rather than sent at once.
+const SMALL: usize = 4 * 1024;
+
+/// What telling a client needs.
+pub(in super::super) struct Voice<'a> {
+    pub(in super::super) out: &'a mut Output,
+    pub(in super::super) peeks: &'a mut PeekBuffer,
+    pub(in super::super) shared: &'a Shared,
+}
+
+#[derive(Serialize)]
+struct Notification<'a> {
+    jsonrpc: &'static str,
+    method: &'static str,
+    params: &'a EventParams,
+}
+
+impl Voice<'_> {
+    /// Writes a notification.
+    pub(in super::super) fn event(&mut self, params: &EventParams) {
+        self.shared.metrics.events.add(1);
+        reply::value(self.out.open(), &Notification { jsonrpc: "2.0", method: "event", params });
+        self.out.close();
+    }
+
+    /// Writes a notification with the first `len` bytes of the client's buffer.
+    pub(in super::super) async fn bytes(
+        &mut self,
+        params: EventParams,
+        len: usize,
+        encoding: Encoding,
+    ) -> io::Result<()> {
+        match encoding {
+            Encoding::Raw => {
+                self.event(&EventParams { raw: Some(len as u64), ..params });
+                let bytes = self.peeks.filled(len);
+                if len > SMALL {
+                    return self.out.flush_with(bytes).await;
+                }
+                self.out.text().extend_from_slice(bytes);
+            }
+            Encoding::Base64 => {
+                self.event(&EventParams { data: Some(STANDARD.encode(self.peeks.filled(len))), ..params });
+            }
+        }
+        self.out.flush_if_full().await
+    }
+}

@@ -1,0 +1,478 @@
+//! Events over a real socket: subscribe, follow, wait.
+
+#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+
+mod rpc_common;
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use monitor_daemon::events::Publisher;
+use monitor_engine::EngineConfig;
+use rpc_common::attended::Attended;
+use rpc_common::talk::{From, Talk};
+use rpc_common::{Server, Wire, engines, pattern};
+use serde_json::{Value, json};
+
+/// A server of these many workers, and a client.
+fn serve(workers: u16) -> (Attended, Server, Wire) {
+    let (attended, status) = Attended::start(engines(workers));
+    let server = Server::start_with(status, |_| {});
+    let wire = server.wire();
+    (attended, server, wire)
+}
+
+fn talk(port: u16) -> Talk {
+    Talk::new(&format!("10.0.0.1:{port}"), "10.0.0.2:80")
+}
+
+fn listener(wire: &mut Wire, method: &str, params: Value) -> u64 {
+    wire.result(method, params)["sockid"].as_u64().unwrap()
+}
+
+/// The next events, as many as are named, in this order.
+#[track_caller]
+fn expect(wire: &mut Wire, names: &[&str]) -> Vec<Value> {
+    let events: Vec<_> = names.iter().map(|_| wire.event()).collect();
+    assert_eq!(
+        events.iter().map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>(),
+        names,
+        "{events:?}"
+    );
+    events
+}
+
+fn bytes(event: &Value) -> Vec<u8> {
+    STANDARD.decode(event["data"].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn every_event_of_a_connection_in_its_order() {
+    let (attended, _server, mut wire) = serve(1);
+    let all = json!(["opened", "established", "data", "gap", "filled", "retransmit", "conflict", "closed"]);
+    let number = listener(&mut wire, "subscribe", json!({ "events": all, "data": { "max": 4 } }));
+    let mut talk = talk(1000);
+    talk.vlan = vec![7];
+    let mut engine = attended.engine(0);
+    talk.open(&mut engine);
+    talk.say(&mut engine, From::Client, b"request");
+    talk.at(&mut engine, From::Client, 0, b"re");
+    talk.at(&mut engine, From::Client, 2, b"QU");
+    // A hole of ten bytes, which the end of the connection makes a gap; then they come after all.
+    talk.at(&mut engine, From::Client, 17, b"late");
+    talk.reset(&mut engine, From::Server);
+    talk.at(&mut engine, From::Client, 10, b"middle!");
+    let sockid = talk.id(&engine).as_u64();
+    drop(engine);
+    let events = expect(
+        &mut wire,
+        &[
+            "opened",
+            "established",
+            "data",
+            "retransmit",
+            "retransmit",
+            "conflict",
+            "gap",
+            "data",
+            "closed",
+            "filled",
+        ],
+    );
+    for event in &events {
+        assert_eq!((&event["listener"], &event["sockid"]), (&json!(number), &json!(sockid)), "{event}");
+        assert!((1_699_999_999.0..1_700_000_100.0).contains(&event["time"].as_f64().unwrap()), "{event}");
+    }
+    let opened =
+        json!({ "client": "10.0.0.1:1000", "server": "10.0.0.2:80", "vlan": [7], "midstream": false });
+    for (key, value) in opened.as_object().unwrap() {
+        assert_eq!(&events[0][key], value);
+    }
+    let place = |event: &Value| (event["side"].clone(), event["off"].clone(), event["len"].clone());
+    assert_eq!(place(&events[2]), (json!("server"), json!(0), json!(7)));
+    assert_eq!(bytes(&events[2]), b"requ");
+    assert_eq!(place(&events[3]), (json!("server"), json!(0), json!(2)));
+    assert_eq!((place(&events[5]).1, &events[5]["late"]), (json!(2), &json!(true)));
+    assert_eq!(place(&events[6]), (json!("server"), json!(7), json!(10)));
+    assert_eq!((place(&events[7]).1, bytes(&events[7])), (json!(17), b"late".to_vec()));
+    assert_eq!(events[8]["reason"], "rst");
+    assert_eq!(place(&events[9]), (json!("server"), json!(10), json!(7)));
+    assert!(events[9].get("data").is_none(), "bytes come with data only");
+}
+
+#[test]
+fn filters_sockids_and_sides_choose() {
+    let (attended, _server, mut wire) = serve(2);
+    let mut old = [talk(1000), talk(1001)];
+    old[0].open(&mut attended.engine(0));
+    old[1].open(&mut attended.engine(1));
+    let one = old[1].id(&attended.engine(1)).as_u64();
+    let data = |more: Value| {
+        let mut params = json!({ "events": ["data"] });
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        params
+    };
+    let by_filter = listener(&mut wire, "subscribe", data(json!({ "filter": "port 1000 or 1002" })));
+    let by_sockid = listener(&mut wire, "subscribe", data(json!({ "sockid": one, "side": "client" })));
+    let mut new = [talk(1002), talk(1003)];
+    new[0].open(&mut attended.engine(1));
+    new[1].open(&mut attended.engine(0));
+    for (talk, worker) in old.iter_mut().zip([0, 1]).chain(new.iter_mut().zip([1, 0])) {
+        talk.say(&mut attended.engine(worker), From::Client, b"a");
+        talk.say(&mut attended.engine(worker), From::Server, b"bc");
+    }
+    let mut heard: Vec<(u64, u64)> = (0..5)
+        .map(|_| {
+            let event = wire.event();
+            (event["listener"].as_u64().unwrap(), event["len"].as_u64().unwrap())
+        })
+        .collect();
+    heard.sort_unstable();
+    let mut expected = vec![(by_filter, 1), (by_filter, 2), (by_filter, 1), (by_filter, 2), (by_sockid, 2)];
+    expected.sort_unstable();
+    assert_eq!(heard, expected);
+    for number in [by_filter, by_sockid] {
+        wire.result("unsubscribe", json!({ "sockid": number }));
+    }
+    old[0].say(&mut attended.engine(0), From::Client, b"a");
+    assert_eq!(wire.ask("stats", json!({}))["result"]["rpc"]["listeners"], 0);
+}
+
+#[test]
+fn wrong_subscriptions_are_refused_with_a_reason() {
+    let (attended, server, mut wire) = serve(1);
+    let mut talk = talk(1000);
+    talk.open(&mut attended.engine(0));
+    let sockid = talk.id(&attended.engine(0)).as_u64();
+    let parameter = |wire: &mut Wire, params: Value| {
+        let error = wire.error("subscribe", params);
+        assert_eq!(error["code"], -32602);
+        error["data"]["parameter"].as_str().unwrap().to_owned()
+    };
+    for (params, name) in [
+        (json!({ "filter": "port http or" }), "filter"),
+        (json!({ "filter": "tcp", "sockid": sockid }), "filter"),
+        (json!({ "events": [] }), "events"),
+        (json!({ "events": ["data", "dates"] }), "events[1]"),
+        (json!({ "queue": 0 }), "queue"),
+        (json!({ "queue": 1_000_000_000 }), "queue"),
+        (json!({ "side": "both" }), "side"),
+    ] {
+        assert_eq!(parameter(&mut wire, params.clone()), name, "{params}");
+    }
+    for timeout in [json!(-1), json!(3601), json!("1")] {
+        let error = wire.error("wait", json!({ "sockid": sockid, "side": 0, "off": 0, "timeout": timeout }));
+        assert_eq!(error["data"]["parameter"], "timeout");
+    }
+    let number = listener(&mut wire, "subscribe", json!({}));
+    let mut other = server.wire();
+    for (method, params) in [
+        ("info", json!({ "sockid": number })),
+        ("ppeek", json!({ "sockid": number, "side": 0, "off": 0, "len": 1 })),
+        ("fragments", json!({ "sockid": number, "side": 0 })),
+        ("follow", json!({ "sockid": number })),
+        ("subscribe", json!({ "sockid": number })),
+        ("wait", json!({ "sockid": number, "side": 0, "off": 0 })),
+    ] {
+        let error = other.error(method, params.clone());
+        assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(94), &json!("listener")), "{method}");
+    }
+    let gone = |error: Value| (error["code"].clone(), error["data"]["reason"].clone());
+    assert_eq!(
+        gone(other.error("unsubscribe", json!({ "sockid": number }))),
+        (json!(9), json!("no_listener"))
+    );
+    wire.result("unsubscribe", json!({ "sockid": number }));
+    assert_eq!(
+        gone(wire.error("unsubscribe", json!({ "sockid": number }))),
+        (json!(9), json!("no_listener"))
+    );
+    assert_eq!(gone(other.error("info", json!({ "sockid": number }))), (json!(9), json!("no_connection")));
+    assert_eq!(gone(wire.error("follow", json!({ "sockid": 63 }))), (json!(9), json!("no_connection")));
+    assert_eq!(wire.error("unsubscribe", json!({ "sockid": sockid }))["code"], 9);
+    for _ in 0..64 {
+        listener(&mut wire, "subscribe", json!({ "queue": 1 }));
+    }
+    let refused = wire.error("subscribe", json!({ "queue": 1 }));
+    assert_eq!((&refused["code"], &refused["data"]["reason"]), (&json!(11), &json!("listeners")));
+    listener(&mut other, "subscribe", json!({}));
+}
+
+#[test]
+fn queues_take_no_more_memory_than_they_may() {
+    let (_attended, status) = Attended::start(engines(1));
+    let server = Server::start_with(status, |settings| settings.event_memory = 100 << 10);
+    let mut wire = server.wire();
+    let error = wire.error("subscribe", json!({}));
+    assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(11), &json!("memory")));
+    let number = listener(&mut wire, "subscribe", json!({ "queue": 500 }));
+    let gauge = |wire: &mut Wire| wire.result("stats", json!({}))["rpc"]["event_memory"].as_u64().unwrap();
+    assert!((500 * 40..100 << 10).contains(&gauge(&mut wire)));
+    wire.result("unsubscribe", json!({ "sockid": number }));
+    assert_eq!(gauge(&mut wire), 0);
+}
+
+/// Reads lines until the reply comes; what it says, and how many events came before it.
+fn reply_among_events(wire: &mut Wire) -> (Value, usize) {
+    for events in 0.. {
+        let line: Value = serde_json::from_str(&wire.line().unwrap()).unwrap();
+        if line.get("method").is_none() {
+            return (line, events);
+        }
+        if let Some(raw) = line["params"]["raw"].as_u64() {
+            let off = line["params"]["off"].as_u64().unwrap();
+            assert!(wire.raw(raw as usize) == pattern(off, raw as usize));
+        }
+    }
+    unreachable!("lines do not end by themselves")
+}
+
+#[test]
+fn events_come_between_replies_and_never_within_raw_bytes() {
+    let (attended, _server, mut wire) = serve(1);
+    let mut talk = talk(1000);
+    talk.open(&mut attended.engine(0));
+    talk.say(&mut attended.engine(0), From::Client, &pattern(0, 300_000));
+    let sockid = talk.id(&attended.engine(0)).as_u64();
+    let params = json!({ "events": ["data"], "data": { "max": 100 }, "encoding": "raw" });
+    listener(&mut wire, "subscribe", params);
+    let peek = json!({ "jsonrpc": "2.0", "id": 1, "method": "ppeek",
+        "params": { "sockid": sockid, "side": 1, "off": 0, "len": 300_000, "encoding": "raw" } });
+    let mut heard = 0;
+    std::thread::scope(|scope| {
+        let feeding = scope.spawn(|| {
+            for round in 0..200 {
+                talk.say(&mut attended.engine(0), From::Client, &pattern(300_000 + round * 50, 50));
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        while heard < 200 || !feeding.is_finished() {
+            wire.send(&format!("{peek}\n").repeat(3));
+            for _ in 0..3 {
+                let (reply, events) = reply_among_events(&mut wire);
+                heard += events;
+                assert!(wire.raw(reply["result"]["raw"].as_u64().unwrap() as usize) == pattern(0, 300_000));
+            }
+        }
+    });
+    // A batch's answer is one line.
+    wire.send_line(
+        &json!([{ "jsonrpc": "2.0", "id": 1, "method": "subscribe" },
+        { "jsonrpc": "2.0", "id": 2, "method": "wait", "params": { "sockid": sockid, "side": 1, "off": 0 } }])
+        .to_string(),
+    );
+    assert_eq!(wire.reply().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn waiting_ends_when_the_byte_comes_or_never_will() {
+    let (attended, server, mut wire) = serve(1);
+    let mut talk = talk(1000);
+    talk.open(&mut attended.engine(0));
+    let sockid = talk.id(&attended.engine(0)).as_u64();
+    let wait = |off: u64, timeout: f64| json!({ "sockid": sockid, "side": "server", "off": off, "timeout": timeout });
+    assert_eq!(wire.error("wait", wait(0, 0.0))["data"]["reason"], "timeout");
+    let start = Instant::now();
+    assert_eq!(wire.error("wait", wait(0, 0.2))["code"], 110);
+    assert!(start.elapsed() >= Duration::from_millis(200));
+    let later = |talk: &mut Talk, act: &dyn Fn(&mut Talk), wire: &mut Wire, off: u64| {
+        wire.send_line(
+            &json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": wait(off, 20.0) }).to_string(),
+        );
+        std::thread::sleep(Duration::from_millis(50));
+        act(talk);
+        reply_among_events(wire)
+    };
+    // Events are told meanwhile.
+    listener(&mut wire, "subscribe", json!({ "events": ["data"] }));
+    let say = |talk: &mut Talk| talk.say(&mut attended.engine(0), From::Client, b"abc");
+    let (reply, _) = later(&mut talk, &say, &mut wire, 2);
+    let expected = json!({ "off": 2, "available": 1, "base": 0, "next": 3, "end": 3, "fin": null });
+    assert_eq!(reply["result"], expected);
+    let (reply, events) = later(
+        &mut talk,
+        &|talk| {
+            talk.say(&mut attended.engine(0), From::Client, b"de");
+            std::thread::sleep(Duration::from_millis(200));
+            talk.at(&mut attended.engine(0), From::Client, 9, b"ahead");
+        },
+        &mut wire,
+        10,
+    );
+    assert_eq!((&reply["result"]["available"], &reply["result"]["next"]), (&json!(4), &json!(5)));
+    assert!(events >= 1);
+    let (reply, _) =
+        later(&mut talk, &|talk| talk.reset(&mut attended.engine(0), From::Server), &mut wire, 20);
+    assert_eq!((&reply["error"]["code"], &reply["error"]["data"]["reason"]), (&json!(61), &json!("closed")));
+    assert_eq!(reply["error"]["data"]["end"], 14);
+    let mut wire = server.wire();
+    assert_eq!(wire.error("wait", wait(6, 5.0))["data"]["reason"], "gap", "the connection is over");
+    let mut second = self::talk(1001);
+    second.open(&mut attended.engine(0));
+    let sockid = second.id(&attended.engine(0)).as_u64();
+    let params = json!({ "sockid": sockid, "side": "server", "off": 0 });
+    wire.send_line(&json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": params }).to_string());
+    std::thread::sleep(Duration::from_millis(50));
+    second.fin(&mut attended.engine(0), From::Client);
+    assert_eq!(reply_among_events(&mut wire).0["error"]["data"]["reason"], "eof");
+    assert_eq!(wire.error("wait", json!({ "sockid": 1_u64 << 40, "side": 0, "off": 0 }))["code"], 9);
+}
+
+#[test]
+fn a_waiting_client_that_only_stops_writing_is_answered_and_one_that_goes_is_let_go() {
+    let (attended, server, mut wire) = serve(1);
+    let mut talk = talk(1000);
+    talk.open(&mut attended.engine(0));
+    let sockid = talk.id(&attended.engine(0)).as_u64();
+    let params = json!({ "sockid": sockid, "side": "server", "off": 0, "timeout": 3600 });
+    let request = json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": params }).to_string();
+    let mut gone = server.wire();
+    gone.send_line(&request);
+    wire.send_line(&request);
+    wire.stream.get_mut().shutdown(Shutdown::Write).unwrap();
+    let mut watcher = server.wire();
+    let mut listeners = |expected: u64| {
+        let start = Instant::now();
+        while watcher.result("stats", json!({}))["rpc"]["listeners"] != expected {
+            assert!(start.elapsed() < Duration::from_secs(10), "never {expected} listeners");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    listeners(2);
+    drop(gone);
+    listeners(1);
+    talk.say(&mut attended.engine(0), From::Client, b"x");
+    assert_eq!(wire.reply()["result"]["available"], 1);
+    assert!(wire.at_end());
+    listeners(0);
+}
+
+/// Reads what a followed side holds until its end; holes are zeros. Also why it ended.
+fn collect(wire: &mut Wire, side: &str) -> (Vec<u8>, Vec<(String, u64, u64)>, String) {
+    let (mut stream, mut holes) = (Vec::new(), Vec::new());
+    loop {
+        let event = wire.event();
+        let raw = event["raw"].as_u64().map(|raw| wire.raw(raw as usize));
+        if event["side"] != side {
+            continue;
+        }
+        let name = event["event"].as_str().unwrap().to_owned();
+        if name == "end" {
+            return (stream, holes, event["reason"].as_str().unwrap().to_owned());
+        }
+        let (off, len) = (event["off"].as_u64().unwrap(), event["len"].as_u64().unwrap());
+        assert_eq!(off, stream.len() as u64, "in order, without a byte twice: {name}");
+        match raw {
+            Some(raw) => stream.extend(raw),
+            None if name == "data" => stream.extend(bytes(&event)),
+            None => {
+                stream.resize(stream.len() + len as usize, 0);
+                holes.push((name, off, len));
+            }
+        }
+        assert_eq!(stream.len() as u64, off + len);
+    }
+}
+
+#[test]
+fn a_followed_stream_is_whole_and_its_holes_are_named() {
+    for encoding in ["base64", "raw"] {
+        let (attended, server, mut wire) = serve(1);
+        let mut talk = talk(1000);
+        talk.open(&mut attended.engine(0));
+        talk.say(&mut attended.engine(0), From::Client, &pattern(0, 100_000));
+        let sockid = talk.id(&attended.engine(0)).as_u64();
+        let mut both = server.wire();
+        let following = listener(&mut both, "follow", json!({ "sockid": sockid, "encoding": encoding }));
+        let part = json!({ "sockid": sockid, "side": "server", "off": 399_990, "encoding": encoding });
+        listener(&mut wire, "follow", part);
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                let server = collect(&mut both, "server");
+                (server, both)
+            });
+            for start in (100_000..400_000).step_by(1000) {
+                talk.say(&mut attended.engine(0), From::Client, &pattern(start, 1000));
+            }
+            talk.at(&mut attended.engine(0), From::Client, 400_100, &pattern(400_100, 50));
+            talk.say(&mut attended.engine(0), From::Server, b"answer");
+            talk.reset(&mut attended.engine(0), From::Server);
+            let ((stream, holes, reason), mut both) = reading.join().unwrap();
+            assert!(stream[..400_000] == pattern(0, 400_000) && stream[400_100..] == pattern(400_100, 50));
+            assert_eq!(holes, [("gap".to_owned(), 400_000, 100)]);
+            assert_eq!(reason, "closed");
+            // What else came of the other side was passed over; the listener is there until it is ended.
+            both.send_line(
+                &json!({ "jsonrpc": "2.0", "id": 1, "method": "unsubscribe",
+                "params": { "sockid": following } })
+                .to_string(),
+            );
+            assert_eq!(reply_among_events(&mut both).0["result"], json!({}));
+        });
+        let first = wire.event();
+        assert_eq!(
+            (&first["off"], &first["len"]),
+            (&json!(399_990), &json!(10)),
+            "from where it was asked for"
+        );
+    }
+}
+
+#[test]
+fn a_follower_that_does_not_read_loses_bytes_and_nobody_waits_for_it() {
+    const WINDOW: usize = 256 << 10;
+    const STREAM: usize = 8 << 20;
+    let config = EngineConfig { memory: 64 << 20, window: WINDOW as u64, ..EngineConfig::default() };
+    let (attended, status) = Attended::start(vec![Publisher::engine(config).unwrap()]);
+    let server = Server::start_with(status, |_| {});
+    let mut talk = talk(1000);
+    talk.open(&mut attended.engine(0));
+    let sockid = talk.id(&attended.engine(0)).as_u64();
+    let mut wire = server.wire();
+    listener(&mut wire, "follow", json!({ "sockid": sockid, "side": "server", "encoding": "raw" }));
+    for start in (0..STREAM).step_by(64 << 10) {
+        talk.say(&mut attended.engine(0), From::Client, &pattern(start as u64, 64 << 10));
+    }
+    talk.fin(&mut attended.engine(0), From::Client);
+    let (stream, holes, reason) = collect(&mut wire, "server");
+    assert_eq!((stream.len(), reason.as_str()), (STREAM, "eof"));
+    let mut at = 0;
+    let mut lost = 0;
+    for (name, off, len) in holes {
+        assert_eq!(name, "lost");
+        assert!(stream[at..off as usize] == pattern(at as u64, off as usize - at));
+        at = (off + len) as usize;
+        lost += len as usize;
+    }
+    assert!(stream[at..] == pattern(at as u64, STREAM - at));
+    assert!(lost > STREAM / 2 && STREAM - at >= WINDOW / 2, "{lost} lost, {at}");
+}
+
+#[test]
+fn listeners_die_with_their_client() {
+    let (attended, server, mut watcher) = serve(2);
+    let mut talk = talk(1000);
+    talk.open(&mut attended.engine(0));
+    let sockid = talk.id(&attended.engine(0)).as_u64();
+    let mut wire = server.wire();
+    for _ in 0..5 {
+        listener(&mut wire, "subscribe", json!({ "filter": "port 80" }));
+        listener(&mut wire, "follow", json!({ "sockid": sockid }));
+    }
+    let mut gauge = |name: &str| watcher.result("stats", json!({}))["rpc"][name].as_u64().unwrap();
+    assert_eq!(gauge("listeners"), 10);
+    assert!(gauge("event_memory") > 0);
+    // In the middle of a request.
+    wire.stream.get_mut().write_all(b"{\"jsonrpc\":").unwrap();
+    drop(wire);
+    let start = Instant::now();
+    while gauge("listeners") > 0 {
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(gauge("event_memory"), 0);
+    talk.say(&mut attended.engine(0), From::Client, b"nobody hears this");
+}
