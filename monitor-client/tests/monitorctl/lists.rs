@@ -91,3 +91,21 @@ fn any_method_can_be_called() {
     assert_eq!(unknown.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("hello, sockets, lookup"));
 }
+
+#[test]
+fn connections_are_chosen_and_put_in_order() {
+    let (engines, sockid) = world();
+    let server = Server::start(&engines);
+    let listed = |args: &[&str]| text(&server, &[&["sockets"], args].concat()).lines().count() - 1;
+    assert_eq!(listed(&["--filter", "src host 10.0.0.3 and not port 5000"]), 10);
+    assert_eq!((listed(&["--closed"]), listed(&["--open"])), (1, 11));
+    assert_eq!((listed(&["--min-bytes", "256KiB"]), listed(&["--min-age", "1h"])), (1, 0));
+    assert_eq!(listed(&["--max-age", "1h", "--sort", "opened", "--limit", "3"]), 3);
+    let sorted = json(&server, &["--json", "sockets", "--sort", "bytes"]);
+    assert_eq!(sorted["sockets"][0]["sockid"], sockid);
+    let first = text(&server, &["sockets", "--sort", "bytes"]);
+    assert!(first.lines().nth(1).unwrap().contains(ENDS.0), "{first}");
+    let wrong = run(&server, &["sockets", "--filter", "prot 80"]);
+    assert!(wrong.status.code() == Some(1) && String::from_utf8_lossy(&wrong.stderr).contains("prot"));
+    assert_eq!(run(&server, &["sockets", "--sort", "size"]).status.code(), Some(1));
+}

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::rpc_common::world::{STREAM, world};
 use crate::rpc_common::{Server, pattern};
-use crate::{command, json, stdout};
+use crate::{command, json, json_lines, run, stdout};
 
 #[test]
 fn ppeek_prints_bytes_to_a_pipe_and_dumps_on_request() {
@@ -41,4 +41,20 @@ fn a_reader_that_has_enough_is_no_failure() {
     drop(out);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn peek_reads_in_order_and_tells_what_is_missing() {
+    let (engines, sockid) = world();
+    let server = Server::start(&engines);
+    let sockid = sockid.to_string();
+    let output = run(&server, &["peek", &sockid, "server"]);
+    assert!(output.status.success());
+    assert!(output.stdout == [pattern(0, STREAM), pattern(300_100, 5)].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("100 bytes missing at offset 300000, never captured"), "{said}");
+    assert_eq!(stdout(&server, &["peek", &sockid, "client", "8"]), b"HTTP/1.1");
+    let parts = json_lines(&server, &["--json", "peek", &sockid, "server"]);
+    let len: u64 = parts.iter().map(|part| part["len"].as_u64().unwrap()).sum();
+    assert_eq!(len, STREAM as u64 + 5);
 }

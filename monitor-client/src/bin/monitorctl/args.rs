@@ -7,7 +7,10 @@ use monitor_client::DEFAULT_SOCKET;
 
 use crate::failure::exit_codes;
 use crate::show::colour::When;
-use crate::{call, completions, follow, fragments, info, lookup, man, ppeek, save, sockets, stats, top};
+use crate::{
+    call, completions, config, follow, fragments, info, lookup, man, peek, ppeek, save, set, sockets, stats,
+    stop, top,
+};
 
 /// Looks into live TCP connections through monitord.
 ///
@@ -42,12 +45,20 @@ pub enum Verb {
     Fragments(fragments::Args),
     /// Read bytes of one side, from any offset: a hex dump to a terminal, the bytes themselves to a pipe
     Ppeek(ppeek::Args),
+    /// Read one side in order, from its start to what has come so far
+    Peek(peek::Args),
     /// Print a connection's bytes as they come, until it is over
     Follow(follow::Args),
     /// Save streams to files, one for each side, and what is missing in them beside
     Save(save::Args),
     /// A live screen: connections by rate, losses, memory, and each worker's load
     Top(top::Args),
+    /// See no more of a connection, or keep no more bytes of one side of it (admins)
+    Stop(stop::Args),
+    /// Other settings for a connection, or for connections to come (admins)
+    Set(set::Args),
+    /// The daemon's settings: show, test, read again
+    Config(config::Args),
     /// Show every counter
     Stats(stats::Args),
     /// Call any method of the RPC, and print its result as JSON
@@ -73,6 +84,20 @@ pub struct FormatArgs {
     pub text: bool,
 }
 
+/// A size: a plain number of bytes, or with a unit.
+pub fn size(text: &str) -> Result<u64, String> {
+    let size: bytesize::ByteSize =
+        text.parse().map_err(|_| "a number of bytes, like 4096, 64KiB or 1MiB".to_owned())?;
+    Ok(size.as_u64())
+}
+
+/// A time: plain seconds, or with a unit.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let plain = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+    let parsed = plain.or_else(|| humantime::parse_duration(text).ok().map(|time| time.as_secs_f64()));
+    parsed.ok_or_else(|| "a time, like 2, 500ms or 10m".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -82,5 +107,12 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_have_units_or_none() {
+        assert_eq!((size("4096"), size("64KiB"), size("1 MB")), (Ok(4096), Ok(65_536), Ok(1_000_000)));
+        assert_eq!((seconds("0.5"), seconds("2m")), (Ok(0.5), Ok(120.0)));
+        assert!(size("much").is_err() && seconds("-1").is_err() && seconds("NaN").is_err());
     }
 }

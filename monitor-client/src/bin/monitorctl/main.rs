@@ -6,17 +6,21 @@
 mod args;
 mod call;
 mod completions;
+mod config;
 mod failure;
 mod follow;
 mod fragments;
 mod info;
 mod lookup;
 mod man;
+mod peek;
 mod ppeek;
 mod save;
+mod set;
 mod show;
 mod sockets;
 mod stats;
+mod stop;
 mod top;
 
 use std::io::{BufWriter, Write};
@@ -102,6 +106,10 @@ fn ask<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failure> {
         Verb::Lookup(args) => lookup::lookup(context, args),
         Verb::Fragments(args) => fragments::fragments(context, &args),
         Verb::Ppeek(args) => ppeek::ppeek(context, &args),
+        Verb::Peek(args) => peek::peek(context, &args),
+        Verb::Stop(args) => stop::stop(context, &args),
+        Verb::Set(args) => set::set(context, &args),
+        Verb::Config(args) => config::config(context, &args),
         Verb::Follow(args) => follow::follow(context, &args),
         Verb::Save(args) => save::save(context, &args),
         Verb::Stats(args) => stats::stats(context, &args),

@@ -31,6 +31,9 @@ pub struct Args {
     /// As `sockets` lists them
     #[arg(value_name = "SOCKID", group = "which")]
     sockids: Vec<u64>,
+    /// Those that this filter wants, in the words of tcpdump
+    #[arg(long, value_name = "FILTER", group = "which")]
+    filter: Option<String>,
     /// Every connection
     #[arg(long, group = "which")]
     all: bool,
@@ -97,7 +100,8 @@ fn choose(client: &mut Client, args: &Args) -> Result<Vec<Socket>, Failure> {
         return args.sockids.iter().map(|&sockid| Ok(client.info(sockid)?)).collect();
     }
     let mut sockets = Vec::new();
-    pages(client, SocketsParams::default(), u64::MAX, |page| {
+    let params = SocketsParams { filter: args.filter.clone(), ..SocketsParams::default() };
+    pages(client, params, u64::MAX, |page| {
         sockets.append(page);
         Ok(())
     })?;

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use monitor_client::Client;
-use monitor_client::types::{Socket, SocketsParams, State};
+use monitor_client::types::{Socket, SocketsParams, Sort, State};
 
 use crate::Context;
+use crate::args::{seconds, size};
 use crate::failure::Failure;
 use crate::show::socket::{length, state, vlan};
 use crate::show::table::{Align, Table};
@@ -26,6 +27,27 @@ pub struct Args {
     /// One of the ends has this address, or one in this prefix
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     address: Option<String>,
+    /// In the words of tcpdump: 'host 10.0.0.1 and not port 22'
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
+    /// Only those that are over
+    #[arg(long, conflicts_with = "open")]
+    closed: bool,
+    /// Only those that are not over
+    #[arg(long)]
+    open: bool,
+    /// Opened so long ago or longer: 90, 10m, 2h
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    min_age: Option<f64>,
+    /// Opened so long ago or less
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    max_age: Option<f64>,
+    /// Both directions together carried so many bytes or more: 4096, 64KiB, 1MiB
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    min_bytes: Option<u64>,
+    /// The first ones in this order, the first at the top; 1000 unless --limit says otherwise
+    #[arg(long, value_name = "ORDER", value_parser = order, conflicts_with = "after")]
+    sort: Option<Sort>,
     /// List no more than this many
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
@@ -34,17 +56,27 @@ pub struct Args {
     after: Option<u64>,
 }
 
+fn order(name: &str) -> Result<Sort, String> {
+    // Its name on the wire: one that is added there is known here.
+    serde_json::from_value(name.into()).map_err(|_| "opened, last, bytes or rate".to_owned())
+}
+
 pub fn sockets<W: Write>(context: &mut Context<W>, args: Args) -> Result<(), Failure> {
     let limit = args.limit.unwrap_or(u64::MAX);
     let params = SocketsParams {
         state: args.state,
         port: args.port,
         address: args.address,
+        filter: args.filter,
+        closed: (args.closed || args.open).then_some(args.closed),
+        min_age: args.min_age,
+        max_age: args.max_age,
+        min_bytes: args.min_bytes,
+        sort: args.sort,
         limit: None,
         after: args.after,
-        ..SocketsParams::default()
     };
-    let mut printer = Printer::new(context.json);
+    let mut printer = Printer::new(context.json, params.sort.is_some());
     let out = &mut context.out;
     let next = pages(&mut context.client, params, limit, |page| printer.page(out, page))?;
     printer.end(out, next)
@@ -58,6 +90,12 @@ pub fn pages(
     mut take: impl FnMut(&mut Vec<Socket>) -> Result<(), Failure>,
 ) -> Result<Option<u64>, Failure> {
     let mut left = limit;
+    if params.sort.is_some() {
+        // There is one page only.
+        params.limit = (limit < u64::MAX).then_some(limit);
+        take(&mut client.sockets(&params)?.sockets)?;
+        return Ok(None);
+    }
     loop {
         params.limit = Some(left.min(PAGE));
         let mut page = client.sockets(&params)?;
@@ -73,16 +111,16 @@ pub fn pages(
 /// Prints pages as they come, whatever their number.
 enum Printer {
     Json { any: bool },
-    People(Box<Table<8>>),
+    People { table: Box<Table<8>>, sorted: bool },
 }
 
 impl Printer {
-    fn new(json: bool) -> Self {
+    fn new(json: bool, sorted: bool) -> Self {
         use Align::{Left, Right};
         if json {
             return Printer::Json { any: false };
         }
-        Printer::People(Box::new(Table::new([
+        let table = Table::new([
             ("SOCKID", Right),
             ("CLIENT", Left),
             ("SERVER", Left),
@@ -91,7 +129,8 @@ impl Printer {
             ("TO SERVER", Right),
             ("TO CLIENT", Right),
             ("LAST", Right),
-        ])))
+        ]);
+        Printer::People { table: Box::new(table), sorted }
     }
 
     fn page(&mut self, out: &mut impl Write, sockets: &mut [Socket]) -> Result<(), Failure> {
@@ -103,9 +142,11 @@ impl Printer {
                     serde_json::to_writer(&mut *out, socket)?;
                 }
             }
-            Printer::People(table) => {
+            Printer::People { table, sorted } => {
                 // What a person looks for is mostly what has just begun: it stands at the end, next to the prompt.
-                sockets.sort_by(|one, other| one.opened.total_cmp(&other.opened));
+                if !*sorted {
+                    sockets.sort_by(|one, other| one.opened.total_cmp(&other.opened));
+                }
                 for socket in sockets {
                     table.row(row(socket));
                 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
+use crate::args::seconds;
 use crate::failure::Failure;
 use model::Model;
 use poll::{Poller, Sample, Source};
@@ -37,14 +38,16 @@ pub struct Args {
     /// What comes first
     #[arg(long, short, default_value = "rate")]
     sort: Sort,
+    /// Only connections that this filter wants, in the words of tcpdump
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
     /// End after so many looks
     #[arg(long, short = 'n', value_name = "COUNT")]
     count: Option<u64>,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let plain = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let interval = plain.or_else(|| humantime::parse_duration(text).ok()).ok_or("a time, like 2 or 500ms")?;
+    let interval = Duration::try_from_secs_f64(seconds(text)?).map_err(|error| error.to_string())?;
     let range = view::INTERVALS;
     if interval < range[0] || interval > range[range.len() - 1] {
         return Err("from 100ms to 1m".to_owned());
@@ -54,12 +57,12 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 pub fn top(out: impl Write, socket: &Path, json: bool, args: &Args) -> Result<(), Failure> {
     if json {
-        return lines(out, Source::connect(socket)?, args);
+        return lines(out, Source::connect(socket, args.filter.clone())?, args);
     }
     if !io::stdout().is_terminal() {
         return Err(Failure::Usage("top draws on a terminal; for a pipe or a file: monitorctl top --json"));
     }
-    let source = Source::connect(socket)?;
+    let source = Source::connect(socket, args.filter.clone())?;
     let signals = Signals::catch().map_err(Failure::Output)?;
     let mut terminal = Terminal::enter().map_err(Failure::Output)?;
     let ended = watch(&mut terminal, &signals, Poller::start(source), args);

@@ -26,13 +26,14 @@ pub struct Sample {
 /// Where samples come from.
 pub struct Source {
     socket: PathBuf,
+    filter: Option<String>,
     client: Option<(Client, u32)>,
 }
 
 impl Source {
-    pub fn connect(socket: &Path) -> Result<Self, Failure> {
+    pub fn connect(socket: &Path, filter: Option<String>) -> Result<Self, Failure> {
         let client = Some(connect(socket)?);
-        Ok(Self { socket: socket.to_path_buf(), client })
+        Ok(Self { socket: socket.to_path_buf(), filter, client })
     }
 
     /// One sample. After a failure it connects anew: a daemon may be started again.
@@ -41,7 +42,7 @@ impl Source {
             Some(client) => client,
             None => connect(&self.socket)?,
         };
-        let sample = sample(&mut client, pid)?;
+        let sample = sample(&mut client, pid, self.filter.as_ref())?;
         self.client = Some((client, pid));
         Ok(sample)
     }
@@ -53,12 +54,13 @@ fn connect(socket: &Path) -> Result<(Client, u32), Error> {
     Ok((client, hello.pid))
 }
 
-fn sample(client: &mut Client, pid: u32) -> Result<Sample, Failure> {
+fn sample(client: &mut Client, pid: u32, filter: Option<&String>) -> Result<Sample, Failure> {
     let stats = client.stats()?;
     let cpu = (0..stats.capture.workers).map(|worker| cpu::of_worker(pid, worker)).collect();
     let mut sockets = Vec::new();
     let at = Some(Instant::now());
-    pages(client, SocketsParams::default(), u64::MAX, |page| {
+    let params = SocketsParams { filter: filter.cloned(), ..SocketsParams::default() };
+    pages(client, params, u64::MAX, |page| {
         sockets.append(page);
         Ok(())
     })?;

@@ -1,0 +1,84 @@
+//! `peek`.
+
+use std::io::Write;
+
+use monitor_client::types::{Encoding, Peek, PeekParams};
+use monitor_client::{Code, Error, Method, Reason, Side};
+
+use crate::args::FormatArgs;
+use crate::failure::Failure;
+use crate::show::format::{Format, LINE};
+use crate::{Context, say};
+
+/// Asked for at once. Whole lines of a hex dump.
+const CHUNK: u64 = 1 << 20;
+const _: () = assert!(CHUNK.is_multiple_of(LINE as u64));
+
+/// Which bytes.
+///
+/// Holes that are declared lost are passed and said on standard error, as is what is not kept any more.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// As `sockets` lists it
+    sockid: u64,
+    /// Whose received bytes: `server` holds what the client sent
+    side: Side,
+    /// Most bytes; without it, all that have come so far
+    len: Option<u64>,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+pub fn peek<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
+    let format = Format::choose(args.format, Format::Hex);
+    let mut left = args.len.unwrap_or(u64::MAX);
+    let mut any = false;
+    while left > 0 {
+        match step(context, args, left.min(CHUNK), format) {
+            Ok(head) => {
+                left -= head.len.min(left);
+                if head.eof {
+                    return Ok(());
+                }
+            }
+            // Only nothing at all is a failure.
+            Err(Failure::Client(Error::Rpc(error))) if any && error.known_code() == Some(Code::NoData) => {
+                if error.reason() == Some(Reason::Gap) {
+                    context.out.flush()?;
+                    say(&format_args!("stopped: {error}"));
+                }
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        }
+        any = true;
+    }
+    Ok(())
+}
+
+/// One answer, printed.
+fn step<W: Write>(context: &mut Context<W>, args: &Args, len: u64, format: Format) -> Result<Peek, Failure> {
+    if context.json {
+        let Args { sockid, side, .. } = *args;
+        let params = PeekParams { sockid, side, len, encoding: Encoding::Base64, worker: None };
+        let head: Peek = context.client.call(Method::Peek, &params)?;
+        context.json(&head)?;
+        return Ok(head);
+    }
+    let peeked = context.client.peek(args.sockid, args.side, len)?;
+    let head = peeked.head;
+    if head.lost > 0 {
+        missing(context, head.off - head.lost.min(head.off), head.lost, "kept no more")?;
+    }
+    format.print(&mut context.out, head.off, &peeked.bytes)?;
+    if let Some(gap) = head.gap {
+        missing(context, gap.off, gap.len, "never captured")?;
+    }
+    Ok(head)
+}
+
+fn missing<W: Write>(context: &mut Context<W>, off: u64, len: u64, why: &str) -> Result<(), Failure> {
+    context.out.flush()?;
+    say(&format_args!("{len} bytes missing at offset {off}, {why}"));
+    Ok(())
+}
