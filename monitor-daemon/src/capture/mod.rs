@@ -9,7 +9,7 @@ pub mod source;
 pub mod tap;
 pub mod xsk;
 
-use std::{net::IpAddr, os::fd::AsFd};
+use std::{net::IpAddr, os::fd::AsFd, time::Duration};
 
 pub use error::CaptureError;
 
@@ -22,6 +22,8 @@ pub struct Settings {
     pub seed: [u64; 2],
     /// Among how many workers flows are spread.
     pub workers: u16,
+    /// How long a flow that is left alone may be quiet: as long as a connection that is followed.
+    pub shunt_patience: Duration,
     ports: Vec<u16>,
     networks: Vec<(IpAddr, u8)>,
 }
@@ -34,6 +36,7 @@ impl Settings {
         Self {
             seed,
             workers,
+            shunt_patience: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
             ports: config.filter.ports.clone(),
             networks: networks.iter().map(|network| (network.addr(), network.prefix_len())).collect(),
         }

@@ -9,7 +9,6 @@ use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
 };
 
 use rustix::{
@@ -65,8 +64,6 @@ struct Shared {
     places: Arc<[Place<RxSocket>]>,
     /// What the workers would have the programs leave alone.
     shunts: Arc<Shunts>,
-    /// How long a flow that is left alone may be quiet.
-    shunt_patience: Duration,
     /// Held for as long as it takes to read or note something, never while an interface is opened.
     state: Mutex<State>,
 }
@@ -108,7 +105,6 @@ impl Live {
             frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES).unwrap_or(u32::MAX),
             places: Arc::clone(&places),
             shunts: Arc::clone(&shunts),
-            shunt_patience: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
             state: Mutex::new(State::new(&config.capture.interfaces)),
         });
         let changes = Changes::new().map_err(LiveError::Supervisor)?;

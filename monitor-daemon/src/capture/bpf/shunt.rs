@@ -63,9 +63,8 @@ impl Shunts<'_> {
         for (flow, _) in old {
             self.remove(&flow)?;
         }
-        if kept.is_empty() {
-            self.announce(0)?;
-        }
+        // It may have been another one when they were added.
+        self.announce(if kept.is_empty() { 0 } else { patience.max(1) })?;
         Ok(kept.into_iter().map(|(flow, _)| flow).collect::<HashSet<_>>().len())
     }
 

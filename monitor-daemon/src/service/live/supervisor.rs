@@ -31,6 +31,8 @@ use crate::{
 
 /// How often is looked without being told, and the programs' messages are taken to the log.
 const PERIOD: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// A little less, so that a whole period is never told from it.
+const LOOK: Duration = Duration::from_millis(900);
 /// How often flows are looked for that are shunted and have been quiet for too long.
 const SWEEP: Duration = Duration::from_secs(10);
 /// A worker that has not closed a socket after so long hangs.
@@ -73,7 +75,7 @@ impl Supervisor {
 
     /// Works until it is told to stop.
     pub(super) fn run(self) {
-        let mut swept = Instant::now();
+        let (mut looked, mut swept) = (Instant::now(), Instant::now());
         loop {
             let mut list = [
                 PollFd::new(&self.changes, PollFlags::IN),
@@ -85,14 +87,16 @@ impl Supervisor {
             if !list[1].revents().is_empty() {
                 return;
             }
-            self.shared.state().follow(self.shared.shunts.take(), self.shared.shunt_patience);
+            let patience = self.shared.settings().shunt_patience;
+            self.shared.state().follow(self.shared.shunts.take(), patience);
             if swept.elapsed() >= SWEEP {
-                self.shared.state().sweep_shunts(self.shared.shunt_patience);
+                self.shared.state().sweep_shunts(patience);
                 swept = Instant::now();
             }
-            if list[0].revents().is_empty() && !list[2].revents().is_empty() {
+            if list[0].revents().is_empty() && looked.elapsed() < LOOK {
                 continue;
             }
+            looked = Instant::now();
             self.changes.clear();
             let attaching = self.shared.attaching();
             self.look_at_monitors();
