@@ -22,7 +22,7 @@ mod note;
 mod publisher;
 
 pub use bell::{Bell, BellError};
-pub use interest::{Interest, Kind, Kinds, Whose};
+pub use interest::{Interest, Kind, Kinds, Whose, subject};
 pub use line::{Line, Tail, Told};
 pub use listener::Listener;
 pub use note::{Ends, Note, What};
