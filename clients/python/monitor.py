@@ -9,19 +9,34 @@ One file, standard library only. Copy it next to your program::
             read = monitor.ppeek(socket["sockid"], "server", 0, 4096)
             print(socket["client"], "->", socket["server"], read.data)
 
+        for event in monitor.subscribe(filter="port 80", events=["opened", "closed"]):
+            print(event["event"], event["sockid"])
+
 A side is named after the receiver: ``"server"`` holds what the client sent, ``"client"`` what the server sent.
 The protocol is described in docs/rpc.md.
 """
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
+import os
 import socket as _socket
-import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
 
-__all__ = ["DEFAULT_SOCKET", "Gap", "Monitor", "MonitorError", "NoData", "NoSuchConnection", "Read"]
+__all__ = [
+    "DEFAULT_SOCKET",
+    "Events",
+    "Monitor",
+    "MonitorError",
+    "NoData",
+    "NoSuchConnection",
+    "NotAllowed",
+    "Peek",
+    "Read",
+    "TimedOut",
+]
 
 DEFAULT_SOCKET = "/run/monitord/monitord.sock"
 
@@ -78,6 +93,14 @@ class NoData(MonitorError):
         return self.data.get("next_extent")
 
 
+class TimedOut(MonitorError):
+    """What was waited for did not come in time (ETIMEDOUT)."""
+
+
+class NotAllowed(MonitorError):
+    """The daemon does not let this user do that (EPERM)."""
+
+
 class Read(NamedTuple):
     """What ``ppeek`` returned. ``eof``: it ends where the sender's FIN is."""
 
@@ -90,37 +113,39 @@ class Read(NamedTuple):
     eof: bool
 
 
-class Gap(NamedTuple):
-    """Bytes that ``follow`` could not deliver."""
+class Peek(NamedTuple):
+    """What ``peek`` returned: the bytes from ``off`` on, and what is missing before them."""
 
     off: int
-    len: int
-    #: "evicted": too late; "gap": never captured.
-    reason: str
+    data: bytes
+    #: Bytes that were evicted before they were read.
+    lost: int
+    #: The hole, declared lost, that was passed: offset and length.
+    gap: Optional[Tuple[int, int]]
+    base: int
+    next: int
+    end: int
+    fin: Optional[int]
+    eof: bool
 
 
 class Monitor:
     """A connection to the daemon. One request at a time: give each thread its own."""
 
-    def __init__(self, path: str = DEFAULT_SOCKET, timeout: Optional[float] = None) -> None:
-        """Connects. ``timeout``: seconds that any answer may take; None: for ever."""
-        self._stream = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        self._stream.settimeout(timeout)
-        try:
-            self._stream.connect(path)
-        except OSError as error:
-            self._stream.close()
-            if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
-                message = "no daemon serves there: start monitord, or give the path of its socket"
-                raise OSError(error.errno, message, path) from error
-            raise
-        self._input = self._stream.makefile("rb", buffering=64 * 1024)
-        self._next_id = 1
+    def __init__(self, path: Optional[str] = None, timeout: Optional[float] = None) -> None:
+        """Connects.
+
+        ``path``: the daemon's socket; without it, where the variable MONITOR_SOCKET says, else DEFAULT_SOCKET.
+        ``timeout``: seconds that any answer may take; None: for ever.
+        """
+        path = path or os.environ.get("MONITOR_SOCKET") or DEFAULT_SOCKET
+        self._path = path
+        self._timeout = timeout
+        self._wire = _Wire(path, timeout)
 
     def close(self) -> None:
         """Disconnects."""
-        self._input.close()
-        self._stream.close()
+        self._wire.close()
 
     def __enter__(self) -> "Monitor":
         return self
@@ -130,19 +155,7 @@ class Monitor:
 
     def call(self, method: str, **params: Any) -> Object:
         """Calls any method whose reply is one line. Parameters that are None are left out."""
-        given = {name: value for name, value in params.items() if value is not None}
-        request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": given}
-        self._next_id += 1
-        self._stream.sendall(json.dumps(request).encode() + b"\n")
-        line = self._input.readline()
-        if not line.endswith(b"\n"):
-            raise ConnectionError("the daemon closed the connection")
-        reply = json.loads(line)
-        if "error" in reply:
-            raise _error(reply["error"])
-        if reply["id"] != request["id"]:
-            raise ConnectionError("the reply answers another request")
-        return reply["result"]
+        return self._wire.call(method, params)
 
     def hello(self, client: Optional[str] = None) -> Object:
         """Who serves, and what it can do."""
@@ -154,11 +167,20 @@ class Monitor:
         port: Optional[int] = None,
         address: Optional[str] = None,
         page: int = 1000,
+        **more: Any,
     ) -> Iterator[Object]:
-        """Every connection that matches all filters given, asked for in pages."""
+        """Every connection that matches all filters given (docs/rpc.md lists ``more`` of them), asked for in pages.
+
+        With ``sort`` and ``limit``: those that come first in that order.
+        """
+        if "sort" in more or "limit" in more:
+            yield from self.call("sockets", state=state, port=port, address=address, **more)["sockets"]
+            return
         after: Optional[int] = None
         while True:
-            answer = self.call("sockets", state=state, port=port, address=address, limit=page, after=after)
+            answer = self.call(
+                "sockets", state=state, port=port, address=address, limit=page, after=after, **more
+            )
             yield from answer["sockets"]
             after = answer["next"]
             if after is None:
@@ -182,61 +204,237 @@ class Monitor:
         Raises NoData when there is no byte at ``off``.
         """
         head = self.call("ppeek", sockid=sockid, side=side, off=off, len=len, encoding="raw")
-        data = self._input.read(head["raw"])
-        if head["raw"] != _length(data):
-            raise ConnectionError("the daemon closed the connection")
+        data = self._wire.exactly(head["raw"])
         return Read(head["off"], data, head["base"], head["next"], head["end"], head["fin"], head["eof"])
 
-    def follow(
-        self, sockid: int, side: Side, off: int = 0, chunk: int = 256 * 1024, pause: float = 0.05
-    ) -> Iterator[Union[Read, Gap]]:
-        """Every byte of a side from ``off`` on, as it comes, until the stream or the connection is over.
+    def peek(self, sockid: int, side: Side, len: int) -> Peek:
+        """The next bytes in order: each call goes on where the one before ended, the first begins at 0.
 
-        What is missing comes as a Gap, in its place: nothing is skipped silently.
+        Raises NoData when there is none yet (``reason`` "future" or "gap"), or never will be ("eof").
         """
-        while True:
-            # Asked before reading: bytes that came before the end are read before it is believed.
-            closed = self.info(sockid)["closed"] is not None
-            try:
-                read = self.ppeek(sockid, side, off, chunk)
-            except NoData as error:
-                gap = _gap(error, off, closed)
-                if gap is not None:
-                    off += gap.len
-                    yield gap
-                elif closed or error.reason == "eof":
-                    return
-                else:
-                    time.sleep(pause)
-                continue
-            off += _length(read.data)
-            yield read
-            if read.eof:
-                return
+        head = self.call("peek", sockid=sockid, side=side, len=len, encoding="raw")
+        data = self._wire.exactly(head["raw"])
+        gap = head["gap"] and (head["gap"]["off"], head["gap"]["len"])
+        where = (head["base"], head["next"], head["end"], head["fin"], head["eof"])
+        return Peek(head["off"], data, head["lost"], gap, *where)
+
+    def wait(self, sockid: int, side: Side, off: int, timeout: float = 30) -> Object:
+        """Returns once there is a byte at ``off``. Raises TimedOut after ``timeout`` seconds, NoData if none can come."""
+        patience = self._timeout and self._timeout + timeout
+        params = {"sockid": sockid, "side": side, "off": off, "timeout": timeout}
+        return self._wire.call("wait", params, patience)
+
+    def subscribe(
+        self,
+        events: Optional[List[str]] = None,
+        filter: Optional[str] = None,
+        sockid: Optional[int] = None,
+        side: Optional[Side] = None,
+        data: Optional[int] = None,
+        queue: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> "Events":
+        """What happens from now on. ``data``: most bytes that come with each "data" event."""
+        params = {"events": events, "filter": filter, "sockid": sockid, "side": side, "queue": queue}
+        if data is not None:
+            params.update(data={"max": data}, encoding="raw")
+        return Events(self._path, "subscribe", params, timeout)
+
+    def follow(
+        self, sockid: int, side: Optional[Side] = None, off: Optional[int] = None, timeout: Optional[float] = None
+    ) -> "Events":
+        """Every byte of a side, or of both, from ``off`` on, as it comes, until the stream is over.
+
+        What is missing comes as a "gap" or "lost" event, in its place: nothing is skipped silently.
+        """
+        params = {"sockid": sockid, "side": side, "off": off, "encoding": "raw"}
+        return Events(self._path, "follow", params, timeout, ends=2 if side is None else 1)
+
+    def watch(
+        self,
+        patterns: List[Union[str, Object]],
+        side: Optional[Side] = None,
+        filter: Optional[str] = None,
+        sockid: Optional[int] = None,
+        context: Optional[int] = None,
+        queue: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> "Events":
+        """Every "match" of the patterns in the streams, across segments."""
+        params = {"patterns": patterns, "side": side, "filter": filter, "sockid": sockid}
+        return Events(self._path, "watch", {**params, "context": context, "queue": queue}, timeout)
+
+    def stop(self, sockid: int, side: Optional[Side] = None) -> Object:
+        """Stops monitoring a connection, or storing one side of it."""
+        return self.call("stop", sockid=sockid, side=side)
+
+    def configure(self, sockid: Optional[int] = None, **settings: Any) -> Object:
+        """Changes how a connection is monitored, or (without ``sockid``, with ``filter`` or ``rule``) later ones."""
+        return self.call("configure", sockid=sockid, **settings)
+
+    def config_get(self) -> Object:
+        """The daemon's settings."""
+        return self.call("config.get")
+
+    def config_test(self, text: Optional[str] = None, file: Optional[str] = None) -> Object:
+        """Whether settings are valid, and what they would change."""
+        return self.call("config.test", text=text, file=file)
+
+    def config_reload(self) -> Object:
+        """Has the daemon read its settings again."""
+        return self.call("config.reload")
+
+    def discover(self) -> Object:
+        """The protocol as an OpenRPC document."""
+        return self.call("rpc.discover")
 
     def stats(self) -> Object:
         """Every counter, in groups."""
         return self.call("stats")
 
 
-def _gap(error: NoData, off: int, closed: bool) -> Optional[Gap]:
-    """The hole at ``off``, once it is sure that it stays one and where it ends."""
-    if error.reason == "evicted" and error.base is not None:
-        return Gap(off, error.base - off, "evicted")
-    declared_lost = error.next is not None and error.next > off
-    if error.reason == "gap" and error.next_extent is not None and (declared_lost or closed):
-        return Gap(off, error.next_extent - off, "gap")
-    return None
+class Events(Iterator[Object]):
+    """What a listener tells, event by event, each an object as docs/rpc.md describes it; ``data`` are bytes.
+
+    It has a connection of its own: answers never wait behind events, and a program that is slow leaves them in the
+    daemon's queue, which is bounded. It ends with ``close()``, or with the streams that it follows. TimeoutError: there
+    was nothing for ``timeout`` seconds; it goes on all the same.
+    """
+
+    def __init__(self, path: str, method: str, params: Object, timeout: Optional[float], ends: int = -1) -> None:
+        """Begins to listen. ``ends``: how many "end" events there will be."""
+        self._ends = ends
+        self._wire = _Wire(path, timeout)
+        try:
+            #: What the daemon answered; ``listener["sockid"]`` names the listener.
+            self.listener: Object = self._wire.call(method, params)
+        except BaseException:
+            self._wire.close()
+            raise
+
+    def close(self) -> None:
+        """Ends it."""
+        self._wire.close()
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __next__(self) -> Object:
+        if self._ends == 0 or self._wire.is_closed():
+            self.close()
+            raise StopIteration
+        event = self._wire.event()
+        if event["event"] == "end":
+            self._ends -= 1
+        return event
+
+
+class _Wire:
+    """Lines, and raw bytes after them. What came in part before a time-out is kept."""
+
+    def __init__(self, path: str, timeout: Optional[float]) -> None:
+        self._stream = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._stream.settimeout(timeout)
+        self._next_id = 1
+        self._input = bytearray()
+        #: An event whose bytes are still to come.
+        self._head: Optional[Object] = None
+        #: Events that came before the answer that was waited for.
+        self._early: List[Object] = []
+        try:
+            self._stream.connect(path)
+        except OSError as error:
+            self._stream.close()
+            if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
+                message = "no daemon serves there: start monitord, or give the path of its socket"
+                raise OSError(error.errno, message, path) from error
+            raise
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def is_closed(self) -> bool:
+        return self._stream.fileno() < 0
+
+    def call(self, method: str, params: Object, patience: Optional[float] = None) -> Object:
+        given = {name: value for name, value in params.items() if value is not None}
+        request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": given}
+        self._next_id += 1
+        usual = self._stream.gettimeout()
+        self._stream.settimeout(usual if patience is None else patience)
+        try:
+            self._stream.sendall(json.dumps(request).encode() + b"\n")
+            reply = self._line()
+            while reply.get("method") == "event":
+                self._early.append(self._bytes_of(reply["params"]))
+                reply = self._line()
+        except BaseException:
+            # The answer is still to come, and would be taken for the next one's.
+            self.close()
+            raise
+        self._stream.settimeout(usual)
+        if "error" in reply:
+            raise _error(reply["error"])
+        if reply["id"] != request["id"]:
+            raise ConnectionError("the reply answers another request")
+        return reply["result"]
+
+    def event(self) -> Object:
+        if self._early:
+            return self._early.pop(0)
+        if self._head is None:
+            self._head = self._line()["params"]
+        event, self._head = self._bytes_of(self._head), None
+        return event
+
+    def _bytes_of(self, event: Object) -> Object:
+        if "raw" in event:
+            data = self.exactly(event["raw"])
+            event = {**event, "data": data}
+            del event["raw"]
+        elif isinstance(event.get("data"), str):
+            event["data"] = base64.b64decode(event["data"])
+        if isinstance(event.get("context"), dict) and "data" in event["context"]:
+            event["context"]["data"] = base64.b64decode(event["context"]["data"])
+        return event
+
+    def _line(self) -> Object:
+        start = 0
+        while True:
+            end = self._input.find(b"\n", start)
+            if end >= 0:
+                return json.loads(self._take(end + 1))
+            start = len(self._input)
+            self._receive(64 * 1024)
+
+    def exactly(self, count: int) -> bytes:
+        while len(self._input) < count:
+            # A Unix socket hands out less at a time anyway.
+            self._receive(min(1 << 20, max(64 * 1024, count - len(self._input))))
+        return self._take(count)
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(memoryview(self._input)[:count])
+        del self._input[:count]
+        return taken
+
+    def _receive(self, most: int) -> None:
+        received = self._stream.recv(most)
+        if not received:
+            raise ConnectionError("the daemon closed the connection")
+        self._input += received
 
 
 def _error(error: Object) -> MonitorError:
     reason = (error.get("data") or {}).get("reason")
-    if error["code"] == errno.EBADF or reason == "not_found":
-        return NoSuchConnection(error)
-    if error["code"] in (errno.ENODATA, errno.ENOTCONN):
-        return NoData(error)
-    return MonitorError(error)
-
-
-#: `len` is a parameter of ppeek, by the name it has on the wire.
-_length = len
+    kinds: Dict[int, Type[MonitorError]] = {
+        errno.EBADF: NoSuchConnection,
+        errno.ENODATA: NoData,
+        errno.ENOTCONN: NoSuchConnection if reason == "not_found" else NoData,
+        errno.ETIMEDOUT: TimedOut,
+        errno.EPERM: NotAllowed,
+    }
+    return kinds.get(error["code"], MonitorError)(error)

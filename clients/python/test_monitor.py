@@ -1,15 +1,17 @@
 """Tests monitor.py against a daemon that serves what monitor-daemon/tests/rpc_clients.rs made.
 
 Run by that test: MONITOR_SOCKET names the socket, MONITOR_SOCKID a connection whose server side holds
-OFFSETS 0..300000 and 300100..300105 of the pattern below, and which is closed.
+OFFSETS 0..300000 and 300100..300105 of the pattern below, and which is closed. On MONITOR_LIVE_SOCKET there is always
+something new: connections to port 81, whose client says "ping" and is reset.
 """
 
 import os
 import unittest
 
-from monitor import Gap, Monitor, MonitorError, NoData, NoSuchConnection, Read
+from monitor import Monitor, MonitorError, NoData, NoSuchConnection, TimedOut
 
 PATH = os.environ["MONITOR_SOCKET"]
+LIVE = os.environ["MONITOR_LIVE_SOCKET"]
 SOCKID = int(os.environ["MONITOR_SOCKID"])
 ENDS = ("10.0.0.1:1234", "10.0.0.2:80")
 
@@ -62,13 +64,65 @@ class Client(unittest.TestCase):
         # And the connection goes on.
         self.assertEqual(self.monitor.ppeek(SOCKID, "server", 0, 1).data, pattern(0, 1))
 
+    def test_peeks_in_order(self) -> None:
+        first = self.monitor.peek(SOCKID, "server", 299_990)
+        self.assertEqual((first.off, first.data, first.lost, first.gap), (0, pattern(0, 299_990), 0, None))
+        self.assertEqual(self.monitor.ppeek(SOCKID, "server", 5, 5).data, pattern(5, 5))
+        self.assertEqual(self.monitor.peek(SOCKID, "server", 100).data, pattern(299_990, 10))
+        behind = self.monitor.peek(SOCKID, "server", 100)
+        self.assertEqual((behind.data, behind.gap), (pattern(300_100, 5), (300_000, 100)))
+        with self.assertRaises(NoData):
+            self.monitor.peek(SOCKID, "server", 100)
+
+    def test_waits(self) -> None:
+        self.assertEqual(self.monitor.wait(SOCKID, "server", 299_000)["available"], 1000)
+        with self.assertRaises(NoData) as gone:
+            self.monitor.wait(SOCKID, "server", 400_000)
+        self.assertEqual(gone.exception.reason, "closed")
+        (still_open,) = self.monitor.sockets(port=5000)
+        with self.assertRaises(TimedOut):
+            self.monitor.wait(still_open["sockid"], "server", 0, timeout=0.01)
+
     def test_follows_to_the_end_and_tells_what_is_missing(self) -> None:
-        parts = list(self.monitor.follow(SOCKID, "server", off=5, chunk=70_000))
-        reads = [part for part in parts if isinstance(part, Read)]
-        gaps = [part for part in parts if isinstance(part, Gap)]
-        data = b"".join(read.data for read in reads)
+        with self.monitor.follow(SOCKID, "server", off=5, timeout=20) as events:
+            told = list(events)
+        data = b"".join(event["data"] for event in told if event["event"] == "data")
         self.assertEqual(data, pattern(5, 299_995) + pattern(300_100, 5))
-        self.assertEqual(gaps, [Gap(300_000, 100, "gap")])
+        gaps = [(event["off"], event["len"]) for event in told if event["event"] == "gap"]
+        self.assertEqual(gaps, [(300_000, 100)])
+        self.assertEqual((told[-1]["event"], told[-1]["side"]), ("end", "server"))
+
+    def test_follows_both_sides(self) -> None:
+        told = list(self.monitor.follow(SOCKID, timeout=20))
+        self.assertEqual(sorted(event["side"] for event in told if event["event"] == "end"), ["client", "server"])
+        answer = b"".join(it["data"] for it in told if it["event"] == "data" and it["side"] == "client")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK"))
+
+    def test_goes_on_after_a_time_out(self) -> None:
+        with self.monitor.subscribe(timeout=0.01) as events:
+            for _ in range(3):
+                with self.assertRaises(TimeoutError):
+                    next(events)
+        with self.assertRaises(StopIteration):
+            next(events)
+
+    def test_subscribes(self) -> None:
+        with Monitor(LIVE, timeout=20) as live:
+            with live.subscribe(["opened", "data", "closed"], filter="port 81", data=100, timeout=20) as events:
+                opened = next(event for event in events if event["event"] == "opened")
+                self.assertEqual((opened["server"], opened["listener"]), ("10.0.0.2:81", events.listener["sockid"]))
+                own = (event for event in events if event.get("sockid") == opened["sockid"])
+                data, closed = next(own), next(own)
+            self.assertEqual((data["event"], data["side"], data["off"]), ("data", "server", 0))
+            self.assertEqual(data["data"], b"ping")
+            self.assertEqual((closed["event"], closed["reason"]), ("closed", "rst"))
+            with self.assertRaises(MonitorError):
+                live.subscribe(filter="port eighty")
+
+    def test_describes_itself(self) -> None:
+        names = [method["name"] for method in self.monitor.discover()["methods"]]
+        self.assertEqual(names, self.monitor.hello()["methods"])
+        self.assertIn("rpc", self.monitor.config_get()["config"])
 
     def test_stats(self) -> None:
         stats = self.monitor.stats()

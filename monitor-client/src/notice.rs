@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use crate::Side;
@@ -86,6 +89,9 @@ pub enum What {
         range: Range,
         /// Which: its `id`, or its place in the list.
         pattern: serde_json::Value,
+        /// What stands around it, if that was asked for and is still there.
+        #[serde(default)]
+        context: Option<Surroundings>,
     },
     /// What the listener was too slow for: notes (`count`), or bytes that were evicted before they could be sent
     /// (`side`, `off` and `len`).
@@ -124,6 +130,20 @@ pub struct Range {
     pub off: u64,
     /// How many.
     pub len: u64,
+}
+
+/// Bytes around a match, and the match among them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Surroundings {
+    /// Of the first.
+    pub off: u64,
+    /// The bytes.
+    #[serde(rename = "data", deserialize_with = "base64")]
+    pub bytes: Vec<u8>,
+}
+
+fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 /// What `subscribe`, `follow` and `watch` return.

@@ -6,10 +6,18 @@ mod rpc_common;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use monitor_client::types::{Closed, LookupParams, SocketsParams};
+use monitor_client::notice::{Range, What};
+use monitor_client::types::{Closed, DataWanted, EventKind, LookupParams, SocketsParams, SubscribeParams};
 use monitor_client::{Client, Code, Error, Method, Reason, Side};
+use monitor_daemon::control::Engine;
 use monitor_tests::skip;
+use rpc_common::talk::{From, Talk};
+use rpc_common::workers::Workers;
 use rpc_common::world::{ENDS, STREAM, world};
 use rpc_common::{Server, pattern};
 
@@ -54,15 +62,94 @@ fn the_rust_client_tells_errors_apart_and_goes_on() {
     assert!(matches!(Client::connect(&server.socket), Err(Error::Connect { .. })));
 }
 
+/// Connections to port 81 that say "ping" and are reset, one after the other, until this is dropped.
+struct Live {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Live {
+    fn start(workers: Workers) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut ports = (1024..=u16::MAX).cycle();
+            while !over.load(Ordering::Relaxed) {
+                let client = format!("10.0.7.1:{}", ports.next().unwrap());
+                let mut talk = Talk::new(&client, "10.0.0.2:81");
+                workers.with(0, move |engine| {
+                    talk.open(engine);
+                    talk.say(engine, From::Client, b"ping");
+                    talk.reset(engine, From::Server);
+                });
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+#[test]
+fn the_rust_client_listens() {
+    let (engines, sockid) = world();
+    let (_workers, server) = serve(engines);
+    let mut client = server.client();
+    let told: Vec<_> = client
+        .follow(sockid, Some(Side::Server), Some(7))
+        .unwrap()
+        .map(|notice| notice.unwrap().what)
+        .take_while(|what| !matches!(what, What::End { .. }))
+        .collect();
+    let bytes: Vec<u8> = told
+        .iter()
+        .flat_map(|what| if let What::Data { bytes, .. } = what { &bytes[..] } else { &[] })
+        .copied()
+        .collect();
+    assert!(bytes == [pattern(7, STREAM - 7), pattern(STREAM as u64 + 100, 5)].concat());
+    let gap = Range { side: Side::Server, off: STREAM as u64, len: 100 };
+    assert!(told.contains(&What::Gap(gap)));
+    assert_eq!(client.wait(sockid, Side::Server, 9, None).unwrap().available, STREAM as u64 - 9);
+
+    let (workers, live) = serve(rpc_common::engines(1));
+    let _live = Live::start(workers);
+    let params = SubscribeParams {
+        events: Some(vec![EventKind::Opened, EventKind::Data]),
+        filter: Some("port 81".to_owned()),
+        data: Some(DataWanted { max: 3 }),
+        ..SubscribeParams::default()
+    };
+    let mut notices = live.client().subscribe(&params).unwrap().map(Result::unwrap);
+    let opened = notices.find(|notice| matches!(notice.what, What::Opened { .. })).unwrap();
+    let data = notices.find(|notice| notice.sockid == opened.sockid).unwrap();
+    let expected = What::Data { side: Side::Server, off: 0, len: 4, bytes: b"pin".to_vec() };
+    assert_eq!(data.what, expected);
+}
+
+fn serve(engines: Vec<Engine>) -> (Workers, Server) {
+    let status = rpc_common::status(&engines);
+    let workers = Workers::start(engines, &status);
+    (workers, Server::start_with(status, |_| {}))
+}
+
 #[test]
 fn the_python_client_passes_its_tests() {
     let (engines, sockid) = world();
-    let server = Server::start(&engines);
+    let (_workers, server) = serve(engines);
+    let (workers, live) = serve(rpc_common::engines(1));
+    let _live = Live::start(workers);
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python");
     let output = Command::new("python3")
         .args(["-B", "-W", "error", "test_monitor.py", "-v"])
         .current_dir(directory)
         .env("MONITOR_SOCKET", &server.socket)
+        .env("MONITOR_LIVE_SOCKET", &live.socket)
         .env("MONITOR_SOCKID", sockid.to_string())
         .output();
     let output = match output {

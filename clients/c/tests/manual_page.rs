@@ -155,6 +155,15 @@ checks! {
 }
 
 #[test]
+fn errno_esocktnosupport() {
+    let (_workers, server) = serve();
+    let mut wire = server.wire();
+    let listener = wire.result("subscribe", json!({}))["sockid"].as_u64().unwrap();
+    let mut program = command(shared(), &server.socket, "errno_esocktnosupport");
+    passed(&program.env("MONITOR_LISTENER", listener.to_string()).output().unwrap());
+}
+
+#[test]
 fn the_static_library_links_too() {
     let archive = libraries().join("libmonitor_mos.a");
     let (_directory, program) = compile(&[archive.to_str().unwrap(), "-lpthread", "-ldl", "-lm", "-lgcc_s"]);

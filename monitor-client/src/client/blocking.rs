@@ -136,6 +136,17 @@ impl Client {
         self.link.as_ref().is_some_and(|link| !link.events.is_empty() || !link.stream.buffer().is_empty())
     }
 
+    /// What happens from now on. `params.encoding` does not matter.
+    pub fn subscribe(&mut self, params: &SubscribeParams) -> Result<Notices, Error> {
+        let params = SubscribeParams { encoding: Encoding::Raw, ..params.clone() };
+        self.listen("subscribe", &params)
+    }
+
+    /// Every byte of a side, or of both, from `off` on (the lowest kept, unless given), as it comes.
+    pub fn follow(&mut self, sockid: u64, side: Option<Side>, off: Option<u64>) -> Result<Notices, Error> {
+        self.listen("follow", &FollowParams { sockid, side, off, encoding: Encoding::Raw })
+    }
+
     /// Listens: `subscribe`, `follow` or `watch`, with these parameters, over a connection of its own.
     pub fn listen(&mut self, method: &'static str, params: &impl Serialize) -> Result<Notices, Error> {
         let params = serde_json::to_value(params).map_err(Error::Request)?;

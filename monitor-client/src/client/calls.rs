@@ -21,6 +21,10 @@ macro_rules! calls {
             fragments(sockid: u64, side: Side) -> Fragments
                 = Fragments, FragmentsParams { sockid, side, worker: None };
 
+            /// Returns once there is a byte at `off`; `timeout` in seconds, 30 unless given.
+            wait(sockid: u64, side: Side, off: u64, timeout: Option<f64>) -> Waited
+                = Wait, WaitParams { sockid, side, off, timeout };
+
             /// The settings that apply.
             config_get() -> ConfigGet = ConfigGet, ConfigGetParams {};
 

@@ -111,6 +111,22 @@ impl AsyncClient {
         self.attempt(method, async |link| link.call(method, params).await).await
     }
 
+    /// What happens from now on. `params.encoding` does not matter.
+    pub async fn subscribe(&mut self, params: &SubscribeParams) -> Result<NoticeStream, Error> {
+        let params = SubscribeParams { encoding: Encoding::Raw, ..params.clone() };
+        self.listen("subscribe", &params).await
+    }
+
+    /// Every byte of a side, or of both, from `off` on (the lowest kept, unless given), as it comes.
+    pub async fn follow(
+        &mut self,
+        sockid: u64,
+        side: Option<Side>,
+        off: Option<u64>,
+    ) -> Result<NoticeStream, Error> {
+        self.listen("follow", &FollowParams { sockid, side, off, encoding: Encoding::Raw }).await
+    }
+
     /// Listens: `subscribe`, `follow` or `watch`, with these parameters, over a connection of its own.
     pub async fn listen(
         &mut self,

@@ -97,6 +97,7 @@ fn head(line: &[u8]) -> Result<(Notice, usize), Error> {
 mod tests {
     use super::*;
     use crate::Side;
+    use crate::notice::Surroundings;
 
     const STREAM: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"sockid\":5}}\n\
         {\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"listener\":5,\"event\":\"data\",\"time\":1.5,\
@@ -126,6 +127,15 @@ mod tests {
             assert_eq!(events[1].what, What::Lost { count: Some(3), side: None, off: None, len: None });
             assert_eq!((&events[2].what, events.len()), (&What::Other, 3), "pieces of {size}");
         }
+    }
+
+    #[test]
+    fn a_match_brings_what_stands_around_it() {
+        let line = b"{\"method\":\"event\",\"params\":{\"listener\":1,\"event\":\"match\",\"sockid\":2,\"side\":\"server\",\
+            \"off\":4,\"len\":1,\"pattern\":\"x\",\"context\":{\"off\":3,\"data\":\"YXhi\"}}}\n";
+        let (notice, 0) = head(line).unwrap() else { panic!("no bytes follow") };
+        let What::Match { range, context, .. } = notice.what else { panic!("another event") };
+        assert_eq!((range.off, context), (4, Some(Surroundings { off: 3, bytes: b"axb".to_vec() })));
     }
 
     #[test]
