@@ -5,9 +5,14 @@
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    process::Command,
 };
 
-use monitor_tests::{CProgram, Daemon, Namespace, Network, Pair, Program, needs, until, wiregen::Random};
+use monitor_tests::{
+    CProgram, Daemon, Namespace, Network, Nginx, Pair, Program, needs, until,
+    wiregen::{Capture, End, Flow, Layers, Random, flags},
+};
+use serde_json::{Value, json};
 
 const TAP: &str = "[capture]\ninterfaces = ['veth']\n[store]\nwindow = '4MiB'\nmemory = '64MiB'\n";
 
@@ -26,7 +31,7 @@ fn a_c_program_reads_a_live_connection() {
     let daemon = Daemon::start(&a, TAP);
     let (mut client, server) = connect(&a, &b, 7001);
     let mut rpc = daemon.rpc();
-    until("the connection", || rpc.sockets(serde_json::json!({"port": 7001})).pop());
+    until("the connection", || rpc.sockets(json!({"port": 7001})).pop());
     let bytes = Random::new(1).bytes(1_000_000);
     let drain = std::thread::spawn(move || std::io::copy(&mut &server, &mut std::io::sink()));
     let reader = Program::start(program.command(&daemon.socket()).args(["7001", "1000000"]));
@@ -72,4 +77,141 @@ fn the_table_of_states() {
     daemon.stop();
     let finished = Program::start(&mut program.command("/nowhere".as_ref())).finish();
     assert!(!finished.status.success() && finished.stderr.contains("start monitord"), "{}", finished.stderr);
+}
+
+/// One of the examples in Python, once it listens.
+fn listening(daemon: &Daemon, script: &str, arguments: &[&str]) -> Program {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut python = Command::new("python3");
+    python.args(["-B", "-W", "error"]).arg(script).args(arguments).current_dir(root);
+    let mut program =
+        Program::start(python.env("PYTHONPATH", "clients/python").env("MONITOR_SOCKET", daemon.socket()));
+    let mut rpc = daemon.rpc();
+    until("it to listen", || {
+        assert!(program.ended().is_none(), "{script} ended: {}", program.stderr());
+        (rpc.stat("rpc", "listeners") > 0).then_some(())
+    });
+    program
+}
+
+/// What it has printed, once that is enough.
+fn lines(program: &mut Program, count: usize) -> Vec<String> {
+    until(&format!("{count} lines"), || {
+        assert!(program.ended().is_none(), "it ended: {}", program.stderr());
+        let text = String::from_utf8(program.stdout()).unwrap();
+        (text.lines().count() >= count && text.ends_with('\n'))
+            .then(|| text.lines().map(str::to_owned).collect())
+    })
+}
+
+#[test]
+fn the_log_of_http_requests() {
+    needs!("python3", "nginx", "curl");
+    let Pair { a, b } = Network::default().pair();
+    let web = Nginx::start(&a, 8080);
+    web.serve("page.txt", &Random::new(3).bytes(300_000));
+    web.serve("other.txt", b"short");
+    let daemon = Daemon::start(&a, TAP);
+    let mut log = listening(&daemon, "examples/http_requests.py", &["port 8080"]);
+    let fetch = |arguments: &str| b.run(&format!("curl -s -A tester -o /dev/null {arguments}"));
+    fetch("http://10.9.0.1:8080/page.txt");
+    fetch("-X POST -d 0123456789 http://10.9.0.1:8080/other.txt");
+    fetch("-I http://10.9.0.1:8080/page.txt");
+    fetch("http://10.9.0.1:8080/missing");
+    let entries = lines(&mut log, 4);
+    for (entry, (request, status)) in entries.iter().zip([
+        ("GET /page.txt HTTP/1.1", 200),
+        ("POST /other.txt HTTP/1.1", 405),
+        ("HEAD /page.txt HTTP/1.1", 200),
+        ("GET /missing HTTP/1.1", 404),
+    ]) {
+        assert!(entry.contains(&format!(" 10.9.0.1:8080 \"{request}\" {status} ")), "{entry}");
+        assert!(entry.contains(" 10.9.0.2:") && entry.ends_with("ms \"tester\""), "{entry}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn the_list_of_tls_clients() {
+    needs!("python3", "openssl");
+    let Pair { a, b } = Network::default().pair();
+    let files = tempfile::tempdir().unwrap();
+    let (key, certificate) = (files.path().join("key.pem"), files.path().join("certificate.pem"));
+    let mut make = Command::new("openssl");
+    make.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "1",
+    ]);
+    Program::run(make.args(["-subj", "/CN=shop.example", "-keyout"]).arg(&key).arg("-out").arg(&certificate));
+    let mut serve = a.command("openssl");
+    serve.args(["s_server", "-quiet", "-accept", "8443", "-key"]).arg(&key).arg("-cert").arg(&certificate);
+    let _server = Program::start(&mut serve);
+    until("openssl to listen", || a.run("ss -Hltn").contains(":8443 ").then_some(()));
+
+    let daemon = Daemon::start(&a, TAP);
+    let mut list = listening(&daemon, "examples/tls_hellos.py", &["port 8443"]);
+    let call = |more: &[&str]| {
+        let mut client = b.command("openssl");
+        Program::run(client.args(["s_client", "-connect", "10.9.0.1:8443"]).args(more));
+    };
+    call(&["-servername", "shop.example", "-alpn", "h2,http/1.1"]);
+    call(&["-servername", "shop.example", "-alpn", "h2,http/1.1"]);
+    call(&["-noservername", "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"]);
+    let hellos = lines(&mut list, 3);
+    let fields: Vec<Vec<&str>> = hellos.iter().map(|line| line.split(' ').collect()).collect();
+    for (line, (name, protocols)) in
+        fields.iter().zip([("shop.example", "h2,http/1.1"), ("shop.example", "h2,http/1.1"), ("-", "-")])
+    {
+        assert!(line[0].starts_with("10.9.0.2:") && line[1] == "10.9.0.1:8443", "{line:?}");
+        assert_eq!((line[2], line[3], line[4].len()), (name, protocols, 32));
+    }
+    assert_eq!(fields[0][4], fields[1][4], "one client has one fingerprint");
+    assert_ne!(fields[0][4], fields[2][4], "another one has another");
+    daemon.stop();
+}
+
+/// A capture with a hole that is acknowledged, and a segment that comes again with other bytes; both after a while.
+fn tampered() -> Flow {
+    let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
+    flow.open().wait(4_000_000_000).send(End::Client, b"GET / HTTP/1.1\r\n\r\n");
+    flow.send(End::Server, &[b'a'; 3 * 1448]);
+    let lost = flow.seq(End::Server, 1448);
+    flow.segments.retain(|segment| segment.seq != lost || segment.from == End::Client);
+    flow.wait(500_000_000).send(End::Server, b"all is well");
+    let again = flow.seq(End::Server, 3 * 1448);
+    flow.segment_at(End::Server, again, flags::PSH | flags::ACK, b"all is lost");
+    flow.reset(End::Server);
+    flow
+}
+
+#[test]
+fn the_account_of_gaps_and_tampering() {
+    needs!("python3");
+    let flow = tampered();
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("tampered.pcap");
+    std::fs::write(&file, Capture::of(&Layers::ethernet(), &flow).pcap()).unwrap();
+    let daemon = Daemon::replay(&[&file], "", &["--speed", "1"]);
+    let mut accountant = listening(&daemon, "examples/accountant.py", &["--filter", "port 80"]);
+    let entries: Vec<Value> =
+        lines(&mut accountant, 3).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ends = "10.0.0.1:40000 -> 10.0.0.2:80";
+    for (entry, expected) in entries.iter().zip([
+        json!({"event": "gap", "side": "client", "off": 1448, "len": 1448}),
+        json!({"event": "conflict", "side": "client", "off": 3 * 1448 + 7, "late": true, "kept": "well"}),
+        json!({"event": "total", "why": "rst", "gap_bytes": 1448, "late_conflicts": 1}),
+    ]) {
+        assert_eq!(entry["ends"], ends, "{entry}");
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&entry[key], value, "{key}: {entry}");
+        }
+    }
+    daemon.stop();
 }

@@ -50,6 +50,7 @@ pub const TEST: &[Need] = &[
     program("nsenter", ["util-linux", "util-linux", "util-linux"]),
     program("python3", ["python3", "python3", "python"]),
     program("curl", ["curl", "curl", "curl"]),
+    program("openssl", ["openssl", "openssl", "openssl"]),
     program("nginx", ["nginx-light", "nginx", "nginx"]),
     program("ethtool", ["ethtool", "ethtool", "ethtool"]),
     program("tc", ["iproute2", "iproute-tc", "iproute2"]),
