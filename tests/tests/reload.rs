@@ -4,7 +4,9 @@
 
 use std::net::SocketAddr;
 
-use monitor_tests::{Daemon, Network, Pair, Rpc, Transfer, exchange, needs, until, wiregen::Random};
+use monitor_tests::{
+    Daemon, Network, Pair, Rpc, Transfer, as_user, exchange, needs, open_to_all, until, wiregen::Random,
+};
 use serde_json::{Value, json};
 
 const BASE: &str = "[capture]\nmode = 'tap'\ninterfaces = ['veth']\nworkers = 2\n[store]\nmemory = '64MiB'\n";
@@ -131,5 +133,19 @@ fn times_and_the_log_change_and_a_wrong_file_changes_nothing() {
     assert_eq!((&config["tcp"]["linger"], &config["log"]["level"]), (&json!("1s"), &json!("debug")));
     let restart = ("store.window".to_owned(), "restart".to_owned());
     assert!(scene.reload("window = '2MiB'\n").contains(&restart), "BASE ends within [store]");
+    scene.daemon.stop();
+}
+
+#[test]
+fn who_was_refused_stands_in_the_log() {
+    needs!();
+    const USER: u32 = 4_000_001;
+    let scene = Scene::new("[rpc]\nmode = '0666'\nreaders = ['root']\n");
+    open_to_all(&scene.daemon.socket());
+    let error = as_user(USER, &[], || scene.daemon.rpc().err("stats", json!({})));
+    assert_eq!((error.code, &error.data["reason"]), (1, &json!("permission")));
+    let pid = std::process::id();
+    let said = format!("refused: not permitted method=\"stats\" pid={pid} uid={USER}");
+    until("a line in the log", || scene.daemon.log().contains(&said).then_some(()));
     scene.daemon.stop();
 }
