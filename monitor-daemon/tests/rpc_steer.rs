@@ -232,6 +232,20 @@ fn what_makes_no_sense_names_the_parameter() {
 }
 
 #[test]
+fn a_listener_is_no_connection() {
+    let (server, _workers, ..) = spoken();
+    let mut wire = server.wire();
+    let listener = wire.result("subscribe", json!({ "events": ["closed"] }))["sockid"].clone();
+    for (method, params) in [
+        ("stop", json!({ "sockid": listener })),
+        ("configure", json!({ "sockid": listener, "enabled": false })),
+    ] {
+        let error = wire.error(method, params);
+        assert_eq!((error["code"].as_i64(), &error["data"]["errno"]), (Some(94), &json!("ESOCKTNOSUPPORT")));
+    }
+}
+
+#[test]
 fn a_notification_is_carried_out() {
     let (server, _workers, _, sockid) = spoken();
     let mut wire = server.wire();
