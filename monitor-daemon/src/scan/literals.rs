@@ -3,7 +3,7 @@
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::{Anchored, dfa, nfa::contiguous};
 
-use super::place::{Match, Place};
+use super::place::{Found, Match, Place};
 
 /// Bytes of literals up to which the faster of the two forms is small enough to stay in a core's cache.
 const SMALL: usize = 16 * 1024;
@@ -59,7 +59,7 @@ impl Literals {
     }
 
     /// Looks at bytes; the first of them stands where the place is. `own`: which of the place's states is this one's.
-    pub(super) fn scan(&self, own: usize, place: &mut Place, bytes: &[u8], found: &mut Vec<Match>) {
+    pub(super) fn scan(&self, own: usize, place: &mut Place, bytes: &[u8], found: &mut Found) {
         match &self.automaton {
             Form::Table(table) => self.walk(&**table, own, place, bytes, found),
             Form::Lists(lists) => self.walk(&**lists, own, place, bytes, found),
@@ -72,7 +72,7 @@ impl Literals {
         own: usize,
         place: &mut Place,
         bytes: &[u8],
-        found: &mut Vec<Match>,
+        found: &mut Found,
     ) {
         let Ok(mut state) = StateID::new(place.states[own] as usize) else { return };
         for (index, byte) in bytes.iter().enumerate() {
@@ -82,9 +82,9 @@ impl Literals {
                 for number in 0..automaton.match_len(state) {
                     let literal = automaton.match_pattern(state, number);
                     let (pattern, len) = (self.patterns[literal], automaton.pattern_len(literal) as u64);
-                    if end - len >= place.free(pattern) {
+                    if end - len >= place.free(pattern) && found.has_room() {
                         place.end(pattern, end);
-                        found.push(Match { pattern, off: end - len, len, cut: false });
+                        found.list.push(Match { pattern, off: end - len, len, cut: false });
                     }
                 }
             }

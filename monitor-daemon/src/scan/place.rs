@@ -32,7 +32,7 @@ pub struct Place {
     pub(super) since: u64,
     /// One of each automaton.
     pub(super) states: Box<[u32]>,
-    /// Patterns whose last match ended within reach, and where.
+    /// Patterns whose last match ended within reach, in their order, and where.
     ended: Vec<(u32, u64)>,
 }
 
@@ -59,22 +59,50 @@ impl Place {
 
     /// The lowest offset at which a match of this pattern may begin.
     pub(super) fn free(&self, pattern: u32) -> u64 {
-        let ended = self.ended.iter().find(|(of, _)| *of == pattern);
-        ended.map_or(self.since, |(_, end)| self.since.max(*end))
+        let ended = self.find(pattern).ok().map(|index| self.ended[index].1);
+        ended.map_or(self.since, |end| self.since.max(end))
     }
 
     /// A match of this pattern ended there.
     pub(super) fn end(&mut self, pattern: u32, end: u64) {
-        if let Some(known) = self.ended.iter_mut().find(|(of, _)| *of == pattern) {
-            known.1 = end;
+        if let Ok(index) = self.find(pattern) {
+            self.ended[index].1 = end;
             return;
         }
-        self.ended.retain(|(_, known)| known + REACH > end);
+        if self.ended.len() >= MOST_ENDED {
+            self.ended.retain(|(_, known)| known + REACH > end);
+        }
         if self.ended.len() >= MOST_ENDED
             && let Some(oldest) = (0..self.ended.len()).min_by_key(|&index| self.ended[index].1)
         {
-            self.ended.swap_remove(oldest);
+            self.ended.remove(oldest);
         }
-        self.ended.push((pattern, end));
+        let index = self.find(pattern).unwrap_or_else(|index| index);
+        self.ended.insert(index, (pattern, end));
+    }
+
+    /// Where the pattern is, or belongs.
+    fn find(&self, pattern: u32) -> Result<usize, usize> {
+        self.ended.binary_search_by_key(&pattern, |(of, _)| *of)
+    }
+}
+
+/// Matches that are held at a time: more in one piece are counted only.
+const MOST_FOUND: usize = 16 * 1024;
+
+/// What was found in a piece.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) list: Vec<Match>,
+    /// Matches that there was no room for.
+    pub(super) dropped: u64,
+}
+
+impl Found {
+    /// Whether there is room for one more; if not, it is counted.
+    pub(super) fn has_room(&mut self) -> bool {
+        let room = self.list.len() < MOST_FOUND;
+        self.dropped += u64::from(!room);
+        room
     }
 }

@@ -12,7 +12,7 @@ use regex_automata::util::start;
 use regex_automata::{Anchored, Input, MatchKind};
 use regex_syntax::hir::Hir;
 
-use super::place::{Match, Place, REACH, Stream};
+use super::place::{Found, Match, Place, REACH, Stream};
 
 /// The byte that stands behind holes.
 const NONE: u8 = 0;
@@ -128,7 +128,7 @@ pub(super) struct Walk<'a> {
     pub(super) bytes: &'a [u8],
     /// Those before.
     pub(super) stream: &'a mut dyn Stream,
-    pub(super) found: &'a mut Vec<Match>,
+    pub(super) found: &'a mut Found,
 }
 
 /// What comes after a byte.
@@ -180,13 +180,14 @@ impl Walk<'_> {
         for number in 0..forward.match_len(state) {
             let number = forward.match_pattern(state, number);
             let Some(expression) = self.regexes.expressions.get(number.as_usize()) else { continue };
-            if then == Then::Open && expression.looks_ahead {
+            let pattern = expression.pattern;
+            let seen = self.place.free(pattern) >= end;
+            if seen || then == Then::Open && expression.looks_ahead || !self.found.has_room() {
                 continue;
             }
-            let pattern = expression.pattern;
             if let Some(found) = self.begin(number, pattern, end, then) {
                 self.place.end(pattern, end);
-                self.found.push(found);
+                self.found.list.push(found);
             }
         }
     }

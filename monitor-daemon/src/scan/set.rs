@@ -4,7 +4,7 @@ use regex_automata::hybrid::dfa::Cache;
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::literals::Literals;
-use super::place::{Match, Place, Stream};
+use super::place::{Found, Match, Place, Stream};
 use super::regexes::{Refused, Regexes, Then, Walk};
 
 /// Largest automaton of regular expressions: small enough for a core's cache, and made in a fraction of a second.
@@ -87,7 +87,14 @@ pub struct Set {
 #[derive(Debug)]
 pub struct Scratch {
     caches: Vec<Cache>,
-    found: Vec<Match>,
+    found: Found,
+}
+
+impl Scratch {
+    /// Matches since the last call that were too many in one piece to be told.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.found.dropped)
+    }
 }
 
 impl Set {
@@ -187,7 +194,7 @@ impl Set {
     /// What a thread needs to search.
     #[must_use]
     pub fn scratch(&self) -> Scratch {
-        Scratch { caches: self.regexes.iter().map(Regexes::cache).collect(), found: Vec::new() }
+        Scratch { caches: self.regexes.iter().map(Regexes::cache).collect(), found: Found::default() }
     }
 
     /// At the start of a stream (offset 0), or behind what was not seen.
@@ -243,7 +250,7 @@ impl Set {
         then: Then,
     ) {
         let Scratch { caches, found } = scratch;
-        found.clear();
+        found.list.clear();
         for (own, literals) in self.literals.iter().enumerate() {
             literals.scan(own, place, bytes, found);
         }
@@ -255,8 +262,9 @@ impl Set {
 }
 
 fn drain(scratch: &mut Scratch) -> std::vec::Drain<'_, Match> {
-    scratch.found.sort_by_key(|found| (found.off + found.len, found.pattern));
-    scratch.found.drain(..)
+    let found = &mut scratch.found.list;
+    found.sort_by_key(|found| (found.off + found.len, found.pattern));
+    found.drain(..)
 }
 
 /// A pattern that can be searched for.

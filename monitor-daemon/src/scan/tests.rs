@@ -251,3 +251,15 @@ fn thousands_at_once() {
         (0..300).flat_map(|number| format!("user{number}=abc;").into_bytes()).map(Some).collect();
     assert_eq!(search(&set, 0, &text, &[13], false).len(), 300);
 }
+
+#[test]
+fn too_many_matches_are_counted() {
+    let patterns: Vec<_> = (0..40).map(|number| regex(&format!("a|never{number}"))).collect();
+    let set = Set::new(&patterns, LIMITS).unwrap();
+    let (mut scratch, mut place) = (set.scratch(), set.start(0));
+    let text = vec![b'a'; 1000];
+    let told = set.scan(&mut scratch, &mut place, &text, &mut Kept { bytes: &text, base: 0 }).count() as u64;
+    let dropped = scratch.take_dropped();
+    assert!(told < 40_000 && told + dropped == 40_000, "{told} {dropped}");
+    assert_eq!(scratch.take_dropped(), 0);
+}
