@@ -116,6 +116,9 @@ methods! {
     /// Has events told as they happen.
     Subscribe = "subscribe" Reader SubscribeParams => Listening,
         [NoConnection Unanswered Listeners Memory Listener];
+    /// Has patterns searched for in streams as they come.
+    Watch = "watch" Reader WatchParams => Watching,
+        [NoConnection Unanswered Listeners Memory Listener];
     /// Ends a listener.
     Unsubscribe = "unsubscribe" Reader UnsubscribeParams => Unsubscribed, [NoListener];
     /// Nobody wants to see more of a connection, or of one side of it.

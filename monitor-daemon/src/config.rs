@@ -213,6 +213,11 @@ pub struct Rpc {
     /// What the queues of all subscriptions may hold together, bytes.
     #[serde(with = "units::size")]
     pub event_memory: u64,
+    /// Patterns that one `watch` may give.
+    pub watch_patterns: usize,
+    /// What they may take once compiled, bytes. It counts as memory of queues.
+    #[serde(with = "units::size")]
+    pub watch_memory: u64,
 }
 
 /// What is logged, to standard error.
@@ -402,6 +407,8 @@ impl Default for Rpc {
             max_subscriptions: 64,
             event_queue: 65_536,
             event_memory: 256 << 20,
+            watch_patterns: 10_000,
+            watch_memory: 64 << 20,
         }
     }
 }

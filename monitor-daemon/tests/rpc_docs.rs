@@ -13,7 +13,7 @@ mod schemas;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use monitor_client::types::{EventKind, EventParams, State};
+use monitor_client::types::{Context, EventKind, EventParams, PatternId, State};
 use monitor_client::{Code, ErrorData, Method, OpenRpc, Reason, Role, Side};
 use monitor_common::abi::{Count, SteerCount, TapCount};
 use monitor_daemon::rpc::Metrics;
@@ -150,6 +150,7 @@ fn example(method: Method, server: &Server, sockid: u64) -> Value {
         Method::Wait => wire.result("wait", json!({ "sockid": sockid, "side": "server", "off": 0 })),
         Method::Follow => wire.result("follow", json!({ "sockid": sockid })),
         Method::Subscribe => wire.result("subscribe", json!({})),
+        Method::Watch => wire.result("watch", json!({ "pattern": "x" })),
         Method::Unsubscribe => {
             let listener = wire.result("subscribe", json!({}))["sockid"].clone();
             wire.result("unsubscribe", json!({ "sockid": listener }))
@@ -213,6 +214,9 @@ fn every_event_and_its_fields_are_described() {
         side: Some(Side::Client),
         off: Some(0),
         len: Some(0),
+        pattern: Some(PatternId::Number(0)),
+        cut: Some(true),
+        context: Some(Context::default()),
         late: Some(true),
         state: Some(State::Closed),
         reason: Some("".into()),

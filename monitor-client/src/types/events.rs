@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Encoding;
+use super::{Context, Encoding, PatternId};
 use crate::Side;
 use crate::number::{optional, seconds, whole};
 use crate::state::State;
@@ -179,6 +179,15 @@ pub struct EventParams {
     /// How many bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub len: Option<u64>,
+    /// Which pattern was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<PatternId>,
+    /// The match begins further back: where is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<bool>,
+    /// Bytes around the match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Context>,
     /// A conflict with bytes that the receiver had delivered already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<bool>,

@@ -8,6 +8,7 @@ mod list;
 mod look;
 mod read;
 mod steer;
+mod watch;
 
 pub use crate::socket::{Closed, Overlap, SideInfo, Sides, Socket, States};
 pub use crate::state::State;
@@ -18,3 +19,4 @@ pub use list::*;
 pub use look::*;
 pub use read::*;
 pub use steer::*;
+pub use watch::*;

@@ -71,4 +71,6 @@ metrics! {
     events_lost
     /// Stream bytes sent by `follow`.
     followed_bytes
+    /// Stream bytes searched by `watch`, by each client.
+    searched_bytes
 }

@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) stopping: watch::Receiver<bool>,
     /// One look at the capture at a time: it makes system calls, on a thread of its own.
     pub(super) snapshot: Mutex<()>,
+    /// One client's patterns at a time: that takes a processor and memory.
+    pub(super) compiling: Mutex<()>,
     /// One change of the settings at a time.
     pub(super) reload: Mutex<()>,
 }
@@ -68,6 +70,7 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
         rules: Sender::new(Arc::new(rules)),
         book: Mutex::default(),
         snapshot: Mutex::new(()),
+        compiling: Mutex::new(()),
         reload: Mutex::new(()),
     });
     let mut operator = JoinSet::new();

@@ -20,6 +20,7 @@ mod subscribed;
 mod subscription;
 mod switchboard;
 mod voice;
+mod watched;
 
 pub(super) use follow::Follow;
 pub(super) use session::{Listener, Listeners};
@@ -27,3 +28,4 @@ pub(super) use subscribed::Subscribed;
 pub(super) use subscription::Subscription;
 pub(super) use switchboard::Switchboard;
 pub(super) use voice::Voice;
+pub(super) use watched::{Search, Watched};

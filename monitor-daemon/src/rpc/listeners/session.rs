@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::super::connection::Session;
-use super::{Follow, Subscribed, Voice};
+use super::{Follow, Subscribed, Voice, Watched};
 
 /// A client's listeners. They die with its session.
 #[derive(Default)]
@@ -22,6 +22,8 @@ pub(in super::super) enum Listener {
     Subscribed(Subscribed),
     /// `follow`.
     Follow(Follow),
+    /// `watch`.
+    Watched(Box<Watched>),
 }
 
 impl Listeners {
@@ -55,6 +57,7 @@ impl Listener {
         match self {
             Self::Subscribed(it) => it.number(),
             Self::Follow(it) => it.number(),
+            Self::Watched(it) => it.number(),
         }
     }
 
@@ -62,6 +65,7 @@ impl Listener {
         match self {
             Self::Subscribed(it) => it.is_ready(),
             Self::Follow(it) => it.is_ready(),
+            Self::Watched(it) => it.is_ready(),
         }
     }
 
@@ -70,6 +74,7 @@ impl Listener {
         match self {
             Self::Subscribed(it) => it.tell(voice).await,
             Self::Follow(it) => it.tell(voice).await,
+            Self::Watched(it) => it.tell(voice).await,
         }
     }
 }

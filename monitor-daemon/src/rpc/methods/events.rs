@@ -25,7 +25,7 @@ impl Session {
     pub(super) async fn subscribe(&mut self, params: &SubscribeParams) -> Result<Listening, ErrorObject> {
         self.room_for_listener()?;
         let interest = self.interest(params)?;
-        let queue = self.queue(params)?;
+        let queue = self.queue(params.queue)?;
         let subscription = self.listen(&interest, Some(queue)).await?;
         let number = subscription.number();
         let subscribed = Subscribed::new(subscription, params.data.map(|data| data.max), params.encoding);
@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// Whether this client may have one more.
-    fn room_for_listener(&self) -> Result<(), ErrorObject> {
+    pub(super) fn room_for_listener(&self) -> Result<(), ErrorObject> {
         let most = self.shared.rules.borrow().settings.max_subscriptions;
         if self.listeners.len() < most { Ok(()) } else { Err(fault::too_many_subscriptions(most)) }
     }
@@ -80,10 +80,9 @@ impl Session {
         Subscription::start(&self.shared, interest, queue, &self.listeners.wake).await
     }
 
-    fn queue(&self, params: &SubscribeParams) -> Result<usize, ErrorObject> {
+    pub(super) fn queue(&self, asked: Option<u64>) -> Result<usize, ErrorObject> {
         let longest = self.shared.rules.borrow().settings.event_queue;
-        let asked =
-            params.queue.map_or(QUEUE.min(longest), |queue| usize::try_from(queue).unwrap_or(usize::MAX));
+        let asked = asked.map_or(QUEUE.min(longest), |queue| usize::try_from(queue).unwrap_or(usize::MAX));
         if (1..=longest).contains(&asked) {
             return Ok(asked);
         }
@@ -92,24 +91,29 @@ impl Session {
         Err(fault::parameter("queue", message))
     }
 
-    fn interest(&self, params: &SubscribeParams) -> Result<Interest, ErrorObject> {
-        let whose = match (params.sockid, &params.filter) {
-            (None, None) => Whose::All,
+    /// On which connections; all of them unless one is named, or a filter.
+    pub(super) fn whose(&self, sockid: Option<u64>, filter: Option<&str>) -> Result<Whose, ErrorObject> {
+        match (sockid, filter) {
+            (None, None) => Ok(Whose::All),
             (Some(sockid), None) => {
                 let (reader, id) = self.shared.reader(sockid, None)?;
                 reader.connection(id).ok_or_else(|| fault::no_connection(sockid))?;
-                Whose::One(id)
+                Ok(Whose::One(id))
             }
             (None, Some(text)) => {
                 let filter = Filter::compile(text).map_err(|error| fault::filter("filter", &error))?;
-                Whose::Some(Arc::new(filter))
+                Ok(Whose::Some(Arc::new(filter)))
             }
             (Some(_), Some(_)) => {
                 let message =
                     "parameter `filter` chooses among connections, and `sockid` names one: give either";
-                return Err(fault::parameter("filter", message));
+                Err(fault::parameter("filter", message))
             }
-        };
+        }
+    }
+
+    fn interest(&self, params: &SubscribeParams) -> Result<Interest, ErrorObject> {
+        let whose = self.whose(params.sockid, params.filter.as_deref())?;
         let usual = || {
             EventKind::ALL
                 .iter()

@@ -11,6 +11,7 @@ mod steer;
 mod top;
 mod wait;
 mod wanted;
+mod watch;
 
 pub(super) use cursor::Cursors;
 pub use look::gather;
@@ -90,6 +91,10 @@ impl Session {
             Ok(Call::Subscribe(params)) => {
                 let listening = self.subscribe(&params).await;
                 self.reply(id, listening);
+            }
+            Ok(Call::Watch(params)) => {
+                let watching = self.watch(&params).await;
+                self.reply(id, watching);
             }
             Ok(Call::Unsubscribe(params)) => {
                 let gone = self.unsubscribe(&params);
