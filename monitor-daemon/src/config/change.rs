@@ -53,6 +53,8 @@ const TAKERS: &[(&str, Taker)] = &[
     ("rpc.max_subscriptions", Taker::Server),
     ("rpc.event_queue", Taker::Server),
     ("rpc.event_memory", Taker::Server),
+    ("rpc.watch_patterns", Taker::Server),
+    ("rpc.watch_memory", Taker::Server),
     ("log.level", Taker::Log),
 ];
 

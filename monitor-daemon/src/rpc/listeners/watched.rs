@@ -30,7 +30,8 @@ const MOST_SIDES: usize = 65_536;
 pub(in super::super) struct Watched {
     subscription: Subscription,
     search: Search,
-    places: HashMap<(SockId, Side), Place>,
+    /// `None`: searched to its end. Notes of what was read ahead of them may still come.
+    places: HashMap<(SockId, Side), Option<Place>>,
     /// What is being looked at, and what comes then.
     looks: Vec<Look>,
     more: bool,
@@ -154,7 +155,7 @@ impl Watched {
         }
         let room = self.places.len() < MOST_SIDES;
         if room {
-            self.places.insert((id, side), self.search.set.start(off));
+            self.places.insert((id, side), Some(self.search.set.start(off)));
         }
         room
     }
@@ -174,9 +175,11 @@ impl Watched {
     async fn step(&mut self, look: Look, voice: &mut Voice<'_>) -> io::Result<usize> {
         let Look { id, side, over, .. } = look;
         let readers = &voice.shared.status.readers;
-        let (Some(reader), Some(place)) =
-            (readers.get(usize::from(id.worker())), self.places.get_mut(&(id, side)))
-        else {
+        let place = self.places.get_mut(&(id, side)).and_then(Option::as_mut);
+        let (Some(reader), Some(place)) = (readers.get(usize::from(id.worker())), place) else {
+            if over {
+                self.forget(id, side);
+            }
             return Ok(0);
         };
         let at = place.at();
@@ -216,8 +219,10 @@ impl Watched {
             }
         };
         let dropped = scratch.take_dropped();
-        if last {
+        if over && last {
             self.forget(id, side);
+        } else if last {
+            self.places.insert((id, side), None);
         }
         if let Found::Skip(to, true) = found {
             voice.event(&EventParams { off: Some(at), len: Some(to - at), ..self.about("lost", id, side) });
