@@ -6,13 +6,15 @@ use std::process::Command;
 use monitor_tests::skip;
 
 use crate::rpc_common::Server;
+use crate::rpc_common::attended::Attended;
 use crate::rpc_common::world::{ENDS, world};
 use crate::run;
 
 #[test]
 fn exit_codes_and_sentences_say_what_happened() {
     let (engines, sockid) = world();
-    let mut server = Server::start(&engines);
+    let (_attended, status) = Attended::start(engines);
+    let mut server = Server::start_with(status, |_| {});
     let sockid = sockid.to_string();
     let fails = |server: &Server, args: &[&str], code: i32, word: &str| {
         let output = run(server, args);

@@ -8,8 +8,8 @@ use monitor_client::DEFAULT_SOCKET;
 use crate::failure::exit_codes;
 use crate::show::colour::When;
 use crate::{
-    call, completions, config, follow, fragments, info, lookup, man, peek, ppeek, save, set, sockets, stats,
-    stop, top,
+    call, completions, config, events, follow, fragments, info, lookup, man, peek, ppeek, save, set, sockets,
+    stats, stop, top, wait,
 };
 
 /// Looks into live TCP connections through monitord.
@@ -47,8 +47,12 @@ pub enum Verb {
     Ppeek(ppeek::Args),
     /// Read one side in order, from its start to what has come so far
     Peek(peek::Args),
-    /// Print a connection's bytes as they come, until it is over
+    /// Wait for a byte of one side
+    Wait(wait::Args),
+    /// Print the bytes of connections as they come
     Follow(follow::Args),
+    /// Print what happens to connections, an event a line
+    Events(events::Args),
     /// Save streams to files, one for each side, and what is missing in them beside
     Save(save::Args),
     /// A live screen: connections by rate, losses, memory, and each worker's load

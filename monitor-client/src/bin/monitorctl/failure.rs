@@ -15,6 +15,7 @@ const UNREACHABLE: u8 = 2;
 const NO_CONNECTION: u8 = 3;
 const NO_DATA: u8 = 4;
 const PERMISSION: u8 = 5;
+const TIMED_OUT: u8 = 6;
 
 /// What scripts can tell apart, for the help and the manual page.
 pub const EXIT_CODES: &[(u8, &str)] = &[
@@ -24,6 +25,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (NO_CONNECTION, "no such connection, or it is gone"),
     (NO_DATA, "no data at that offset"),
     (PERMISSION, "permission denied"),
+    (TIMED_OUT, "it did not happen in time"),
 ];
 
 /// The same as text.
@@ -104,6 +106,7 @@ fn rpc_exit_code(error: &ErrorObject) -> u8 {
         Some(Code::BadSocket) => NO_CONNECTION,
         Some(Code::NotConnected) if error.reason() == Some(Reason::NotFound) => NO_CONNECTION,
         Some(Code::NotConnected | Code::NoData) => NO_DATA,
+        Some(Code::TimedOut) => TIMED_OUT,
         Some(Code::Perm) => PERMISSION,
         Some(Code::Again) => UNREACHABLE,
         _ => USAGE,

@@ -1,184 +1,214 @@
-//! `follow`: a connection's bytes as they come.
+//! `follow`: connections' bytes as they come.
 
 mod print;
 
+use std::collections::HashMap;
 use std::io::Write;
-use std::thread;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use monitor_client::{Client, Error, ErrorData, ErrorObject, Reason, Side};
-use serde_json::json;
+use monitor_client::types::{
+    Encoding, EventKind, EventParams, FollowParams, Listening, Socket, SocketsParams, SubscribeParams,
+};
+use monitor_client::{Error, Event, Method, Side};
 
 use crate::args::FormatArgs;
 use crate::failure::Failure;
 use crate::show::format::Format;
+use crate::sockets::pages;
 use crate::{Context, say};
 use print::{Origin, Printer};
 
 /// What to follow.
+///
+/// One connection: from its start, until it is over. With --filter: connections that are there from now on, those that
+/// come from their start, until this is interrupted. What is missing is said, never skipped silently.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("which").required(true)))]
 pub struct Args {
     /// As `sockets` lists it
-    sockid: u64,
+    #[arg(group = "which")]
+    sockid: Option<u64>,
     /// Whose received bytes; both sides when not given
+    #[arg(conflicts_with = "filter")]
     side: Option<Side>,
+    /// All connections that this filter wants, in the words of tcpdump; '' wants every one
+    #[arg(long, value_name = "FILTER", group = "which")]
+    filter: Option<String>,
+    /// Where to start in the stream
+    #[arg(long, value_name = "OFFSET", default_value = "0", conflicts_with = "filter")]
+    off: u64,
     #[command(flatten)]
     format: FormatArgs,
 }
 
-/// Asked for at once.
-const CHUNK: u64 = 256 * 1024;
-/// Pause when nothing new is there: doubled from the first to the second while it stays quiet.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(160));
-
-/// Prints until both sides (or the one asked for) are over. What is missing is said on standard error, never
-/// skipped silently.
 pub fn follow<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
-    let sides = args.side.map_or_else(|| Side::BOTH.to_vec(), |side| vec![side]);
-    let mut cursors: Vec<Cursor> = sides.into_iter().map(Cursor::new).collect();
-    let format = Format::choose(args.format, Format::Text);
+    let many = args.filter.is_some();
+    // Bytes of several connections as they are could not be told apart.
+    let format = match Format::choose(args.format, Format::Text) {
+        Format::Raw if many && !args.format.raw => Format::Text,
+        format => format,
+    };
     let printer = Printer::new(format, args.side.is_none(), context.palette);
-    let mut printer = Follower { json: context.json, printer };
-    let mut pause = PAUSE.0;
-    loop {
-        // Asked before reading: bytes that came before the end are read before it is believed.
-        let closed = context.client.info(args.sockid)?.closed.is_some();
-        let mut moved = false;
-        for cursor in cursors.iter_mut().filter(|cursor| !cursor.over) {
-            moved |= cursor.step(&mut context.client, args.sockid, closed, &mut printer, &mut context.out)?;
+    let mut follower = Follower { printer, streams: HashMap::new() };
+    match (args.sockid, &args.filter) {
+        (Some(sockid), _) => {
+            follower.start(context, sockid, args.side, Some(args.off), None)?;
         }
-        if cursors.iter().all(|cursor| cursor.over) {
-            return Ok(());
-        }
-        if moved {
-            pause = PAUSE.0;
-        } else {
-            context.out.flush()?;
-            thread::sleep(pause);
-            pause = (pause * 2).min(PAUSE.1);
-        }
+        (None, filter) => follower.all(context, filter.clone())?,
     }
+    while many || !follower.streams.is_empty() {
+        let event = context.event()?;
+        follower.take(context, &event)?;
+    }
+    Ok(())
 }
 
-/// Where reading one side stands.
-struct Cursor {
-    side: Side,
-    off: u64,
-    over: bool,
-    bytes: Vec<u8>,
-}
-
-impl Cursor {
-    fn new(side: Side) -> Self {
-        Self { side, off: 0, over: false, bytes: Vec::new() }
-    }
-
-    /// Reads once. True when it got on.
-    fn step(
-        &mut self,
-        client: &mut Client,
-        sockid: u64,
-        closed: bool,
-        printer: &mut Follower,
-        out: &mut impl Write,
-    ) -> Result<bool, Failure> {
-        match client.ppeek_into(sockid, self.side, self.off, CHUNK, &mut self.bytes) {
-            Ok(head) => {
-                printer.bytes(out, self.side, self.off, &self.bytes)?;
-                self.off += head.len;
-                self.over = head.eof;
-                Ok(true)
-            }
-            Err(Error::Rpc(error)) => match self.next(&error, closed) {
-                Next::Over => {
-                    self.over = true;
-                    Ok(true)
-                }
-                Next::Wait => Ok(false),
-                Next::Skip { to, why } => {
-                    out.flush()?;
-                    printer.missing(out, self.side, self.off, to, why)?;
-                    self.off = to;
-                    Ok(true)
-                }
-                Next::Fail => Err(Error::Rpc(error).into()),
-            },
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// What to do when there is no byte at the cursor.
-    fn next(&self, error: &ErrorObject, closed: bool) -> Next {
-        let wait = if closed { Next::Over } else { Next::Wait };
-        match (error.reason(), error.data.as_deref()) {
-            (Some(Reason::NotEstablished | Reason::Future), _) => wait,
-            (Some(Reason::Eof), _) => Next::Over,
-            (Some(Reason::Evicted), Some(&ErrorData { base: Some(base), .. })) if base > self.off => {
-                Next::Skip { to: base, why: "evicted before they were read" }
-            }
-            (Some(Reason::Gap), Some(data)) => {
-                let declared_lost = data.next.is_some_and(|next| next > self.off);
-                match data.next_extent.flatten() {
-                    Some(to) if to > self.off && (declared_lost || closed) => {
-                        Next::Skip { to, why: "never captured" }
-                    }
-                    // It may still be filled, or bytes after it come.
-                    _ => wait,
-                }
-            }
-            _ => Next::Fail,
-        }
-    }
-}
-
-enum Next {
-    Over,
-    Wait,
-    Skip { to: u64, why: &'static str },
-    Fail,
-}
-
-/// Prints both sides' bytes apart, or as JSON.
+/// What is followed.
 struct Follower {
-    json: bool,
     printer: Printer,
+    /// By listener.
+    streams: HashMap<u64, Stream>,
+}
+
+/// What a listener follows.
+struct Stream {
+    sockid: u64,
+    /// When there may be several connections.
+    ends: Option<(String, String)>,
+    /// Sides that are not over.
+    open: u32,
 }
 
 impl Follower {
-    fn bytes(&mut self, out: &mut impl Write, side: Side, off: u64, bytes: &[u8]) -> Result<(), Failure> {
-        if !self.json {
-            self.printer.bytes(out, origin(side), off, bytes)?;
-        } else if !bytes.is_empty() {
-            let line =
-                json!({ "side": side, "off": off, "len": bytes.len(), "data": STANDARD.encode(bytes) });
-            writeln!(out, "{line}")?;
+    /// Follows those that there are, and hears of those to come.
+    fn all<W: Write>(&mut self, context: &mut Context<W>, filter: Option<String>) -> Result<(), Failure> {
+        let opened = SubscribeParams {
+            events: Some(vec![EventKind::Opened]),
+            filter: filter.clone(),
+            ..SubscribeParams::default()
+        };
+        // Before they are listed: none is missed between.
+        let _: Listening = context.client.call(Method::Subscribe, &opened)?;
+        let mut sockets: Vec<Socket> = Vec::new();
+        let params = SocketsParams { filter, closed: Some(false), ..SocketsParams::default() };
+        pages(&mut context.client, params, u64::MAX, |page| {
+            sockets.append(page);
+            Ok(())
+        })?;
+        for socket in sockets {
+            let ends = (socket.client.to_string(), socket.server.to_string());
+            for side in Side::BOTH {
+                let off = Some(socket.sides.get(side).next);
+                self.start_or_say(context, socket.sockid, Some(side), off, ends.clone())?;
+            }
         }
         Ok(())
     }
 
-    fn missing(
+    fn start<W: Write>(
         &mut self,
-        out: &mut impl Write,
-        side: Side,
-        off: u64,
-        to: u64,
-        why: &str,
+        context: &mut Context<W>,
+        sockid: u64,
+        side: Option<Side>,
+        off: Option<u64>,
+        ends: Option<(String, String)>,
     ) -> Result<(), Failure> {
-        if self.json {
-            let line = json!({ "side": side, "off": off, "missing": to - off, "reason": why });
-            writeln!(out, "{line}")?;
+        let encoding = if context.json { Encoding::Base64 } else { Encoding::Raw };
+        let params = FollowParams { sockid, side, off, encoding };
+        let listening: Listening = context.client.call(Method::Follow, &params)?;
+        let open = if side.is_none() { 2 } else { 1 };
+        self.streams.insert(listening.sockid, Stream { sockid, ends, open });
+        Ok(())
+    }
+
+    /// One of many: that it cannot be followed (it is gone again, there are too many) must not end the others.
+    fn start_or_say<W: Write>(
+        &mut self,
+        context: &mut Context<W>,
+        sockid: u64,
+        side: Option<Side>,
+        off: Option<u64>,
+        ends: (String, String),
+    ) -> Result<(), Failure> {
+        match self.start(context, sockid, side, off, Some(ends)) {
+            Err(Failure::Client(Error::Rpc(error))) => {
+                say(&format_args!("{sockid} is not followed: {error}"));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn take<W: Write>(&mut self, context: &mut Context<W>, event: &Event) -> Result<(), Failure> {
+        let told: EventParams = event.read()?;
+        if told.event == "opened" {
+            if let (Some(sockid), Some(client), Some(server)) = (told.sockid, told.client, told.server)
+                // Opened while the others were listed, it is followed already.
+                && !self.streams.values().any(|stream| stream.sockid == sockid)
+            {
+                self.start_or_say(context, sockid, None, Some(0), (client.to_string(), server.to_string()))?;
+            }
             return Ok(());
         }
-        let what = format!("{} bytes missing at offset {off}, {why}", to - off);
-        if !self.printer.note(out, origin(side), &what)? {
-            say(&format_args!("{side}: {what}"));
+        let Some(stream) = self.streams.get_mut(&told.listener) else { return Ok(()) };
+        let ends = stream.ends.clone();
+        if told.event == "end" {
+            stream.open = stream.open.saturating_sub(1);
+            if stream.open == 0 {
+                self.streams.remove(&told.listener);
+            }
+        }
+        if context.json {
+            writeln!(context.out, "{}", event.params)?;
+            return Ok(());
+        }
+        let Some(side) = told.side else { return Ok(()) };
+        let (client, server) =
+            ends.as_ref().map_or(("client", "server"), |(client, server)| (client.as_str(), server.as_str()));
+        let origin = Origin { sockid: told.sockid.unwrap_or(0), client, server, side };
+        self.print(&mut context.out, origin, &told, &event.bytes)
+    }
+
+    fn print(
+        &mut self,
+        out: &mut impl Write,
+        origin: Origin<'_>,
+        told: &EventParams,
+        raw: &[u8],
+    ) -> Result<(), Failure> {
+        let (off, len) = (told.off.unwrap_or(0), told.len.unwrap_or(0));
+        let what = match (told.event.as_ref(), &told.data) {
+            ("data", Some(data)) => {
+                let bytes = STANDARD.decode(data).unwrap_or_default();
+                return Ok(self.printer.bytes(out, origin, off, &bytes)?);
+            }
+            ("data", None) => return Ok(self.printer.bytes(out, origin, off, raw)?),
+            ("gap", _) => format!("{len} bytes missing at offset {off}, never captured"),
+            ("lost", _) => format!("{len} bytes missing at offset {off}, evicted before they were read"),
+            ("end", _) => return self.end(out, origin, told.reason.as_deref().unwrap_or("closed")),
+            _ => return Ok(()),
+        };
+        if !self.printer.note(out, origin, &what)? {
+            out.flush()?;
+            say(&format_args!("{}: {what}", origin.side));
         }
         Ok(())
     }
-}
 
-fn origin(side: Side) -> Origin<'static> {
-    Origin { sockid: 0, client: "client", server: "server", side }
+    /// An end in order is worth a line among many connections only.
+    fn end(&mut self, out: &mut impl Write, origin: Origin<'_>, reason: &str) -> Result<(), Failure> {
+        let is_one_of_many = origin.client != "client";
+        match reason {
+            "eof" | "closed" if is_one_of_many => {
+                self.printer.note(out, origin, &format!("end ({reason})"))?;
+            }
+            "eof" | "closed" => {}
+            _ => {
+                out.flush()?;
+                say(&format_args!("{}: its bytes cannot be read any more ({reason})", origin.side));
+            }
+        }
+        Ok(())
+    }
 }

@@ -7,6 +7,8 @@ mod args;
 mod call;
 mod completions;
 mod config;
+mod ends;
+mod events;
 mod failure;
 mod follow;
 mod fragments;
@@ -22,6 +24,7 @@ mod sockets;
 mod stats;
 mod stop;
 mod top;
+mod wait;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -46,6 +49,14 @@ impl<W: Write> Context<W> {
         serde_json::to_writer(&mut self.out, value)?;
         writeln!(self.out)?;
         Ok(())
+    }
+
+    /// The next event. Everything before it is printed before it is waited for.
+    fn event(&mut self) -> Result<monitor_client::Event, Failure> {
+        if !self.client.has_event() {
+            self.out.flush()?;
+        }
+        Ok(self.client.event()?)
     }
 }
 
@@ -106,6 +117,8 @@ fn ask<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failure> {
         Verb::Lookup(args) => lookup::lookup(context, args),
         Verb::Fragments(args) => fragments::fragments(context, &args),
         Verb::Ppeek(args) => ppeek::ppeek(context, &args),
+        Verb::Wait(args) => wait::wait(context, &args),
+        Verb::Events(args) => events::events(context, &args),
         Verb::Peek(args) => peek::peek(context, &args),
         Verb::Stop(args) => stop::stop(context, &args),
         Verb::Set(args) => set::set(context, &args),

@@ -20,6 +20,8 @@ pub enum When {
 pub enum Ink {
     /// Bytes of a side.
     Side(Side),
+    /// What something is about: the kind of an event.
+    Kind,
     /// What matters less.
     Dim,
 }
@@ -30,6 +32,7 @@ impl Ink {
         match self {
             Ink::Side(Side::Server) => "36",
             Ink::Side(Side::Client) => "33",
+            Ink::Kind => "1",
             Ink::Dim => "2",
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod colour;
 pub mod format;
+pub mod note;
 pub mod socket;
 pub mod table;
 pub mod units;
