@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     process::Command,
+    time::Duration,
 };
 
 use monitor_tests::{
@@ -13,6 +14,9 @@ use monitor_tests::{
     wiregen::{Capture, End, Flow, Layers, Random, flags},
 };
 use serde_json::{Value, json};
+
+/// Cargo looks whether what an example is tested with is built too.
+const BUILDS: Duration = Duration::from_secs(300);
 
 const TAP: &str = "[capture]\ninterfaces = ['veth']\n[store]\nwindow = '4MiB'\nmemory = '64MiB'\n";
 
@@ -213,5 +217,71 @@ fn the_account_of_gaps_and_tampering() {
             assert_eq!(&entry[key], value, "{key}: {entry}");
         }
     }
+    daemon.stop();
+}
+
+/// The example in Rust, built as its first lines say, but not for speed.
+fn ids() -> std::path::PathBuf {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "build",
+        "--locked",
+        "--package",
+        "monitor-client",
+        "--example",
+        "ids",
+        "--message-format=json",
+    ]);
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let built = Program::start(&mut cargo).finish_within(BUILDS);
+    assert!(built.status.success(), "{}", built.stderr);
+    let built = built.text();
+    let artifacts = built.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let path = artifacts
+        .filter(|it| it["target"]["name"] == "ids")
+        .find_map(|it| it["executable"].as_str().map(Into::into));
+    path.expect("cargo says where the example is")
+}
+
+#[test]
+fn the_intrusion_detection_stops_what_it_finds() {
+    let program = ids();
+    let Pair { a, b } = Network::default().pair();
+    let daemon = Daemon::start(&a, TAP);
+    let files = tempfile::tempdir().unwrap();
+    let rules = files.path().join("rules");
+    std::fs::write(&rules, "# name, text\npasswd  /etc/passwd\nzeros  \\x00\\x00\\x00\n").unwrap();
+    let mut command = Command::new(program);
+    command.arg(&rules).arg("port 7003").env("MONITOR_SOCKET", daemon.socket());
+    let mut detection = Program::start(&mut command);
+    until("it to look", || detection.stderr().contains("looking for 2 texts").then_some(()));
+
+    let (mut bad, _bad) = connect(&a, &b, 7003);
+    let mut rpc = daemon.rpc();
+    let client = bad.local_addr().unwrap();
+    // Across the border of two segments.
+    bad.set_nodelay(true).unwrap();
+    bad.write_all(b"GET /../../etc/pas").unwrap();
+    let found = || -> Option<Value> {
+        let ends = json!({"client": client.to_string(), "server": "10.9.0.1:7003"});
+        daemon.rpc().call("lookup", ends).ok()
+    };
+    until("the first segment", || found().filter(|socket| socket["sides"]["server"]["end"] == 18));
+    bad.write_all(b"swd HTTP/1.0\r\n\r\n").unwrap();
+    let alerts = lines(&mut detection, 1);
+    let expected = format!("\"passwd\" {client} -> 10.9.0.1:7003 server:10 \"GET /../../etc/passwd");
+    assert!(alerts[0].starts_with(&expected), "{alerts:?}");
+    until("it to be stopped", || found().filter(|socket| socket["closed"] == "stopped"));
+
+    let (mut good, _good) = connect(&a, &b, 7003);
+    good.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    until("the other connection", || {
+        let sockets = rpc.sockets(json!({"port": 7003}));
+        sockets
+            .iter()
+            .any(|socket| socket["closed"].is_null() && socket["sides"]["server"]["end"] == 18)
+            .then_some(())
+    });
+    assert_eq!(String::from_utf8(detection.stdout()).unwrap().lines().count(), 1);
     daemon.stop();
 }
