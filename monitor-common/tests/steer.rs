@@ -24,7 +24,7 @@ fn reference(seed: [u64; 2], words: &[u64]) -> u64 {
 }
 
 fn address() -> impl Strategy<Value = Address> {
-    prop_oneof![any::<[u8; 4]>().prop_map(Address::v4), any::<[u8; 16]>().prop_map(Address)]
+    prop_oneof![any::<[u8; 4]>().prop_map(Address::v4), any::<[u8; 16]>().prop_map(Address::v6)]
 }
 
 /// A filter as people think of it: lists.
@@ -86,7 +86,7 @@ proptest! {
     fn the_verdict_is_what_the_packet_was_built_as(spec in spec(), filter_ports in any::<bool>(), filter_networks in any::<bool>()) {
         let (src, dst) = match spec.network {
             Network::V4(src, dst, _) => (Address::v4(src), Address::v4(dst)),
-            Network::V6(src, dst, _) => (Address(src), Address(dst)),
+            Network::V6(src, dst, _) => (Address::v6(src), Address::v6(dst)),
         };
         let filter = Lists {
             ports: if filter_ports { vec![80, 443] } else { vec![] },
@@ -211,7 +211,7 @@ fn a_fragment_of_an_extension_header_may_be_tcp() {
     let network = Network::V6([1; 16], [2; 16], vec![]);
     let spec = Spec { fragment: Some((1, 0, true)), protocol: 60, ..plain(network) };
     let verdict = classify(spec.frame().0.as_slice(), Start::Ethernet, &Everything);
-    assert_eq!(verdict, Ok(Ends::Fragment { src: Address([1; 16]), dst: Address([2; 16]) }));
+    assert_eq!(verdict, Ok(Ends::Fragment { src: Address::v6([1; 16]), dst: Address::v6([2; 16]) }));
 }
 
 /// One client, one server, many source ports: the hardest case for a weak hash, the commonest on a real server.

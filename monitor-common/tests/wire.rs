@@ -27,7 +27,7 @@ proptest! {
         let datagram = wire::ip(frame, ethernet.payload).unwrap();
         let (src, dst, version, id_mask) = match spec.network {
             Network::V4(src, dst, _) => (Address::v4(src), Address::v4(dst), 4, 0xffff),
-            Network::V6(src, dst, _) => (Address(src), Address(dst), 6, u32::MAX),
+            Network::V6(src, dst, _) => (Address::v6(src), Address::v6(dst), 6, u32::MAX),
         };
         prop_assert_eq!((datagram.src, datagram.dst, datagram.version), (src, dst, version));
         prop_assert_eq!((datagram.protocol, datagram.header, datagram.payload), (spec.protocol, header, payload));

@@ -314,8 +314,8 @@ impl Policy {
 /// A network in the 128-bit form.
 fn prefix(network: &IpNet) -> (Address, u8) {
     match network {
-        IpNet::V4(v4) => (Address(v4.network().to_ipv6_mapped().octets()), 96 + v4.prefix_len()),
-        IpNet::V6(v6) => (Address(v6.network().octets()), v6.prefix_len()),
+        IpNet::V4(v4) => (Address::v4(v4.network().octets()), 96 + v4.prefix_len()),
+        IpNet::V6(v6) => (Address::v6(v6.network().octets()), v6.prefix_len()),
     }
 }
 

@@ -75,6 +75,6 @@ impl Filter for Wanted {
 
     #[inline(always)]
     fn network(&self, address: &Address) -> bool {
-        !is_on(option::FILTER_NETWORKS) || NETWORKS.get(Key::new(128, address.0)).is_some()
+        !is_on(option::FILTER_NETWORKS) || NETWORKS.get(Key::new(128, address.octets())).is_some()
     }
 }

@@ -60,7 +60,7 @@ impl FlowFilter {
 }
 
 fn contains((prefix, len): &(Address, u8), address: &Address) -> bool {
-    let differ = u128::from_be_bytes(prefix.0) ^ u128::from_be_bytes(address.0);
+    let differ = u128::from_be_bytes(prefix.octets()) ^ u128::from_be_bytes(address.octets());
     *len == 0 || differ >> (128 - u32::from((*len).min(128))) == 0
 }
 

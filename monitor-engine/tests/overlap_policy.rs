@@ -11,7 +11,7 @@ fn mapped(ip: [u8; 4], len: u8) -> (Address, u8) {
     let mut bytes = [0; 16];
     (bytes[10], bytes[11]) = (0xff, 0xff);
     bytes[12..].copy_from_slice(&ip);
-    (Address(bytes), 96 + len)
+    (Address::v6(bytes), 96 + len)
 }
 
 /// What is read when a late copy is longer, starts where the first copy starts, and both wait behind a hole.

@@ -24,30 +24,57 @@ const EXT_MOBILITY: u8 = 135;
 const EXT_HOST_IDENTITY: u8 = 139;
 const EXT_SHIM6: u8 = 140;
 
-/// An IP address as 16 bytes in network order; IPv4 in its mapped form, `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
+/// An IP address of 128 bits as two numbers, the first the more significant; IPv4 in its mapped form, `::ffff:a.b.c.d`
+/// (RFC 4291, 2.5.5.2). Numbers, since it is compared and hashed with each packet.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[repr(transparent)]
-pub struct Address(pub [u8; 16]);
+pub struct Address {
+    high: u64,
+    low: u64,
+}
 
 impl Address {
     /// The mapped form of an IPv4 address.
     #[inline(always)]
-    pub const fn v4([a, b, c, d]: [u8; 4]) -> Self {
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    pub const fn v4(octets: [u8; 4]) -> Self {
+        Self { high: 0, low: 0xffff << 32 | u32::from_be_bytes(octets) as u64 }
+    }
+
+    /// The address with these 16 bytes, in network order.
+    #[inline(always)]
+    pub const fn v6(octets: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+        Self {
+            high: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            low: u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+        }
+    }
+
+    /// Its 16 bytes in network order.
+    #[inline(always)]
+    pub const fn octets(&self) -> [u8; 16] {
+        let [a, b, c, d, e, f, g, h] = self.high.to_be_bytes();
+        let [i, j, k, l, m, n, o, p] = self.low.to_be_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
     /// Whether it is an IPv4 address.
     #[inline(always)]
     pub const fn is_v4(&self) -> bool {
-        let (high, low) = self.words();
-        high == 0 && low >> 32 == 0xffff
+        self.high == 0 && self.low >> 32 == 0xffff
     }
 
     /// Both halves as numbers, the first the more significant.
     #[inline(always)]
     pub const fn words(&self) -> (u64, u64) {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
-        (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
+        (self.high, self.low)
+    }
+}
+
+impl From<(u64, u64)> for Address {
+    /// From both halves, the first the more significant.
+    #[inline(always)]
+    fn from((high, low): (u64, u64)) -> Self {
+        Self { high, low }
     }
 }
 
@@ -55,7 +82,7 @@ impl From<IpAddr> for Address {
     fn from(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(v4) => Self::v4(v4.octets()),
-            IpAddr::V6(v6) => Self(v6.octets()),
+            IpAddr::V6(v6) => Self::v6(v6.octets()),
         }
     }
 }
@@ -63,10 +90,10 @@ impl From<IpAddr> for Address {
 impl From<Address> for IpAddr {
     fn from(address: Address) -> Self {
         if address.is_v4() {
-            let [.., a, b, c, d] = address.0;
+            let [.., a, b, c, d] = address.octets();
             Self::V4(Ipv4Addr::new(a, b, c, d))
         } else {
-            Self::V6(Ipv6Addr::from(address.0))
+            Self::V6(Ipv6Addr::from(address.octets()))
         }
     }
 }
@@ -185,11 +212,11 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Datagram, Error> {
     }
     Ok(Datagram {
         version: 6,
-        src: Address([
+        src: Address::v6([
             h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15], h[16], h[17], h[18], h[19], h[20], h[21],
             h[22], h[23],
         ]),
-        dst: Address([a, b, c, d, e, f, g, i, j, k, l, m, n, o, p, q]),
+        dst: Address::v6([a, b, c, d, e, f, g, i, j, k, l, m, n, o, p, q]),
         protocol,
         header: at,
         payload,

@@ -24,7 +24,7 @@ pub mod flags {
 }
 
 /// A TCP header (RFC 9293, 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tcp {
     /// Source port.
     pub src: u16,

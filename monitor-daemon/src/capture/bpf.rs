@@ -43,7 +43,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mo
 const LOG_BYTES: u32 = 16 * 1024;
 
 /// The prefix of every address.
-const EVERYTHING: (Address, u8) = (Address([0; 16]), 0);
+const EVERYTHING: (Address, u8) = (Address::v6([0; 16]), 0);
 
 /// A counter: its name in `stats`, what it counts, its value. It never goes down while its object is loaded.
 pub type Counter = (&'static str, &'static str, u64);
@@ -147,10 +147,10 @@ impl Object {
         }
         let mut map: LpmTrie<_, [u8; 16], u8> = self.map_mut(names::NETWORKS)?.try_into()?;
         for &(network, len) in &networks {
-            map.insert(&Key::new(u32::from(len), network.0), 1, 0)?;
+            map.insert(&Key::new(u32::from(len), network.octets()), 1, 0)?;
         }
         for (network, len) in stale {
-            map.remove(&Key::new(u32::from(len), network.0))?;
+            map.remove(&Key::new(u32::from(len), network.octets()))?;
         }
         self.networks = networks;
         Ok(())
@@ -216,7 +216,7 @@ fn prefix(network: IpAddr, len: u8) -> Result<(Address, u8), BpfError> {
 /// The first `len` bits of an address; the rest is 0.
 fn masked(address: Address, len: u8) -> Address {
     let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
-    Address((u128::from_be_bytes(address.0) & mask).to_be_bytes())
+    Address::v6((u128::from_be_bytes(address.octets()) & mask).to_be_bytes())
 }
 
 /// An option of [`Config`], if it is on.

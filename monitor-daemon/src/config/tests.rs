@@ -215,5 +215,5 @@ fn the_filter_reaches_the_engine() {
     assert_eq!(filter.ports, [80]);
     let lengths: Vec<u8> = filter.networks.iter().map(|(_, length)| *length).collect();
     assert_eq!(lengths, [104, 32], "IPv4 lengths count from the front of ::ffff:0:0/96");
-    assert_eq!(filter.networks[0].0.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 0]);
+    assert_eq!(filter.networks[0].0.octets(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 0]);
 }

@@ -12,7 +12,7 @@ pub fn good(packet: &Packet<'_>, datagram: &Datagram) -> bool {
         return false;
     }
     let len = datagram.end - datagram.payload;
-    let (src, dst) = (datagram.src.0, datagram.dst.0);
+    let (src, dst) = (datagram.src.octets(), datagram.dst.octets());
     // IPv4 addresses fill the last four bytes; the prefix that maps them into IPv6 is not part of the sum.
     let from = if datagram.version == 4 { 12 } else { 0 };
     let mut total = sum(&src[from..]) + sum(&dst[from..]) + u64::from(PROTOCOL_TCP) + len as u64;
