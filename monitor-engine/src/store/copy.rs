@@ -5,6 +5,9 @@
 //! several times slower than a vector copy, so on x86_64 the loop is written in assembly, which the compiler must
 //! take for accesses it knows nothing about; each instruction is an ordinary (on x86: relaxed atomic) move.
 //! Elsewhere, and under Miri, words are copied as relaxed atomics.
+//!
+//! What a segment's payload overwrites lies in no cache. Stores of 16 bytes make the processor fetch each line first;
+//! whole lines at once, or its string instruction, don't: 1448 bytes in 90 or 105 ns instead of 160.
 #![expect(unsafe_code, reason = "raw copies to and from the arena")]
 
 /// Copies `from` to `to`, which readers may be loading from.
@@ -31,10 +34,82 @@ pub unsafe fn load(from: *const u8, to: &mut [u8]) {
 mod imp {
     use std::arch::asm;
 
+    /// From this length on a call and the alignment of the stores pay.
+    const WHOLE_LINES: usize = 256;
+
     /// # Safety
     /// `to` valid for writes and `from` for reads of `len` bytes, not overlapping.
     #[inline(always)]
     pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: the caller's promise; the processor has what the function asks for.
+        unsafe {
+            if len < WHOLE_LINES {
+                pieces(to, from, len);
+            } else if is_x86_feature_detected!("avx512f") {
+                lines(to, from, len);
+            } else if is_x86_feature_detected!("ermsb") {
+                string(to, from, len);
+            } else {
+                pieces(to, from, len);
+            }
+        }
+    }
+
+    /// The first and the last 64 bytes wherever they lie, and whole cache lines between them.
+    ///
+    /// # Safety
+    /// As [`copy`], and `len` is 64 at least.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn lines(to: *mut u8, from: *const u8, len: usize) {
+        let last = len - 64;
+        // The first line's border inside; between 1 and 64.
+        let at = 64 - (to as usize & 63);
+        // SAFETY: every move is of 64 bytes at a distance of at most `last`: the first at 0, those of the loop from `at`
+        // on while they are below `last`, which is checked before each, and the last one there.
+        unsafe {
+            asm!(
+                "vmovups {a}, [{s}]",
+                "vmovups [{o}], {a}",
+                "cmp {i}, {n}",
+                "jae 20f",
+                "15:",
+                "vmovups {a}, [{s} + {i}]",
+                "vmovaps [{o} + {i}], {a}",
+                "add {i}, 64",
+                "cmp {i}, {n}",
+                "jb 15b",
+                "20:",
+                "vmovups {a}, [{s} + {n}]",
+                "vmovups [{o} + {n}], {a}",
+                s = in(reg) from,
+                o = in(reg) to,
+                n = in(reg) last,
+                i = inout(reg) at => _,
+                a = out(zmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// # Safety
+    /// As [`copy`].
+    unsafe fn string(to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: moves exactly `len` bytes upwards, as the caller allows; the direction flag is clear in Rust code.
+        unsafe {
+            asm!(
+                "rep movsb",
+                inout("rcx") len => _,
+                inout("rsi") from => _,
+                inout("rdi") to => _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// # Safety
+    /// As [`copy`].
+    #[inline(always)]
+    unsafe fn pieces(to: *mut u8, from: *const u8, len: usize) {
         // SAFETY: moves exactly `len` bytes, as the caller allows. Lengths of 16 and more go in 64- and 16-byte
         // steps and end with one 16-byte move that ends at the last byte (it may overlap the step before); shorter
         // ones in two overlapping moves of 8 or 4, or bytewise below 4.
@@ -143,10 +218,10 @@ mod tests {
 
     #[test]
     fn copies_every_length_exactly() {
-        let from: Vec<u8> = (0..400u32).map(|i| (i * 7 + 1) as u8).collect();
-        for len in 0..300 {
-            for skew in [0, 1, 7] {
-                let mut to = vec![0xee; 400];
+        let from: Vec<u8> = (0..1000u32).map(|i| (i * 7 + i / 256 + 1) as u8).collect();
+        for len in 0..900 {
+            for skew in [0, 1, 7, 63] {
+                let mut to = vec![0xee; 1000];
                 // SAFETY: both vectors are longer than skew + len.
                 unsafe { store(to.as_mut_ptr().add(skew), &from[3..3 + len]) };
                 assert_eq!(to[skew..skew + len], from[3..3 + len], "length {len}");
