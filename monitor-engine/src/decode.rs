@@ -12,7 +12,7 @@ use crate::payload::Payload;
 use crate::{Counters, Link, Packet};
 
 /// One TCP segment of one flow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Segment<'a> {
     /// When it was captured.
     pub time: u64,
@@ -44,12 +44,12 @@ pub struct Piece<'a> {
 }
 
 /// What a frame turned out to be.
-#[derive(Clone, Copy, Debug)]
-pub enum Frame<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
     /// A TCP segment.
-    Segment(Segment<'a>),
-    /// To be put together first.
-    Piece(Piece<'a>),
+    Segment,
+    /// A fragment, to be put together first: [`Decoder::piece`] reads it.
+    Piece,
     /// Nothing for us; counted.
     Nothing,
 }
@@ -64,14 +64,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Reads one frame, and counts what it is.
+    /// Reads one frame, and counts what it is. A segment is written to where it is to be: moving it afterwards would
+    /// cost as much as reading it.
     #[inline]
-    pub fn frame<'a>(&self, packet: &Packet<'a>, counters: &Counters) -> Frame<'a> {
-        counters.packets.add(1);
-        counters
-            .bytes
-            .add((packet.data.len() + packet.more.iter().map(|piece| piece.len()).sum::<usize>()) as u64);
-        match self.read(packet, counters) {
+    pub fn frame<'a>(&self, packet: &Packet<'a>, counters: &Counters, segment: &mut Segment<'a>) -> Frame {
+        match self.read(packet, counters, segment) {
             Ok(frame) => frame,
             Err(error) => {
                 match error {
@@ -84,19 +81,23 @@ impl Decoder {
         }
     }
 
+    /// The fragment in a frame that [`Decoder::frame`] found one in.
+    pub fn piece<'a>(packet: &Packet<'a>) -> Option<Piece<'a>> {
+        let (vlans, datagram) = datagram(packet).ok()?;
+        Some(Piece { packet: *packet, vlans, datagram, fragment: datagram.fragment? })
+    }
+
     #[inline(always)]
-    fn read<'a>(&self, packet: &Packet<'a>, counters: &Counters) -> Result<Frame<'a>, Error> {
-        let (vlans, version, at) = network(packet)?;
-        let mut datagram = wire::ip(packet.data, at)?;
-        if version.is_some_and(|version| version != datagram.version) {
-            return Err(Error::NotIp);
-        }
-        if !packet.more.is_empty() && to_the_end(packet.data, &datagram) {
-            datagram.end += packet.more.iter().map(|piece| piece.len()).sum::<usize>();
-        }
-        if let Some(fragment) = datagram.fragment {
+    fn read<'a>(
+        &self,
+        packet: &Packet<'a>,
+        counters: &Counters,
+        segment: &mut Segment<'a>,
+    ) -> Result<Frame, Error> {
+        let (vlans, datagram) = datagram(packet)?;
+        if datagram.fragment.is_some() {
             counters.fragments.add(1);
-            return Ok(Frame::Piece(Piece { packet: *packet, vlans, datagram, fragment }));
+            return Ok(Frame::Piece);
         }
         if datagram.protocol != PROTOCOL_TCP {
             counters.not_tcp.add(1);
@@ -111,17 +112,36 @@ impl Decoder {
             counters.bad_checksum.add(1);
             return Ok(Frame::Nothing);
         }
-        let key = FlowKey {
+        segment.time = packet.time;
+        segment.key = FlowKey {
             src: datagram.src,
             dst: datagram.dst,
             sport: tcp.src,
             dport: tcp.dst,
             link: abi::link(&vlans, datagram.version),
         };
-        let scale = if tcp.flags & wire::flags::SYN != 0 { window_scale(packet.data, &tcp) } else { None };
-        let hash = key.hash(self.seed);
-        Ok(Frame::Segment(Segment { time: packet.time, key, hash, tcp, scale, payload, wire_len }))
+        segment.hash = segment.key.hash(self.seed);
+        segment.tcp = tcp;
+        segment.scale =
+            if tcp.flags & wire::flags::SYN != 0 { window_scale(packet.data, &tcp) } else { None };
+        segment.payload = payload;
+        segment.wire_len = wire_len;
+        Ok(Frame::Segment)
     }
+}
+
+/// Tags and IP header of a frame.
+#[inline(always)]
+fn datagram(packet: &Packet<'_>) -> Result<(Vlans, Datagram), Error> {
+    let (vlans, version, at) = network(packet)?;
+    let mut datagram = wire::ip(packet.data, at)?;
+    if version.is_some_and(|version| version != datagram.version) {
+        return Err(Error::NotIp);
+    }
+    if !packet.more.is_empty() && to_the_end(packet.data, &datagram) {
+        datagram.end += packet.more.iter().map(|piece| piece.len()).sum::<usize>();
+    }
+    Ok((vlans, datagram))
 }
 
 /// Tags, the IP version that the link layer promises, and the offset of the IP header.

@@ -14,6 +14,21 @@ pub struct Packet<'a> {
     pub more: &'a [&'a [u8]],
 }
 
+impl Packet<'_> {
+    /// Bytes in all pieces.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.data.len() + self.more.iter().map(|piece| piece.len()).sum::<usize>()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Where a frame starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {

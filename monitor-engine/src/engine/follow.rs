@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::flow::Class;
 use crate::state::step;
 use crate::store::memory::BLOCK;
-use crate::store::record::{NO_FIN, Record, SideRecord, Wild, flag, side_flag};
+use crate::store::record::{NO_FIN, NONE, Record, SideRecord, Wild, flag, side_flag};
 use crate::{CloseReason, Side, Sink, TcpState};
 
 /// How long a hole that the receiver has acknowledged may still be filled before it is declared lost: captures
@@ -198,6 +198,9 @@ impl<S: Sink> Engine<S> {
 
     /// What follows from the segment: states, establishment, closing, holes.
     fn after(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>) {
+        if segment.tcp.flags & (flags::SYN | flags::FIN | flags::RST) == 0 && settled(record) {
+            return;
+        }
         let id = self.id(slot, record);
         let before = record.sides.each_ref().map(|side| side.state.get());
         if record.closed.get() == CloseReason::Rst as u8 {
@@ -303,6 +306,18 @@ impl<S: Sink> Engine<S> {
         }
         u64::MAX
     }
+}
+
+/// Whether no segment without SYN, FIN and RST changes anything but bytes and acknowledgments: both ends are established,
+/// and nothing waits ahead of a hole. So it is for nearly every segment.
+#[inline(always)]
+fn settled(record: &Record) -> bool {
+    let established = |side: &SideRecord| side.state.get() == TcpState::Established as u8;
+    let [client, server] = &record.sides;
+    record.class.get() == Class::Active as u8
+        && established(client)
+        && established(server)
+        && client.islands.get() | server.islands.get() == NONE
 }
 
 /// Whether a segment beyond anything that the receiver could accept is believed nevertheless: because a stretch longer

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use monitor_common::steer::worker;
 use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};
 
-use crate::decode::{Decoder, Frame, Piece, Segment};
+use crate::decode::{Decoder, Frame, Segment};
 use crate::defrag::Defrag;
-use crate::flow::{Class, Lists, Table};
+use crate::flow::{Class, Guess, Lists, Table};
 use crate::reassembly::overlap::History;
 use crate::reassembly::{Limits, Receiver};
 use crate::store::Space;
@@ -201,53 +201,62 @@ impl<S: Sink> Engine<S> {
 
     /// Decodes all first, so that the memory each packet needs is on its way while the others are decoded.
     fn batch(&mut self, packets: &[Packet<'_>]) {
-        let mut frames = [const { Frame::Nothing }; BATCH];
-        for (frame, packet) in frames.iter_mut().zip(packets) {
-            *frame = self.decoder.frame(packet, &self.counters);
-            if let Frame::Segment(segment) = frame {
+        let mut frames = [Frame::Nothing; BATCH];
+        let mut segments = [Segment::default(); BATCH];
+        let mut bytes = 0;
+        for ((packet, frame), segment) in packets.iter().zip(&mut frames).zip(&mut segments) {
+            bytes += packet.len();
+            *frame = self.decoder.frame(packet, &self.counters, segment);
+            if *frame == Frame::Segment {
                 self.table.prefetch(Table::tag(segment.hash));
             }
         }
+        self.counters.packets.add(packets.len() as u64);
+        self.counters.bytes.add(bytes as u64);
         let frames = &frames[..packets.len().min(BATCH)];
         let memory = Arc::clone(&self.memory);
-        for frame in frames {
-            if let Frame::Segment(segment) = frame {
-                let _ = self.table.find(Table::tag(segment.hash), |slot| {
-                    self.memory.prefetch_record(slot);
-                    Some(())
-                });
+        let mut guesses = [Guess::default(); BATCH];
+        for ((frame, segment), guess) in frames.iter().zip(&segments).zip(&mut guesses) {
+            if *frame == Frame::Segment {
+                *guess = self.table.guess(Table::tag(segment.hash));
+                if let Some(slot) = self.table.recall(*guess) {
+                    memory.prefetch_record(slot);
+                }
             }
         }
-        for frame in frames {
+        let steered = !self.config.only_own;
+        for (((frame, packet), segment), guess) in frames.iter().zip(packets).zip(&segments).zip(guesses) {
             match frame {
-                Frame::Segment(segment) => self.segment(&memory, segment, !self.config.only_own),
-                Frame::Piece(piece) => self.piece(&memory, piece),
+                Frame::Segment => self.segment(&memory, segment, guess, steered),
+                Frame::Piece => self.piece(&memory, packet),
                 Frame::Nothing => {}
             }
         }
     }
 
-    fn piece(&mut self, memory: &Memory, piece: &Piece<'_>) {
+    fn piece(&mut self, memory: &Memory, packet: &Packet<'_>) {
+        let Some(piece) = Decoder::piece(packet) else { return };
         let protocol = piece.datagram.protocol;
         let hidden = piece.datagram.version == 6 && is_extension_header(protocol);
         if protocol != PROTOCOL_TCP && !hidden {
             self.counters.not_tcp.add(1);
             return;
         }
-        self.tick(piece.packet.time);
-        let Some(whole) = self.defrag.add(piece, self.now, &self.counters) else { return };
-        let packet = Packet { time: piece.packet.time, link: whole.link, data: &whole.data, more: &[] };
-        match self.decoder.frame(&packet, &self.counters) {
-            Frame::Segment(segment) if self.owner(&segment) == self.config.worker || self.config.only_own => {
-                self.segment(memory, &segment, false);
-            }
-            Frame::Segment(segment) => self.handoffs.push(Handoff {
-                worker: self.owner(&segment),
-                time: segment.time,
-                link: whole.link,
-                data: whole.data.clone(),
-            }),
-            _ => {}
+        self.tick(packet.time);
+        let Some(whole) = self.defrag.add(&piece, self.now, &self.counters) else { return };
+        let packet = Packet { time: packet.time, link: whole.link, data: &whole.data, more: &[] };
+        self.counters.packets.add(1);
+        self.counters.bytes.add(packet.len() as u64);
+        let mut segment = Segment::default();
+        if self.decoder.frame(&packet, &self.counters, &mut segment) != Frame::Segment {
+            return;
+        }
+        let owner = self.owner(&segment);
+        if owner == self.config.worker || self.config.only_own {
+            self.segment(memory, &segment, Guess::default(), false);
+        } else {
+            let Packet { time, link, .. } = packet;
+            self.handoffs.push(Handoff { worker: owner, time, link, data: whole.data.clone() });
         }
     }
 
@@ -267,17 +276,17 @@ impl<S: Sink> Engine<S> {
     }
 
     /// `steered`: it came here because it belongs here.
-    fn segment(&mut self, memory: &Memory, segment: &Segment<'_>, steered: bool) {
+    fn segment(&mut self, memory: &Memory, segment: &Segment<'_>, guess: Guess, steered: bool) {
         self.tick(segment.time);
         if !steered && self.owner(segment) != self.config.worker {
             self.counters.other_worker.add(1);
             return;
         }
         let tag = Table::tag(segment.hash);
-        let find = |table: &Table| {
-            table.find(tag, |slot| memory.record(slot).and_then(|record| segment.key.matches(record)))
-        };
-        let mut known = find(&self.table);
+        let is = |slot| memory.record(slot).and_then(|record| segment.key.matches(record));
+        let find = |table: &Table| table.find(tag, is);
+        let guessed = self.table.recall(guess).and_then(|slot| Some((slot, is(slot)?)));
+        let mut known = guessed.or_else(|| find(&self.table));
         if let Some((slot, _)) = known.filter(|known| self.quiet(memory, known.0)) {
             self.retire_overdue(slot);
             known = find(&self.table);

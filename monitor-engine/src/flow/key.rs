@@ -6,7 +6,7 @@ use monitor_common::wire::Address;
 use crate::store::record::Record;
 
 /// Addresses, ports and VLAN tags of one segment, as it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowKey {
     /// Sender's address.
     pub src: Address,

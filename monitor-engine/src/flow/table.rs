@@ -12,12 +12,21 @@ const OF: usize = 2;
 pub struct Table {
     /// Tag in the upper half, slot + 1 in the lower; 0 is empty.
     entries: Vec<u64>,
+    /// How many were removed so far (wraps).
+    removals: u32,
+}
+
+/// What was found in the table a moment ago.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guess {
+    slot: Option<u32>,
+    removals: u32,
 }
 
 impl Table {
     /// Room for so many slots.
     pub fn new(slots: u32) -> Self {
-        Self { entries: vec![0; Self::len(slots)] }
+        Self { entries: vec![0; Self::len(slots)], removals: 0 }
     }
 
     fn len(slots: u32) -> usize {
@@ -72,6 +81,18 @@ impl Table {
         }
     }
 
+    /// The first slot with this tag, to be asked about again with [`Table::recall`].
+    #[inline(always)]
+    pub fn guess(&self, tag: u32) -> Guess {
+        Guess { slot: self.find(tag, |_| Some(())).map(|found| found.0), removals: self.removals }
+    }
+
+    /// The slot of a guess, if it is in the table still.
+    #[inline(always)]
+    pub fn recall(&self, guess: Guess) -> Option<u32> {
+        guess.slot.filter(|_| guess.removals == self.removals)
+    }
+
     /// Adds a slot. There is always room: there are more entries than slots.
     pub fn insert(&mut self, tag: u32, slot: u32) {
         let mut at = self.home(tag);
@@ -83,6 +104,7 @@ impl Table {
 
     /// Removes a slot, if it is there.
     pub fn remove(&mut self, tag: u32, slot: u32) {
+        self.removals = self.removals.wrapping_add(1);
         let wanted = u64::from(tag) << 32 | u64::from(slot + 1);
         let mut hole = self.home(tag);
         while self.entries[hole] != wanted {
@@ -140,6 +162,7 @@ mod tests {
                 for (&slot, &tag) in &model {
                     let found = table.find(tag, |s| (s == slot).then_some(()));
                     prop_assert_eq!(found, Some((slot, ())));
+                    prop_assert!(table.recall(table.guess(tag)).is_some());
                 }
                 prop_assert_eq!(table.entries.iter().filter(|e| **e != 0).count(), model.len());
             }
