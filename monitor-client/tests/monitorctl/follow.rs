@@ -160,3 +160,21 @@ fn wait_ends_when_the_byte_is_there_or_cannot_come() {
     let late = run(&server, &["wait", &alive, "client", "0", "--timeout", "50ms"]);
     assert_eq!(late.status.code(), Some(6), "{}", String::from_utf8_lossy(&late.stderr));
 }
+
+#[test]
+fn matches_are_lines_with_their_bytes() {
+    let mut engines = engines(1);
+    let mut talk = Talk::new(ENDS.0, ENDS.1);
+    talk.open(&mut engines[0]);
+    let (attended, status) = Attended::start(engines);
+    let server = Server::start_with(status, |_| {});
+    let mut running = Running::start(&server, &["watch", "-i", "passw[o0]rd", "-C", "4", "-n", "1"]);
+    listening(&server, 1);
+    talk.say(&mut attended.engine(0), From::Client, b"the PASSWORD is");
+    let line = running.line();
+    assert!(line.ends_with("10.0.0.1:1234 -> 10.0.0.2:80  server  8 bytes at 4  passw[o0]rd\n"), "{line}");
+    assert!(running.line().ends_with("|the PASSWORD is|\n"));
+    assert!(running.child.wait().unwrap().success());
+    let wrong = run(&server, &["watch", "a**("]);
+    assert_eq!(wrong.status.code(), Some(1));
+}

@@ -9,7 +9,7 @@ use crate::failure::exit_codes;
 use crate::show::colour::When;
 use crate::{
     call, completions, config, events, follow, fragments, info, lookup, man, peek, ppeek, save, set, sockets,
-    stats, stop, top, wait,
+    stats, stop, top, wait, watch,
 };
 
 /// Looks into live TCP connections through monitord.
@@ -53,6 +53,8 @@ pub enum Verb {
     Follow(follow::Args),
     /// Print what happens to connections, an event a line
     Events(events::Args),
+    /// Search streams for patterns as they come
+    Watch(watch::Args),
     /// Save streams to files, one for each side, and what is missing in them beside
     Save(save::Args),
     /// A live screen: connections by rate, losses, memory, and each worker's load

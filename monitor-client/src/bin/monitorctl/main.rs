@@ -25,6 +25,7 @@ mod stats;
 mod stop;
 mod top;
 mod wait;
+mod watch;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -119,6 +120,7 @@ fn ask<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failure> {
         Verb::Ppeek(args) => ppeek::ppeek(context, &args),
         Verb::Wait(args) => wait::wait(context, &args),
         Verb::Events(args) => events::events(context, &args),
+        Verb::Watch(args) => watch::watch(context, &args),
         Verb::Peek(args) => peek::peek(context, &args),
         Verb::Stop(args) => stop::stop(context, &args),
         Verb::Set(args) => set::set(context, &args),
