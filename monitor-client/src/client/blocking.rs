@@ -147,6 +147,11 @@ impl Client {
         self.listen("follow", &FollowParams { sockid, side, off, encoding: Encoding::Raw })
     }
 
+    /// What is found in the streams from now on.
+    pub fn watch(&mut self, params: &WatchParams) -> Result<Notices, Error> {
+        self.listen("watch", params)
+    }
+
     /// Listens: `subscribe`, `follow` or `watch`, with these parameters, over a connection of its own.
     pub fn listen(&mut self, method: &'static str, params: &impl Serialize) -> Result<Notices, Error> {
         let params = serde_json::to_value(params).map_err(Error::Request)?;

@@ -127,6 +127,11 @@ impl AsyncClient {
         self.listen("follow", &FollowParams { sockid, side, off, encoding: Encoding::Raw }).await
     }
 
+    /// What is found in the streams from now on.
+    pub async fn watch(&mut self, params: &WatchParams) -> Result<NoticeStream, Error> {
+        self.listen("watch", params).await
+    }
+
     /// Listens: `subscribe`, `follow` or `watch`, with these parameters, over a connection of its own.
     pub async fn listen(
         &mut self,
