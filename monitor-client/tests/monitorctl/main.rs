@@ -12,6 +12,7 @@ mod offline;
 mod reads;
 mod save;
 mod screen;
+mod steer;
 
 use std::path::Path;
 use std::process::{Command, Output};
