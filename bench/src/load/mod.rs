@@ -2,17 +2,22 @@
 
 mod traffic;
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
 
-use crate::sys::{packet, xdp};
+use crate::sys::{self, packet, xdp};
 use traffic::Traffic;
 
 /// Frames sent between two looks at the clock; what the kernel takes in one call.
 const BURST: usize = 32;
+/// How long the kernel may take for the last of them.
+const DRAIN: Duration = Duration::from_secs(1);
 /// Until the first packets have filled caches and pages.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -32,27 +37,50 @@ pub struct Sending {
     pub bytes: usize,
     /// For how long.
     pub seconds: f64,
-    /// Frames a second; as many as go if it is 0.
+    /// Frames a second, sent before anything else is done on that processor; as many as go if it is 0.
     pub rate: u64,
     /// The processor that it runs on.
     pub core: usize,
 }
 
-/// Sends TCP segments of some connections out of an interface.
+/// Sends TCP segments of some connections out of an interface; `packets` are those that the kernel says it is done with.
 pub fn send(interface: &str, sending: Sending) -> Result<Value> {
     pin(sending.core)?;
     let mut traffic = Traffic::new(sending.bytes);
     let mut sender = xdp::Sender::new(interface, |number| traffic.frame(number))?;
+    let rate = sending.rate as f64;
+    if sending.rate > 0 {
+        sys::come_first().context("cannot run before all others")?;
+    }
     let (started, end) = (Instant::now(), Duration::from_secs_f64(sending.seconds));
     let mut sent = 0_u64;
-    loop {
+    let elapsed = loop {
         let elapsed = started.elapsed();
         if elapsed >= end {
-            return Ok(json!({"packets": sent, "seconds": elapsed.as_secs_f64()}));
+            break elapsed;
         }
-        let due = (elapsed.as_secs_f64() * sending.rate as f64) as u64;
-        let most = if sending.rate == 0 { BURST } else { BURST.min(due.saturating_sub(sent) as usize) };
-        sent += sender.send(most, |number, frame| traffic.next(number, frame)).context("cannot send")? as u64;
+        // A burst is sent when all of it is due.
+        let early = (sent + BURST as u64) as f64 - elapsed.as_secs_f64() * rate;
+        if sending.rate > 0 && early > 0.0 {
+            thread::sleep(Duration::from_secs_f64(early / rate));
+            continue;
+        }
+        sent +=
+            sender.send(BURST, |number, frame| traffic.next(number, frame)).context("cannot send")? as u64;
+    };
+    let packets = sent - outstanding(&mut sender)?;
+    Ok(json!({"packets": packets, "seconds": elapsed.as_secs_f64()}))
+}
+
+/// Waits for the last frames; how many never went.
+fn outstanding(sender: &mut xdp::Sender) -> Result<u64> {
+    let end = Instant::now() + DRAIN;
+    loop {
+        let outstanding = sender.outstanding().context("cannot send the last frames")?;
+        if outstanding == 0 || Instant::now() >= end {
+            return Ok(outstanding as u64);
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -3,10 +3,10 @@
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use monitor_tests::{Daemon, Pair};
 use serde_json::json;
 
@@ -20,15 +20,20 @@ use crate::{
 pub const ROWS: &[Row] = &[Row { name: "isolation", measure: isolation }];
 
 const CLIENTS: [usize; 3] = [0, 8, 64];
-/// Frames, their size, and how long they are sent: about half of what a worker can take in.
+/// Less than half of what a worker can take in.
 const LOAD: Sending = Sending { bytes: 1514, seconds: 3.0, rate: 200_000, core: network::SENDER_CORE };
 /// Bytes asked for at a time.
 const PIECE: u64 = 64 << 10;
 
 /// What came of a load.
 struct Outcome {
-    lost: f64,
-    taken: f64,
+    /// Packets that the sender's kernel was done with.
+    sent: u64,
+    taken: u64,
+    /// Lost before they came to the monitor's end.
+    on_the_cable: u64,
+    /// Lost there, by the monitor's own counters.
+    at_the_socket: u64,
     read: f64,
 }
 
@@ -43,42 +48,53 @@ fn isolation(context: &Context, name: &str, report: &mut Report) -> Result<()> {
             outcomes.push(loaded(context, clients)?);
         }
     }
-    let lost = outcomes.each_ref().map(|runs| runs.iter().map(|run| run.lost).collect::<Vec<_>>());
-    for ((clients, runs), ours) in CLIENTS.into_iter().zip(&outcomes).zip(&lost) {
+    // Sums and not medians: one packet that is lost in one run counts.
+    let sum = |runs: &[Outcome], of: fn(&Outcome) -> u64| runs.iter().map(of).sum::<u64>() as f64;
+    let lost = |runs: &[Outcome]| sum(runs, |run| run.sent) - sum(runs, |run| run.taken);
+    for (clients, runs) in CLIENTS.into_iter().zip(&outcomes) {
         let row = format!("{name}, {clients} clients");
-        let taken: Vec<f64> = runs.iter().map(|run| run.taken).collect();
-        let read: Vec<f64> = runs.iter().map(|run| run.read).collect();
-        report.add(Line::alone(&row, "taken in", Unit::Count, &taken));
+        let mut count = |what, value| report.add(Line::alone(&row, what, Unit::Count, &[value]));
+        count("sent", sum(runs, |run| run.sent));
+        count("taken in", sum(runs, |run| run.taken));
+        count("lost on the cable", sum(runs, |run| run.on_the_cable));
+        count("lost at the socket", sum(runs, |run| run.at_the_socket));
+        let line =
+            Line::difference(&row, "lost", Unit::Count, &[lost(runs)], "0 clients", &[lost(&outcomes[0])]);
+        report.add(line.bar_if((clients > 0).then_some(Bar::NotMore)));
         if clients > 0 {
+            let read: Vec<f64> = runs.iter().map(|run| run.read).collect();
             report.add(Line::alone(&row, "read by them", Unit::BytesPerSecond, &read));
         }
-        let line = Line::difference(&row, "lost", Unit::Count, ours, "0 clients", &lost[0]);
-        report.add(line.bar_if((clients > 0).then_some(Bar::NotMore)));
     }
     Ok(())
 }
 
 fn loaded(context: &Context, clients: usize) -> Result<Outcome> {
     let Pair { a, b } = network::cable();
+    // Only what is sent here shall come.
+    b.set("ipv6/conf/veth/disable_ipv6", "1");
     let daemon = network::mirror(&a);
     let sender = network::send(context, &b, LOAD)?;
     network::rate(&mut daemon.rpc(), 0.1);
-    let (done, read) = (AtomicBool::new(false), AtomicU64::new(0));
-    let sent = thread::scope(|scope| {
+    let (done, read, started) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
+    let said = thread::scope(|scope| {
         for _ in 0..clients {
             scope.spawn(|| greedy(&daemon, &done, &read));
         }
-        let sent = network::said(sender);
+        let said = network::said(sender);
         done.store(true, Relaxed);
-        sent
+        said
     })?;
+    let read = read.into_inner() as f64 / started.elapsed().as_secs_f64();
     // What is in the rings is taken in.
     thread::sleep(Duration::from_millis(200));
     let mut rpc = daemon.rpc();
-    let (taken, lost) = (network::taken(&mut rpc), network::lost(&mut rpc));
-    ensure!(taken > 0, "nothing came: {sent}");
+    let (taken, at_the_socket) = (network::taken(&mut rpc), network::lost(&mut rpc));
+    let on_the_cable = b.statistic("veth", "tx_dropped");
+    let sent = said["packets"].as_u64().context("the sender does not say how many it sent")?;
+    ensure!(sent > 0 && taken > 0, "nothing came: {said}");
     daemon.stop();
-    Ok(Outcome { lost: lost as f64, taken: taken as f64, read: read.into_inner() as f64 / LOAD.seconds })
+    Ok(Outcome { sent, taken, on_the_cable, at_the_socket, read })
 }
 
 /// Reads the newest bytes of one connection after the other.

@@ -49,6 +49,17 @@ fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Lets this thread run before every other one of its processor whenever it has something to do (SCHED_FIFO). It has to
+/// sleep in between.
+pub fn come_first() -> io::Result<()> {
+    // SAFETY: all zeros is a value of this C struct of integers.
+    let mut parameters: libc::sched_param = unsafe { zeroed() };
+    parameters.sched_priority = 1;
+    // SAFETY: the pointer is to parameters of the type that sched_setscheduler(2) reads; 0 is this thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    checked(result.into()).map(drop)
+}
+
 /// Asks for the cache line that this starts in.
 #[inline]
 pub fn prefetch<T>(at: &T) {

@@ -107,9 +107,8 @@ impl Sender {
 
     /// Sends up to `most` frames, each after `change` was made to it; how many were sent.
     pub fn send(&mut self, most: usize, mut change: impl FnMut(usize, &mut [u8])) -> io::Result<usize> {
-        let Opened { umem, frames, tx, completed, .. } = &mut self.opened;
-        // SAFETY: frames that come back are sent again only through this socket.
-        self.on_their_way -= unsafe { completed.consume(&mut self.scratch) };
+        self.complete();
+        let Opened { umem, frames, tx, .. } = &mut self.opened;
         let count = most.min(Self::FRAMES - self.on_their_way).min(Self::FRAMES - self.next);
         for (number, frame) in (self.next..).zip(&mut frames[self.next..self.next + count]) {
             // SAFETY: completions come in order, so this one has come back.
@@ -120,9 +119,26 @@ impl Sender {
         let sent = unsafe { tx.produce(&frames[self.next..self.next + count]) };
         self.next = (self.next + sent) % Self::FRAMES;
         self.on_their_way += sent;
-        if tx.needs_wakeup() {
-            tx.wakeup()?;
-        }
+        self.wake()?;
         Ok(sent)
+    }
+
+    /// How many frames the kernel still has.
+    pub fn outstanding(&mut self) -> io::Result<usize> {
+        self.complete();
+        if self.on_their_way > 0 {
+            self.wake()?;
+        }
+        Ok(self.on_their_way)
+    }
+
+    fn complete(&mut self) {
+        // SAFETY: frames that come back are sent again only through this socket.
+        self.on_their_way -= unsafe { self.opened.completed.consume(&mut self.scratch) };
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        let tx = &self.opened.tx;
+        if tx.needs_wakeup() { tx.wakeup() } else { Ok(()) }
     }
 }
