@@ -30,6 +30,12 @@ impl<'a> Payload<'a> {
     #[inline]
     pub fn each(&self, from: usize, to: usize, mut each: impl FnMut(usize, &'a [u8]) -> bool) {
         let to = to.min(self.len);
+        if self.more.is_empty() {
+            if from < to {
+                each(from, &self.first[from..to]);
+            }
+            return;
+        }
         let mut at = 0;
         for piece in std::iter::once(self.first).chain(self.more.iter().copied()) {
             if at >= to {

@@ -58,10 +58,10 @@ impl SideRecord {
     /// each of which moves the edge by less than the rest of the way. Inside a write.
     #[inline(always)]
     pub(crate) fn pull_acked(&self) {
-        const BEHIND: u64 = 1 << 29;
-        let next = self.next.get();
-        if self.has(side_flag::ACKED) && next.saturating_sub(self.acked_offset()) > BEHIND {
-            self.acked.set(self.start.get().wrapping_add((next - BEHIND) as u32));
+        const BEHIND: u32 = 1 << 29;
+        let edge = self.start.get().wrapping_add(self.next.get() as u32);
+        if self.has(side_flag::ACKED) && edge.wrapping_sub(self.acked.get()) as i32 > BEHIND as i32 {
+            self.acked.set(edge.wrapping_sub(BEHIND));
         }
     }
 

@@ -91,7 +91,11 @@ impl<S: Sink> Engine<S> {
             self.reset(slot, record, sender, segment, off);
             return;
         }
-        if off > 0 && off as u64 > received.limit() && !resume(record, sender.peer(), segment) {
+        // Nearly always at the edge, which needs no look at the limit beyond it.
+        if off > received.next.get() as i64
+            && off as u64 > received.limit()
+            && !resume(record, sender.peer(), segment)
+        {
             self.counters.wild.add(1);
             return;
         }
@@ -370,23 +374,27 @@ fn acknowledge(sent: &SideRecord, received: &SideRecord, wild: &Wild, segment: &
     if !sent.has(side_flag::STARTED) {
         return;
     }
-    let ack = sent.offset(tcp.ack);
-    if ack < 0 {
-        return;
-    }
-    let ack = ack as u64;
-    if ack > sent.limit() {
-        wild.acknowledged(sent, tcp.ack);
-        return;
+    // The same once more, as with all data that goes one way: only the window may be new.
+    let repeated = tcp.ack == sent.acked.get() && sent.has(side_flag::ACKED) && sent.fin.get() == NO_FIN;
+    if !repeated {
+        let ack = sent.offset(tcp.ack);
+        if ack < 0 {
+            return;
+        }
+        let ack = ack as u64;
+        if ack > sent.limit() {
+            wild.acknowledged(sent, tcp.ack);
+            return;
+        }
+        if !sent.has(side_flag::ACKED) || ack > sent.acked_offset() {
+            sent.acked.set(tcp.ack);
+            sent.add_flag(side_flag::ACKED);
+        }
+        if sent.fin.get() != NO_FIN && ack > sent.fin.get() {
+            sent.add_flag(side_flag::FIN_ACKED);
+        }
     }
     wild.refuted();
-    if !sent.has(side_flag::ACKED) || ack > sent.acked_offset() {
-        sent.acked.set(tcp.ack);
-        sent.add_flag(side_flag::ACKED);
-    }
-    if sent.fin.get() != NO_FIN && ack > sent.fin.get() {
-        sent.add_flag(side_flag::FIN_ACKED);
-    }
     let window = u32::from(tcp.window) << scale(sent, received, tcp.flags);
     sent.window.set(sent.window.get().max(window));
 }
