@@ -16,7 +16,7 @@ use crate::flow::{Class, Guess, Lists, Table};
 use crate::reassembly::overlap::History;
 use crate::reassembly::{Limits, Receiver};
 use crate::store::Space;
-use crate::store::blocks::Pool;
+use crate::store::blocks::{Pool, prefetch_edge};
 use crate::store::islands::MAX_ISLANDS;
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::Record;
@@ -224,6 +224,9 @@ impl<S: Sink> Engine<S> {
                 }
             }
         }
+        for (segment, guess) in segments.iter().zip(guesses) {
+            self.fetch_ahead(&memory, segment, guess);
+        }
         let steered = !self.config.only_own;
         for (((frame, packet), segment), guess) in frames.iter().zip(packets).zip(&segments).zip(guesses) {
             match frame {
@@ -231,6 +234,19 @@ impl<S: Sink> Engine<S> {
                 Frame::Piece => self.piece(&memory, packet),
                 Frame::Nothing => {}
             }
+        }
+    }
+
+    /// What a segment needs besides its record, which is on its way: its neighbours in the list, the end of its stream.
+    /// Among a million connections each of them would be waited for.
+    #[inline(always)]
+    fn fetch_ahead(&self, memory: &Memory, segment: &Segment<'_>, guess: Guess) {
+        let Some(record) = self.table.recall(guess).and_then(|slot| memory.record(slot)) else { return };
+        self.lists.prefetch(memory, record, retire::millis(segment.time.max(self.now)));
+        if segment.payload.len() > 0
+            && let Some(from_client) = segment.key.matches(record)
+        {
+            prefetch_edge(memory, record.side(if from_client { Side::Server } else { Side::Client }));
         }
     }
 

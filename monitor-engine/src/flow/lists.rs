@@ -5,8 +5,8 @@
 //! end only if it has not been moved for [`REFRESH`] milliseconds, so a busy connection costs its neighbours'
 //! cache lines once a second and a timeout is late by a second at most.
 
-use crate::store::memory::Memory;
-use crate::store::record::NONE;
+use crate::store::memory::{Memory, prefetch};
+use crate::store::record::{NONE, Record};
 
 /// How stale a place in a list may get, milliseconds.
 const REFRESH: u32 = 1000;
@@ -97,6 +97,19 @@ impl Lists {
             self.enter(memory, slot, Class::of(record.class.get()), now);
         }
         stale
+    }
+
+    /// Tells the processor which records [`Lists::touch`] will write to.
+    #[inline(always)]
+    pub fn prefetch(&self, memory: &Memory, record: &Record, now: u32) {
+        if now.wrapping_sub(record.listed.get()) < REFRESH {
+            return;
+        }
+        for link in [&record.prev, &record.next] {
+            if let Some(neighbour) = link.get().checked_sub(1).and_then(|slot| memory.record(slot)) {
+                prefetch(&raw const neighbour.prev);
+            }
+        }
     }
 
     /// Puts a connection at the end of a list, taking it out of the one that it is in.

@@ -112,6 +112,17 @@ fn capacity(height: u8) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// Tells the processor where a side's next bytes will be stored, if that can be told from the record alone.
+#[inline(always)]
+pub fn prefetch_edge(memory: &Memory, side: &SideRecord) {
+    let next = side.next.get();
+    if side.height.get() == 0
+        && let Some(id) = Roots::of(side).find(memory, number(next))
+    {
+        memory.prefetch_block(id, next as usize % BLOCK);
+    }
+}
+
 /// A side's blocks, for the writer.
 pub struct Blocks<'a> {
     /// The arena.

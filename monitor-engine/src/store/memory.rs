@@ -75,6 +75,16 @@ impl Memory {
             for line in 0..size_of::<Record>().div_ceil(64) {
                 prefetch(at.wrapping_add(line * 64));
             }
+            // Records do not begin with a cache line: they may end in one more.
+            prefetch(at.wrapping_add(size_of::<Record>() - 1));
+        }
+    }
+
+    /// Tells the processor that the bytes of a block from `at` on will be needed soon.
+    #[inline(always)]
+    pub fn prefetch_block(&self, id: BlockId, at: usize) {
+        if let Some(at) = self.block(id, at, 1) {
+            prefetch(at);
         }
     }
 

@@ -47,6 +47,8 @@ impl Memory {
 
     pub fn prefetch_record(&self, _: u32) {}
 
+    pub fn prefetch_block(&self, _: BlockId, _: usize) {}
+
     /// Whole words are stored at once, as the real copy does; the rest of a word is the one writer's to keep.
     pub fn write(&self, id: BlockId, at: usize, from: &[u8]) {
         let Some(block) = self.blocks.get(id as usize).filter(|_| at + from.len() <= BLOCK) else { return };
