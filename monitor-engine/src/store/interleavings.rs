@@ -202,7 +202,9 @@ fn the_blocks_of_a_side_that_is_switched_off_are_never_read_as_its_own() {
         },
         0,
         |writer| {
-            writer.receiver(|receiver| receiver.disable());
+            writer.receiver(|receiver| {
+                receiver.disable();
+            });
             let block = writer.space.blocks.take().unwrap();
             writer.memory.write(block, 0, &[b'b'; 8]);
         },
