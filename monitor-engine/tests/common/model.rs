@@ -16,6 +16,11 @@ const GRACE: u64 = 200 * MS;
 const LARGEST: u64 = 65535 << 14;
 /// An acknowledgment further behind the in-order edge is taken along.
 const BEHIND: u64 = 1 << 29;
+/// What is missing so far before an acknowledgment is lost without grace.
+const FAR: u64 = 1 << 30;
+/// So many segments in a row beyond the window, so near each other, are believed.
+const ENOUGH: u32 = 3;
+const NEAR: u32 = 1 << 30;
 
 /// What one end received.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +40,22 @@ pub struct Half {
     window: u64,
     grace: Option<u64>,
     fin_acked: bool,
+    wild: Wild,
     /// Holes declared lost, in that order.
     pub gaps: Vec<(u64, u64)>,
     pub retransmitted: u64,
     pub conflicts: u64,
     pub filled: u64,
+}
+
+/// Segments beyond the window, in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wild {
+    count: u32,
+    /// Where the last one ended, as a sequence number.
+    end: u32,
+    /// The receiver acknowledged what lies there.
+    acknowledged: bool,
 }
 
 /// Limits and policy.
@@ -95,12 +111,27 @@ impl Twin {
             return;
         }
         if off > half.limit() as i64 {
-            return;
+            let half = &mut self.halves[from.peer().index()];
+            if !half.resumes(segment) {
+                return;
+            }
+            half.acked = Some(off as u64);
         }
         if segment.flags & ACK != 0 {
             self.acknowledge(from, segment);
         }
+        let half = &mut self.halves[from.index()];
+        let acked = half.acked.unwrap_or(0);
+        if acked > half.next + FAR {
+            half.give_up(acked);
+            if half.next < acked {
+                half.skip(acked);
+            }
+        }
         let half = &mut self.halves[from.peer().index()];
+        if !segment.payload.is_empty() {
+            half.wild.count = 0;
+        }
         if segment.flags & FIN != 0 {
             half.take_fin(off + segment.payload.len() as i64);
         }
@@ -171,9 +202,14 @@ impl Twin {
         let half = &mut self.halves[from.index()];
         let Some(start) = half.start else { return };
         let ack = half.offset(segment.ack.wrapping_sub(start));
-        if ack < 0 || ack as u64 > half.limit() {
+        if ack < 0 {
             return;
         }
+        if ack as u64 > half.limit() {
+            half.wild.acknowledged |= half.wild.count > 0 && near(segment.ack, half.wild.end);
+            return;
+        }
+        half.wild.count = 0;
         let ack = ack as u64;
         half.acked = Some(half.acked.unwrap_or(0).max(ack));
         half.fin_acked |= half.fin.is_some_and(|fin| ack > fin);
@@ -209,7 +245,26 @@ impl Twin {
     }
 }
 
+/// Whether two sequence numbers are.
+fn near(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32).unsigned_abs() <= NEAR
+}
+
 impl Half {
+    /// Whether a segment beyond the window is where the stream goes on: with those before it, nothing between them to say
+    /// otherwise, and the receiver, if it is heard, agrees.
+    fn resumes(&mut self, segment: &Segment) -> bool {
+        let follows = self.wild.count > 0 && near(segment.seq, self.wild.end);
+        let end = segment.seq.wrapping_add(segment.payload.len() as u32);
+        let acknowledged = follows && self.wild.acknowledged;
+        self.wild = Wild { count: if follows { self.wild.count + 1 } else { 1 }, end, acknowledged };
+        let believed = self.wild.count >= ENOUGH && (acknowledged || self.acked.is_none());
+        if believed {
+            self.wild.count = 0;
+        }
+        believed
+    }
+
     /// A distance of sequence numbers from offset 0, as the offset nearest to the in-order edge.
     fn offset(&self, distance: u32) -> i64 {
         self.next as i64 + i64::from(distance.wrapping_sub(self.next as u32) as i32)
