@@ -190,11 +190,14 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let mut at = start;
         let mut old = |run: Run, at: &mut u64| {
             let (low, high) = (run.0.max(*at), run.1.min(end));
-            if low < high {
+            // An empty in-order run cuts as well: what lies below its edge is late, what lies above moves it on.
+            if low <= high {
                 if *at < low {
                     parts.push(Part { start: *at, end: low, old: false });
                 }
-                parts.push(Part { start: low, end: high, old: true });
+                if low < high {
+                    parts.push(Part { start: low, end: high, old: true });
+                }
                 *at = high;
             }
         };

@@ -211,3 +211,20 @@ fn reads_say_why_there_is_nothing() {
         "nothing asked, nothing refused"
     );
 }
+
+#[test]
+fn a_segment_that_begins_in_a_lost_hole_and_ends_beyond_the_edge_moves_it() {
+    // The receiver acknowledged far ahead of all that was captured: the edge is there, and no byte before it.
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    (flow.scale, flow.window) = ([Some(14), Some(14)], [65535, 65535]);
+    flow.open(&mut lab);
+    flow.send(&mut lab, C, b"start");
+    for at in [5u64, 1 << 29, 1 << 30, 3 << 29] {
+        flow.ack(&mut lab, S, at);
+    }
+    let edge = lab.side(S).next;
+    assert!(edge > 1 << 30, "{:?}", lab.side(S));
+    flow.at(&mut lab, C, edge as i64 - 3, b"oldnew");
+    assert_eq!(lab.side(S).next, edge + 3);
+    assert_eq!(lab.peek(lab.only().id, S, edge - 3, 99).unwrap(), b"oldnew");
+}

@@ -325,7 +325,8 @@ impl Half {
         let mut parts: Vec<(u64, u64, bool)> = Vec::new();
         for off in low..end {
             let known = self.bytes.contains_key(&off);
-            match parts.last_mut().filter(|part| part.2 == known) {
+            // At the edge, too: what lies below it comes late, what lies above moves it on.
+            match parts.last_mut().filter(|part| part.2 == known && off != self.next) {
                 Some(part) => part.1 = off + 1,
                 None => parts.push((off, off + 1, known)),
             }
