@@ -6,16 +6,18 @@
 mod configure;
 mod conflict;
 pub mod overlap;
+mod retention;
 
 use crate::event::Event;
 use crate::payload::Payload;
 use crate::store::blocks::{Blocks, number};
-use crate::store::islands::{Islands, Run, walk};
+use crate::store::islands::{Islands, Run};
 use crate::store::memory::{BLOCK, Memory};
-use crate::store::record::{NO_FIN, NONE, Record, SideRecord};
-use crate::store::{Release, Space, fence};
+use crate::store::record::{NO_FIN, Record, SideRecord};
+use crate::store::Space;
 use crate::{Counters, Side, Sink, SockId};
 use overlap::History;
+pub use retention::retained_below;
 
 /// A part of an arriving segment, as offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +39,14 @@ pub struct Limits {
 
 /// One side, being written.
 pub struct Receiver<'a, S: Sink> {
-    // Not side by side: the compiler would load both as one vector, for which the stores before it have to reach the
-    // cache, those of the last packet's payload included. That was a tenth of a packet's time.
     pub memory: &'a Memory,
+    pub space: &'a mut Space,
     pub counters: &'a Counters,
     pub sink: &'a mut S,
     pub limits: Limits,
     pub id: SockId,
-    pub record: &'a Record,
-    pub space: &'a mut Space,
     pub name: Side,
+    pub record: &'a Record,
 }
 
 impl<'a, S: Sink> Receiver<'a, S> {
@@ -149,38 +149,6 @@ impl<'a, S: Sink> Receiver<'a, S> {
         }
         parts.clear();
         self.space.parts = parts;
-    }
-
-    /// Makes room in the window for bytes up to `end`; returns where storing may start.
-    #[inline(always)]
-    fn slide(&mut self, start: u64, end: u64) -> u64 {
-        let side = self.side();
-        let newest = end.max(side.end.get());
-        if newest - side.base.get() > self.limits.window {
-            let to = newest - self.limits.window;
-            if side.islands.get() == NONE && to <= side.next.get() && self.enabled() {
-                self.shorten(to);
-            } else {
-                self.raise_base(to);
-            }
-        }
-        start.max(side.base.get())
-    }
-
-    /// What [`Receiver::raise_base`] does where there is nothing but the in-order run, of which something is left.
-    #[inline]
-    fn shorten(&mut self, to: u64) {
-        let side = self.side();
-        let (base, run) = (side.base.get(), side.run.get());
-        self.record.write(|_| {
-            side.base.set(to);
-            side.run.set(run.max(to));
-        });
-        fence(Release);
-        if number(base) < number(to) {
-            self.blocks().release(number(base), number(to));
-        }
-        self.counters.evicted_bytes.add(to.saturating_sub(run.max(base)));
     }
 
     /// Cuts `start..end` where received bytes begin and end.
@@ -376,55 +344,6 @@ impl<'a, S: Sink> Receiver<'a, S> {
         self.space.history.restart(&side.history);
     }
 
-    /// Evicts every byte below `to`.
-    pub fn raise_base(&mut self, to: u64) {
-        let side = self.side();
-        let base = side.base.get();
-        if to <= base {
-            return;
-        }
-        while side.next.get() < to {
-            let hole_end = self.hole_end().unwrap_or(to).min(to);
-            self.skip_hole(hole_end);
-        }
-        let evicted = self.held_below(to);
-        let last = number(side.end.get().max(base)) + 1;
-        self.record.write(|_| {
-            // A side that keeps nothing may be further already.
-            side.base.set(to.max(side.base.get()));
-            side.run.set(side.run.get().max(to));
-            self.islands().remove_below(to);
-        });
-        fence(Release);
-        self.blocks().release(number(base), number(to).min(last));
-        self.counters.evicted_bytes.add(evicted);
-    }
-
-    /// Evicts the oldest bytes so that about `blocks` blocks are given back; keeps the newest block.
-    pub fn shed(&mut self, blocks: u64) {
-        if !self.enabled() {
-            return;
-        }
-        let side = self.side();
-        let to = (number(side.base.get()) + blocks) * BLOCK as u64;
-        let newest = side.end.get().max(side.next.get()).saturating_sub(BLOCK as u64);
-        self.raise_base(to.min(newest));
-    }
-
-    /// Gives back all blocks of the side, which no reader can reach any more.
-    pub fn release(&mut self) {
-        let side = self.side();
-        self.counters.evicted_bytes.add(self.held_below(u64::MAX));
-        self.islands().clear();
-        self.space.history.restart(&side.history);
-        let (base, end) = (side.base.get(), side.end.get());
-        self.blocks().release_all(number(base), number(end.max(base)) + 1);
-    }
-
-    fn held_below(&self, limit: u64) -> u64 {
-        if self.enabled() { retained_below(self.memory, self.side(), limit) } else { 0 }
-    }
-
     /// Stores bytes; returns how many, from the start on. Fewer than asked when memory is full.
     #[inline]
     fn put(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) -> u64 {
@@ -498,16 +417,4 @@ fn each_block(
         }
         true
     });
-}
-
-/// Bytes held below `limit`.
-pub fn retained_below(memory: &Memory, side: &SideRecord, limit: u64) -> u64 {
-    let base = side.base.get();
-    let held = |run: Run| run.1.min(limit).saturating_sub(run.0.max(base));
-    let mut sum = held((side.run.get(), side.next.get()));
-    walk(memory, side.islands.get(), |run| {
-        sum = sum.saturating_add(held(run));
-        run.0 < limit
-    });
-    sum
 }
