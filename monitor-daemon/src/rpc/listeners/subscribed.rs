@@ -44,7 +44,7 @@ impl Subscribed {
         for _ in 0..TURN {
             match self.subscription.next() {
                 Some(Told::Note(note)) => self.note(&note, voice).await?,
-                Some(Told::Lost(count)) => self.lost(count, voice),
+                Some(Told::Lost(count)) => voice.lost(self.number(), count),
                 None => {
                     self.more = false;
                     return Ok(());
@@ -54,16 +54,6 @@ impl Subscribed {
         }
         self.more = true;
         Ok(())
-    }
-
-    fn lost(&self, count: u64, voice: &mut Voice<'_>) {
-        voice.shared.metrics.events_lost.add(count);
-        voice.event(&EventParams {
-            listener: self.number(),
-            event: Cow::Borrowed("lost"),
-            count: Some(count),
-            ..EventParams::default()
-        });
     }
 
     async fn note(&self, note: &Note, voice: &mut Voice<'_>) -> io::Result<()> {

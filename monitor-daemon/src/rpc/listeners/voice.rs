@@ -1,5 +1,6 @@
 //! Notifications as lines.
 
+use std::borrow::Cow;
 use std::io;
 
 use base64::Engine as _;
@@ -35,6 +36,13 @@ impl Voice<'_> {
         self.shared.metrics.events.add(1);
         reply::value(self.out.open(), &Notification { jsonrpc: "2.0", method: "event", params });
         self.out.close();
+    }
+
+    /// Says that so many notes did not fit into a listener's queue.
+    pub(in super::super) fn lost(&mut self, listener: u64, count: u64) {
+        self.shared.metrics.events_lost.add(count);
+        let event = Cow::Borrowed("lost");
+        self.event(&EventParams { listener, event, count: Some(count), ..EventParams::default() });
     }
 
     /// Writes a notification with the first `len` bytes of the client's buffer.

@@ -134,13 +134,7 @@ impl Watched {
 
     /// What the notes told of may have been anything: all sides are looked at.
     fn lost(&mut self, count: u64, voice: &mut Voice<'_>) {
-        voice.shared.metrics.events_lost.add(count);
-        voice.event(&EventParams {
-            listener: self.number(),
-            event: Cow::Borrowed("lost"),
-            count: Some(count),
-            ..EventParams::default()
-        });
+        voice.lost(self.number(), count);
         self.sweep(&voice.shared.status.readers);
         self.looks.extend(self.places.keys().map(|&(id, side)| Look { id, side, time: 0, over: false }));
     }
