@@ -16,8 +16,8 @@ use monitor_client::types::{Closed, DataWanted, EventKind, LookupParams, Sockets
 use monitor_client::{Client, Code, Error, Method, Reason, Side};
 use monitor_daemon::control::Engine;
 use monitor_tests::skip;
+use rpc_common::attended::Attended;
 use rpc_common::talk::{From, Talk};
-use rpc_common::workers::Workers;
 use rpc_common::world::{ENDS, STREAM, world};
 use rpc_common::{Server, pattern};
 
@@ -69,7 +69,7 @@ struct Live {
 }
 
 impl Live {
-    fn start(workers: Workers) -> Self {
+    fn start(workers: Attended) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -132,10 +132,9 @@ fn the_rust_client_listens() {
     assert_eq!(data.what, expected);
 }
 
-fn serve(engines: Vec<Engine>) -> (Workers, Server) {
-    let status = rpc_common::status(&engines);
-    let workers = Workers::start(engines, &status);
-    (workers, Server::start_with(status, |_| {}))
+fn serve(engines: Vec<Engine>) -> (Attended, Server) {
+    let (server, workers) = Server::at_work(engines);
+    (workers, server)
 }
 
 #[test]

@@ -7,15 +7,15 @@ mod rpc_common;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use monitor_daemon::status::Status;
+use rpc_common::attended::Attended;
 use rpc_common::talk::{From, Talk};
-use rpc_common::workers::Workers;
 use rpc_common::{Server, Wire, engines, status};
 use serde_json::{Value, json};
 
 const SERVER: &str = "10.0.0.2:80";
 
 /// A server whose one worker follows a connection that said something both ways.
-fn spoken() -> (Server, Workers, Talk, u64) {
+fn spoken() -> (Server, Attended, Talk, u64) {
     let mut engines = engines(1);
     let mut talk = Talk::new("10.0.0.1:1234", SERVER);
     talk.open(&mut engines[0]);
@@ -27,7 +27,7 @@ fn spoken() -> (Server, Workers, Talk, u64) {
 }
 
 /// One end says more.
-fn say(workers: &Workers, mut talk: Talk, from: From, bytes: &'static [u8]) -> Talk {
+fn say(workers: &Attended, mut talk: Talk, from: From, bytes: &'static [u8]) -> Talk {
     workers.with(0, move |engine| {
         talk.say(engine, from, bytes);
         talk
@@ -35,7 +35,7 @@ fn say(workers: &Workers, mut talk: Talk, from: From, bytes: &'static [u8]) -> T
 }
 
 /// A new connection from this client port, on which the server says 20 000 bytes.
-fn opened(workers: &Workers, wire: &mut Wire, port: u16) -> Value {
+fn opened(workers: &Attended, wire: &mut Wire, port: u16) -> Value {
     let client = format!("10.0.0.1:{port}");
     let mut talk = Talk::new(&client, SERVER);
     workers.with(0, move |engine| {

@@ -38,6 +38,11 @@ impl Attended {
     pub fn engine(&self, worker: usize) -> MutexGuard<'_, Engine> {
         lock(&self.engines[worker])
     }
+
+    /// Has somebody do something with an engine: feed it packets, say.
+    pub fn with<T>(&self, worker: usize, deed: impl FnOnce(&mut Engine) -> T) -> T {
+        deed(&mut self.engine(worker))
+    }
 }
 
 fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {

@@ -8,7 +8,6 @@
 pub mod attended;
 pub mod relay;
 pub mod talk;
-pub mod workers;
 pub mod world;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,6 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use attended::Attended;
 use monitor_client::Client;
 use monitor_daemon::config::Rpc;
 use monitor_daemon::control::{Engine, Mailboxes};
@@ -28,7 +28,6 @@ use monitor_engine::EngineConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-use workers::Workers;
 
 /// A read that takes longer is a test that failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -113,9 +112,8 @@ impl Server {
     }
 
     /// One whose engines have workers.
-    pub fn at_work(engines: Vec<Engine>) -> (Self, Workers) {
-        let status = status(&engines);
-        let workers = Workers::start(engines, &status);
+    pub fn at_work(engines: Vec<Engine>) -> (Self, Attended) {
+        let (workers, status) = Attended::start(engines);
         (Self::start_with(status, |_| {}), workers)
     }
 
