@@ -10,11 +10,11 @@ mod retention;
 
 use crate::event::Event;
 use crate::payload::Payload;
+use crate::store::Space;
 use crate::store::blocks::{Blocks, number};
 use crate::store::islands::{Islands, Run};
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::{NO_FIN, Record, SideRecord};
-use crate::store::Space;
 use crate::{Counters, Side, Sink, SockId};
 use overlap::History;
 pub use retention::retained_below;
