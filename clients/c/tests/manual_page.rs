@@ -15,9 +15,9 @@ use std::thread;
 use monitor_daemon::control::Engine;
 use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
+use rpc_common::attended::Attended;
 use rpc_common::relay::Relay;
 use rpc_common::talk::{From, Talk};
-use rpc_common::workers::Workers;
 use rpc_common::{Server, pattern};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -66,11 +66,8 @@ fn world() -> Vec<Engine> {
 }
 
 /// Served by workers that do what they are told.
-fn serve() -> (Workers, Server) {
-    let engines = world();
-    let status = rpc_common::status(&engines);
-    let workers = Workers::start(engines, &status);
-    (workers, Server::start_with(status, |_| {}))
+fn serve() -> (Attended, Server) {
+    Server::at_work(world())
 }
 
 /// The C program, compiled once, linked as `options` say.
