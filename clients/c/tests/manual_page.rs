@@ -15,7 +15,6 @@ use std::thread;
 use monitor_daemon::control::Engine;
 use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
-use rpc_common::attended::Attended;
 use rpc_common::relay::Relay;
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, pattern};
@@ -63,11 +62,6 @@ fn world() -> Vec<Engine> {
     let mut v6 = Talk::new("[2001:db8::1]:5", "[2001:db8::2]:443");
     v6.open(&mut engines[1]);
     engines
-}
-
-/// Served by workers that do what they are told.
-fn serve() -> (Attended, Server) {
-    Server::at_work(world())
 }
 
 /// The C program, compiled once, linked as `options` say.
@@ -119,7 +113,7 @@ macro_rules! checks {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            let (_workers, server) = serve();
+            let (server, _workers) = Server::at_work(world());
             passed(&command(shared(), &server.socket, stringify!($name)).output().unwrap());
         })*
     };
@@ -153,7 +147,7 @@ checks! {
 
 #[test]
 fn errno_esocktnosupport() {
-    let (_workers, server) = serve();
+    let (server, _workers) = Server::at_work(world());
     let mut wire = server.wire();
     let listener = wire.result("subscribe", json!({}))["sockid"].as_u64().unwrap();
     let mut program = command(shared(), &server.socket, "errno_esocktnosupport");
