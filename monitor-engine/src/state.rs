@@ -38,6 +38,12 @@ impl SideRecord {
         self.flags.set(self.flags.get() & !flag);
     }
 
+    /// Whether bytes wait ahead of a hole. (Runs below lost holes stay islands as long as they are retained.)
+    #[inline(always)]
+    pub(crate) fn waiting(&self) -> bool {
+        self.end.get() > self.next.get()
+    }
+
     /// The offset of a sequence number: the one nearest to the in-order edge, so that it follows the wrap.
     /// Negative before offset 0. Needs [`side_flag::STARTED`].
     #[inline(always)]

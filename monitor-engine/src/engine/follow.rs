@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::flow::Class;
 use crate::state::step;
 use crate::store::memory::BLOCK;
-use crate::store::record::{NO_FIN, NONE, Record, SideRecord, Wild, flag, side_flag};
+use crate::store::record::{NO_FIN, Record, SideRecord, Wild, flag, side_flag};
 use crate::{CloseReason, Side, Sink, TcpState};
 
 /// How long a hole that the receiver has acknowledged may still be filled before it is declared lost: captures
@@ -273,7 +273,7 @@ impl<S: Sink> Engine<S> {
     #[inline]
     fn watch_hole(&mut self, slot: u32, record: &Record, name: Side) {
         let side = record.side(name);
-        if side.islands.get() == 0 || side.has(side_flag::GRACE) || side.acked_offset() <= side.next.get() {
+        if !side.waiting() || side.has(side_flag::GRACE) || side.acked_offset() <= side.next.get() {
             return;
         }
         if self.graces.queue.len() >= Graces::MOST {
@@ -321,7 +321,8 @@ fn settled(record: &Record) -> bool {
     record.class.get() == Class::Active as u8
         && established(client)
         && established(server)
-        && client.islands.get() | server.islands.get() == NONE
+        && !client.waiting()
+        && !server.waiting()
 }
 
 /// Whether a segment beyond anything that the receiver could accept is believed nevertheless: because a stretch longer

@@ -89,7 +89,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
     #[inline(always)]
     fn stretch(&mut self, start: u64, end: u64, fin: bool, shift: Shift, payload: &Payload<'_>) {
         let side = self.side();
-        if start == side.next.get() && side.islands.get() | side.history.get() == 0 && self.enabled() {
+        if start == side.next.get() && !side.waiting() && side.history.get() == 0 && self.enabled() {
             self.in_order(start, end, shift, payload);
         } else {
             self.general(start, end, fin, shift, payload);

@@ -173,12 +173,16 @@ impl<'a> Islands<'a> {
                 self.pool.give(chunk.id);
                 continue;
             }
-            for index in gone..chunk.count() {
-                chunk.set(index - gone, chunk.get(index));
+            if gone > 0 {
+                for index in gone..chunk.count() {
+                    chunk.set(index - gone, chunk.get(index));
+                }
+                chunk.set_count(chunk.count() - gone);
             }
-            chunk.set_count(chunk.count() - gone);
             let (start, end) = chunk.get(0);
-            chunk.set(0, (start.max(off), end));
+            if start < off {
+                chunk.set(0, (off, end));
+            }
             return;
         }
     }
