@@ -94,6 +94,19 @@ impl Decoder {
         counters: &Counters,
         segment: &mut Segment<'a>,
     ) -> Result<Frame, Error> {
+        match usual(packet) {
+            Some(datagram) => self.segment(packet, &Vlans::default(), &datagram, counters, segment),
+            None => self.read_any(packet, counters, segment),
+        }
+    }
+
+    #[inline(never)]
+    fn read_any<'a>(
+        &self,
+        packet: &Packet<'a>,
+        counters: &Counters,
+        segment: &mut Segment<'a>,
+    ) -> Result<Frame, Error> {
         let (vlans, datagram) = datagram(packet)?;
         if datagram.fragment.is_some() {
             counters.fragments.add(1);
@@ -103,12 +116,24 @@ impl Decoder {
             counters.not_tcp.add(1);
             return Ok(Frame::Nothing);
         }
+        self.segment(packet, &vlans, &datagram, counters, segment)
+    }
+
+    #[inline(always)]
+    fn segment<'a>(
+        &self,
+        packet: &Packet<'a>,
+        vlans: &Vlans,
+        datagram: &Datagram,
+        counters: &Counters,
+        segment: &mut Segment<'a>,
+    ) -> Result<Frame, Error> {
         let tcp = wire::tcp(packet.data, datagram.payload)?;
         let wire_len = datagram.end.checked_sub(tcp.payload).ok_or(Error::Malformed)?;
         let payload = Payload::new(&packet.data[tcp.payload..], packet.more, wire_len);
         if payload.len() < wire_len {
             counters.truncated.add(1);
-        } else if self.verify_checksums && !checksum::good(packet, &datagram) {
+        } else if self.verify_checksums && !checksum::good(packet, datagram) {
             counters.bad_checksum.add(1);
             return Ok(Frame::Nothing);
         }
@@ -118,7 +143,7 @@ impl Decoder {
             dst: datagram.dst,
             sport: tcp.src,
             dport: tcp.dst,
-            link: abi::link(&vlans, datagram.version),
+            link: abi::link(vlans, datagram.version),
         };
         segment.hash = segment.key.hash(self.seed);
         segment.tcp = tcp;
@@ -128,6 +153,28 @@ impl Decoder {
         segment.wire_len = wire_len;
         Ok(Frame::Segment)
     }
+}
+
+/// The IP header of a frame as nearly all are: Ethernet without tags, IPv4 without options, a whole datagram with TCP.
+///
+/// It says nothing that [`datagram`] would not say. Once those few bytes are known, what reads them is compiled to a
+/// third of the instructions.
+#[inline(always)]
+fn usual(packet: &Packet<'_>) -> Option<Datagram> {
+    /// The headers of Ethernet, IPv4 and TCP, without options.
+    const HEADERS: usize = 14 + 20 + 20;
+    /// Version 4, five words.
+    const VERSION_AND_LENGTH: u8 = 0x45;
+    let head: &[u8; HEADERS] = packet.data.first_chunk()?;
+    let [.., a, b, first, _, c, d, _, _, e, f, _, protocol, _, _] = *head.first_chunk::<26>()?;
+    let word = |high, low| u16::from_be_bytes([high, low]);
+    let usual = packet.link == Link::Ethernet
+        && word(a, b) == ETHERTYPE_IPV4
+        && first == VERSION_AND_LENGTH
+        && word(c, d) != 0
+        && word(e, f) & 0x3fff == 0
+        && protocol == PROTOCOL_TCP;
+    if usual { wire::ip(head.as_slice(), 14).ok() } else { None }
 }
 
 /// Tags and IP header of a frame.
@@ -194,5 +241,45 @@ fn window_scale(data: &[u8], tcp: &Tcp) -> Option<u8> {
             [_, len, ..] if len >= 2 => options.get(usize::from(len)..)?,
             _ => return None,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Frames of the usual kind, hit at some places of their headers.
+        #[test]
+        fn the_short_way_finds_what_the_long_one_finds(
+            total in 0..80_u16,
+            len in 50..80_usize,
+            hits in prop::collection::vec((12..40_usize, any::<u8>()), 0..3),
+        ) {
+            let mut frame = [0; 80];
+            frame[12..16].copy_from_slice(&[0x08, 0x00, 0x45, 0x00]);
+            frame[16..18].copy_from_slice(&total.to_be_bytes());
+            frame[20..24].copy_from_slice(&[0x40, 0x00, 64, PROTOCOL_TCP]);
+            for (at, byte) in hits {
+                frame[at] = byte;
+            }
+            let packet = Packet { time: 0, link: Link::Ethernet, data: &frame[..len], more: &[] };
+            if let Some(found) = usual(&packet) {
+                prop_assert_eq!(datagram(&packet), Ok((Vlans::default(), found)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_frame_takes_the_short_way() {
+        let mut frame = [0; 54];
+        frame[12..18].copy_from_slice(&[0x08, 0x00, 0x45, 0x00, 0, 40]);
+        frame[23] = PROTOCOL_TCP;
+        let packet = |data| Packet { time: 0, link: Link::Ethernet, data, more: &[] };
+        assert!(usual(&packet(&frame)).is_some());
+        assert!(usual(&packet(&frame[..53])).is_none());
+        assert!(usual(&Packet { link: Link::Ip, ..packet(&frame) }).is_none());
     }
 }

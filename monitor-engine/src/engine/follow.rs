@@ -201,15 +201,23 @@ impl<S: Sink> Engine<S> {
     }
 
     /// What follows from the segment: states, establishment, closing, holes.
+    #[inline(always)]
     fn after(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>) {
-        if segment.tcp.flags & (flags::SYN | flags::FIN | flags::RST) == 0 && settled(record) {
-            return;
-        }
-        let id = self.id(slot, record);
-        let before = record.sides.each_ref().map(|side| side.state.get());
         if record.closed.get() == CloseReason::Rst as u8 {
             return;
         }
+        if segment.tcp.flags & (flags::SYN | flags::FIN | flags::RST) != 0 || !settled(record) {
+            self.go_on(slot, record, sender, segment);
+        }
+        for side in Side::BOTH {
+            self.watch_hole(slot, record, side);
+        }
+    }
+
+    /// States, establishment, closing.
+    fn go_on(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>) {
+        let id = self.id(slot, record);
+        let before = record.sides.each_ref().map(|side| side.state.get());
         let mut changes = Changes::default();
         record.write(|record| {
             step(record, sender, segment.tcp.flags, |side, state| changes.push(side, state));
@@ -222,9 +230,6 @@ impl<S: Sink> Engine<S> {
             self.states_changed(slot, record);
         }
         self.classify(slot, record, sender, segment);
-        for side in Side::BOTH {
-            self.watch_hole(slot, record, side);
-        }
     }
 
     /// Moves the connection to the list where it belongs now: up only, until it is closed.
@@ -312,17 +317,13 @@ impl<S: Sink> Engine<S> {
     }
 }
 
-/// Whether no segment without SYN, FIN and RST changes anything but bytes and acknowledgments: both ends are established,
-/// and nothing waits ahead of a hole. So it is for nearly every segment.
+/// Whether no segment without SYN, FIN and RST changes any state: both ends are established, and no FIN was seen (it
+/// would have changed its sender's). So it is for nearly every segment.
 #[inline(always)]
 fn settled(record: &Record) -> bool {
     let established = |side: &SideRecord| side.state.get() == TcpState::Established as u8;
     let [client, server] = &record.sides;
-    record.class.get() == Class::Active as u8
-        && established(client)
-        && established(server)
-        && !client.waiting()
-        && !server.waiting()
+    record.class.get() == Class::Active as u8 && established(client) && established(server)
 }
 
 /// Whether a segment beyond anything that the receiver could accept is believed nevertheless: because a stretch longer

@@ -16,7 +16,7 @@ use crate::flow::{Class, Guess, Lists, Table};
 use crate::reassembly::overlap::History;
 use crate::reassembly::{Limits, Receiver};
 use crate::store::Space;
-use crate::store::blocks::{Pool, prefetch_edge};
+use crate::store::blocks::{Pool, prefetch_place};
 use crate::store::islands::MAX_ISLANDS;
 use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::Record;
@@ -27,6 +27,10 @@ pub use steer::{Rule, Shunt, SideSettings, SteerError};
 
 /// Packets whose tables and records are fetched ahead together.
 const BATCH: usize = 32;
+
+/// So many packets ahead of a segment's turn the memory is fetched that its bytes go to: soon enough to be there, late
+/// enough to be there still.
+const AHEAD: usize = 4;
 
 /// Follows the connections of one worker.
 pub struct Engine<S: Sink = ()> {
@@ -225,10 +229,19 @@ impl<S: Sink> Engine<S> {
             }
         }
         for (segment, guess) in segments.iter().zip(guesses) {
-            self.fetch_ahead(&memory, segment, guess);
+            if let Some(record) = self.table.recall(guess).and_then(|slot| memory.record(slot)) {
+                self.lists.prefetch(&memory, record, retire::millis(segment.time.max(self.now)));
+            }
+        }
+        for (segment, guess) in segments.iter().zip(guesses).take(AHEAD) {
+            self.fetch_place(&memory, segment, guess);
         }
         let steered = !self.config.only_own;
-        for (((frame, packet), segment), guess) in frames.iter().zip(packets).zip(&segments).zip(guesses) {
+        for (index, (frame, packet)) in frames.iter().zip(packets).enumerate() {
+            if let (Some(segment), Some(guess)) = (segments.get(index + AHEAD), guesses.get(index + AHEAD)) {
+                self.fetch_place(&memory, segment, *guess);
+            }
+            let (segment, guess) = (&segments[index], guesses[index]);
             match frame {
                 Frame::Segment => self.segment(&memory, segment, guess, steered),
                 Frame::Piece => self.piece(&memory, packet),
@@ -237,16 +250,19 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    /// What a segment needs besides its record, which is on its way: its neighbours in the list, the end of its stream.
-    /// Among a million connections each of them would be waited for.
+    /// Has the memory fetched that a segment's bytes will go to.
     #[inline(always)]
-    fn fetch_ahead(&self, memory: &Memory, segment: &Segment<'_>, guess: Guess) {
-        let Some(record) = self.table.recall(guess).and_then(|slot| memory.record(slot)) else { return };
-        self.lists.prefetch(memory, record, retire::millis(segment.time.max(self.now)));
+    fn fetch_place(&self, memory: &Memory, segment: &Segment<'_>, guess: Guess) {
         if segment.payload.len() > 0
+            && let Some(record) = self.table.recall(guess).and_then(|slot| memory.record(slot))
             && let Some(from_client) = segment.key.matches(record)
         {
-            prefetch_edge(memory, record.side(if from_client { Side::Server } else { Side::Client }));
+            let receiver = if from_client { Side::Server } else { Side::Client };
+            let side = record.side(receiver);
+            let window = self.windows.get(record.windows[receiver.index()].get());
+            if let Ok(off) = u64::try_from(side.offset(segment.tcp.seq)) {
+                prefetch_place(memory, side, off, segment.payload.len(), window);
+            }
         }
     }
 

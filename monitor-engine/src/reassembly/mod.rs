@@ -138,6 +138,12 @@ impl<'a, S: Sink> Receiver<'a, S> {
             return;
         }
         let winning = self.winning((start, end), fin);
+        // Behind a hole, one segment after the other: nothing is there yet.
+        let side = self.side();
+        if start >= side.end.get().max(side.next.get()) {
+            self.fresh(Part { start, end, old: false }, shift, payload);
+            return;
+        }
         let mut parts = std::mem::take(&mut self.space.parts);
         self.split(start, end, &mut parts);
         // What is replaced first: new bytes may complete what is replaced, and readers are told of it then.

@@ -112,14 +112,23 @@ fn capacity(height: u8) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Tells the processor where a side's next bytes will be stored, if that can be told from the record alone.
+/// Tells the processor where a side's bytes `off..off + len` will be stored, the first of them at least: stores to memory
+/// that is in no cache hold up all that comes after them.
+///
+/// A block that is not there yet will be the one that falls out of the window then: last in, first out.
 #[inline(always)]
-pub fn prefetch_edge(memory: &Memory, side: &SideRecord) {
-    let next = side.next.get();
-    if side.height.get() == 0
-        && let Some(id) = Roots::of(side).find(memory, number(next))
-    {
-        memory.prefetch_block(id, next as usize % BLOCK);
+pub fn prefetch_place(memory: &Memory, side: &SideRecord, off: u64, len: usize, window: u64) {
+    let roots = Roots::of(side);
+    let fetch = |off: u64, len: usize| {
+        let there = roots.find(memory, number(off));
+        if let Some(id) = there.or_else(|| roots.find(memory, number(off.checked_sub(window)?))) {
+            memory.prefetch_block(id, off as usize % BLOCK, len);
+        }
+    };
+    let here = BLOCK - off as usize % BLOCK;
+    fetch(off, len.min(here));
+    if len > here {
+        fetch(off + here as u64, (len - here).min(BLOCK));
     }
 }
 
@@ -225,53 +234,12 @@ impl Blocks<'_> {
 
     /// Gives back the blocks `from..to`, which the record no longer shows (`base` was raised past them, with a
     /// release fence). Numbers must be given back in order.
+    #[inline(always)]
     pub fn release(&mut self, from: u64, to: u64) {
-        let height = self.side.height.get();
         let mut number = from;
         while number < to {
-            number += self.release_one(number, height);
+            number += release_one(self.memory, self.pool, self.side, number);
         }
-    }
-
-    /// Returns how many numbers are done: more than one where a whole index block is missing.
-    fn release_one(&mut self, number: u64, height: u8) -> u64 {
-        if height == 0 {
-            let root = &self.side.roots[(number % DIRECT) as usize];
-            if let Some(id) = root.get().checked_sub(1) {
-                root.set(NONE);
-                self.pool.give(id);
-            }
-            return 1;
-        }
-        let memory = self.memory;
-        let mut cell = &self.side.roots[0];
-        // The links passed on the way down, topmost first.
-        let mut path = [cell; MAX_HEIGHT as usize];
-        for level in (0..height).rev() {
-            path[usize::from(height - 1 - level)] = cell;
-            let below = cell.get().checked_sub(1).and_then(|node| memory.entry(node, digit(number, level)));
-            let Some(below) = below else {
-                let span = FANOUT.pow(u32::from(level) + 1);
-                return span - number % span;
-            };
-            cell = below;
-        }
-        if let Some(id) = cell.get().checked_sub(1) {
-            cell.set(NONE);
-            self.pool.give(id);
-        }
-        // Index blocks whose last number this was go too; the root stays.
-        for level in 1..height {
-            if !(number + 1).is_multiple_of(FANOUT.pow(u32::from(level))) {
-                break;
-            }
-            let link = path[usize::from(height - level)];
-            if let Some(node) = link.get().checked_sub(1) {
-                link.set(NONE);
-                self.pool.give(node);
-            }
-        }
-        1
     }
 
     /// Gives everything back: the blocks `from..to` and the tree.
@@ -286,6 +254,47 @@ impl Blocks<'_> {
         }
         self.side.height.set(0);
     }
+}
+
+/// Gives one block back. Returns how many numbers are done: more than one where a whole index block is missing.
+fn release_one(memory: &Memory, pool: &mut Pool, side: &SideRecord, number: u64) -> u64 {
+    let height = side.height.get();
+    if height == 0 {
+        let root = &side.roots[(number % DIRECT) as usize];
+        if let Some(id) = root.get().checked_sub(1) {
+            root.set(NONE);
+            pool.give(id);
+        }
+        return 1;
+    }
+    let mut cell = &side.roots[0];
+    // The links passed on the way down, topmost first.
+    let mut path = [cell; MAX_HEIGHT as usize];
+    for level in (0..height).rev() {
+        path[usize::from(height - 1 - level)] = cell;
+        let below = cell.get().checked_sub(1).and_then(|node| memory.entry(node, digit(number, level)));
+        let Some(below) = below else {
+            let span = FANOUT.pow(u32::from(level) + 1);
+            return span - number % span;
+        };
+        cell = below;
+    }
+    if let Some(id) = cell.get().checked_sub(1) {
+        cell.set(NONE);
+        pool.give(id);
+    }
+    // Index blocks whose last number this was go too; the root stays.
+    for level in 1..height {
+        if !(number + 1).is_multiple_of(FANOUT.pow(u32::from(level))) {
+            break;
+        }
+        let link = path[usize::from(height - level)];
+        if let Some(node) = link.get().checked_sub(1) {
+            link.set(NONE);
+            pool.give(node);
+        }
+    }
+    1
 }
 
 fn clear(memory: &Memory, id: BlockId) {

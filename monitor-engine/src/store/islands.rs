@@ -204,6 +204,10 @@ impl<'a> Islands<'a> {
                 continue;
             }
             let (mut low, mut high) = (0, count);
+            // Behind a hole, one segment after the other: the last one.
+            if count > 1 && chunk.get(count - 2).1 < off {
+                low = count - 1;
+            }
             while low < high {
                 let middle = usize::midpoint(low, high);
                 if chunk.get(middle).1 < off { low = middle + 1 } else { high = middle }

@@ -14,6 +14,9 @@ pub const BLOCK: usize = 1 << BLOCK_SHIFT;
 /// two pieces, and one block of 32-bit entries indexes 1 MiB.
 pub const BLOCK_SHIFT: u32 = 11;
 
+/// Bytes in a cache line.
+const LINE: usize = 64;
+
 /// A block's number. The arena never trusts one: an out-of-range number reads as nothing.
 pub type BlockId = u32;
 
@@ -72,19 +75,22 @@ impl Memory {
     pub fn prefetch_record(&self, slot: u32) {
         if let Some(record) = self.record(slot) {
             let at = std::ptr::from_ref(record).cast::<u8>();
-            for line in 0..size_of::<Record>().div_ceil(64) {
-                prefetch(at.wrapping_add(line * 64));
+            for line in 0..size_of::<Record>().div_ceil(LINE) {
+                prefetch(at.wrapping_add(line * LINE));
             }
             // Records do not begin with a cache line: they may end in one more.
             prefetch(at.wrapping_add(size_of::<Record>() - 1));
         }
     }
 
-    /// Tells the processor that the bytes of a block from `at` on will be needed soon.
+    /// Tells the processor that `len` bytes of a block from `at` on will be needed soon.
     #[inline(always)]
-    pub fn prefetch_block(&self, id: BlockId, at: usize) {
-        if let Some(at) = self.block(id, at, 1) {
-            prefetch(at);
+    pub fn prefetch_block(&self, id: BlockId, at: usize, len: usize) {
+        if let Some(first) = self.block(id, at, len) {
+            let lines = (first as usize % LINE + len).div_ceil(LINE);
+            for line in 0..lines {
+                prefetch(first.wrapping_add(line * LINE));
+            }
         }
     }
 

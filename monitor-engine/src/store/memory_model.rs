@@ -47,7 +47,7 @@ impl Memory {
 
     pub fn prefetch_record(&self, _: u32) {}
 
-    pub fn prefetch_block(&self, _: BlockId, _: usize) {}
+    pub fn prefetch_block(&self, _: BlockId, _: usize, _: usize) {}
 
     /// Whole words are stored at once, as the real copy does; the rest of a word is the one writer's to keep.
     pub fn write(&self, id: BlockId, at: usize, from: &[u8]) {
