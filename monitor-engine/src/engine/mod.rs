@@ -28,9 +28,9 @@ pub use steer::{Rule, Shunt, SideSettings, SteerError};
 /// Packets whose tables and records are fetched ahead together.
 const BATCH: usize = 32;
 
-/// So many packets ahead of a segment's turn the memory is fetched that its bytes go to: soon enough to be there, late
-/// enough to be there still.
-const AHEAD: usize = 4;
+/// So many bytes of payload ahead of a segment's turn the memory is fetched that its own go to: soon enough to be there,
+/// late enough to be in the first-level cache still.
+const AHEAD: usize = 6 << 10;
 
 /// Follows the connections of one worker.
 pub struct Engine<S: Sink = ()> {
@@ -155,8 +155,9 @@ impl<S: Sink> Engine<S> {
 
     /// Follows a batch of packets, in order. Never fails: what cannot be followed is counted.
     pub fn process(&mut self, packets: &[Packet<'_>]) {
+        let memory = Arc::clone(&self.memory);
         for batch in packets.chunks(BATCH) {
-            self.batch(batch);
+            self.batch(&memory, batch);
         }
         self.settle();
     }
@@ -204,7 +205,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Decodes all first, so that the memory each packet needs is on its way while the others are decoded.
-    fn batch(&mut self, packets: &[Packet<'_>]) {
+    fn batch(&mut self, memory: &Memory, packets: &[Packet<'_>]) {
         let mut frames = [Frame::Nothing; BATCH];
         let mut segments = [Segment::default(); BATCH];
         let mut bytes = 0;
@@ -218,7 +219,6 @@ impl<S: Sink> Engine<S> {
         self.counters.packets.add(packets.len() as u64);
         self.counters.bytes.add(bytes as u64);
         let frames = &frames[..packets.len().min(BATCH)];
-        let memory = Arc::clone(&self.memory);
         let mut guesses = [Guess::default(); BATCH];
         for ((frame, segment), guess) in frames.iter().zip(&segments).zip(&mut guesses) {
             if *frame == Frame::Segment {
@@ -230,21 +230,23 @@ impl<S: Sink> Engine<S> {
         }
         for (segment, guess) in segments.iter().zip(guesses) {
             if let Some(record) = self.table.recall(guess).and_then(|slot| memory.record(slot)) {
-                self.lists.prefetch(&memory, record, retire::millis(segment.time.max(self.now)));
+                self.lists.prefetch(memory, record, retire::millis(segment.time.max(self.now)));
             }
-        }
-        for (segment, guess) in segments.iter().zip(guesses).take(AHEAD) {
-            self.fetch_place(&memory, segment, guess);
         }
         let steered = !self.config.only_own;
-        for (index, (frame, packet)) in frames.iter().zip(packets).enumerate() {
-            if let (Some(segment), Some(guess)) = (segments.get(index + AHEAD), guesses.get(index + AHEAD)) {
-                self.fetch_place(&memory, segment, *guess);
+        let mut later = segments.iter().zip(guesses);
+        let mut ahead = 0;
+        for (((frame, packet), segment), guess) in frames.iter().zip(packets).zip(&segments).zip(guesses) {
+            while ahead < AHEAD
+                && let Some((segment, guess)) = later.next()
+            {
+                self.fetch_place(memory, segment, guess);
+                ahead += segment.payload.len();
             }
-            let (segment, guess) = (&segments[index], guesses[index]);
+            ahead -= segment.payload.len();
             match frame {
-                Frame::Segment => self.segment(&memory, segment, guess, steered),
-                Frame::Piece => self.piece(&memory, packet),
+                Frame::Segment => self.segment(memory, segment, guess, steered),
+                Frame::Piece => self.piece(memory, packet),
                 Frame::Nothing => {}
             }
         }

@@ -221,10 +221,22 @@ impl<S: Sink> Engine<S> {
         self.free(slot);
     }
 
+    /// Those behind it in its list go next, and nobody has looked at them for long: they are fetched ahead.
+    fn fetch_successors(&self, memory: &Memory, slot: u32) {
+        let Some(next) = self.lists.after(memory, slot) else { return };
+        if let Some(record) = memory.record(next) {
+            self.table.prefetch(record.tag.get());
+        }
+        if let Some(second) = self.lists.after(memory, next) {
+            memory.prefetch_record(second);
+        }
+    }
+
     /// Forgets a connection: its id names nothing any more.
     fn free(&mut self, slot: u32) {
         let memory = std::sync::Arc::clone(&self.memory);
         let Some(record) = memory.record(slot) else { return };
+        self.fetch_successors(&memory, slot);
         self.table.remove(record.tag.get(), slot);
         self.lists.leave(&self.memory, slot);
         record.write(|record| record.generation.set(record.generation.get() + 1));
