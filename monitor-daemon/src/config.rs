@@ -65,6 +65,9 @@ pub struct Capture {
     /// How long an idle worker keeps looking before it sleeps. `None`: it sleeps at once.
     #[serde(with = "units::duration")]
     pub spin: Option<Duration>,
+    /// How long a worker in tap mode lets packets gather once it has taken all there were. `None`: it does not wait.
+    #[serde(with = "units::duration")]
+    pub nap: Option<Duration>,
     /// Scheduling priority of the workers, as nice(1) has it.
     pub nice: i8,
     /// Whether each worker is bound to a core of its own.
@@ -359,6 +362,7 @@ impl Default for Capture {
             workers: 0,
             buffers: 32 << 20,
             spin: Some(Duration::from_micros(20)),
+            nap: Some(Duration::from_micros(100)),
             nice: -10,
             pin: When::default(),
         }

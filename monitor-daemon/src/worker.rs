@@ -26,7 +26,7 @@ use rustix::{
 
 use crate::{
     capture::source::{Source, reuse},
-    config::{Config, Origin},
+    config::{Capture, Config, Mode, Origin},
     control::{Engine, obey},
     events::Publisher,
 };
@@ -53,6 +53,25 @@ pub fn engines(
     (0..workers).map(|worker| Publisher::engine(config.engine(origin, worker, workers, seed))).collect()
 }
 
+/// What a worker does when it has taken all packets there were, before it sleeps until there are more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// How long it lets packets gather; `None`: it does not.
+    pub nap: Option<Duration>,
+    /// How long it keeps looking after that.
+    pub spin: Duration,
+}
+
+impl Patience {
+    /// A worker that is woken for each packet of a program on its own host takes the time for that from the program. At a
+    /// mirror port, packets that gather are packets at risk.
+    #[must_use]
+    pub fn of(capture: &Capture) -> Self {
+        let nap = capture.nap.filter(|_| capture.mode == Mode::Tap);
+        Self { nap, spin: capture.spin.unwrap_or_default() }
+    }
+}
+
 /// One thread's worth of a live capture.
 pub struct Worker<S: Source> {
     engine: Engine,
@@ -61,7 +80,7 @@ pub struct Worker<S: Source> {
     places: Arc<[Place<S>]>,
     shunts: Arc<Shunts>,
     sources: Vec<Connected<S>>,
-    spin: Duration,
+    patience: Patience,
     /// Empty between sleeps; only its memory is kept.
     poll_list: Vec<PollFd<'static>>,
 }
@@ -75,33 +94,30 @@ struct Connected<S> {
 }
 
 impl<S: Source> Worker<S> {
-    /// The worker at place `index` of `places`. It spins for `spin` before it sleeps.
+    /// The worker at place `index` of `places`.
     #[must_use]
     pub fn new(
         engine: Engine,
         index: usize,
         places: Arc<[Place<S>]>,
         shunts: Arc<Shunts>,
-        spin: Option<Duration>,
+        patience: Patience,
     ) -> Self {
-        Self {
-            engine,
-            index,
-            places,
-            shunts,
-            sources: Vec::new(),
-            spin: spin.unwrap_or_default(),
-            poll_list: Vec::new(),
-        }
+        Self { engine, index, places, shunts, sources: Vec::new(), patience, poll_list: Vec::new() }
     }
 
     /// Works until it is told to stop.
     pub fn run(mut self) {
+        let Patience { nap, spin } = self.patience;
+        let mut to_nap = None;
         let mut idle_since: Option<Instant> = None;
         while self.obey() {
             if self.round() > 0 {
+                to_nap = nap;
                 idle_since = None;
-            } else if idle_since.get_or_insert_with(Instant::now).elapsed() < self.spin {
+            } else if let Some(nap) = to_nap.take() {
+                std::thread::sleep(nap);
+            } else if idle_since.get_or_insert_with(Instant::now).elapsed() < spin {
                 std::hint::spin_loop();
             } else {
                 self.sleep();

@@ -25,6 +25,7 @@ const TAKERS: &[(&str, Taker)] = &[
     ("capture.workers", Taker::Start),
     ("capture.buffers", Taker::Start),
     ("capture.spin", Taker::Start),
+    ("capture.nap", Taker::Start),
     ("capture.nice", Taker::Start),
     ("capture.pin", Taker::Start),
     ("filter.ports", Taker::Flows),

@@ -27,6 +27,8 @@ const MOST_FRAGMENTS: usize = 8192;
 const SHORTEST_TO_LONGEST: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 /// Spinning longer than this is burning a core: that is asked for by name, not by accident.
 const LONGEST_SPIN: Duration = Duration::from_millis(100);
+/// A fast sender fills the default buffers in that time.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
 
 impl Config {
     /// Refuses values that cannot work, with a sentence that names the key.
@@ -130,6 +132,9 @@ impl Capture {
         }
         if self.spin.is_some_and(|spin| spin > LONGEST_SPIN) {
             return Err("[capture] spin is above 100ms: a longer one only burns a core".into());
+        }
+        if self.nap.is_some_and(|nap| nap > LONGEST_NAP) {
+            return Err("[capture] nap is above 10ms: buffers run over meanwhile".into());
         }
         if !(-20..=19).contains(&self.nice) {
             return Err(format!("[capture] nice is {}: -20 to 19 are possible", self.nice));

@@ -146,6 +146,7 @@ fn values_out_of_range_name_their_key() {
         ("[capture]\nmode = 'mirror'\n", "use mode \"tap\""),
         ("[capture]\nbuffers = '4KiB'\n", "[capture] buffers"),
         ("[capture]\nspin = '1s'\n", "[capture] spin"),
+        ("[capture]\nnap = '20ms'\n", "[capture] nap"),
         ("[capture]\nnice = -21\n", "[capture] nice"),
         ("[filter]\nports = [0]\n", "[filter] ports"),
         ("[store]\nwindow = 1\n", "[store] window"),

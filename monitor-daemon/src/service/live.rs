@@ -24,7 +24,7 @@ use crate::{
     config::{Config, Mode, Origin, Take},
     control::{Command, Engine, Mailboxes},
     status::{CaptureSnapshot, CaptureStatus},
-    worker::{Crew, Place, Shunts, SpawnError, Worker},
+    worker::{Crew, Patience, Place, Shunts, SpawnError, Worker},
 };
 use state::State;
 use supervisor::Supervisor;
@@ -112,8 +112,13 @@ impl Live {
         let stop = bell.try_clone().map_err(LiveError::Supervisor)?;
         let supervisor = Supervisor::new(Arc::clone(&shared), changes, bell);
         let bodies = engines.into_iter().enumerate().map(|(index, engine)| {
-            let worker =
-                Worker::new(engine, index, Arc::clone(&places), Arc::clone(&shunts), config.capture.spin);
+            let worker = Worker::new(
+                engine,
+                index,
+                Arc::clone(&places),
+                Arc::clone(&shunts),
+                Patience::of(&config.capture),
+            );
             move || worker.run()
         });
         let cores = if config.pins(Origin::Live) { cores } else { &[] };

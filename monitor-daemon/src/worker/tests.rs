@@ -48,21 +48,36 @@ fn scripted() -> (Scripted, Feed) {
     (Scripted { bell, frames, given }, (to, from, ring))
 }
 
-fn start(spin: Option<Duration>) -> (Arc<[Place<Scripted>]>, Crew, Arc<monitor_engine::Counters>) {
+fn start(patience: Patience) -> (Arc<[Place<Scripted>]>, Crew, Arc<monitor_engine::Counters>) {
     let places: Arc<[Place<Scripted>]> = Arc::new([Place::new(Arc::new(Mailbox::new().unwrap()))]);
     let engine = Publisher::engine(Default::default()).unwrap();
     let counters = engine.counters();
-    let worker = Worker::new(engine, 0, Arc::clone(&places), Arc::new(Shunts::new().unwrap()), spin);
+    let worker = Worker::new(engine, 0, Arc::clone(&places), Arc::new(Shunts::new().unwrap()), patience);
     let crew = Crew::start(vec![move || worker.run()], &cores(), 0).unwrap();
     (places, crew, counters)
+}
+
+/// At once asleep; spinning; napping.
+const PATIENCES: [Patience; 3] = [
+    Patience { nap: None, spin: Duration::ZERO },
+    Patience { nap: None, spin: Duration::from_millis(1) },
+    Patience { nap: Some(Duration::from_millis(1)), spin: Duration::ZERO },
+];
+
+#[test]
+fn packets_of_a_mirror_port_do_not_wait() {
+    let mut capture = Capture::default();
+    assert!(Patience::of(&capture).nap.is_some());
+    capture.mode = Mode::Mirror;
+    assert_eq!(Patience::of(&capture).nap, None);
 }
 
 const LONG: Duration = Duration::from_secs(20);
 
 #[test]
 fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
-    for spin in [None, Some(Duration::from_millis(1))] {
-        let (places, crew, counters) = start(spin);
+    for patience in PATIENCES {
+        let (places, crew, counters) = start(patience);
         let (source, (to, from, bell)) = scripted();
         places[0].add(7, source);
         for _ in 0..3 {
@@ -80,7 +95,7 @@ fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
 
 #[test]
 fn a_removed_port_is_closed_before_the_answer() {
-    let (places, crew, _) = start(None);
+    let (places, crew, _) = start(PATIENCES[0]);
     let (source, (to, ..)) = scripted();
     let (other, (to_other, ..)) = scripted();
     places[0].add(1, source);
@@ -115,8 +130,8 @@ fn ask<T>(
 
 #[test]
 fn a_live_worker_answers_awake_and_asleep() {
-    for spin in [None, Some(Duration::from_millis(1))] {
-        let (places, crew, _) = start(spin);
+    for patience in PATIENCES {
+        let (places, crew, _) = start(patience);
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(5));
             ask(places[0].mailbox(), |answer| Command::Ping { answer }).unwrap();
