@@ -75,6 +75,8 @@ enum Part {
         #[command(flatten)]
         sending: load::Sending,
     },
+    /// Has the kernel make packets and send them.
+    Flood { interface: String, bytes: usize, seconds: f64, core: usize },
     /// Counts packets.
     Receive { kind: load::Kind, interface: String, seconds: f64, core: usize },
 }
@@ -140,6 +142,7 @@ impl Part {
             Self::Lives => scale::lives()?,
             Self::Echo { socket, line } => rpc::echo(&socket, line)?,
             Self::Send { interface, sending } => load::send(&interface, sending)?,
+            Self::Flood { interface, bytes, seconds, core } => load::flood(&interface, bytes, seconds, core)?,
             Self::Receive { kind, interface, seconds, core } => {
                 load::receive(kind, &interface, seconds, core)?
             }

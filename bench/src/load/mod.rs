@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
 
-use crate::sys::{self, packet, xdp};
+use crate::sys::{self, bpf, packet, xdp};
 use traffic::Traffic;
 
 /// Frames sent between two looks at the clock; what the kernel takes in one call.
@@ -72,6 +72,22 @@ pub fn send(interface: &str, sending: Sending) -> Result<Value> {
     Ok(json!({"packets": packets, "seconds": elapsed.as_secs_f64()}))
 }
 
+/// Sends data of some connections out of a veth, made in the kernel, as fast as it goes.
+pub fn flood(interface: &str, bytes: usize, seconds: f64, core: usize) -> Result<Value> {
+    /// Frames made by one system call.
+    const AT_ONCE: u32 = 1 << 16;
+    pin(core)?;
+    let index = sys::index(interface)?;
+    let _takes_frames = bpf::pass(index).context("cannot attach an XDP program")?;
+    let mut generator =
+        bpf::Generator::new(index, Traffic::template(bytes)).context("cannot load the generator")?;
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    while Instant::now() < end {
+        generator.send(AT_ONCE).context("cannot run the generator")?;
+    }
+    Ok(json!({"seconds": seconds}))
+}
+
 /// Waits for the last frames; how many never went.
 fn outstanding(sender: &mut xdp::Sender) -> Result<u64> {
     let end = Instant::now() + DRAIN;
@@ -93,6 +109,7 @@ pub fn receive(kind: Kind, interface: &str, seconds: f64, core: usize) -> Result
             count(seconds, || receiver.receive())
         }
         Kind::Packet => {
+            let _takes_frames = bpf::pass(sys::index(interface)?).context("cannot attach an XDP program")?;
             let mut receiver = packet::Receiver::new(interface)?;
             count(seconds, || receiver.receive())
         }

@@ -2,9 +2,11 @@
 
 use monitor_tests::wiregen::flags::ACK;
 
-use crate::sys::xdp::Sender;
+use crate::sys::{bpf::Template, xdp::Sender};
 
 const FLOWS: usize = 64;
+/// Of the first client.
+const PORT: u16 = 40_000;
 const ETHERNET: usize = 14;
 const TCP: usize = ETHERNET + 20;
 const HEADERS: usize = TCP + 20;
@@ -30,7 +32,7 @@ impl Traffic {
         let (flow, index) = (number % FLOWS, number / FLOWS);
         let acknowledgment = index == EACH - 1;
         let payload = if acknowledgment { 0 } else { self.payload };
-        let client = ([10, 9, 1, flow as u8], 40_000 + flow as u16);
+        let client = ([10, 9, 1, flow as u8], PORT + flow as u16);
         let server = ([10, 9, 2, 1], 443_u16);
         let (source, destination) = if acknowledgment { (server, client) } else { (client, server) };
         let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
@@ -50,6 +52,21 @@ impl Traffic {
         self.sums[number] = (pseudo + sum(&frame[ETHERNET + 12..]), (index * self.payload) as u32);
         frame.resize(frame.len().max(LEAST), 0);
         frame
+    }
+
+    /// What a program in the kernel makes the data of all connections from.
+    pub fn template(bytes: usize) -> Template {
+        let mut traffic = Self::new(bytes);
+        let frame = traffic.frame(0);
+        // Data of the first connection, whose sequence number is 0.
+        let (sum, _) = traffic.sums[0];
+        Template {
+            frame,
+            sum: (sum - u64::from(PORT)) as u32,
+            port: PORT,
+            flows: FLOWS as u16,
+            payload: traffic.payload as u16,
+        }
     }
 
     /// Brings a frame up to date before it is sent: the sequence number of data, or what is acknowledged.

@@ -1,12 +1,11 @@
 //! A mirror port: how many packets a second, beside receivers that do nothing with them.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use monitor_tests::{Pair, Program, until};
 
 use super::{Row, network};
 use crate::{
     Context,
-    load::Sending,
     report::{Bar, Line, Report, Unit},
 };
 
@@ -38,18 +37,16 @@ fn measure(context: &Context, name: &str, bytes: usize, report: &mut Report) -> 
     Ok(())
 }
 
-fn flood(bytes: usize) -> Sending {
-    Sending { bytes, seconds: SENDING, rate: 0, core: network::SENDER_CORE }
-}
-
 fn monitored(context: &Context, bytes: usize) -> Result<f64> {
     let Pair { a, b } = network::cable();
     let daemon = network::mirror(&a);
     let mut rpc = daemon.rpc();
-    let sender = network::send(context, &b, flood(bytes))?;
+    let sender = network::flood(context, &b, bytes, SENDING)?;
     let rate = network::rate(&mut rpc, SECONDS);
     network::said(sender)?;
-    anyhow::ensure!(rpc.ok("stats", serde_json::json!({}))["capture"]["xdp"] == "native", "not native");
+    let stats = rpc.ok("stats", serde_json::json!({}));
+    ensure!(stats["capture"]["xdp"] == "native", "not native");
+    ensure!(stats["decode"]["bad_checksum"] == 0, "the sender's checksums are wrong");
     daemon.stop();
     Ok(rate)
 }
@@ -60,7 +57,7 @@ fn bare(context: &Context, kind: &str, bytes: usize) -> Result<f64> {
     receiver.args(["receive", kind, "veth", &SECONDS.to_string(), &network::RECEIVER_CORE.to_string()]);
     let receiver = Program::start(&mut receiver);
     until("the receiver", || receiver.stderr().contains("ready").then_some(()));
-    let sender = network::send(context, &b, flood(bytes))?;
+    let sender = network::flood(context, &b, bytes, SENDING)?;
     let counted = network::said(receiver)?;
     network::said(sender)?;
     Ok(counted["packets"].as_f64().unwrap_or_default() / counted["seconds"].as_f64().unwrap_or(f64::NAN))

@@ -43,6 +43,14 @@ pub fn send(context: &Context, from: &Namespace, sending: Sending) -> Result<Pro
     Ok(Program::start(&mut command))
 }
 
+/// Starts to send as fast as it goes.
+pub fn flood(context: &Context, from: &Namespace, bytes: usize, seconds: f64) -> Result<Program> {
+    let words = [bytes.to_string(), seconds.to_string(), SENDER_CORE.to_string()];
+    let mut command = inside(context, from)?;
+    command.args(["flood", "veth"]).args(words);
+    Ok(Program::start(&mut command))
+}
+
 /// This program in a namespace.
 pub fn inside(context: &Context, namespace: &Namespace) -> Result<std::process::Command> {
     let program = context.program()?;

@@ -1,7 +1,7 @@
 //! What the standard library has no word for.
 #![expect(unsafe_code, reason = "system calls, and memory that is shared with the kernel")]
 
-mod bpf;
+pub mod bpf;
 pub mod packet;
 pub mod xdp;
 
@@ -11,6 +11,8 @@ use std::{
     process::{Child, ExitStatus},
     time::Duration,
 };
+
+use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 
 /// What a process has used, its threads included, its own children not.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,12 @@ pub fn come_first() -> io::Result<()> {
     // SAFETY: the pointer is to parameters of the type that sched_setscheduler(2) reads; 0 is this thread.
     let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
     checked(result.into()).map(drop)
+}
+
+/// The number of an interface.
+pub fn index(interface: &str) -> io::Result<u32> {
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(netdevice::name_to_index(&any, interface)?)
 }
 
 /// Asks for the cache line that this starts in.

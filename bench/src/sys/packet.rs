@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 
 use super::checked;
 
@@ -35,8 +34,7 @@ pub struct Receiver {
 impl Receiver {
     /// Starts to receive.
     pub fn new(interface: &str) -> Result<Self> {
-        let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-        let index = netdevice::name_to_index(&any, interface)?;
+        let index = super::index(interface)?;
         let protocol = (libc::ETH_P_ALL as u16).to_be();
         // SAFETY: no pointers are passed.
         let fd = unsafe {

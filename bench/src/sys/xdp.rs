@@ -3,7 +3,6 @@
 use std::{io, num::NonZeroU32, os::fd::AsRawFd};
 
 use anyhow::{Context, Result};
-use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use xsk_rs::{
     CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem,
     config::{BindFlags, LibxdpFlags, QueueSize, SocketConfig, UmemConfig},
@@ -64,8 +63,7 @@ fn open(interface: &str, frames: u32, transfer: BindFlags) -> Result<Opened> {
 impl Receiver {
     /// Native, copied, as the daemon gets it on a veth.
     pub fn new(interface: &str) -> Result<Self> {
-        let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-        let index = netdevice::name_to_index(&any, interface)?;
+        let index = super::index(interface)?;
         let redirect = Redirect::attach(index).context("cannot attach an XDP program")?;
         let mut opened = open(interface, FRAMES, BindFlags::XDP_COPY | BindFlags::XDP_USE_SG)?;
         // SAFETY: the frames are those of this UMEM, and nobody has them.
