@@ -76,7 +76,7 @@ enum Part {
         sending: load::Sending,
     },
     /// Has the kernel make packets and send them.
-    Flood { interface: String, bytes: usize, seconds: f64, core: usize },
+    Flood { interface: String, bytes: usize, seconds: u32, core: usize },
     /// Counts packets.
     Receive { kind: load::Kind, interface: String, seconds: f64, core: usize },
 }

@@ -43,8 +43,8 @@ pub fn send(context: &Context, from: &Namespace, sending: Sending) -> Result<Pro
     Ok(Program::start(&mut command))
 }
 
-/// Starts to send as fast as it goes.
-pub fn flood(context: &Context, from: &Namespace, bytes: usize, seconds: f64) -> Result<Program> {
+/// Starts to send as fast as it goes, until it is dropped or so many seconds have passed.
+pub fn flood(context: &Context, from: &Namespace, bytes: usize, seconds: u32) -> Result<Program> {
     let words = [bytes.to_string(), seconds.to_string(), SENDER_CORE.to_string()];
     let mut command = inside(context, from)?;
     command.args(["flood", "veth"]).args(words);

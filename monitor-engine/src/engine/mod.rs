@@ -18,7 +18,7 @@ use crate::reassembly::{Limits, Receiver};
 use crate::store::Space;
 use crate::store::blocks::{Pool, prefetch_place};
 use crate::store::islands::MAX_ISLANDS;
-use crate::store::memory::{BLOCK, Memory};
+use crate::store::memory::{BLOCK, Memory, prefetch_bytes};
 use crate::store::record::Record;
 use crate::store::windows::{self, Windows};
 use crate::{Counters, EngineConfig, Packet, Reader, Side, Sink, SockId};
@@ -27,6 +27,9 @@ pub use steer::{Rule, Shunt, SideSettings, SteerError};
 
 /// Packets whose tables and records are fetched ahead together.
 const BATCH: usize = 32;
+
+/// So many packets ahead of its turn to be decoded a packet itself is fetched.
+const NEXT: usize = 3;
 
 /// So many bytes of payload ahead of a segment's turn the memory is fetched that its own go to: soon enough to be there,
 /// late enough to be in the first-level cache still.
@@ -209,7 +212,13 @@ impl<S: Sink> Engine<S> {
         let mut frames = [Frame::Nothing; BATCH];
         let mut segments = [Segment::default(); BATCH];
         let mut bytes = 0;
+        // Another processor wrote them; those of a file were read by this thread a moment ago.
+        let mut later =
+            if self.config.only_own { [].iter() } else { packets.get(NEXT..).unwrap_or_default().iter() };
         for ((packet, frame), segment) in packets.iter().zip(&mut frames).zip(&mut segments) {
+            if let Some(later) = later.next() {
+                prefetch_bytes(later.data);
+            }
             bytes += packet.len();
             *frame = self.decoder.frame(packet, &self.counters, segment);
             if *frame == Frame::Segment {

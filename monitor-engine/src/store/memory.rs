@@ -87,10 +87,7 @@ impl Memory {
     #[inline(always)]
     pub fn prefetch_block(&self, id: BlockId, at: usize, len: usize) {
         if let Some(first) = self.block(id, at, len) {
-            let lines = (first as usize % LINE + len).div_ceil(LINE);
-            for line in 0..lines {
-                prefetch(first.wrapping_add(line * LINE));
-            }
+            prefetch_lines(first, len);
         }
     }
 
@@ -154,6 +151,19 @@ pub fn prefetch<T>(at: *const T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
+}
+
+/// Tells the processor that these bytes will be needed soon: the first of them, where there are many.
+#[inline(always)]
+pub fn prefetch_bytes(bytes: &[u8]) {
+    prefetch_lines(bytes.as_ptr(), bytes.len().min(BLOCK));
+}
+
+#[inline(always)]
+fn prefetch_lines(first: *const u8, len: usize) {
+    for line in 0..(first as usize % LINE + len).div_ceil(LINE) {
+        prefetch(first.wrapping_add(line * LINE));
+    }
 }
 
 #[cfg(test)]

@@ -90,3 +90,5 @@ impl Memory {
 }
 
 pub fn prefetch<T>(_: *const T) {}
+
+pub fn prefetch_bytes(_: &[u8]) {}
