@@ -298,11 +298,7 @@ fn release_one(memory: &Memory, pool: &mut Pool, side: &SideRecord, number: u64)
 }
 
 fn clear(memory: &Memory, id: BlockId) {
-    for index in 0..BLOCK / 8 {
-        if let Some(word) = memory.word(id, index) {
-            word.set(0);
-        }
-    }
+    memory.words(id).iter().for_each(|word| word.set(0));
 }
 
 #[cfg(test)]

@@ -43,8 +43,42 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// The pairs from this one on, start and end in turns.
+    fn pairs(self, from: usize) -> &'a [Cell64] {
+        self.memory.words(self.id).get(1 + 2 * from..).unwrap_or_default()
+    }
+
     fn pair(self, index: usize) -> Option<(&'a Cell64, &'a Cell64)> {
-        Some((self.memory.word(self.id, 1 + 2 * index)?, self.memory.word(self.id, 2 + 2 * index)?))
+        let [start, end, ..] = self.pairs(index) else { return None };
+        Some((start, end))
+    }
+
+    /// Moves the pairs from `index` on one place up.
+    fn open(self, index: usize) {
+        let Some(cells) = self.pairs(index).get(..2 * (self.count() + 1 - index)) else { return };
+        for (from, to) in cells.iter().zip(&cells[2..]).rev() {
+            to.set(from.get());
+        }
+    }
+
+    /// Moves the pairs behind the first `gone` to the front, and forgets those.
+    fn drop_first(self, gone: usize) {
+        let count = self.count() - gone;
+        self.move_down(0, gone, count);
+        self.set_count(count);
+    }
+
+    /// Takes one pair out.
+    fn close(self, index: usize) {
+        let count = self.count() - 1;
+        self.move_down(index, index + 1, count - index);
+        self.set_count(count);
+    }
+
+    fn move_down(self, to: usize, from: usize, count: usize) {
+        for (from, to) in self.pairs(from).iter().zip(self.pairs(to)).take(2 * count) {
+            to.set(from.get());
+        }
     }
 
     fn get(self, index: usize) -> Run {
@@ -174,10 +208,7 @@ impl<'a> Islands<'a> {
                 continue;
             }
             if gone > 0 {
-                for index in gone..chunk.count() {
-                    chunk.set(index - gone, chunk.get(index));
-                }
-                chunk.set_count(chunk.count() - gone);
+                chunk.drop_first(gone);
             }
             let (start, end) = chunk.get(0);
             if start < off {
@@ -228,6 +259,7 @@ impl<'a> Islands<'a> {
         }
     }
 
+    #[inline(always)]
     fn insert(&mut self, place: Place<'a>, run: Run) -> Result<(), Full> {
         let Some(chunk) = place.chunk else {
             let chunk = self.new_chunk(0)?;
@@ -236,22 +268,29 @@ impl<'a> Islands<'a> {
             place.link.set(chunk.id + 1);
             return Ok(());
         };
-        let count = chunk.count();
-        if count == CHUNK {
-            let half = self.split(chunk)?;
-            let place = if place.index <= half { place } else { self.find(run.0) };
-            return self.insert(place, run);
+        if chunk.count() == CHUNK {
+            return self.insert_into_full(chunk, run);
         }
-        for index in (place.index..count).rev() {
-            chunk.set(index + 1, chunk.get(index));
-        }
+        chunk.open(place.index);
         chunk.set(place.index, run);
-        chunk.set_count(count + 1);
+        chunk.set_count(chunk.count() + 1);
         Ok(())
     }
 
-    /// Moves the upper half of a chunk into a new one behind it; returns how many stay.
-    fn split(&mut self, chunk: Chunk<'a>) -> Result<usize, Full> {
+    #[cold]
+    fn insert_into_full(&mut self, chunk: Chunk<'a>, run: Run) -> Result<(), Full> {
+        self.split(chunk)?;
+        let place = self.find(run.0);
+        if let Some(half) = place.chunk {
+            half.open(place.index);
+            half.set(place.index, run);
+            half.set_count(half.count() + 1);
+        }
+        Ok(())
+    }
+
+    /// Moves the upper half of a chunk into a new one behind it.
+    fn split(&mut self, chunk: Chunk<'a>) -> Result<(), Full> {
         let half = CHUNK / 2;
         let upper = self.new_chunk(chunk.link().map_or(0, Cell32::get))?;
         for index in half..CHUNK {
@@ -262,7 +301,7 @@ impl<'a> Islands<'a> {
         if let Some(link) = chunk.link() {
             link.set(upper.id + 1);
         }
-        Ok(half)
+        Ok(())
     }
 
     fn new_chunk(&mut self, next: u32) -> Result<Chunk<'a>, Full> {
@@ -276,12 +315,8 @@ impl<'a> Islands<'a> {
 
     fn remove(&mut self, place: Place<'a>) {
         let Some(chunk) = place.chunk else { return };
-        let count = chunk.count();
-        for index in place.index + 1..count {
-            chunk.set(index - 1, chunk.get(index));
-        }
-        chunk.set_count(count - 1);
-        if count == 1 {
+        chunk.close(place.index);
+        if chunk.count() == 0 {
             place.link.set(chunk.link().map_or(0, Cell32::get));
             self.pool.give(chunk.id);
         }

@@ -117,20 +117,20 @@ impl Memory {
         true
     }
 
-    /// A number inside a block, the `index`-th of 64 bits; `None` past the end.
+    /// All numbers of 64 bits in a block; none if there is no such block.
     #[inline(always)]
-    pub fn word(&self, id: BlockId, index: usize) -> Option<&super::cell::Cell64> {
-        let at = self.block(id, index.checked_mul(8)?, 8)?;
-        // SAFETY: `at` is valid for 8 bytes and 8-byte aligned (blocks are, and index × 8 keeps it); a Cell64 is an
-        // atomic for which every bit pattern is valid.
-        Some(unsafe { &*at.cast::<super::cell::Cell64>() })
+    pub fn words(&self, id: BlockId) -> &[super::cell::Cell64] {
+        let Some(at) = self.block(id, 0, BLOCK) else { return &[] };
+        // SAFETY: `at` is valid for BLOCK bytes and 8-byte aligned, as all blocks are; a Cell64 is an atomic for which every
+        // bit pattern is valid.
+        unsafe { std::slice::from_raw_parts(at.cast::<super::cell::Cell64>(), BLOCK / 8) }
     }
 
     /// A number inside a block, the `index`-th of 32 bits; `None` past the end.
     #[inline(always)]
     pub fn entry(&self, id: BlockId, index: usize) -> Option<&super::cell::Cell32> {
         let at = self.block(id, index.checked_mul(4)?, 4)?;
-        // SAFETY: as in `word`, for 4 bytes.
+        // SAFETY: as in `words`, for 4 bytes at a multiple of 4.
         Some(unsafe { &*at.cast::<super::cell::Cell32>() })
     }
 }
@@ -182,7 +182,8 @@ mod tests {
         assert_eq!(&three, b"abc", "a write past the end of a block does nothing");
         assert!(!memory.read(1, BLOCK - 2, &mut three));
         assert!(!memory.read(2, 0, &mut three));
-        assert!(memory.word(0, BLOCK / 8).is_none());
+        assert_eq!(memory.words(0).len(), BLOCK / 8);
+        assert!(memory.words(2).is_empty());
         assert!(memory.entry(0, BLOCK / 4 - 1).is_some());
     }
 }

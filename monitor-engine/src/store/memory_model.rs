@@ -80,8 +80,8 @@ impl Memory {
         true
     }
 
-    pub fn word(&self, id: BlockId, index: usize) -> Option<&Cell64> {
-        self.blocks.get(id as usize)?.words.get(index)
+    pub fn words(&self, id: BlockId) -> &[Cell64] {
+        self.blocks.get(id as usize).map_or(&[], |block| &block.words)
     }
 
     pub fn entry(&self, id: BlockId, index: usize) -> Option<&Cell32> {
