@@ -115,4 +115,20 @@ mod tests {
             }
         }
     }
+
+    /// As the program in the kernel fills it in.
+    #[test]
+    fn a_template_has_the_sum_of_what_stays() {
+        let Template { mut frame, sum: rest, port, payload, .. } = Traffic::template(64);
+        for (flow, seq) in [(0, 0_u32), (63, 0xfffe_fffd)] {
+            let port = port + flow;
+            frame[TCP..TCP + 2].copy_from_slice(&port.to_be_bytes());
+            frame[TCP + 4..TCP + 8].copy_from_slice(&seq.to_be_bytes());
+            let checksum = !fold(u64::from(rest + u32::from(port) + (seq >> 16) + (seq & 0xffff)));
+            frame[TCP + 16..TCP + 18].copy_from_slice(&checksum.to_be_bytes());
+            let len = 20 + usize::from(payload);
+            let pseudo = sum(&frame[26..34]) + 6 + len as u64;
+            assert_eq!(fold(pseudo + sum(&frame[TCP..TCP + len])), 0xffff);
+        }
+    }
 }
