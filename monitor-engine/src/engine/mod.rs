@@ -5,7 +5,7 @@ mod open;
 mod retire;
 mod steer;
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use monitor_common::steer::worker;
 use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};
@@ -159,8 +159,11 @@ impl<S: Sink> Engine<S> {
     /// Follows a batch of packets, in order. Never fails: what cannot be followed is counted.
     pub fn process(&mut self, packets: &[Packet<'_>]) {
         let memory = Arc::clone(&self.memory);
+        // Another processor wrote them; those of a file were read by this thread a moment ago.
+        let mut far = if self.config.only_own { [].iter() } else { packets.iter() };
+        far.by_ref().take(NEXT).for_each(|packet| prefetch_bytes(packet.data));
         for batch in packets.chunks(BATCH) {
-            self.batch(&memory, batch);
+            self.batch(&memory, batch, &mut far);
         }
         self.settle();
     }
@@ -207,17 +210,15 @@ impl<S: Sink> Engine<S> {
         &mut self.sink
     }
 
-    /// Decodes all first, so that the memory each packet needs is on its way while the others are decoded.
-    fn batch(&mut self, memory: &Memory, packets: &[Packet<'_>]) {
+    /// Decodes all first, so that the memory each packet needs is on its way while the others are decoded. Of the packets
+    /// that are far away, the next of `far` is fetched with each.
+    fn batch(&mut self, memory: &Memory, packets: &[Packet<'_>], far: &mut slice::Iter<'_, Packet<'_>>) {
         let mut frames = [Frame::Nothing; BATCH];
         let mut segments = [Segment::default(); BATCH];
         let mut bytes = 0;
-        // Another processor wrote them; those of a file were read by this thread a moment ago.
-        let mut later =
-            if self.config.only_own { [].iter() } else { packets.get(NEXT..).unwrap_or_default().iter() };
         for ((packet, frame), segment) in packets.iter().zip(&mut frames).zip(&mut segments) {
-            if let Some(later) = later.next() {
-                prefetch_bytes(later.data);
+            if let Some(far) = far.next() {
+                prefetch_bytes(far.data);
             }
             bytes += packet.len();
             *frame = self.decoder.frame(packet, &self.counters, segment);
