@@ -53,32 +53,25 @@ impl<'a> Chunk<'a> {
         Some((start, end))
     }
 
-    /// Moves the pairs from `index` on one place up.
-    fn open(self, index: usize) {
-        let Some(cells) = self.pairs(index).get(..2 * (self.count() + 1 - index)) else { return };
+    /// Puts a pair in before the one at `index`. There must be room.
+    fn insert(self, index: usize, run: Run) {
+        let count = self.count() + 1;
+        let Some(cells) = self.pairs(index).get(..2 * (count - index)) else { return };
         for (from, to) in cells.iter().zip(&cells[2..]).rev() {
             to.set(from.get());
         }
+        self.set(index, run);
+        self.set_count(count);
     }
 
-    /// Moves the pairs behind the first `gone` to the front, and forgets those.
-    fn drop_first(self, gone: usize) {
+    /// Takes so many pairs out, from `index` on.
+    fn remove(self, index: usize, gone: usize) {
         let count = self.count() - gone;
-        self.move_down(0, gone, count);
-        self.set_count(count);
-    }
-
-    /// Takes one pair out.
-    fn close(self, index: usize) {
-        let count = self.count() - 1;
-        self.move_down(index, index + 1, count - index);
-        self.set_count(count);
-    }
-
-    fn move_down(self, to: usize, from: usize, count: usize) {
-        for (from, to) in self.pairs(from).iter().zip(self.pairs(to)).take(2 * count) {
+        let left = self.pairs(index + gone).iter().take(2 * (count - index));
+        for (from, to) in left.zip(self.pairs(index)) {
             to.set(from.get());
         }
+        self.set_count(count);
     }
 
     fn get(self, index: usize) -> Run {
@@ -208,7 +201,7 @@ impl<'a> Islands<'a> {
                 continue;
             }
             if gone > 0 {
-                chunk.drop_first(gone);
+                chunk.remove(0, gone);
             }
             let (start, end) = chunk.get(0);
             if start < off {
@@ -271,9 +264,7 @@ impl<'a> Islands<'a> {
         if chunk.count() == CHUNK {
             return self.insert_into_full(chunk, run);
         }
-        chunk.open(place.index);
-        chunk.set(place.index, run);
-        chunk.set_count(chunk.count() + 1);
+        chunk.insert(place.index, run);
         Ok(())
     }
 
@@ -282,9 +273,7 @@ impl<'a> Islands<'a> {
         self.split(chunk)?;
         let place = self.find(run.0);
         if let Some(half) = place.chunk {
-            half.open(place.index);
-            half.set(place.index, run);
-            half.set_count(half.count() + 1);
+            half.insert(place.index, run);
         }
         Ok(())
     }
@@ -315,7 +304,7 @@ impl<'a> Islands<'a> {
 
     fn remove(&mut self, place: Place<'a>) {
         let Some(chunk) = place.chunk else { return };
-        chunk.close(place.index);
+        chunk.remove(place.index, 1);
         if chunk.count() == 0 {
             place.link.set(chunk.link().map_or(0, Cell32::get));
             self.pool.give(chunk.id);
