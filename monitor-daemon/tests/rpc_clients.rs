@@ -99,7 +99,7 @@ impl Drop for Live {
 #[test]
 fn the_rust_client_listens() {
     let (engines, sockid) = world();
-    let (_workers, server) = serve(engines);
+    let (server, _workers) = Server::at_work(engines);
     let mut client = server.client();
     let told: Vec<_> = client
         .follow(sockid, Some(Side::Server), Some(7))
@@ -117,7 +117,7 @@ fn the_rust_client_listens() {
     assert!(told.contains(&What::Gap(gap)));
     assert_eq!(client.wait(sockid, Side::Server, 9, None).unwrap().available, STREAM as u64 - 9);
 
-    let (workers, live) = serve(rpc_common::engines(1));
+    let (live, workers) = Server::at_work(rpc_common::engines(1));
     let _live = Live::start(workers);
     let params = SubscribeParams {
         events: Some(vec![EventKind::Opened, EventKind::Data]),
@@ -132,16 +132,11 @@ fn the_rust_client_listens() {
     assert_eq!(data.what, expected);
 }
 
-fn serve(engines: Vec<Engine>) -> (Attended, Server) {
-    let (server, workers) = Server::at_work(engines);
-    (workers, server)
-}
-
 #[test]
 fn the_python_client_passes_its_tests() {
     let (engines, sockid) = world();
-    let (_workers, server) = serve(engines);
-    let (workers, live) = serve(rpc_common::engines(1));
+    let (server, _workers) = Server::at_work(engines);
+    let (live, workers) = Server::at_work(rpc_common::engines(1));
     let _live = Live::start(workers);
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python");
     let output = Command::new("python3")
