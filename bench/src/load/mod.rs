@@ -77,7 +77,7 @@ pub fn send(interface: &str, sending: Sending) -> Result<Value> {
 pub fn flood(interface: &str, bytes: usize, seconds: u32, core: usize) -> Result<Value> {
     /// More frames a second than any veth takes. One system call for all of them: between two the kernel waits for all
     /// processors (synchronize_rcu), and the receiver would get bursts.
-    const RATE: u32 = 4_000_000;
+    const RATE: u32 = 10_000_000;
     pin(core)?;
     let index = sys::index(interface)?;
     let _takes_frames = bpf::pass(index).context("cannot attach an XDP program")?;
