@@ -14,7 +14,6 @@ use std::time::Duration;
 use monitor_client::notice::{Range, What};
 use monitor_client::types::{Closed, DataWanted, EventKind, LookupParams, SocketsParams, SubscribeParams};
 use monitor_client::{Client, Code, Error, Method, Reason, Side};
-use monitor_daemon::control::Engine;
 use monitor_tests::skip;
 use rpc_common::attended::Attended;
 use rpc_common::talk::{From, Talk};
