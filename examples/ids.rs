@@ -34,7 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         params["filter"] = json!(filter);
     }
     let notices = client.listen("watch", &params)?;
-    eprintln!("looking for {} texts", notices.listener().patterns.unwrap_or_default());
+    eprintln!(
+        "looking for {} texts",
+        notices.listener().patterns.unwrap_or_default()
+    );
     let mut stopped = HashSet::new();
     for notice in notices {
         match notice {
@@ -51,13 +54,25 @@ fn heed(client: &mut Client, notice: &Notice, stopped: &mut HashSet<u64>) {
     match (&notice.what, notice.sockid) {
         // Found before the daemon had let go of it.
         (What::Match { .. }, Some(sockid)) if stopped.contains(&sockid) => {}
-        (What::Match { range, pattern, context }, Some(sockid)) => {
+        (
+            What::Match {
+                range,
+                pattern,
+                context,
+            },
+            Some(sockid),
+        ) => {
             let ends = client.info(sockid).map_or_else(
                 |_| format!("sockid {sockid}"),
                 |socket| format!("{} -> {}", socket.client, socket.server),
             );
             let shown = context.as_ref().map_or(&[][..], |context| &context.bytes);
-            println!("{pattern} {ends} {}:{} \"{}\"", range.side, range.off, shown.escape_ascii());
+            println!(
+                "{pattern} {ends} {}:{} \"{}\"",
+                range.side,
+                range.off,
+                shown.escape_ascii()
+            );
             match client.stop(sockid, None) {
                 Ok(_) => drop(stopped.insert(sockid)),
                 // Over already, or only reading is allowed.
@@ -71,10 +86,15 @@ fn heed(client: &mut Client, notice: &Notice, stopped: &mut HashSet<u64>) {
 
 /// A name and a text on each line; empty lines and those that begin with # are left out.
 fn rules_of(text: &str) -> Result<Vec<Value>, Box<dyn Error>> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            let (name, text) = line.split_once(' ').ok_or_else(|| format!("no text in the rule: {line}"))?;
+            let (name, text) = line
+                .split_once(' ')
+                .ok_or_else(|| format!("no text in the rule: {line}"))?;
             let text = text.trim_start();
             // As bytes if some are written by their number.
             Ok(match text.contains("\\x") {

@@ -18,7 +18,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Without it the daemon still builds, replays files, and says at run time what is missing.
         Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            return Err(format!("{OBJECT_VARIABLE}: cannot read {}: {error}", object.display()).into());
+            return Err(format!(
+                "{OBJECT_VARIABLE}: cannot read {}: {error}",
+                object.display()
+            )
+            .into());
         }
     };
     let out = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;

@@ -48,7 +48,12 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Where captures are kept between runs.
-    #[arg(long, value_name = "PATH", default_value = "target/bench", global = true)]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "target/bench",
+        global = true
+    )]
     directory: PathBuf,
     #[command(subcommand)]
     part: Option<Part>,
@@ -62,7 +67,10 @@ enum Part {
     /// Compares what monitord makes of a capture with what is true of it.
     Check { workload: Workload },
     /// The floor of the engine.
-    Floor { file: PathBuf, verify: floor::Verify },
+    Floor {
+        file: PathBuf,
+        verify: floor::Verify,
+    },
     /// The engine among so many open connections.
     Among { flows: u64 },
     /// The engine while connections open and close.
@@ -76,9 +84,19 @@ enum Part {
         sending: load::Sending,
     },
     /// Has the kernel make packets and send them.
-    Flood { interface: String, bytes: usize, seconds: u32, core: usize },
+    Flood {
+        interface: String,
+        bytes: usize,
+        seconds: u32,
+        core: usize,
+    },
     /// Counts packets.
-    Receive { kind: load::Kind, interface: String, seconds: f64, core: usize },
+    Receive {
+        kind: load::Kind,
+        interface: String,
+        seconds: f64,
+        core: usize,
+    },
 }
 
 /// What the rows share.
@@ -112,7 +130,13 @@ impl Context {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    let Arguments { rows, repeat, json, directory, part } = arguments;
+    let Arguments {
+        rows,
+        repeat,
+        json,
+        directory,
+        part,
+    } = arguments;
     let context = Context { repeat, directory };
     if let Some(part) = part {
         println!("{}", part.run(&context)?);
@@ -129,7 +153,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Some(path) = json {
         report.save(&path, repeat)?;
     }
-    Ok(if report.missed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.missed() == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 impl Part {
@@ -142,10 +170,18 @@ impl Part {
             Self::Lives => scale::lives()?,
             Self::Echo { socket, line } => rpc::echo(&socket, line)?,
             Self::Send { interface, sending } => load::send(&interface, sending)?,
-            Self::Flood { interface, bytes, seconds, core } => load::flood(&interface, bytes, seconds, core)?,
-            Self::Receive { kind, interface, seconds, core } => {
-                load::receive(kind, &interface, seconds, core)?
-            }
+            Self::Flood {
+                interface,
+                bytes,
+                seconds,
+                core,
+            } => load::flood(&interface, bytes, seconds, core)?,
+            Self::Receive {
+                kind,
+                interface,
+                seconds,
+                core,
+            } => load::receive(kind, &interface, seconds, core)?,
         })
     }
 }

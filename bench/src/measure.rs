@@ -34,14 +34,26 @@ pub fn run(command: &mut Command) -> Result<Run> {
         .with_context(|| format!("cannot start {name}"))?;
     // Neither writes more than a pipe holds.
     let (mut out, mut log) = (String::new(), String::new());
-    child.stdout.take().context("no standard output")?.read_to_string(&mut out)?;
-    child.stderr.take().context("no standard error")?.read_to_string(&mut log)?;
+    child
+        .stdout
+        .take()
+        .context("no standard output")?
+        .read_to_string(&mut out)?;
+    child
+        .stderr
+        .take()
+        .context("no standard error")?
+        .read_to_string(&mut log)?;
     let (status, usage) = sys::wait(&child)?;
     if !status.success() {
         bail!("{name}: {status}\n{log}{out}");
     }
     let said = serde_json::from_str(&out).with_context(|| format!("{name} printed {out:?}"))?;
-    Ok(Run { cpu: usage.cpu, peak: usage.peak, said })
+    Ok(Run {
+        cpu: usage.cpu,
+        peak: usage.peak,
+        said,
+    })
 }
 
 /// Several runs of one program, each beside the runs with the same index of the others.
@@ -87,7 +99,10 @@ mod tests {
     #[test]
     fn what_a_program_uses_is_counted() {
         let mut busy = Command::new("sh");
-        busy.args(["-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; echo 1"]);
+        busy.args([
+            "-c",
+            "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; echo 1",
+        ]);
         let run = run(&mut busy).unwrap();
         assert!(run.cpu > Duration::from_millis(5), "{run:?}");
         assert!(run.peak > 500 << 10, "{run:?}");

@@ -69,7 +69,14 @@ pub struct Report {
 impl Line {
     /// A value beside a peer's, each as often measured as the other: medians, and the median of the ratios of those
     /// that were measured together.
-    pub fn pair(row: &str, what: &'static str, unit: Unit, ours: &[f64], peer: &str, theirs: &[f64]) -> Self {
+    pub fn pair(
+        row: &str,
+        what: &'static str,
+        unit: Unit,
+        ours: &[f64],
+        peer: &str,
+        theirs: &[f64],
+    ) -> Self {
         let ratios = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs);
         Self {
             ratio: Some(median(ratios)),
@@ -87,18 +94,32 @@ impl Line {
         peer: &str,
         theirs: &[f64],
     ) -> Self {
-        Self { ratio: None, ..Self::pair(row, what, unit, ours, peer, theirs) }
+        Self {
+            ratio: None,
+            ..Self::pair(row, what, unit, ours, peer, theirs)
+        }
     }
 
     /// A value that nothing stands beside.
     pub fn alone(row: &str, what: &'static str, unit: Unit, ours: &[f64]) -> Self {
         let ours = median(ours.iter().copied());
-        Self { row: row.to_owned(), what, unit, ours, beside: None, ratio: None, bar: None }
+        Self {
+            row: row.to_owned(),
+            what,
+            unit,
+            ours,
+            beside: None,
+            ratio: None,
+            bar: None,
+        }
     }
 
     /// What it has to reach.
     pub fn bar(self, bar: Bar) -> Self {
-        Self { bar: Some(bar), ..self }
+        Self {
+            bar: Some(bar),
+            ..self
+        }
     }
 
     /// What it has to reach, where there is such a thing.
@@ -112,7 +133,10 @@ impl Line {
         self.bar.map(|bar| match bar {
             Bar::RatioAtMost(most) => ratio <= most,
             Bar::RatioAtLeast(least) => ratio >= least,
-            Bar::NotMore => self.beside.as_ref().is_some_and(|(_, theirs)| self.ours <= *theirs),
+            Bar::NotMore => self
+                .beside
+                .as_ref()
+                .is_some_and(|(_, theirs)| self.ours <= *theirs),
             Bar::AtMost(most) => self.ours <= most,
             Bar::AtLeast(least) => self.ours >= least,
         })
@@ -136,9 +160,19 @@ impl Line {
             Some(false) => "MISSED",
             None => "",
         };
-        let ratio = self.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        let ratio = self
+            .ratio
+            .map_or_else(String::new, |ratio| format!("{ratio:.2}"));
         let what = format!("{}: {}", self.row, self.what);
-        [what, self.unit.show(self.ours), peer, theirs, ratio, bar, verdict.to_owned()]
+        [
+            what,
+            self.unit.show(self.ours),
+            peer,
+            theirs,
+            ratio,
+            bar,
+            verdict.to_owned(),
+        ]
     }
 
     fn json(&self) -> Value {
@@ -205,28 +239,51 @@ impl Report {
 
     /// Bars that are missed.
     pub fn missed(&self) -> usize {
-        self.lines.iter().filter(|line| line.holds() == Some(false)).count()
+        self.lines
+            .iter()
+            .filter(|line| line.holds() == Some(false))
+            .count()
     }
 
     /// The table, what was skipped, and one line that says how it went.
     pub fn table(&self) -> String {
         let heading = ["", "monitord", "beside", "", "ratio", "bar", ""].map(str::to_owned);
-        let rows: Vec<[String; 7]> =
-            [heading].into_iter().chain(self.lines.iter().map(Line::cells)).collect();
-        let width: Vec<usize> =
-            (0..7).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or_default()).collect();
+        let rows: Vec<[String; 7]> = [heading]
+            .into_iter()
+            .chain(self.lines.iter().map(Line::cells))
+            .collect();
+        let width: Vec<usize> = (0..7)
+            .map(|column| {
+                rows.iter()
+                    .map(|row| row[column].len())
+                    .max()
+                    .unwrap_or_default()
+            })
+            .collect();
         let mut table = String::new();
         for row in &rows {
-            let cells: Vec<String> =
-                row.iter().zip(&width).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&width)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
             table.push_str(cells.join("  ").trim_end());
             table.push('\n');
         }
         for (what, reason) in &self.skipped {
             let _ = writeln!(table, "SKIPPED {what}: {reason}");
         }
-        let held = self.lines.iter().filter(|line| line.holds() == Some(true)).count();
-        let _ = write!(table, "{held} held, {} missed, {} skipped", self.missed(), self.skipped.len());
+        let held = self
+            .lines
+            .iter()
+            .filter(|line| line.holds() == Some(true))
+            .count();
+        let _ = write!(
+            table,
+            "{held} held, {} missed, {} skipped",
+            self.missed(),
+            self.skipped.len()
+        );
         table
     }
 
@@ -234,7 +291,9 @@ impl Report {
     pub fn save(&self, path: &Path, repeat: usize) -> Result<()> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
-        let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let model = cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let report = json!({
             "machine": {
                 "processor": model.map(|(_, model)| model),
@@ -245,7 +304,8 @@ impl Report {
             "lines": self.lines.iter().map(Line::json).collect::<Vec<_>>(),
             "skipped": self.skipped.iter().map(|(what, why)| json!({"row": what, "reason": why})).collect::<Vec<_>>(),
         });
-        fs::write(path, format!("{report:#}\n")).with_context(|| format!("cannot write {}", path.display()))
+        fs::write(path, format!("{report:#}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -259,14 +319,18 @@ mod tests {
         let line = Line::pair("r", "w", Unit::Seconds, &[1.0, 2.0], "peer", &[2.0, 4.0]);
         assert_eq!(line.ratio, Some(0.5));
         assert_eq!(line.clone().bar(Bar::RatioAtMost(0.5)).holds(), Some(true));
-        assert_eq!(line.clone().bar(Bar::RatioAtLeast(0.6)).holds(), Some(false));
+        assert_eq!(
+            line.clone().bar(Bar::RatioAtLeast(0.6)).holds(),
+            Some(false)
+        );
         assert_eq!(line.clone().bar(Bar::AtMost(1.4)).holds(), Some(false));
         assert_eq!(line.holds(), None);
     }
 
     #[test]
     fn what_cannot_be_compared_does_not_hold() {
-        let line = Line::pair("r", "w", Unit::Seconds, &[1.0], "peer", &[]).bar(Bar::RatioAtMost(2.0));
+        let line =
+            Line::pair("r", "w", Unit::Seconds, &[1.0], "peer", &[]).bar(Bar::RatioAtMost(2.0));
         assert_eq!(line.holds(), Some(false));
     }
 
@@ -277,6 +341,9 @@ mod tests {
         report.skip("other", "needs root");
         let table = report.table();
         assert!(table.contains("r: w  1 MiB"), "{table}");
-        assert!(table.ends_with("SKIPPED other: needs root\n1 held, 0 missed, 1 skipped"), "{table}");
+        assert!(
+            table.ends_with("SKIPPED other: needs root\n1 held, 0 missed, 1 skipped"),
+            "{table}"
+        );
     }
 }

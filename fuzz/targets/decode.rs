@@ -5,26 +5,48 @@ use libfuzzer_sys::fuzz_target;
 use monitor_common::steer::{Ends, Everything, Start, decide};
 use monitor_engine::{Engine, EngineConfig, Link, Packet};
 
-const LINKS: [Link; 5] = [Link::Ethernet, Link::Ip, Link::LinuxSll, Link::LinuxSll2, Link::Null];
+const LINKS: [Link; 5] = [
+    Link::Ethernet,
+    Link::Ip,
+    Link::LinuxSll,
+    Link::LinuxSll2,
+    Link::Null,
+];
 const SEED: [u64; 2] = [11, 12];
 const WORKERS: u16 = 4;
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&[kind, cut], frame)) = input.split_first_chunk::<2>() else { return };
+    let Some((&[kind, cut], frame)) = input.split_first_chunk::<2>() else {
+        return;
+    };
     let link = LINKS[usize::from(kind & 7) % LINKS.len()];
-    let (data, rest) =
-        frame.split_at(frame.len().min(if kind & 8 == 0 { frame.len() } else { usize::from(cut) }));
+    let (data, rest) = frame.split_at(frame.len().min(if kind & 8 == 0 {
+        frame.len()
+    } else {
+        usize::from(cut)
+    }));
     let more: Vec<&[u8]> = rest.chunks(1 + usize::from(cut) / 2).collect();
-    let mut config =
-        EngineConfig { memory: 1 << 20, seed: SEED, workers: WORKERS, ..EngineConfig::default() };
+    let mut config = EngineConfig {
+        memory: 1 << 20,
+        seed: SEED,
+        workers: WORKERS,
+        ..EngineConfig::default()
+    };
     config.tcp.verify_checksums = kind & 16 != 0;
     let mut engine = Engine::new(config, Vec::new()).expect("a megabyte is enough");
-    engine.process(&[Packet { time: 1, link, data, more: &more }]);
+    engine.process(&[Packet {
+        time: 1,
+        link,
+        data,
+        more: &more,
+    }]);
     let reader = engine.reader();
     let connections: Vec<_> = reader.connections(None).collect();
     assert!(connections.len() <= 1);
-    if let Some(start) =
-        [Some(Start::Ethernet), Some(Start::Ip)].get(usize::from(kind & 7)).copied().flatten()
+    if let Some(start) = [Some(Start::Ethernet), Some(Start::Ip)]
+        .get(usize::from(kind & 7))
+        .copied()
+        .flatten()
     {
         let decided = decide(data, start, &Everything, SEED, u32::from(WORKERS));
         // What the engine follows, steering must have let through.

@@ -17,7 +17,10 @@ fn content(flow: u32, at: usize) -> u8 {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let mut lab = Lab::with(EngineConfig { memory: 1 << 20, ..Lab::config() });
+    let mut lab = Lab::with(EngineConfig {
+        memory: 1 << 20,
+        ..Lab::config()
+    });
     let whole: Vec<Vec<u8>> = (0..4)
         .map(|number| {
             let flow = if number % 2 == 0 {
@@ -35,8 +38,16 @@ fuzz_target!(|input: &[u8]| {
         let most = datagram.len() - header;
         let start = (usize::from(step[1]) * 8).min(most);
         let len = usize::from(u16::from_be_bytes([step[2], step[3]])) % 700;
-        let end = if step[0] & 4 == 0 { (start + len / 8 * 8).min(most) } else { most };
-        let more = if step[0] & 8 == 0 { end < most } else { step[0] & 16 != 0 };
+        let end = if step[0] & 4 == 0 {
+            (start + len / 8 * 8).min(most)
+        } else {
+            most
+        };
+        let more = if step[0] & 8 == 0 {
+            end < most
+        } else {
+            step[0] & 16 != 0
+        };
         // Two datagrams of one pair of hosts that share an identification are one to everybody (RFC 6864).
         let identification = u32::from(step[0] & 3) << 3 | u32::from(step[0] >> 5);
         let mut piece = fragment(datagram, identification, Part { start, end, more });
@@ -56,9 +67,15 @@ fuzz_target!(|input: &[u8]| {
         for side in Side::BOTH {
             for (off, bytes) in lab.runs(connection.id, side) {
                 let known = (0..4).any(|number| {
-                    bytes.iter().zip(off as usize..).all(|(byte, at)| *byte == content(number, at))
+                    bytes
+                        .iter()
+                        .zip(off as usize..)
+                        .all(|(byte, at)| *byte == content(number, at))
                 });
-                assert!(known, "{connection:?} holds what nobody sent at {off}: {bytes:?}");
+                assert!(
+                    known,
+                    "{connection:?} holds what nobody sent at {off}: {bytes:?}"
+                );
             }
         }
     }

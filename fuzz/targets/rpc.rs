@@ -32,8 +32,12 @@ impl CaptureStatus for Nothing {
 
 /// A segment with 26 bytes from 10.0.0.1:40000 to 10.0.0.2:80: a connection to be read.
 fn packet() -> Vec<u8> {
-    let mut packet = vec![0x45, 0, 0, 66, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
-    packet.extend([0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
+    let mut packet = vec![
+        0x45, 0, 0, 66, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+    ];
+    packet.extend([
+        0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0,
+    ]);
     packet.extend(b"abcdefghijklmnopqrstuvwxyz");
     packet
 }
@@ -42,9 +46,17 @@ fn packet() -> Vec<u8> {
 fn socket() -> &'static PathBuf {
     static SOCKET: OnceLock<PathBuf> = OnceLock::new();
     SOCKET.get_or_init(|| {
-        let config = EngineConfig { memory: 1 << 20, ..EngineConfig::default() };
+        let config = EngineConfig {
+            memory: 1 << 20,
+            ..EngineConfig::default()
+        };
         let mut engine = Engine::new(config, ()).expect("a megabyte is enough");
-        engine.process(&[Packet { time: 1, link: Link::Ip, data: &packet(), more: &[] }]);
+        engine.process(&[Packet {
+            time: 1,
+            link: Link::Ip,
+            data: &packet(),
+            more: &[],
+        }]);
         let status = Status {
             readers: vec![engine.reader()],
             engines: vec![engine.counters()],
@@ -52,13 +64,23 @@ fn socket() -> &'static PathBuf {
             capture: Arc::new(Nothing),
             settings: Arc::default(),
         };
-        let socket = tempfile::tempdir().expect("a directory").keep().join("socket");
-        let listener =
-            Listener::bind(Rpc { socket: socket.clone(), ..Rpc::default() }).expect("a socket of our own");
+        let socket = tempfile::tempdir()
+            .expect("a directory")
+            .keep()
+            .join("socket");
+        let listener = Listener::bind(Rpc {
+            socket: socket.clone(),
+            ..Rpc::default()
+        })
+        .expect("a socket of our own");
         std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(serve(listener, status, std::future::pending())).expect("it never ends");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime
+                .block_on(serve(listener, status, std::future::pending()))
+                .expect("it never ends");
         });
         socket
     })
@@ -66,7 +88,9 @@ fn socket() -> &'static PathBuf {
 
 fuzz_target!(|input: &[u8]| {
     let mut client = UnixStream::connect(socket()).expect("the server still runs");
-    client.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    client
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a timeout");
     // Too long a line ends the conversation before all of it is written.
     let _ = client.write_all(input);
     let _ = client.shutdown(Shutdown::Write);
@@ -77,10 +101,16 @@ fuzz_target!(|input: &[u8]| {
     // Raw bytes stand between lines; what they hold is the alphabet, without a line feed.
     let mut rest = &answer[..];
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-        let reply: serde_json::Value = serde_json::from_slice(&rest[..end]).expect("each line is JSON");
+        let reply: serde_json::Value =
+            serde_json::from_slice(&rest[..end]).expect("each line is JSON");
         rest = &rest[end + 1..];
-        if let Some(raw) = reply.pointer("/result/raw").and_then(serde_json::Value::as_u64) {
-            rest = rest.get(raw as usize..).expect("as many raw bytes as were announced");
+        if let Some(raw) = reply
+            .pointer("/result/raw")
+            .and_then(serde_json::Value::as_u64)
+        {
+            rest = rest
+                .get(raw as usize..)
+                .expect("as many raw bytes as were announced");
         }
     }
     assert!(rest.is_empty(), "half a line");

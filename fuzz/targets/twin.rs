@@ -8,7 +8,9 @@ use common::script::Script;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    let Some(script) = Script::decode(input) else { return };
+    let Some(script) = Script::decode(input) else {
+        return;
+    };
     if let Err(fault) = script.check() {
         panic!("{fault}\n{script:?}");
     }

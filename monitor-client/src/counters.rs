@@ -16,7 +16,10 @@ impl Counters {
     /// The value of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<u64> {
-        self.0.iter().find(|(own, _)| own == name).map(|&(_, value)| value)
+        self.0
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|&(_, value)| value)
     }
 
     /// Adds `value` to what stands under `name`, at the end if nothing does yet.

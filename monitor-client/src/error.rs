@@ -216,7 +216,11 @@ pub struct ErrorData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<u64>,
     /// ENODATA: where bytes go on after `off`; the inner `None` is `null`: nowhere yet.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     pub next_extent: Option<Option<u64>>,
 }
 

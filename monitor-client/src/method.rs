@@ -143,8 +143,14 @@ impl Method {
     #[must_use]
     pub fn codes(self) -> Vec<Code> {
         let own = |code: &Code| self.reasons().iter().any(|reason| reason.code() == *code);
-        let any = |code: &Code| *code == Code::Params || (*code == Code::Perm && self.role() > Role::Anybody);
-        Code::ALL.iter().copied().filter(|code| own(code) || any(code)).collect()
+        let any = |code: &Code| {
+            *code == Code::Params || (*code == Code::Perm && self.role() > Role::Anybody)
+        };
+        Code::ALL
+            .iter()
+            .copied()
+            .filter(|code| own(code) || any(code))
+            .collect()
     }
 
     /// Whether nothing but the reply comes of it, so that a client that got none may ask again. The list is of those that

@@ -143,7 +143,9 @@ pub struct Surroundings {
 }
 
 fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    STANDARD
+        .decode(String::deserialize(deserializer)?)
+        .map_err(D::Error::custom)
 }
 
 /// What `subscribe`, `follow` and `watch` return.

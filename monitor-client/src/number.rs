@@ -16,7 +16,9 @@ pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
 }
 
 /// For `#[serde(default, deserialize_with)]`: an optional parameter; `null` is the same as none.
-pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn optional<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_option(Optional(Whole { max: MAX }))
 }
 
@@ -43,7 +45,11 @@ impl Visitor<'_> for Whole {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<u64, E> {
-        if value <= self.max { Ok(value) } else { Err(E::invalid_value(Unexpected::Unsigned(value), &self)) }
+        if value <= self.max {
+            Ok(value)
+        } else {
+            Err(E::invalid_value(Unexpected::Unsigned(value), &self))
+        }
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<u64, E> {
@@ -109,7 +115,11 @@ impl Visitor<'_> for Seconds {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
         let sound = value.is_finite() && value >= 0.0;
-        if sound { Ok(value) } else { Err(E::invalid_value(Unexpected::Float(value), &self)) }
+        if sound {
+            Ok(value)
+        } else {
+            Err(E::invalid_value(Unexpected::Float(value), &self))
+        }
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {

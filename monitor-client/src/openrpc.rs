@@ -102,12 +102,20 @@ impl OpenRpc {
     #[must_use]
     pub fn document() -> Self {
         let mut generators = Generators::new();
-        let methods = Method::ALL.iter().map(|method| describe(*method, &mut generators)).collect();
+        let methods = Method::ALL
+            .iter()
+            .map(|method| describe(*method, &mut generators))
+            .collect();
         Self {
             openrpc: OPENRPC.to_owned(),
-            info: Info { title: "monitord".to_owned(), version: VERSION.to_string() },
+            info: Info {
+                title: "monitord".to_owned(),
+                version: VERSION.to_string(),
+            },
             methods,
-            components: Components { schemas: generators.shared() },
+            components: Components {
+                schemas: generators.shared(),
+            },
         }
     }
 
@@ -120,8 +128,12 @@ impl OpenRpc {
     /// What a schema says, itself or where it points to.
     #[must_use]
     pub fn resolve<'a>(&'a self, schema: &'a Schema) -> &'a Schema {
-        let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
-        name.and_then(|name| self.components.schemas.get(name)).unwrap_or(schema)
+        let name = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|path| path.rsplit('/').next());
+        name.and_then(|name| self.components.schemas.get(name))
+            .unwrap_or(schema)
     }
 }
 
@@ -147,7 +159,8 @@ impl Generators {
     }
 
     fn shared(mut self) -> BTreeMap<String, Schema> {
-        let both = [&mut self.params, &mut self.results].map(|generator| generator.take_definitions(true));
+        let both =
+            [&mut self.params, &mut self.results].map(|generator| generator.take_definitions(true));
         let schema = |(name, value)| Some((name, Schema::try_from(value).ok()?));
         both.into_iter().flatten().filter_map(schema).collect()
     }
@@ -176,7 +189,11 @@ fn describe(method: Method, generators: &mut Generators) -> MethodObject {
             required: true,
             schema: result,
         },
-        errors: method.codes().into_iter().map(|code| error(method, code)).collect(),
+        errors: method
+            .codes()
+            .into_iter()
+            .map(|code| error(method, code))
+            .collect(),
     }
 }
 
@@ -186,18 +203,40 @@ fn parameters(object: &Schema) -> Vec<ContentDescriptor> {
         let names = object.get("required").and_then(Value::as_array);
         names.is_some_and(|names| names.iter().any(|required| required == name))
     };
-    let members = object.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let members = object
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
     let described = members.filter_map(|(name, schema)| {
         let schema = Schema::try_from(schema.clone()).ok()?;
-        let description = schema.get("description").and_then(Value::as_str).map(str::to_owned);
-        Some(ContentDescriptor { name: name.clone(), description, required: required(name), schema })
+        let description = schema
+            .get("description")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        Some(ContentDescriptor {
+            name: name.clone(),
+            description,
+            required: required(name),
+            schema,
+        })
     });
     described.collect()
 }
 
 fn error(method: Method, code: Code) -> ErrorDescriptor {
-    let own = method.reasons().iter().filter(|reason| reason.code() == code);
+    let own = method
+        .reasons()
+        .iter()
+        .filter(|reason| reason.code() == code);
     let denied = (code == Code::Perm).then_some(&Reason::Permission);
-    let reasons = own.chain(denied).map(|reason| reason.name().to_owned()).collect();
-    ErrorDescriptor { code: code.number(), message: code.name().to_owned(), data: ErrorCases { reasons } }
+    let reasons = own
+        .chain(denied)
+        .map(|reason| reason.name().to_owned())
+        .collect();
+    ErrorDescriptor {
+        code: code.number(),
+        message: code.name().to_owned(),
+        data: ErrorCases { reasons },
+    }
 }

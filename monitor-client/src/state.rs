@@ -69,7 +69,11 @@ impl FromStr for State {
     type Err = NotAState;
 
     fn from_str(text: &str) -> Result<Self, NotAState> {
-        State::ALL.iter().copied().find(|state| state.name().eq_ignore_ascii_case(text)).ok_or(NotAState)
+        State::ALL
+            .iter()
+            .copied()
+            .find(|state| state.name().eq_ignore_ascii_case(text))
+            .ok_or(NotAState)
     }
 }
 
@@ -106,7 +110,8 @@ impl Visitor<'_> for Expected {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<State, E> {
-        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        text.parse()
+            .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 

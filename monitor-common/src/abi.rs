@@ -95,5 +95,8 @@ pub mod option {
 
 // SAFETY: repr(C), made of integers only, without padding (3 × 8 + 4 × 4 bytes).
 #[cfg(feature = "user")]
-#[expect(unsafe_code, reason = "aya asks for the promise that the bytes of the value are plain data")]
+#[expect(
+    unsafe_code,
+    reason = "aya asks for the promise that the bytes of the value are plain data"
+)]
 unsafe impl aya::Pod for Config {}

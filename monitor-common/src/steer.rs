@@ -7,7 +7,9 @@ mod hash;
 
 use crate::{
     abi,
-    wire::{self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Vlans},
+    wire::{
+        self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Vlans,
+    },
 };
 
 pub use hash::{address_hash, flow_hash};
@@ -113,11 +115,22 @@ impl From<Error> for Skip {
 /// A port filter cannot judge a fragment: fragments are wanted whenever the networks allow them, and whoever puts
 /// them together filters the result.
 #[inline(always)]
-pub fn classify<B: Bytes + ?Sized, F: Filter>(bytes: &B, start: Start, filter: &F) -> Result<Ends, Skip> {
+pub fn classify<B: Bytes + ?Sized, F: Filter>(
+    bytes: &B,
+    start: Start,
+    filter: &F,
+) -> Result<Ends, Skip> {
     let (datagram, vlans) = datagram(bytes, start)?;
-    let Datagram { src, dst, protocol, payload, .. } = datagram;
+    let Datagram {
+        src,
+        dst,
+        protocol,
+        payload,
+        ..
+    } = datagram;
     // A fragmented IPv6 datagram may have extension headers between its fragment header and TCP.
-    let hidden = datagram.fragment.is_some() && datagram.version == 6 && wire::is_extension_header(protocol);
+    let hidden =
+        datagram.fragment.is_some() && datagram.version == 6 && wire::is_extension_header(protocol);
     if protocol != PROTOCOL_TCP && !hidden {
         return Err(Skip::NotTcp);
     }
@@ -132,7 +145,12 @@ pub fn classify<B: Bytes + ?Sized, F: Filter>(bytes: &B, start: Start, filter: &
         return Err(Skip::Port);
     }
     let link = abi::link(&vlans, datagram.version);
-    Ok(Ends::Flow { src: (src, from), dst: (dst, to), link, segment: payload })
+    Ok(Ends::Flow {
+        src: (src, from),
+        dst: (dst, to),
+        link,
+        segment: payload,
+    })
 }
 
 /// [`classify`], and the worker out of `workers` that gets the packet.
@@ -168,7 +186,11 @@ fn datagram<B: Bytes + ?Sized>(bytes: &B, start: Start) -> Result<(Datagram, Vla
                 _ => return Err(Skip::NotIp),
             };
             let datagram = wire::ip(bytes, ethernet.payload)?;
-            if datagram.version == version { Ok((datagram, ethernet.vlans)) } else { Err(Skip::NotIp) }
+            if datagram.version == version {
+                Ok((datagram, ethernet.vlans))
+            } else {
+                Err(Skip::NotIp)
+            }
         }
     }
 }

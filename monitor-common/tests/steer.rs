@@ -7,7 +7,9 @@ use std::{collections::HashSet, hash::Hasher, net::IpAddr};
 
 use monitor_common::{
     abi::{self, ShuntKey},
-    steer::{Ends, Everything, Filter, Skip, Start, address_hash, classify, decide, flow_hash, worker},
+    steer::{
+        Ends, Everything, Filter, Skip, Start, address_hash, classify, decide, flow_hash, worker,
+    },
     wire::{Address, Vlans},
 };
 use packets::{Network, Spec, spec};
@@ -24,7 +26,10 @@ fn reference(seed: [u64; 2], words: &[u64]) -> u64 {
 }
 
 fn address() -> impl Strategy<Value = Address> {
-    prop_oneof![any::<[u8; 4]>().prop_map(Address::v4), any::<[u8; 16]>().prop_map(Address::v6)]
+    prop_oneof![
+        any::<[u8; 4]>().prop_map(Address::v4),
+        any::<[u8; 16]>().prop_map(Address::v6)
+    ]
 }
 
 /// A filter as people think of it: lists.
@@ -162,7 +167,12 @@ proptest! {
 /// The ends alone, without what depends on the layers below.
 fn place_less(ends: Ends) -> Ends {
     match ends {
-        Ends::Flow { src, dst, .. } => Ends::Flow { src, dst, link: 0, segment: 0 },
+        Ends::Flow { src, dst, .. } => Ends::Flow {
+            src,
+            dst,
+            link: 0,
+            segment: 0,
+        },
         fragment @ Ends::Fragment { .. } => fragment,
     }
 }
@@ -183,10 +193,16 @@ fn plain(network: Network) -> Spec {
 #[test]
 fn neither_end_in_the_networks_is_skipped() {
     let spec = plain(Network::V4([10, 0, 0, 1], [10, 0, 0, 2], vec![]));
-    let only = |last: u8| Lists { ports: vec![], networks: vec![Address::v4([10, 0, 0, last])] };
+    let only = |last: u8| Lists {
+        ports: vec![],
+        networks: vec![Address::v4([10, 0, 0, last])],
+    };
     let (frame, ..) = spec.frame();
     let verdict = |last| classify(frame.as_slice(), Start::Ethernet, &only(last)).map(|_| ());
-    assert_eq!((verdict(1), verdict(2), verdict(3)), (Ok(()), Ok(()), Err(Skip::Network)));
+    assert_eq!(
+        (verdict(1), verdict(2), verdict(3)),
+        (Ok(()), Ok(()), Err(Skip::Network))
+    );
 }
 
 #[test]
@@ -209,9 +225,19 @@ fn what_is_not_ip_or_too_deep_is_skipped_with_its_reason() {
 #[test]
 fn a_fragment_of_an_extension_header_may_be_tcp() {
     let network = Network::V6([1; 16], [2; 16], vec![]);
-    let spec = Spec { fragment: Some((1, 0, true)), protocol: 60, ..plain(network) };
+    let spec = Spec {
+        fragment: Some((1, 0, true)),
+        protocol: 60,
+        ..plain(network)
+    };
     let verdict = classify(spec.frame().0.as_slice(), Start::Ethernet, &Everything);
-    assert_eq!(verdict, Ok(Ends::Fragment { src: Address::v6([1; 16]), dst: Address::v6([2; 16]) }));
+    assert_eq!(
+        verdict,
+        Ok(Ends::Fragment {
+            src: Address::v6([1; 16]),
+            dst: Address::v6([2; 16])
+        })
+    );
 }
 
 /// One client, one server, many source ports: the hardest case for a weak hash, the commonest on a real server.

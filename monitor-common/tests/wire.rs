@@ -106,11 +106,23 @@ fn plain() -> Spec {
 
 #[test]
 fn of_three_tags_the_outer_two_are_told_and_a_fourth_is_refused() {
-    let spec = Spec { tags: vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3)], ..plain() };
+    let spec = Spec {
+        tags: vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3)],
+        ..plain()
+    };
     let ethernet = wire::ethernet(spec.frame().0.as_slice()).unwrap();
-    assert_eq!((ethernet.vlans.ids, ethernet.vlans.count, ethernet.payload), ([1, 2], 2, 26));
-    let spec = Spec { tags: vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3), (0x8100, 4)], ..plain() };
-    assert_eq!(wire::ethernet(spec.frame().0.as_slice()), Err(Error::TooManyTags));
+    assert_eq!(
+        (ethernet.vlans.ids, ethernet.vlans.count, ethernet.payload),
+        ([1, 2], 2, 26)
+    );
+    let spec = Spec {
+        tags: vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3), (0x8100, 4)],
+        ..plain()
+    };
+    assert_eq!(
+        wire::ethernet(spec.frame().0.as_slice()),
+        Err(Error::TooManyTags)
+    );
 }
 
 #[test]
@@ -121,15 +133,26 @@ fn extension_headers_are_walked_up_to_the_bound() {
         wire::ip(packet.as_slice(), 0).map(|d| (d.protocol, d.payload == payload))
     };
     assert_eq!(with(wire::MAX_EXTENSION_HEADERS), Ok((6, true)));
-    assert_eq!(with(wire::MAX_EXTENSION_HEADERS + 1), Err(Error::TooManyExtensions));
+    assert_eq!(
+        with(wire::MAX_EXTENSION_HEADERS + 1),
+        Err(Error::TooManyExtensions)
+    );
 }
 
 #[test]
 fn a_single_ipv6_fragment_is_a_whole_datagram() {
     let network = Network::V6([1; 16], [2; 16], vec![]);
-    let (packet, payload) = Spec { network, fragment: Some((9, 0, false)), ..plain() }.packet();
+    let (packet, payload) = Spec {
+        network,
+        fragment: Some((9, 0, false)),
+        ..plain()
+    }
+    .packet();
     let datagram = wire::ip(packet.as_slice(), 0).unwrap();
-    assert_eq!((datagram.fragment, datagram.protocol, datagram.payload), (None, 6, payload));
+    assert_eq!(
+        (datagram.fragment, datagram.protocol, datagram.payload),
+        (None, 6, payload)
+    );
 }
 
 #[test]
@@ -138,7 +161,11 @@ fn a_length_of_zero_means_to_the_end() {
     packet[2..4].fill(0);
     assert_eq!(wire::ip(packet.as_slice(), 0).unwrap().end, packet.len());
 
-    let (mut packet, _) = Spec { network: Network::V6([1; 16], [2; 16], vec![]), ..plain() }.packet();
+    let (mut packet, _) = Spec {
+        network: Network::V6([1; 16], [2; 16], vec![]),
+        ..plain()
+    }
+    .packet();
     packet[4..6].fill(0);
     assert_eq!(wire::ip(packet.as_slice(), 0).unwrap().end, packet.len());
 }
@@ -152,11 +179,23 @@ fn lengths_that_contradict_the_header_are_refused() {
         packet
     };
     // Header length 16, total length 19, version 5, data offset 16 and 60.
-    assert_eq!(wire::ip(patched(0, 0x44).as_slice(), 0), Err(Error::Malformed));
-    assert_eq!(wire::ip(patched(3, 19).as_slice(), 0), Err(Error::Malformed));
+    assert_eq!(
+        wire::ip(patched(0, 0x44).as_slice(), 0),
+        Err(Error::Malformed)
+    );
+    assert_eq!(
+        wire::ip(patched(3, 19).as_slice(), 0),
+        Err(Error::Malformed)
+    );
     assert_eq!(wire::ip(patched(0, 0x55).as_slice(), 0), Err(Error::NotIp));
-    assert_eq!(wire::tcp(patched(payload + 12, 0x40).as_slice(), payload), Err(Error::Malformed));
-    assert_eq!(wire::tcp(patched(payload + 12, 0xf0).as_slice(), payload), Err(Error::Truncated));
+    assert_eq!(
+        wire::tcp(patched(payload + 12, 0x40).as_slice(), payload),
+        Err(Error::Malformed)
+    );
+    assert_eq!(
+        wire::tcp(patched(payload + 12, 0xf0).as_slice(), payload),
+        Err(Error::Truncated)
+    );
 
     // Extension headers that reach past the IPv6 payload length.
     let network = Network::V6([1; 16], [2; 16], vec![(60, 4)]);

@@ -5,7 +5,10 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use monitor_daemon::scan::{Limits, Pattern, Set, Stream, What};
 
-const LIMITS: Limits = Limits { patterns: 100_000, memory: 1 << 30 };
+const LIMITS: Limits = Limits {
+    patterns: 100_000,
+    memory: 1 << 30,
+};
 const LEN: usize = 4 << 20;
 const PIECE: usize = 16 << 10;
 
@@ -18,7 +21,10 @@ struct Kept<'a>(&'a [u8]);
 
 impl Stream for Kept<'_> {
     fn read(&mut self, off: u64, to: &mut [u8]) -> bool {
-        let from = self.0.get(off as usize..).and_then(|rest| rest.get(..to.len()));
+        let from = self
+            .0
+            .get(off as usize..)
+            .and_then(|rest| rest.get(..to.len()));
         from.map(|from| to.copy_from_slice(from)).is_some()
     }
 }
@@ -27,7 +33,10 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
 }
@@ -57,13 +66,18 @@ fn bytes() -> Vec<u8> {
 /// Of ten letters and digits, as in a list of indicators.
 fn word(number: usize) -> String {
     let mut random = Random(number as u64 * 7919 + 3);
-    let mut word: String = (0..8).map(|_| char::from(b'a' + (random.next() % 26) as u8)).collect();
+    let mut word: String = (0..8)
+        .map(|_| char::from(b'a' + (random.next() % 26) as u8))
+        .collect();
     word += &number.to_string();
     word
 }
 
 fn literals(count: usize) -> Set {
-    let literal = |number| Pattern { what: What::Literal(word(number).into_bytes()), nocase: false };
+    let literal = |number| Pattern {
+        what: What::Literal(word(number).into_bytes()),
+        nocase: false,
+    };
     Set::new(&(0..count).map(literal).collect::<Vec<_>>(), LIMITS).expect("they are small")
 }
 
@@ -77,14 +91,18 @@ fn expressions(count: usize) -> Set {
 
 fn search(bencher: Bencher<'_, '_>, set: &Set, bytes: &[u8]) {
     let mut scratch = set.scratch();
-    bencher.counter(BytesCount::of_slice(bytes)).bench_local(|| {
-        let mut place = set.start(0);
-        let mut found = 0;
-        for piece in bytes.chunks(PIECE) {
-            found += set.scan(&mut scratch, &mut place, piece, &mut Kept(bytes)).count();
-        }
-        found
-    });
+    bencher
+        .counter(BytesCount::of_slice(bytes))
+        .bench_local(|| {
+            let mut place = set.start(0);
+            let mut found = 0;
+            for piece in bytes.chunks(PIECE) {
+                found += set
+                    .scan(&mut scratch, &mut place, piece, &mut Kept(bytes))
+                    .count();
+            }
+            found
+        });
 }
 
 #[divan::bench(args = [1, 100, 10_000])]

@@ -18,7 +18,9 @@ use std::{
 
 use ipnet::IpNet;
 use monitor_common::wire::Address;
-use monitor_engine::{EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy};
+use monitor_engine::{
+    EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy,
+};
 use serde::{Deserialize, Serialize};
 
 pub use check::{LEAST_WINDOW, MAX_WORKERS};
@@ -252,15 +254,21 @@ impl Config {
 
     /// The settings of a file, checked.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text, &path.display().to_string())
     }
 
     /// The settings in `text`, checked; `name` is what messages call it.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|e| ConfigError::from_toml(name, text, &e))?;
-        config.check().map_err(|reason| ConfigError::Range { name: name.to_owned(), reason })?;
+        let config: Self =
+            toml::from_str(text).map_err(|e| ConfigError::from_toml(name, text, &e))?;
+        config.check().map_err(|reason| ConfigError::Range {
+            name: name.to_owned(),
+            reason,
+        })?;
         Ok(config)
     }
 
@@ -274,7 +282,13 @@ impl Config {
 
     /// What the engine of one of `workers` workers is told. `seed` keys the flow hash.
     #[must_use]
-    pub fn engine(&self, origin: Origin, worker: u16, workers: u16, seed: [u64; 2]) -> EngineConfig {
+    pub fn engine(
+        &self,
+        origin: Origin,
+        worker: u16,
+        workers: u16,
+        seed: [u64; 2],
+    ) -> EngineConfig {
         EngineConfig {
             worker,
             workers,
@@ -303,14 +317,20 @@ impl Config {
 impl Filter {
     /// As the engine asks it.
     fn flows(&self) -> FlowFilter {
-        FlowFilter { ports: self.ports.clone(), networks: self.networks.iter().map(prefix).collect() }
+        FlowFilter {
+            ports: self.ports.clone(),
+            networks: self.networks.iter().map(prefix).collect(),
+        }
     }
 }
 
 impl Policy {
     /// As the engine is told.
     fn engine(&self) -> TcpPolicy {
-        TcpPolicy { networks: self.networks.iter().map(prefix).collect(), overlap: self.overlap.into() }
+        TcpPolicy {
+            networks: self.networks.iter().map(prefix).collect(),
+            overlap: self.overlap.into(),
+        }
     }
 }
 
@@ -372,7 +392,10 @@ impl Default for Capture {
 impl Default for Ip {
     fn default() -> Self {
         let FragmentConfig { timeout, max } = FragmentConfig::default();
-        Self { fragment_timeout: Duration::from_nanos(timeout), max_fragments: max }
+        Self {
+            fragment_timeout: Duration::from_nanos(timeout),
+            max_fragments: max,
+        }
     }
 }
 
@@ -391,7 +414,11 @@ impl Default for Tcp {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { memory: 512 << 20, window: 1 << 20, prefault: true }
+        Self {
+            memory: 512 << 20,
+            window: 1 << 20,
+            prefault: true,
+        }
     }
 }
 
@@ -419,7 +446,9 @@ impl Default for Rpc {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned() }
+        Self {
+            level: "info".to_owned(),
+        }
     }
 }
 

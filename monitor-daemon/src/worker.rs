@@ -37,7 +37,10 @@ pub use shunts::Shunts;
 pub use thread::{Crew, Ended, SpawnError, cores};
 
 /// Longest sleep: how late the timeouts of idle connections may fire.
-const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+const NAP: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 /// Batches that are read from a source that is being closed: more than any ring holds, and an end if one does not dry.
 const LAST_BATCHES: u32 = 1 << 16;
@@ -50,7 +53,9 @@ pub fn engines(
     workers: u16,
     seed: [u64; 2],
 ) -> Result<Vec<Engine>, EngineError> {
-    (0..workers).map(|worker| Publisher::engine(config.engine(origin, worker, workers, seed))).collect()
+    (0..workers)
+        .map(|worker| Publisher::engine(config.engine(origin, worker, workers, seed)))
+        .collect()
 }
 
 /// What a worker does when it has taken all packets there were, before it sleeps until there are more.
@@ -68,7 +73,10 @@ impl Patience {
     #[must_use]
     pub fn of(capture: &Capture) -> Self {
         let nap = capture.nap.filter(|_| capture.mode == Mode::Tap);
-        Self { nap, spin: capture.spin.unwrap_or_default() }
+        Self {
+            nap,
+            spin: capture.spin.unwrap_or_default(),
+        }
     }
 }
 
@@ -103,7 +111,15 @@ impl<S: Source> Worker<S> {
         shunts: Arc<Shunts>,
         patience: Patience,
     ) -> Self {
-        Self { engine, index, places, shunts, sources: Vec::new(), patience, poll_list: Vec::new() }
+        Self {
+            engine,
+            index,
+            places,
+            shunts,
+            sources: Vec::new(),
+            patience,
+            poll_list: Vec::new(),
+        }
     }
 
     /// Works until it is told to stop.
@@ -137,7 +153,11 @@ impl<S: Source> Worker<S> {
         while let Some(change) = place.next_change() {
             match change {
                 Change::Add { port, source } => {
-                    self.sources.push(Connected { source, port, broken: false });
+                    self.sources.push(Connected {
+                        source,
+                        port,
+                        broken: false,
+                    });
                 }
                 // Dropping the answer tells whoever waits for it that the sources are gone.
                 Change::Remove { port, gone } => {
@@ -147,16 +167,26 @@ impl<S: Source> Worker<S> {
             }
         }
         let goes_on = obey(&mut self.engine, place.mailbox());
-        self.engine.shunts().for_each(|shunt| self.shunts.post(shunt));
+        self.engine
+            .shunts()
+            .for_each(|shunt| self.shunts.post(shunt));
         goes_on
     }
 
     /// Reads what is left in the sources of a port, whose program is detached, and closes them.
     fn close(&mut self, port: u64) {
         let (engine, time) = (&mut self.engine, now());
-        for mut closing in self.sources.extract_if(.., |connected| connected.port == port) {
+        for mut closing in self
+            .sources
+            .extract_if(.., |connected| connected.port == port)
+        {
             let mut rest = LAST_BATCHES;
-            while rest > 0 && closing.source.receive(time, &mut |batch| engine.process(batch)) > 0 {
+            while rest > 0
+                && closing
+                    .source
+                    .receive(time, &mut |batch| engine.process(batch))
+                    > 0
+            {
                 rest -= 1;
             }
         }
@@ -168,7 +198,9 @@ impl<S: Source> Worker<S> {
         let engine = &mut self.engine;
         let mut packets = 0;
         for connected in &mut self.sources {
-            packets += connected.source.receive(time, &mut |batch| engine.process(batch));
+            packets += connected
+                .source
+                .receive(time, &mut |batch| engine.process(batch));
         }
         if packets > 0 {
             for handoff in self.engine.handoffs() {
@@ -176,7 +208,9 @@ impl<S: Source> Worker<S> {
                     place.mailbox().post(handoff);
                 }
             }
-            self.engine.shunts().for_each(|shunt| self.shunts.post(shunt));
+            self.engine
+                .shunts()
+                .for_each(|shunt| self.shunts.post(shunt));
         }
         packets
     }
@@ -184,12 +218,20 @@ impl<S: Source> Worker<S> {
     /// Until a packet or mail comes, or for a nap.
     fn sleep(&mut self) {
         let mut list = reuse(mem::take(&mut self.poll_list));
-        list.push(PollFd::from_borrowed_fd(self.places[self.index].mailbox().fd(), PollFlags::IN));
+        list.push(PollFd::from_borrowed_fd(
+            self.places[self.index].mailbox().fd(),
+            PollFlags::IN,
+        ));
         let sound = self.sources.iter().filter(|connected| !connected.broken);
-        list.extend(sound.map(|connected| PollFd::from_borrowed_fd(connected.source.fd(), PollFlags::IN)));
+        list.extend(
+            sound.map(|connected| PollFd::from_borrowed_fd(connected.source.fd(), PollFlags::IN)),
+        );
         // An interrupted sleep is a short one.
         let _ = poll(&mut list, Some(&NAP));
-        let faults = list.iter().skip(1).any(|entry| entry.revents().intersects(FAULT));
+        let faults = list
+            .iter()
+            .skip(1)
+            .any(|entry| entry.revents().intersects(FAULT));
         self.poll_list = reuse(list);
         if faults {
             self.sources.iter_mut().for_each(Connected::examine);
@@ -200,15 +242,20 @@ impl<S: Source> Worker<S> {
 impl<S: Source> Connected<S> {
     fn examine(&mut self) {
         let mut entry = [PollFd::from_borrowed_fd(self.source.fd(), PollFlags::IN)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        self.broken |= poll(&mut entry, Some(&at_once)).is_ok() && entry[0].revents().intersects(FAULT);
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        self.broken |=
+            poll(&mut entry, Some(&at_once)).is_ok() && entry[0].revents().intersects(FAULT);
     }
 }
 
 /// Nanoseconds since the epoch.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::Realtime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 #[cfg(test)]

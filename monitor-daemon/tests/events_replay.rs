@@ -1,6 +1,10 @@
 //! A replay tells of the same events, whatever the number of workers.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,18 +33,24 @@ const KINDS: &[Kind] = &[
 fn capture() -> Capture {
     Capture::mix((0..40_u16).map(|number| {
         let mut random = Random::new(number.into());
-        let mut flow = Flow::new(&format!("10.0.0.{}:{}", number % 7, 30_000 + number), "10.1.0.1:80");
+        let mut flow = Flow::new(
+            &format!("10.0.0.{}:{}", number % 7, 30_000 + number),
+            "10.1.0.1:80",
+        );
         flow.open();
         for _ in 0..5 {
             let (request, response) = (random.below(5000), random.below(50_000));
-            flow.send(End::Client, &random.bytes(request)).send(End::Server, &random.bytes(response));
+            flow.send(End::Client, &random.bytes(request))
+                .send(End::Server, &random.bytes(response));
         }
         if number % 3 == 0 {
             flow.reset(End::Server)
         } else {
             flow.close()
         };
-        flow.duplicate(&mut random, 3).overlap(&mut random, 3).reorder(&mut random, 5, 4);
+        flow.duplicate(&mut random, 3)
+            .overlap(&mut random, 3)
+            .reorder(&mut random, 5, 4);
         flow.lose(&mut random, 1);
         Capture::of(&Layers::ethernet(), &flow)
     }))
@@ -49,20 +59,45 @@ fn capture() -> Capture {
 /// What was told of each connection, by who opened it and in order. Data notes that follow each other are one: which of
 /// them arrive together depends on what arrives between them.
 fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>> {
-    let replay = Replay::open(&[file.to_owned()], Options { workers, ..Options::default() }).unwrap();
+    let replay = Replay::open(
+        &[file.to_owned()],
+        Options {
+            workers,
+            ..Options::default()
+        },
+    )
+    .unwrap();
     let bell = Arc::new(Bell::new().unwrap());
-    let interest = Interest { kinds: Kinds::of(KINDS), side: None, whose: Whose::All };
+    let interest = Interest {
+        kinds: Kinds::of(KINDS),
+        side: None,
+        whose: Whose::All,
+    };
     let mut all = BTreeMap::new();
     for worker in 0..workers {
-        let config = EngineConfig { worker, workers, only_own: true, memory: 32 << 20, ..Default::default() };
+        let config = EngineConfig {
+            worker,
+            workers,
+            only_own: true,
+            memory: 32 << 20,
+            ..Default::default()
+        };
         let mut engine = Publisher::engine(config).unwrap();
         let line = Line::new(Some(1 << 20));
         let slots = engine.reader().slots();
-        engine.sink().listen(Listener::new(1, &interest, slots, Arc::clone(&line), Arc::clone(&bell)));
+        engine.sink().listen(Listener::new(
+            1,
+            &interest,
+            slots,
+            Arc::clone(&line),
+            Arc::clone(&bell),
+        ));
         replay.run(worker, &mut engine, &mut |_, _| true);
         let mut names = HashMap::new();
         for told in Tail::new(line) {
-            let Told::Note(note) = told else { panic!("{told:?}") };
+            let Told::Note(note) = told else {
+                panic!("{told:?}")
+            };
             let (id, text) = match note.what {
                 What::Opened { id, ends } => {
                     names.insert(id, ends.client().to_string());
@@ -96,7 +131,11 @@ fn joined(last: &str, next: &str) -> Option<String> {
     let parse = |text: &str| {
         let (side, numbers) = text.strip_prefix("data ")?.split_once(' ')?;
         let (off, len) = numbers.split_once(' ')?;
-        Some((side.to_owned(), off.parse::<u64>().ok()?, len.parse::<u64>().ok()?))
+        Some((
+            side.to_owned(),
+            off.parse::<u64>().ok()?,
+            len.parse::<u64>().ok()?,
+        ))
     };
     let ((side, off, len), (other, from, more)) = (parse(last)?, parse(next)?);
     (side == other && off + len == from).then(|| format!("data {side} {off} {}", len + more))
@@ -113,8 +152,21 @@ fn one_worker_and_four_tell_the_same() {
         assert_eq!(Some(events), four.get(client), "{client}");
     }
     assert_eq!(one.len(), four.len());
-    let everything = one.values().flatten().cloned().collect::<Vec<_>>().join("\n");
-    for kind in ["opened", "Established", "data", "Gap", "Retransmit", "State", "Closed"] {
+    let everything = one
+        .values()
+        .flatten()
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("\n");
+    for kind in [
+        "opened",
+        "Established",
+        "data",
+        "Gap",
+        "Retransmit",
+        "State",
+        "Closed",
+    ] {
         assert!(everything.contains(kind), "no {kind} in the capture");
     }
 }

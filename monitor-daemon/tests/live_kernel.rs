@@ -5,7 +5,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "../../monitor-engine/tests/common/frame.rs"]
-#[allow(dead_code, reason = "shared with the engine's tests, which use more of it")]
+#[allow(
+    dead_code,
+    reason = "shared with the engine's tests, which use more of it"
+)]
 mod frame;
 
 use std::{
@@ -51,10 +54,16 @@ fn overlaps_end_as_in_this_kernel() {
             let mut talk = Conversation::open(&tun, &listener, number, random.next() as u32);
             talk.follow(&plan);
             let (kernel, engine) = talk.close(plan.len);
-            assert_eq!(kernel, engine, "MONITOR_SEED={seed}, conversation {number}: {plan:?}");
+            assert_eq!(
+                kernel, engine,
+                "MONITOR_SEED={seed}, conversation {number}: {plan:?}"
+            );
             overlapped += usize::from(plan.overlaps());
         }
-        assert!(overlapped > usize::from(CONVERSATIONS / 2), "{overlapped} conversations overlap themselves");
+        assert!(
+            overlapped > usize::from(CONVERSATIONS / 2),
+            "{overlapped} conversations overlap themselves"
+        );
     });
 }
 
@@ -106,7 +115,12 @@ impl Plan {
         };
         let segments = (0..count).map(|_| segment(random)).collect();
         let fillers = (0..len).map(|_| random.within(1..4)).collect();
-        Self { len, segments, fillers, fin }
+        Self {
+            len,
+            segments,
+            fillers,
+            fin,
+        }
     }
 
     fn overlaps(&self) -> bool {
@@ -128,7 +142,10 @@ struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     fn open(tun: &'a File, listener: &TcpListener, number: u16, isn: u32) -> Self {
-        let config = EngineConfig { memory: 1 << 20, ..EngineConfig::default() };
+        let config = EngineConfig {
+            memory: 1 << 20,
+            ..EngineConfig::default()
+        };
         let mut this = Self {
             tun,
             client: format!("10.77.0.2:{}", 20_000 + number).parse().unwrap(),
@@ -176,7 +193,10 @@ impl<'a> Conversation<'a> {
         let mut engine = vec![0; len];
         let reader = self.engine.reader();
         let id = reader.connections(None).next().unwrap().id;
-        assert_eq!(reader.peek(id, Side::Server, 0, &mut engine).unwrap().len, len);
+        assert_eq!(
+            reader.peek(id, Side::Server, 0, &mut engine).unwrap().len,
+            len
+        );
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         self.send(len as i64 + 1, RST, b"");
         self.send(len as i64, RST, b"");
@@ -225,6 +245,11 @@ impl<'a> Conversation<'a> {
     }
 
     fn see(&mut self, packet: &[u8]) {
-        self.engine.process(&[Packet { time: 1_000_000_000, link: Link::Ip, data: packet, more: &[] }]);
+        self.engine.process(&[Packet {
+            time: 1_000_000_000,
+            link: Link::Ip,
+            data: packet,
+            more: &[],
+        }]);
     }
 }

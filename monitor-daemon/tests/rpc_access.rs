@@ -1,6 +1,10 @@
 //! Who may do what, by the user and the groups at the other end of the socket.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -41,10 +45,20 @@ fn allowed(wire: &mut Wire) -> Vec<Method> {
         let reply = wire.ask(method.name(), json!({ "no such parameter": 1 }));
         match reply["error"]["code"].as_i64() {
             Some(1) => {
-                assert_eq!(reply["error"]["data"], json!({ "errno": "EPERM", "reason": "permission" }));
+                assert_eq!(
+                    reply["error"]["data"],
+                    json!({ "errno": "EPERM", "reason": "permission" })
+                );
                 let message = reply["error"]["message"].as_str().unwrap();
-                let setting = if method.role() == Role::Admin { "[rpc] admins" } else { "[rpc] readers" };
-                assert!(message.contains(setting) && message.contains("uid 40000"), "{message}");
+                let setting = if method.role() == Role::Admin {
+                    "[rpc] admins"
+                } else {
+                    "[rpc] readers"
+                };
+                assert!(
+                    message.contains(setting) && message.contains("uid 40000"),
+                    "{message}"
+                );
                 false
             }
             code => {
@@ -57,7 +71,11 @@ fn allowed(wire: &mut Wire) -> Vec<Method> {
 }
 
 fn up_to(role: Role) -> Vec<Method> {
-    Method::ALL.iter().copied().filter(|method| method.role() <= role).collect()
+    Method::ALL
+        .iter()
+        .copied()
+        .filter(|method| method.role() <= role)
+        .collect()
 }
 
 #[test]
@@ -68,13 +86,21 @@ fn each_user_may_call_what_the_settings_say() {
     let server = served(&[Principal::Uid(READER), Principal::Gid(READERS)]);
     let as_who = |uid, groups: &[u32]| as_user(uid, groups, || allowed(&mut server.wire()));
     assert_eq!(as_who(STRANGER, &[]), up_to(Role::Anybody));
-    assert_eq!(as_who(STRANGER, &[7, READER]), up_to(Role::Anybody), "a user's number is no group's");
+    assert_eq!(
+        as_who(STRANGER, &[7, READER]),
+        up_to(Role::Anybody),
+        "a user's number is no group's"
+    );
     assert_eq!(as_who(READER, &[]), up_to(Role::Reader));
     assert_eq!(as_who(ADMIN, &[]), up_to(Role::Admin));
     // More groups than most have, so that the kernel has to be asked twice.
     let many: Vec<u32> = (READERS - 100..=READERS).collect();
     assert_eq!(as_who(STRANGER, &many), up_to(Role::Reader));
-    assert_eq!(allowed(&mut server.wire()), up_to(Role::Admin), "the daemon's own user");
+    assert_eq!(
+        allowed(&mut server.wire()),
+        up_to(Role::Admin),
+        "the daemon's own user"
+    );
 }
 
 #[test]
@@ -83,7 +109,10 @@ fn without_readers_everybody_looks_and_nobody_else_changes() {
         skip!("needs root, to be other users");
     }
     let server = served(&[]);
-    assert_eq!(as_user(STRANGER, &[], || allowed(&mut server.wire())), up_to(Role::Reader));
+    assert_eq!(
+        as_user(STRANGER, &[], || allowed(&mut server.wire())),
+        up_to(Role::Reader)
+    );
 }
 
 #[test]
@@ -93,14 +122,24 @@ fn rights_are_those_of_who_connected() {
     }
     let server = served(&[Principal::Uid(READER)]);
     let mut of_reader = as_user(READER, &[], || server.wire());
-    assert_eq!(allowed(&mut of_reader), up_to(Role::Reader), "whoever holds its descriptor now");
+    assert_eq!(
+        allowed(&mut of_reader),
+        up_to(Role::Reader),
+        "whoever holds its descriptor now"
+    );
     // Notifications are refused without a word, and batches member by member.
     as_user(STRANGER, &[], || {
         let mut wire = server.wire();
         wire.send_line(r#"[{"jsonrpc":"2.0","id":1,"method":"stats"},{"jsonrpc":"2.0","id":2,"method":"hello"},{"jsonrpc":"2.0","method":"stats"}]"#);
         let replies = wire.reply();
         assert_eq!(replies.as_array().unwrap().len(), 2, "{replies}");
-        assert_eq!((&replies[0]["error"]["code"], &replies[1]["result"]["version"]), (&json!(1), &json!(1)));
+        assert_eq!(
+            (
+                &replies[0]["error"]["code"],
+                &replies[1]["result"]["version"]
+            ),
+            (&json!(1), &json!(1))
+        );
     });
 }
 
@@ -115,7 +154,10 @@ fn a_name_that_nobody_has_keeps_the_daemon_from_starting() {
     let error = Listener::bind(settings).unwrap_err();
     assert!(matches!(error, ListenError::Access(_)));
     let message = error.to_string();
-    assert!(message.starts_with("[rpc] admins: there is no group \"nobody-has-this-name\""), "{message}");
+    assert!(
+        message.starts_with("[rpc] admins: there is no group \"nobody-has-this-name\""),
+        "{message}"
+    );
     assert!(!directory.path().join("s").exists());
 }
 
@@ -131,18 +173,31 @@ fn one_user_keeps_no_other_out() {
     });
     open_to_all(&server.socket);
     let mut held: Vec<Wire> = as_user(READER, &[], || (0..3).map(|_| server.wire()).collect());
-    held.iter_mut().for_each(|wire| drop(wire.result("hello", json!({}))));
+    held.iter_mut()
+        .for_each(|wire| drop(wire.result("hello", json!({}))));
     let mut refused = as_user(READER, &[], || server.wire());
     let error = refused.reply()["error"].clone();
-    assert_eq!(error["data"], json!({ "errno": "EAGAIN", "reason": "user_clients" }));
-    assert!(error["message"].as_str().unwrap().contains("[rpc] max_user_clients"), "{error}");
+    assert_eq!(
+        error["data"],
+        json!({ "errno": "EAGAIN", "reason": "user_clients" })
+    );
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("[rpc] max_user_clients"),
+        "{error}"
+    );
     assert!(refused.at_end());
     let mut other = as_user(STRANGER, &[], || server.wire());
     assert_eq!(other.result("stats", json!({}))["rpc"]["refused"], 1);
     drop(held);
     monitor_tests::until("room again for that user", || {
         let mut wire = as_user(READER, &[], || server.wire());
-        let asked = wire.stream.get_mut().write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\"}\n");
+        let asked = wire
+            .stream
+            .get_mut()
+            .write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\"}\n");
         let reply = asked.ok().and_then(|()| wire.line());
         reply.filter(|reply| reply.contains("result")).map(drop)
     });
@@ -159,6 +214,12 @@ fn a_batch_holds_as_many_requests_as_the_settings_say() {
     wire.send_line(&format!("[{request},{request},{request}]"));
     let error = wire.reply()["error"].clone();
     assert_eq!(error["code"], -32600);
-    assert!(error["message"].as_str().unwrap().contains("[rpc] max_batch"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("[rpc] max_batch"),
+        "{error}"
+    );
     wire.result("hello", json!({}));
 }

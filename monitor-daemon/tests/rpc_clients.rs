@@ -1,6 +1,10 @@
 //! The clients in Rust (blocking) and Python, against a real server.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -12,7 +16,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use monitor_client::notice::{Range, What};
-use monitor_client::types::{Closed, DataWanted, EventKind, LookupParams, SocketsParams, SubscribeParams};
+use monitor_client::types::{
+    Closed, DataWanted, EventKind, LookupParams, SocketsParams, SubscribeParams,
+};
 use monitor_client::{Client, Code, Error, Method, Reason, Side};
 use monitor_tests::skip;
 use rpc_common::attended::Attended;
@@ -27,9 +33,16 @@ fn the_rust_client_reads_lists_and_finds() {
     let mut client = server.client();
     let hello = client.hello("test").unwrap();
     assert_eq!(hello.methods.len(), Method::ALL.len());
-    let page = SocketsParams { port: Some(1234), ..SocketsParams::default() };
+    let page = SocketsParams {
+        port: Some(1234),
+        ..SocketsParams::default()
+    };
     let listed = client.sockets(&page).unwrap().sockets;
-    let ends = LookupParams { client: ENDS.0.parse().unwrap(), server: ENDS.1.parse().unwrap(), vlan: None };
+    let ends = LookupParams {
+        client: ENDS.0.parse().unwrap(),
+        server: ENDS.1.parse().unwrap(),
+        vlan: None,
+    };
     let found = client.lookup(&ends).unwrap();
     assert_eq!(listed, std::slice::from_ref(&found));
     assert_eq!(client.info(sockid).unwrap(), found);
@@ -50,15 +63,27 @@ fn the_rust_client_tells_errors_apart_and_goes_on() {
     let Err(Error::Rpc(error)) = client.ppeek(sockid, Side::Server, STREAM as u64, 1) else {
         panic!("there is a hole")
     };
-    assert_eq!((error.known_code(), error.reason()), (Some(Code::NoData), Some(Reason::Gap)));
-    assert_eq!(error.data.unwrap().next_extent, Some(Some(STREAM as u64 + 100)));
+    assert_eq!(
+        (error.known_code(), error.reason()),
+        (Some(Code::NoData), Some(Reason::Gap))
+    );
+    assert_eq!(
+        error.data.unwrap().next_extent,
+        Some(Some(STREAM as u64 + 100))
+    );
     assert!(
         matches!(client.info(1 << 52), Err(Error::Rpc(error)) if error.known_code() == Some(Code::BadSocket))
     );
     assert!(client.info(sockid).is_ok());
     server.stop();
-    assert!(matches!(client.info(sockid), Err(Error::Closed | Error::Io(_))));
-    assert!(matches!(Client::connect(&server.socket), Err(Error::Connect { .. })));
+    assert!(matches!(
+        client.info(sockid),
+        Err(Error::Closed | Error::Io(_))
+    ));
+    assert!(matches!(
+        Client::connect(&server.socket),
+        Err(Error::Connect { .. })
+    ));
 }
 
 /// Connections to port 81 that say "ping" and are reset, one after the other, until this is dropped.
@@ -84,7 +109,10 @@ impl Live {
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
-        Self { stop, thread: Some(thread) }
+        Self {
+            stop,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -108,13 +136,29 @@ fn the_rust_client_listens() {
         .collect();
     let bytes: Vec<u8> = told
         .iter()
-        .flat_map(|what| if let What::Data { bytes, .. } = what { &bytes[..] } else { &[] })
+        .flat_map(|what| {
+            if let What::Data { bytes, .. } = what {
+                &bytes[..]
+            } else {
+                &[]
+            }
+        })
         .copied()
         .collect();
     assert!(bytes == [pattern(7, STREAM - 7), pattern(STREAM as u64 + 100, 5)].concat());
-    let gap = Range { side: Side::Server, off: STREAM as u64, len: 100 };
+    let gap = Range {
+        side: Side::Server,
+        off: STREAM as u64,
+        len: 100,
+    };
     assert!(told.contains(&What::Gap(gap)));
-    assert_eq!(client.wait(sockid, Side::Server, 9, None).unwrap().available, STREAM as u64 - 9);
+    assert_eq!(
+        client
+            .wait(sockid, Side::Server, 9, None)
+            .unwrap()
+            .available,
+        STREAM as u64 - 9
+    );
 
     let (live, workers) = Server::at_work(rpc_common::engines(1));
     let _live = Live::start(workers);
@@ -124,10 +168,23 @@ fn the_rust_client_listens() {
         data: Some(DataWanted { max: 3 }),
         ..SubscribeParams::default()
     };
-    let mut notices = live.client().subscribe(&params).unwrap().map(Result::unwrap);
-    let opened = notices.find(|notice| matches!(notice.what, What::Opened { .. })).unwrap();
-    let data = notices.find(|notice| notice.sockid == opened.sockid).unwrap();
-    let expected = What::Data { side: Side::Server, off: 0, len: 4, bytes: b"pin".to_vec() };
+    let mut notices = live
+        .client()
+        .subscribe(&params)
+        .unwrap()
+        .map(Result::unwrap);
+    let opened = notices
+        .find(|notice| matches!(notice.what, What::Opened { .. }))
+        .unwrap();
+    let data = notices
+        .find(|notice| notice.sockid == opened.sockid)
+        .unwrap();
+    let expected = What::Data {
+        side: Side::Server,
+        off: 0,
+        len: 4,
+        bytes: b"pin".to_vec(),
+    };
     assert_eq!(data.what, expected);
 }
 

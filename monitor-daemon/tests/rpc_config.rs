@@ -1,6 +1,10 @@
 //! `config.get`, `config.test`, `config.reload`: over a real socket, with a file of settings that changes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -33,7 +37,10 @@ fn configured(text: &str) -> Configured {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
     fs::write(&file, text).unwrap();
-    let (flows, told) = (Arc::new(Mutex::new(Config::default())), Arc::new(AtomicUsize::new(0)));
+    let (flows, told) = (
+        Arc::new(Mutex::new(Config::default())),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let take = {
         let (flows, told) = (Arc::clone(&flows), Arc::clone(&told));
         Box::new(move |config: &Config| {
@@ -54,15 +61,31 @@ fn configured(text: &str) -> Configured {
         settings.max_clients = rpc.max_clients;
     });
     open_to_all(&server.socket);
-    Configured { server, file, flows, told, _directory: directory }
+    Configured {
+        server,
+        file,
+        flows,
+        told,
+        _directory: directory,
+    }
 }
 
 fn brief(result: &Value) -> Vec<(String, Value, Value, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let change = |change: &Value| {
-        (text(&change["key"]), change["from"].clone(), change["to"].clone(), text(&change["applies"]))
+        (
+            text(&change["key"]),
+            change["from"].clone(),
+            change["to"].clone(),
+            text(&change["applies"]),
+        )
     };
-    result["changes"].as_array().unwrap().iter().map(change).collect()
+    result["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(change)
+        .collect()
 }
 
 fn expected(key: &str, from: Value, to: Value, applies: &str) -> (String, Value, Value, String) {
@@ -76,10 +99,17 @@ fn a_reload_applies_what_it_can_and_names_the_rest() {
     let got = wire.result("config.get", json!({}));
     assert_eq!(got["file"], json!(it.file.to_str().unwrap()));
     assert_eq!(
-        (&got["config"]["filter"]["ports"], &got["config"]["tcp"]["linger"]),
+        (
+            &got["config"]["filter"]["ports"],
+            &got["config"]["tcp"]["linger"]
+        ),
         (&json!([80]), &json!("1m"))
     );
-    assert_eq!(brief(&wire.result("config.reload", json!({}))), [], "nothing differs");
+    assert_eq!(
+        brief(&wire.result("config.reload", json!({}))),
+        [],
+        "nothing differs"
+    );
     let text = "[filter]\nports = [80, 443]\n[store]\nwindow = '2MiB'\n[tcp]\nlinger = 'off'\n";
     let changes = [
         expected("filter.ports", json!([80]), json!([80, 443]), "now"),
@@ -87,18 +117,45 @@ fn a_reload_applies_what_it_can_and_names_the_rest() {
         expected("store.window", json!("1MiB"), json!("2MiB"), "restart"),
     ];
     let tested = wire.result("config.test", json!({ "text": text }));
-    assert_eq!((&tested["valid"], brief(&tested)), (&json!(true), changes.to_vec()));
-    assert_eq!(wire.result("config.get", json!({})), got, "a test changes nothing");
+    assert_eq!(
+        (&tested["valid"], brief(&tested)),
+        (&json!(true), changes.to_vec())
+    );
+    assert_eq!(
+        wire.result("config.get", json!({})),
+        got,
+        "a test changes nothing"
+    );
     fs::write(&it.file, text).unwrap();
     let same = wire.result("config.test", json!({ "file": it.file.to_str().unwrap() }));
-    assert_eq!((wire.result("config.test", json!({})), same), (tested.clone(), tested));
+    assert_eq!(
+        (wire.result("config.test", json!({})), same),
+        (tested.clone(), tested)
+    );
     assert_eq!(it.told.load(Relaxed), 0);
     assert_eq!(brief(&wire.result("config.reload", json!({}))), changes);
-    assert_eq!((it.told.load(Relaxed), it.flows.lock().unwrap().filter.ports.clone()), (1, vec![80, 443]));
+    assert_eq!(
+        (
+            it.told.load(Relaxed),
+            it.flows.lock().unwrap().filter.ports.clone()
+        ),
+        (1, vec![80, 443])
+    );
     let now = wire.result("config.get", json!({}))["config"].clone();
-    assert_eq!((&now["tcp"]["linger"], &now["store"]["window"]), (&json!("off"), &json!("1MiB")));
-    assert_eq!(brief(&wire.result("config.reload", json!({}))), changes[2..], "said as long as it waits");
-    assert_eq!(it.told.load(Relaxed), 1, "the workers are told what changed for them, and nothing else");
+    assert_eq!(
+        (&now["tcp"]["linger"], &now["store"]["window"]),
+        (&json!("off"), &json!("1MiB"))
+    );
+    assert_eq!(
+        brief(&wire.result("config.reload", json!({}))),
+        changes[2..],
+        "said as long as it waits"
+    );
+    assert_eq!(
+        it.told.load(Relaxed),
+        1,
+        "the workers are told what changed for them, and nothing else"
+    );
 }
 
 #[test]
@@ -106,16 +163,29 @@ fn wrong_settings_change_nothing_and_name_the_key() {
     let it = configured("");
     let mut wire = it.server.wire();
     for (text, said) in [
-        ("[store]\nmemry = '1GiB'\n", "unknown key \"memry\" in [store]; did you mean \"memory\"?"),
+        (
+            "[store]\nmemry = '1GiB'\n",
+            "unknown key \"memry\" in [store]; did you mean \"memory\"?",
+        ),
         ("[tcp]\nidle_timeout = '1ms'\n", "[tcp] idle_timeout"),
-        ("[rpc]\nadmins = ['@nobody-has-this-name']\n", "[rpc] admins: there is no group"),
+        (
+            "[rpc]\nadmins = ['@nobody-has-this-name']\n",
+            "[rpc] admins: there is no group",
+        ),
         ("[filter\n", "line 1"),
     ] {
         fs::write(&it.file, format!("{text}[log]\nlevel = 'debug'\n")).unwrap();
         let error = wire.error("config.reload", json!({}));
-        assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(22), &json!("config")), "{error}");
+        assert_eq!(
+            (&error["code"], &error["data"]["reason"]),
+            (&json!(22), &json!("config")),
+            "{error}"
+        );
         assert!(error["message"].as_str().unwrap().contains(said), "{error}");
-        assert_eq!(wire.error("config.test", json!({}))["message"], error["message"]);
+        assert_eq!(
+            wire.error("config.test", json!({}))["message"],
+            error["message"]
+        );
         let path = it.file.to_str().unwrap();
         for (parameter, value) in [("text", text), ("file", path)] {
             let error = wire.error("config.test", json!({ parameter: value }));
@@ -129,12 +199,28 @@ fn wrong_settings_change_nothing_and_name_the_key() {
     }
     for file in ["/dev/zero", "/nonexistent", "/"] {
         let error = wire.error("config.test", json!({ "file": file }));
-        assert!(error["message"].as_str().unwrap().contains("cannot read the configuration"), "{error}");
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains("cannot read the configuration"),
+            "{error}"
+        );
     }
-    assert_eq!(wire.error("config.test", json!({ "file": "a", "text": "" }))["data"]["parameter"], "file");
+    assert_eq!(
+        wire.error("config.test", json!({ "file": "a", "text": "" }))["data"]["parameter"],
+        "file"
+    );
     fs::remove_file(&it.file).unwrap();
-    assert_eq!(wire.error("config.reload", json!({}))["data"]["reason"], "config");
-    assert_eq!(brief(&wire.result("config.test", json!({ "text": "" }))), [], "the old settings apply");
+    assert_eq!(
+        wire.error("config.reload", json!({}))["data"]["reason"],
+        "config"
+    );
+    assert_eq!(
+        brief(&wire.result("config.test", json!({ "text": "" }))),
+        [],
+        "the old settings apply"
+    );
     assert_eq!(it.told.load(Relaxed), 0);
 }
 
@@ -155,7 +241,10 @@ fn roles_and_limits_change_for_clients_that_are_connected() {
     user.result("stats", json!({}));
     let error = user.error("config.test", json!({ "text": "" }));
     assert_eq!(error["data"]["reason"], "permission");
-    assert!(error["message"].as_str().unwrap().contains("[rpc] admins"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("[rpc] admins"),
+        "{error}"
+    );
     reload(&format!("[rpc]\nadmins = ['@{USER}']\n"), &mut admin);
     user.result("config.test", json!({ "text": "" }));
     // An admin is not root: what the daemon may read is not for everybody.
@@ -164,5 +253,9 @@ fn roles_and_limits_change_for_clients_that_are_connected() {
     reload("[rpc]\nmax_clients = 2\n", &mut user);
     let mut third = it.server.wire();
     assert_eq!(third.reply()["error"]["data"]["reason"], "clients");
-    assert_eq!(user.error("config.reload", json!({}))["code"], 1, "it took its own right away");
+    assert_eq!(
+        user.error("config.reload", json!({}))["code"],
+        1,
+        "it took its own right away"
+    );
 }

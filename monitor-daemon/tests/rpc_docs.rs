@@ -4,7 +4,11 @@
 //! A method that is new has its line in monitor-client/src/method.rs, which names its role, types and errors, its section
 //! in docs/rpc.md, and an [`example`] here.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 #[path = "rpc_common/schemas.rs"]
@@ -41,28 +45,46 @@ impl Text {
             let own = line.bytes().take_while(|&byte| byte == b'#').count();
             (1..=level).contains(&own) && line.as_bytes().get(own) == Some(&b' ')
         };
-        Text(lines.take_while(|line| !ends(line)).collect::<Vec<_>>().join("\n"))
+        Text(
+            lines
+                .take_while(|line| !ends(line))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
     }
 
     /// The cells of the table whose first heading is `first`; empty if there is none.
     fn table(&self, first: &str) -> Vec<Vec<String>> {
         let start = format!("| {first} |");
-        let rows = self.0.lines().skip_while(|line| !line.starts_with(&start)).skip(2);
-        rows.take_while(|line| line.starts_with('|')).map(cells).collect()
+        let rows = self
+            .0
+            .lines()
+            .skip_while(|line| !line.starts_with(&start))
+            .skip(2);
+        rows.take_while(|line| line.starts_with('|'))
+            .map(cells)
+            .collect()
     }
 
     /// The first column of that table, without backticks.
     fn names(&self, first: &str) -> Vec<String> {
-        self.table(first).iter().map(|row| row[0].trim_matches('`').to_owned()).collect()
+        self.table(first)
+            .iter()
+            .map(|row| row[0].trim_matches('`').to_owned())
+            .collect()
     }
 }
 
 fn cells(line: &str) -> Vec<String> {
-    line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()
+    line.trim_matches('|')
+        .split(" | ")
+        .map(|cell| cell.trim().to_owned())
+        .collect()
 }
 
 fn method_section(text: &Text, method: Method) -> Text {
-    text.section("## Methods").section(&format!("### `{}`", method.name()))
+    text.section("## Methods")
+        .section(&format!("### `{}`", method.name()))
 }
 
 fn keys(object: &Value) -> Vec<String> {
@@ -72,14 +94,25 @@ fn keys(object: &Value) -> Vec<String> {
 #[track_caller]
 fn assert_same(documented: &[String], real: &[String], what: &str) {
     let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(set(documented), set(real), "{what}: documented (left) and real (right)");
-    assert_eq!(documented.len(), set(documented).len(), "{what}: documented twice");
+    assert_eq!(
+        set(documented),
+        set(real),
+        "{what}: documented (left) and real (right)"
+    );
+    assert_eq!(
+        documented.len(),
+        set(documented).len(),
+        "{what}: documented twice"
+    );
 }
 
 #[test]
 fn every_method_is_described_in_order() {
     let text = Text::load().section("## Methods");
-    let headings = text.0.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+    let headings = text
+        .0
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
     let methods: Vec<_> = Method::ALL.iter().map(|method| method.name()).collect();
     assert_eq!(headings.collect::<Vec<_>>(), methods);
 }
@@ -88,7 +121,10 @@ fn every_method_is_described_in_order() {
 fn every_role_is_described() {
     for &method in Method::ALL {
         let section = method_section(&Text::load(), method).0;
-        for (role, words) in [(Role::Anybody, "For anybody."), (Role::Admin, "For admins.")] {
+        for (role, words) in [
+            (Role::Anybody, "For anybody."),
+            (Role::Admin, "For admins."),
+        ] {
             let (said, real) = (section.contains(words), method.role() == role);
             assert_eq!(said, real, "{method:?}: does docs/rpc.md say {words:?}?");
         }
@@ -104,21 +140,42 @@ fn every_parameter_is_described() {
     let mut wire = server.wire();
     for &method in Method::ALL {
         let rows = method_section(&text, method).table("parameter");
-        let row = |row: &Vec<String>| (row[0].trim_matches('`').to_owned(), !row[1].contains("optional"));
+        let row = |row: &Vec<String>| {
+            (
+                row[0].trim_matches('`').to_owned(),
+                !row[1].contains("optional"),
+            )
+        };
         let documented: BTreeSet<_> = rows.iter().map(row).collect();
-        assert_eq!(documented.len(), rows.len(), "{method:?}: a parameter is documented twice");
+        assert_eq!(
+            documented.len(),
+            rows.len(),
+            "{method:?}: a parameter is documented twice"
+        );
         let params = &document.method(method.name()).unwrap().params;
-        let described = params.iter().map(|param| (param.name.clone(), param.required));
-        let what = "name and whether it is required, in docs/rpc.md (left) and in rpc.discover (right)";
+        let described = params
+            .iter()
+            .map(|param| (param.name.clone(), param.required));
+        let what =
+            "name and whether it is required, in docs/rpc.md (left) and in rpc.discover (right)";
         assert_eq!(documented, described.collect(), "{method:?}: {what}");
         for param in params {
-            assert!(param.description.is_some(), "{method:?}: `{}` has no doc comment", param.name);
+            assert!(
+                param.description.is_some(),
+                "{method:?}: `{}` has no doc comment",
+                param.name
+            );
         }
         // The server itself names what it takes.
         let error = wire.error(method.name(), json!({ "no such parameter": 1 }));
         let message = error["message"].as_str().unwrap();
         let (_, taken) = message.split_once(", ").unwrap();
-        let taken: Vec<String> = taken.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let taken: Vec<String> = taken
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
         let documented: Vec<_> = documented.into_iter().map(|(name, _)| name).collect();
         assert_same(&documented, &taken, method.name());
     }
@@ -147,7 +204,10 @@ fn example(method: Method, server: &Server, sockid: u64) -> Value {
             both["data"] = base64["data"].clone();
             both
         }
-        Method::Wait => wire.result("wait", json!({ "sockid": sockid, "side": "server", "off": 0 })),
+        Method::Wait => wire.result(
+            "wait",
+            json!({ "sockid": sockid, "side": "server", "off": 0 }),
+        ),
         Method::Follow => wire.result("follow", json!({ "sockid": sockid })),
         Method::Subscribe => wire.result("subscribe", json!({})),
         Method::Watch => wire.result("watch", json!({ "pattern": "x" })),
@@ -159,15 +219,23 @@ fn example(method: Method, server: &Server, sockid: u64) -> Value {
         Method::Configure => {
             // One answer with the fields of both.
             let mut both = wire.result("configure", json!({ "sockid": sockid, "overlap": "bsd" }));
-            let rule =
-                wire.result("configure", json!({ "filter": "port 80", "enabled": false }))["rule"].take();
-            assert_eq!(wire.result("configure", json!({ "rule": rule, "remove": true })), json!({}));
+            let rule = wire.result(
+                "configure",
+                json!({ "filter": "port 80", "enabled": false }),
+            )["rule"]
+                .take();
+            assert_eq!(
+                wire.result("configure", json!({ "rule": rule, "remove": true })),
+                json!({})
+            );
             both["rule"] = rule;
             both
         }
         Method::Stats => wire.result("stats", json!({})),
         Method::ConfigGet => wire.result("config.get", json!({})),
-        Method::ConfigTest => wire.result("config.test", json!({ "text": "[tcp]\nlinger = '7s'\n" })),
+        Method::ConfigTest => {
+            wire.result("config.test", json!({ "text": "[tcp]\nlinger = '7s'\n" }))
+        }
         Method::ConfigReload => wire.result("config.reload", json!({})),
         Method::Discover => wire.result("rpc.discover", json!({})),
     }
@@ -186,15 +254,34 @@ fn every_result_field_is_described() {
         let mut documented = section.names("result");
         if let Some((_, object)) = section.0.split_once("The result is a [") {
             let object = object.split(']').next().unwrap();
-            assert_eq!(schema.get("$ref").unwrap(), &json!(reference(object)), "{method:?}");
-            documented = text.section("## Objects").section(&format!("### {object}")).names("field");
+            assert_eq!(
+                schema.get("$ref").unwrap(),
+                &json!(reference(object)),
+                "{method:?}"
+            );
+            documented = text
+                .section("## Objects")
+                .section(&format!("### {object}"))
+                .names("field");
         }
         if section.0.contains("the result is the [SOCKET](#socket)") {
-            documented.extend(text.section("## Objects").section("### SOCKET").names("field"));
+            documented.extend(
+                text.section("## Objects")
+                    .section("### SOCKET")
+                    .names("field"),
+            );
         }
-        assert_same(&documented, &described, &format!("{method:?} in rpc.discover"));
+        assert_same(
+            &documented,
+            &described,
+            &format!("{method:?} in rpc.discover"),
+        );
         let result = example(method, &server, sockid);
-        assert_same(&keys(&result), &described, &format!("{method:?} as it is answered and in rpc.discover"));
+        assert_same(
+            &keys(&result),
+            &described,
+            &format!("{method:?} as it is answered and in rpc.discover"),
+        );
         if let Err(fault) = schemas::conforms(&document, schema, &result) {
             panic!("{method:?}: the answer is not what rpc.discover promises: {fault}");
         }
@@ -225,14 +312,32 @@ fn every_event_and_its_fields_are_described() {
         data: Some(String::new()),
         ..EventParams::default()
     };
-    assert_same(&text.names("field"), &keys(&serde_json::to_value(everything).unwrap()), "fields of events");
+    assert_same(
+        &text.names("field"),
+        &keys(&serde_json::to_value(everything).unwrap()),
+        "fields of events",
+    );
     let rows = text.table("event");
-    let told: Vec<_> = rows.iter().filter(|row| row[1] == "`subscribe`").map(|row| row[0].clone()).collect();
-    let kinds = EventKind::ALL.iter().map(|kind| kind.name()).chain(["lost"]);
-    assert_same(&told, &kinds.map(|name| format!("`{name}`")).collect::<Vec<_>>(), "events");
+    let told: Vec<_> = rows
+        .iter()
+        .filter(|row| row[1] == "`subscribe`")
+        .map(|row| row[0].clone())
+        .collect();
+    let kinds = EventKind::ALL
+        .iter()
+        .map(|kind| kind.name())
+        .chain(["lost"]);
+    assert_same(
+        &told,
+        &kinds.map(|name| format!("`{name}`")).collect::<Vec<_>>(),
+        "events",
+    );
     let section = method_section(&Text::load(), Method::Subscribe).0;
     for kind in EventKind::ALL {
-        assert!(section.contains(&format!("`\"{}\"`", kind.name())), "{kind:?}");
+        assert!(
+            section.contains(&format!("`\"{}\"`", kind.name())),
+            "{kind:?}"
+        );
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
 }
@@ -242,13 +347,21 @@ fn every_object_is_described() {
     let text = Text::load().section("## Objects");
     let document = OpenRpc::document();
     let objects = text.0.lines().filter_map(|line| line.strip_prefix("### "));
-    for object in objects.filter(|object| object.chars().all(|letter| letter.is_ascii_uppercase())) {
+    for object in objects.filter(|object| object.chars().all(|letter| letter.is_ascii_uppercase()))
+    {
         let schema = Schema::new_ref(reference(object));
         let described = properties(document.resolve(&schema));
-        assert_same(&text.section(&format!("### {object}")).names("field"), &described, object);
+        assert_same(
+            &text.section(&format!("### {object}")).names("field"),
+            &described,
+            object,
+        );
     }
     for state in State::ALL {
-        assert!(text.section("### State").0.contains(&format!("`{state}`")), "{state}");
+        assert!(
+            text.section("### State").0.contains(&format!("`{state}`")),
+            "{state}"
+        );
     }
 }
 
@@ -275,7 +388,9 @@ fn properties(schema: &Schema) -> Vec<String> {
 /// Errnos, each with the reasons in parentheses after it, as a section's "Errors:" lists them.
 fn documented_errors(section: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut errors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let lines = section.lines().filter_map(|line| line.split_once("Errors: "));
+    let lines = section
+        .lines()
+        .filter_map(|line| line.split_once("Errors: "));
     let mut errno = String::new();
     for word in lines.flat_map(|(_, list)| list.split('`').skip(1).step_by(2)) {
         if word.starts_with('E') {
@@ -297,15 +412,25 @@ fn every_methods_errors_are_described() {
         let documented = documented_errors(&method_section(&text, method).0);
         let errors = &document.method(method.name()).unwrap().errors;
         let own = errors.iter().filter(|error| error.code > 1);
-        let real: BTreeMap<_, BTreeSet<_>> =
-            own.map(|error| (error.message.clone(), error.data.reasons.iter().cloned().collect())).collect();
-        let names = |errors: &BTreeMap<String, BTreeSet<String>>| errors.keys().cloned().collect::<Vec<_>>();
+        let real: BTreeMap<_, BTreeSet<_>> = own
+            .map(|error| {
+                (
+                    error.message.clone(),
+                    error.data.reasons.iter().cloned().collect(),
+                )
+            })
+            .collect();
+        let names = |errors: &BTreeMap<String, BTreeSet<String>>| {
+            errors.keys().cloned().collect::<Vec<_>>()
+        };
         let what = format!("{method:?}: errors in docs/rpc.md and in its line of method.rs");
         assert_same(&names(&documented), &names(&real), &what);
         for (errno, reasons) in documented.iter().filter(|(_, reasons)| !reasons.is_empty()) {
             assert_eq!(reasons, &real[errno], "{what}: the reasons of {errno}");
         }
-        let denied = errors.iter().any(|error| error.data.reasons == ["permission"]);
+        let denied = errors
+            .iter()
+            .any(|error| error.data.reasons == ["permission"]);
         assert_eq!(denied, method.role() > Role::Anybody, "{method:?}");
     }
 }
@@ -314,14 +439,23 @@ fn every_methods_errors_are_described() {
 fn every_error_is_described() {
     let text = Text::load().section("## Errors");
     let documented = text.table("code");
-    let real = Code::ALL.iter().map(|code| [code.number().to_string(), code.name().to_owned()]);
+    let real = Code::ALL
+        .iter()
+        .map(|code| [code.number().to_string(), code.name().to_owned()]);
     assert_eq!(
-        documented.iter().map(|row| row[..2].to_vec()).collect::<Vec<_>>(),
+        documented
+            .iter()
+            .map(|row| row[..2].to_vec())
+            .collect::<Vec<_>>(),
         real.map(Vec::from).collect::<Vec<_>>()
     );
-    let reasons =
-        text.table("reason").into_iter().map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone()));
-    let real = Reason::ALL.iter().map(|reason| (reason.name().to_owned(), reason.code().name().to_owned()));
+    let reasons = text
+        .table("reason")
+        .into_iter()
+        .map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone()));
+    let real = Reason::ALL
+        .iter()
+        .map(|reason| (reason.name().to_owned(), reason.code().name().to_owned()));
     assert_eq!(reasons.collect::<Vec<_>>(), real.collect::<Vec<_>>());
     let everything = ErrorData {
         errno: Some("".into()),
@@ -333,7 +467,11 @@ fn every_error_is_described() {
         end: Some(0),
         next_extent: Some(None),
     };
-    assert_same(&text.names("data"), &keys(&serde_json::to_value(everything).unwrap()), "data");
+    assert_same(
+        &text.names("data"),
+        &keys(&serde_json::to_value(everything).unwrap()),
+        "data",
+    );
 }
 
 #[test]
@@ -341,27 +479,55 @@ fn every_counter_is_described_as_in_the_code() {
     let text = Text::load().section("## Counters");
     let described = |group: &str| -> Vec<(String, String)> {
         let rows = text.section(&format!("### {group}")).table("counter");
-        rows.iter().map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone())).collect()
+        rows.iter()
+            .map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone()))
+            .collect()
     };
     let counters = Counters::default();
     for group in ["decode", "flows", "tcp", "store"] {
         let own = counters.each().filter(|(of, ..)| *of == group);
-        let mut real: Vec<_> =
-            own.map(|(_, name, doc, _)| (name.to_owned(), doc.trim().to_owned())).collect();
+        let mut real: Vec<_> = own
+            .map(|(_, name, doc, _)| (name.to_owned(), doc.trim().to_owned()))
+            .collect();
         if group == "flows" {
             let sum = "Connections evicted in any state: the sum of the three above.";
             real.push(("evicted".to_owned(), sum.to_owned()));
         }
-        assert_eq!(described(group), real, "{group}: documented (left) and real (right)");
+        assert_eq!(
+            described(group),
+            real,
+            "{group}: documented (left) and real (right)"
+        );
     }
     let metrics = Metrics::default();
-    let real: Vec<_> = metrics.each().map(|(name, doc, _)| (name.to_owned(), doc.to_owned())).collect();
+    let real: Vec<_> = metrics
+        .each()
+        .map(|(name, doc, _)| (name.to_owned(), doc.to_owned()))
+        .collect();
     assert_eq!(described("rpc"), real);
     let capture = described("capture");
-    let contract = ["rx_packets", "rx_bytes", "rx_dropped", "rx_ring_full", "fill_ring_empty", "passed"];
-    assert_eq!(capture.iter().take(contract.len()).map(|row| row.0.as_str()).collect::<Vec<_>>(), contract);
-    let steer = SteerCount::ALL.iter().map(|count| (count.name().to_owned(), count.doc().to_owned()));
-    let tap = TapCount::ALL.iter().map(|count| (count.name().to_owned(), count.doc().to_owned()));
+    let contract = [
+        "rx_packets",
+        "rx_bytes",
+        "rx_dropped",
+        "rx_ring_full",
+        "fill_ring_empty",
+        "passed",
+    ];
+    assert_eq!(
+        capture
+            .iter()
+            .take(contract.len())
+            .map(|row| row.0.as_str())
+            .collect::<Vec<_>>(),
+        contract
+    );
+    let steer = SteerCount::ALL
+        .iter()
+        .map(|count| (count.name().to_owned(), count.doc().to_owned()));
+    let tap = TapCount::ALL
+        .iter()
+        .map(|count| (count.name().to_owned(), count.doc().to_owned()));
     let verdicts: Vec<_> = steer.chain(tap).collect();
     let documented: Vec<_> = capture
         .into_iter()
@@ -377,10 +543,20 @@ fn every_counter_that_is_served_is_described() {
     let server = Server::start(&engines);
     let stats = server.wire().result("stats", json!({}));
     for group in ["decode", "flows", "tcp", "store", "rpc"] {
-        assert_same(&text.section(&format!("### {group}")).names("counter"), &keys(&stats[group]), group);
+        assert_same(
+            &text.section(&format!("### {group}")).names("counter"),
+            &keys(&stats[group]),
+            group,
+        );
     }
     let capture = text.section("### capture").0;
-    for name in keys(&stats["capture"]).iter().chain(&keys(&stats["capture"]["interfaces"][0])) {
-        assert!(capture.contains(&format!("`{name}`")), "capture.{name} is not described");
+    for name in keys(&stats["capture"])
+        .iter()
+        .chain(&keys(&stats["capture"]["interfaces"][0]))
+    {
+        assert!(
+            capture.contains(&format!("`{name}`")),
+            "capture.{name} is not described"
+        );
     }
 }

@@ -1,7 +1,14 @@
 //! Events over a real socket: subscribe, follow, wait.
 
-#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "parameters are written where they are used"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -39,7 +46,10 @@ fn listener(wire: &mut Wire, method: &str, params: Value) -> u64 {
 fn expect(wire: &mut Wire, names: &[&str]) -> Vec<Value> {
     let events: Vec<_> = names.iter().map(|_| wire.event()).collect();
     assert_eq!(
-        events.iter().map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>(),
+        events
+            .iter()
+            .map(|event| event["event"].as_str().unwrap())
+            .collect::<Vec<_>>(),
         names,
         "{events:?}"
     );
@@ -53,8 +63,21 @@ fn bytes(event: &Value) -> Vec<u8> {
 #[test]
 fn every_event_of_a_connection_in_its_order() {
     let (attended, _server, mut wire) = serve(1);
-    let all = json!(["opened", "established", "data", "gap", "filled", "retransmit", "conflict", "closed"]);
-    let number = listener(&mut wire, "subscribe", json!({ "events": all, "data": { "max": 4 } }));
+    let all = json!([
+        "opened",
+        "established",
+        "data",
+        "gap",
+        "filled",
+        "retransmit",
+        "conflict",
+        "closed"
+    ]);
+    let number = listener(
+        &mut wire,
+        "subscribe",
+        json!({ "events": all, "data": { "max": 4 } }),
+    );
     let mut talk = talk(1000);
     talk.vlan = vec![7];
     let mut engine = attended.engine(0);
@@ -84,21 +107,39 @@ fn every_event_of_a_connection_in_its_order() {
         ],
     );
     for event in &events {
-        assert_eq!((&event["listener"], &event["sockid"]), (&json!(number), &json!(sockid)), "{event}");
-        assert!((1_699_999_999.0..1_700_000_100.0).contains(&event["time"].as_f64().unwrap()), "{event}");
+        assert_eq!(
+            (&event["listener"], &event["sockid"]),
+            (&json!(number), &json!(sockid)),
+            "{event}"
+        );
+        assert!(
+            (1_699_999_999.0..1_700_000_100.0).contains(&event["time"].as_f64().unwrap()),
+            "{event}"
+        );
     }
-    let opened =
-        json!({ "client": "10.0.0.1:1000", "server": "10.0.0.2:80", "vlan": [7], "midstream": false });
+    let opened = json!({ "client": "10.0.0.1:1000", "server": "10.0.0.2:80", "vlan": [7], "midstream": false });
     for (key, value) in opened.as_object().unwrap() {
         assert_eq!(&events[0][key], value);
     }
-    let place = |event: &Value| (event["side"].clone(), event["off"].clone(), event["len"].clone());
+    let place = |event: &Value| {
+        (
+            event["side"].clone(),
+            event["off"].clone(),
+            event["len"].clone(),
+        )
+    };
     assert_eq!(place(&events[2]), (json!("server"), json!(0), json!(7)));
     assert_eq!(bytes(&events[2]), b"requ");
     assert_eq!(place(&events[3]), (json!("server"), json!(0), json!(2)));
-    assert_eq!((place(&events[5]).1, &events[5]["late"]), (json!(2), &json!(true)));
+    assert_eq!(
+        (place(&events[5]).1, &events[5]["late"]),
+        (json!(2), &json!(true))
+    );
     assert_eq!(place(&events[6]), (json!("server"), json!(7), json!(10)));
-    assert_eq!((place(&events[7]).1, bytes(&events[7])), (json!(17), b"late".to_vec()));
+    assert_eq!(
+        (place(&events[7]).1, bytes(&events[7])),
+        (json!(17), b"late".to_vec())
+    );
     assert_eq!(events[8]["reason"], "rst");
     assert_eq!(place(&events[9]), (json!("server"), json!(10), json!(7)));
     assert!(events[9].get("data").is_none(), "bytes come with data only");
@@ -113,11 +154,22 @@ fn filters_sockids_and_sides_choose() {
     let one = old[1].id(&attended.engine(1)).as_u64();
     let data = |more: Value| {
         let mut params = json!({ "events": ["data"] });
-        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        params
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         params
     };
-    let by_filter = listener(&mut wire, "subscribe", data(json!({ "filter": "port 1000 or 1002" })));
-    let by_sockid = listener(&mut wire, "subscribe", data(json!({ "sockid": one, "side": "client" })));
+    let by_filter = listener(
+        &mut wire,
+        "subscribe",
+        data(json!({ "filter": "port 1000 or 1002" })),
+    );
+    let by_sockid = listener(
+        &mut wire,
+        "subscribe",
+        data(json!({ "sockid": one, "side": "client" })),
+    );
     let mut new = [talk(1002), talk(1003)];
     new[0].open(&mut attended.engine(1));
     new[1].open(&mut attended.engine(0));
@@ -128,18 +180,30 @@ fn filters_sockids_and_sides_choose() {
     let mut heard: Vec<(u64, u64)> = (0..5)
         .map(|_| {
             let event = wire.event();
-            (event["listener"].as_u64().unwrap(), event["len"].as_u64().unwrap())
+            (
+                event["listener"].as_u64().unwrap(),
+                event["len"].as_u64().unwrap(),
+            )
         })
         .collect();
     heard.sort_unstable();
-    let mut expected = vec![(by_filter, 1), (by_filter, 2), (by_filter, 1), (by_filter, 2), (by_sockid, 2)];
+    let mut expected = vec![
+        (by_filter, 1),
+        (by_filter, 2),
+        (by_filter, 1),
+        (by_filter, 2),
+        (by_sockid, 2),
+    ];
     expected.sort_unstable();
     assert_eq!(heard, expected);
     for number in [by_filter, by_sockid] {
         wire.result("unsubscribe", json!({ "sockid": number }));
     }
     old[0].say(&mut attended.engine(0), From::Client, b"a");
-    assert_eq!(wire.ask("stats", json!({}))["result"]["rpc"]["listeners"], 0);
+    assert_eq!(
+        wire.ask("stats", json!({}))["result"]["rpc"]["listeners"],
+        0
+    );
 }
 
 #[test]
@@ -165,21 +229,31 @@ fn wrong_subscriptions_are_refused_with_a_reason() {
         assert_eq!(parameter(&mut wire, params.clone()), name, "{params}");
     }
     for timeout in [json!(-1), json!(3601), json!("1")] {
-        let error = wire.error("wait", json!({ "sockid": sockid, "side": 0, "off": 0, "timeout": timeout }));
+        let error = wire.error(
+            "wait",
+            json!({ "sockid": sockid, "side": 0, "off": 0, "timeout": timeout }),
+        );
         assert_eq!(error["data"]["parameter"], "timeout");
     }
     let number = listener(&mut wire, "subscribe", json!({}));
     let mut other = server.wire();
     for (method, params) in [
         ("info", json!({ "sockid": number })),
-        ("ppeek", json!({ "sockid": number, "side": 0, "off": 0, "len": 1 })),
+        (
+            "ppeek",
+            json!({ "sockid": number, "side": 0, "off": 0, "len": 1 }),
+        ),
         ("fragments", json!({ "sockid": number, "side": 0 })),
         ("follow", json!({ "sockid": number })),
         ("subscribe", json!({ "sockid": number })),
         ("wait", json!({ "sockid": number, "side": 0, "off": 0 })),
     ] {
         let error = other.error(method, params.clone());
-        assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(94), &json!("listener")), "{method}");
+        assert_eq!(
+            (&error["code"], &error["data"]["reason"]),
+            (&json!(94), &json!("listener")),
+            "{method}"
+        );
     }
     let gone = |error: Value| (error["code"].clone(), error["data"]["reason"].clone());
     assert_eq!(
@@ -191,14 +265,26 @@ fn wrong_subscriptions_are_refused_with_a_reason() {
         gone(wire.error("unsubscribe", json!({ "sockid": number }))),
         (json!(9), json!("no_listener"))
     );
-    assert_eq!(gone(other.error("info", json!({ "sockid": number }))), (json!(9), json!("no_connection")));
-    assert_eq!(gone(wire.error("follow", json!({ "sockid": 63 }))), (json!(9), json!("no_connection")));
-    assert_eq!(wire.error("unsubscribe", json!({ "sockid": sockid }))["code"], 9);
+    assert_eq!(
+        gone(other.error("info", json!({ "sockid": number }))),
+        (json!(9), json!("no_connection"))
+    );
+    assert_eq!(
+        gone(wire.error("follow", json!({ "sockid": 63 }))),
+        (json!(9), json!("no_connection"))
+    );
+    assert_eq!(
+        wire.error("unsubscribe", json!({ "sockid": sockid }))["code"],
+        9
+    );
     for _ in 0..64 {
         listener(&mut wire, "subscribe", json!({ "queue": 1 }));
     }
     let refused = wire.error("subscribe", json!({ "queue": 1 }));
-    assert_eq!((&refused["code"], &refused["data"]["reason"]), (&json!(11), &json!("listeners")));
+    assert_eq!(
+        (&refused["code"], &refused["data"]["reason"]),
+        (&json!(11), &json!("listeners"))
+    );
     listener(&mut other, "subscribe", json!({}));
 }
 
@@ -208,9 +294,16 @@ fn queues_take_no_more_memory_than_they_may() {
     let server = Server::start_with(status, |settings| settings.event_memory = 100 << 10);
     let mut wire = server.wire();
     let error = wire.error("subscribe", json!({}));
-    assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(11), &json!("memory")));
+    assert_eq!(
+        (&error["code"], &error["data"]["reason"]),
+        (&json!(11), &json!("memory"))
+    );
     let number = listener(&mut wire, "subscribe", json!({ "queue": 500 }));
-    let gauge = |wire: &mut Wire| wire.result("stats", json!({}))["rpc"]["event_memory"].as_u64().unwrap();
+    let gauge = |wire: &mut Wire| {
+        wire.result("stats", json!({}))["rpc"]["event_memory"]
+            .as_u64()
+            .unwrap()
+    };
     assert!((500 * 40..100 << 10).contains(&gauge(&mut wire)));
     wire.result("unsubscribe", json!({ "sockid": number }));
     assert_eq!(gauge(&mut wire), 0);
@@ -246,7 +339,11 @@ fn events_come_between_replies_and_never_within_raw_bytes() {
     std::thread::scope(|scope| {
         let feeding = scope.spawn(|| {
             for round in 0..200 {
-                talk.say(&mut attended.engine(0), From::Client, &pattern(300_000 + round * 50, 50));
+                talk.say(
+                    &mut attended.engine(0),
+                    From::Client,
+                    &pattern(300_000 + round * 50, 50),
+                );
                 std::thread::sleep(Duration::from_micros(200));
             }
         });
@@ -255,7 +352,10 @@ fn events_come_between_replies_and_never_within_raw_bytes() {
             for _ in 0..3 {
                 let (reply, events) = reply_among_events(&mut wire);
                 heard += events;
-                assert!(wire.raw(reply["result"]["raw"].as_u64().unwrap() as usize) == pattern(0, 300_000));
+                assert!(
+                    wire.raw(reply["result"]["raw"].as_u64().unwrap() as usize)
+                        == pattern(0, 300_000)
+                );
             }
         }
     });
@@ -275,13 +375,17 @@ fn waiting_ends_when_the_byte_comes_or_never_will() {
     talk.open(&mut attended.engine(0));
     let sockid = talk.id(&attended.engine(0)).as_u64();
     let wait = |off: u64, timeout: f64| json!({ "sockid": sockid, "side": "server", "off": off, "timeout": timeout });
-    assert_eq!(wire.error("wait", wait(0, 0.0))["data"]["reason"], "timeout");
+    assert_eq!(
+        wire.error("wait", wait(0, 0.0))["data"]["reason"],
+        "timeout"
+    );
     let start = Instant::now();
     assert_eq!(wire.error("wait", wait(0, 0.2))["code"], 110);
     assert!(start.elapsed() >= Duration::from_millis(200));
     let later = |talk: &mut Talk, act: &dyn Fn(&mut Talk), wire: &mut Wire, off: u64| {
         wire.send_line(
-            &json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": wait(off, 20.0) }).to_string(),
+            &json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": wait(off, 20.0) })
+                .to_string(),
         );
         std::thread::sleep(Duration::from_millis(50));
         act(talk);
@@ -303,23 +407,48 @@ fn waiting_ends_when_the_byte_comes_or_never_will() {
         &mut wire,
         10,
     );
-    assert_eq!((&reply["result"]["available"], &reply["result"]["next"]), (&json!(4), &json!(5)));
+    assert_eq!(
+        (&reply["result"]["available"], &reply["result"]["next"]),
+        (&json!(4), &json!(5))
+    );
     assert!(events >= 1);
-    let (reply, _) =
-        later(&mut talk, &|talk| talk.reset(&mut attended.engine(0), From::Server), &mut wire, 20);
-    assert_eq!((&reply["error"]["code"], &reply["error"]["data"]["reason"]), (&json!(61), &json!("closed")));
+    let (reply, _) = later(
+        &mut talk,
+        &|talk| talk.reset(&mut attended.engine(0), From::Server),
+        &mut wire,
+        20,
+    );
+    assert_eq!(
+        (&reply["error"]["code"], &reply["error"]["data"]["reason"]),
+        (&json!(61), &json!("closed"))
+    );
     assert_eq!(reply["error"]["data"]["end"], 14);
     let mut wire = server.wire();
-    assert_eq!(wire.error("wait", wait(6, 5.0))["data"]["reason"], "gap", "the connection is over");
+    assert_eq!(
+        wire.error("wait", wait(6, 5.0))["data"]["reason"],
+        "gap",
+        "the connection is over"
+    );
     let mut second = self::talk(1001);
     second.open(&mut attended.engine(0));
     let sockid = second.id(&attended.engine(0)).as_u64();
     let params = json!({ "sockid": sockid, "side": "server", "off": 0 });
-    wire.send_line(&json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": params }).to_string());
+    wire.send_line(
+        &json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": params }).to_string(),
+    );
     std::thread::sleep(Duration::from_millis(50));
     second.fin(&mut attended.engine(0), From::Client);
-    assert_eq!(reply_among_events(&mut wire).0["error"]["data"]["reason"], "eof");
-    assert_eq!(wire.error("wait", json!({ "sockid": 1_u64 << 40, "side": 0, "off": 0 }))["code"], 9);
+    assert_eq!(
+        reply_among_events(&mut wire).0["error"]["data"]["reason"],
+        "eof"
+    );
+    assert_eq!(
+        wire.error(
+            "wait",
+            json!({ "sockid": 1_u64 << 40, "side": 0, "off": 0 })
+        )["code"],
+        9
+    );
 }
 
 #[test]
@@ -329,7 +458,8 @@ fn a_waiting_client_that_only_stops_writing_is_answered_and_one_that_goes_is_let
     talk.open(&mut attended.engine(0));
     let sockid = talk.id(&attended.engine(0)).as_u64();
     let params = json!({ "sockid": sockid, "side": "server", "off": 0, "timeout": 3600 });
-    let request = json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": params }).to_string();
+    let request =
+        json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": params }).to_string();
     let mut gone = server.wire();
     gone.send_line(&request);
     wire.send_line(&request);
@@ -338,7 +468,10 @@ fn a_waiting_client_that_only_stops_writing_is_answered_and_one_that_goes_is_let
     let mut listeners = |expected: u64| {
         let start = Instant::now();
         while watcher.result("stats", json!({}))["rpc"]["listeners"] != expected {
-            assert!(start.elapsed() < Duration::from_secs(10), "never {expected} listeners");
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "never {expected} listeners"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     };
@@ -364,8 +497,15 @@ fn collect(wire: &mut Wire, side: &str) -> (Vec<u8>, Vec<(String, u64, u64)>, St
         if name == "end" {
             return (stream, holes, event["reason"].as_str().unwrap().to_owned());
         }
-        let (off, len) = (event["off"].as_u64().unwrap(), event["len"].as_u64().unwrap());
-        assert_eq!(off, stream.len() as u64, "in order, without a byte twice: {name}");
+        let (off, len) = (
+            event["off"].as_u64().unwrap(),
+            event["len"].as_u64().unwrap(),
+        );
+        assert_eq!(
+            off,
+            stream.len() as u64,
+            "in order, without a byte twice: {name}"
+        );
         match raw {
             Some(raw) => stream.extend(raw),
             None if name == "data" => stream.extend(bytes(&event)),
@@ -387,8 +527,13 @@ fn a_followed_stream_is_whole_and_its_holes_are_named() {
         talk.say(&mut attended.engine(0), From::Client, &pattern(0, 100_000));
         let sockid = talk.id(&attended.engine(0)).as_u64();
         let mut both = server.wire();
-        let following = listener(&mut both, "follow", json!({ "sockid": sockid, "encoding": encoding }));
-        let part = json!({ "sockid": sockid, "side": "server", "off": 399_990, "encoding": encoding });
+        let following = listener(
+            &mut both,
+            "follow",
+            json!({ "sockid": sockid, "encoding": encoding }),
+        );
+        let part =
+            json!({ "sockid": sockid, "side": "server", "off": 399_990, "encoding": encoding });
         listener(&mut wire, "follow", part);
         std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
@@ -398,11 +543,19 @@ fn a_followed_stream_is_whole_and_its_holes_are_named() {
             for start in (100_000..400_000).step_by(1000) {
                 talk.say(&mut attended.engine(0), From::Client, &pattern(start, 1000));
             }
-            talk.at(&mut attended.engine(0), From::Client, 400_100, &pattern(400_100, 50));
+            talk.at(
+                &mut attended.engine(0),
+                From::Client,
+                400_100,
+                &pattern(400_100, 50),
+            );
             talk.say(&mut attended.engine(0), From::Server, b"answer");
             talk.reset(&mut attended.engine(0), From::Server);
             let ((stream, holes, reason), mut both) = reading.join().unwrap();
-            assert!(stream[..400_000] == pattern(0, 400_000) && stream[400_100..] == pattern(400_100, 50));
+            assert!(
+                stream[..400_000] == pattern(0, 400_000)
+                    && stream[400_100..] == pattern(400_100, 50)
+            );
             assert_eq!(holes, [("gap".to_owned(), 400_000, 100)]);
             assert_eq!(reason, "closed");
             // What else came of the other side was passed over; the listener is there until it is ended.
@@ -426,16 +579,28 @@ fn a_followed_stream_is_whole_and_its_holes_are_named() {
 fn a_follower_that_does_not_read_loses_bytes_and_nobody_waits_for_it() {
     const WINDOW: usize = 256 << 10;
     const STREAM: usize = 8 << 20;
-    let config = EngineConfig { memory: 64 << 20, window: WINDOW as u64, ..EngineConfig::default() };
+    let config = EngineConfig {
+        memory: 64 << 20,
+        window: WINDOW as u64,
+        ..EngineConfig::default()
+    };
     let (attended, status) = Attended::start(vec![Publisher::engine(config).unwrap()]);
     let server = Server::start_with(status, |_| {});
     let mut talk = talk(1000);
     talk.open(&mut attended.engine(0));
     let sockid = talk.id(&attended.engine(0)).as_u64();
     let mut wire = server.wire();
-    listener(&mut wire, "follow", json!({ "sockid": sockid, "side": "server", "encoding": "raw" }));
+    listener(
+        &mut wire,
+        "follow",
+        json!({ "sockid": sockid, "side": "server", "encoding": "raw" }),
+    );
     for start in (0..STREAM).step_by(64 << 10) {
-        talk.say(&mut attended.engine(0), From::Client, &pattern(start as u64, 64 << 10));
+        talk.say(
+            &mut attended.engine(0),
+            From::Client,
+            &pattern(start as u64, 64 << 10),
+        );
     }
     talk.fin(&mut attended.engine(0), From::Client);
     let (stream, holes, reason) = collect(&mut wire, "server");
@@ -449,7 +614,10 @@ fn a_follower_that_does_not_read_loses_bytes_and_nobody_waits_for_it() {
         lost += len as usize;
     }
     assert!(stream[at..] == pattern(at as u64, STREAM - at));
-    assert!(lost > STREAM / 2 && STREAM - at >= WINDOW / 2, "{lost} lost, {at}");
+    assert!(
+        lost > STREAM / 2 && STREAM - at >= WINDOW / 2,
+        "{lost} lost, {at}"
+    );
 }
 
 #[test]
@@ -463,7 +631,11 @@ fn listeners_die_with_their_client() {
         listener(&mut wire, "subscribe", json!({ "filter": "port 80" }));
         listener(&mut wire, "follow", json!({ "sockid": sockid }));
     }
-    let mut gauge = |name: &str| watcher.result("stats", json!({}))["rpc"][name].as_u64().unwrap();
+    let mut gauge = |name: &str| {
+        watcher.result("stats", json!({}))["rpc"][name]
+            .as_u64()
+            .unwrap()
+    };
     assert_eq!(gauge("listeners"), 10);
     assert!(gauge("event_memory") > 0);
     // In the middle of a request.

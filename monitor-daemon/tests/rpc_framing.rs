@@ -1,6 +1,10 @@
 //! Lines, ids, pipelining, batches, notifications and raw bytes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -28,7 +32,9 @@ fn request(id: &str, method: &str, params: &str) -> String {
 }
 
 fn peek(sockid: u64, off: usize, len: usize, encoding: &str) -> String {
-    format!(r#"{{"sockid":{sockid},"side":"server","off":{off},"len":{len},"encoding":"{encoding}"}}"#)
+    format!(
+        r#"{{"sockid":{sockid},"side":"server","off":{off},"len":{len},"encoding":"{encoding}"}}"#
+    )
 }
 
 #[test]
@@ -52,7 +58,10 @@ fn ids_of_any_type_come_back_as_they_were() {
         assert!(line.contains(&format!("\"id\":{id},")), "{id}: {line}");
         wire.send_line(&request(id, "nothing", "{}"));
         let line = wire.line().unwrap();
-        assert!(line.contains(&format!("\"id\":{id},")) && line.contains("-32601"), "{id}: {line}");
+        assert!(
+            line.contains(&format!("\"id\":{id},")) && line.contains("-32601"),
+            "{id}: {line}"
+        );
     }
 }
 
@@ -62,12 +71,22 @@ fn pipelined_requests_are_answered_in_order() {
     let server = Server::start(&engines);
     let mut wire = server.wire();
     let expected = pattern(0, STREAM);
-    let lengths: Vec<usize> = (0..400).map(|index| [0, 1, 64, 5_000, 70_000][index % 5]).collect();
+    let lengths: Vec<usize> = (0..400)
+        .map(|index| [0, 1, 64, 5_000, 70_000][index % 5])
+        .collect();
     let mut requests = String::new();
     for (index, &len) in lengths.iter().enumerate() {
-        requests.push_str(&request(&index.to_string(), "ppeek", &peek(sockid, index, len, "raw")));
+        requests.push_str(&request(
+            &index.to_string(),
+            "ppeek",
+            &peek(sockid, index, len, "raw"),
+        ));
         requests.push('\n');
-        requests.push_str(&request(&format!("\"{index}\""), "info", &format!("{{\"sockid\":{sockid}}}")));
+        requests.push_str(&request(
+            &format!("\"{index}\""),
+            "info",
+            &format!("{{\"sockid\":{sockid}}}"),
+        ));
         requests.push('\n');
     }
     // From a thread of its own: the replies are more than the socket holds.
@@ -75,7 +94,10 @@ fn pipelined_requests_are_answered_in_order() {
     let writer = std::thread::spawn(move || to.write_all(requests.as_bytes()).unwrap());
     for (index, &len) in lengths.iter().enumerate() {
         let reply = wire.reply();
-        assert_eq!((&reply["id"], &reply["result"]["raw"]), (&json!(index), &json!(len)));
+        assert_eq!(
+            (&reply["id"], &reply["result"]["raw"]),
+            (&json!(index), &json!(len))
+        );
         assert!(wire.raw(len) == expected[index..index + len]);
         assert_eq!(wire.reply()["id"], index.to_string());
     }
@@ -95,7 +117,11 @@ fn a_request_may_come_in_pieces_and_the_last_half_line_is_ignored() {
     wire.send_line(&request("2", "stats", "{}"));
     wire.send(&request("3", "stats", "{}"));
     wire.stream.get_ref().shutdown(Shutdown::Write).unwrap();
-    assert_eq!(wire.reply()["id"], 2, "what was asked before the end is answered");
+    assert_eq!(
+        wire.reply()["id"],
+        2,
+        "what was asked before the end is answered"
+    );
     assert!(wire.at_end(), "half a line is not a request");
 }
 
@@ -109,18 +135,31 @@ fn garbage_is_answered_and_the_connection_goes_on() {
         (b"garbage", -32700),
         (b"{\"jsonrpc\":\"2.0\"", -32700),
         (b"\xff\xfe{}", -32700),
-        (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", -32700),
+        (
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}",
+            -32700,
+        ),
         (b"\0\0\0", -32700),
         (b"{}", -32600),
         (b"42", -32600),
         (b"[]", -32600),
     ];
     for (line, code) in garbage {
-        wire.stream.get_mut().write_all(&[line, b"\n"].concat()).unwrap();
+        wire.stream
+            .get_mut()
+            .write_all(&[line, b"\n"].concat())
+            .unwrap();
         let reply = wire.reply();
-        assert_eq!((&reply["error"]["code"], &reply["id"]), (&json!(code), &json!(null)), "{line:?}");
+        assert_eq!(
+            (&reply["error"]["code"], &reply["id"]),
+            (&json!(code), &json!(null)),
+            "{line:?}"
+        );
     }
-    assert_eq!(wire.result("info", json!({ "sockid": sockid }))["sockid"], sockid);
+    assert_eq!(
+        wire.result("info", json!({ "sockid": sockid }))["sockid"],
+        sockid
+    );
 }
 
 #[test]
@@ -129,14 +168,21 @@ fn the_longest_line_is_taken_and_a_longer_one_ends_the_connection() {
     let server = Server::start(&engines);
     let mut wire = server.wire();
     let frame = request("1", "stats", "{}").len();
-    let longest = format!("{}{}", " ".repeat(64 * 1024 - frame), request("1", "stats", "{}"));
+    let longest = format!(
+        "{}{}",
+        " ".repeat(64 * 1024 - frame),
+        request("1", "stats", "{}")
+    );
     wire.send_line(&longest);
     assert_eq!(wire.reply()["id"], 1);
     wire.send_line(&request("2", "stats", "{}"));
     wire.send_line(&format!(" {longest}"));
     assert_eq!(wire.reply()["id"], 2, "what came before is answered");
     let reply = wire.reply();
-    assert_eq!((&reply["error"]["code"], &reply["id"]), (&json!(-32600), &json!(null)));
+    assert_eq!(
+        (&reply["error"]["code"], &reply["id"]),
+        (&json!(-32600), &json!(null))
+    );
     assert!(wire.at_end());
 }
 
@@ -170,16 +216,26 @@ fn batches_are_answered_as_arrays() {
     let replies = wire.reply();
     let replies = replies.as_array().unwrap();
     let ids: Vec<&Value> = replies.iter().map(|reply| &reply["id"]).collect();
-    assert_eq!(ids, [&json!(1), &json!(null), &json!("b"), &json!(3), &json!(4)]);
+    assert_eq!(
+        ids,
+        [&json!(1), &json!(null), &json!("b"), &json!(3), &json!(4)]
+    );
     assert_eq!(replies[0]["result"]["sockid"], sockid);
     assert_eq!(replies[1]["error"]["code"], -32600);
     assert_eq!(replies[2]["result"]["len"], 100_000);
-    assert_eq!(replies[3]["error"]["data"]["parameter"], "encoding", "raw bytes have no place in a batch");
+    assert_eq!(
+        replies[3]["error"]["data"]["parameter"], "encoding",
+        "raw bytes have no place in a batch"
+    );
     assert_eq!(replies[4]["error"]["code"], -32601);
 
     wire.send_line(r#"[{"jsonrpc":"2.0","method":"stats"},{"jsonrpc":"2.0","method":"hello"}]"#);
     wire.send_line(&request("9", "stats", "{}"));
-    assert_eq!(wire.reply()["id"], 9, "a batch of notifications gets no answer at all");
+    assert_eq!(
+        wire.reply()["id"],
+        9,
+        "a batch of notifications gets no answer at all"
+    );
     wire.send_line("[1,");
     assert_eq!(wire.reply()["error"]["code"], -32700);
 }
@@ -204,7 +260,10 @@ fn the_socket_goes_when_the_server_stops() {
     let (engines, sockid) = spoken();
     let mut server = Server::start(&engines);
     let mut idle = server.wire();
-    assert_eq!(idle.result("info", json!({ "sockid": sockid }))["sockid"], sockid);
+    assert_eq!(
+        idle.result("info", json!({ "sockid": sockid }))["sockid"],
+        sockid
+    );
     assert!(server.socket.exists());
     server.stop();
     assert!(!server.socket.exists());

@@ -1,7 +1,11 @@
 //! Clients that mean harm, or just do not read: the others get right answers at once, memory and descriptors stay
 //! bounded. One test at a time, since they measure the whole process.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -38,21 +42,30 @@ fn spoken(len: usize) -> (Vec<Engine>, u64) {
 }
 
 fn raw_peek(sockid: u64, len: usize) -> String {
-    let params = json!({ "sockid": sockid, "side": "server", "off": 0, "len": len, "encoding": "raw" });
-    format!("{}\n", json!({ "jsonrpc": "2.0", "id": 1, "method": "ppeek", "params": params }))
+    let params =
+        json!({ "sockid": sockid, "side": "server", "off": 0, "len": len, "encoding": "raw" });
+    format!(
+        "{}\n",
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "ppeek", "params": params })
+    )
 }
 
 /// Waits until `condition` holds; the test fails if it never does.
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(15), "never happened: {what}");
+        assert!(
+            start.elapsed() < Duration::from_secs(15),
+            "never happened: {what}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 fn gauge(wire: &mut Wire, name: &str) -> u64 {
-    wire.result("stats", json!({}))["rpc"][name].as_u64().unwrap()
+    wire.result("stats", json!({}))["rpc"][name]
+        .as_u64()
+        .unwrap()
 }
 
 /// Asks like any other program, and checks every answer.
@@ -83,7 +96,10 @@ fn a_line_of_a_gigabyte_costs_nothing() {
             Ok(count) => sent += count,
             Err(error) => {
                 assert!(
-                    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset),
+                    matches!(
+                        error.kind(),
+                        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+                    ),
                     "{error}"
                 );
                 break;
@@ -93,7 +109,10 @@ fn a_line_of_a_gigabyte_costs_nothing() {
     assert!(sent < 16 * MIB, "the server took {sent} bytes of it");
     assert!(start.elapsed() < Duration::from_secs(10));
     let reply = wire.reply();
-    assert_eq!(reply["error"]["code"], -32600, "the client can still read why");
+    assert_eq!(
+        reply["error"]["code"], -32600,
+        "the client can still read why"
+    );
     let grown = memory_kib("VmRSS:").saturating_sub(before);
     assert!(grown < 4096, "memory grew by {grown} KiB");
     polite_requests(&mut polite, sockid, 10);
@@ -103,17 +122,24 @@ fn a_line_of_a_gigabyte_costs_nothing() {
 fn clients_that_never_read_hold_one_reply_each_and_delay_nobody() {
     let _alone = alone();
     let (engines, sockid) = spoken(16 * MIB);
-    let server = Server::start_with(status(&engines), |settings| settings.reply_memory = 64 << 20);
+    let server = Server::start_with(status(&engines), |settings| {
+        settings.reply_memory = 64 << 20
+    });
     let mut polite = server.client();
     polite_requests(&mut polite, sockid, 10);
     let before = memory_kib("VmRSS:");
     let stalled: Vec<UnixStream> = (0..40)
         .map(|_| {
             let mut stream = UnixStream::connect(&server.socket).unwrap();
-            stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+            stream
+                .set_write_timeout(Some(Duration::from_millis(50)))
+                .unwrap();
             // 16 MiB, many times over, and not a byte of it is read.
             for _ in 0..100 {
-                if stream.write_all(raw_peek(sockid, 16 * MIB).as_bytes()).is_err() {
+                if stream
+                    .write_all(raw_peek(sockid, 16 * MIB).as_bytes())
+                    .is_err()
+                {
                     break;
                 }
             }
@@ -127,16 +153,26 @@ fn clients_that_never_read_hold_one_reply_each_and_delay_nobody() {
     assert!((48 << 20..=64 << 20).contains(&held), "{held}");
     let grown = memory_kib("VmRSS:").saturating_sub(before);
     // The leased memory, and for each client its own buffers.
-    assert!(grown < 64 * 1024 + 40 * 256 + 4096, "memory grew by {grown} KiB");
+    assert!(
+        grown < 64 * 1024 + 40 * 256 + 4096,
+        "memory grew by {grown} KiB"
+    );
     // With nothing left to lease, a large read is short and right.
     let read = polite.ppeek(sockid, Side::Server, 5, 8 << 20).unwrap();
     assert!(read.bytes.len() >= 64 * 1024 && read.bytes == pattern(5, read.bytes.len()));
     assert!(read.bytes.len() < 8 << 20);
     drop(stalled);
-    eventually("the memory is given back", || gauge(&mut watcher, "reply_memory") == 0);
+    eventually("the memory is given back", || {
+        gauge(&mut watcher, "reply_memory") == 0
+    });
     let read = polite.ppeek(sockid, Side::Server, 5, 8 << 20).unwrap();
-    assert!(read.bytes == pattern(5, 8 << 20), "and large reads are whole again");
-    eventually("idle buffers are given back", || gauge(&mut watcher, "reply_memory") == 0);
+    assert!(
+        read.bytes == pattern(5, 8 << 20),
+        "and large reads are whole again"
+    );
+    eventually("idle buffers are given back", || {
+        gauge(&mut watcher, "reply_memory") == 0
+    });
 }
 
 #[test]
@@ -163,7 +199,9 @@ fn a_slow_reader_gets_every_byte() {
 fn two_hundred_clients_some_hostile() {
     let _alone = alone();
     let (engines, sockid) = spoken(2 * MIB);
-    let server = Server::start_with(status(&engines), |settings| settings.reply_memory = 64 << 20);
+    let server = Server::start_with(status(&engines), |settings| {
+        settings.reply_memory = 64 << 20
+    });
     polite_requests(&mut server.client(), sockid, 10);
     let (memory, files) = (memory_kib("VmRSS:"), descriptors());
     let stop = AtomicBool::new(false);
@@ -179,8 +217,9 @@ fn two_hundred_clients_some_hostile() {
                 }
             }));
         }
-        let polite: Vec<_> =
-            (0..60).map(|_| scope.spawn(|| polite_requests(&mut server.client(), sockid, 100))).collect();
+        let polite: Vec<_> = (0..60)
+            .map(|_| scope.spawn(|| polite_requests(&mut server.client(), sockid, 100)))
+            .collect();
         for client in polite {
             client.join().unwrap();
         }
@@ -190,7 +229,9 @@ fn two_hundred_clients_some_hostile() {
         }
     });
     let mut watcher = server.wire();
-    eventually("only the watcher is left", || gauge(&mut watcher, "clients") == 1);
+    eventually("only the watcher is left", || {
+        gauge(&mut watcher, "clients") == 1
+    });
     assert_eq!(gauge(&mut watcher, "reply_memory"), 0);
     eventually("descriptors are closed", || descriptors() <= files + 2);
     // 200 threads of this test had their stacks and arenas in it too.
@@ -209,7 +250,9 @@ impl Drop for StopOnDrop<'_> {
 
 /// One way out of seven to be a bad client. Every one of them ends by going away.
 fn misbehave(socket: &std::path::Path, sockid: u64, index: usize) {
-    let Ok(mut stream) = UnixStream::connect(socket) else { return };
+    let Ok(mut stream) = UnixStream::connect(socket) else {
+        return;
+    };
     let _ = stream.set_write_timeout(Some(Duration::from_millis(20)));
     let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
     let mut part = [0; 1000];
@@ -220,9 +263,9 @@ fn misbehave(socket: &std::path::Path, sockid: u64, index: usize) {
         2 => stream.write_all(&vec![b'['; 100_000]),
         3 => stream.write_all(raw_peek(sockid, 2 * MIB).repeat(20).as_bytes()),
         // Goes away in the middle of a reply.
-        4 => {
-            stream.write_all(raw_peek(sockid, 2 * MIB).as_bytes()).and_then(|()| stream.read_exact(&mut part))
-        }
+        4 => stream
+            .write_all(raw_peek(sockid, 2 * MIB).as_bytes())
+            .and_then(|()| stream.read_exact(&mut part)),
         5 => stream.write_all(format!("[{}1]\n", "1,".repeat(2000)).as_bytes()),
         _ => Ok(()),
     };
@@ -239,7 +282,10 @@ fn one_client_too_many_is_told_so() {
     }
     let mut refused = server.wire();
     let reply = refused.reply();
-    assert_eq!((&reply["error"]["code"], &reply["error"]["data"]["errno"]), (&json!(11), &json!("EAGAIN")));
+    assert_eq!(
+        (&reply["error"]["code"], &reply["error"]["data"]["errno"]),
+        (&json!(11), &json!("EAGAIN"))
+    );
     assert!(refused.at_end());
     clients.pop();
     eventually("there is room again", || {
@@ -260,10 +306,16 @@ fn a_stalled_client_does_not_keep_the_server_from_stopping() {
     let mut stalled = server.wire();
     stalled.send(&raw_peek(sockid, 4 * MIB).repeat(10));
     let mut watcher = server.wire();
-    eventually("it stalls", || gauge(&mut watcher, "peeked_bytes") >= 4 << 20);
+    eventually("it stalls", || {
+        gauge(&mut watcher, "peeked_bytes") >= 4 << 20
+    });
     let start = Instant::now();
     server.stop();
-    assert!(start.elapsed() < Duration::from_secs(4), "it took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "it took {:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
@@ -286,7 +338,10 @@ fn reads_are_right_while_the_engine_writes() {
                         let side = client.info(sockid).unwrap().sides.server;
                         let off = side.base + (side.end - side.base) / 3;
                         // Behind the window by now, perhaps.
-                        if client.ppeek_into(sockid, Side::Server, off, 4 << 20, &mut bytes).is_ok() {
+                        if client
+                            .ppeek_into(sockid, Side::Server, off, 4 << 20, &mut bytes)
+                            .is_ok()
+                        {
                             assert!(bytes == pattern(off, bytes.len()), "foreign bytes at {off}");
                             reads += 1;
                         }
@@ -297,10 +352,17 @@ fn reads_are_right_while_the_engine_writes() {
             .collect();
         // Three windows' worth, so that what is read is overwritten.
         for start in (MIB..72 * MIB).step_by(MIB / 4) {
-            talk.say(&mut engines[0], From::Client, &pattern(start as u64, MIB / 4));
+            talk.say(
+                &mut engines[0],
+                From::Client,
+                &pattern(start as u64, MIB / 4),
+            );
         }
         stop.store(true, Relaxed);
-        let reads: usize = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        let reads: usize = readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .sum();
         assert!(reads > 20, "{reads} reads");
     });
 }
@@ -313,7 +375,10 @@ fn a_client_that_does_not_read_its_events_loses_them_exactly_and_alone() {
     let server = Server::start_with(status, |_| {});
     let (mut slow, mut quick, mut watcher) = (server.wire(), server.wire(), server.wire());
     slow.result("subscribe", json!({ "events": ["opened"], "queue": 64 }));
-    quick.result("subscribe", json!({ "events": ["opened"], "queue": 65_536 }));
+    quick.result(
+        "subscribe",
+        json!({ "events": ["opened"], "queue": 65_536 }),
+    );
     // The ports that a client is told of, and how many it is told it missed; each in its place.
     let read = |wire: &mut Wire| {
         let (mut heard, mut lost) = (0_u64, 0);
@@ -323,7 +388,11 @@ fn a_client_that_does_not_read_its_events_loses_them_exactly_and_alone() {
                 lost += event["count"].as_u64().unwrap();
                 continue;
             }
-            assert_eq!(event["client"], format!("10.0.0.1:{}", 10_000 + heard + lost), "{event}");
+            assert_eq!(
+                event["client"],
+                format!("10.0.0.1:{}", 10_000 + heard + lost),
+                "{event}"
+            );
             heard += 1;
         }
         (heard, lost)
@@ -333,7 +402,11 @@ fn a_client_that_does_not_read_its_events_loses_them_exactly_and_alone() {
         for port in 10_000..10_000 + OPENED {
             Talk::new(&format!("10.0.0.1:{port}"), "10.0.0.2:80").syn(&mut attended.engine(0));
         }
-        assert_eq!(reading.join().unwrap(), (u64::from(OPENED), 0), "others hear all");
+        assert_eq!(
+            reading.join().unwrap(),
+            (u64::from(OPENED), 0),
+            "others hear all"
+        );
     });
     let (heard, lost) = read(&mut slow);
     assert!(heard >= 64 && lost > 1000, "{heard} heard, {lost} lost");
@@ -352,7 +425,10 @@ fn two_hundred_listening_clients_and_half_of_them_killed() {
         .map(|index| {
             let mut wire = server.wire();
             let filter = if index % 2 == 0 { "port 80" } else { "port 81" };
-            wire.result("subscribe", json!({ "events": ["data"], "filter": filter, "queue": 100 }));
+            wire.result(
+                "subscribe",
+                json!({ "events": ["data"], "filter": filter, "queue": 100 }),
+            );
             wire.result("follow", json!({ "sockid": sockid, "side": "server" }));
             wire
         })
@@ -360,7 +436,9 @@ fn two_hundred_listening_clients_and_half_of_them_killed() {
     let mut watcher = server.wire();
     assert_eq!(gauge(&mut watcher, "listeners"), 400);
     clients.truncate(100);
-    eventually("the listeners of those that are gone go", || gauge(&mut watcher, "listeners") == 200);
+    eventually("the listeners of those that are gone go", || {
+        gauge(&mut watcher, "listeners") == 200
+    });
     let start = Instant::now();
     talk.say(&mut attended.engine(1), From::Client, b"to all");
     for (index, wire) in clients.iter_mut().enumerate() {

@@ -1,7 +1,14 @@
 //! Every method, and every error, over a real socket.
 
-#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "parameters are written where they are used"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -22,7 +29,11 @@ fn spoken() -> (Vec<Engine>, Talk, u64) {
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
     talk.say(&mut engines[0], From::Client, b"GET / HTTP/1.1\r\n\r\n");
-    talk.say(&mut engines[0], From::Server, b"HTTP/1.1 200 OK\r\n\r\nhello");
+    talk.say(
+        &mut engines[0],
+        From::Server,
+        b"HTTP/1.1 200 OK\r\n\r\nhello",
+    );
     let id = talk.id(&engines[0]).as_u64();
     (engines, talk, id)
 }
@@ -37,7 +48,11 @@ fn data(result: &Value) -> Vec<u8> {
 
 fn errno(error: &Value) -> (i64, &str, &str) {
     let text = |key: &str| error["data"][key].as_str().unwrap_or_default();
-    (error["code"].as_i64().unwrap(), text("errno"), text("reason"))
+    (
+        error["code"].as_i64().unwrap(),
+        text("errno"),
+        text("reason"),
+    )
 }
 
 #[test]
@@ -49,11 +64,17 @@ fn hello_introduces_the_server() {
     assert_eq!(hello["version"], 1);
     assert!(hello["server"].as_str().unwrap().starts_with("monitord "));
     assert_eq!(hello["pid"], std::process::id());
-    assert_eq!(hello["capture"], json!({ "mode": "replay", "interfaces": ["a.pcap"], "workers": 2 }));
+    assert_eq!(
+        hello["capture"],
+        json!({ "mode": "replay", "interfaces": ["a.pcap"], "workers": 2 })
+    );
     assert_eq!(hello["max_len"], 16 << 20);
     for method in hello["methods"].as_array().unwrap() {
         let reply = wire.ask(method.as_str().unwrap(), json!({}));
-        assert_ne!(reply["error"]["code"], -32601, "{method} is listed and not there");
+        assert_ne!(
+            reply["error"]["code"], -32601,
+            "{method} is listed and not there"
+        );
     }
 }
 
@@ -63,15 +84,24 @@ fn info_shows_a_connection() {
     let server = Server::start(&engines);
     let socket = server.wire().result("info", json!({ "sockid": sockid }));
     assert_eq!(socket["sockid"], sockid);
-    assert_eq!((&socket["client"], &socket["server"]), (&json!(ENDS.0), &json!(ENDS.1)));
+    assert_eq!(
+        (&socket["client"], &socket["server"]),
+        (&json!(ENDS.0), &json!(ENDS.1))
+    );
     assert_eq!(socket["vlan"], json!([]));
-    assert_eq!(socket["state"], json!({ "client": "ESTABLISHED", "server": "ESTABLISHED" }));
+    assert_eq!(
+        socket["state"],
+        json!({ "client": "ESTABLISHED", "server": "ESTABLISHED" })
+    );
     assert_eq!(
         (&socket["closed"], &socket["midstream"], &socket["worker"]),
         (&json!(null), &json!(false), &json!(0))
     );
     let opened = socket["opened"].as_f64().unwrap();
-    assert!((1.7e9..1.7e9 + 1.0).contains(&opened) && socket["last"].as_f64().unwrap() > opened, "{socket}");
+    assert!(
+        (1.7e9..1.7e9 + 1.0).contains(&opened) && socket["last"].as_f64().unwrap() > opened,
+        "{socket}"
+    );
     let side = &socket["sides"]["server"];
     let expected = json!({ "base": 0, "next": 18, "end": 18, "fin": null, "isn": 1000, "retained": 18, "gaps": 0,
         "retransmitted": 0, "conflicts": 0, "enabled": true, "window": 24 << 20, "overlap": "linux" });
@@ -90,11 +120,23 @@ fn ppeek_reads_any_offset_of_both_sides() {
     let rest = json!({ "off": 0, "len": 18, "base": 0, "next": 18, "end": 18, "fin": null, "eof": false,
         "data": STANDARD.encode(b"GET / HTTP/1.1\r\n\r\n") });
     assert_eq!(whole, rest);
-    assert_eq!(data(&wire.result("ppeek", peek(sockid, json!("client"), 9, 6))), b"200 OK");
-    assert_eq!(data(&wire.result("ppeek", peek(sockid, json!(0), 9, 6))), b"200 OK");
-    assert_eq!(data(&wire.result("ppeek", peek(sockid, json!(1), 4, 1))), b"/");
+    assert_eq!(
+        data(&wire.result("ppeek", peek(sockid, json!("client"), 9, 6))),
+        b"200 OK"
+    );
+    assert_eq!(
+        data(&wire.result("ppeek", peek(sockid, json!(0), 9, 6))),
+        b"200 OK"
+    );
+    assert_eq!(
+        data(&wire.result("ppeek", peek(sockid, json!(1), 4, 1))),
+        b"/"
+    );
     let empty = wire.result("ppeek", peek(sockid, json!(1), 1_000_000, 0));
-    assert_eq!((&empty["len"], &empty["data"], &empty["off"]), (&json!(0), &json!(""), &json!(1_000_000)));
+    assert_eq!(
+        (&empty["len"], &empty["data"], &empty["off"]),
+        (&json!(0), &json!(""), &json!(1_000_000))
+    );
 }
 
 #[test]
@@ -118,7 +160,10 @@ fn out_of_order_bytes_are_read_and_holes_are_told() {
     let server = Server::start(&engines);
     let mut wire = server.wire();
     let read = wire.result("ppeek", peek(sockid, json!("server"), 102, 100));
-    assert_eq!((data(&read), &read["next"], &read["end"]), (b"ter".to_vec(), &json!(18), &json!(105)));
+    assert_eq!(
+        (data(&read), &read["next"], &read["end"]),
+        (b"ter".to_vec(), &json!(18), &json!(105))
+    );
     let short = wire.result("ppeek", peek(sockid, json!("server"), 10, 1000));
     assert_eq!(short["len"], 8, "a read stops at a hole");
     let error = wire.error("ppeek", peek(sockid, json!("server"), 18, 1));
@@ -128,16 +173,28 @@ fn out_of_order_bytes_are_read_and_holes_are_told() {
         assert_eq!(error["data"][key], *value, "{key}");
     }
     let fragments = wire.result("fragments", json!({ "sockid": sockid, "side": "server" }));
-    assert_eq!(fragments, json!({ "extents": [[0, 18], [100, 5]], "base": 0, "next": 18, "end": 105 }));
+    assert_eq!(
+        fragments,
+        json!({ "extents": [[0, 18], [100, 5]], "base": 0, "next": 18, "end": 105 })
+    );
     let error = wire.error("ppeek", peek(sockid, json!("server"), 105, 1));
     assert_eq!(errno(&error), (61, "ENODATA", "future"));
     assert_eq!(error["data"]["next_extent"], json!(null));
-    assert!(error["data"].as_object().unwrap().contains_key("next_extent"));
+    assert!(
+        error["data"]
+            .as_object()
+            .unwrap()
+            .contains_key("next_extent")
+    );
 }
 
 #[test]
 fn evicted_bytes_are_told() {
-    let config = EngineConfig { memory: 8 << 20, window: 64 << 10, ..EngineConfig::default() };
+    let config = EngineConfig {
+        memory: 8 << 20,
+        window: 64 << 10,
+        ..EngineConfig::default()
+    };
     let mut engine = Publisher::engine(config).unwrap();
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engine);
@@ -166,18 +223,41 @@ fn large_reads_come_whole_raw_and_in_base64() {
     let server = Server::start(&engines);
     let mut wire = server.wire();
     let longest = 16 << 20;
-    for len in [1, 3, 1000, 65_535, 65_536, 65_537, 1 << 20, longest - 1, longest] {
+    for len in [
+        1,
+        3,
+        1000,
+        65_535,
+        65_536,
+        65_537,
+        1 << 20,
+        longest - 1,
+        longest,
+    ] {
         let mut params = peek(sockid, json!("server"), 3, len as u64);
         params["encoding"] = json!("raw");
         let head = wire.result("ppeek", params);
-        assert_eq!((&head["raw"], &head["len"], head.get("data")), (&json!(len), &json!(len), None));
-        assert!(wire.raw(len) == stream[3..3 + len], "raw bytes differ at length {len}");
+        assert_eq!(
+            (&head["raw"], &head["len"], head.get("data")),
+            (&json!(len), &json!(len), None)
+        );
+        assert!(
+            wire.raw(len) == stream[3..3 + len],
+            "raw bytes differ at length {len}"
+        );
         let read = wire.result("ppeek", peek(sockid, json!("server"), 3, len as u64));
-        assert!(data(&read) == stream[3..3 + len], "base64 bytes differ at length {len}");
+        assert!(
+            data(&read) == stream[3..3 + len],
+            "base64 bytes differ at length {len}"
+        );
     }
     let mut params = peek(sockid, json!("server"), 0, 1 << 40);
     params["encoding"] = json!("raw");
-    assert_eq!(wire.result("ppeek", params)["raw"], longest, "a longer read is cut to max_len");
+    assert_eq!(
+        wire.result("ppeek", params)["raw"],
+        longest,
+        "a longer read is cut to max_len"
+    );
     assert!(wire.raw(longest) == stream[..longest]);
     assert_eq!(wire.result("stats", json!({}))["rpc"]["cut_reads"], 0);
 }
@@ -192,15 +272,22 @@ fn errors_of_connections() {
     let other_generation = SockId::new(id.worker(), id.slot(), id.generation() + 1).as_u64();
     let server = Server::start(&engines);
     let mut wire = server.wire();
-    for gone in
-        [other_generation, SockId::new(0, 9999, 1).as_u64(), SockId::new(62, 0, 0).as_u64(), (1 << 53) - 1]
-    {
+    for gone in [
+        other_generation,
+        SockId::new(0, 9999, 1).as_u64(),
+        SockId::new(62, 0, 0).as_u64(),
+        (1 << 53) - 1,
+    ] {
         for (method, params) in [
             ("info", json!({ "sockid": gone })),
             ("fragments", json!({ "sockid": gone, "side": 0 })),
             ("ppeek", peek(gone, json!(0), 0, 1)),
         ] {
-            assert_eq!(errno(&wire.error(method, params)), (9, "EBADF", "no_connection"), "{method} {gone}");
+            assert_eq!(
+                errno(&wire.error(method, params)),
+                (9, "EBADF", "no_connection"),
+                "{method} {gone}"
+            );
         }
     }
     let error = wire.error("ppeek", peek(half, json!("client"), 0, 1));
@@ -209,7 +296,10 @@ fn errors_of_connections() {
     params["worker"] = json!(0);
     assert_eq!(wire.result("ppeek", params.clone())["len"], 1);
     params["worker"] = json!(1);
-    assert_eq!(errno(&wire.error("ppeek", params)), (13, "EACCES", "no_worker"));
+    assert_eq!(
+        errno(&wire.error("ppeek", params)),
+        (13, "EACCES", "no_worker")
+    );
 }
 
 #[test]
@@ -235,17 +325,32 @@ fn lookup_finds_the_newest() {
     let mut wire = server.wire();
     let mut found = |params: Value| wire.result("lookup", params)["sockid"].as_u64().unwrap();
     assert_eq!(found(json!({ "client": ENDS.0, "server": ENDS.1 })), tagged);
-    assert_eq!(found(json!({ "client": ENDS.0, "server": ENDS.1, "vlan": [] })), new);
-    assert_eq!(found(json!({ "client": ENDS.0, "server": ENDS.1, "vlan": [5, 6] })), tagged);
-    assert_eq!(found(json!({ "client": "[2001:db8:0::1]:1000", "server": "[2001:db8::2]:443" })), v6);
+    assert_eq!(
+        found(json!({ "client": ENDS.0, "server": ENDS.1, "vlan": [] })),
+        new
+    );
+    assert_eq!(
+        found(json!({ "client": ENDS.0, "server": ENDS.1, "vlan": [5, 6] })),
+        tagged
+    );
+    assert_eq!(
+        found(json!({ "client": "[2001:db8:0::1]:1000", "server": "[2001:db8::2]:443" })),
+        v6
+    );
     for params in [
         json!({ "client": ENDS.1, "server": ENDS.0 }),
         json!({ "client": ENDS.0, "server": ENDS.1, "vlan": [5] }),
     ] {
-        assert_eq!(errno(&wire.error("lookup", params)), (107, "ENOTCONN", "not_found"));
+        assert_eq!(
+            errno(&wire.error("lookup", params)),
+            (107, "ENOTCONN", "not_found")
+        );
     }
     let closed = wire.result("info", json!({ "sockid": old }));
-    assert_eq!(closed["closed"], "rst", "a closed connection stays readable");
+    assert_eq!(
+        closed["closed"], "rst",
+        "a closed connection stays readable"
+    );
 }
 
 /// 60 connections over 3 workers, with different ports, addresses and states.
@@ -254,14 +359,30 @@ fn many() -> Vec<Engine> {
     for number in 0..60_u16 {
         let engine = &mut engines[usize::from(number % 3)];
         let client = format!("10.{}.0.1:{}", number % 5, 2000 + number);
-        let mut talk = Talk::new(&client, if number % 2 == 0 { "192.0.2.1:80" } else { "192.0.2.2:443" });
-        if number < 50 { talk.open(engine) } else { talk.syn(engine) }
+        let mut talk = Talk::new(
+            &client,
+            if number % 2 == 0 {
+                "192.0.2.1:80"
+            } else {
+                "192.0.2.2:443"
+            },
+        );
+        if number < 50 {
+            talk.open(engine)
+        } else {
+            talk.syn(engine)
+        }
     }
     engines
 }
 
 fn ids(page: &Value) -> Vec<u64> {
-    page["sockets"].as_array().unwrap().iter().map(|socket| socket["sockid"].as_u64().unwrap()).collect()
+    page["sockets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|socket| socket["sockid"].as_u64().unwrap())
+        .collect()
 }
 
 fn pages(wire: &mut Wire, mut params: Value) -> Vec<Vec<u64>> {
@@ -272,7 +393,11 @@ fn pages(wire: &mut Wire, mut params: Value) -> Vec<Vec<u64>> {
         if page["next"].is_null() {
             return pages;
         }
-        assert_eq!(page["next"].as_u64().as_ref(), ids(&page).last(), "next is the last sockid of the page");
+        assert_eq!(
+            page["next"].as_u64().as_ref(),
+            ids(&page).last(),
+            "next is the last sockid of the page"
+        );
         params["after"] = page["next"].clone();
     }
 }
@@ -286,18 +411,33 @@ fn sockets_are_listed_in_pages() {
     assert!(all["next"].is_null());
     let all = ids(&all);
     assert_eq!(all.len(), 60);
-    let places: Vec<_> = all.iter().map(|&id| SockId::from_u64(id).unwrap().place()).collect();
+    let places: Vec<_> = all
+        .iter()
+        .map(|&id| SockId::from_u64(id).unwrap().place())
+        .collect();
     assert!(places.is_sorted(), "{places:?}");
     for limit in [1, 7, 20, 59, 60, 61] {
         let pages = pages(&mut wire, json!({ "limit": limit }));
         assert!(pages.iter().all(|page| page.len() <= limit), "{limit}");
-        assert_eq!(pages.len(), 60_usize.div_ceil(limit), "no empty page at the end");
+        assert_eq!(
+            pages.len(),
+            60_usize.div_ceil(limit),
+            "no empty page at the end"
+        );
         assert_eq!(pages.concat(), all, "{limit}");
     }
     let info = wire.result("info", json!({ "sockid": all[10] }));
     let listed = wire.result("sockets", json!({ "limit": 1, "after": all[9] }));
     assert_eq!(listed["sockets"][0], info);
-    assert_eq!(server.client().sockets(&Default::default()).unwrap().sockets.len(), 60);
+    assert_eq!(
+        server
+            .client()
+            .sockets(&Default::default())
+            .unwrap()
+            .sockets
+            .len(),
+        60
+    );
 }
 
 #[test]
@@ -308,7 +448,10 @@ fn paging_goes_on_when_the_last_one_is_gone() {
     let all = ids(&wire.result("sockets", json!({})));
     let last = SockId::from_u64(all[30]).unwrap();
     let gone = SockId::new(last.worker(), last.slot(), last.generation() + 9).as_u64();
-    assert_eq!(ids(&wire.result("sockets", json!({ "after": gone }))), all[31..]);
+    assert_eq!(
+        ids(&wire.result("sockets", json!({ "after": gone }))),
+        all[31..]
+    );
 }
 
 #[test]
@@ -326,9 +469,15 @@ fn sockets_are_filtered() {
     assert_eq!(count(json!({ "address": "2001:db8::/32" })), 0);
     assert_eq!(count(json!({ "state": "ESTABLISHED" })), 50);
     assert_eq!(count(json!({ "state": "syn-sent" })), 10);
-    assert_eq!(count(json!({ "state": "ESTABLISHED", "port": 80, "address": "10.0.0.0/8" })), 25);
+    assert_eq!(
+        count(json!({ "state": "ESTABLISHED", "port": 80, "address": "10.0.0.0/8" })),
+        25
+    );
     let port_80 = ids(&wire.result("sockets", json!({ "port": 80 })));
-    assert_eq!(pages(&mut wire, json!({ "port": 80, "limit": 7 })).concat(), port_80);
+    assert_eq!(
+        pages(&mut wire, json!({ "port": 80, "limit": 7 })).concat(),
+        port_80
+    );
     for (name, wrong) in [
         ("limit", json!(0)),
         ("limit", json!(1.5)),
@@ -340,8 +489,18 @@ fn sockets_are_filtered() {
         ("colour", json!("red")),
     ] {
         let error = wire.error("sockets", json!({ name: wrong }));
-        assert_eq!((&error["code"], &error["data"]["parameter"]), (&json!(-32602), &json!(name)), "{error}");
-        assert!(error["message"].as_str().unwrap().contains(&format!("`{name}`")), "{error}");
+        assert_eq!(
+            (&error["code"], &error["data"]["parameter"]),
+            (&json!(-32602), &json!(name)),
+            "{error}"
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains(&format!("`{name}`")),
+            "{error}"
+        );
     }
 }
 
@@ -357,28 +516,54 @@ fn stats_sum_up_the_workers() {
         (&capture["mode"], &capture["xdp"], &capture["finished"]),
         (&json!("replay"), &json!(null), &json!(true))
     );
-    for name in ["rx_packets", "rx_bytes", "rx_dropped", "rx_ring_full", "fill_ring_empty", "passed"] {
+    for name in [
+        "rx_packets",
+        "rx_bytes",
+        "rx_dropped",
+        "rx_ring_full",
+        "fill_ring_empty",
+        "passed",
+    ] {
         assert!(capture[name].is_u64(), "{name}");
     }
     assert_eq!(stats["flows"]["active"], 60);
     assert_eq!(stats["flows"]["opened"], 60);
     assert_eq!(stats["flows"]["evicted"], 0);
-    assert_eq!(stats["store"]["budget"].as_u64().unwrap() / 3 / (1 << 20), 160);
+    assert_eq!(
+        stats["store"]["budget"].as_u64().unwrap() / 3 / (1 << 20),
+        160
+    );
     assert_eq!(stats["decode"]["packets"], 50 * 3 + 10);
     let workers = stats["workers"].as_array().unwrap();
     assert_eq!(workers.len(), 3);
     for (index, worker) in workers.iter().enumerate() {
-        assert_eq!((&worker["worker"], &worker["flows"]["active"]), (&json!(index), &json!(20)));
+        assert_eq!(
+            (&worker["worker"], &worker["flows"]["active"]),
+            (&json!(index), &json!(20))
+        );
     }
-    for (group, names) in [("decode", &stats["decode"]), ("flows", &stats["flows"]), ("tcp", &stats["tcp"])] {
+    for (group, names) in [
+        ("decode", &stats["decode"]),
+        ("flows", &stats["flows"]),
+        ("tcp", &stats["tcp"]),
+    ] {
         for (name, sum) in names.as_object().unwrap() {
-            let own: u64 = workers.iter().map(|worker| worker[group][name].as_u64().unwrap()).sum();
+            let own: u64 = workers
+                .iter()
+                .map(|worker| worker[group][name].as_u64().unwrap())
+                .sum();
             assert_eq!(sum.as_u64(), Some(own), "{group}.{name}");
         }
     }
     let rpc = &stats["rpc"];
-    assert_eq!((&rpc["clients"], &rpc["accepted"], &rpc["errors"]), (&json!(1), &json!(1), &json!(1)));
-    assert_eq!(server.client().stats().unwrap().flows.get("active"), Some(60));
+    assert_eq!(
+        (&rpc["clients"], &rpc["accepted"], &rpc["errors"]),
+        (&json!(1), &json!(1), &json!(1))
+    );
+    assert_eq!(
+        server.client().stats().unwrap().flows.get("active"),
+        Some(60)
+    );
 }
 
 #[test]
@@ -406,15 +591,30 @@ fn wrong_parameters_are_refused_in_plain_words() {
         let mut params = good.clone();
         params[name] = wrong;
         let error = wire.error("ppeek", params);
-        assert_eq!((&error["code"], &error["data"]["parameter"]), (&json!(-32602), &json!(name)), "{error}");
+        assert_eq!(
+            (&error["code"], &error["data"]["parameter"]),
+            (&json!(-32602), &json!(name)),
+            "{error}"
+        );
     }
     for name in ["sockid", "side", "off", "len"] {
         let mut params = good.clone();
         params.as_object_mut().unwrap().remove(name);
         let error = wire.error("ppeek", params);
-        assert_eq!((&error["code"], &error["data"]["parameter"]), (&json!(-32602), &json!(name)), "{error}");
+        assert_eq!(
+            (&error["code"], &error["data"]["parameter"]),
+            (&json!(-32602), &json!(name)),
+            "{error}"
+        );
     }
-    assert_eq!(wire.error("ppeek", json!([sockid, "server", 0, 1]))["code"], -32602);
+    assert_eq!(
+        wire.error("ppeek", json!([sockid, "server", 0, 1]))["code"],
+        -32602
+    );
     assert_eq!(wire.error("pppeek", json!({}))["code"], -32601);
-    assert_eq!(data(&wire.result("ppeek", good)), b"G", "and the connection goes on");
+    assert_eq!(
+        data(&wire.result("ppeek", good)),
+        b"G",
+        "and the connection goes on"
+    );
 }

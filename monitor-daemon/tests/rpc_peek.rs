@@ -1,7 +1,14 @@
 //! `peek`: its cursor, and what it says of bytes that it had to pass.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
-#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "parameters are written where they are used"
+)]
 
 mod rpc_common;
 
@@ -27,7 +34,10 @@ fn data(result: &Value) -> Vec<u8> {
 }
 
 fn reason(error: &Value) -> (i64, &str) {
-    (error["code"].as_i64().unwrap(), error["data"]["reason"].as_str().unwrap())
+    (
+        error["code"].as_i64().unwrap(),
+        error["data"]["reason"].as_str().unwrap(),
+    )
 }
 
 fn open() -> (Vec<Engine>, Talk, u64) {
@@ -65,21 +75,39 @@ fn reads_on_from_where_it_was() {
     let ppeek = json!({ "sockid": sockid, "side": "server", "off": 0, "len": 3 });
     assert_eq!(data(&wire.result("ppeek", ppeek)), b"GET");
     let read = wire.result("peek", params(sockid, 100));
-    assert_eq!((&read["off"], data(&read)), (&json!(5), b" HTTP/1.1\r\n".to_vec()));
-    assert_eq!(reason(&wire.error("peek", params(sockid, 100))), (61, "future"));
+    assert_eq!(
+        (&read["off"], data(&read)),
+        (&json!(5), b" HTTP/1.1\r\n".to_vec())
+    );
+    assert_eq!(
+        reason(&wire.error("peek", params(sockid, 100))),
+        (61, "future")
+    );
     talk.say(&mut engines[0], From::Client, b"\r\n");
     let mut raw = params(sockid, 100);
     raw["encoding"] = json!("raw");
     let read = wire.result("peek", raw);
-    assert_eq!((&read["off"], &read["raw"], read.get("data")), (&json!(16), &json!(2), None));
+    assert_eq!(
+        (&read["off"], &read["raw"], read.get("data")),
+        (&json!(16), &json!(2), None)
+    );
     assert_eq!(wire.raw(2), b"\r\n");
     talk.fin(&mut engines[0], From::Client);
     assert_eq!(reason(&wire.error("peek", params(sockid, 1))), (61, "eof"));
     // The other side and another client have cursors of their own.
-    let other = wire.result("peek", json!({ "sockid": sockid, "side": "client", "len": 9 }));
-    assert_eq!((&other["off"], data(&other)), (&json!(0), b"hello".to_vec()));
+    let other = wire.result(
+        "peek",
+        json!({ "sockid": sockid, "side": "client", "len": 9 }),
+    );
+    assert_eq!(
+        (&other["off"], data(&other)),
+        (&json!(0), b"hello".to_vec())
+    );
     let again = server.wire().result("peek", params(sockid, 100));
-    assert_eq!((&again["off"], &again["len"], &again["eof"]), (&json!(0), &json!(18), &json!(true)));
+    assert_eq!(
+        (&again["off"], &again["len"], &again["eof"]),
+        (&json!(0), &json!(18), &json!(true))
+    );
 }
 
 #[test]
@@ -89,14 +117,26 @@ fn nothing_is_read_past_a_hole_that_may_be_filled() {
     let mut wire = server.wire();
     at(&mut engines[0], &mut talk, 0, 10);
     at(&mut engines[0], &mut talk, 30, 10);
-    assert_eq!(data(&wire.result("peek", params(sockid, 100))), pattern(0, 10));
+    assert_eq!(
+        data(&wire.result("peek", params(sockid, 100))),
+        pattern(0, 10)
+    );
     let error = wire.error("peek", params(sockid, 100));
     assert_eq!(reason(&error), (61, "gap"));
-    assert_eq!((&error["data"]["next"], &error["data"]["next_extent"]), (&json!(10), &json!(30)));
+    assert_eq!(
+        (&error["data"]["next"], &error["data"]["next_extent"]),
+        (&json!(10), &json!(30))
+    );
     let zero = wire.result("peek", params(sockid, 0));
-    assert_eq!((&zero["off"], &zero["len"], &zero["gap"]), (&json!(10), &json!(0), &json!(null)));
+    assert_eq!(
+        (&zero["off"], &zero["len"], &zero["gap"]),
+        (&json!(10), &json!(0), &json!(null))
+    );
     at(&mut engines[0], &mut talk, 10, 5);
-    assert_eq!(data(&wire.result("peek", params(sockid, 100))), pattern(10, 5));
+    assert_eq!(
+        data(&wire.result("peek", params(sockid, 100))),
+        pattern(10, 5)
+    );
     acknowledge(&mut engines[0], &mut talk, 40);
     let read = wire.result("peek", params(sockid, 4));
     assert_eq!(
@@ -107,12 +147,19 @@ fn nothing_is_read_past_a_hole_that_may_be_filled() {
     // Late bytes stay behind the cursor.
     at(&mut engines[0], &mut talk, 15, 15);
     let read = wire.result("peek", params(sockid, 100));
-    assert_eq!((&read["off"], &read["gap"], data(&read)), (&json!(34), &json!(null), pattern(34, 6)));
+    assert_eq!(
+        (&read["off"], &read["gap"], data(&read)),
+        (&json!(34), &json!(null), pattern(34, 6))
+    );
 }
 
 #[test]
 fn evicted_bytes_are_counted_as_lost() {
-    let config = EngineConfig { memory: 8 << 20, window: 64 << 10, ..EngineConfig::default() };
+    let config = EngineConfig {
+        memory: 8 << 20,
+        window: 64 << 10,
+        ..EngineConfig::default()
+    };
     let mut engines = [Publisher::engine(config).unwrap()];
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
@@ -124,7 +171,10 @@ fn evicted_bytes_are_counted_as_lost() {
     talk.say(&mut engines[0], From::Client, &pattern(1000, 1 << 20));
     let read = wire.result("peek", params(sockid, 16 << 20));
     let base = read["base"].as_u64().unwrap();
-    assert_eq!((&read["off"], &read["lost"], &read["gap"]), (&json!(base), &json!(base - 100), &json!(null)));
+    assert_eq!(
+        (&read["off"], &read["lost"], &read["gap"]),
+        (&json!(base), &json!(base - 100), &json!(null))
+    );
     assert!(base > 100 && data(&read) == pattern(base, (1 << 20) + 1000 - base as usize));
 }
 
@@ -140,7 +190,10 @@ fn cursors_are_bounded_and_given_back() {
             talk
         })
         .collect();
-    let ids: Vec<_> = talks.iter().map(|talk| talk.id(&engines[0]).as_u64()).collect();
+    let ids: Vec<_> = talks
+        .iter()
+        .map(|talk| talk.id(&engines[0]).as_u64())
+        .collect();
     let server = Server::start_with(status(&engines), |rpc| rpc.max_cursors = 2);
     let mut wire = server.wire();
     for id in &ids[..2] {
@@ -148,14 +201,28 @@ fn cursors_are_bounded_and_given_back() {
     }
     let error = wire.error("peek", params(ids[2], 1));
     assert_eq!(reason(&error), (11, "cursors"));
-    assert!(error["message"].as_str().unwrap().contains("max_cursors"), "{error}");
-    assert_eq!(wire.result("peek", params(ids[0], 1))["off"], 1, "those that are there go on");
-    assert_eq!(server.wire().result("peek", params(ids[2], 1))["off"], 0, "another client has its own");
+    assert!(
+        error["message"].as_str().unwrap().contains("max_cursors"),
+        "{error}"
+    );
+    assert_eq!(
+        wire.result("peek", params(ids[0], 1))["off"],
+        1,
+        "those that are there go on"
+    );
+    assert_eq!(
+        server.wire().result("peek", params(ids[2], 1))["off"],
+        0,
+        "another client has its own"
+    );
     // The first one ends, and lingers out.
     talks[0].reset(&mut engines[0], From::Client);
     engines[0].advance(talks[0].time + 61 * SECOND);
     assert_eq!(wire.result("peek", params(ids[2], 1))["off"], 0);
-    assert_eq!(reason(&wire.error("peek", params(ids[0], 1))), (9, "no_connection"));
+    assert_eq!(
+        reason(&wire.error("peek", params(ids[0], 1))),
+        (9, "no_connection")
+    );
 }
 
 #[test]
@@ -167,8 +234,14 @@ fn errors_leave_the_cursor_and_notifications_move_it() {
     talk.say(&mut engines[0], From::Client, b"abcdef");
     let server = Server::start(&engines);
     let mut wire = server.wire();
-    assert_eq!(reason(&wire.error("peek", params(half, 1))), (107, "not_established"));
-    assert_eq!(reason(&wire.error("peek", params(SockId::new(0, 999, 1).as_u64(), 1))), (9, "no_connection"));
+    assert_eq!(
+        reason(&wire.error("peek", params(half, 1))),
+        (107, "not_established")
+    );
+    assert_eq!(
+        reason(&wire.error("peek", params(SockId::new(0, 999, 1).as_u64(), 1))),
+        (9, "no_connection")
+    );
     let mut other = params(sockid, 1);
     other["worker"] = json!(1);
     assert_eq!(reason(&wire.error("peek", other)), (13, "no_worker"));
@@ -183,7 +256,11 @@ fn errors_leave_the_cursor_and_notifications_move_it() {
         let mut params = params(sockid, 1);
         params[name] = wrong;
         let error = wire.error("peek", params);
-        assert_eq!((&error["code"], &error["data"]["parameter"]), (&json!(-32602), &json!(name)), "{error}");
+        assert_eq!(
+            (&error["code"], &error["data"]["parameter"]),
+            (&json!(-32602), &json!(name)),
+            "{error}"
+        );
     }
     let raw = json!({ "sockid": sockid, "side": 1, "len": 1, "encoding": "raw" });
     let batch = json!([{ "jsonrpc": "2.0", "id": 1, "method": "peek", "params": raw }]);
@@ -248,14 +325,19 @@ fn expected(fragments: &Value, cursor: u64, len: u64) -> Option<Answer> {
 
 /// Runs the steps; returns how often something was lost, and how often a hole was passed.
 fn compare(steps: &[Step]) -> (usize, usize) {
-    let config = EngineConfig { memory: 1 << 20, window: 8 << 10, ..EngineConfig::default() };
+    let config = EngineConfig {
+        memory: 1 << 20,
+        window: 8 << 10,
+        ..EngineConfig::default()
+    };
     let mut engines = [Publisher::engine(config).unwrap()];
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
     let sockid = talk.id(&engines[0]).as_u64();
     let server = Server::start(&engines);
     let mut wire = server.wire();
-    let fragments = |wire: &mut Wire| wire.result("fragments", json!({ "sockid": sockid, "side": "server" }));
+    let fragments =
+        |wire: &mut Wire| wire.result("fragments", json!({ "sockid": sockid, "side": "server" }));
     let (mut cursor, mut most, mut losses, mut holes) = (0, 0, 0, 0);
     for step in steps {
         let now = fragments(&mut wire);
@@ -269,12 +351,20 @@ fn compare(steps: &[Step]) -> (usize, usize) {
             Step::Peek { len } => {
                 let reply = wire.ask("peek", params(sockid, len));
                 let Some((off, len, lost, gap)) = expected(&now, cursor, len) else {
-                    let reason = if now["next"] == now["end"] { "future" } else { "gap" };
+                    let reason = if now["next"] == now["end"] {
+                        "future"
+                    } else {
+                        "gap"
+                    };
                     assert_eq!(reply["error"]["data"]["reason"], reason, "{reply}");
                     continue;
                 };
                 let result = &reply["result"];
-                assert_eq!((&result["off"], &result["len"]), (&json!(off), &json!(len)), "{reply} {now}");
+                assert_eq!(
+                    (&result["off"], &result["len"]),
+                    (&json!(off), &json!(len)),
+                    "{reply} {now}"
+                );
                 assert_eq!(result["lost"], lost, "{reply} {now}");
                 let gap = gap.map(|(off, len)| json!({ "off": off, "len": len }));
                 assert_eq!(result["gap"], json!(gap), "{reply} {now}");
@@ -302,15 +392,27 @@ fn the_walk_meets_losses_and_holes() {
     let steps = [
         Step::Send { ahead: 0, len: 500 },
         Step::Peek { len: 100 },
-        Step::Send { ahead: 200, len: 300 },
+        Step::Send {
+            ahead: 200,
+            len: 300,
+        },
         Step::Peek { len: 1000 },
         Step::Peek { len: 1000 },
         Step::Acknowledge,
         Step::Peek { len: 50 },
-        Step::Send { ahead: 0, len: 9000 },
+        Step::Send {
+            ahead: 0,
+            len: 9000,
+        },
         Step::Peek { len: 50 },
-        Step::Send { ahead: 3000, len: 1000 },
-        Step::Send { ahead: 4000, len: 7000 },
+        Step::Send {
+            ahead: 3000,
+            len: 1000,
+        },
+        Step::Send {
+            ahead: 4000,
+            len: 7000,
+        },
         Step::Acknowledge,
         Step::Peek { len: 5000 },
         Step::Peek { len: 5000 },

@@ -1,6 +1,10 @@
 //! The Rust clients when their connection breaks, and the one for tokio.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -13,8 +17,11 @@ use rpc_common::world::{ANSWER, STREAM, world};
 use rpc_common::{Server, pattern};
 
 /// Quick enough for a test, patient enough for a loaded machine.
-const POLICY: Reconnect =
-    Reconnect { attempts: 100, pause: Duration::from_millis(1), longest: Duration::from_millis(50) };
+const POLICY: Reconnect = Reconnect {
+    attempts: 100,
+    pause: Duration::from_millis(1),
+    longest: Duration::from_millis(50),
+};
 
 #[test]
 fn a_read_is_asked_again_over_a_new_connection() {
@@ -73,24 +80,41 @@ fn peek_says_that_its_cursors_are_lost() {
     assert!((next.head.off, &next.bytes[..]) == (1000, &pattern(1000, 500)[..]));
     relay.cut();
     // Nobody knows whether the cursor moved.
-    assert!(client.peek(sockid, Side::Server, 1).unwrap_err().is_broken());
+    assert!(
+        client
+            .peek(sockid, Side::Server, 1)
+            .unwrap_err()
+            .is_broken()
+    );
     assert!(client.info(sockid).is_ok(), "other calls go on");
-    assert!(matches!(client.peek(sockid, Side::Server, 1), Err(Error::CursorsLost)));
+    assert!(matches!(
+        client.peek(sockid, Side::Server, 1),
+        Err(Error::CursorsLost)
+    ));
     assert_eq!(client.peek(sockid, Side::Server, 1).unwrap().head.off, 0);
     relay.cut();
     assert!(client.info(sockid).is_ok());
-    assert!(matches!(client.peek(sockid, Side::Server, 1), Err(Error::CursorsLost)));
+    assert!(matches!(
+        client.peek(sockid, Side::Server, 1),
+        Err(Error::CursorsLost)
+    ));
 }
 
 #[test]
 fn a_daemon_that_does_not_come_back_is_given_up() {
     let (engines, sockid) = world();
     let mut server = Server::start(&engines);
-    let policy = Reconnect { attempts: 3, ..POLICY };
+    let policy = Reconnect {
+        attempts: 3,
+        ..POLICY
+    };
     let mut client = Client::connect_with(&server.socket, policy).unwrap();
     server.stop();
     assert!(matches!(client.info(sockid), Err(Error::Connect { .. })));
-    assert!(matches!(Client::connect_with(&server.socket, policy), Err(Error::Connect { .. })));
+    assert!(matches!(
+        Client::connect_with(&server.socket, policy),
+        Err(Error::Connect { .. })
+    ));
 }
 
 #[tokio::test]
@@ -99,17 +123,54 @@ async fn the_async_client_reads_lists_and_tells_errors_apart() {
     let server = Server::start(&engines);
     let mut client = AsyncClient::connect(&server.socket).await.unwrap();
     assert_eq!(client.hello("async").await.unwrap().version, 1);
-    assert_eq!(client.sockets(&SocketsParams::default()).await.unwrap().sockets.len(), 12);
-    let read = client.ppeek(sockid, Side::Server, 9, 1 << 40).await.unwrap();
+    assert_eq!(
+        client
+            .sockets(&SocketsParams::default())
+            .await
+            .unwrap()
+            .sockets
+            .len(),
+        12
+    );
+    let read = client
+        .ppeek(sockid, Side::Server, 9, 1 << 40)
+        .await
+        .unwrap();
     assert!(read.bytes == pattern(9, STREAM - 9));
-    assert_eq!(client.ppeek(sockid, Side::Client, 0, 1000).await.unwrap().bytes, ANSWER);
-    assert_eq!(client.fragments(sockid, Side::Server).await.unwrap().extents.len(), 2);
-    let Err(Error::Rpc(error)) = client.info(1 << 52).await else { panic!("there is no such connection") };
+    assert_eq!(
+        client
+            .ppeek(sockid, Side::Client, 0, 1000)
+            .await
+            .unwrap()
+            .bytes,
+        ANSWER
+    );
+    assert_eq!(
+        client
+            .fragments(sockid, Side::Server)
+            .await
+            .unwrap()
+            .extents
+            .len(),
+        2
+    );
+    let Err(Error::Rpc(error)) = client.info(1 << 52).await else {
+        panic!("there is no such connection")
+    };
     assert_eq!(error.known_code(), Some(Code::BadSocket));
     assert_eq!(client.stats().await.unwrap().rpc.get("clients"), Some(1));
-    assert_eq!(client.peek(sockid, Side::Client, 4).await.unwrap().bytes, b"HTTP");
-    assert_eq!(client.peek(sockid, Side::Client, 4).await.unwrap().bytes, b"/1.1");
-    assert_eq!(client.discover().await.unwrap().methods.len(), Method::ALL.len());
+    assert_eq!(
+        client.peek(sockid, Side::Client, 4).await.unwrap().bytes,
+        b"HTTP"
+    );
+    assert_eq!(
+        client.peek(sockid, Side::Client, 4).await.unwrap().bytes,
+        b"/1.1"
+    );
+    assert_eq!(
+        client.discover().await.unwrap().methods.len(),
+        Method::ALL.len()
+    );
 }
 
 #[tokio::test]
@@ -117,9 +178,18 @@ async fn the_async_client_connects_again() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let relay = Relay::to(&server.socket);
-    let mut client = AsyncClient::connect_with(&relay.socket, POLICY).await.unwrap();
+    let mut client = AsyncClient::connect_with(&relay.socket, POLICY)
+        .await
+        .unwrap();
     relay.cut();
-    assert!(client.ppeek(sockid, Side::Server, 0, 9).await.unwrap().bytes == pattern(0, 9));
+    assert!(
+        client
+            .ppeek(sockid, Side::Server, 0, 9)
+            .await
+            .unwrap()
+            .bytes
+            == pattern(0, 9)
+    );
     let (engines, _) = world();
     let next = Server::start(&engines);
     relay.turn(&next.socket);
@@ -133,7 +203,9 @@ async fn a_call_that_is_dropped_leaves_no_reply_for_the_next() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let relay = Relay::to(&server.socket);
-    let mut client = AsyncClient::connect_with(&relay.socket, POLICY).await.unwrap();
+    let mut client = AsyncClient::connect_with(&relay.socket, POLICY)
+        .await
+        .unwrap();
     for len in 1..20 {
         // Polled once: the request is written, its reply is under way.
         tokio::select! {

@@ -1,6 +1,10 @@
 //! `stop` and `configure` over a real socket, with engines whose workers obey.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -47,7 +51,11 @@ fn opened(workers: &Attended, wire: &mut Wire, port: u16) -> Value {
 
 fn errno(error: &Value) -> (i64, &str, &str) {
     let text = |key: &str| error["data"][key].as_str().unwrap_or_default();
-    (error["code"].as_i64().unwrap(), text("errno"), text("reason"))
+    (
+        error["code"].as_i64().unwrap(),
+        text("errno"),
+        text("reason"),
+    )
 }
 
 fn peek(sockid: u64, side: &str) -> Value {
@@ -59,14 +67,27 @@ fn a_stopped_connection_is_closed_and_readable() {
     let (server, workers, talk, sockid) = spoken();
     let mut wire = server.wire();
     let stopped = wire.result("stop", json!({ "sockid": sockid }));
-    assert_eq!((&stopped["closed"], &stopped["sockid"]), (&json!("stopped"), &json!(sockid)));
+    assert_eq!(
+        (&stopped["closed"], &stopped["sockid"]),
+        (&json!("stopped"), &json!(sockid))
+    );
     assert_eq!(wire.result("info", json!({ "sockid": sockid })), stopped);
     say(&workers, talk, From::Server, b"unheard");
     let read = wire.result("ppeek", peek(sockid, "client"));
-    assert_eq!(STANDARD.decode(read["data"].as_str().unwrap()).unwrap(), b"answer");
+    assert_eq!(
+        STANDARD.decode(read["data"].as_str().unwrap()).unwrap(),
+        b"answer"
+    );
     let flows = wire.result("stats", json!({}))["flows"].take();
-    assert_eq!((&flows["stopped"], &flows["stopped_segments"]), (&json!(1), &json!(2)));
-    assert_eq!(wire.result("stop", json!({ "sockid": sockid }))["closed"], "stopped", "again: as it is");
+    assert_eq!(
+        (&flows["stopped"], &flows["stopped_segments"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(
+        wire.result("stop", json!({ "sockid": sockid }))["closed"],
+        "stopped",
+        "again: as it is"
+    );
 }
 
 #[test]
@@ -74,18 +95,31 @@ fn one_side_is_stopped_and_then_the_other() {
     let (server, workers, talk, sockid) = spoken();
     let mut wire = server.wire();
     let stopped = wire.result("stop", json!({ "sockid": sockid, "side": "server" }));
-    assert_eq!((&stopped["closed"], &stopped["sides"]["server"]["enabled"]), (&Value::Null, &json!(false)));
+    assert_eq!(
+        (&stopped["closed"], &stopped["sides"]["server"]["enabled"]),
+        (&Value::Null, &json!(false))
+    );
     say(&workers, talk, From::Server, b" goes on");
     let read = wire.result("ppeek", peek(sockid, "client"));
-    assert_eq!(STANDARD.decode(read["data"].as_str().unwrap()).unwrap(), b"answer goes on");
+    assert_eq!(
+        STANDARD.decode(read["data"].as_str().unwrap()).unwrap(),
+        b"answer goes on"
+    );
     for method in ["ppeek", "fragments"] {
         let mut params = peek(sockid, "server");
         if method == "fragments" {
             params = json!({ "sockid": sockid, "side": "server" });
         }
-        assert_eq!(errno(&wire.error(method, params)), (22, "EINVAL", "disabled"), "{method}");
+        assert_eq!(
+            errno(&wire.error(method, params)),
+            (22, "EINVAL", "disabled"),
+            "{method}"
+        );
     }
-    assert_eq!(wire.result("stop", json!({ "sockid": sockid, "side": 0 }))["closed"], "stopped");
+    assert_eq!(
+        wire.result("stop", json!({ "sockid": sockid, "side": 0 }))["closed"],
+        "stopped"
+    );
 }
 
 #[test]
@@ -102,7 +136,10 @@ fn settings_of_a_live_connection_change() {
     assert_eq!(errno(&error), (61, "ENODATA", "evicted"));
     let talk = say(&workers, talk, From::Server, &[2; 10_000]);
     let sides = wire.result("info", json!({ "sockid": sockid }))["sides"].take();
-    assert_eq!((&sides["client"]["base"], &sides["client"]["overlap"]), (&json!(0), &json!("linux")));
+    assert_eq!(
+        (&sides["client"]["base"], &sides["client"]["overlap"]),
+        (&json!(0), &json!("linux"))
+    );
 
     let both = wire.result("configure", json!({ "sockid": sockid, "enabled": false }));
     assert_eq!(both["sides"]["client"]["enabled"], false);
@@ -121,31 +158,59 @@ fn settings_of_a_live_connection_change() {
 fn rules_are_for_connections_to_come() {
     let (server, workers, _, sockid) = spoken();
     let mut wire = server.wire();
-    let rule = |wire: &mut Wire, params: Value| wire.result("configure", params)["rule"].as_u64().unwrap();
-    let first = rule(&mut wire, json!({ "filter": "src port 2000", "side": "client", "enabled": false }));
-    let second = rule(&mut wire, json!({ "filter": "port 2000 or 2001", "window": 5000 }));
+    let rule =
+        |wire: &mut Wire, params: Value| wire.result("configure", params)["rule"].as_u64().unwrap();
+    let first = rule(
+        &mut wire,
+        json!({ "filter": "src port 2000", "side": "client", "enabled": false }),
+    );
+    let second = rule(
+        &mut wire,
+        json!({ "filter": "port 2000 or 2001", "window": 5000 }),
+    );
     assert_ne!(first, second);
-    assert_eq!(wire.result("info", json!({ "sockid": sockid }))["sides"]["client"]["window"], 24 << 20);
+    assert_eq!(
+        wire.result("info", json!({ "sockid": sockid }))["sides"]["client"]["window"],
+        24 << 20
+    );
     let kept = |socket: &Value| {
-        (socket["sides"]["client"]["retained"].clone(), socket["sides"]["server"]["window"].clone())
+        (
+            socket["sides"]["client"]["retained"].clone(),
+            socket["sides"]["server"]["window"].clone(),
+        )
     };
     assert_eq!(
         kept(&opened(&workers, &mut wire, 2000)),
         (json!(0), json!(24 << 20)),
         "the first, and only it"
     );
-    assert_eq!(kept(&opened(&workers, &mut wire, 2001)), (json!(5000), json!(5000)));
-    assert_eq!(kept(&opened(&workers, &mut wire, 2002)), (json!(20_000), json!(24 << 20)));
-    assert_eq!(wire.result("configure", json!({ "rule": first, "remove": true })), json!({}));
+    assert_eq!(
+        kept(&opened(&workers, &mut wire, 2001)),
+        (json!(5000), json!(5000))
+    );
+    assert_eq!(
+        kept(&opened(&workers, &mut wire, 2002)),
+        (json!(20_000), json!(24 << 20))
+    );
+    assert_eq!(
+        wire.result("configure", json!({ "rule": first, "remove": true })),
+        json!({})
+    );
     let error = wire.error("configure", json!({ "rule": first, "remove": true }));
-    assert_eq!((&error["code"], &error["data"]["parameter"]), (&json!(-32602), &json!("rule")));
+    assert_eq!(
+        (&error["code"], &error["data"]["parameter"]),
+        (&json!(-32602), &json!("rule"))
+    );
     let late = Talk::new("10.0.0.9:2000", SERVER);
     workers.with(0, move |engine| {
         let mut late = late;
         late.open(engine);
         late.say(engine, From::Server, &[7; 20_000]);
     });
-    let late = wire.result("lookup", json!({ "client": "10.0.0.9:2000", "server": SERVER }));
+    let late = wire.result(
+        "lookup",
+        json!({ "client": "10.0.0.9:2000", "server": SERVER }),
+    );
     assert_eq!(kept(&late), (json!(5000), json!(5000)));
 }
 
@@ -154,8 +219,13 @@ fn there_are_as_many_rules_as_there_can_be() {
     let (server, _workers, ..) = spoken();
     let mut wire = server.wire();
     let params = json!({ "filter": "port 80", "enabled": false });
-    let rules: Vec<_> = (0..64).map(|_| wire.result("configure", params.clone())["rule"].clone()).collect();
-    assert_eq!(errno(&wire.error("configure", params.clone())), (11, "EAGAIN", "rules"));
+    let rules: Vec<_> = (0..64)
+        .map(|_| wire.result("configure", params.clone())["rule"].clone())
+        .collect();
+    assert_eq!(
+        errno(&wire.error("configure", params.clone())),
+        (11, "EAGAIN", "rules")
+    );
     wire.result("configure", json!({ "rule": rules[7], "remove": true }));
     let next = wire.result("configure", params)["rule"].clone();
     assert!(!rules.contains(&next), "a name is never used again");
@@ -173,14 +243,31 @@ fn windows_run_out_and_come_back() {
     let (server, _workers) = Server::at_work(engines);
     let mut wire = server.wire();
     let mut set = |id: u64, side: u64, window: u64| {
-        wire.ask("configure", json!({ "sockid": id, "side": side, "window": window }))
+        wire.ask(
+            "configure",
+            json!({ "sockid": id, "side": side, "window": window }),
+        )
     };
     for n in 0..255 {
-        assert!(set(ids[n as usize / 2], n % 2, 5000 + n).get("result").is_some(), "{n}");
+        assert!(
+            set(ids[n as usize / 2], n % 2, 5000 + n)
+                .get("result")
+                .is_some(),
+            "{n}"
+        );
     }
-    assert_eq!(errno(&set(ids[129], 0, 9999)["error"]), (11, "EAGAIN", "windows"));
-    assert!(set(ids[129], 0, 5001).get("result").is_some(), "one that is in use is shared");
-    assert!(set(ids[0], 0, 24 << 20).get("result").is_some(), "the configured one is always there");
+    assert_eq!(
+        errno(&set(ids[129], 0, 9999)["error"]),
+        (11, "EAGAIN", "windows")
+    );
+    assert!(
+        set(ids[129], 0, 5001).get("result").is_some(),
+        "one that is in use is shared"
+    );
+    assert!(
+        set(ids[0], 0, 24 << 20).get("result").is_some(),
+        "the configured one is always there"
+    );
     assert!(set(ids[129], 0, 9999).get("result").is_some());
     let error = wire.error("configure", json!({ "filter": "", "window": 7777 }));
     assert_eq!(errno(&error), (11, "EAGAIN", "windows"));
@@ -192,23 +279,51 @@ fn what_makes_no_sense_names_the_parameter() {
     let mut wire = server.wire();
     for (params, name) in [
         (json!({ "sockid": sockid, "window": 4095 }), "window"),
-        (json!({ "sockid": sockid, "window": (160_u64 << 20) + 1 }), "window"),
+        (
+            json!({ "sockid": sockid, "window": (160_u64 << 20) + 1 }),
+            "window",
+        ),
         (json!({ "sockid": sockid, "window": -1 }), "window"),
         (json!({ "sockid": sockid, "enabled": true }), "enabled"),
         (json!({ "sockid": sockid, "overlap": "windows" }), "overlap"),
-        (json!({ "sockid": sockid, "filter": "", "enabled": false }), "filter"),
-        (json!({ "filter": "port http or", "enabled": false }), "filter"),
-        (json!({ "filter": "", "enabled": false, "worker": 0 }), "worker"),
+        (
+            json!({ "sockid": sockid, "filter": "", "enabled": false }),
+            "filter",
+        ),
+        (
+            json!({ "filter": "port http or", "enabled": false }),
+            "filter",
+        ),
+        (
+            json!({ "filter": "", "enabled": false, "worker": 0 }),
+            "worker",
+        ),
         (json!({ "sockid": sockid, "rule": 1 }), "rule"),
         (json!({ "rule": 1, "enabled": false }), "rule"),
         (json!({ "rule": 1 }), "remove"),
-        (json!({ "sockid": sockid, "enabled": false, "remove": true }), "remove"),
+        (
+            json!({ "sockid": sockid, "enabled": false, "remove": true }),
+            "remove",
+        ),
         (json!({ "rule": 77, "remove": true }), "rule"),
-        (json!({ "sockid": sockid, "side": "both", "enabled": false }), "side"),
+        (
+            json!({ "sockid": sockid, "side": "both", "enabled": false }),
+            "side",
+        ),
     ] {
         let error = wire.error("configure", params.clone());
-        assert_eq!((&error["code"], &error["data"]["parameter"]), (&json!(-32602), &json!(name)), "{params}");
-        assert!(error["message"].as_str().unwrap().contains(&format!("`{name}`")), "{error}");
+        assert_eq!(
+            (&error["code"], &error["data"]["parameter"]),
+            (&json!(-32602), &json!(name)),
+            "{params}"
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains(&format!("`{name}`")),
+            "{error}"
+        );
     }
     for params in [
         json!({}),
@@ -224,11 +339,19 @@ fn what_makes_no_sense_names_the_parameter() {
         ("configure", json!({ "sockid": unknown, "enabled": false })),
         ("stop", json!({ "sockid": sockid + 1 })),
     ] {
-        assert_eq!(errno(&wire.error(method, params)), (9, "EBADF", "no_connection"), "{method}");
+        assert_eq!(
+            errno(&wire.error(method, params)),
+            (9, "EBADF", "no_connection"),
+            "{method}"
+        );
     }
     let error = wire.error("stop", json!({ "sockid": sockid, "worker": 1 }));
     assert_eq!(errno(&error), (13, "EACCES", "no_worker"));
-    assert_eq!(wire.result("info", json!({ "sockid": sockid }))["closed"], Value::Null, "nothing was done");
+    assert_eq!(
+        wire.result("info", json!({ "sockid": sockid }))["closed"],
+        Value::Null,
+        "nothing was done"
+    );
 }
 
 #[test]
@@ -241,7 +364,10 @@ fn a_listener_is_no_connection() {
         ("configure", json!({ "sockid": listener, "enabled": false })),
     ] {
         let error = wire.error(method, params);
-        assert_eq!((error["code"].as_i64(), &error["data"]["errno"]), (Some(94), &json!("ESOCKTNOSUPPORT")));
+        assert_eq!(
+            (error["code"].as_i64(), &error["data"]["errno"]),
+            (Some(94), &json!("ESOCKTNOSUPPORT"))
+        );
     }
 }
 
@@ -249,9 +375,13 @@ fn a_listener_is_no_connection() {
 fn a_notification_is_carried_out() {
     let (server, _workers, _, sockid) = spoken();
     let mut wire = server.wire();
-    let notification = json!({ "jsonrpc": "2.0", "method": "stop", "params": { "sockid": sockid } });
+    let notification =
+        json!({ "jsonrpc": "2.0", "method": "stop", "params": { "sockid": sockid } });
     wire.send_line(&notification.to_string());
-    assert_eq!(wire.result("info", json!({ "sockid": sockid }))["closed"], "stopped");
+    assert_eq!(
+        wire.result("info", json!({ "sockid": sockid }))["closed"],
+        "stopped"
+    );
 }
 
 /// A worker that hangs holds up who asks it, for a bounded time, and nobody else.
@@ -264,11 +394,18 @@ fn a_worker_that_does_not_answer_is_said_to() {
     let idle: Status = status(&engines);
     let server = Server::start_with(idle, |_| {});
     let mut asking = server.wire();
-    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "stop", "params": { "sockid": sockid } });
+    let request =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "stop", "params": { "sockid": sockid } });
     asking.send_line(&request.to_string());
     let mut other = server.wire();
-    assert_eq!(other.result("info", json!({ "sockid": sockid }))["sockid"], sockid);
-    assert_eq!(errno(&asking.reply()["error"]), (11, "EAGAIN", "unanswered"));
+    assert_eq!(
+        other.result("info", json!({ "sockid": sockid }))["sockid"],
+        sockid
+    );
+    assert_eq!(
+        errno(&asking.reply()["error"]),
+        (11, "EAGAIN", "unanswered")
+    );
 }
 
 /// One worker of two has no window left: neither follows the rule.
@@ -284,8 +421,10 @@ fn a_rule_is_followed_by_all_workers_or_by_none() {
             let mut talk = Talk::new(&format!("10.0.0.7:{}", 1000 + n), SERVER);
             talk.open(engine);
             let id = talk.id(engine);
-            let window =
-                monitor_engine::SideSettings { window: Some(u64::from(n) + 1), ..Default::default() };
+            let window = monitor_engine::SideSettings {
+                window: Some(u64::from(n) + 1),
+                ..Default::default()
+            };
             engine.configure(id, [window, Default::default()]).unwrap();
         }
     });
@@ -298,6 +437,10 @@ fn a_rule_is_followed_by_all_workers_or_by_none() {
             let connection = engine.reader().connection(talk.id(engine)).unwrap();
             (connection.sides[0].overlap, connection.sides[0].window)
         });
-        assert_eq!(overlap, (monitor_engine::OverlapPolicy::Bsd, 24 << 20), "worker {worker}");
+        assert_eq!(
+            overlap,
+            (monitor_engine::OverlapPolicy::Bsd, 24 << 20),
+            "worker {worker}"
+        );
     }
 }

@@ -1,7 +1,14 @@
 //! `watch` over a real socket.
 
-#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "parameters are written where they are used"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod rpc_common;
 
@@ -33,7 +40,12 @@ fn found(wire: &mut Wire) -> (String, u64, u64, Value) {
     let event = wire.event();
     assert_eq!(event["event"], "match", "{event}");
     let number = |key: &str| event[key].as_u64().unwrap();
-    (event["side"].as_str().unwrap().to_owned(), number("off"), number("len"), event["pattern"].clone())
+    (
+        event["side"].as_str().unwrap().to_owned(),
+        number("off"),
+        number("len"),
+        event["pattern"].clone(),
+    )
 }
 
 /// Nothing more is told: the reply to a request comes next.
@@ -67,8 +79,13 @@ fn patterns_are_found_whatever_segments_they_come_in() {
     drop(engine);
     let first = wire.event();
     // The match, and what had come behind it when it was found.
-    let context = STANDARD.decode(first["context"]["data"].as_str().unwrap()).unwrap();
-    assert!(context.len() >= 5 && b"get / se".starts_with(&context), "{first}");
+    let context = STANDARD
+        .decode(first["context"]["data"].as_str().unwrap())
+        .unwrap();
+    assert!(
+        context.len() >= 5 && b"get / se".starts_with(&context),
+        "{first}"
+    );
     assert_eq!(first["context"]["off"], 0);
     assert_eq!(
         (
@@ -79,12 +96,25 @@ fn patterns_are_found_whatever_segments_they_come_in() {
             &first["len"],
             first.get("cut")
         ),
-        (&json!(sockid), &watching["sockid"], &json!(3), &json!(0), &json!(5), None)
+        (
+            &json!(sockid),
+            &watching["sockid"],
+            &json!(3),
+            &json!(0),
+            &json!(5),
+            None
+        )
     );
-    assert!((1_699_999_999.0..1_700_000_100.0).contains(&first["time"].as_f64().unwrap()), "{first}");
+    assert!(
+        (1_699_999_999.0..1_700_000_100.0).contains(&first["time"].as_f64().unwrap()),
+        "{first}"
+    );
     assert_eq!(found(&mut wire), ("server".to_owned(), 6, 12, json!(0)));
     assert_eq!(found(&mut wire), ("server".to_owned(), 23, 3, json!(77)));
-    assert_eq!(found(&mut wire), ("client".to_owned(), 3, 5, json!("greeting")));
+    assert_eq!(
+        found(&mut wire),
+        ("client".to_owned(), 3, 5, json!("greeting"))
+    );
     silent(&mut wire);
     wire.result("unsubscribe", json!({ "sockid": watching["sockid"] }));
     talk.say(&mut attended.engine(1), From::Server, b"hello");
@@ -99,8 +129,10 @@ fn connections_and_sides_are_chosen() {
     talks.iter_mut().for_each(|talk| talk.open(&mut engine));
     let one = talks[2].id(&engine).as_u64();
     drop(engine);
-    let by_filter =
-        wire.result("watch", json!({ "pattern": "x", "filter": "src port 1001", "side": "client" }));
+    let by_filter = wire.result(
+        "watch",
+        json!({ "pattern": "x", "filter": "src port 1001", "side": "client" }),
+    );
     let by_sockid = wire.result("watch", json!({ "pattern": "x", "sockid": one }));
     for talk in &mut talks {
         let mut engine = attended.engine(0);
@@ -108,10 +140,23 @@ fn connections_and_sides_are_chosen() {
         talk.say(&mut engine, From::Server, b"x");
     }
     let mut events: Vec<_> = (0..3).map(|_| wire.event()).collect();
-    events.sort_by_key(|event| (event["listener"].as_u64(), event["side"].as_str().map(str::to_owned)));
-    let expected = [(&by_filter, "client"), (&by_sockid, "client"), (&by_sockid, "server")];
+    events.sort_by_key(|event| {
+        (
+            event["listener"].as_u64(),
+            event["side"].as_str().map(str::to_owned),
+        )
+    });
+    let expected = [
+        (&by_filter, "client"),
+        (&by_sockid, "client"),
+        (&by_sockid, "server"),
+    ];
     for (event, (listener, side)) in events.iter().zip(expected) {
-        assert_eq!((&event["listener"], &event["side"]), (&listener["sockid"], &json!(side)), "{event}");
+        assert_eq!(
+            (&event["listener"], &event["side"]),
+            (&listener["sockid"], &json!(side)),
+            "{event}"
+        );
     }
     silent(&mut wire);
 }
@@ -150,7 +195,11 @@ fn holes_and_ends() {
 
 #[test]
 fn what_was_not_searched_is_told() {
-    let config = EngineConfig { memory: 4 << 20, window: 8 << 10, ..EngineConfig::default() };
+    let config = EngineConfig {
+        memory: 4 << 20,
+        window: 8 << 10,
+        ..EngineConfig::default()
+    };
     let (attended, status) = Attended::start(vec![Publisher::engine(config).unwrap()]);
     let server = Server::start_with(status, |_| {});
     let mut wire = server.wire();
@@ -183,13 +232,19 @@ fn wrong_patterns_are_refused_by_name() {
         ("pattern", json!({ "pattern": "a(" })),
         ("pattern", json!({ "pattern": "a*" })),
         ("pattern", json!({ "pattern": { "id": 1 } })),
-        ("pattern", json!({ "pattern": { "text": "a", "hex": "00" } })),
+        (
+            "pattern",
+            json!({ "pattern": { "text": "a", "hex": "00" } }),
+        ),
         ("pattern", json!({ "pattern": { "hex": "0" } })),
         ("pattern", json!({ "pattern": { "hex": "+1" } })),
         ("patterns[1]", json!({ "patterns": ["a", "(?s)a.{3000}b"] })),
         ("patterns", json!({ "patterns": [] })),
         ("filter", json!({ "pattern": "a", "filter": "port" })),
-        ("filter", json!({ "pattern": "a", "filter": "port 1", "sockid": 1 })),
+        (
+            "filter",
+            json!({ "pattern": "a", "filter": "port 1", "sockid": 1 }),
+        ),
         ("context", json!({ "pattern": "a", "context": 4097 })),
         ("queue", json!({ "pattern": "a", "queue": 0 })),
         ("side", json!({ "pattern": "a", "side": "both" })),
@@ -207,7 +262,13 @@ fn wrong_patterns_are_refused_by_name() {
         );
     }
     let error = wire.error("watch", json!({ "pattern": "a(" }));
-    assert!(error["message"].as_str().unwrap().contains("unclosed group"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("unclosed group"),
+        "{error}"
+    );
     assert_eq!(
         wire.error("watch", json!({ "pattern": "a", "sockid": 1 << 20 }))["data"]["reason"],
         "no_connection"
@@ -216,6 +277,14 @@ fn wrong_patterns_are_refused_by_name() {
     drop(server);
     let (_attended, status) = Attended::start(engines(1));
     let server = Server::start_with(status, |rpc| rpc.watch_patterns = 2);
-    let error = server.wire().error("watch", json!({ "patterns": ["a", "b", "c"] }));
-    assert!(error["message"].as_str().unwrap().contains("watch_patterns"), "{error}");
+    let error = server
+        .wire()
+        .error("watch", json!({ "patterns": ["a", "b", "c"] }));
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("watch_patterns"),
+        "{error}"
+    );
 }

@@ -1,6 +1,10 @@
 //! The binary at its start and its end: what it refuses, in which words, and what it leaves behind.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     fs,
@@ -21,7 +25,11 @@ const MONITORD: &str = env!("CARGO_BIN_EXE_monitord");
 const DEADLINE: Duration = Duration::from_secs(30);
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(MONITORD).args(arguments).env_remove("RUST_LOG").output().unwrap()
+    Command::new(MONITORD)
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
 }
 
 /// The one line that a refused start leaves on standard error.
@@ -29,7 +37,10 @@ fn run(arguments: &[&str]) -> Output {
 fn refusal(output: &Output) -> String {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    let sentence = text.strip_prefix("monitord: ").unwrap_or_else(|| panic!("{text}")).trim_end();
+    let sentence = text
+        .strip_prefix("monitord: ")
+        .unwrap_or_else(|| panic!("{text}"))
+        .trim_end();
     assert!(!sentence.contains('\n'), "one sentence: {sentence}");
     sentence.to_owned()
 }
@@ -38,7 +49,11 @@ fn refusal(output: &Output) -> String {
 fn config(dir: &TempDir, text: &str) -> String {
     let path = dir.path().join("config.toml");
     let socket = dir.path().join("monitord.sock");
-    fs::write(&path, format!("{text}\n[rpc]\nsocket = {:?}\n", socket.to_str().unwrap())).unwrap();
+    fs::write(
+        &path,
+        format!("{text}\n[rpc]\nsocket = {:?}\n", socket.to_str().unwrap()),
+    )
+    .unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -46,12 +61,18 @@ fn config(dir: &TempDir, text: &str) -> String {
 fn a_configuration_that_is_named_must_be_there_and_good() {
     let dir = tempfile::tempdir().unwrap();
     let missing = refusal(&run(&["--config", "/nonexistent.toml"]));
-    assert!(missing.contains("cannot read the configuration /nonexistent.toml"), "{missing}");
+    assert!(
+        missing.contains("cannot read the configuration /nonexistent.toml"),
+        "{missing}"
+    );
     let typo = config(&dir, "[capture]\nworker = 2");
     let sentence = refusal(&run(&["--config", &typo]));
     let expected = "line 2: unknown key \"worker\" in [capture]; did you mean \"workers\"?";
     assert!(sentence.ends_with(expected), "{sentence}");
-    assert_eq!(refusal(&run(&["--check-config", "--config", &typo])), sentence);
+    assert_eq!(
+        refusal(&run(&["--check-config", "--config", &typo])),
+        sentence
+    );
 }
 
 #[test]
@@ -59,7 +80,10 @@ fn a_good_configuration_is_said_to_be_good() {
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../config.toml");
     let output = run(&["--check-config", "--config", repository]);
     assert!(output.status.success());
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "the configuration is good\n");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "the configuration is good\n"
+    );
 }
 
 #[test]
@@ -71,7 +95,10 @@ fn an_interface_that_is_not_there_is_refused_with_those_that_are() {
     let config = config(&dir, "[capture]\ninterfaces = ['no-such-one']");
     let sentence = refusal(&run(&["--config", &config]));
     let names = sentence.strip_prefix("there is no interface \"no-such-one\"; there are: ");
-    assert!(names.is_some_and(|names| names.split(", ").any(|name| name == "lo")), "{sentence}");
+    assert!(
+        names.is_some_and(|names| names.split(", ").any(|name| name == "lo")),
+        "{sentence}"
+    );
     assert!(!dir.path().join("monitord.sock").exists());
 }
 
@@ -83,9 +110,14 @@ fn a_missing_privilege_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir, "");
     let mut command = Command::new("setpriv");
-    command.args(["--bounding-set", "-net_raw", MONITORD, "--config", &config]).env_remove("RUST_LOG");
+    command
+        .args(["--bounding-set", "-net_raw", MONITORD, "--config", &config])
+        .env_remove("RUST_LOG");
     let sentence = refusal(&command.output().unwrap());
-    assert!(sentence.starts_with("missing CAP_NET_RAW (to open XDP sockets)"), "{sentence}");
+    assert!(
+        sentence.starts_with("missing CAP_NET_RAW (to open XDP sockets)"),
+        "{sentence}"
+    );
     assert!(!dir.path().join("monitord.sock").exists());
 }
 
@@ -95,7 +127,10 @@ fn a_store_that_is_too_small_says_what_to_change() {
     let capture = empty_capture(&dir);
     let text = "[capture]\nworkers = 63\n[store]\nmemory = '1MiB'\nwindow = '64KiB'";
     let sentence = refusal(&run(&["replay", &capture, "--config", &config(&dir, text)]));
-    assert!(sentence.contains("raise [store] memory or lower [capture] workers"), "{sentence}");
+    assert!(
+        sentence.contains("raise [store] memory or lower [capture] workers"),
+        "{sentence}"
+    );
 }
 
 #[test]
@@ -113,7 +148,10 @@ fn signals_end_it_in_order_and_a_second_daemon_waits_for_that() {
         let mut first = Running::start(&["replay", &capture, "--config", &config]);
         first.serves(&socket);
         let sentence = refusal(&run(&["replay", &capture, "--config", &config]));
-        assert!(sentence.contains("another monitord serves on"), "{sentence}");
+        assert!(
+            sentence.contains("another monitord serves on"),
+            "{sentence}"
+        );
         assert_eq!(first.end(signal), Some(0));
         assert!(!socket.exists(), "the socket file is removed");
         let mut second = Running::start(&["replay", &capture, "--config", &config]);
@@ -141,7 +179,13 @@ struct Running(Child);
 impl Running {
     fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(MONITORD);
-        Self(command.args(arguments).stderr(Stdio::null()).spawn().unwrap())
+        Self(
+            command
+                .args(arguments)
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
     }
 
     /// Waits until somebody accepts on the socket.

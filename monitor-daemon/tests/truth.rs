@@ -67,25 +67,33 @@ type Ends = (SocketAddr, SocketAddr);
 
 #[test]
 fn every_capture_reads_as_its_truth_says_first() {
-    let Some(corpus) = corpus() else { skip!("{NOWHERE}") };
+    let Some(corpus) = corpus() else {
+        skip!("{NOWHERE}")
+    };
     captures(&corpus, OverlapPolicy::First);
 }
 
 #[test]
 fn every_capture_reads_as_its_truth_says_linux() {
-    let Some(corpus) = corpus() else { skip!("{NOWHERE}") };
+    let Some(corpus) = corpus() else {
+        skip!("{NOWHERE}")
+    };
     captures(&corpus, OverlapPolicy::Linux);
 }
 
 #[test]
 fn every_variant_reads_as_its_base_first() {
-    let Some(corpus) = corpus() else { skip!("{NOWHERE}") };
+    let Some(corpus) = corpus() else {
+        skip!("{NOWHERE}")
+    };
     variants(&corpus, OverlapPolicy::First);
 }
 
 #[test]
 fn every_variant_reads_as_its_base_linux() {
-    let Some(corpus) = corpus() else { skip!("{NOWHERE}") };
+    let Some(corpus) = corpus() else {
+        skip!("{NOWHERE}")
+    };
     variants(&corpus, OverlapPolicy::Linux);
 }
 
@@ -97,11 +105,19 @@ fn captures(corpus: &Path, policy: OverlapPolicy) {
         let Listed { file } = serde_json::from_str(line).unwrap();
         // A few hold no stream whose bytes the readers agree on; they must be survived all the same.
         let directions = gold.get(&file).map_or(&[][..], Vec::as_slice);
-        faults.check(&corpus.join("pcaps").join(file), directions, policy, Numbers::Own);
+        faults.check(
+            &corpus.join("pcaps").join(file),
+            directions,
+            policy,
+            Numbers::Own,
+        );
     }
     let equal = faults.equal;
     faults.report();
-    assert_eq!(equal + EXCEPTIONS.len(), gold.values().map(Vec::len).sum::<usize>());
+    assert_eq!(
+        equal + EXCEPTIONS.len(),
+        gold.values().map(Vec::len).sum::<usize>()
+    );
 }
 
 fn variants(corpus: &Path, policy: OverlapPolicy) {
@@ -113,7 +129,11 @@ fn variants(corpus: &Path, policy: OverlapPolicy) {
     for Variant { variant, base } in &variants {
         let path = corpus.join("variants/pcaps").join(variant);
         // This kind has other sequence numbers: that is what it is for.
-        let numbers = if variant.contains(".wrap.") { Numbers::Moved } else { Numbers::Own };
+        let numbers = if variant.contains(".wrap.") {
+            Numbers::Moved
+        } else {
+            Numbers::Own
+        };
         faults.check(&path, &gold[base], policy, numbers);
     }
     faults.report();
@@ -123,14 +143,22 @@ fn variants(corpus: &Path, policy: OverlapPolicy) {
 fn corpus() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     let named = std::env::var_os("MONITOR_CORPUS").map(PathBuf::from);
-    named.into_iter().chain([beside]).find(|path| path.join("gold.jsonl").is_file())
+    named
+        .into_iter()
+        .chain([beside])
+        .find(|path| path.join("gold.jsonl").is_file())
 }
 
 fn gold(corpus: &Path) -> HashMap<String, Vec<Gold>> {
     let mut gold: HashMap<String, Vec<Gold>> = HashMap::new();
-    for line in fs::read_to_string(corpus.join("gold.jsonl")).unwrap().lines() {
+    for line in fs::read_to_string(corpus.join("gold.jsonl"))
+        .unwrap()
+        .lines()
+    {
         let direction: Gold = serde_json::from_str(line).unwrap();
-        gold.entry(direction.file.clone()).or_default().push(direction);
+        gold.entry(direction.file.clone())
+            .or_default()
+            .push(direction);
     }
     gold
 }
@@ -154,12 +182,16 @@ impl Faults {
         for direction in gold {
             let ends = (direction.src.into(), direction.dst.into());
             let candidates = read.entry(ends).or_default();
-            if let Some(found) = candidates.iter().position(|read| read.is(direction, numbers)) {
+            if let Some(found) = candidates
+                .iter()
+                .position(|read| read.is(direction, numbers))
+            {
                 candidates.swap_remove(found);
                 self.equal += 1;
             } else if !excepted(direction) {
                 let file = path.display();
-                self.different.push(format!("{file}: {direction:?}\n  read: {candidates:?}"));
+                self.different
+                    .push(format!("{file}: {direction:?}\n  read: {candidates:?}"));
             }
         }
     }
@@ -177,9 +209,9 @@ impl Faults {
 }
 
 fn excepted(gold: &Gold) -> bool {
-    EXCEPTIONS
-        .iter()
-        .any(|(file, stream, side, _)| (*file, *stream, *side) == (&gold.file, gold.stream, gold.side))
+    EXCEPTIONS.iter().any(|(file, stream, side, _)| {
+        (*file, *stream, *side) == (&gold.file, gold.stream, gold.side)
+    })
 }
 
 impl Direction {
@@ -189,7 +221,10 @@ impl Direction {
             "first_packet" => None,
             _ => Some(gold.base.wrapping_sub(1)),
         };
-        assert!(gold.isn.is_none() || gold.isn == start, "the truth contradicts itself: {gold:?}");
+        assert!(
+            gold.isn.is_none() || gold.isn == start,
+            "the truth contradicts itself: {gold:?}"
+        );
         let known = numbers == Numbers::Moved || self.isn == start;
         let gaps = self.gaps.len() == gold.gap_count && self.gaps.starts_with(&gold.gaps);
         known
@@ -210,7 +245,12 @@ fn read(path: &Path, policy: OverlapPolicy) -> HashMap<Ends, Vec<Direction>> {
         max_ranges: 10_000,
         ..TcpConfig::default()
     };
-    let config = EngineConfig { memory: 1 << 30, window: 1 << 29, tcp, ..EngineConfig::default() };
+    let config = EngineConfig {
+        memory: 1 << 30,
+        window: 1 << 29,
+        tcp,
+        ..EngineConfig::default()
+    };
     let mut engine = Engine::new(config, ()).unwrap();
     let mut file = CaptureFile::open(path).unwrap();
     // A file that breaks off is used up to there, as a replay does.
@@ -220,7 +260,11 @@ fn read(path: &Path, policy: OverlapPolicy) -> HashMap<Ends, Vec<Direction>> {
     for connection in reader.connections(None) {
         for side in Side::BOTH {
             let (client, server) = (connection.client, connection.server);
-            let ends = if side == Side::Server { (client, server) } else { (server, client) };
+            let ends = if side == Side::Server {
+                (client, server)
+            } else {
+                (server, client)
+            };
             let view = &connection.sides[side.index()];
             let mut runs = Vec::new();
             for (off, len) in reader.extents(connection.id, side).unwrap().runs {
@@ -229,7 +273,9 @@ fn read(path: &Path, policy: OverlapPolicy) -> HashMap<Ends, Vec<Direction>> {
                 assert_eq!(peek.len, bytes.len(), "a run is read whole");
                 runs.push((off, bytes));
             }
-            all.entry(ends).or_default().push(Direction::of(view.isn, view.fin, &runs));
+            all.entry(ends)
+                .or_default()
+                .push(Direction::of(view.isn, view.fin, &runs));
         }
     }
     all
@@ -237,7 +283,10 @@ fn read(path: &Path, policy: OverlapPolicy) -> HashMap<Ends, Vec<Direction>> {
 
 impl Direction {
     fn of(isn: Option<u32>, fin: Option<u64>, runs: &[(u64, Vec<u8>)]) -> Self {
-        let contiguous = runs.first().filter(|run| run.0 == 0).map_or(&[][..], |run| &run.1);
+        let contiguous = runs
+            .first()
+            .filter(|run| run.0 == 0)
+            .map_or(&[][..], |run| &run.1);
         let mut present = Sha256::new();
         let mut gaps = Vec::new();
         let mut at = 0;

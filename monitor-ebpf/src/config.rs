@@ -1,5 +1,8 @@
 //! The settings and the filter of this object's interface.
-#![expect(unsafe_code, reason = "read-only data that the loader overwrites, and map values behind pointers")]
+#![expect(
+    unsafe_code,
+    reason = "read-only data that the loader overwrites, and map values behind pointers"
+)]
 
 use aya_ebpf::{
     macros::map,
@@ -14,7 +17,14 @@ use monitor_common::{
 /// Written by the loader before the object reaches the kernel, which then knows each bit: a branch on an option that is
 /// off is not even compiled.
 #[unsafe(no_mangle)]
-static CONFIG: Config = Config { seed: [0; 2], options: 0, workers: 0, monitor: 0, relay: 0, reserved: 0 };
+static CONFIG: Config = Config {
+    seed: [0; 2],
+    options: 0,
+    workers: 0,
+    monitor: 0,
+    relay: 0,
+    reserved: 0,
+};
 
 #[map]
 static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
@@ -57,7 +67,11 @@ pub fn is_on(bit: u64) -> bool {
 
 #[inline(always)]
 pub fn start() -> Start {
-    if is_on(option::STARTS_AT_IP) { Start::Ip } else { Start::Ethernet }
+    if is_on(option::STARTS_AT_IP) {
+        Start::Ip
+    } else {
+        Start::Ethernet
+    }
 }
 
 /// The filter in the maps.

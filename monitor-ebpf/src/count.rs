@@ -1,14 +1,19 @@
 //! Counters, and the clock that keeps rare messages rare.
-#![expect(unsafe_code, reason = "per-CPU map values are written through pointers")]
+#![expect(
+    unsafe_code,
+    reason = "per-CPU map values are written through pointers"
+)]
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray};
 use monitor_common::abi::{Count, SteerCount, TapCount};
 
 #[map]
-static STEER_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SteerCount::ALL.len() as u32, 0);
+static STEER_COUNTERS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(SteerCount::ALL.len() as u32, 0);
 
 #[map]
-static TAP_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(TapCount::ALL.len() as u32, 0);
+static TAP_COUNTERS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(TapCount::ALL.len() as u32, 0);
 
 /// When the last message of each kind was sent, on this CPU, in nanoseconds of the monotonic clock.
 #[map]
@@ -39,7 +44,9 @@ pub fn tap(count: TapCount) {
 /// Whether a message of this kind may be sent now; if so, the next ones have to wait.
 #[inline(always)]
 pub fn may_say(message: Message) -> bool {
-    let Some(last) = LAST_MESSAGES.get_ptr_mut(message as u32) else { return false };
+    let Some(last) = LAST_MESSAGES.get_ptr_mut(message as u32) else {
+        return false;
+    };
     // SAFETY: the helper reads the clock and takes no argument; the pointer is valid while the program runs and to a
     // value of this CPU alone. A program that interrupts this one on the same CPU can at worst say one message more.
     unsafe {

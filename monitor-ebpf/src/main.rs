@@ -21,7 +21,10 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-#[expect(unsafe_code, reason = "the kernel reads the license from a section of this name")]
+#[expect(
+    unsafe_code,
+    reason = "the kernel reads the license from a section of this name"
+)]
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 4] = *b"GPL\0";

@@ -3,7 +3,10 @@
 //! A header is read from the linear part directly when it lies there, as headers do nearly always; otherwise through a
 //! helper that finds it in the fragments. Reading changes nothing, not even the packet's layout (as pulling data into
 //! the linear part would).
-#![expect(unsafe_code, reason = "packet memory is reached through pointers that the verifier checks")]
+#![expect(
+    unsafe_code,
+    reason = "packet memory is reached through pointers that the verifier checks"
+)]
 
 use aya_ebpf::{
     bindings::__sk_buff,
@@ -31,8 +34,9 @@ impl Bytes for Frame<'_> {
         linear(self.0.data(), self.0.data_end(), off).or_else(|| {
             let mut bytes = [0; N];
             // SAFETY: the context is the one the program was called with, and `bytes` has room for N bytes.
-            let failed =
-                unsafe { bpf_xdp_load_bytes(self.0.ctx, off as u32, bytes.as_mut_ptr().cast(), N as u32) };
+            let failed = unsafe {
+                bpf_xdp_load_bytes(self.0.ctx, off as u32, bytes.as_mut_ptr().cast(), N as u32)
+            };
             (failed == 0).then_some(bytes)
         })
     }
@@ -76,7 +80,12 @@ impl Bytes for Skb<'_> {
             let mut bytes = [0; N];
             // SAFETY: the context is the one the program was called with, and `bytes` has room for N bytes.
             let failed = unsafe {
-                bpf_skb_load_bytes(self.raw().cast(), off as u32, bytes.as_mut_ptr().cast(), N as u32)
+                bpf_skb_load_bytes(
+                    self.raw().cast(),
+                    off as u32,
+                    bytes.as_mut_ptr().cast(),
+                    N as u32,
+                )
             };
             (failed == 0).then_some(bytes)
         })

@@ -48,14 +48,21 @@ pub fn patience() -> Option<u64> {
 /// that nobody remembers it.
 #[inline(always)]
 pub fn takes<B: Bytes>(bytes: &B, segment: usize, key: ShuntKey, patience: u64) -> bool {
-    let Some(asked) = ASKED.get_ptr_mut(0) else { return false };
+    let Some(asked) = ASKED.get_ptr_mut(0) else {
+        return false;
+    };
     // SAFETY: valid while the program runs, and a value of this CPU alone: what the program may have interrupted was a
     // program of another interface, whose maps are its own.
     let (key, segment) = unsafe {
         *asked = Asked { key, segment };
-        (&(*asked).key, core::ptr::read_volatile(&raw const (*asked).segment))
+        (
+            &(*asked).key,
+            core::ptr::read_volatile(&raw const (*asked).segment),
+        )
     };
-    let Some(seen) = SHUNTED.get_ptr_mut(key) else { return false };
+    let Some(seen) = SHUNTED.get_ptr_mut(key) else {
+        return false;
+    };
     // SAFETY: the helper reads a clock and takes no argument; the value is valid while the program runs, and two CPUs
     // that write it at once write nearly the same time.
     let quiet = unsafe {

@@ -24,7 +24,13 @@ static SOCKETS: XskMap = XskMap::with_max_entries(MAX_WORKERS, 0);
 /// Steers a packet into the socket of its worker.
 #[xdp(frags)]
 pub fn steer(ctx: XdpContext) -> u32 {
-    match decide(&Frame(&ctx), config::start(), &Wanted, config::seed(), config::workers()) {
+    match decide(
+        &Frame(&ctx),
+        config::start(),
+        &Wanted,
+        config::seed(),
+        config::workers(),
+    ) {
         Ok((ends, _)) if is_shunted(&ctx, &ends) => {
             count::steer(SteerCount::Shunted);
             rest()
@@ -39,9 +45,24 @@ pub fn steer(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn is_shunted(ctx: &XdpContext, ends: &Ends) -> bool {
-    let Ends::Flow { src, dst, link, segment } = *ends else { return false };
-    let Some(patience) = shunt::patience() else { return false };
-    shunt::takes(&Frame(ctx), segment, ShuntKey::new(src, dst, link), patience)
+    let Ends::Flow {
+        src,
+        dst,
+        link,
+        segment,
+    } = *ends
+    else {
+        return false;
+    };
+    let Some(patience) = shunt::patience() else {
+        return false;
+    };
+    shunt::takes(
+        &Frame(ctx),
+        segment,
+        ShuntKey::new(src, dst, link),
+        patience,
+    )
 }
 
 #[inline(always)]
@@ -70,7 +91,11 @@ fn redirect(ctx: &XdpContext, ends: Ends, worker: u32) -> u32 {
 /// What becomes of packets that no socket gets.
 #[inline(always)]
 fn rest() -> u32 {
-    if config::is_on(option::DROP_REST) { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+    if config::is_on(option::DROP_REST) {
+        xdp_action::XDP_DROP
+    } else {
+        xdp_action::XDP_PASS
+    }
 }
 
 #[inline(always)]

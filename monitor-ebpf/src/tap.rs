@@ -35,8 +35,18 @@ pub fn tap(ctx: TcContext) -> i32 {
 /// back there, and none at all where the clone loses its Ethernet header.
 #[inline(always)]
 fn is_shunted(ctx: &TcContext, ends: &Ends) -> bool {
-    let Ends::Flow { src, dst, link, segment } = *ends else { return false };
-    let Some(patience) = shunt::patience() else { return false };
+    let Ends::Flow {
+        src,
+        dst,
+        link,
+        segment,
+    } = *ends
+    else {
+        return false;
+    };
+    let Some(patience) = shunt::patience() else {
+        return false;
+    };
     let skb = Skb(ctx);
     let link = if !config::is_on(option::RESTORE_VLAN) {
         untagged(link)
@@ -70,9 +80,18 @@ fn clone(ctx: &TcContext, ends: Ends) {
 #[inline(always)]
 fn failed(ctx: &TcContext, error: i64) -> TapCount {
     if count::may_say(Message::CloneFailed) {
-        warn!(ctx, "cannot clone a packet into the monitor device {}: {}", config::monitor(), error);
+        warn!(
+            ctx,
+            "cannot clone a packet into the monitor device {}: {}",
+            config::monitor(),
+            error
+        );
     }
-    if error < 0 { TapCount::CloneFailed } else { TapCount::Refused }
+    if error < 0 {
+        TapCount::CloneFailed
+    } else {
+        TapCount::Refused
+    }
 }
 
 /// On the relay's ingress: puts the VLAN tag that the kernel keeps beside a clone into its bytes, where `steer` and the
@@ -95,7 +114,10 @@ pub fn retag(ctx: TcContext) -> i32 {
     if failed != 0 {
         count::tap(TapCount::RetagFailed);
         if count::may_say(Message::RetagFailed) {
-            warn!(&ctx, "cannot put the VLAN tag of a packet back into its bytes: {}", failed);
+            warn!(
+                &ctx,
+                "cannot put the VLAN tag of a packet back into its bytes: {}", failed
+            );
         }
         return TC_ACT_SHOT;
     }

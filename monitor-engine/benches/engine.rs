@@ -32,8 +32,16 @@ struct Load {
 
 impl Load {
     fn new(frames: Vec<Vec<u8>>) -> Self {
-        let config = EngineConfig { memory: 256 << 20, seed: [1, 2], ..EngineConfig::default() };
-        Self { engine: Engine::new(config, ()).unwrap(), frames, now: 1 << 60 }
+        let config = EngineConfig {
+            memory: 256 << 20,
+            seed: [1, 2],
+            ..EngineConfig::default()
+        };
+        Self {
+            engine: Engine::new(config, ()).unwrap(),
+            frames,
+            now: 1 << 60,
+        }
     }
 
     /// Established flows, and for each `each` segments that go on from one another.
@@ -42,12 +50,19 @@ impl Load {
         let mut frames = Vec::new();
         for number in 0..flows {
             let flow = Flow::numbered(number);
-            let open = [flow.syn(), flow.syn_ack(), flow.segment(Side::Client, 0, ACK, b"")];
+            let open = [
+                flow.syn(),
+                flow.syn_ack(),
+                flow.segment(Side::Client, 0, ACK, b""),
+            ];
             load.frames = open.iter().map(Segment::ip).collect();
             load.run();
             for part in 0..each {
                 let off = i64::from(part) * len as i64;
-                frames.push(flow.segment(Side::Client, off, PSH, &vec![number as u8; len]).ip());
+                frames.push(
+                    flow.segment(Side::Client, off, PSH, &vec![number as u8; len])
+                        .ip(),
+                );
             }
         }
         load.frames = frames;
@@ -57,7 +72,12 @@ impl Load {
     fn run(&mut self) {
         self.now += 1000;
         for batch in self.frames.chunks(BATCH) {
-            let mut packets = [Packet { time: self.now, link: Link::Ip, data: &[], more: &[] }; BATCH];
+            let mut packets = [Packet {
+                time: self.now,
+                link: Link::Ip,
+                data: &[],
+                more: &[],
+            }; BATCH];
             for (packet, data) in packets.iter_mut().zip(batch) {
                 packet.data = data;
             }
@@ -84,7 +104,9 @@ impl Load {
 
 fn measure(bencher: Bencher<'_, '_>, mut load: Load, mut next: impl FnMut(&mut Load)) {
     let bytes: usize = load.frames.iter().map(Vec::len).sum();
-    let bencher = bencher.counter(ItemsCount::new(load.frames.len())).counter(BytesCount::new(bytes));
+    let bencher = bencher
+        .counter(ItemsCount::new(load.frames.len()))
+        .counter(BytesCount::new(bytes));
     bencher.bench_local(|| {
         load.run();
         next(&mut load);
@@ -117,7 +139,11 @@ fn out_of_order(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn repeated(bencher: Bencher<'_, '_>) {
     let mut load = Load::flows(FLOWS, 2, FULL);
-    load.frames = load.frames.iter().flat_map(|frame| [frame.clone(), frame.clone()]).collect();
+    load.frames = load
+        .frames
+        .iter()
+        .flat_map(|frame| [frame.clone(), frame.clone()])
+        .collect();
     measure(bencher, load, |load| load.advance(2 * FULL as u32));
 }
 
@@ -143,7 +169,11 @@ fn new_flow(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn open_and_close(bencher: Bencher<'_, '_>) {
     let mut flow = Flow::new();
-    let mut life = vec![flow.syn(), flow.syn_ack(), flow.segment(Side::Client, 0, PSH, &[7; 100])];
+    let mut life = vec![
+        flow.syn(),
+        flow.syn_ack(),
+        flow.segment(Side::Client, 0, PSH, &[7; 100]),
+    ];
     flow.acked = [0, 101];
     life.push(flow.segment(Side::Client, 100, FIN, b""));
     life.push(flow.segment(Side::Server, 0, FIN, b""));

@@ -52,9 +52,11 @@ impl FlowFilter {
     /// Whether this flow is wanted.
     #[must_use]
     pub(crate) fn wants(&self, key: &FlowKey) -> bool {
-        let port =
-            self.ports.is_empty() || self.ports.contains(&key.sport) || self.ports.contains(&key.dport);
-        let network = |address: &Address| self.networks.iter().any(|prefix| contains(prefix, address));
+        let port = self.ports.is_empty()
+            || self.ports.contains(&key.sport)
+            || self.ports.contains(&key.dport);
+        let network =
+            |address: &Address| self.networks.iter().any(|prefix| contains(prefix, address));
         port && (self.networks.is_empty() || network(&key.src) || network(&key.dst))
     }
 }
@@ -100,8 +102,16 @@ impl TcpConfig {
     /// Whose bytes win in what a host receives: the first of the exceptions that names it says so.
     #[must_use]
     pub(crate) fn overlap_of(&self, receiver: &Address) -> OverlapPolicy {
-        let named = |policy: &&TcpPolicy| policy.networks.iter().any(|prefix| contains(prefix, receiver));
-        self.policies.iter().find(named).map_or(self.overlap, |policy| policy.overlap)
+        let named = |policy: &&TcpPolicy| {
+            policy
+                .networks
+                .iter()
+                .any(|prefix| contains(prefix, receiver))
+        };
+        self.policies
+            .iter()
+            .find(named)
+            .map_or(self.overlap, |policy| policy.overlap)
     }
 }
 
@@ -145,7 +155,10 @@ impl Default for EngineConfig {
 
 impl Default for FragmentConfig {
     fn default() -> Self {
-        Self { timeout: 30_000_000_000, max: 128 }
+        Self {
+            timeout: 30_000_000_000,
+            max: 128,
+        }
     }
 }
 

@@ -67,7 +67,12 @@ impl Decoder {
     /// Reads one frame, and counts what it is. A segment is written to where it is to be: moving it afterwards would
     /// cost as much as reading it.
     #[inline]
-    pub fn frame<'a>(&self, packet: &Packet<'a>, counters: &Counters, segment: &mut Segment<'a>) -> Frame {
+    pub fn frame<'a>(
+        &self,
+        packet: &Packet<'a>,
+        counters: &Counters,
+        segment: &mut Segment<'a>,
+    ) -> Frame {
         match self.read(packet, counters, segment) {
             Ok(frame) => frame,
             Err(error) => {
@@ -84,7 +89,12 @@ impl Decoder {
     /// The fragment in a frame that [`Decoder::frame`] found one in.
     pub fn piece<'a>(packet: &Packet<'a>) -> Option<Piece<'a>> {
         let (vlans, datagram) = datagram(packet).ok()?;
-        Some(Piece { packet: *packet, vlans, datagram, fragment: datagram.fragment? })
+        Some(Piece {
+            packet: *packet,
+            vlans,
+            datagram,
+            fragment: datagram.fragment?,
+        })
     }
 
     #[inline(always)]
@@ -129,7 +139,10 @@ impl Decoder {
         segment: &mut Segment<'a>,
     ) -> Result<Frame, Error> {
         let tcp = wire::tcp(packet.data, datagram.payload)?;
-        let wire_len = datagram.end.checked_sub(tcp.payload).ok_or(Error::Malformed)?;
+        let wire_len = datagram
+            .end
+            .checked_sub(tcp.payload)
+            .ok_or(Error::Malformed)?;
         let payload = Payload::new(&packet.data[tcp.payload..], packet.more, wire_len);
         if payload.len() < wire_len {
             counters.truncated.add(1);
@@ -147,8 +160,11 @@ impl Decoder {
         };
         segment.hash = segment.key.hash(self.seed);
         segment.tcp = tcp;
-        segment.scale =
-            if tcp.flags & wire::flags::SYN != 0 { window_scale(packet.data, &tcp) } else { None };
+        segment.scale = if tcp.flags & wire::flags::SYN != 0 {
+            window_scale(packet.data, &tcp)
+        } else {
+            None
+        };
         segment.payload = payload;
         segment.wire_len = wire_len;
         Ok(Frame::Segment)
@@ -174,7 +190,11 @@ fn usual(packet: &Packet<'_>) -> Option<Datagram> {
         && word(c, d) != 0
         && word(e, f) & 0x3fff == 0
         && protocol == PROTOCOL_TCP;
-    if usual { wire::ip(head.as_slice(), 14).ok() } else { None }
+    if usual {
+        wire::ip(head.as_slice(), 14).ok()
+    } else {
+        None
+    }
 }
 
 /// Tags and IP header of a frame.
@@ -197,7 +217,11 @@ fn network(packet: &Packet<'_>) -> Result<(Vlans, Option<u8>, usize), Error> {
     match packet.link {
         Link::Ethernet => {
             let ethernet = wire::ethernet(packet.data)?;
-            Ok((ethernet.vlans, Some(version(ethernet.ethertype)?), ethernet.payload))
+            Ok((
+                ethernet.vlans,
+                Some(version(ethernet.ethertype)?),
+                ethernet.payload,
+            ))
         }
         Link::Ip => Ok((Vlans::default(), None, 0)),
         Link::Null => Ok((Vlans::default(), None, 4)),
@@ -212,9 +236,20 @@ fn to_the_end(data: &[u8], datagram: &Datagram) -> bool {
     data.get(field..field + 2) == Some(&[0, 0])
 }
 
-fn cooked(data: &[u8], protocol: usize, header: usize) -> Result<(Vlans, Option<u8>, usize), Error> {
-    let bytes = data.get(protocol..).and_then(|rest| rest.first_chunk()).ok_or(Error::Truncated)?;
-    Ok((Vlans::default(), Some(version(u16::from_be_bytes(*bytes))?), header))
+fn cooked(
+    data: &[u8],
+    protocol: usize,
+    header: usize,
+) -> Result<(Vlans, Option<u8>, usize), Error> {
+    let bytes = data
+        .get(protocol..)
+        .and_then(|rest| rest.first_chunk())
+        .ok_or(Error::Truncated)?;
+    Ok((
+        Vlans::default(),
+        Some(version(u16::from_be_bytes(*bytes))?),
+        header,
+    ))
 }
 
 #[inline(always)]
@@ -277,9 +312,20 @@ mod tests {
         let mut frame = [0; 54];
         frame[12..18].copy_from_slice(&[0x08, 0x00, 0x45, 0x00, 0, 40]);
         frame[23] = PROTOCOL_TCP;
-        let packet = |data| Packet { time: 0, link: Link::Ethernet, data, more: &[] };
+        let packet = |data| Packet {
+            time: 0,
+            link: Link::Ethernet,
+            data,
+            more: &[],
+        };
         assert!(usual(&packet(&frame)).is_some());
         assert!(usual(&packet(&frame[..53])).is_none());
-        assert!(usual(&Packet { link: Link::Ip, ..packet(&frame) }).is_none());
+        assert!(
+            usual(&Packet {
+                link: Link::Ip,
+                ..packet(&frame)
+            })
+            .is_none()
+        );
     }
 }

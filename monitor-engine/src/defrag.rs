@@ -67,7 +67,13 @@ pub struct Defrag {
 impl Defrag {
     /// Keeps within `budget` bytes.
     pub fn new(budget: usize, limits: FragmentConfig) -> Self {
-        Self { waiting: HashMap::new(), order: VecDeque::new(), used: 0, budget, limits }
+        Self {
+            waiting: HashMap::new(),
+            order: VecDeque::new(),
+            used: 0,
+            budget,
+            limits,
+        }
     }
 
     /// Other limits, for datagrams to come.
@@ -83,7 +89,11 @@ impl Defrag {
             return None;
         };
         let key = key(piece);
-        self.make_room(bytes.len() + piece.datagram.payload + OVERHEAD, &key, counters);
+        self.make_room(
+            bytes.len() + piece.datagram.payload + OVERHEAD,
+            &key,
+            counters,
+        );
         let order = &mut self.order;
         let used = &mut self.used;
         let entry = self.waiting.entry(key).or_insert_with(|| {
@@ -111,7 +121,10 @@ impl Defrag {
     /// Drops what has waited too long.
     pub fn expire(&mut self, now: u64, counters: &Counters) {
         while let Some(&(deadline, key)) = self.order.front() {
-            let current = self.waiting.get(&key).is_some_and(|waiting| waiting.deadline == deadline);
+            let current = self
+                .waiting
+                .get(&key)
+                .is_some_and(|waiting| waiting.deadline == deadline);
             if current && deadline > now {
                 return;
             }
@@ -130,10 +143,16 @@ impl Defrag {
     fn make_room(&mut self, len: usize, keep: &Key, counters: &Counters) {
         let mut kept = None;
         while self.used + len > self.budget || self.order.len() * OVERHEAD > self.budget {
-            let Some((deadline, key)) = self.order.pop_front() else { break };
+            let Some((deadline, key)) = self.order.pop_front() else {
+                break;
+            };
             if key == *keep {
                 kept = Some((deadline, key));
-            } else if self.waiting.get(&key).is_some_and(|waiting| waiting.deadline == deadline) {
+            } else if self
+                .waiting
+                .get(&key)
+                .is_some_and(|waiting| waiting.deadline == deadline)
+            {
                 self.drop_one(&key, counters);
             }
         }
@@ -157,7 +176,11 @@ fn key(piece: &Piece<'_>) -> Key {
         dst: datagram.dst,
         vlans: (piece.vlans.ids[0], piece.vlans.ids[1], piece.vlans.count),
         id: piece.fragment.id,
-        protocol: if datagram.version == 4 { datagram.protocol } else { 0 },
+        protocol: if datagram.version == 4 {
+            datagram.protocol
+        } else {
+            0
+        },
         version: datagram.version,
     }
 }
@@ -193,7 +216,9 @@ impl Waiting {
     }
 
     fn bytes(&self) -> usize {
-        self.head.capacity() + self.payload.capacity() + self.there.capacity() * size_of::<(u16, u16)>()
+        self.head.capacity()
+            + self.payload.capacity()
+            + self.there.capacity() * size_of::<(u16, u16)>()
     }
 
     fn add(&mut self, piece: &Piece<'_>, start: usize, bytes: &[u8], most: usize) -> bool {
@@ -206,9 +231,17 @@ impl Waiting {
             return false;
         }
         let last = !piece.fragment.more;
-        let beyond = self.total.is_some_and(|total| end > total || (last && end != total));
+        let beyond = self
+            .total
+            .is_some_and(|total| end > total || (last && end != total));
         let cut = last && self.there.iter().any(|there| usize::from(there.1) > end);
-        if beyond || cut || self.there.iter().any(|there| there.0 < range.1 && range.0 < there.1) {
+        if beyond
+            || cut
+            || self
+                .there
+                .iter()
+                .any(|there| there.0 < range.1 && range.0 < there.1)
+        {
             self.spoil();
             return false;
         }
@@ -247,7 +280,11 @@ impl Waiting {
     }
 
     fn complete(&self) -> bool {
-        let sum: usize = self.there.iter().map(|there| usize::from(there.1 - there.0)).sum();
+        let sum: usize = self
+            .there
+            .iter()
+            .map(|there| usize::from(there.1 - there.0))
+            .sum();
         self.total == Some(sum)
     }
 
@@ -269,7 +306,10 @@ impl Waiting {
             ip[4..6].copy_from_slice(&total.to_be_bytes());
         }
         data.extend_from_slice(&self.payload);
-        Whole { link: self.link, data }
+        Whole {
+            link: self.link,
+            data,
+        }
     }
 }
 
@@ -283,7 +323,11 @@ fn unlink_fragment_header(head: &mut Vec<u8>, ip: usize, fragment_at: usize) {
     let mut at = ip + FIXED;
     while head[pointer] != FRAGMENT && at + 1 < fragment_at {
         let len = usize::from(head[at + 1]);
-        let len = if head[pointer] == AUTHENTICATION { (len + 2) * 4 } else { (len + 1) * 8 };
+        let len = if head[pointer] == AUTHENTICATION {
+            (len + 2) * 4
+        } else {
+            (len + 1) * 8
+        };
         pointer = at;
         at += len;
     }
@@ -292,8 +336,10 @@ fn unlink_fragment_header(head: &mut Vec<u8>, ip: usize, fragment_at: usize) {
 }
 
 fn header_checksum(header: &[u8]) -> u16 {
-    let mut sum: u32 =
-        header.chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], *w.get(1).unwrap_or(&0)]))).sum();
+    let mut sum: u32 = header
+        .chunks(2)
+        .map(|w| u32::from(u16::from_be_bytes([w[0], *w.get(1).unwrap_or(&0)])))
+        .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -29,4 +29,6 @@ pub use event::{Event, Sink};
 pub use packet::{Link, Packet};
 pub use reader::Reader;
 pub use sockid::SockId;
-pub use view::{CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, TcpState};
+pub use view::{
+    CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, TcpState,
+};

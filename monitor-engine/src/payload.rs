@@ -13,10 +13,18 @@ impl<'a> Payload<'a> {
     #[inline]
     pub fn new(first: &'a [u8], more: &'a [&'a [u8]], len: usize) -> Self {
         if len <= first.len() {
-            return Self { first: &first[..len], more: &[], len };
+            return Self {
+                first: &first[..len],
+                more: &[],
+                len,
+            };
         }
         let there = first.len() + more.iter().map(|piece| piece.len()).sum::<usize>();
-        Self { first, more, len: len.min(there) }
+        Self {
+            first,
+            more,
+            len: len.min(there),
+        }
     }
 
     /// Bytes in all pieces.
@@ -69,6 +77,10 @@ mod tests {
                 assert_eq!(got, b"abcdefghij"[from..to]);
             }
         }
-        assert_eq!(Payload::new(b"abc", &more, 100).len(), 18, "no more than there is");
+        assert_eq!(
+            Payload::new(b"abc", &more, 100).len(),
+            18,
+            "no more than there is"
+        );
     }
 }

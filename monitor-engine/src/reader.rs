@@ -14,7 +14,9 @@ use crate::store::memory::{BLOCK, Memory};
 use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
 use crate::store::windows::Windows;
 use crate::store::{Acquire, fence, pause};
-use crate::{CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, SockId, TcpState};
+use crate::{
+    CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, SockId, TcpState,
+};
 
 /// Looks at one engine's connections from any thread, without its help and without disturbing it.
 #[derive(Clone)]
@@ -41,7 +43,11 @@ struct Look {
 
 impl Reader {
     pub(crate) fn new(memory: Arc<Memory>, windows: Arc<Windows>, worker: u16) -> Self {
-        Self { memory, windows, worker }
+        Self {
+            memory,
+            windows,
+            worker,
+        }
     }
 
     /// How many slots its connections have: [`SockId::slot`] is below that.
@@ -53,7 +59,10 @@ impl Reader {
     /// The connection, or `None` if it never existed or is gone.
     #[must_use]
     pub fn connection(&self, id: SockId) -> Option<Connection> {
-        let record = self.memory.record(id.slot()).filter(|_| id.worker() == self.worker)?;
+        let record = self
+            .memory
+            .record(id.slot())
+            .filter(|_| id.worker() == self.worker)?;
         record.read(|record| lives(record, id).then(|| self.view(id, record)))
     }
 
@@ -67,7 +76,10 @@ impl Reader {
         // Slots are first used in order: from the first one never used on, there is nothing.
         (first..self.memory.records())
             .map_while(|slot| {
-                self.memory.record(slot).filter(|record| record.generation.get() != 0).map(|r| (slot, r))
+                self.memory
+                    .record(slot)
+                    .filter(|record| record.generation.get() != 0)
+                    .map(|r| (slot, r))
             })
             .filter_map(|(slot, record)| {
                 record.read(|record| {
@@ -79,7 +91,13 @@ impl Reader {
 
     /// Copies the received bytes from `off` on to the front of `buf`, up to its length, stopping at a hole.
     /// An empty `buf` returns 0 bytes wherever `off` is.
-    pub fn peek(&self, id: SockId, side: Side, off: u64, buf: &mut [u8]) -> Result<Peek, PeekError> {
+    pub fn peek(
+        &self,
+        id: SockId,
+        side: Side,
+        off: u64,
+        buf: &mut [u8],
+    ) -> Result<Peek, PeekError> {
         let record = self.record(id)?;
         let mut tries = 0u32;
         loop {
@@ -96,7 +114,14 @@ impl Reader {
             {
                 let end = off + len as u64;
                 let eof = look.fin == Some(end) && (len > 0 || off == end);
-                return Ok(Peek { len, base: look.base, next: look.next, end: look.end, fin: look.fin, eof });
+                return Ok(Peek {
+                    len,
+                    base: look.base,
+                    next: look.next,
+                    end: look.end,
+                    fin: look.fin,
+                    eof,
+                });
             }
             tries = tries.wrapping_add(1);
             pause(tries);
@@ -120,7 +145,12 @@ impl Reader {
                 runs.push((run.0, run.1.saturating_sub(run.0)));
                 true
             });
-            Ok(Extents { runs, base, next, end })
+            Ok(Extents {
+                runs,
+                base,
+                next,
+                end,
+            })
         })
     }
 
@@ -138,7 +168,9 @@ impl Reader {
         while !rest.is_empty() {
             let at = off as usize % BLOCK;
             let (now, later) = rest.split_at_mut(rest.len().min(BLOCK - at));
-            let Some(block) = roots.find(&self.memory, number(off)) else { return false };
+            let Some(block) = roots.find(&self.memory, number(off)) else {
+                return false;
+            };
             if !self.memory.read(block, at, now) {
                 return false;
             }
@@ -175,12 +207,18 @@ fn side_view(memory: &Memory, windows: &Windows, record: &Record, name: Side) ->
     let enabled = record.enabled(name);
     SideView {
         state: TcpState::of(side.state.get()),
-        isn: side.has(side_flag::ISN).then(|| side.start.get().wrapping_sub(1)),
+        isn: side
+            .has(side_flag::ISN)
+            .then(|| side.start.get().wrapping_sub(1)),
         base: side.base.get(),
         next: side.next.get(),
         end: side.end.get(),
         fin: fin(side),
-        retained: if enabled { retained_below(memory, side, u64::MAX) } else { 0 },
+        retained: if enabled {
+            retained_below(memory, side, u64::MAX)
+        } else {
+            0
+        },
         gaps: u64::from(side.gaps.get()),
         retransmitted: side.retransmitted.get(),
         conflicts: u64::from(side.conflicts.get()),
@@ -192,7 +230,9 @@ fn side_view(memory: &Memory, windows: &Windows, record: &Record, name: Side) ->
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("Reader")
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -223,12 +263,24 @@ impl Look {
         } else {
             (NoData::Gap, self.run.map(|run| run.0))
         };
-        Err(PeekError::NoData { reason, next_extent, base, next, end })
+        Err(PeekError::NoData {
+            reason,
+            next_extent,
+            base,
+            next,
+            end,
+        })
     }
 }
 
 /// Everything a read needs, from one moment.
-fn look(memory: &Memory, record: &Record, id: SockId, name: Side, off: u64) -> Result<Look, PeekError> {
+fn look(
+    memory: &Memory,
+    record: &Record,
+    id: SockId,
+    name: Side,
+    off: u64,
+) -> Result<Look, PeekError> {
     if !lives(record, id) {
         return Err(PeekError::NoSuchConnection);
     }
@@ -292,5 +344,7 @@ fn address(cells: &[Cell64; 2], link: u32, port: u16) -> SocketAddr {
 
 fn close_reason(reason: u8) -> Option<CloseReason> {
     use CloseReason::{Evicted, Fin, Reused, Rst, Stopped, Timeout};
-    [Fin, Rst, Timeout, Reused, Evicted, Stopped].into_iter().find(|known| *known as u8 == reason)
+    [Fin, Rst, Timeout, Reused, Evicted, Stopped]
+        .into_iter()
+        .find(|known| *known as u8 == reason)
 }

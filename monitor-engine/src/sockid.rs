@@ -119,7 +119,9 @@ mod tests {
         assert!(!id.is_listener());
         for number in [0, 1, (1 << 47) - 1] {
             let listener = SockId::listener(number);
-            assert!(listener.is_listener() && SockId::from_u64(listener.as_u64()) == Some(listener));
+            assert!(
+                listener.is_listener() && SockId::from_u64(listener.as_u64()) == Some(listener)
+            );
         }
         assert_ne!(SockId::listener(1), SockId::listener(2));
     }

@@ -56,7 +56,11 @@ impl SideRecord {
     /// The offset up to which this end acknowledged; 0 if it did not yet.
     #[inline(always)]
     pub(crate) fn acked_offset(&self) -> u64 {
-        if self.has(side_flag::ACKED) { self.offset(self.acked.get()).max(0) as u64 } else { 0 }
+        if self.has(side_flag::ACKED) {
+            self.offset(self.acked.get()).max(0) as u64
+        } else {
+            0
+        }
     }
 
     /// Takes an acknowledgment along that stays far behind the in-order edge, as when the receiver is not heard any more:
@@ -66,7 +70,8 @@ impl SideRecord {
     pub(crate) fn pull_acked(&self) {
         const BEHIND: u32 = 1 << 29;
         let edge = self.start.get().wrapping_add(self.next.get() as u32);
-        if self.has(side_flag::ACKED) && edge.wrapping_sub(self.acked.get()) as i32 > BEHIND as i32 {
+        if self.has(side_flag::ACKED) && edge.wrapping_sub(self.acked.get()) as i32 > BEHIND as i32
+        {
             self.acked.set(edge.wrapping_sub(BEHIND));
         }
     }
@@ -79,7 +84,11 @@ impl SideRecord {
         /// Senders may start before the first window update reaches us.
         const LEAST: u64 = 65535;
         let edge = self.next.get().max(self.acked_offset());
-        edge + if self.has(side_flag::ACKED) { u64::from(self.window.get()).max(LEAST) } else { LARGEST }
+        edge + if self.has(side_flag::ACKED) {
+            u64::from(self.window.get()).max(LEAST)
+        } else {
+            LARGEST
+        }
     }
 
     /// Whether the FIN has reached the receiver: all before it is there, or it says so.
@@ -111,7 +120,8 @@ pub fn step(record: &Record, sender: Side, tcp_flags: u8, mut changed: impl FnMu
             if matches!(state(receiver), S::Closed | S::Listen) {
                 set(receiver, S::SynSent);
             }
-        } else if matches!(state(sender), S::Closed | S::Listen | S::SynSent) && state(receiver) == S::SynSent
+        } else if matches!(state(sender), S::Closed | S::Listen | S::SynSent)
+            && state(receiver) == S::SynSent
         {
             // Simultaneous open: both SYNs crossed.
             set(receiver, S::SynReceived);
@@ -151,7 +161,9 @@ fn step_fin(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) {
         match record.side(end).state() {
             S::CloseWait if mine.has(side_flag::CROSSED) => set(end, S::Closing),
             S::CloseWait => set(end, S::LastAck),
-            S::Closed | S::Listen | S::SynSent | S::SynReceived | S::Established => set(end, S::FinWait1),
+            S::Closed | S::Listen | S::SynSent | S::SynReceived | S::Established => {
+                set(end, S::FinWait1)
+            }
             _ => {}
         }
     }
@@ -170,7 +182,9 @@ fn step_fin(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) {
         match record.side(end).state() {
             S::FinWait1 => set(end, S::Closing),
             S::FinWait2 => set(end, S::TimeWait),
-            S::Closed | S::Listen | S::SynSent | S::SynReceived | S::Established => set(end, S::CloseWait),
+            S::Closed | S::Listen | S::SynSent | S::SynReceived | S::Established => {
+                set(end, S::CloseWait)
+            }
             _ => {}
         }
     }

@@ -18,11 +18,22 @@ type Chunk = (usize, usize);
 /// What the application reads, a letter a unit, once the chunks have arrived in this order and then a filler, '.', for
 /// each unit that none of them carries.
 fn engine(chunks: &[Chunk], unit: usize, isn: u32) -> String {
-    let (mut lab, mut flow) = (Lab::with(EngineConfig { memory: 1 << 20, ..Lab::config() }), Flow::new());
+    let (mut lab, mut flow) = (
+        Lab::with(EngineConfig {
+            memory: 1 << 20,
+            ..Lab::config()
+        }),
+        Flow::new(),
+    );
     flow.isn[Side::Client.index()] = isn;
     flow.open(&mut lab);
     let mut send = |letter: u8, (start, units): Chunk| {
-        flow.at(&mut lab, Side::Client, (start * unit) as i64, &vec![letter; units * unit]);
+        flow.at(
+            &mut lab,
+            Side::Client,
+            (start * unit) as i64,
+            &vec![letter; units * unit],
+        );
     };
     for (&chunk, letter) in chunks.iter().zip(b'A'..) {
         send(letter, chunk);
@@ -33,11 +44,24 @@ fn engine(chunks: &[Chunk], unit: usize, isn: u32) -> String {
     }
     let bytes = lab.text(Side::Server).into_bytes();
     let all_equal = |letters: &[u8]| letters.iter().all(|letter| *letter == letters[0]);
-    bytes.chunks(unit).map(|letters| if all_equal(letters) { char::from(letters[0]) } else { '!' }).collect()
+    bytes
+        .chunks(unit)
+        .map(|letters| {
+            if all_equal(letters) {
+                char::from(letters[0])
+            } else {
+                '!'
+            }
+        })
+        .collect()
 }
 
 fn end(chunks: &[Chunk]) -> usize {
-    chunks.iter().map(|chunk| chunk.0 + chunk.1).max().unwrap_or(0)
+    chunks
+        .iter()
+        .map(|chunk| chunk.0 + chunk.1)
+        .max()
+        .unwrap_or(0)
 }
 
 fn carries(chunk: Chunk, at: usize) -> bool {
@@ -69,14 +93,24 @@ fn linux_is_what_the_kernel_did() {
             .map(|chunk| (number(&chunk[0]), number(&chunk[1])))
             .collect();
         // In the other kinds sequence numbers stay far from the wrap.
-        let isn = if run["kind"] == "seq_wrap" { u32::MAX - 5 } else { 1000 };
+        let isn = if run["kind"] == "seq_wrap" {
+            u32::MAX - 5
+        } else {
+            1000
+        };
         let got = engine(&chunks, unit, isn);
         if got != run["result"].as_str().unwrap() {
             wrong.push(format!("{chunks:?}: {got}, the kernel {}", run["result"]));
         }
     }
     assert!(!runs.is_empty());
-    assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), runs.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} are wrong:\n{}",
+        wrong.len(),
+        runs.len(),
+        wrong.join("\n")
+    );
 }
 
 /// The kernel's way with at most two segments queued when the third comes: whoever came first is looked at first,
@@ -90,7 +124,11 @@ struct Twin {
 impl Twin {
     fn arrive(&mut self, start: usize, letters: String) {
         let end = start + letters.len();
-        let last = self.queue.iter().max_by_key(|queued| queued.0).map(|queued| queued.0);
+        let last = self
+            .queue
+            .iter()
+            .max_by_key(|queued| queued.0)
+            .map(|queued| queued.0);
         let first = self.queue.first().map_or(0, |queued| queued.0);
         let ends = |queued: &(usize, String)| queued.0 + queued.1.len();
         let mut met: Vec<usize> = (0..self.queue.len()).collect();
@@ -118,15 +156,21 @@ impl Twin {
     }
 
     fn drop_covered(&mut self, start: usize, end: usize) {
-        self.queue.retain(|queued| queued.0 <= start || queued.0 + queued.1.len() > end);
+        self.queue
+            .retain(|queued| queued.0 <= start || queued.0 + queued.1.len() > end);
     }
 
     /// Of those that carry a unit the one that starts lowest gives it.
     fn read(&self, units: usize) -> String {
         let letter = |at: usize| {
-            let carrier = self.queue.iter().filter(|(start, letters)| carries((*start, letters.len()), at));
+            let carrier = self
+                .queue
+                .iter()
+                .filter(|(start, letters)| carries((*start, letters.len()), at));
             let lowest = carrier.min_by_key(|queued| queued.0);
-            lowest.map_or('.', |(start, letters)| char::from(letters.as_bytes()[at - start]))
+            lowest.map_or('.', |(start, letters)| {
+                char::from(letters.as_bytes()[at - start])
+            })
         };
         (0..units).map(letter).collect()
     }
@@ -142,6 +186,10 @@ fn linux_is_what_its_twin_does_with_pairs_and_triples() {
         for (&(start, units), letter) in chunks.iter().zip(["A", "B", "C"]) {
             twin.arrive(start, letter.repeat(units));
         }
-        assert_eq!(engine(&chunks, 3, 77), twin.read(end(&chunks)), "{chunks:?}");
+        assert_eq!(
+            engine(&chunks, 3, 77),
+            twin.read(end(&chunks)),
+            "{chunks:?}"
+        );
     }
 }

@@ -30,17 +30,31 @@ fn the_receivers_prefix_decides() {
     let server = mapped([192, 0, 2, 1], 32);
     let elsewhere = mapped([192, 0, 3, 0], 24);
     let clients = mapped([10, 0, 0, 0], 8);
-    let policy = |networks: &[(Address, u8)], overlap| TcpPolicy { networks: networks.to_vec(), overlap };
+    let policy = |networks: &[(Address, u8)], overlap| TcpPolicy {
+        networks: networks.to_vec(),
+        overlap,
+    };
     let (linux, first, last, bsd) = (".BBBB", ".AAAB", "CCBBB", ".AAAB");
     for (policies, at_client, at_server) in [
         (vec![], linux, linux),
         (vec![policy(&[server], OverlapPolicy::First)], linux, first),
         (vec![policy(&[clients], OverlapPolicy::Last)], last, linux),
-        (vec![policy(&[elsewhere], OverlapPolicy::First)], linux, linux),
-        (vec![policy(&[elsewhere, server, clients], OverlapPolicy::Bsd)], bsd, bsd),
+        (
+            vec![policy(&[elsewhere], OverlapPolicy::First)],
+            linux,
+            linux,
+        ),
+        (
+            vec![policy(&[elsewhere, server, clients], OverlapPolicy::Bsd)],
+            bsd,
+            bsd,
+        ),
         // The first that names the host counts.
         (
-            vec![policy(&[server], OverlapPolicy::Last), policy(&[mapped([0; 4], 0)], OverlapPolicy::First)],
+            vec![
+                policy(&[server], OverlapPolicy::Last),
+                policy(&[mapped([0; 4], 0)], OverlapPolicy::First),
+            ],
             first,
             last,
         ),
@@ -49,17 +63,30 @@ fn the_receivers_prefix_decides() {
         (config.tcp.overlap, config.tcp.policies) = (default, policies.clone());
         let (mut lab, mut flow) = (Lab::with(config), Flow::new());
         flow.open(&mut lab);
-        assert_eq!(told_apart(&mut lab, &mut flow, Side::Client), at_server, "{policies:?}");
-        assert_eq!(told_apart(&mut lab, &mut flow, Side::Server), at_client, "{policies:?}");
+        assert_eq!(
+            told_apart(&mut lab, &mut flow, Side::Client),
+            at_server,
+            "{policies:?}"
+        );
+        assert_eq!(
+            told_apart(&mut lab, &mut flow, Side::Server),
+            at_client,
+            "{policies:?}"
+        );
     }
 }
 
 #[test]
 fn ipv4_prefixes_do_not_name_ipv6_hosts() {
     let mut config = Lab::config();
-    config.tcp.policies =
-        vec![TcpPolicy { networks: vec![mapped([0; 4], 0)], overlap: OverlapPolicy::First }];
-    let (mut lab, mut flow) = (Lab::with(config), Flow::between("[2001:db8::1]:40000", "[2001:db8::2]:80"));
+    config.tcp.policies = vec![TcpPolicy {
+        networks: vec![mapped([0; 4], 0)],
+        overlap: OverlapPolicy::First,
+    }];
+    let (mut lab, mut flow) = (
+        Lab::with(config),
+        Flow::between("[2001:db8::1]:40000", "[2001:db8::2]:80"),
+    );
     flow.open(&mut lab);
     assert_eq!(told_apart(&mut lab, &mut flow, Side::Client), ".BBBB");
 }

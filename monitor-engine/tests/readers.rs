@@ -24,8 +24,8 @@ const REWRITTEN: u64 = 5000;
 
 /// What `isn`'s incarnation of a flow sends at an offset. `version` counts how often the front was rewritten.
 fn content(isn: u32, side: Side, off: u64, version: u8) -> u8 {
-    let mixed =
-        (u64::from(isn) << 32 ^ off ^ (side.index() as u64) << 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (u64::from(isn) << 32 ^ off ^ (side.index() as u64) << 31)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 56) as u8 ^ if off < REWRITTEN { version } else { 0 }
 }
 
@@ -52,13 +52,22 @@ struct Writer {
 impl Writer {
     fn packet(&mut self, data: &[u8]) {
         self.now += MS / 50;
-        self.engine.process(&[Packet { time: self.now, link: Link::Ip, data, more: &[] }]);
+        self.engine.process(&[Packet {
+            time: self.now,
+            link: Link::Ip,
+            data,
+            more: &[],
+        }]);
     }
 
     /// One thing happens to one flow.
     fn act(&mut self) {
         let index = self.random.below(u64::from(FLOWS)) as usize;
-        let from = if self.random.below(3) == 0 { Side::Server } else { Side::Client };
+        let from = if self.random.below(3) == 0 {
+            Side::Server
+        } else {
+            Side::Client
+        };
         match self.random.below(400) {
             0 => self.open(index),
             1..4 => self.rewrite(index, from),
@@ -73,16 +82,25 @@ impl Writer {
     fn open(&mut self, index: usize) {
         let flow = &mut self.flows[index];
         let isn = flow.isn[0].wrapping_add(0x0123_4567);
-        *flow = Flow { isn: [isn, isn ^ 0x5555_5555], ..Flow::numbered(index as u32) };
+        *flow = Flow {
+            isn: [isn, isn ^ 0x5555_5555],
+            ..Flow::numbered(index as u32)
+        };
         let flow = flow.clone();
-        for frame in [flow.syn().ip(), flow.syn_ack().ip(), flow.segment(Side::Client, 0, PSH, b"").ip()] {
+        for frame in [
+            flow.syn().ip(),
+            flow.syn_ack().ip(),
+            flow.segment(Side::Client, 0, PSH, b"").ip(),
+        ] {
             self.packet(&frame);
         }
     }
 
     fn segment(&mut self, index: usize, from: Side, off: u64, len: u64, flags: u8, version: u8) {
         let flow = &self.flows[index];
-        let bytes: Vec<u8> = (off..off + len).map(|at| content(flow.isn[0], from, at, version)).collect();
+        let bytes: Vec<u8> = (off..off + len)
+            .map(|at| content(flow.isn[0], from, at, version))
+            .collect();
         let frame = flow.segment(from, off as i64, flags, &bytes).ip();
         self.packet(&frame);
     }
@@ -90,7 +108,11 @@ impl Writer {
     fn go_on(&mut self, index: usize, from: Side) {
         let off = self.flows[index].sent[from.index()];
         // The front is written whole, so that it can be rewritten whole.
-        let len = if off == 0 { REWRITTEN } else { 1 + self.random.below(3000) };
+        let len = if off == 0 {
+            REWRITTEN
+        } else {
+            1 + self.random.below(3000)
+        };
         self.segment(index, from, off, len, PSH, 0);
         self.flows[index].sent[from.index()] += len;
         self.flows[index].acked[from.peer().index()] = off + len;
@@ -123,9 +145,14 @@ impl Writer {
     fn strangers(&mut self) {
         for _ in 0..20 {
             let number = 1000 + self.random.below(100_000) as u32;
-            let flow = Flow { isn: [number, number ^ 0x5555_5555], ..Flow::numbered(number) };
+            let flow = Flow {
+                isn: [number, number ^ 0x5555_5555],
+                ..Flow::numbered(number)
+            };
             self.packet(&flow.syn().ip());
-            let bytes: Vec<u8> = (0..REWRITTEN).map(|at| content(number, Side::Client, at, 0)).collect();
+            let bytes: Vec<u8> = (0..REWRITTEN)
+                .map(|at| content(number, Side::Client, at, 0))
+                .collect();
             self.packet(&flow.segment(Side::Client, 0, PSH, &bytes).ip());
         }
     }
@@ -146,16 +173,24 @@ impl Watcher {
         let connections: Vec<Connection> = self.reader.connections(None).collect();
         for connection in &connections {
             // Only the client's initial sequence number tells incarnations apart.
-            let Some(isn) = connection.sides[1].isn else { continue };
+            let Some(isn) = connection.sides[1].isn else {
+                continue;
+            };
             let before = *self.known.entry(connection.id).or_insert(isn);
-            assert_eq!(before, isn, "{:?} names another connection now", connection.id);
+            assert_eq!(
+                before, isn,
+                "{:?} names another connection now",
+                connection.id
+            );
             for side in Side::BOTH {
                 self.read(connection.id, side, isn, connection.sides[side.index()].end);
             }
         }
         // Ids that may be gone by now.
-        if let Some((&id, &isn)) =
-            self.known.iter().nth(self.random.below(1 + self.known.len() as u64) as usize)
+        if let Some((&id, &isn)) = self
+            .known
+            .iter()
+            .nth(self.random.below(1 + self.known.len() as u64) as usize)
         {
             self.read(id, Side::Server, isn, 10_000);
         }
@@ -183,7 +218,10 @@ impl Watcher {
         if let Ok(extents) = self.reader.extents(id, side) {
             let mut at = extents.base;
             for (off, len) in &extents.runs {
-                assert!(*len > 0 && (*off > at || *off == extents.base), "{extents:?}");
+                assert!(
+                    *len > 0 && (*off > at || *off == extents.base),
+                    "{extents:?}"
+                );
                 at = off + len;
             }
             assert!(at <= extents.end.max(extents.base), "{extents:?}");
@@ -193,7 +231,9 @@ impl Watcher {
 
 /// All of the front is of one version, and all the rest of the only one.
 fn verify(isn: u32, sender: Side, off: u64, bytes: &[u8]) {
-    let version = bytes.first().map_or(0, |first| first ^ content(isn, sender, off, 0));
+    let version = bytes
+        .first()
+        .map_or(0, |first| first ^ content(isn, sender, off, 0));
     assert!(off < REWRITTEN || version == 0, "a foreign byte at {off}");
     for (at, byte) in (off..).zip(bytes) {
         assert_eq!(
@@ -207,14 +247,24 @@ fn verify(isn: u32, sender: Side, off: u64, bytes: &[u8]) {
 
 #[test]
 fn no_reader_ever_gets_a_torn_or_a_foreign_byte() {
-    let mut config =
-        EngineConfig { memory: 3 << 20, window: 48 << 10, seed: [5, 6], ..EngineConfig::default() };
+    let mut config = EngineConfig {
+        memory: 3 << 20,
+        window: 48 << 10,
+        seed: [5, 6],
+        ..EngineConfig::default()
+    };
     config.tcp.overlap = OverlapPolicy::Last;
     config.tcp.linger = Some(300 * MS);
     let engine = Engine::new(config, ()).unwrap();
     let reader = engine.reader();
     let flows = (0..FLOWS).map(Flow::numbered).collect();
-    let mut writer = Writer { engine, flows, random: Random(77), now: 1_000_000 * MS, version: 0 };
+    let mut writer = Writer {
+        engine,
+        flows,
+        random: Random(77),
+        now: 1_000_000 * MS,
+        version: 0,
+    };
     for index in 0..FLOWS as usize {
         writer.open(index);
     }
@@ -225,7 +275,13 @@ fn no_reader_ever_gets_a_torn_or_a_foreign_byte() {
             let (reader, done, bytes, refused) = (reader.clone(), &done, &bytes, &refused);
             scope.spawn(move || {
                 let random = Random(1 + number as u64);
-                let mut watcher = Watcher { reader, random, known: HashMap::new(), bytes: 0, refused: 0 };
+                let mut watcher = Watcher {
+                    reader,
+                    random,
+                    known: HashMap::new(),
+                    bytes: 0,
+                    refused: 0,
+                };
                 while !done.load(Relaxed) {
                     watcher.look();
                 }
@@ -244,10 +300,21 @@ fn no_reader_ever_gets_a_torn_or_a_foreign_byte() {
     let counters = writer.engine.counters();
     let value = |name: &str| counters.each().find(|c| c.1 == name).unwrap().3;
     let (read, refused) = (bytes.load(Relaxed), refused.load(Relaxed));
-    eprintln!("{read} bytes read, {refused} reads refused, {} connections", value("opened"));
-    assert!(read > 1_000_000 && refused > 100, "the readers had something to do");
-    for name in ["conflict_bytes", "evicted_bytes", "evicted_closed", "evicted_active", "retransmitted_bytes"]
-    {
+    eprintln!(
+        "{read} bytes read, {refused} reads refused, {} connections",
+        value("opened")
+    );
+    assert!(
+        read > 1_000_000 && refused > 100,
+        "the readers had something to do"
+    );
+    for name in [
+        "conflict_bytes",
+        "evicted_bytes",
+        "evicted_closed",
+        "evicted_active",
+        "retransmitted_bytes",
+    ] {
         assert!(value(name) > 0, "{name}: nothing of that kind happened");
     }
 }

@@ -19,12 +19,19 @@ impl CProgram {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let mut cc = Command::new("cc");
-        cc.args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
-            .args(["-I", "clients/c", source, "-L"])
-            .arg(Self::library())
-            .args(["-lmonitor_mos", "-o"])
-            .arg(dir.path().join("program"))
-            .current_dir(root);
+        cc.args([
+            "-std=c11",
+            "-D_POSIX_C_SOURCE=200809L",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+        ])
+        .args(["-I", "clients/c", source, "-L"])
+        .arg(Self::library())
+        .args(["-lmonitor_mos", "-o"])
+        .arg(dir.path().join("program"))
+        .current_dir(root);
         Program::run(&mut cc);
         Self { dir }
     }
@@ -44,7 +51,9 @@ impl CProgram {
     #[must_use]
     pub fn command(&self, socket: &std::path::Path) -> Command {
         let mut command = Command::new(self.dir.path().join("program"));
-        command.env("LD_LIBRARY_PATH", Self::library()).env("MONITOR_SOCKET", socket);
+        command
+            .env("LD_LIBRARY_PATH", Self::library())
+            .env("MONITOR_SOCKET", socket);
         command
     }
 }

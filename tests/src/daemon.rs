@@ -51,12 +51,22 @@ impl Daemon {
     pub fn replay_and_exit(files: &[&Path], settings: &str) -> Replayed {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(monitord());
-        command.arg("replay").args(files).arg("--exit").args(common(&dir, settings));
+        command
+            .arg("replay")
+            .args(files)
+            .arg("--exit")
+            .args(common(&dir, settings));
         let finished = Program::run(&mut command);
         let summary = serde_json::from_slice(&finished.stdout)
             .unwrap_or_else(|error| panic!("{error}: not one JSON object: {}", finished.text()));
-        assert!(!dir.path().join("monitord.sock").exists(), "the socket file is removed");
-        Replayed { summary, log: finished.stderr }
+        assert!(
+            !dir.path().join("monitord.sock").exists(),
+            "the socket file is removed"
+        );
+        Replayed {
+            summary,
+            log: finished.stderr,
+        }
     }
 
     /// Starts it where it cannot start, and gives back what it said.
@@ -69,8 +79,15 @@ impl Daemon {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut command = namespace.command(&path(&monitord()));
         let finished = Program::start(command.args(common(&dir, settings))).finish();
-        assert!(!finished.status.success(), "it started: {}", finished.stderr);
-        assert!(!dir.path().join("monitord.sock").exists(), "no socket file is left");
+        assert!(
+            !finished.status.success(),
+            "it started: {}",
+            finished.stderr
+        );
+        assert!(
+            !dir.path().join("monitord.sock").exists(),
+            "no socket file is left"
+        );
         finished.stderr
     }
 
@@ -78,7 +95,10 @@ impl Daemon {
     fn launch(mut command: Command, settings: &str, options: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         command.args(common(&dir, settings)).args(options);
-        let mut daemon = Self { program: Some(Program::start(&mut command)), dir };
+        let mut daemon = Self {
+            program: Some(Program::start(&mut command)),
+            dir,
+        };
         until("monitord to answer", || {
             if let Some(status) = daemon.program().ended() {
                 panic!("monitord ended: {status}\n{}", daemon.log());
@@ -89,7 +109,9 @@ impl Daemon {
     }
 
     fn program(&mut self) -> &mut Program {
-        self.program.as_mut().expect("it runs until stop() takes it")
+        self.program
+            .as_mut()
+            .expect("it runs until stop() takes it")
     }
 
     /// Its socket.
@@ -103,7 +125,8 @@ impl Daemon {
     /// # Panics
     /// When the disk is full.
     pub fn rewrite(&self, settings: &str) {
-        fs::write(self.dir.path().join("config.toml"), settings).expect("room for the configuration");
+        fs::write(self.dir.path().join("config.toml"), settings)
+            .expect("room for the configuration");
     }
 
     /// How many descriptors it holds.
@@ -112,7 +135,9 @@ impl Daemon {
     /// When it has ended.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+        fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("it runs")
+            .count()
     }
 
     /// A new connection to it.
@@ -128,7 +153,10 @@ impl Daemon {
     /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
-        self.program.as_ref().map(Program::stderr).unwrap_or_default()
+        self.program
+            .as_ref()
+            .map(Program::stderr)
+            .unwrap_or_default()
     }
 
     /// Its process id.
@@ -153,7 +181,12 @@ impl Daemon {
     #[track_caller]
     pub fn stop(mut self) -> Finished {
         let finished = self.end(Signal::TERM);
-        assert!(finished.status.success(), "{}: {}", finished.status, finished.stderr);
+        assert!(
+            finished.status.success(),
+            "{}: {}",
+            finished.status,
+            finished.stderr
+        );
         assert!(!self.socket().exists(), "the socket file is removed");
         assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
         finished
@@ -163,7 +196,12 @@ impl Daemon {
     #[track_caller]
     pub fn kill(mut self) {
         let finished = self.end(Signal::KILL);
-        assert!(finished.killed_by(Signal::KILL), "{}: {}", finished.status, finished.stderr);
+        assert!(
+            finished.killed_by(Signal::KILL),
+            "{}: {}",
+            finished.status,
+            finished.stderr
+        );
     }
 
     #[track_caller]
@@ -186,7 +224,11 @@ impl Daemon {
             let info = fs::read_to_string(file.path()).unwrap_or_default();
             for (field, kind) in [("prog_id:", "prog"), ("link_id:", "link")] {
                 let value = info.lines().find_map(|line| line.strip_prefix(field));
-                held.extend(value.and_then(|id| id.trim().parse().ok()).map(|id| (kind, id)));
+                held.extend(
+                    value
+                        .and_then(|id| id.trim().parse().ok())
+                        .map(|id| (kind, id)),
+                );
             }
         }
         held
@@ -199,8 +241,15 @@ impl Daemon {
     #[must_use]
     pub fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("VmRSS");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<u64>()
+            .expect("a number")
+            * 1024
     }
 }
 
@@ -218,10 +267,18 @@ pub fn monitorctl() -> PathBuf {
 
 fn binary(variable: &str, name: &str) -> PathBuf {
     let path = std::env::var_os(variable).map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release").join(name),
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../target/release")
+                .join(name)
+        },
         PathBuf::from,
     );
-    assert!(path.is_file(), "there is no {}: `cargo xtask test` builds it", path.display());
+    assert!(
+        path.is_file(),
+        "there is no {}: `cargo xtask test` builds it",
+        path.display()
+    );
     path
 }
 
@@ -229,7 +286,12 @@ fn common(dir: &TempDir, settings: &str) -> Vec<String> {
     let config = dir.path().join("config.toml");
     fs::write(&config, settings).expect("room for the configuration");
     let socket = dir.path().join("monitord.sock");
-    vec!["--config".to_owned(), path(&config), "--socket".to_owned(), path(&socket)]
+    vec![
+        "--config".to_owned(),
+        path(&config),
+        "--socket".to_owned(),
+        path(&socket),
+    ]
 }
 
 fn path(path: &Path) -> String {

@@ -6,7 +6,10 @@
 //!
 //! Nothing here sleeps to let something happen: [`until`] asks for it until a deadline.
 
-#![expect(clippy::panic, reason = "everything here is part of a test, which fails by panicking")]
+#![expect(
+    clippy::panic,
+    reason = "everything here is part of a test, which fails by panicking"
+)]
 
 mod c;
 mod daemon;

@@ -44,7 +44,10 @@ impl Namespace {
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        command
+            .arg(format!("--net={}", self.path().display()))
+            .arg("--")
+            .arg(program);
         command
     }
 
@@ -74,7 +77,9 @@ impl Namespace {
                     .expect("root may enter a namespace");
                 body()
             });
-            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            inside
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -86,7 +91,8 @@ impl Namespace {
     pub fn set(&self, setting: &str, value: &str) {
         let path = Path::new("/proc/sys/net").join(setting);
         // The kernel shows whoever opens the file the settings of their own namespace.
-        self.enter(|| fs::write(&path, value)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        self.enter(|| fs::write(&path, value))
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
     /// A number that the kernel keeps of an interface, by its name in /sys/class/net/NAME/statistics.
@@ -98,7 +104,9 @@ impl Namespace {
         let links = self.run(&format!("ip -json -stats link show dev {interface}"));
         let links: serde_json::Value = serde_json::from_str(&links).expect("ip prints JSON");
         let (direction, name) = name.split_once('_').expect("rx_ or tx_");
-        links[0]["stats64"][direction][name].as_u64().expect("a number of the interface")
+        links[0]["stats64"][direction][name]
+            .as_u64()
+            .expect("a number of the interface")
     }
 }
 
@@ -110,7 +118,9 @@ impl Default for Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let status = Command::new("ip").args(["netns", "del", &self.name]).status();
+        let status = Command::new("ip")
+            .args(["netns", "del", &self.name])
+            .status();
         if !status.is_ok_and(|status| status.success()) {
             eprintln!("cannot remove the namespace {}", self.name);
         }
@@ -130,7 +140,11 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { queues: 1, mtu: 1500, offloads: true }
+        Self {
+            queues: 1,
+            mtu: 1500,
+            offloads: true,
+        }
     }
 }
 
@@ -148,7 +162,10 @@ impl Network {
     #[must_use]
     #[track_caller]
     pub fn pair(self) -> Pair {
-        let pair = Pair { a: Namespace::new(), b: Namespace::new() };
+        let pair = Pair {
+            a: Namespace::new(),
+            b: Namespace::new(),
+        };
         self.connect(&pair.a, &pair.b);
         pair
     }
@@ -156,9 +173,16 @@ impl Network {
     /// Lays the cable.
     #[track_caller]
     pub fn connect(self, a: &Namespace, b: &Namespace) {
-        let Self { queues, mtu, offloads } = self;
+        let Self {
+            queues,
+            mtu,
+            offloads,
+        } = self;
         let end = format!("mtu {mtu} numrxqueues {queues} numtxqueues {queues}");
-        a.ip(&format!("link add veth {end} type veth peer name veth {end} netns {}", b.name));
+        a.ip(&format!(
+            "link add veth {end} type veth peer name veth {end} netns {}",
+            b.name
+        ));
         for (namespace, host) in [(a, 1), (b, 2)] {
             // No router solicitations, no duplicate address detection: the only packets are the test's.
             namespace.set("ipv6/conf/veth/accept_dad", "0");

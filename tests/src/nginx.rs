@@ -32,13 +32,23 @@ impl Nginx {
         let file = dir.path().join("nginx.conf");
         fs::write(&file, config).expect("a file");
         let mut command = namespace.command("nginx");
-        command.arg("-c").arg(&file).arg("-e").arg(dir.path().join("error.log"));
+        command
+            .arg("-c")
+            .arg(&file)
+            .arg("-e")
+            .arg(dir.path().join("error.log"));
         let mut server = Program::start(&mut command);
         until("nginx to listen", || {
             assert!(server.ended().is_none(), "nginx ended: {}", server.stderr());
-            namespace.run("ss -Hltn").contains(&format!(":{port} ")).then_some(())
+            namespace
+                .run("ss -Hltn")
+                .contains(&format!(":{port} "))
+                .then_some(())
         });
-        Self { dir, _server: server }
+        Self {
+            dir,
+            _server: server,
+        }
     }
 
     /// A file that it serves as /NAME.

@@ -49,15 +49,22 @@ impl Program {
             .unwrap_or(command.get_program())
             .to_string_lossy()
             .into_owned();
-        let output = Output { dir: tempfile::tempdir().expect("a temporary directory") };
-        let file = |path: PathBuf| fs::File::create(path).expect("a file in the temporary directory");
+        let output = Output {
+            dir: tempfile::tempdir().expect("a temporary directory"),
+        };
+        let file =
+            |path: PathBuf| fs::File::create(path).expect("a file in the temporary directory");
         let child = command
             .stdin(Stdio::null())
             .stdout(file(output.stdout()))
             .stderr(file(output.stderr()))
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        Self { name, child, output }
+        Self {
+            name,
+            child,
+            output,
+        }
     }
 
     /// Runs a program to its end.
@@ -102,7 +109,10 @@ impl Program {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id");
         // It may have ended meanwhile; whoever waits for it will see how.
         let _ = kill_process(pid, signal);
     }
@@ -124,7 +134,11 @@ impl Program {
     pub fn finish_within(mut self, time: Duration) -> Finished {
         let name = self.name.clone();
         let status = within(time, &format!("{name} to end"), || self.ended());
-        Finished { status, stdout: self.stdout(), stderr: self.stderr() }
+        Finished {
+            status,
+            stdout: self.stdout(),
+            stderr: self.stderr(),
+        }
     }
 }
 
@@ -170,7 +184,9 @@ impl Output {
 pub fn have(program: &str) -> bool {
     let sbin = [Path::new("/usr/sbin"), Path::new("/sbin")].map(Path::to_owned);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).chain(sbin).any(|dir| dir.join(program).is_file())
+    std::env::split_paths(&path)
+        .chain(sbin)
+        .any(|dir| dir.join(program).is_file())
 }
 
 fn text(path: impl AsRef<OsStr>) -> String {

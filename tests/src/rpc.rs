@@ -48,7 +48,10 @@ impl Rpc {
         // A daemon that does not answer is found out.
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        Ok(Self { stream: BufReader::new(stream), id: 0 })
+        Ok(Self {
+            stream: BufReader::new(stream),
+            id: 0,
+        })
     }
 
     /// Sends bytes as they are.
@@ -67,7 +70,9 @@ impl Rpc {
         let mut line = String::new();
         match self.stream.read_line(&mut line) {
             Ok(0) => None,
-            Ok(_) => Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))),
+            Ok(_) => {
+                Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
             Err(error) => panic!("no answer within {DEADLINE:?}: {error}"),
         }
@@ -79,15 +84,21 @@ impl Rpc {
     /// When they don't come.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        self.stream.read_exact(&mut bytes).expect("as many bytes as were announced");
+        self.stream
+            .read_exact(&mut bytes)
+            .expect("as many bytes as were announced");
         bytes
     }
 
     /// How long reads and writes may take from now on.
     pub fn patience(&mut self, patience: Duration) {
         let stream = self.stream.get_ref();
-        stream.set_read_timeout(Some(patience)).expect("a time above 0");
-        stream.set_write_timeout(Some(patience)).expect("a time above 0");
+        stream
+            .set_read_timeout(Some(patience))
+            .expect("a time above 0");
+        stream
+            .set_write_timeout(Some(patience))
+            .expect("a time above 0");
     }
 
     /// Whether the daemon answers; one that is about to refuse to start closes the connection instead.
@@ -103,19 +114,33 @@ impl Rpc {
     ///
     /// # Panics
     /// When the answer breaks JSON-RPC 2.0.
-    #[expect(clippy::needless_pass_by_value, reason = "callers write json!(...) in place")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers write json!(...) in place"
+    )]
     pub fn call(&mut self, method: &str, params: Value) -> Result<Value, RpcError> {
         self.id += 1;
         let request = json!({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params});
-        self.send(format!("{request}\n").as_bytes()).expect("the daemon takes requests");
+        self.send(format!("{request}\n").as_bytes())
+            .expect("the daemon takes requests");
         let mut reply = self.line().expect("an answer");
-        assert_eq!((&reply["jsonrpc"], &reply["id"]), (&json!("2.0"), &json!(self.id)), "{reply}");
-        assert!(reply.get("result").is_some() != reply.get("error").is_some(), "either, or: {reply}");
+        assert_eq!(
+            (&reply["jsonrpc"], &reply["id"]),
+            (&json!("2.0"), &json!(self.id)),
+            "{reply}"
+        );
+        assert!(
+            reply.get("result").is_some() != reply.get("error").is_some(),
+            "either, or: {reply}"
+        );
         match reply.get_mut("result") {
             Some(result) => Ok(result.take()),
             None => Err(RpcError {
                 code: reply["error"]["code"].as_i64().expect("a code"),
-                message: reply["error"]["message"].as_str().expect("a message").to_owned(),
+                message: reply["error"]["message"]
+                    .as_str()
+                    .expect("a message")
+                    .to_owned(),
                 data: reply["error"]["data"].take(),
             }),
         }
@@ -128,7 +153,8 @@ impl Rpc {
     #[track_caller]
     pub fn ok(&mut self, method: &str, params: Value) -> Value {
         let asked = params.to_string();
-        self.call(method, params).unwrap_or_else(|error| panic!("{method} {asked}: {error}"))
+        self.call(method, params)
+            .unwrap_or_else(|error| panic!("{method} {asked}: {error}"))
     }
 
     /// Calls a method that must fail.
@@ -158,7 +184,8 @@ impl Rpc {
         off: u64,
         len: u64,
     ) -> Result<(Value, Vec<u8>), RpcError> {
-        let params = json!({"sockid": sockid, "side": side, "off": off, "len": len, "encoding": "raw"});
+        let params =
+            json!({"sockid": sockid, "side": side, "off": off, "len": len, "encoding": "raw"});
         let result = self.call("ppeek", params)?;
         let raw = result["raw"].as_u64().expect("the number of raw bytes");
         assert_eq!(result["len"].as_u64(), Some(raw), "{result}");
@@ -173,13 +200,19 @@ impl Rpc {
     /// When one cannot be read.
     #[track_caller]
     pub fn stream(&mut self, sockid: u64, side: &str) -> Vec<u8> {
-        let next = self.side(sockid, side)["next"].as_u64().expect("the in-order edge");
+        let next = self.side(sockid, side)["next"]
+            .as_u64()
+            .expect("the in-order edge");
         let mut stream = Vec::with_capacity(usize::try_from(next).expect("fits"));
         while (stream.len() as u64) < next {
             let (_, bytes) = self
                 .ppeek(sockid, side, stream.len() as u64, CHUNK)
                 .unwrap_or_else(|error| panic!("{side} of {sockid} at {}: {error}", stream.len()));
-            assert!(!bytes.is_empty(), "{side} of {sockid} at {} gave no bytes", stream.len());
+            assert!(
+                !bytes.is_empty(),
+                "{side} of {sockid} at {} gave no bytes",
+                stream.len()
+            );
             stream.extend(bytes);
         }
         stream
@@ -226,7 +259,9 @@ impl Rpc {
             until(&what, || {
                 last = self.sockets(json!({ "port": port }));
                 let whole = last.iter().filter(|socket| {
-                    ["client", "server"].iter().all(|side| complete(&socket["sides"][side]))
+                    ["client", "server"]
+                        .iter()
+                        .all(|side| complete(&socket["sides"][side]))
                 });
                 (whole.count() == count && last.len() == count).then(|| last.clone())
             })
@@ -247,7 +282,9 @@ impl Rpc {
     #[track_caller]
     pub fn stat(&mut self, group: &str, name: &str) -> u64 {
         let stats = self.ok("stats", json!({}));
-        stats[group][name].as_u64().unwrap_or_else(|| panic!("no {group}.{name} in {stats:#}"))
+        stats[group][name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no {group}.{name} in {stats:#}"))
     }
 
     /// Asserts that nothing was lost on the way from the wire to the engine.
@@ -258,7 +295,10 @@ impl Rpc {
     pub fn nothing_lost(&mut self) {
         let stats = self.ok("stats", json!({}));
         let capture = &stats["capture"];
-        assert!(capture["rx_packets"].as_u64() > Some(0), "nothing was captured: {stats:#}");
+        assert!(
+            capture["rx_packets"].as_u64() > Some(0),
+            "nothing was captured: {stats:#}"
+        );
         for name in ["rx_dropped", "rx_ring_full", "fill_ring_empty"] {
             assert_eq!(capture[name], 0, "{name}: {stats:#}");
         }

@@ -35,7 +35,11 @@ pub fn missing(programs: &[&str]) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("root".to_owned());
     }
-    ["ip", "nsenter"].iter().chain(programs).find(|program| !crate::have(program)).map(ToString::to_string)
+    ["ip", "nsenter"]
+        .iter()
+        .chain(programs)
+        .find(|program| !crate::have(program))
+        .map(ToString::to_string)
 }
 
 /// Writes the line. `place` is the path of a function inside the test, as the compiler names it.
@@ -45,15 +49,23 @@ pub fn missing(programs: &[&str]) -> Option<String> {
 pub fn record(place: &str, reason: &str) {
     let name = name(place);
     eprintln!("SKIPPED {name}: {reason}");
-    let Some(path) = std::env::var_os(LOG_VARIABLE) else { return };
+    let Some(path) = std::env::var_os(LOG_VARIABLE) else {
+        return;
+    };
     let file = OpenOptions::new().append(true).create(true).open(path);
-    let written = file.and_then(|mut file| file.write_all(format!("{name}: {reason}\n").as_bytes()));
-    assert!(written.is_ok(), "cannot tell that {name} is skipped ({reason}): {LOG_VARIABLE}: {written:?}");
+    let written =
+        file.and_then(|mut file| file.write_all(format!("{name}: {reason}\n").as_bytes()));
+    assert!(
+        written.is_ok(),
+        "cannot tell that {name} is skipped ({reason}): {LOG_VARIABLE}: {written:?}"
+    );
 }
 
 /// "binary::module::test::here", with or without a closure between, is the test "module::test" of that binary.
 fn name(place: &str) -> String {
-    let parts = place.split("::").filter(|part| !part.starts_with('{') && *part != "here");
+    let parts = place
+        .split("::")
+        .filter(|part| !part.starts_with('{') && *part != "here");
     parts.collect::<Vec<_>>().join("::")
 }
 
@@ -64,6 +76,9 @@ mod tests {
     #[test]
     fn a_test_is_named_by_binary_and_path() {
         assert_eq!(name("lo::download::here"), "lo::download");
-        assert_eq!(name("lo::ipv6::download::{{closure}}::here"), "lo::ipv6::download");
+        assert_eq!(
+            name("lo::ipv6::download::{{closure}}::here"),
+            "lo::ipv6::download"
+        );
     }
 }

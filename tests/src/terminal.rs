@@ -25,7 +25,17 @@ impl Terminal {
         let terminal = Self { dir };
         let (width, height) = (width.to_string(), height.to_string());
         let shell = "env -u NO_COLOR PS1='$ ' bash --norc --noprofile";
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &width, "-y", &height, shell]);
+        terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            &width,
+            "-y",
+            &height,
+            shell,
+        ]);
         // A window that nobody looks at keeps its size.
         terminal.tmux(&["set-option", "-g", "window-size", "manual"]);
         terminal.until("the prompt", |screen| screen.contains('$'));
@@ -48,7 +58,13 @@ impl Terminal {
     /// Changes its size.
     #[track_caller]
     pub fn resize(&self, width: u16, height: u16) {
-        self.tmux(&["resize-window", "-x", &width.to_string(), "-y", &height.to_string()]);
+        self.tmux(&[
+            "resize-window",
+            "-x",
+            &width.to_string(),
+            "-y",
+            &height.to_string(),
+        ]);
     }
 
     /// What is on the screen, without colours.
@@ -78,7 +94,10 @@ impl Terminal {
                 is_there(&last).then_some(())
             });
         }));
-        assert!(found.is_ok(), "waited for {what} on a screen that shows:\n{last}");
+        assert!(
+            found.is_ok(),
+            "waited for {what} on a screen that shows:\n{last}"
+        );
         last
     }
 
@@ -100,17 +119,30 @@ impl Terminal {
         let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
         let shell = shell.trim();
         // `env` has become the shell.
-        let children =
-            std::fs::read_to_string(Path::new("/proc").join(shell).join("task").join(shell).join("children"));
+        let children = std::fs::read_to_string(
+            Path::new("/proc")
+                .join(shell)
+                .join("task")
+                .join(shell)
+                .join("children"),
+        );
         let children = children.expect("the shell runs");
-        let pid = children.split_whitespace().next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        let pid = children
+            .split_whitespace()
+            .next()
+            .and_then(|pid| pid.parse().ok())
+            .and_then(Pid::from_raw);
         kill_process(pid.expect("the shell runs a program"), signal).expect("it is ours");
     }
 
     #[track_caller]
     fn tmux(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("tmux");
-        command.arg("-S").arg(self.dir.path().join("tmux")).args(arguments).env_remove("TMUX");
+        command
+            .arg("-S")
+            .arg(self.dir.path().join("tmux"))
+            .args(arguments)
+            .env_remove("TMUX");
         Program::run(&mut command).text()
     }
 }
@@ -119,6 +151,10 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let socket = self.dir.path().join("tmux");
         // It may have ended with its shell.
-        let _ = Command::new("tmux").arg("-S").arg(socket).arg("kill-server").output();
+        let _ = Command::new("tmux")
+            .arg("-S")
+            .arg(socket)
+            .arg("kill-server")
+            .output();
     }
 }

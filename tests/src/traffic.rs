@@ -30,19 +30,30 @@ pub fn exchange(
     address: SocketAddr,
     transfers: &[Transfer<'_>],
 ) -> Vec<SocketAddr> {
-    let listener = server.enter(|| TcpListener::bind(address)).expect("an address of the server");
-    let pairs: Vec<_> = client.enter(|| transfers.iter().map(|_| connect(&listener, address)).collect());
+    let listener = server
+        .enter(|| TcpListener::bind(address))
+        .expect("an address of the server");
+    let pairs: Vec<_> = client.enter(|| {
+        transfers
+            .iter()
+            .map(|_| connect(&listener, address))
+            .collect()
+    });
     thread::scope(|scope| {
         for (transfer, (client, server)) in transfers.iter().zip(&pairs) {
-            for (stream, out, into) in
-                [(client, transfer.request, transfer.response), (server, transfer.response, transfer.request)]
-            {
+            for (stream, out, into) in [
+                (client, transfer.request, transfer.response),
+                (server, transfer.response, transfer.request),
+            ] {
                 scope.spawn(move || send(stream, out));
                 scope.spawn(move || receive(stream, into));
             }
         }
     });
-    pairs.iter().map(|(client, _)| client.local_addr().expect("connected")).collect()
+    pairs
+        .iter()
+        .map(|(client, _)| client.local_addr().expect("connected"))
+        .collect()
 }
 
 /// A connection and both its ends, client first.
@@ -51,15 +62,21 @@ fn connect(listener: &TcpListener, address: SocketAddr) -> (TcpStream, TcpStream
     let (server, peer) = listener.accept().expect("a connection");
     assert_eq!(client.local_addr().ok(), Some(peer), "nobody else connects");
     for stream in [&client, &server] {
-        stream.set_read_timeout(Some(DEADLINE)).expect("a time above 0");
-        stream.set_write_timeout(Some(DEADLINE)).expect("a time above 0");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a time above 0");
+        stream
+            .set_write_timeout(Some(DEADLINE))
+            .expect("a time above 0");
     }
     (client, server)
 }
 
 fn send(mut stream: &TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).expect("the peer takes the bytes");
-    stream.shutdown(Shutdown::Write).expect("a connected socket");
+    stream
+        .shutdown(Shutdown::Write)
+        .expect("a connected socket");
 }
 
 fn receive(mut stream: &TcpStream, expected: &[u8]) {
@@ -70,8 +87,16 @@ fn receive(mut stream: &TcpStream, expected: &[u8]) {
         if read == 0 {
             break;
         }
-        assert!(left.starts_with(&buffer[..read]), "the network delivers what was sent");
+        assert!(
+            left.starts_with(&buffer[..read]),
+            "the network delivers what was sent"
+        );
         left = &left[read..];
     }
-    assert!(left.is_empty(), "{} bytes of {} are missing", left.len(), expected.len());
+    assert!(
+        left.is_empty(),
+        "{} bytes of {} are missing",
+        left.len(),
+        expected.len()
+    );
 }

@@ -36,5 +36,6 @@ pub fn as_user<T: Send>(uid: u32, groups: &[u32], body: impl FnOnce() -> T + Sen
 /// When the directory is not ours.
 pub fn open_to_all(socket: &Path) {
     let directory = socket.parent().expect("a socket lies in a directory");
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("the directory is ours");
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+        .expect("the directory is ours");
 }

@@ -1,7 +1,10 @@
 //! Two hundred clients at once, while the daemon captures: some polite, some slow, some hostile, some killed. The others
 //! get right answers, nothing of the traffic is lost, memory and descriptors are what they were.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::{
     io::{Read, Write},
@@ -34,7 +37,15 @@ fn two_hundred_clients_and_nothing_is_lost() {
     let Pair { a, b } = Network::default().pair();
     let daemon = Daemon::start(&a, SETTINGS);
     let bytes = Random::new(1).bytes(READ);
-    exchange(&a, &b, "10.9.0.1:6000".parse().unwrap(), &[Transfer { request: b"?", response: &bytes }]);
+    exchange(
+        &a,
+        &b,
+        "10.9.0.1:6000".parse().unwrap(),
+        &[Transfer {
+            request: b"?",
+            response: &bytes,
+        }],
+    );
     let mut rpc = daemon.rpc();
     let sockid = rpc.complete(6000, 1)[0]["sockid"].as_u64().unwrap();
     polite(&mut rpc, sockid, &bytes, 20);
@@ -43,7 +54,10 @@ fn two_hundred_clients_and_nothing_is_lost() {
     let socket = daemon.socket();
 
     let body = &bytes[..MIB];
-    let transfer = [Transfer { request: &bytes[MIB..MIB + 10_000], response: body }];
+    let transfer = [Transfer {
+        request: &bytes[MIB..MIB + 10_000],
+        response: body,
+    }];
     thread::scope(|scope| {
         let _whatever_fails = SetOnDrop(&over);
         let (over, peak, bytes, socket, daemon) = (&over, &peak, &bytes[..], &socket, &daemon);
@@ -61,8 +75,9 @@ fn two_hundred_clients_and_nothing_is_lost() {
                 }
             });
         }
-        let polite = (0..120)
-            .map(|_| scope.spawn(move || polite(&mut Rpc::connect(socket).unwrap(), sockid, bytes, 100)));
+        let polite = (0..120).map(|_| {
+            scope.spawn(move || polite(&mut Rpc::connect(socket).unwrap(), sockid, bytes, 100))
+        });
         let slow = (0..20).map(|_| scope.spawn(move || slow(socket, sockid, bytes)));
         let others: Vec<_> = polite.chain(slow).collect();
         let killed: Vec<_> = (0..20).map(|_| follower(socket, sockid)).collect();
@@ -82,20 +97,39 @@ fn two_hundred_clients_and_nothing_is_lost() {
     rpc.nothing_lost();
     for socket in sockets {
         let sockid = socket["sockid"].as_u64().unwrap();
-        assert!(rpc.stream(sockid, "client") == body && rpc.stream(sockid, "server") == transfer[0].request);
+        assert!(
+            rpc.stream(sockid, "client") == body
+                && rpc.stream(sockid, "server") == transfer[0].request
+        );
     }
     // The one that has just read much has buffers of its own.
     rpc = daemon.rpc();
-    until("only this client is left", || (rpc.stat("rpc", "clients") == 1).then_some(()));
+    until("only this client is left", || {
+        (rpc.stat("rpc", "clients") == 1).then_some(())
+    });
     assert!(rpc.stat("rpc", "accepted") >= 200, "all of them were there");
-    until("its buffers are given back", || (rpc.stat("rpc", "reply_memory") == 0).then_some(()));
-    until("descriptors are closed", || (daemon.descriptors() <= descriptors).then_some(()));
+    until("its buffers are given back", || {
+        (rpc.stat("rpc", "reply_memory") == 0).then_some(())
+    });
+    until("descriptors are closed", || {
+        (daemon.descriptors() <= descriptors).then_some(())
+    });
     // What replies may hold together, and for each client its own 64 KiB twice: bytes and their text.
     let most = memory + REPLY_MEMORY + 200 * 128 * 1024 + (16 << 20);
     let peak = peak.load(Relaxed);
-    assert!(peak <= most, "{} MiB at the peak, {} before", peak >> 20, memory >> 20);
+    assert!(
+        peak <= most,
+        "{} MiB at the peak, {} before",
+        peak >> 20,
+        memory >> 20
+    );
     let after = daemon.resident();
-    assert!(after <= memory + (24 << 20), "{} MiB afterwards, {} before", after >> 20, memory >> 20);
+    assert!(
+        after <= memory + (24 << 20),
+        "{} MiB afterwards, {} before",
+        after >> 20,
+        memory >> 20
+    );
     daemon.stop();
 }
 
@@ -112,16 +146,22 @@ impl Drop for SetOnDrop<'_> {
 fn polite(rpc: &mut Rpc, sockid: u64, bytes: &[u8], count: usize) {
     for index in 0..count {
         let off = index * 39_367 % (READ - 5000);
-        let params =
-            json!({ "sockid": sockid, "side": "client", "off": off, "len": 5000, "encoding": "raw" });
+        let params = json!({ "sockid": sockid, "side": "client", "off": off, "len": 5000, "encoding": "raw" });
         assert_eq!(rpc.ok("ppeek", params)["raw"], 5000);
-        assert!(rpc.bytes(5000) == bytes[off..off + 5000], "foreign bytes at {off}");
+        assert!(
+            rpc.bytes(5000) == bytes[off..off + 5000],
+            "foreign bytes at {off}"
+        );
     }
 }
 
 fn all_of_it(sockid: u64) -> String {
-    let params = json!({ "sockid": sockid, "side": "client", "off": 0, "len": READ, "encoding": "raw" });
-    format!("{}\n", json!({ "jsonrpc": "2.0", "id": 1, "method": "ppeek", "params": params }))
+    let params =
+        json!({ "sockid": sockid, "side": "client", "off": 0, "len": READ, "encoding": "raw" });
+    format!(
+        "{}\n",
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "ppeek", "params": params })
+    )
 }
 
 /// Reads all of it, little by little; what comes is right.
@@ -139,7 +179,9 @@ fn slow(socket: &Path, sockid: u64, bytes: &[u8]) {
 
 /// One way out of five to be a bad client; each ends by going away.
 fn hostile(socket: &Path, sockid: u64, index: usize) {
-    let Ok(mut stream) = UnixStream::connect(socket) else { return };
+    let Ok(mut stream) = UnixStream::connect(socket) else {
+        return;
+    };
     let _ = stream.set_write_timeout(Some(Duration::from_millis(50)));
     let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
     // Whether the server takes it or hangs up is the server's choice; that it goes on serving is what counts.
@@ -149,7 +191,9 @@ fn hostile(socket: &Path, sockid: u64, index: usize) {
         // Never reads.
         2 => stream.write_all(all_of_it(sockid).repeat(50).as_bytes()),
         // Goes away in the middle of a reply.
-        3 => stream.write_all(all_of_it(sockid).as_bytes()).and_then(|()| stream.read_exact(&mut [0; 1000])),
+        3 => stream
+            .write_all(all_of_it(sockid).as_bytes())
+            .and_then(|()| stream.read_exact(&mut [0; 1000])),
         _ => stream.write_all(format!("[{}1]\n", "1,".repeat(2000)).as_bytes()),
     };
 }
@@ -157,6 +201,16 @@ fn hostile(socket: &Path, sockid: u64, index: usize) {
 /// A process that is in the middle of reading, and gets no further: nobody takes what it prints.
 fn follower(socket: &Path, sockid: u64) -> Child {
     let mut command = Command::new(monitorctl());
-    command.arg("--socket").arg(socket).args(["ppeek", &sockid.to_string(), "client", "0", "--raw"]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    command.arg("--socket").arg(socket).args([
+        "ppeek",
+        &sockid.to_string(),
+        "client",
+        "0",
+        "--raw",
+    ]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
 }

@@ -1,6 +1,9 @@
 //! Events of real connections, told while they happen.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::{
     io::{Read, Write},
@@ -47,15 +50,24 @@ fn a_real_transfer_is_told_and_followed_to_its_last_byte() {
     let bytes = Random::new(5).bytes(50 * MB);
     let (mut told, mut follower) = (daemon.rpc(), daemon.rpc());
     let kinds = json!(["opened", "established", "data", "state", "closed"]);
-    told.ok("subscribe", json!({ "filter": "port 7000", "events": kinds, "queue": 65_536 }));
+    told.ok(
+        "subscribe",
+        json!({ "filter": "port 7000", "events": kinds, "queue": 65_536 }),
+    );
     namespace.enter(|| {
         let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| transfer(&listener, &bytes));
             let opened = event(&mut told);
-            assert_eq!((&opened["event"], &opened["server"]), (&json!("opened"), &json!("127.0.0.1:7000")));
+            assert_eq!(
+                (&opened["event"], &opened["server"]),
+                (&json!("opened"), &json!("127.0.0.1:7000"))
+            );
             let sockid = opened["sockid"].clone();
-            follower.ok("follow", json!({ "sockid": sockid, "side": "server", "off": 0, "encoding": "raw" }));
+            follower.ok(
+                "follow",
+                json!({ "sockid": sockid, "side": "server", "off": 0, "encoding": "raw" }),
+            );
             let mut stream = Vec::with_capacity(bytes.len());
             loop {
                 let event = event(&mut follower);
@@ -95,7 +107,11 @@ fn a_real_transfer_is_told_and_followed_to_its_last_byte() {
             assert_eq!(received, [6, bytes.len() as u64]);
             seen.sort();
             assert_eq!(seen, ["closed", "data", "established", "state"]);
-            assert!(["ESTABLISHED", "FIN-WAIT-1"].iter().all(|state| states.iter().any(|own| own == state)));
+            assert!(
+                ["ESTABLISHED", "FIN-WAIT-1"]
+                    .iter()
+                    .all(|state| states.iter().any(|own| own == state))
+            );
         });
     });
     assert_eq!(daemon.rpc().stat("rpc", "events_lost"), 0);

@@ -1,6 +1,9 @@
 //! The programs under examples/, and what the C library reads of live connections: real traffic, the real daemon.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::{
     io::{Read as _, Write as _},
@@ -35,7 +38,9 @@ fn a_c_program_reads_a_live_connection() {
     let daemon = Daemon::start(&a, TAP);
     let (mut client, server) = connect(&a, &b, 7001);
     let mut rpc = daemon.rpc();
-    until("the connection", || rpc.sockets(json!({"port": 7001})).pop());
+    until("the connection", || {
+        rpc.sockets(json!({"port": 7001})).pop()
+    });
     let bytes = Random::new(1).bytes(1_000_000);
     let drain = std::thread::spawn(move || std::io::copy(&mut &server, &mut std::io::sink()));
     let reader = Program::start(program.command(&daemon.socket()).args(["7001", "1000000"]));
@@ -43,7 +48,9 @@ fn a_c_program_reads_a_live_connection() {
     for part in bytes.chunks(100_000) {
         let before = reader.stdout().len();
         client.write_all(part).unwrap();
-        until("the part to be read", || (reader.stdout().len() == before + part.len()).then_some(()));
+        until("the part to be read", || {
+            (reader.stdout().len() == before + part.len()).then_some(())
+        });
     }
     let finished = reader.finish();
     assert!(finished.status.success(), "{}", finished.stderr);
@@ -60,13 +67,23 @@ fn the_table_of_states() {
     let Pair { a, b } = Network::default().pair();
     let daemon = Daemon::start(&a, TAP);
     let (mut client, mut server) = connect(&a, &b, 7002);
-    let ends = format!("{:<28}{:<28}", client.local_addr().unwrap(), server.local_addr().unwrap());
+    let ends = format!(
+        "{:<28}{:<28}",
+        client.local_addr().unwrap(),
+        server.local_addr().unwrap()
+    );
     let row = |states: [&str; 2], received: &str| {
         let expected = format!("{ends}{:<13}{:<13} {received:>12}", states[0], states[1]);
         until(&expected, || {
             let table = Program::run(&mut program.command(&daemon.socket())).text();
-            assert!(table.starts_with("CLIENT") && table.contains(" connections\n"), "{table}");
-            table.lines().any(|line| line.starts_with(&expected)).then_some(())
+            assert!(
+                table.starts_with("CLIENT") && table.contains(" connections\n"),
+                "{table}"
+            );
+            table
+                .lines()
+                .any(|line| line.starts_with(&expected))
+                .then_some(())
         });
     };
     row(["ESTABLISHED", "ESTABLISHED"], "0 ");
@@ -80,19 +97,34 @@ fn the_table_of_states() {
     row(["TIME-WAIT", "CLOSED"], "8.");
     daemon.stop();
     let finished = Program::start(&mut program.command("/nowhere".as_ref())).finish();
-    assert!(!finished.status.success() && finished.stderr.contains("start monitord"), "{}", finished.stderr);
+    assert!(
+        !finished.status.success() && finished.stderr.contains("start monitord"),
+        "{}",
+        finished.stderr
+    );
 }
 
 /// One of the examples in Python, once it listens.
 fn listening(daemon: &Daemon, script: &str, arguments: &[&str]) -> Program {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let mut python = Command::new("python3");
-    python.args(["-B", "-W", "error"]).arg(script).args(arguments).current_dir(root);
-    let mut program =
-        Program::start(python.env("PYTHONPATH", "clients/python").env("MONITOR_SOCKET", daemon.socket()));
+    python
+        .args(["-B", "-W", "error"])
+        .arg(script)
+        .args(arguments)
+        .current_dir(root);
+    let mut program = Program::start(
+        python
+            .env("PYTHONPATH", "clients/python")
+            .env("MONITOR_SOCKET", daemon.socket()),
+    );
     let mut rpc = daemon.rpc();
     until("it to listen", || {
-        assert!(program.ended().is_none(), "{script} ended: {}", program.stderr());
+        assert!(
+            program.ended().is_none(),
+            "{script} ended: {}",
+            program.stderr()
+        );
         (rpc.stat("rpc", "listeners") > 0).then_some(())
     });
     program
@@ -129,8 +161,14 @@ fn the_log_of_http_requests() {
         ("HEAD /page.txt HTTP/1.1", 200),
         ("GET /missing HTTP/1.1", 404),
     ]) {
-        assert!(entry.contains(&format!(" 10.9.0.1:8080 \"{request}\" {status} ")), "{entry}");
-        assert!(entry.contains(" 10.9.0.2:") && entry.ends_with("ms \"tester\""), "{entry}");
+        assert!(
+            entry.contains(&format!(" 10.9.0.1:8080 \"{request}\" {status} ")),
+            "{entry}"
+        );
+        assert!(
+            entry.contains(" 10.9.0.2:") && entry.ends_with("ms \"tester\""),
+            "{entry}"
+        );
     }
     daemon.stop();
 }
@@ -140,7 +178,10 @@ fn the_list_of_tls_clients() {
     needs!("python3", "openssl");
     let Pair { a, b } = Network::default().pair();
     let files = tempfile::tempdir().unwrap();
-    let (key, certificate) = (files.path().join("key.pem"), files.path().join("certificate.pem"));
+    let (key, certificate) = (
+        files.path().join("key.pem"),
+        files.path().join("certificate.pem"),
+    );
     let mut make = Command::new("openssl");
     make.args([
         "req",
@@ -153,27 +194,55 @@ fn the_list_of_tls_clients() {
         "-days",
         "1",
     ]);
-    Program::run(make.args(["-subj", "/CN=shop.example", "-keyout"]).arg(&key).arg("-out").arg(&certificate));
+    Program::run(
+        make.args(["-subj", "/CN=shop.example", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate),
+    );
     let mut serve = a.command("openssl");
-    serve.args(["s_server", "-quiet", "-accept", "8443", "-key"]).arg(&key).arg("-cert").arg(&certificate);
+    serve
+        .args(["s_server", "-quiet", "-accept", "8443", "-key"])
+        .arg(&key)
+        .arg("-cert")
+        .arg(&certificate);
     let _server = Program::start(&mut serve);
-    until("openssl to listen", || a.run("ss -Hltn").contains(":8443 ").then_some(()));
+    until("openssl to listen", || {
+        a.run("ss -Hltn").contains(":8443 ").then_some(())
+    });
 
     let daemon = Daemon::start(&a, TAP);
     let mut list = listening(&daemon, "examples/tls_hellos.py", &["port 8443"]);
     let call = |more: &[&str]| {
         let mut client = b.command("openssl");
-        Program::run(client.args(["s_client", "-connect", "10.9.0.1:8443"]).args(more));
+        Program::run(
+            client
+                .args(["s_client", "-connect", "10.9.0.1:8443"])
+                .args(more),
+        );
     };
     call(&["-servername", "shop.example", "-alpn", "h2,http/1.1"]);
     call(&["-servername", "shop.example", "-alpn", "h2,http/1.1"]);
-    call(&["-noservername", "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"]);
+    call(&[
+        "-noservername",
+        "-tls1_2",
+        "-cipher",
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+    ]);
     let hellos = lines(&mut list, 3);
-    let fields: Vec<Vec<&str>> = hellos.iter().map(|line| line.split(' ').collect()).collect();
-    for (line, (name, protocols)) in
-        fields.iter().zip([("shop.example", "h2,http/1.1"), ("shop.example", "h2,http/1.1"), ("-", "-")])
-    {
-        assert!(line[0].starts_with("10.9.0.2:") && line[1] == "10.9.0.1:8443", "{line:?}");
+    let fields: Vec<Vec<&str>> = hellos
+        .iter()
+        .map(|line| line.split(' ').collect())
+        .collect();
+    for (line, (name, protocols)) in fields.iter().zip([
+        ("shop.example", "h2,http/1.1"),
+        ("shop.example", "h2,http/1.1"),
+        ("-", "-"),
+    ]) {
+        assert!(
+            line[0].starts_with("10.9.0.2:") && line[1] == "10.9.0.1:8443",
+            "{line:?}"
+        );
         assert_eq!((line[2], line[3], line[4].len()), (name, protocols, 32));
     }
     assert_eq!(fields[0][4], fields[1][4], "one client has one fingerprint");
@@ -184,10 +253,13 @@ fn the_list_of_tls_clients() {
 /// A capture with a hole that is acknowledged, and a segment that comes again with other bytes; both after a while.
 fn tampered() -> Flow {
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
-    flow.open().wait(4_000_000_000).send(End::Client, b"GET / HTTP/1.1\r\n\r\n");
+    flow.open()
+        .wait(4_000_000_000)
+        .send(End::Client, b"GET / HTTP/1.1\r\n\r\n");
     flow.send(End::Server, &[b'a'; 3 * 1448]);
     let lost = flow.seq(End::Server, 1448);
-    flow.segments.retain(|segment| segment.seq != lost || segment.from == End::Client);
+    flow.segments
+        .retain(|segment| segment.seq != lost || segment.from == End::Client);
     flow.wait(500_000_000).send(End::Server, b"all is well");
     let again = flow.seq(End::Server, 3 * 1448);
     flow.segment_at(End::Server, again, flags::PSH | flags::ACK, b"all is lost");
@@ -204,8 +276,10 @@ fn the_account_of_gaps_and_tampering() {
     std::fs::write(&file, Capture::of(&Layers::ethernet(), &flow).pcap()).unwrap();
     let daemon = Daemon::replay(&[&file], "", &["--speed", "1"]);
     let mut accountant = listening(&daemon, "examples/accountant.py", &["--filter", "port 80"]);
-    let entries: Vec<Value> =
-        lines(&mut accountant, 3).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let entries: Vec<Value> = lines(&mut accountant, 3)
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let ends = "10.0.0.1:40000 -> 10.0.0.2:80";
     for (entry, expected) in entries.iter().zip([
         json!({"event": "gap", "side": "client", "off": 1448, "len": 1448}),
@@ -236,7 +310,9 @@ fn ids() -> std::path::PathBuf {
     let built = Program::start(&mut cargo).finish_within(BUILDS);
     assert!(built.status.success(), "{}", built.stderr);
     let built = built.text();
-    let artifacts = built.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let artifacts = built
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let path = artifacts
         .filter(|it| it["target"]["name"] == "ids")
         .find_map(|it| it["executable"].as_str().map(Into::into));
@@ -250,11 +326,23 @@ fn the_intrusion_detection_stops_what_it_finds() {
     let daemon = Daemon::start(&a, TAP);
     let files = tempfile::tempdir().unwrap();
     let rules = files.path().join("rules");
-    std::fs::write(&rules, "# name, text\npasswd  /etc/passwd\nzeros  \\x00\\x00\\x00\n").unwrap();
+    std::fs::write(
+        &rules,
+        "# name, text\npasswd  /etc/passwd\nzeros  \\x00\\x00\\x00\n",
+    )
+    .unwrap();
     let mut command = Command::new(program);
-    command.arg(&rules).arg("port 7003").env("MONITOR_SOCKET", daemon.socket());
+    command
+        .arg(&rules)
+        .arg("port 7003")
+        .env("MONITOR_SOCKET", daemon.socket());
     let mut detection = Program::start(&mut command);
-    until("it to look", || detection.stderr().contains("looking for 2 texts").then_some(()));
+    until("it to look", || {
+        detection
+            .stderr()
+            .contains("looking for 2 texts")
+            .then_some(())
+    });
 
     let (mut bad, _bad) = connect(&a, &b, 7003);
     let mut rpc = daemon.rpc();
@@ -266,12 +354,17 @@ fn the_intrusion_detection_stops_what_it_finds() {
         let ends = json!({"client": client.to_string(), "server": "10.9.0.1:7003"});
         daemon.rpc().call("lookup", ends).ok()
     };
-    until("the first segment", || found().filter(|socket| socket["sides"]["server"]["end"] == 18));
+    until("the first segment", || {
+        found().filter(|socket| socket["sides"]["server"]["end"] == 18)
+    });
     bad.write_all(b"swd HTTP/1.0\r\n\r\n").unwrap();
     let alerts = lines(&mut detection, 1);
-    let expected = format!("\"passwd\" {client} -> 10.9.0.1:7003 server:10 \"GET /../../etc/passwd");
+    let expected =
+        format!("\"passwd\" {client} -> 10.9.0.1:7003 server:10 \"GET /../../etc/passwd");
     assert!(alerts[0].starts_with(&expected), "{alerts:?}");
-    until("it to be stopped", || found().filter(|socket| socket["closed"] == "stopped"));
+    until("it to be stopped", || {
+        found().filter(|socket| socket["closed"] == "stopped")
+    });
 
     let (mut good, _good) = connect(&a, &b, 7003);
     good.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
@@ -282,6 +375,12 @@ fn the_intrusion_detection_stops_what_it_finds() {
             .any(|socket| socket["closed"].is_null() && socket["sides"]["server"]["end"] == 18)
             .then_some(())
     });
-    assert_eq!(String::from_utf8(detection.stdout()).unwrap().lines().count(), 1);
+    assert_eq!(
+        String::from_utf8(detection.stdout())
+            .unwrap()
+            .lines()
+            .count(),
+        1
+    );
     daemon.stop();
 }

@@ -1,6 +1,9 @@
 //! `[filter]`: flows outside are neither delivered nor listed, and they are counted.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use monitor_tests::{Daemon, Network, Pair, Transfer, exchange, needs, wiregen::Random};
 use serde_json::json;
@@ -17,18 +20,34 @@ fn assert_filtered(filter: &str, kept: &[&str], counter: &str) {
     );
     let daemon = Daemon::start(&a, &settings);
     let bytes = Random::new(1).bytes(1 << 20);
-    let addresses = ["10.9.0.1:7000", "10.9.0.1:7001", "10.9.1.1:7000", "[fd09::1]:7000", "[fd09::1]:443"];
-    let transfer = [Transfer { request: &bytes[..1000], response: &bytes }];
+    let addresses = [
+        "10.9.0.1:7000",
+        "10.9.0.1:7001",
+        "10.9.1.1:7000",
+        "[fd09::1]:7000",
+        "[fd09::1]:443",
+    ];
+    let transfer = [Transfer {
+        request: &bytes[..1000],
+        response: &bytes,
+    }];
     for address in addresses {
         exchange(&a, &b, address.parse().unwrap(), &transfer);
     }
     let mut rpc = daemon.rpc();
     monitor_tests::until("the wanted connections", || {
-        let closed = rpc.sockets(json!({})).iter().filter(|socket| socket["closed"] == "fin").count();
+        let closed = rpc
+            .sockets(json!({}))
+            .iter()
+            .filter(|socket| socket["closed"] == "fin")
+            .count();
         (closed >= kept.len()).then_some(())
     });
     let sockets = rpc.sockets(json!({}));
-    let mut listed: Vec<_> = sockets.iter().map(|socket| socket["server"].as_str().unwrap()).collect();
+    let mut listed: Vec<_> = sockets
+        .iter()
+        .map(|socket| socket["server"].as_str().unwrap())
+        .collect();
     listed.sort_unstable();
     let mut kept = kept.to_vec();
     kept.sort_unstable();
@@ -43,20 +62,32 @@ fn assert_filtered(filter: &str, kept: &[&str], counter: &str) {
     let out = 6 * (addresses.len() - kept.len()) as u64;
     assert!(rpc.stat("capture", counter) >= out, "{filter}: {counter}");
     assert!(rpc.stat("capture", "passed") >= out);
-    assert_eq!(rpc.stat("decode", "filtered"), 0, "they never reach an engine");
+    assert_eq!(
+        rpc.stat("decode", "filtered"),
+        0,
+        "they never reach an engine"
+    );
     daemon.stop();
 }
 
 #[test]
 fn by_port() {
     needs!();
-    assert_filtered("ports = [7001, 443]", &["10.9.0.1:7001", "[fd09::1]:443"], "tap_filtered_port");
+    assert_filtered(
+        "ports = [7001, 443]",
+        &["10.9.0.1:7001", "[fd09::1]:443"],
+        "tap_filtered_port",
+    );
 }
 
 #[test]
 fn by_prefix() {
     needs!();
-    assert_filtered("networks = ['10.9.1.0/24']", &["10.9.1.1:7000"], "tap_filtered_network");
+    assert_filtered(
+        "networks = ['10.9.1.0/24']",
+        &["10.9.1.1:7000"],
+        "tap_filtered_network",
+    );
     assert_filtered(
         "networks = ['fd09::1/128']",
         &["[fd09::1]:7000", "[fd09::1]:443"],

@@ -1,10 +1,15 @@
 //! In tap mode the host does not notice.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::collections::BTreeMap;
 
-use monitor_tests::{Daemon, Namespace, Network, Pair, Transfer, exchange, needs, until, wiregen::Random};
+use monitor_tests::{
+    Daemon, Namespace, Network, Pair, Transfer, exchange, needs, until, wiregen::Random,
+};
 
 /// Counters of the kernel's TCP that only rise when something went wrong.
 const TROUBLE: [&str; 8] = [
@@ -61,10 +66,21 @@ fn counters(namespace: &Namespace) -> Vec<(String, u64)> {
 /// What a transfer added to each counter.
 fn transfer(pair: &Pair, bytes: &[u8]) -> BTreeMap<&'static str, u64> {
     let before = trouble(pair);
-    let transfers = [Transfer { request: &bytes[..bytes.len() / 4], response: bytes }; 4];
+    let transfers = [Transfer {
+        request: &bytes[..bytes.len() / 4],
+        response: bytes,
+    }; 4];
     // Compares every byte on arrival.
-    exchange(&pair.a, &pair.b, "10.9.0.1:7000".parse().unwrap(), &transfers);
-    trouble(pair).into_iter().map(|(name, after)| (name, after.saturating_sub(before[name]))).collect()
+    exchange(
+        &pair.a,
+        &pair.b,
+        "10.9.0.1:7000".parse().unwrap(),
+        &transfers,
+    );
+    trouble(pair)
+        .into_iter()
+        .map(|(name, after)| (name, after.saturating_sub(before[name])))
+        .collect()
 }
 
 #[test]
@@ -74,8 +90,7 @@ fn the_same_transfer_with_and_without_the_daemon() {
     let bytes = Random::new(1).bytes(20 << 20);
     // A busy machine has its troubles with and without us: the most of three without against the least of three with.
     let without: Vec<_> = (0..3).map(|_| transfer(&pair, &bytes)).collect();
-    let settings =
-        "[capture]\ninterfaces = ['veth']\nbuffers = '256MiB'\n[store]\nwindow = '32MiB'\nmemory = '1GiB'\n";
+    let settings = "[capture]\ninterfaces = ['veth']\nbuffers = '256MiB'\n[store]\nwindow = '32MiB'\nmemory = '1GiB'\n";
     let daemon = Daemon::start(&pair.a, settings);
     let with: Vec<_> = (0..3).map(|_| transfer(&pair, &bytes)).collect();
     // Three times four connections, each with 20 MiB one way and a quarter of it the other.
@@ -87,7 +102,10 @@ fn the_same_transfer_with_and_without_the_daemon() {
     for name in TROUBLE.into_iter().chain([LOST]) {
         let most = without.iter().map(|counters| counters[name]).max().unwrap();
         let least = with.iter().map(|counters| counters[name]).min().unwrap();
-        assert!(least <= most, "{name}: {without:?} without, {with:?} with the daemon");
+        assert!(
+            least <= most,
+            "{name}: {without:?} without, {with:?} with the daemon"
+        );
     }
     daemon.stop();
 }
@@ -95,12 +113,20 @@ fn the_same_transfer_with_and_without_the_daemon() {
 #[test]
 fn nothing_of_the_interface_is_changed() {
     needs!("ethtool");
-    let Pair { a, b: _b } = Network { queues: 2, ..Network::default() }.pair();
+    let Pair { a, b: _b } = Network {
+        queues: 2,
+        ..Network::default()
+    }
+    .pair();
     let settings = "[capture]\ninterfaces = ['veth']\n";
     // Features, queues, and everything else about the link but what is attached to it.
     let look = || {
         let link = a.ip("-details link show dev veth");
-        let link: Vec<_> = link.lines().filter(|line| !line.contains("prog/")).map(str::to_owned).collect();
+        let link: Vec<_> = link
+            .lines()
+            .filter(|line| !line.contains("prog/"))
+            .map(str::to_owned)
+            .collect();
         (a.run("ethtool -k veth"), a.run("ethtool -l veth"), link)
     };
     let before = look();
@@ -115,10 +141,12 @@ fn a_client_that_stops_reading_does_not_stop_the_capture() {
     needs!();
     let Pair { a, b } = Network::default().pair();
     let bytes = Random::new(2).bytes(8 << 20);
-    let settings =
-        "[capture]\ninterfaces = ['veth']\nbuffers = '64MiB'\n[store]\nwindow = '16MiB'\nmemory = '512MiB'\n";
+    let settings = "[capture]\ninterfaces = ['veth']\nbuffers = '64MiB'\n[store]\nwindow = '16MiB'\nmemory = '512MiB'\n";
     let daemon = Daemon::start(&a, settings);
-    let transfers = [Transfer { request: b"all", response: &bytes }];
+    let transfers = [Transfer {
+        request: b"all",
+        response: &bytes,
+    }];
     exchange(&a, &b, "10.9.0.1:7000".parse().unwrap(), &transfers);
     let mut rpc = daemon.rpc();
     let sockid = rpc.complete(7000, 1)[0]["sockid"].as_u64().unwrap();
@@ -138,7 +166,11 @@ fn a_client_that_stops_reading_does_not_stop_the_capture() {
     let sockid = rpc.complete(7001, 1)[0]["sockid"].as_u64().unwrap();
     assert!(rpc.stream(sockid, "client") == bytes);
     rpc.nothing_lost();
-    assert!(daemon.resident() < (512 + 64 + 64 + 256) << 20, "{} bytes", daemon.resident());
+    assert!(
+        daemon.resident() < (512 + 64 + 64 + 256) << 20,
+        "{} bytes",
+        daemon.resident()
+    );
     drop(idle);
     daemon.stop();
 }

@@ -1,6 +1,9 @@
 //! What happens to interfaces and devices while they are captured: deleted, made again, changed, taken down.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::time::Duration;
 
@@ -20,7 +23,10 @@ fn conversation(port: u16) -> (Flow, Capture) {
     let mut flow = Flow::new("192.0.2.1:40000", &format!("192.0.2.2:{port}"));
     flow.mss = 1400;
     let bytes = Random::new(port.into()).bytes(300_000);
-    flow.open().send(End::Client, &bytes[..1000]).send(End::Server, &bytes).close();
+    flow.open()
+        .send(End::Client, &bytes[..1000])
+        .send(End::Server, &bytes)
+        .close();
     let capture = Capture::of(&Layers::ethernet(), &flow);
     (flow, capture)
 }
@@ -29,7 +35,10 @@ fn conversation(port: u16) -> (Flow, Capture) {
 fn assert_captured(rpc: &mut Rpc, port: u16, flow: &Flow) {
     let sockid = rpc.complete(port, 1)[0]["sockid"].as_u64().unwrap();
     for (end, side) in [(End::Client, "client"), (End::Server, "server")] {
-        assert!(rpc.stream(sockid, side) == flow.received_by(end), "port {port}: the {side} side differs");
+        assert!(
+            rpc.stream(sockid, side) == flow.received_by(end),
+            "port {port}: the {side} side differs"
+        );
     }
 }
 
@@ -58,8 +67,14 @@ fn a_mirror_port_that_is_made_again_under_its_name() {
         a.ip("link del veth");
         await_interface(&mut rpc, "the port to be gone", |veth| veth["up"] == false);
         let stats = rpc.ok("stats", json!({}));
-        assert_eq!(stats["capture"]["rx_packets"], frames, "counters outlive the interface");
-        assert_eq!(stats["capture"]["xdp_redirected"], frames, "those of the programs, too");
+        assert_eq!(
+            stats["capture"]["rx_packets"], frames,
+            "counters outlive the interface"
+        );
+        assert_eq!(
+            stats["capture"]["xdp_redirected"], frames,
+            "those of the programs, too"
+        );
         Network::default().connect(&a, &b);
     }
     rpc.nothing_lost();
@@ -69,15 +84,23 @@ fn a_mirror_port_that_is_made_again_under_its_name() {
 #[test]
 fn a_mirror_port_that_gets_more_queues() {
     needs!("python3", "ethtool");
-    let Pair { a, b } = Network { queues: 4, ..Network::default() }.pair();
+    let Pair { a, b } = Network {
+        queues: 4,
+        ..Network::default()
+    }
+    .pair();
     // With fewer receive queues than the other end has for sending, a veth refuses XDP in the driver.
     a.run("ethtool -L veth rx 2");
     let daemon = Daemon::start(&a, MIRROR);
     let mut rpc = daemon.rpc();
-    await_interface(&mut rpc, "two queues", |veth| veth["queues"] == 2 && veth["xdp"] == "generic");
+    await_interface(&mut rpc, "two queues", |veth| {
+        veth["queues"] == 2 && veth["xdp"] == "generic"
+    });
     assert!(daemon.log().contains("generic mode"), "{}", daemon.log());
     a.run("ethtool -L veth rx 4");
-    await_interface(&mut rpc, "four queues", |veth| veth["queues"] == 4 && veth["xdp"] == "native");
+    await_interface(&mut rpc, "four queues", |veth| {
+        veth["queues"] == 4 && veth["xdp"] == "native"
+    });
     let (flow, capture) = conversation(7000);
     inject(&b, "veth", &capture, &[0, 1]);
     assert_captured(&mut rpc, 7000, &flow);
@@ -90,7 +113,10 @@ fn a_monitor_device_that_somebody_takes_down_or_deletes() {
     let Pair { a, b } = Network::default().pair();
     let daemon = Daemon::start(&a, TAP);
     let bytes = Random::new(1).bytes(1 << 20);
-    let transfers = [Transfer { request: &bytes[..5000], response: &bytes }];
+    let transfers = [Transfer {
+        request: &bytes[..5000],
+        response: &bytes,
+    }];
     let check = |port: u16| {
         let address = format!("10.9.0.1:{port}").parse().unwrap();
         exchange(&a, &b, address, &transfers);
@@ -100,13 +126,22 @@ fn a_monitor_device_that_somebody_takes_down_or_deletes() {
     };
     check(7000);
     a.ip("link set monitord0 down");
-    until("the device to be up", || a.ip("link show dev monitord0").contains("LOWER_UP").then_some(()));
+    until("the device to be up", || {
+        a.ip("link show dev monitord0")
+            .contains("LOWER_UP")
+            .then_some(())
+    });
     check(7001);
     a.ip("link del monitord0");
-    until("another device", || daemon.log().matches("tapping").nth(1).map(|_| ()));
+    until("another device", || {
+        daemon.log().matches("tapping").nth(1).map(|_| ())
+    });
     check(7002);
     daemon.stop();
-    assert!(!a.ip("link show").contains("monitord"), "the device goes with the daemon");
+    assert!(
+        !a.ip("link show").contains("monitord"),
+        "the device goes with the daemon"
+    );
 }
 
 #[test]
@@ -122,7 +157,15 @@ fn an_interface_that_is_down_at_the_start() {
     // The other end's neighbour table may still say that nobody is there.
     std::thread::sleep(Duration::from_millis(100));
     let bytes = Random::new(2).bytes(100_000);
-    exchange(&a, &b, "10.9.0.1:7000".parse().unwrap(), &[Transfer { request: b"x", response: &bytes }]);
+    exchange(
+        &a,
+        &b,
+        "10.9.0.1:7000".parse().unwrap(),
+        &[Transfer {
+            request: b"x",
+            response: &bytes,
+        }],
+    );
     let sockid = rpc.complete(7000, 1)[0]["sockid"].as_u64().unwrap();
     assert!(rpc.stream(sockid, "client") == bytes);
     daemon.stop();

@@ -1,6 +1,9 @@
 //! However the daemon ends, the traffic goes on and nothing is left behind.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::{
     io::{Read, Write},
@@ -18,13 +21,20 @@ use serde_json::json;
 fn traces(namespace: &Namespace) -> [String; 3] {
     let links = namespace.run("ip -details link show");
     // The number of packets or a changed carrier is no trace.
-    [links, namespace.run("tc qdisc show"), namespace.run("bpftool net show")]
+    [
+        links,
+        namespace.run("tc qdisc show"),
+        namespace.run("bpftool net show"),
+    ]
 }
 
 /// Whether the kernel still has a BPF program or link.
 fn exists((kind, id): &(&str, u64)) -> bool {
     let id = id.to_string();
-    Program::start(Command::new("bpftool").args([kind, "show", "id", &id])).finish().status.success()
+    Program::start(Command::new("bpftool").args([kind, "show", "id", &id]))
+        .finish()
+        .status
+        .success()
 }
 
 /// Calls `during` while bytes flow from `a` to `b` and back, and asserts that they still flow afterwards.
@@ -42,7 +52,9 @@ fn with_traffic<T>(a: &Namespace, b: &Namespace, address: &str, during: impl FnO
         scope.spawn(|| {
             // Ends when the client does.
             let mut buffer = vec![0; payload.len()];
-            while (&server).read_exact(&mut buffer).is_ok() && (&server).write_all(&buffer).is_ok() {}
+            while (&server).read_exact(&mut buffer).is_ok() && (&server).write_all(&buffer).is_ok()
+            {
+            }
         });
         scope.spawn(|| {
             // Taken by the thread, so that it is closed even if an assertion fails.
@@ -50,7 +62,9 @@ fn with_traffic<T>(a: &Namespace, b: &Namespace, address: &str, during: impl FnO
             let mut buffer = vec![0; payload.len()];
             while !done.load(Relaxed) {
                 (&client).write_all(&payload).expect("the traffic goes on");
-                (&client).read_exact(&mut buffer).expect("the traffic goes on");
+                (&client)
+                    .read_exact(&mut buffer)
+                    .expect("the traffic goes on");
                 assert!(buffer == payload, "the traffic is unharmed");
                 rounds.fetch_add(1, Relaxed);
             }
@@ -71,7 +85,13 @@ fn with_traffic<T>(a: &Namespace, b: &Namespace, address: &str, during: impl FnO
 }
 
 /// Starts, ends in the way given, and starts again, with traffic all the time.
-fn leaves_nothing(settings: &str, address: &str, server: &Namespace, client: &Namespace, end: fn(Daemon)) {
+fn leaves_nothing(
+    settings: &str,
+    address: &str,
+    server: &Namespace,
+    client: &Namespace,
+    end: fn(Daemon),
+) {
     let before = traces(server);
     with_traffic(server, client, address, || {
         let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
@@ -85,7 +105,10 @@ fn leaves_nothing(settings: &str, address: &str, server: &Namespace, client: &Na
             });
             assert_ne!(traces(server), before, "while it runs, it shows");
             let bpf = daemon.bpf();
-            assert!(bpf.len() >= 3 && bpf.iter().all(exists), "programs and links: {bpf:?}");
+            assert!(
+                bpf.len() >= 3 && bpf.iter().all(exists),
+                "programs and links: {bpf:?}"
+            );
             end(daemon);
             until("its programs and devices to be gone", || {
                 (traces(server) == before && !bpf.iter().any(exists)).then_some(())
@@ -125,7 +148,9 @@ fn sigkill_in_mirror_mode() {
         let bpf = daemon.bpf();
         assert!(!bpf.is_empty() && bpf.iter().all(exists), "{bpf:?}");
         daemon.kill();
-        until("its programs to be gone", || (traces(&a) == before && !bpf.iter().any(exists)).then_some(()));
+        until("its programs to be gone", || {
+            (traces(&a) == before && !bpf.iter().any(exists)).then_some(())
+        });
     }
 }
 
@@ -140,21 +165,38 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let config = dir.path().join("config.toml");
         std::fs::write(&config, settings).unwrap();
         let mut command = namespace.command(monitor_tests::monitord().to_str().unwrap());
-        Program::start(command.arg("--config").arg(&config).arg("--socket").arg(&socket))
+        Program::start(
+            command
+                .arg("--config")
+                .arg(&config)
+                .arg("--socket")
+                .arg(&socket),
+        )
     };
-    let answers = || monitor_tests::Rpc::connect(&socket).ok()?.call("hello", json!({})).ok();
+    let answers = || {
+        monitor_tests::Rpc::connect(&socket)
+            .ok()?
+            .call("hello", json!({}))
+            .ok()
+    };
     let first = start();
     until("the first to answer", answers);
     let second = start().finish();
     assert!(!second.status.success());
     assert!(second.stderr.contains("monitord.sock"), "{}", second.stderr);
-    assert_eq!(answers().unwrap()["pid"], first.pid(), "the first one goes on");
+    assert_eq!(
+        answers().unwrap()["pid"],
+        first.pid(),
+        "the first one goes on"
+    );
 
     first.signal(rustix::process::Signal::KILL);
     first.finish();
     assert!(socket.exists(), "nobody could remove it");
     let third = start();
-    until("the third to answer", || answers().filter(|hello| hello["pid"] == third.pid()));
+    until("the third to answer", || {
+        answers().filter(|hello| hello["pid"] == third.pid())
+    });
     third.signal(rustix::process::Signal::INT);
     assert!(third.finish().status.success(), "SIGINT ends it in order");
     assert!(!socket.exists());

@@ -1,6 +1,10 @@
 //! The README's commands, word for word, in a network and under a /run of their own.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects"
+)]
 
 use std::{fs, path::Path, time::Duration};
 
@@ -22,7 +26,10 @@ fn blocks() -> Vec<Block> {
     while let Some(line) = lines.next() {
         if let Some(kind) = line.strip_prefix("```") {
             let inside = lines.by_ref().take_while(|line| *line != "```");
-            blocks.push(Block { kind: kind.to_owned(), lines: inside.map(str::to_owned).collect() });
+            blocks.push(Block {
+                kind: kind.to_owned(),
+                lines: inside.map(str::to_owned).collect(),
+            });
         }
     }
     blocks
@@ -70,7 +77,9 @@ fn script(blocks: &[Block]) -> String {
                 }
             }
             "python" => script += &format!("python3 -c {} || exit 1\n", quoted(&lines.join("\n"))),
-            other => panic!("the README has a block of {other:?}: say in this test what becomes of it"),
+            other => {
+                panic!("the README has a block of {other:?}: say in this test what becomes of it")
+            }
         }
     }
     // Servers that were started on the way.
@@ -84,31 +93,57 @@ fn quoted(text: &str) -> String {
 fn run(blocks: &[Block]) -> Finished {
     let namespace = Namespace::new();
     let mut command = namespace.command("unshare");
-    command.args(["--mount", "bash", "-c", &script(blocks)]).current_dir(root());
+    command
+        .args(["--mount", "bash", "-c", &script(blocks)])
+        .current_dir(root());
     Program::start(&mut command).finish_within(BUILDS)
 }
 
 #[test]
 fn the_demo() {
     needs!("unshare");
-    let demo: Vec<_> = blocks().into_iter().filter(|block| block.lines == ["cargo xtask demo"]).collect();
+    let demo: Vec<_> = blocks()
+        .into_iter()
+        .filter(|block| block.lines == ["cargo xtask demo"])
+        .collect();
     assert_eq!(demo.len(), 1, "the README shows it");
     let finished = run(&demo);
     let said = finished.text();
-    assert!(finished.status.success() && !said.contains("FAILED"), "{said}\n{}", finished.stderr);
-    for expected in ["GET /counting.txt HTTP/1.1", "HTTP/1.0 200 OK", "his is line 605"] {
-        assert!(said.contains(expected), "{expected} is read out of the connection: {said}");
+    assert!(
+        finished.status.success() && !said.contains("FAILED"),
+        "{said}\n{}",
+        finished.stderr
+    );
+    for expected in [
+        "GET /counting.txt HTTP/1.1",
+        "HTTP/1.0 200 OK",
+        "his is line 605",
+    ] {
+        assert!(
+            said.contains(expected),
+            "{expected} is read out of the connection: {said}"
+        );
     }
 }
 
 #[test]
 fn watching_this_host() {
     needs!("unshare", "python3", "curl", "socat");
-    let watching: Vec<_> = blocks().into_iter().filter(|block| block.lines != ["cargo xtask demo"]).collect();
-    assert!(watching.iter().any(|block| block.kind == "sh foreground"), "the daemon is started");
+    let watching: Vec<_> = blocks()
+        .into_iter()
+        .filter(|block| block.lines != ["cargo xtask demo"])
+        .collect();
+    assert!(
+        watching.iter().any(|block| block.kind == "sh foreground"),
+        "the daemon is started"
+    );
     let finished = run(&watching);
     let said = finished.text();
-    assert!(finished.status.success() && !said.contains("FAILED"), "{said}\n{}", finished.stderr);
+    assert!(
+        finished.status.success() && !said.contains("FAILED"),
+        "{said}\n{}",
+        finished.stderr
+    );
     // ppeek as text, the hex dump of the response, socat's answer, the Python program, and the one in C.
     for expected in [
         "GET /rpc.md HTTP/1.1\nHost: ",

@@ -1,15 +1,20 @@
 //! Settings that change while the daemon captures.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::net::SocketAddr;
 
 use monitor_tests::{
-    Daemon, Network, Pair, Rpc, Transfer, as_user, exchange, needs, open_to_all, until, wiregen::Random,
+    Daemon, Network, Pair, Rpc, Transfer, as_user, exchange, needs, open_to_all, until,
+    wiregen::Random,
 };
 use serde_json::{Value, json};
 
-const BASE: &str = "[capture]\nmode = 'tap'\ninterfaces = ['veth']\nworkers = 2\n[store]\nmemory = '64MiB'\n";
+const BASE: &str =
+    "[capture]\nmode = 'tap'\ninterfaces = ['veth']\nworkers = 2\n[store]\nmemory = '64MiB'\n";
 
 /// A daemon that watches a cable, and what goes through it.
 struct Scene {
@@ -24,7 +29,12 @@ impl Scene {
         let pair = Network::default().pair();
         let daemon = Daemon::start(&pair.a, &format!("{BASE}{settings}"));
         let rpc = daemon.rpc();
-        Self { pair, daemon, rpc, bytes: Random::new(1).bytes(100_000) }
+        Self {
+            pair,
+            daemon,
+            rpc,
+            bytes: Random::new(1).bytes(100_000),
+        }
     }
 
     /// Rewrites the file and has it read; the changes as key and when they apply.
@@ -33,7 +43,9 @@ impl Scene {
         let result = self.rpc.ok("config.reload", json!({}));
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let changes = result["changes"].as_array().unwrap().iter();
-        changes.map(|change| (text(&change["key"]), text(&change["applies"]))).collect()
+        changes
+            .map(|change| (text(&change["key"]), text(&change["applies"])))
+            .collect()
     }
 
     /// Makes a connection to each of these ends; says which of them were captured, and whole.
@@ -41,8 +53,14 @@ impl Scene {
         let mut ends = Vec::new();
         for server in servers {
             let address: SocketAddr = server.parse().unwrap();
-            let transfer = [Transfer { request: &self.bytes[..100], response: &self.bytes }];
-            ends.push((exchange(&self.pair.a, &self.pair.b, address, &transfer)[0], address));
+            let transfer = [Transfer {
+                request: &self.bytes[..100],
+                response: &self.bytes,
+            }];
+            ends.push((
+                exchange(&self.pair.a, &self.pair.b, address, &transfer)[0],
+                address,
+            ));
         }
         let found = |rpc: &mut Rpc| -> Vec<(SocketAddr, u64)> {
             let sockets = rpc.sockets(json!({}));
@@ -50,7 +68,10 @@ impl Scene {
                 let is = |socket: &&Value| {
                     socket["client"] == client.to_string() && socket["server"] == server.to_string()
                 };
-                let closed = sockets.iter().filter(is).find(|socket| socket["closed"] == "fin")?;
+                let closed = sockets
+                    .iter()
+                    .filter(is)
+                    .find(|socket| socket["closed"] == "fin")?;
                 Some((*server, closed["sockid"].as_u64().unwrap()))
             };
             ends.iter().filter_map(of).collect()
@@ -58,7 +79,10 @@ impl Scene {
         // The last of them is wanted, and what is captured before it is there before it.
         let last = *servers.last().unwrap();
         until("the last connection", || {
-            found(&mut self.rpc).iter().any(|(server, _)| server.to_string() == last).then_some(())
+            found(&mut self.rpc)
+                .iter()
+                .any(|(server, _)| server.to_string() == last)
+                .then_some(())
         });
         let found = found(&mut self.rpc);
         for (server, sockid) in &found {
@@ -73,7 +97,9 @@ fn ends(texts: &[&str]) -> Vec<SocketAddr> {
 }
 
 fn now(keys: &[&str]) -> Vec<(String, String)> {
-    keys.iter().map(|key| ((*key).to_owned(), "now".to_owned())).collect()
+    keys.iter()
+        .map(|key| ((*key).to_owned(), "now".to_owned()))
+        .collect()
 }
 
 #[test]
@@ -88,10 +114,20 @@ fn a_filter_of_the_programs_is_changed_widened_and_opened() {
     let networks = "[filter]\nports = [7001, 7002]\nnetworks = ['fd09::/16']\n";
     assert_eq!(scene.reload(networks), now(&["filter.networks"]));
     assert_eq!(scene.captured(&[first, second, third]), ends(&[third]));
-    assert_eq!(scene.rpc.stat("decode", "filtered"), 0, "all of it by the programs");
+    assert_eq!(
+        scene.rpc.stat("decode", "filtered"),
+        0,
+        "all of it by the programs"
+    );
     assert_eq!(scene.reload(""), now(&["filter.ports", "filter.networks"]));
-    assert_eq!(scene.captured(&[first, second, third]), ends(&[first, second, third]));
-    assert_eq!(scene.reload(networks), now(&["filter.ports", "filter.networks"]));
+    assert_eq!(
+        scene.captured(&[first, second, third]),
+        ends(&[first, second, third])
+    );
+    assert_eq!(
+        scene.reload(networks),
+        now(&["filter.ports", "filter.networks"])
+    );
     assert_eq!(scene.captured(&[first, second, third]), ends(&[third]));
     scene.rpc.nothing_lost();
     scene.daemon.stop();
@@ -103,7 +139,10 @@ fn a_filter_that_the_programs_were_not_loaded_with_is_the_engines() {
     let (first, second) = ("10.9.0.1:7000", "10.9.0.1:7001");
     let mut scene = Scene::new("");
     assert_eq!(scene.captured(&[first, second]), ends(&[first, second]));
-    assert_eq!(scene.reload("[filter]\nports = [7001]\n"), now(&["filter.ports"]));
+    assert_eq!(
+        scene.reload("[filter]\nports = [7001]\n"),
+        now(&["filter.ports"])
+    );
     assert_eq!(scene.captured(&[first, second]), ends(&[second]));
     assert!(scene.rpc.stat("decode", "filtered") > 0);
     scene.daemon.stop();
@@ -119,20 +158,40 @@ fn times_and_the_log_change_and_a_wrong_file_changes_nothing() {
         scene.reload("[tcp]\nlinger = '1s'\n[log]\nlevel = 'debug'\n"),
         now(&["tcp.linger", "log.level"])
     );
-    until("what lingered to go", || scene.rpc.sockets(json!({})).is_empty().then_some(()));
+    until("what lingered to go", || {
+        scene.rpc.sockets(json!({})).is_empty().then_some(())
+    });
     drop(scene.daemon.rpc());
-    until("a line that only debug has", || scene.daemon.log().contains("client connected").then_some(()));
+    until("a line that only debug has", || {
+        scene
+            .daemon
+            .log()
+            .contains("client connected")
+            .then_some(())
+    });
     let log = scene.daemon.log();
-    assert!(log.contains("tcp.linger is \"1s\" instead of \"1m\", now"), "{log}");
-    assert!(log.contains("asked by an admin") && log.contains("config.reload"), "{log}");
+    assert!(
+        log.contains("tcp.linger is \"1s\" instead of \"1m\", now"),
+        "{log}"
+    );
+    assert!(
+        log.contains("asked by an admin") && log.contains("config.reload"),
+        "{log}"
+    );
     scene.daemon.rewrite("[tcp]\nlinger = '1'\n");
     let error = scene.rpc.err("config.reload", json!({}));
     assert_eq!(error.code, 22, "{error}");
     assert!(error.message.contains("line 2: [tcp] linger"), "{error}");
     let config = scene.rpc.ok("config.get", json!({}))["config"].clone();
-    assert_eq!((&config["tcp"]["linger"], &config["log"]["level"]), (&json!("1s"), &json!("debug")));
+    assert_eq!(
+        (&config["tcp"]["linger"], &config["log"]["level"]),
+        (&json!("1s"), &json!("debug"))
+    );
     let restart = ("store.window".to_owned(), "restart".to_owned());
-    assert!(scene.reload("window = '2MiB'\n").contains(&restart), "BASE ends within [store]");
+    assert!(
+        scene.reload("window = '2MiB'\n").contains(&restart),
+        "BASE ends within [store]"
+    );
     scene.daemon.stop();
 }
 
@@ -143,9 +202,14 @@ fn who_was_refused_stands_in_the_log() {
     let scene = Scene::new("[rpc]\nmode = '0666'\nreaders = ['root']\n");
     open_to_all(&scene.daemon.socket());
     let error = as_user(USER, &[], || scene.daemon.rpc().err("stats", json!({})));
-    assert_eq!((error.code, &error.data["reason"]), (1, &json!("permission")));
+    assert_eq!(
+        (error.code, &error.data["reason"]),
+        (1, &json!("permission"))
+    );
     let pid = std::process::id();
     let said = format!("refused: not permitted method=\"stats\" pid={pid} uid={USER}");
-    until("a line in the log", || scene.daemon.log().contains(&said).then_some(()));
+    until("a line in the log", || {
+        scene.daemon.log().contains(&said).then_some(())
+    });
     scene.daemon.stop();
 }

@@ -1,6 +1,9 @@
 //! `monitord replay`: generated captures through the real binary, every byte read back by ppeek.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::{
     fs,
@@ -12,7 +15,9 @@ use std::{
 
 use monitor_tests::{
     Daemon, Program, Rpc, monitord,
-    wiregen::{Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random, Segment, flags},
+    wiregen::{
+        Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random, Segment, flags,
+    },
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -36,10 +41,12 @@ impl Files {
 fn conversation(client: &str, server: &str, seed: u64) -> Flow {
     let mut random = Random::new(seed);
     let mut flow = Flow::new(client, server);
-    flow.isn(random.number() as u32, random.number() as u32).open();
+    flow.isn(random.number() as u32, random.number() as u32)
+        .open();
     for _ in 0..3 {
         let (request, response) = (random.below(3000), random.below(40_000));
-        flow.send(End::Client, &random.bytes(request)).send(End::Server, &random.bytes(response));
+        flow.send(End::Client, &random.bytes(request))
+            .send(End::Server, &random.bytes(response));
     }
     flow.close();
     flow
@@ -56,7 +63,8 @@ fn served(file: &Path, settings: &str) -> (Daemon, Rpc) {
 /// The connection between these two ends.
 #[track_caller]
 fn connection(rpc: &mut Rpc, flow: &Flow, vlan: &[u16]) -> Value {
-    let params = json!({"client": flow.client.to_string(), "server": flow.server.to_string(), "vlan": vlan});
+    let params =
+        json!({"client": flow.client.to_string(), "server": flow.server.to_string(), "vlan": vlan});
     rpc.ok("lookup", params)
 }
 
@@ -67,7 +75,11 @@ fn assert_streams(rpc: &mut Rpc, flow: &Flow, vlan: &[u16]) -> Value {
     let sockid = socket["sockid"].as_u64().unwrap();
     for (end, side) in [(End::Client, "client"), (End::Server, "server")] {
         let stream = rpc.stream(sockid, side);
-        assert!(stream == flow.received_by(end), "{side}: {} bytes differ from what was sent", stream.len());
+        assert!(
+            stream == flow.received_by(end),
+            "{side}: {} bytes differ from what was sent",
+            stream.len()
+        );
     }
     socket
 }
@@ -78,7 +90,11 @@ fn assert_served(file: &[u8], flow: &Flow, vlan: &[u16]) {
     let files = Files::new();
     let (daemon, mut rpc) = served(&files.write("capture", file), "");
     let socket = assert_streams(&mut rpc, flow, vlan);
-    assert_eq!((&socket["closed"], &socket["midstream"]), (&json!("fin"), &json!(false)), "{socket:#}");
+    assert_eq!(
+        (&socket["closed"], &socket["midstream"]),
+        (&json!("fin"), &json!(false)),
+        "{socket:#}"
+    );
     assert_eq!(socket["vlan"], json!(vlan));
     assert_eq!(rpc.sockets(json!({})).len(), 1);
     rpc.nothing_lost();
@@ -91,7 +107,14 @@ fn every_pcap_flavour() {
     let capture = Capture::of(&Layers::ethernet(), &flow);
     for big_endian in [false, true] {
         for nanoseconds in [false, true] {
-            assert_served(&capture.pcap_as(PcapFlavour { big_endian, nanoseconds }), &flow, &[]);
+            assert_served(
+                &capture.pcap_as(PcapFlavour {
+                    big_endian,
+                    nanoseconds,
+                }),
+                &flow,
+                &[],
+            );
         }
     }
     assert_served(&capture.pcapng(), &flow, &[]);
@@ -102,7 +125,13 @@ fn every_pcap_flavour() {
 #[test]
 fn every_link_layer() {
     let flow = conversation("[2001:db8::1]:40000", "[2001:db8::2]:80", 2);
-    for link in [LinkLayer::Raw, LinkLayer::Sll, LinkLayer::Sll2, LinkLayer::Null, LinkLayer::Loop] {
+    for link in [
+        LinkLayer::Raw,
+        LinkLayer::Sll,
+        LinkLayer::Sll2,
+        LinkLayer::Null,
+        LinkLayer::Loop,
+    ] {
         let capture = Capture::of(&Layers::on(link), &flow);
         assert_served(&capture.pcap(), &flow, &[]);
         assert_served(&capture.pcapng(), &flow, &[]);
@@ -114,14 +143,20 @@ fn qinq_tags_belong_to_the_flow() {
     let one = conversation("10.0.0.1:40000", "10.0.0.2:80", 3);
     let two = conversation("10.0.0.1:40000", "10.0.0.2:80", 4);
     let single = conversation("10.0.0.1:40000", "10.0.0.2:80", 5);
-    let tagged = |tags: &[(u16, u16)]| Layers { tags: tags.to_vec(), ..Layers::ethernet() };
+    let tagged = |tags: &[(u16, u16)]| Layers {
+        tags: tags.to_vec(),
+        ..Layers::ethernet()
+    };
     let captures = [
         Capture::of(&tagged(&[(0x88a8, 100), (0x8100, 7)]), &one),
         Capture::of(&tagged(&[(0x88a8, 100), (0x8100, 8)]), &two),
         Capture::of(&tagged(&[(0x8100, 0x6000 | 7)]), &single),
     ];
     let files = Files::new();
-    let (daemon, mut rpc) = served(&files.write("qinq.pcap", &Capture::mix(captures).pcap()), "");
+    let (daemon, mut rpc) = served(
+        &files.write("qinq.pcap", &Capture::mix(captures).pcap()),
+        "",
+    );
     assert_eq!(rpc.sockets(json!({})).len(), 3);
     assert_streams(&mut rpc, &one, &[100, 7]);
     assert_streams(&mut rpc, &two, &[100, 8]);
@@ -134,8 +169,14 @@ fn qinq_tags_belong_to_the_flow() {
 fn ipv6_extension_headers_and_ipv4_options() {
     let v6 = conversation("[2001:db8::1]:40000", "[2001:db8::2]:443", 6);
     let v4 = conversation("192.0.2.1:40000", "192.0.2.2:443", 7);
-    let extensions = Layers { extensions: vec![0, 43, 60], ..Layers::ethernet() };
-    let options = Layers { ip_options: 24, ..Layers::ethernet() };
+    let extensions = Layers {
+        extensions: vec![0, 43, 60],
+        ..Layers::ethernet()
+    };
+    let options = Layers {
+        ip_options: 24,
+        ..Layers::ethernet()
+    };
     let capture = Capture::mix([Capture::of(&extensions, &v6), Capture::of(&options, &v4)]);
     let files = Files::new();
     let (daemon, mut rpc) = served(&files.write("headers.pcapng", &capture.pcapng()), "");
@@ -146,19 +187,28 @@ fn ipv6_extension_headers_and_ipv4_options() {
 
 #[test]
 fn fragments_are_put_together() {
-    for (client, server, seed) in
-        [("10.0.0.1:40000", "10.0.0.2:80", 8), ("[2001:db8::1]:40000", "[2001:db8::2]:80", 9)]
-    {
+    for (client, server, seed) in [
+        ("10.0.0.1:40000", "10.0.0.2:80", 8),
+        ("[2001:db8::1]:40000", "[2001:db8::2]:80", 9),
+    ] {
         let flow = conversation(client, server, seed);
-        let layers = Layers { fragment: Some(560), ..Layers::ethernet() };
+        let layers = Layers {
+            fragment: Some(560),
+            ..Layers::ethernet()
+        };
         let mut capture = Capture::of(&layers, &flow);
         // The last fragment before the first.
-        let fragmented = capture.frames.iter().position(|frame| frame.data.len() == 560 + 34).unwrap_or(3);
+        let fragmented = capture
+            .frames
+            .iter()
+            .position(|frame| frame.data.len() == 560 + 34)
+            .unwrap_or(3);
         capture.frames.swap(fragmented, fragmented + 1);
         let files = Files::new();
         for workers in [1, 2] {
             let settings = format!("[capture]\nworkers = {workers}\n");
-            let (daemon, mut rpc) = served(&files.write("fragments.pcap", &capture.pcap()), &settings);
+            let (daemon, mut rpc) =
+                served(&files.write("fragments.pcap", &capture.pcap()), &settings);
             assert_streams(&mut rpc, &flow, &[]);
             assert!(rpc.stat("decode", "fragments") > 0);
             assert!(rpc.stat("decode", "reassembled") > 0);
@@ -174,10 +224,17 @@ fn a_messy_wire_gives_the_same_bytes() {
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
     // Both sequence numbers wrap on the way.
     flow.isn(u32::MAX - 20_000, u32::MAX - 700_000).open();
-    flow.send(End::Client, &random.bytes(100_000)).send(End::Server, &random.bytes(900_000)).close();
-    flow.overlap(&mut random, 5).duplicate(&mut random, 5).reorder(&mut random, 5, 4);
+    flow.send(End::Client, &random.bytes(100_000))
+        .send(End::Server, &random.bytes(900_000))
+        .close();
+    flow.overlap(&mut random, 5)
+        .duplicate(&mut random, 5)
+        .reorder(&mut random, 5, 4);
     let files = Files::new();
-    let file = files.write("messy.pcap", &Capture::of(&Layers::ethernet(), &flow).pcap());
+    let file = files.write(
+        "messy.pcap",
+        &Capture::of(&Layers::ethernet(), &flow).pcap(),
+    );
     let (daemon, mut rpc) = served(&file, "");
     let socket = assert_streams(&mut rpc, &flow, &[]);
     assert_eq!(socket["sides"]["client"]["gaps"], 0);
@@ -191,7 +248,10 @@ fn a_messy_wire_gives_the_same_bytes() {
 fn a_hole_is_named_and_nothing_is_invented() {
     let mut random = Random::new(11);
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
-    flow.open().send(End::Client, b"GET").send(End::Server, &random.bytes(100_000)).close();
+    flow.open()
+        .send(End::Client, b"GET")
+        .send(End::Server, &random.bytes(100_000))
+        .close();
     let at = |flow: &Flow, offset: u64| {
         let seq = flow.seq(End::Server, offset);
         let found = |s: &Segment| s.from == End::Server && s.seq == seq && !s.payload.is_empty();
@@ -203,15 +263,25 @@ fn a_hole_is_named_and_nothing_is_invented() {
         flow.segments.remove(index);
     }
     let files = Files::new();
-    let file = files.write("holes.pcap", &Capture::of(&Layers::ethernet(), &flow).pcap());
+    let file = files.write(
+        "holes.pcap",
+        &Capture::of(&Layers::ethernet(), &flow).pcap(),
+    );
     let (daemon, mut rpc) = served(&file, "");
     let socket = connection(&mut rpc, &flow, &[]);
     let sockid = socket["sockid"].as_u64().unwrap();
     let side = &socket["sides"]["client"];
-    assert_eq!((&side["next"], &side["end"], &side["gaps"]), (&json!(100_000), &json!(100_000), &json!(2)));
+    assert_eq!(
+        (&side["next"], &side["end"], &side["gaps"]),
+        (&json!(100_000), &json!(100_000), &json!(2))
+    );
 
     let sent = flow.received_by(End::Client);
-    let holes = [(10 * 1448, 12 * 1448), (20 * 1448, 21 * 1448), (100_000, 100_000)];
+    let holes = [
+        (10 * 1448, 12 * 1448),
+        (20 * 1448, 21 * 1448),
+        (100_000, 100_000),
+    ];
     let mut from = 0;
     let mut extents = Vec::new();
     for (start, end) in holes {
@@ -222,7 +292,10 @@ fn a_hole_is_named_and_nothing_is_invented() {
         let error = rpc.ppeek(sockid, "client", start, 10).unwrap_err();
         assert_eq!(error.code, 61);
         if start < end {
-            assert_eq!((&error.data["reason"], &error.data["next_extent"]), (&json!("gap"), &json!(end)));
+            assert_eq!(
+                (&error.data["reason"], &error.data["next_extent"]),
+                (&json!("gap"), &json!(end))
+            );
         } else {
             assert_eq!(error.data["reason"], "eof");
         }
@@ -239,11 +312,17 @@ fn several_interfaces_of_one_pcapng_file() {
     let one = conversation("10.0.0.1:40000", "10.0.0.2:80", 12);
     let two = conversation("[2001:db8::1]:40000", "[2001:db8::2]:80", 13);
     let frames = |link, flow| Capture::of(&Layers::on(link), flow).frames;
-    let (ethernet, cooked) = (frames(LinkLayer::Ethernet, &one), frames(LinkLayer::Sll2, &two));
+    let (ethernet, cooked) = (
+        frames(LinkLayer::Ethernet, &one),
+        frames(LinkLayer::Sll2, &two),
+    );
     for big_endian in [false, true] {
         let mut file = PcapNg::new(big_endian);
         // Microseconds since the epoch, and 2^-20 seconds since a day after it.
-        file.section().interface(1, 6, 0).block(0x8000_1234, &[0; 40]).interface(276, 0x80 | 20, 86_400);
+        file.section()
+            .interface(1, 6, 0)
+            .block(0x8000_1234, &[0; 40])
+            .interface(276, 0x80 | 20, 86_400);
         for (left, right) in ethernet.iter().zip(&cooked) {
             file.packet(Block::Enhanced, 0, left.time / 1000, &left.data);
             let units = (u128::from(right.time - 86_400_000_000_000) << 20) / 1_000_000_000;
@@ -258,9 +337,15 @@ fn several_interfaces_of_one_pcapng_file() {
         let files = Files::new();
         let (daemon, mut rpc) = served(&files.write("two.pcapng", &file.finish()), "");
         let socket = assert_streams(&mut rpc, &one, &[]);
-        assert!((socket["opened"].as_f64().unwrap() - 1_700_000_000.0).abs() < 1e-3, "{socket:#}");
+        assert!(
+            (socket["opened"].as_f64().unwrap() - 1_700_000_000.0).abs() < 1e-3,
+            "{socket:#}"
+        );
         let socket = assert_streams(&mut rpc, &two, &[]);
-        assert!((socket["opened"].as_f64().unwrap() - 1_700_000_000.0).abs() < 1e-3, "{socket:#}");
+        assert!(
+            (socket["opened"].as_f64().unwrap() - 1_700_000_000.0).abs() < 1e-3,
+            "{socket:#}"
+        );
         daemon.stop();
     }
 }
@@ -272,7 +357,10 @@ fn files_one_after_another() {
     let whole = Capture::of(&Layers::ethernet(), &flow);
     let (front, back) = whole.frames.split_at(whole.frames.len() / 2);
     let files = Files::new();
-    let part = |frames: &[_]| Capture { link_type: 1, frames: frames.to_vec() };
+    let part = |frames: &[_]| Capture {
+        link_type: 1,
+        frames: frames.to_vec(),
+    };
     let first = files.write("1.pcap", &part(front).pcap());
     let second = files.write("2.pcapng.gz", &gzip(&part(back).pcapng()));
     let daemon = Daemon::replay(&[&first, &second], "", &[]);
@@ -287,22 +375,40 @@ fn files_one_after_another() {
 #[test]
 fn any_number_of_workers_gives_the_same_bytes() {
     let flows: Vec<Flow> = (0..40)
-        .map(|n| conversation(&format!("10.0.0.{n}:{}", 40_000 + n), "10.0.1.1:80", 100 + n))
+        .map(|n| {
+            conversation(
+                &format!("10.0.0.{n}:{}", 40_000 + n),
+                "10.0.1.1:80",
+                100 + n,
+            )
+        })
         .collect();
-    let capture = Capture::mix(flows.iter().map(|flow| Capture::of(&Layers::ethernet(), flow)));
+    let capture = Capture::mix(
+        flows
+            .iter()
+            .map(|flow| Capture::of(&Layers::ethernet(), flow)),
+    );
     let files = Files::new();
     let file = files.write("many.pcap", &capture.pcap());
     for workers in [1, 2, 4] {
         let (daemon, mut rpc) = served(&file, &format!("[capture]\nworkers = {workers}\n"));
         let mut used = std::collections::BTreeSet::new();
         for flow in &flows {
-            used.insert(assert_streams(&mut rpc, flow, &[])["worker"].as_u64().unwrap());
+            used.insert(
+                assert_streams(&mut rpc, flow, &[])["worker"]
+                    .as_u64()
+                    .unwrap(),
+            );
         }
         assert_eq!(used.len(), workers, "every worker has some of 40 flows");
         assert_eq!(rpc.sockets(json!({"limit": 7})).len(), flows.len());
         let stats = rpc.ok("stats", json!({}));
         assert_eq!(stats["capture"]["rx_packets"], capture.frames.len());
-        assert_eq!(stats["tcp"]["segments"], capture.frames.len(), "each segment is followed once");
+        assert_eq!(
+            stats["tcp"]["segments"],
+            capture.frames.len(),
+            "each segment is followed once"
+        );
         assert_eq!(stats["flows"]["opened"], flows.len());
         daemon.stop();
     }
@@ -327,7 +433,12 @@ fn exit_prints_one_object_with_every_counter() {
     let (daemon, mut rpc) = served(&file, "");
     let stats = rpc.ok("stats", json!({}));
     for group in ["capture", "decode", "flows", "tcp", "store"] {
-        for (name, value) in stats[group].as_object().unwrap().iter().filter(|(_, value)| value.is_u64()) {
+        for (name, value) in stats[group]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, value)| value.is_u64())
+        {
             if name != "workers" {
                 assert_eq!(&summary["stats"][group][name], value, "{group}.{name}");
             }
@@ -339,18 +450,30 @@ fn exit_prints_one_object_with_every_counter() {
 #[test]
 fn recorded_speed() {
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
-    flow.open().send(End::Client, b"first").wait(2_000_000_000).send(End::Server, b"second").close();
+    flow.open()
+        .send(End::Client, b"first")
+        .wait(2_000_000_000)
+        .send(End::Server, b"second")
+        .close();
     let files = Files::new();
     let file = files.write("slow.pcap", &Capture::of(&Layers::ethernet(), &flow).pcap());
     let start = Instant::now();
     let daemon = Daemon::replay(&[&file], "", &["--speed", "1"]);
     let mut rpc = daemon.rpc();
     let sockid = monitor_tests::until("the connection", || {
-        rpc.sockets(json!({})).first().and_then(|socket| socket["sockid"].as_u64())
+        rpc.sockets(json!({}))
+            .first()
+            .and_then(|socket| socket["sockid"].as_u64())
     });
     assert_eq!(rpc.ok("stats", json!({}))["capture"]["finished"], false);
-    monitor_tests::until("the first bytes", || rpc.ppeek(sockid, "server", 0, 10).ok());
-    assert_eq!(rpc.side(sockid, "client")["end"], 0, "the second part is 2 seconds later");
+    monitor_tests::until("the first bytes", || {
+        rpc.ppeek(sockid, "server", 0, 10).ok()
+    });
+    assert_eq!(
+        rpc.side(sockid, "client")["end"],
+        0,
+        "the second part is 2 seconds later"
+    );
     daemon.finished();
     assert!(start.elapsed() >= Duration::from_secs(2));
     assert_streams(&mut rpc, &flow, &[]);
@@ -386,34 +509,60 @@ fn a_cut_file_is_used_and_told() {
     assert_eq!(replayed.summary["packets"], capture.frames.len() - 1);
     assert_eq!(replayed.summary["stats"]["capture"]["broken_files"], 1);
     let last = pcap.len() - 16 - capture.frames.last().unwrap().data.len();
-    let warning = format!("cut.pcap: cut off: it ends inside the record that starts at byte {last}");
+    let warning =
+        format!("cut.pcap: cut off: it ends inside the record that starts at byte {last}");
     assert!(replayed.log.contains(&warning), "{}", replayed.log);
 }
 
 #[test]
 fn frames_that_are_not_read_are_counted_and_named() {
     let flow = conversation("10.0.0.1:40000", "10.0.0.2:80", 17);
-    let capture = Capture { link_type: 127, ..Capture::of(&Layers::ethernet(), &flow) };
+    let capture = Capture {
+        link_type: 127,
+        ..Capture::of(&Layers::ethernet(), &flow)
+    };
     let files = Files::new();
     let replayed = Daemon::replay_and_exit(&[&files.write("radio.pcap", &capture.pcap())], "");
     assert_eq!(replayed.summary["packets"], 0);
-    assert_eq!(replayed.summary["stats"]["capture"]["skipped_frames"], capture.frames.len());
-    assert!(replayed.log.contains("127 (IEEE 802.11 radiotap)"), "{}", replayed.log);
+    assert_eq!(
+        replayed.summary["stats"]["capture"]["skipped_frames"],
+        capture.frames.len()
+    );
+    assert!(
+        replayed.log.contains("127 (IEEE 802.11 radiotap)"),
+        "{}",
+        replayed.log
+    );
 }
 
 #[test]
 fn what_is_no_capture_is_refused_with_its_name() {
     let files = Files::new();
-    let good = files.write("good.pcap", &Capture { link_type: 1, frames: Vec::new() }.pcap());
+    let good = files.write(
+        "good.pcap",
+        &Capture {
+            link_type: 1,
+            frames: Vec::new(),
+        }
+        .pcap(),
+    );
     let garbage = files.write("garbage.bin", b"this is not a capture");
     let missing = files.0.path().join("missing.pcap");
     for (file, says) in [
-        (&garbage, "garbage.bin is neither a pcap nor a pcapng file (it starts with 74 68 69 73)"),
+        (
+            &garbage,
+            "garbage.bin is neither a pcap nor a pcapng file (it starts with 74 68 69 73)",
+        ),
         (&missing, "missing.pcap: No such file or directory"),
     ] {
         let socket = files.0.path().join("socket");
         let mut command = Command::new(monitord());
-        command.arg("replay").arg(&good).arg(file).args(["--exit", "--socket"]).arg(&socket);
+        command
+            .arg("replay")
+            .arg(&good)
+            .arg(file)
+            .args(["--exit", "--socket"])
+            .arg(&socket);
         let finished = Program::start(&mut command).finish();
         assert!(!finished.status.success());
         assert!(finished.stderr.contains(says), "{}", finished.stderr);
@@ -426,12 +575,16 @@ fn the_filter_holds_for_files_too() {
     let web = conversation("10.0.0.1:40000", "10.0.0.2:80", 18);
     let mail = conversation("10.0.0.1:40001", "192.0.2.1:25", 19);
     let v6 = conversation("[2001:db8::1]:40002", "[2001:db8::2]:80", 20);
-    let capture = Capture::mix([&web, &mail, &v6].map(|flow| Capture::of(&Layers::ethernet(), flow)));
+    let capture =
+        Capture::mix([&web, &mail, &v6].map(|flow| Capture::of(&Layers::ethernet(), flow)));
     let files = Files::new();
     let file = files.write("three.pcap", &capture.pcap());
     for (filter, kept) in [
         ("ports = [80]", vec![&web, &v6]),
-        ("networks = ['192.0.2.0/24', '2001:db8::/32']", vec![&mail, &v6]),
+        (
+            "networks = ['192.0.2.0/24', '2001:db8::/32']",
+            vec![&mail, &v6],
+        ),
         ("ports = [25, 80]\nnetworks = ['10.0.0.2/32']", vec![&web]),
     ] {
         let (daemon, mut rpc) = served(&file, &format!("[filter]\n{filter}\n"));
@@ -446,7 +599,11 @@ fn the_filter_holds_for_files_too() {
         let left_out =
             [&stats["decode"]["filtered"], &stats["flows"]["orphans"]].map(|n| n.as_u64().unwrap());
         assert!(left_out[0] > left_out[1], "{stats:#}");
-        assert_eq!(left_out[0] + left_out[1], (capture.frames.len() - segments) as u64, "{stats:#}");
+        assert_eq!(
+            left_out[0] + left_out[1],
+            (capture.frames.len() - segments) as u64,
+            "{stats:#}"
+        );
         daemon.stop();
     }
 }
@@ -454,9 +611,15 @@ fn the_filter_holds_for_files_too() {
 #[test]
 fn data_in_the_middle_of_a_connection() {
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
-    flow.midstream().send(End::Server, &[7; 5000]).send(End::Client, b"thanks").close();
+    flow.midstream()
+        .send(End::Server, &[7; 5000])
+        .send(End::Client, b"thanks")
+        .close();
     let files = Files::new();
-    let file = files.write("middle.pcap", &Capture::of(&Layers::ethernet(), &flow).pcap());
+    let file = files.write(
+        "middle.pcap",
+        &Capture::of(&Layers::ethernet(), &flow).pcap(),
+    );
     let (daemon, mut rpc) = served(&file, "");
     let sockets = rpc.sockets(json!({}));
     assert_eq!(sockets.len(), 1);
@@ -469,15 +632,24 @@ fn data_in_the_middle_of_a_connection() {
 #[test]
 fn bad_checksums_do_not_matter_unless_asked() {
     let flow = conversation("10.0.0.1:40000", "10.0.0.2:80", 21);
-    let layers = Layers { bad_checksums: true, ..Layers::ethernet() };
+    let layers = Layers {
+        bad_checksums: true,
+        ..Layers::ethernet()
+    };
     let files = Files::new();
     let file = files.write("sums.pcap", &Capture::of(&layers, &flow).pcap());
     let (daemon, mut rpc) = served(&file, "");
     assert_streams(&mut rpc, &flow, &[]);
     daemon.stop();
     let summary = Daemon::replay_and_exit(&[&file], "[tcp]\nverify_checksums = 'always'\n").summary;
-    assert_eq!((&summary["flows"], &summary["payload_bytes"]), (&json!(0), &json!(0)));
-    assert_eq!(summary["stats"]["decode"]["bad_checksum"], flow.segments.len());
+    assert_eq!(
+        (&summary["flows"], &summary["payload_bytes"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(
+        summary["stats"]["decode"]["bad_checksum"],
+        flow.segments.len()
+    );
 }
 
 #[test]
@@ -487,7 +659,10 @@ fn a_reset_ends_the_connection_and_its_payload_is_no_data() {
     let mut capture = flow.clone();
     capture.segment(End::Server, flags::RST | flags::ACK, b"go away");
     let files = Files::new();
-    let file = files.write("rst.pcap", &Capture::of(&Layers::ethernet(), &capture).pcap());
+    let file = files.write(
+        "rst.pcap",
+        &Capture::of(&Layers::ethernet(), &capture).pcap(),
+    );
     let (daemon, mut rpc) = served(&file, "");
     let socket = assert_streams(&mut rpc, &flow, &[]);
     assert_eq!(socket["closed"], "rst");

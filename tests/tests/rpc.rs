@@ -1,8 +1,13 @@
 //! The RPC of the real daemon, as clients that share no code with it see it: the contract, method by method, error by error.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
-use std::{io::Write as _, net::Shutdown, os::unix::fs::PermissionsExt as _, os::unix::net::UnixStream};
+use std::{
+    io::Write as _, net::Shutdown, os::unix::fs::PermissionsExt as _, os::unix::net::UnixStream,
+};
 
 use monitor_tests::{
     Daemon, Program, Rpc, monitorctl, skip,
@@ -25,11 +30,17 @@ impl World {
     fn new() -> Self {
         let mut random = Random::new(1);
         let mut whole = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
-        whole.open().send(End::Client, b"question").send(End::Server, &random.bytes(300_000)).close();
+        whole
+            .open()
+            .send(End::Client, b"question")
+            .send(End::Server, &random.bytes(300_000))
+            .close();
         let mut holed = Flow::new("[2001:db8::1]:40001", "[2001:db8::2]:443");
         holed.open().send(End::Server, &random.bytes(6000));
         let seq = holed.seq(End::Server, 1448);
-        holed.segments.retain(|segment| segment.from == End::Client || segment.seq != seq);
+        holed
+            .segments
+            .retain(|segment| segment.from == End::Client || segment.seq != seq);
         // Nothing but a SYN.
         let mut syn = Flow::new("10.0.0.3:1", "10.0.0.4:2");
         syn.segment(End::Client, flags::SYN, &[]);
@@ -39,7 +50,12 @@ impl World {
         std::fs::write(&file, Capture::mix(captures).pcap()).unwrap();
         let daemon = Daemon::replay(&[&file], "[rpc]\nmode = '0600'\n", &[]);
         daemon.finished();
-        Self { daemon, whole, holed, _files: files }
+        Self {
+            daemon,
+            whole,
+            holed,
+            _files: files,
+        }
     }
 
     fn lookup(rpc: &mut Rpc, flow: &Flow) -> u64 {
@@ -54,22 +70,46 @@ fn every_method_of_the_first_step() {
     let mut rpc = world.daemon.rpc();
 
     let hello = rpc.ok("hello", json!({"client": "rpc.rs"}));
-    assert_eq!((&hello["version"], &hello["pid"]), (&json!(1), &json!(world.daemon.pid())));
+    assert_eq!(
+        (&hello["version"], &hello["pid"]),
+        (&json!(1), &json!(world.daemon.pid()))
+    );
     assert_eq!(hello["capture"]["mode"], "replay");
     assert_eq!(hello["max_len"], 16 << 20);
-    for method in ["hello", "sockets", "lookup", "info", "fragments", "ppeek", "stats"] {
-        assert!(hello["methods"].as_array().unwrap().contains(&json!(method)), "{method}: {hello}");
+    for method in [
+        "hello",
+        "sockets",
+        "lookup",
+        "info",
+        "fragments",
+        "ppeek",
+        "stats",
+    ] {
+        assert!(
+            hello["methods"]
+                .as_array()
+                .unwrap()
+                .contains(&json!(method)),
+            "{method}: {hello}"
+        );
     }
 
     assert_eq!(rpc.sockets(json!({})).len(), 3);
-    assert_eq!(rpc.sockets(json!({"limit": 1})).len(), 3, "through three pages");
+    assert_eq!(
+        rpc.sockets(json!({"limit": 1})).len(),
+        3,
+        "through three pages"
+    );
     assert_eq!(rpc.sockets(json!({"port": 443})).len(), 1);
     assert_eq!(rpc.sockets(json!({"address": "2001:db8::1"})).len(), 1);
     assert_eq!(rpc.sockets(json!({"address": "203.0.113.9"})).len(), 0);
 
     let sockid = World::lookup(&mut rpc, &world.whole);
     let info = rpc.ok("info", json!({ "sockid": sockid }));
-    assert_eq!((&info["client"], &info["server"]), (&json!("10.0.0.1:40000"), &json!("10.0.0.2:80")));
+    assert_eq!(
+        (&info["client"], &info["server"]),
+        (&json!("10.0.0.1:40000"), &json!("10.0.0.2:80"))
+    );
     assert_eq!(
         (&info["closed"], &info["midstream"], &info["vlan"]),
         (&json!("fin"), &json!(false), &json!([]))
@@ -80,17 +120,35 @@ fn every_method_of_the_first_step() {
     assert!(info["last"].as_f64() > info["opened"].as_f64());
     assert_eq!(info, rpc.sockets(json!({"port": 80}))[0]);
 
-    let question = rpc.ok("ppeek", json!({"sockid": sockid, "side": "server", "off": 0, "len": 100}));
+    let question = rpc.ok(
+        "ppeek",
+        json!({"sockid": sockid, "side": "server", "off": 0, "len": 100}),
+    );
     assert_eq!(question["data"], "cXVlc3Rpb24=", "base64 of question");
-    assert_eq!((&question["len"], &question["eof"]), (&json!(8), &json!(true)));
-    let numbered = rpc.ok("ppeek", json!({"sockid": sockid, "side": 1, "off": 3, "len": 2}));
-    assert_eq!((&numbered["data"], &numbered["eof"]), (&json!("c3Q="), &json!(false)));
-    let nothing = rpc.ok("ppeek", json!({"sockid": sockid, "side": "server", "off": 999, "len": 0}));
+    assert_eq!(
+        (&question["len"], &question["eof"]),
+        (&json!(8), &json!(true))
+    );
+    let numbered = rpc.ok(
+        "ppeek",
+        json!({"sockid": sockid, "side": 1, "off": 3, "len": 2}),
+    );
+    assert_eq!(
+        (&numbered["data"], &numbered["eof"]),
+        (&json!("c3Q="), &json!(false))
+    );
+    let nothing = rpc.ok(
+        "ppeek",
+        json!({"sockid": sockid, "side": "server", "off": 999, "len": 0}),
+    );
     assert_eq!(nothing["len"], 0);
 
     let holed = World::lookup(&mut rpc, &world.holed);
     let fragments = rpc.ok("fragments", json!({"sockid": holed, "side": "client"}));
-    assert_eq!(fragments["extents"], json!([[0, 1448], [2896, 6000 - 2896]]));
+    assert_eq!(
+        fragments["extents"],
+        json!([[0, 1448], [2896, 6000 - 2896]])
+    );
     let (_, bytes) = rpc.ppeek(holed, "client", 3000, 10_000).unwrap();
     assert_eq!(bytes, world.holed.received_by(End::Client)[3000..]);
 
@@ -106,41 +164,92 @@ fn every_method_of_the_first_step() {
 fn every_error() {
     let world = World::new();
     let mut rpc = world.daemon.rpc();
-    let (whole, holed) = (World::lookup(&mut rpc, &world.whole), World::lookup(&mut rpc, &world.holed));
+    let (whole, holed) = (
+        World::lookup(&mut rpc, &world.whole),
+        World::lookup(&mut rpc, &world.holed),
+    );
     let syn = rpc.sockets(json!({"port": 2}))[0]["sockid"].clone();
-    let peek =
-        |sockid: &Value, side: &str, off: u64| json!({"sockid": sockid, "side": side, "off": off, "len": 10});
+    let peek = |sockid: &Value, side: &str, off: u64| json!({"sockid": sockid, "side": side, "off": off, "len": 10});
     let (whole, holed) = (json!(whole), json!(holed));
 
     // Nothing will ever come at the FIN, nor behind it.
     for off in [8, 9] {
         let error = rpc.err("ppeek", peek(&whole, "server", off));
-        assert_eq!((error.code, &error.data["errno"]), (61, &json!("ENODATA")), "{error}");
+        assert_eq!(
+            (error.code, &error.data["errno"]),
+            (61, &json!("ENODATA")),
+            "{error}"
+        );
         assert_eq!(error.data["reason"], "eof", "{off}: {error}");
-        assert_eq!((&error.data["next"], &error.data["end"]), (&json!(8), &json!(8)));
+        assert_eq!(
+            (&error.data["next"], &error.data["end"]),
+            (&json!(8), &json!(8))
+        );
     }
     let error = rpc.err("ppeek", peek(&holed, "client", 2000));
-    assert_eq!((&error.data["reason"], &error.data["next_extent"]), (&json!("gap"), &json!(2896)));
+    assert_eq!(
+        (&error.data["reason"], &error.data["next_extent"]),
+        (&json!("gap"), &json!(2896))
+    );
     let error = rpc.err("ppeek", peek(&holed, "client", 6000));
     assert_eq!(error.data["reason"], "future");
 
     let error = rpc.err("ppeek", peek(&syn, "server", 0));
-    assert_eq!((error.code, &error.data["errno"]), (107, &json!("ENOTCONN")), "{error}");
-    let error = rpc.err("lookup", json!({"client": "10.0.0.9:1", "server": "10.0.0.2:80"}));
-    assert_eq!((error.code, &error.data["errno"]), (107, &json!("ENOTCONN")), "{error}");
+    assert_eq!(
+        (error.code, &error.data["errno"]),
+        (107, &json!("ENOTCONN")),
+        "{error}"
+    );
+    let error = rpc.err(
+        "lookup",
+        json!({"client": "10.0.0.9:1", "server": "10.0.0.2:80"}),
+    );
+    assert_eq!(
+        (error.code, &error.data["errno"]),
+        (107, &json!("ENOTCONN")),
+        "{error}"
+    );
     for unknown in [(1_u64 << 53) - 1, 1 << 40] {
         let error = rpc.err("info", json!({ "sockid": unknown }));
-        assert_eq!((error.code, &error.data["errno"]), (9, &json!("EBADF")), "{error}");
+        assert_eq!(
+            (error.code, &error.data["errno"]),
+            (9, &json!("EBADF")),
+            "{error}"
+        );
     }
 
     for (method, params, names) in [
-        ("ppeek", json!({"sockid": whole, "side": "server", "off": 0, "len": 1, "colour": 1}), "colour"),
-        ("ppeek", json!({"sockid": whole, "side": "left", "off": 0, "len": 1}), "side"),
-        ("ppeek", json!({"sockid": whole, "side": "server", "off": -1, "len": 1}), "off"),
-        ("ppeek", json!({"sockid": whole, "side": "server", "len": 1}), "off"),
-        ("ppeek", json!({"sockid": 1.5, "side": "server", "off": 0, "len": 1}), "sockid"),
+        (
+            "ppeek",
+            json!({"sockid": whole, "side": "server", "off": 0, "len": 1, "colour": 1}),
+            "colour",
+        ),
+        (
+            "ppeek",
+            json!({"sockid": whole, "side": "left", "off": 0, "len": 1}),
+            "side",
+        ),
+        (
+            "ppeek",
+            json!({"sockid": whole, "side": "server", "off": -1, "len": 1}),
+            "off",
+        ),
+        (
+            "ppeek",
+            json!({"sockid": whole, "side": "server", "len": 1}),
+            "off",
+        ),
+        (
+            "ppeek",
+            json!({"sockid": 1.5, "side": "server", "off": 0, "len": 1}),
+            "sockid",
+        ),
         ("info", json!({}), "sockid"),
-        ("lookup", json!({"client": "nonsense", "server": "10.0.0.2:80"}), "client"),
+        (
+            "lookup",
+            json!({"client": "nonsense", "server": "10.0.0.2:80"}),
+            "client",
+        ),
         ("sockets", json!({"port": 70_000}), "port"),
     ] {
         let error = rpc.err(method, params.clone());
@@ -154,7 +263,9 @@ fn every_error() {
 #[test]
 fn what_slid_out_of_the_window_is_evicted() {
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
-    flow.open().send(End::Server, &Random::new(2).bytes(3 << 20)).close();
+    flow.open()
+        .send(End::Server, &Random::new(2).bytes(3 << 20))
+        .close();
     let files = tempfile::tempdir().unwrap();
     let file = files.path().join("long.pcap");
     std::fs::write(&file, Capture::of(&Layers::ethernet(), &flow).pcap()).unwrap();
@@ -165,8 +276,14 @@ fn what_slid_out_of_the_window_is_evicted() {
     let side = rpc.side(sockid, "client");
     let base = side["base"].as_u64().unwrap();
     assert_eq!(side["next"], 3 << 20);
-    assert!(base > 0 && side["retained"].as_u64().unwrap() >= (1 << 20) - (64 << 10), "{side}");
-    let error = rpc.err("ppeek", json!({"sockid": sockid, "side": "client", "off": base - 1, "len": 1}));
+    assert!(
+        base > 0 && side["retained"].as_u64().unwrap() >= (1 << 20) - (64 << 10),
+        "{side}"
+    );
+    let error = rpc.err(
+        "ppeek",
+        json!({"sockid": sockid, "side": "client", "off": base - 1, "len": 1}),
+    );
     assert_eq!(
         (error.code, &error.data["reason"], &error.data["base"]),
         (61, &json!("evicted"), &json!(base))
@@ -196,7 +313,10 @@ fn pipelining_batches_and_raw_bytes() {
     rpc.send(lines.as_bytes()).unwrap();
     for id in 0..100 {
         let reply = rpc.line().unwrap();
-        assert_eq!((&reply["id"], &reply["result"]["raw"]), (&json!(id), &json!(id * 37)));
+        assert_eq!(
+            (&reply["id"], &reply["result"]["raw"]),
+            (&json!(id), &json!(id * 37))
+        );
         assert!(rpc.bytes(id * 37) == sent[id * 100..][..id * 37]);
     }
 
@@ -214,7 +334,10 @@ fn pipelining_batches_and_raw_bytes() {
     let by_id = |id: &str| replies.iter().find(|reply| reply["id"] == id).unwrap();
     assert_eq!(by_id("a")["result"]["sockid"], sockid);
     assert_eq!(by_id("b")["error"]["code"], -32601);
-    assert!(by_id("c")["error"].is_object(), "raw bytes cannot stand in an array");
+    assert!(
+        by_id("c")["error"].is_object(),
+        "raw bytes cannot stand in an array"
+    );
     rpc.ok("hello", json!({}));
     world.daemon.stop();
 }
@@ -228,7 +351,9 @@ fn hostile_clients_harm_nobody() {
     // A line of a gigabyte: refused at 64 KiB, whatever is still to come.
     let mut long = UnixStream::connect(world.daemon.socket()).unwrap();
     let chunk = vec![b'x'; 1 << 20];
-    let written = (0..1024).take_while(|_| long.write_all(&chunk).is_ok()).count();
+    let written = (0..1024)
+        .take_while(|_| long.write_all(&chunk).is_ok())
+        .count();
     assert!(written < 1024, "the connection was closed");
 
     let mut rpc = world.daemon.rpc();
@@ -241,7 +366,10 @@ fn hostile_clients_harm_nobody() {
         (b"{\"jsonrpc\":\"2.0\",\n", -32700),
         (b"[]\n", -32600),
         (b"42\n", -32600),
-        (b"{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"hello\"}\n", -32600),
+        (
+            b"{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"hello\"}\n",
+            -32600,
+        ),
         (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}\n", -32600),
         (&[b'['; 60_000], 0),
     ] {
@@ -252,13 +380,22 @@ fn hostile_clients_harm_nobody() {
             rpc.send(b"\n").unwrap();
             assert_eq!(rpc.line().unwrap()["error"]["code"], -32700);
         } else {
-            assert_eq!(rpc.line().unwrap()["error"]["code"], code, "{:?}", String::from_utf8_lossy(garbage));
+            assert_eq!(
+                rpc.line().unwrap()["error"]["code"],
+                code,
+                "{:?}",
+                String::from_utf8_lossy(garbage)
+            );
         }
         rpc.ok("hello", json!({}));
     }
 
     // Half a line, and gone; a request, and gone; connected, and nothing.
-    for bytes in [&b"{\"jsonrpc\":"[..], b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"stats\"}\n", b""] {
+    for bytes in [
+        &b"{\"jsonrpc\":"[..],
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"stats\"}\n",
+        b"",
+    ] {
         let mut stream = UnixStream::connect(world.daemon.socket()).unwrap();
         stream.write_all(bytes).unwrap();
         stream.shutdown(Shutdown::Both).unwrap();
@@ -274,7 +411,10 @@ fn hostile_clients_harm_nobody() {
 #[test]
 fn the_socket_has_the_mode_of_the_configuration() {
     let world = World::new();
-    let mode = std::fs::metadata(world.daemon.socket()).unwrap().permissions().mode();
+    let mode = std::fs::metadata(world.daemon.socket())
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     world.daemon.stop();
 }
@@ -315,7 +455,12 @@ fn a_client_in_plain_python() {
     }
     let world = World::new();
     let mut command = std::process::Command::new("python3");
-    let printed = Program::run(command.args(["-I", "-c", PYTHON]).arg(world.daemon.socket())).text();
+    let printed = Program::run(
+        command
+            .args(["-I", "-c", PYTHON])
+            .arg(world.daemon.socket()),
+    )
+    .text();
     let file = tempfile::NamedTempFile::new().unwrap();
     let sent = world.whole.received_by(End::Client);
     std::fs::write(file.path(), sent).unwrap();
@@ -332,10 +477,20 @@ fn monitorctl_reads_what_was_sent() {
     let sockid = World::lookup(&mut rpc, &world.whole).to_string();
     let ctl = |args: &[&str]| {
         let mut command = std::process::Command::new(monitorctl());
-        Program::start(command.arg("--socket").arg(world.daemon.socket()).args(args)).finish()
+        Program::start(
+            command
+                .arg("--socket")
+                .arg(world.daemon.socket())
+                .args(args),
+        )
+        .finish()
     };
     let sockets = ctl(&["sockets"]);
-    assert!(sockets.text().contains("10.0.0.1:40000"), "{}", sockets.text());
+    assert!(
+        sockets.text().contains("10.0.0.1:40000"),
+        "{}",
+        sockets.text()
+    );
     let all = ctl(&["ppeek", &sockid, "client", "0", "300000"]);
     assert!(all.status.success() && all.stdout == world.whole.received_by(End::Client));
     let listed: Value = serde_json::from_slice(&ctl(&["--json", "info", &sockid]).stdout).unwrap();

@@ -1,6 +1,9 @@
 //! `stop` and `configure` while real packets come.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::{
     io::{Read, Write},
@@ -34,7 +37,9 @@ fn settings(mode: &str) -> String {
 
 /// The byte at each place of what a client sends.
 fn content(from: usize, len: usize) -> Vec<u8> {
-    (from..from + len).map(|at| (at ^ at >> 8 ^ at >> 16).wrapping_mul(131) as u8).collect()
+    (from..from + len)
+        .map(|at| (at ^ at >> 8 ^ at >> 16).wrapping_mul(131) as u8)
+        .collect()
 }
 
 /// A connection between the very same ends as any other that this makes.
@@ -79,12 +84,19 @@ fn transfer<T>(client: &TcpStream, server: &TcpStream, meanwhile: impl FnOnce() 
                 if read == 0 {
                     return got;
                 }
-                assert!(buffer[..read] == content(got, read)[..], "the transfer is harmed at {got}");
+                assert!(
+                    buffer[..read] == content(got, read)[..],
+                    "the transfer is harmed at {got}"
+                );
                 got += read;
             }
         });
         let looked = Ended(&done).when(meanwhile);
-        assert_eq!(sender.join().unwrap(), receiver.join().unwrap(), "all that was sent arrived");
+        assert_eq!(
+            sender.join().unwrap(),
+            receiver.join().unwrap(),
+            "all that was sent arrived"
+        );
         looked
     })
 }
@@ -114,7 +126,10 @@ fn running(rpc: &mut Rpc, bytes: u64) -> u64 {
 }
 
 fn captured(rpc: &mut Rpc) -> (u64, u64) {
-    (rpc.stat("capture", "tap_cloned"), rpc.stat("capture", "rx_packets"))
+    (
+        rpc.stat("capture", "tap_cloned"),
+        rpc.stat("capture", "rx_packets"),
+    )
 }
 
 #[test]
@@ -129,45 +144,66 @@ fn a_running_transfer_is_stopped_and_goes_on_unseen() {
         let sockid = running(&mut rpc, 100_000);
         let stopped = rpc.ok("stop", json!({"sockid": sockid}));
         assert_eq!(stopped["closed"], "stopped");
-        until("packets to be shunted", || (rpc.stat("capture", "tap_shunted") > 0).then_some(()));
+        until("packets to be shunted", || {
+            (rpc.stat("capture", "tap_shunted") > 0).then_some(())
+        });
         // Those that were on their way are through when their worker has nothing more to drop.
         let still = until("the last packets to be dropped", || {
             let (before, dropped) = (captured(&mut rpc), rpc.stat("flows", "stopped_segments"));
             thread::sleep(Duration::from_millis(50));
-            let same = (captured(&mut rpc), rpc.stat("flows", "stopped_segments")) == (before, dropped);
+            let same =
+                (captured(&mut rpc), rpc.stat("flows", "stopped_segments")) == (before, dropped);
             same.then_some(before)
         });
         let shunted = rpc.stat("capture", "tap_shunted");
-        until("more packets", || (rpc.stat("capture", "tap_shunted") > shunted + 100).then_some(()));
+        until("more packets", || {
+            (rpc.stat("capture", "tap_shunted") > shunted + 100).then_some(())
+        });
         assert_eq!(captured(&mut rpc), still, "what is shunted is not captured");
         assert_eq!(rpc.stat("capture", "shunted_flows"), 1);
         sockid
     });
     let side = rpc.side(sockid, "server");
-    let (base, end) = (side["base"].as_u64().unwrap(), side["end"].as_u64().unwrap());
+    let (base, end) = (
+        side["base"].as_u64().unwrap(),
+        side["end"].as_u64().unwrap(),
+    );
     let (_, bytes) = rpc.ppeek(sockid, "server", base, end - base).unwrap();
     assert!(
         bytes == content(base as usize, bytes.len()) && bytes.len() as u64 == end - base,
         "it can be read"
     );
-    assert_eq!(rpc.sockets(json!({"port": 7000})).len(), 1, "nothing of it came back midstream");
+    assert_eq!(
+        rpc.sockets(json!({"port": 7000})).len(),
+        1,
+        "nothing of it came back midstream"
+    );
 
     // Between the same ends.
     drop((client, server));
     let (client, server) = connect(&listener, &b);
     let new = transfer(&client, &server, || {
         until("the new connection", || {
-            let found = rpc.call("lookup", json!({"client": CLIENT, "server": SERVER})).ok()?;
+            let found = rpc
+                .call("lookup", json!({"client": CLIENT, "server": SERVER}))
+                .ok()?;
             let seen = found["sides"]["server"]["next"].as_u64() > Some(100_000);
             (found["sockid"] != sockid && seen).then_some(found)
         })
     });
-    assert_eq!((&new["closed"], &new["midstream"]), (&Value::Null, &json!(false)));
+    assert_eq!(
+        (&new["closed"], &new["midstream"]),
+        (&Value::Null, &json!(false))
+    );
     let new = new["sockid"].as_u64().unwrap();
     let base = rpc.side(new, "server")["base"].as_u64().unwrap();
     let (_, bytes) = rpc.ppeek(new, "server", base, 1000).unwrap();
     assert!(bytes == content(base as usize, 1000));
-    assert_eq!(rpc.ok("info", json!({"sockid": sockid}))["closed"], "stopped", "the old one is still there");
+    assert_eq!(
+        rpc.ok("info", json!({"sockid": sockid}))["closed"],
+        "stopped",
+        "the old one is still there"
+    );
     daemon.stop();
 }
 
@@ -181,7 +217,9 @@ fn one_side_is_stopped_and_a_window_is_set_while_bytes_come() {
     let (client, server) = connect(&listener, &b);
     transfer(&client, &server, || {
         let sockid = running(&mut rpc, 300_000);
-        let side = rpc.ok("configure", json!({"sockid": sockid, "window": 50_000}))["sides"]["server"].take();
+        let side =
+            rpc.ok("configure", json!({"sockid": sockid, "window": 50_000}))["sides"]["server"]
+                .take();
         let span = |side: &Value| side["end"].as_u64().unwrap() - side["base"].as_u64().unwrap();
         assert_eq!((span(&side), &side["window"]), (50_000, &json!(50_000)));
         let end = side["end"].as_u64().unwrap();
@@ -191,13 +229,20 @@ fn one_side_is_stopped_and_a_window_is_set_while_bytes_come() {
         });
         assert_eq!(span(&later), 50_000);
 
-        let side = rpc.ok("stop", json!({"sockid": sockid, "side": "server"}))["sides"]["server"].take();
-        assert_eq!((&side["enabled"], &side["retained"]), (&json!(false), &json!(0)));
+        let side =
+            rpc.ok("stop", json!({"sockid": sockid, "side": "server"}))["sides"]["server"].take();
+        assert_eq!(
+            (&side["enabled"], &side["retained"]),
+            (&json!(false), &json!(0))
+        );
         let next = side["next"].as_u64().unwrap();
         until("its edge to go on", || {
             (rpc.side(sockid, "server")["next"].as_u64().unwrap() > next + 200_000).then_some(())
         });
-        assert_eq!(rpc.ppeek(sockid, "server", next, 10).unwrap_err().data["errno"], "EINVAL");
+        assert_eq!(
+            rpc.ppeek(sockid, "server", next, 10).unwrap_err().data["errno"],
+            "EINVAL"
+        );
         (&mut &server).write_all(b"the other side").unwrap();
         until("the other side", || {
             let bytes = rpc.ppeek(sockid, "client", 0, 100).ok()?.1;
@@ -214,20 +259,38 @@ fn rules_are_followed_by_connections_to_come() {
     let Pair { a, b } = Network::default().pair();
     let daemon = Daemon::start(&a, &settings("tap"));
     let mut rpc = daemon.rpc();
-    let rule = rpc.ok("configure", json!({"filter": "dst port 7001", "side": "client", "enabled": false}));
+    let rule = rpc.ok(
+        "configure",
+        json!({"filter": "dst port 7001", "side": "client", "enabled": false}),
+    );
     let bytes = Random::new(1).bytes(300_000);
-    let transfers = [Transfer { request: &bytes[..5000], response: &bytes }];
+    let transfers = [Transfer {
+        request: &bytes[..5000],
+        response: &bytes,
+    }];
     let check = |rpc: &mut Rpc, port: u16, kept: u64| {
-        exchange(&a, &b, format!("10.9.0.1:{port}").parse().unwrap(), &transfers);
+        exchange(
+            &a,
+            &b,
+            format!("10.9.0.1:{port}").parse().unwrap(),
+            &transfers,
+        );
         let socket = rpc.complete(port, 1).remove(0);
         let retained = |side: &str| socket["sides"][side]["retained"].as_u64().unwrap();
-        assert_eq!((retained("client"), retained("server")), (kept, 5000), "port {port}");
+        assert_eq!(
+            (retained("client"), retained("server")),
+            (kept, 5000),
+            "port {port}"
+        );
         assert_eq!(socket["sides"]["client"]["fin"], 300_000, "port {port}");
     };
     check(&mut rpc, 7001, 0);
     check(&mut rpc, 7002, 300_000);
     rpc.ok("configure", json!({"rule": rule["rule"], "remove": true}));
-    let rule = rpc.ok("configure", json!({"filter": "net 10.9.0.0/16", "side": "client", "window": 10_000}));
+    let rule = rpc.ok(
+        "configure",
+        json!({"filter": "net 10.9.0.0/16", "side": "client", "window": 10_000}),
+    );
     assert!(rule["rule"].is_u64());
     check(&mut rpc, 7003, 10_000);
     daemon.stop();
@@ -237,7 +300,13 @@ fn rules_are_followed_by_connections_to_come() {
 fn rest(flow: &Flow, from: usize) -> Capture {
     let mut rest = flow.clone();
     rest.segments.drain(..from);
-    Capture::of(&Layers { tags: vec![(0x8100, 7)], ..Layers::ethernet() }, &rest)
+    Capture::of(
+        &Layers {
+            tags: vec![(0x8100, 7)],
+            ..Layers::ethernet()
+        },
+        &rest,
+    )
 }
 
 #[test]
@@ -257,7 +326,9 @@ fn at_a_mirror_port_a_stopped_connection_ends_in_the_driver() {
     assert_eq!(seen["vlan"], json!([7]));
     let sockid = seen["sockid"].as_u64().unwrap();
     rpc.ok("stop", json!({"sockid": sockid}));
-    until("the flow to be shunted", || (rpc.stat("capture", "shunted_flows") == 1).then_some(()));
+    until("the flow to be shunted", || {
+        (rpc.stat("capture", "shunted_flows") == 1).then_some(())
+    });
     let packets = rpc.stat("capture", "rx_packets");
     let before = flow.segments.len();
     flow.send(End::Server, &Random::new(2).bytes(100_000));
@@ -270,10 +341,16 @@ fn at_a_mirror_port_a_stopped_connection_ends_in_the_driver() {
     assert_eq!(rpc.side(sockid, "client")["end"], 0);
 
     let mut again = Flow::new("192.0.2.1:40000", "192.0.2.2:80");
-    again.isn(900_000, 800_000).open().send(End::Client, b"another request");
+    again
+        .isn(900_000, 800_000)
+        .open()
+        .send(End::Client, b"another request");
     inject(&b, "veth", &rest(&again, 0), &[0]);
     until("the new connection", || {
-        let found = rpc.ok("lookup", json!({"client": "192.0.2.1:40000", "server": "192.0.2.2:80"}));
+        let found = rpc.ok(
+            "lookup",
+            json!({"client": "192.0.2.1:40000", "server": "192.0.2.2:80"}),
+        );
         (found["sockid"] != sockid && found["sides"]["server"]["next"] == 15).then_some(())
     });
     daemon.stop();
@@ -298,14 +375,21 @@ fn another_overlap_policy_decides_on_a_live_connection() {
         });
         let sockid = socket["sockid"].as_u64().unwrap();
         let params = json!({"sockid": sockid, "side": "server", "overlap": policy});
-        assert_eq!(rpc.ok("configure", params)["sides"]["server"]["overlap"], policy);
+        assert_eq!(
+            rpc.ok("configure", params)["sides"]["server"]["overlap"],
+            policy
+        );
         let before = flow.segments.len();
         let (zero, seven) = (seq(&flow, 0), seq(&flow, 7));
         flow.segment_at(End::Client, at, PSH | ACK, b"NEWNEW");
-        flow.segment_at(End::Client, seven, PSH | ACK, b"y").segment_at(End::Client, zero, PSH | ACK, b"x");
+        flow.segment_at(End::Client, seven, PSH | ACK, b"y")
+            .segment_at(End::Client, zero, PSH | ACK, b"x");
         inject(&b, "veth", &rest(&flow, before), &[0]);
         let bytes = until("all bytes", || {
-            rpc.ppeek(sockid, "server", 0, 100).ok().map(|(_, bytes)| bytes).filter(|bytes| bytes.len() == 8)
+            rpc.ppeek(sockid, "server", 0, 100)
+                .ok()
+                .map(|(_, bytes)| bytes)
+                .filter(|bytes| bytes.len() == 8)
         });
         assert_eq!(bytes, expected, "{policy}");
     }
@@ -327,12 +411,25 @@ fn connections_of_a_replay_are_stopped_and_configured() {
     daemon.finished();
     let mut rpc = daemon.rpc();
     let find = |rpc: &mut Rpc, client: &str| {
-        rpc.ok("lookup", json!({"client": client, "server": "192.0.2.2:80"}))["sockid"].as_u64().unwrap()
+        rpc.ok(
+            "lookup",
+            json!({"client": client, "server": "192.0.2.2:80"}),
+        )["sockid"]
+            .as_u64()
+            .unwrap()
     };
     let closed = find(&mut rpc, "192.0.2.1:40000");
-    let side = rpc.ok("configure", json!({"sockid": closed, "window": 5000}))["sides"]["server"].take();
-    assert_eq!((&side["base"], &side["retained"]), (&json!(95_000), &json!(5000)));
-    assert_eq!(rpc.ok("stop", json!({"sockid": closed}))["closed"], "fin", "it was over");
+    let side =
+        rpc.ok("configure", json!({"sockid": closed, "window": 5000}))["sides"]["server"].take();
+    assert_eq!(
+        (&side["base"], &side["retained"]),
+        (&json!(95_000), &json!(5000))
+    );
+    assert_eq!(
+        rpc.ok("stop", json!({"sockid": closed}))["closed"],
+        "fin",
+        "it was over"
+    );
     let open = find(&mut rpc, "192.0.2.1:40001");
     assert_eq!(rpc.ok("stop", json!({"sockid": open}))["closed"], "stopped");
     daemon.stop();

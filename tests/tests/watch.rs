@@ -1,6 +1,9 @@
 //! `watch` in a capture that is played by the real binary: what is found is what grep finds in the whole streams.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,10 +25,17 @@ fn grep(pattern: &str, stream: &[u8]) -> Vec<(u64, u64)> {
     let file = directory.path().join("stream");
     fs::write(&file, stream).unwrap();
     let mut grep = Command::new("grep");
-    let output = grep.env("LC_ALL", "C").args(["-a", "-b", "-o", "-E", pattern]).arg(&file).output().unwrap();
+    let output = grep
+        .env("LC_ALL", "C")
+        .args(["-a", "-b", "-o", "-E", pattern])
+        .arg(&file)
+        .output()
+        .unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     let found = lines.lines().map(|line| line.split_once(':').unwrap());
-    found.map(|(offset, text)| (offset.parse().unwrap(), text.len() as u64)).collect()
+    found
+        .map(|(offset, text)| (offset.parse().unwrap(), text.len() as u64))
+        .collect()
 }
 
 /// Letters and spaces with something to find now and then.
@@ -53,9 +63,13 @@ fn what_grep_finds_in_the_whole_is_found_in_segments() {
     flow.wait(4 * SECOND).isn(u32::MAX - 1000, 5).open();
     for _ in 0..5 {
         let (request, response) = (text(&mut random, 2000), text(&mut random, 4000));
-        flow.send(End::Client, &request).send(End::Server, &response);
+        flow.send(End::Client, &request)
+            .send(End::Server, &response);
     }
-    flow.close().duplicate(&mut random, 20).reorder(&mut random, 30, 4).overlap(&mut random, 20);
+    flow.close()
+        .duplicate(&mut random, 20)
+        .reorder(&mut random, 30, 4)
+        .overlap(&mut random, 20);
     let layers = Layers::ethernet();
     let capture = Capture::mix([Capture::of(&layers, &early), Capture::of(&layers, &flow)]);
     let directory = tempfile::tempdir().unwrap();
@@ -70,7 +84,11 @@ fn what_grep_finds_in_the_whole_is_found_in_segments() {
         for (number, pattern) in PATTERNS.iter().enumerate() {
             let found = grep(pattern, flow.received_by(end));
             assert!(found.len() > 3, "{pattern} is there");
-            expected.extend(found.into_iter().map(|(off, len)| (side.to_owned(), number as u64, off, len)));
+            expected.extend(
+                found
+                    .into_iter()
+                    .map(|(off, len)| (side.to_owned(), number as u64, off, len)),
+            );
         }
     }
     let mut found = BTreeSet::new();

@@ -38,18 +38,32 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let mut command = match Privilege::detect() {
         Privilege::Sudo => {
             let mut command = Command::new("sudo");
-            command.arg("env").arg(format!("MONITORD={}", programs.monitord.display())).arg(&bench);
+            command
+                .arg("env")
+                .arg(format!("MONITORD={}", programs.monitord.display()))
+                .arg(&bench);
             command
         }
         Privilege::Root | Privilege::None => Command::new(&bench),
     };
-    command.current_dir(root()).env("MONITORD", &programs.monitord);
-    command.args(&arguments.rows).arg("--repeat").arg(arguments.repeat.to_string());
+    command
+        .current_dir(root())
+        .env("MONITORD", &programs.monitord);
+    command
+        .args(&arguments.rows)
+        .arg("--repeat")
+        .arg(arguments.repeat.to_string());
     command.arg("--directory").arg(target.join("bench"));
     if let Some(json) = &arguments.json {
-        command.arg("--json").arg(std::path::absolute(json).context("no such path")?);
+        command
+            .arg("--json")
+            .arg(std::path::absolute(json).context("no such path")?);
     }
     show(&command);
     let status = command.status().context("cannot start the benchmarks")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -33,7 +33,11 @@ pub fn everything(purpose: Purpose) -> Result<Programs> {
 
 /// Compiles the BPF programs; cargo decides whether anything has changed.
 pub fn bpf(toolchain: &Toolchain) -> Result<()> {
-    let target = if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };
+    let target = if cfg!(target_endian = "big") {
+        "bpfeb-unknown-none"
+    } else {
+        "bpfel-unknown-none"
+    };
     let directory = root().join("target/ebpf");
     let mut command = Command::new(&toolchain.compiler.cargo);
     command
@@ -42,12 +46,26 @@ pub fn bpf(toolchain: &Toolchain) -> Result<()> {
         // -Z build-std is for nightlies; a stable compiler with its source at hand is told to allow it.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("LD_LIBRARY_PATH", Toolchain::llvm_directory())
-        .env("RUSTFLAGS", format!("-Clinker={} -Cdebuginfo=2 -Clink-arg=--btf", toolchain.linker.display()))
+        .env(
+            "RUSTFLAGS",
+            format!(
+                "-Clinker={} -Cdebuginfo=2 -Clink-arg=--btf",
+                toolchain.linker.display()
+            ),
+        )
         // What the cargo that runs this program, or the person's settings, would have it do for other targets.
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_BUILD_TARGET")
-        .args(["build", "--release", "--locked", "-Zbuild-std=core", "--target", target, "--target-dir"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "-Zbuild-std=core",
+            "--target",
+            target,
+            "--target-dir",
+        ])
         .arg(&directory);
     run(&mut command)?;
     let built = directory.join(target).join("release/monitor-ebpf");
@@ -65,7 +83,10 @@ pub fn release() -> Result<Programs> {
         "--package=monitor-mos",
     ]))?;
     let directory = target()?.join("release");
-    Ok(Programs { monitord: directory.join("monitord"), monitorctl: directory.join("monitorctl") })
+    Ok(Programs {
+        monitord: directory.join("monitord"),
+        monitorctl: directory.join("monitorctl"),
+    })
 }
 
 /// Leaves an unchanged copy alone, since its time stamp decides whether the daemon is built anew; replaces a changed
@@ -74,7 +95,9 @@ fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     let new = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     match fs::read(to) {
         Ok(old) if old == new => return Ok(()),
-        Err(error) if !is_missing(&error) => return Err(error).context("cannot read the BPF object"),
+        Err(error) if !is_missing(&error) => {
+            return Err(error).context("cannot read the BPF object");
+        }
         _ => {}
     }
     if let Some(directory) = to.parent() {

@@ -22,7 +22,10 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// As [`run`], but ends the command when it takes longer than `limit`.
 pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     show(command);
-    let mut child = command.stdin(Stdio::null()).spawn().with_context(|| cannot_start(command))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| cannot_start(command))?;
     let deadline = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait()? {
@@ -34,7 +37,11 @@ pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
         if Instant::now() > deadline {
             child.kill()?;
             child.wait()?;
-            bail!("`{}` gave no result in {} s", name(command), limit.as_secs());
+            bail!(
+                "`{}` gave no result in {} s",
+                name(command),
+                limit.as_secs()
+            );
         }
         sleep(Duration::from_millis(50));
     }
@@ -44,14 +51,21 @@ pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
 pub fn read(command: &mut Command) -> Result<String> {
     let output = output(command)?;
     if !output.status.success() {
-        bail!("`{}` failed: {}", name(command), String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "`{}` failed: {}",
+            name(command),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Runs a command unshown and keeps all that it printed, whether it succeeded or not.
 pub fn output(command: &mut Command) -> Result<Output> {
-    command.stdin(Stdio::null()).output().with_context(|| cannot_start(command))
+    command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| cannot_start(command))
 }
 
 /// Prints the command as a person would type it, with the variables that it sets.
@@ -69,7 +83,9 @@ fn line(command: &Command) -> String {
         let value = value?;
         Some(format!("{}={}", key.to_string_lossy(), quote(value)))
     });
-    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quote);
+    let words = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(quote);
     variables.chain(words).collect::<Vec<_>>().join(" ")
 }
 
@@ -83,7 +99,11 @@ fn quote(word: &OsStr) -> String {
 }
 
 fn name(command: &Command) -> String {
-    Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn cannot_start(command: &Command) -> String {
@@ -102,7 +122,8 @@ pub fn find(program: &str) -> Option<PathBuf> {
 
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 /// Whether an I/O error says that nothing was there.
@@ -124,7 +145,8 @@ mod tests {
     #[test]
     fn a_command_that_hangs_is_ended() {
         let started = Instant::now();
-        let error = run_within(Command::new("sleep").arg("30"), Duration::from_millis(200)).unwrap_err();
+        let error =
+            run_within(Command::new("sleep").arg("30"), Duration::from_millis(200)).unwrap_err();
         assert!(error.to_string().contains("gave no result"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(10));
     }

@@ -40,7 +40,10 @@ pub struct Arguments {
 impl Arguments {
     /// As long as everybody can wait for.
     pub fn short() -> Self {
-        Self { target: "all".to_owned(), seconds: 5 }
+        Self {
+            target: "all".to_owned(),
+            seconds: 5,
+        }
     }
 }
 
@@ -55,21 +58,29 @@ pub fn verb(arguments: &Arguments) -> Result<()> {
         one => all.iter().filter(|target| *target == one).collect(),
     };
     if chosen.is_empty() {
-        bail!("there is no fuzz target `{}`; there are: {}", arguments.target, all.join(", "));
+        bail!(
+            "there is no fuzz target `{}`; there are: {}",
+            arguments.target,
+            all.join(", ")
+        );
     }
     setup::ensure(Purpose::Fuzz)?;
     let binaries = build(&chosen)?;
     for target in &chosen {
         fuzz(&binaries, target, arguments.seconds)?;
     }
-    eprintln!("{} fuzz targets ran {} s each and found nothing.", chosen.len(), arguments.seconds);
+    eprintln!(
+        "{} fuzz targets ran {} s each and found nothing.",
+        chosen.len(),
+        arguments.seconds
+    );
     Ok(())
 }
 
 /// Their names, as fuzz/Cargo.toml lists them.
 fn targets() -> Result<Vec<String>> {
-    let manifest =
-        fs::read_to_string(root().join("fuzz/Cargo.toml")).context("cannot read fuzz/Cargo.toml")?;
+    let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml"))
+        .context("cannot read fuzz/Cargo.toml")?;
     let bins = manifest.split("[[bin]]").skip(1);
     let name = |bin: &str| {
         bin.lines()
@@ -82,12 +93,18 @@ fn targets() -> Result<Vec<String>> {
 /// Compiles targets; returns the directory that they are in.
 fn build(targets: &[&String]) -> Result<PathBuf> {
     // Named, although it is this machine's own: only then are build scripts spared the flags.
-    let triple = read(Command::new("rustc").args(["--print", "host-tuple"]))?.trim().to_owned();
+    let triple = read(Command::new("rustc").args(["--print", "host-tuple"]))?
+        .trim()
+        .to_owned();
     let directory = root().join("fuzz/target");
     let mut command = cargo();
     command.env("RUSTFLAGS", INSTRUMENTATION.join(" "));
-    command.args(["build", "--release", "--locked", "--manifest-path"]).arg(root().join("fuzz/Cargo.toml"));
-    command.args(["--target", &triple, "--target-dir"]).arg(&directory);
+    command
+        .args(["build", "--release", "--locked", "--manifest-path"])
+        .arg(root().join("fuzz/Cargo.toml"));
+    command
+        .args(["--target", &triple, "--target-dir"])
+        .arg(&directory);
     command.args(targets.iter().map(|target| format!("--bin={target}")));
     run(&mut command).context("the fuzz targets do not compile")?;
     Ok(directory.join(triple).join("release"))
@@ -105,8 +122,16 @@ fn fuzz(binaries: &Path, target: &str, seconds: u64) -> Result<()> {
         command.arg(&seeds);
     }
     // An input that takes longer, or more memory, is a finding too: nothing here may.
-    command.args([&format!("-max_total_time={seconds}"), "-timeout=20", "-rss_limit_mb=1024"]);
-    command.args([&format!("-artifact_prefix={artifacts}/"), "-max_len=8192", "-print_final_stats=1"]);
+    command.args([
+        &format!("-max_total_time={seconds}"),
+        "-timeout=20",
+        "-rss_limit_mb=1024",
+    ]);
+    command.args([
+        &format!("-artifact_prefix={artifacts}/"),
+        "-max_len=8192",
+        "-print_final_stats=1",
+    ]);
     let again = format!("`{} FILE` repeats it", binaries.join(target).display());
     run(&mut command).with_context(|| format!("{target} fails on an input in {artifacts}; {again}"))
 }

@@ -25,15 +25,23 @@ pub struct Arguments {
 /// `cargo xtask build-and-load`: becomes the daemon when all is built.
 pub fn verb(arguments: &Arguments) -> Result<()> {
     let programs = build::everything(Purpose::Run)?;
-    let config = arguments.config.clone().unwrap_or_else(|| root().join("config.toml"));
-    let mut daemon = Privilege::detect().command(&programs.monitord).with_context(|| {
-        format!(
-            "capturing needs root; run: su -c '{} --config {}'",
-            programs.monitord.display(),
-            config.display()
-        )
-    })?;
-    daemon.arg("--config").arg(&config).args(&arguments.arguments);
+    let config = arguments
+        .config
+        .clone()
+        .unwrap_or_else(|| root().join("config.toml"));
+    let mut daemon = Privilege::detect()
+        .command(&programs.monitord)
+        .with_context(|| {
+            format!(
+                "capturing needs root; run: su -c '{} --config {}'",
+                programs.monitord.display(),
+                config.display()
+            )
+        })?;
+    daemon
+        .arg("--config")
+        .arg(&config)
+        .args(&arguments.arguments);
     // The socket belongs to root, as the daemon does.
     let sudo = if is_root() { "" } else { "sudo " };
     let monitorctl = format!("{sudo}{}", display(&programs.monitorctl));

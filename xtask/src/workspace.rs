@@ -31,8 +31,13 @@ pub fn target() -> Result<PathBuf> {
     }
     let metadata = read(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
     let key = "\"target_directory\":\"";
-    let start = metadata.find(key).context("cargo metadata names no target directory")? + key.len();
-    let end = metadata[start..].find('"').context("cargo metadata names no target directory")?;
+    let start = metadata
+        .find(key)
+        .context("cargo metadata names no target directory")?
+        + key.len();
+    let end = metadata[start..]
+        .find('"')
+        .context("cargo metadata names no target directory")?;
     Ok(PathBuf::from(&metadata[start..start + end]))
 }
 
@@ -46,5 +51,8 @@ pub fn cargo() -> Command {
 /// A path as a person types it: relative to where they stand, when it is below.
 pub fn display(path: &std::path::Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+    path.strip_prefix(&here)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }

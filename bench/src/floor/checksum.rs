@@ -15,7 +15,8 @@ pub fn good(frame: &Frame<'_>) -> bool {
 /// Sum of the 16-bit words up to folding. In which byte order they are added makes no difference to whether it is right.
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
-    let word = |bytes: &[u8]| u64::from(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    let word =
+        |bytes: &[u8]| u64::from(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     let mut lanes = [0_u64; LANES];
     let mut blocks = bytes.chunks_exact(LANES * 4);
     for block in blocks.by_ref() {

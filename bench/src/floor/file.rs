@@ -28,9 +28,16 @@ impl File {
         let mut header = [0; FILE_HEADER];
         file.read_exact(&mut header)?;
         if header[..4] != 0xa1b2_c3d4_u32.to_ne_bytes() {
-            return Err(io::Error::other("not a pcap file of this machine's byte order"));
+            return Err(io::Error::other(
+                "not a pcap file of this machine's byte order",
+            ));
         }
-        Ok(Self { file, buffer: vec![0; BUFFER + MOST], start: 0, end: 0 })
+        Ok(Self {
+            file,
+            buffer: vec![0; BUFFER + MOST],
+            start: 0,
+            end: 0,
+        })
     }
 
     /// Reads on; false at the end of the file.

@@ -55,8 +55,8 @@ impl<'a> Frame<'a> {
 
 /// Two multiplications: enough for addresses that nobody chose in order to hurt us.
 fn hash([low, high]: [u64; 2]) -> u32 {
-    let product =
-        u128::from(low ^ 0x9e37_79b9_7f4a_7c15) * u128::from(high.rotate_left(32) ^ 0xbf58_476d_1ce4_e5b9);
+    let product = u128::from(low ^ 0x9e37_79b9_7f4a_7c15)
+        * u128::from(high.rotate_left(32) ^ 0xbf58_476d_1ce4_e5b9);
     let folded = product as u64 ^ (product >> 64) as u64;
     (folded.wrapping_mul(0x94d0_49bb_1331_11eb) >> 32) as u32
 }

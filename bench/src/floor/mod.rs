@@ -63,7 +63,10 @@ pub enum Verify {
 /// Reads a capture file (classic pcap, Ethernet) to its end.
 pub fn run(path: &Path, verify: Verify) -> io::Result<Value> {
     let mut file = File::open(path)?;
-    let mut floor = Floor { verify: verify == Verify::Verify, ..Floor::default() };
+    let mut floor = Floor {
+        verify: verify == Verify::Verify,
+        ..Floor::default()
+    };
     while file.fill()? {
         file.batches(BATCH, |frames| floor.batch(frames));
     }
@@ -98,7 +101,9 @@ impl Floor {
     }
 
     fn follow(&mut self, frame: &Frame<'_>) {
-        let found = self.table.find(frame.tag, |number| self.flows[number as usize].ends == frame.ends);
+        let found = self.table.find(frame.tag, |number| {
+            self.flows[number as usize].ends == frame.ends
+        });
         let number = match found {
             Some(number) => number,
             None if frame.flags & SYN != 0 => self.open(frame),
@@ -111,9 +116,15 @@ impl Floor {
         if !frame.payload.is_empty() {
             self.payload += frame.payload.len() as u64;
             let ring = flow.rings[frame.from].get_or_insert_with(|| {
-                self.free_rings.pop().unwrap_or_else(|| vec![0; RING].into_boxed_slice())
+                self.free_rings
+                    .pop()
+                    .unwrap_or_else(|| vec![0; RING].into_boxed_slice())
             });
-            put(ring, frame.seq.wrapping_sub(flow.start[frame.from]) as usize, frame.payload);
+            put(
+                ring,
+                frame.seq.wrapping_sub(flow.start[frame.from]) as usize,
+                frame.payload,
+            );
         }
         if frame.flags & FIN != 0 {
             flow.finished |= 1 << frame.from;
@@ -129,14 +140,20 @@ impl Floor {
             self.flows.push(Flow::default());
             self.flows.len() as u32 - 1
         });
-        self.flows[number as usize] = Flow { ends: frame.ends, ..Flow::default() };
+        self.flows[number as usize] = Flow {
+            ends: frame.ends,
+            ..Flow::default()
+        };
         self.table.insert(frame.tag, number);
         number
     }
 
     fn close(&mut self, tag: u32, number: u32) {
         self.table.remove(tag, number);
-        let rings = self.flows[number as usize].rings.iter_mut().filter_map(Option::take);
+        let rings = self.flows[number as usize]
+            .rings
+            .iter_mut()
+            .filter_map(Option::take);
         self.free_rings.extend(rings);
         self.free_flows.push(number);
     }

@@ -13,7 +13,10 @@ pub struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Self { entries: vec![EMPTY; FIRST], used: 0 }
+        Self {
+            entries: vec![EMPTY; FIRST],
+            used: 0,
+        }
     }
 }
 

@@ -65,8 +65,9 @@ pub fn send(interface: &str, sending: Sending) -> Result<Value> {
             thread::sleep(Duration::from_secs_f64(early / rate));
             continue;
         }
-        sent +=
-            sender.send(BURST, |number, frame| traffic.next(number, frame)).context("cannot send")? as u64;
+        sent += sender
+            .send(BURST, |number, frame| traffic.next(number, frame))
+            .context("cannot send")? as u64;
     };
     let packets = sent - outstanding(&mut sender)?;
     Ok(json!({"packets": packets, "seconds": elapsed.as_secs_f64()}))
@@ -81,9 +82,11 @@ pub fn flood(interface: &str, bytes: usize, seconds: u32, core: usize) -> Result
     pin(core)?;
     let index = sys::index(interface)?;
     let _takes_frames = bpf::pass(index).context("cannot attach an XDP program")?;
-    let mut generator =
-        bpf::Generator::new(index, Traffic::template(bytes)).context("cannot load the generator")?;
-    generator.send(RATE.saturating_mul(seconds)).context("cannot run the generator")?;
+    let mut generator = bpf::Generator::new(index, Traffic::template(bytes))
+        .context("cannot load the generator")?;
+    generator
+        .send(RATE.saturating_mul(seconds))
+        .context("cannot run the generator")?;
     Ok(json!({}))
 }
 
@@ -91,7 +94,9 @@ pub fn flood(interface: &str, bytes: usize, seconds: u32, core: usize) -> Result
 fn outstanding(sender: &mut xdp::Sender) -> Result<u64> {
     let end = Instant::now() + DRAIN;
     loop {
-        let outstanding = sender.outstanding().context("cannot send the last frames")?;
+        let outstanding = sender
+            .outstanding()
+            .context("cannot send the last frames")?;
         if outstanding == 0 || Instant::now() >= end {
             return Ok(outstanding as u64);
         }
@@ -108,7 +113,8 @@ pub fn receive(kind: Kind, interface: &str, seconds: f64, core: usize) -> Result
             count(seconds, || receiver.receive())
         }
         Kind::Packet => {
-            let _takes_frames = bpf::pass(sys::index(interface)?).context("cannot attach an XDP program")?;
+            let _takes_frames =
+                bpf::pass(sys::index(interface)?).context("cannot attach an XDP program")?;
             let mut receiver = packet::Receiver::new(interface)?;
             count(seconds, || receiver.receive())
         }

@@ -24,7 +24,10 @@ pub struct Traffic {
 
 impl Traffic {
     pub fn new(bytes: usize) -> Self {
-        Self { payload: bytes.max(HEADERS + 1) - HEADERS, sums: vec![(0, 0); Sender::FRAMES] }
+        Self {
+            payload: bytes.max(HEADERS + 1) - HEADERS,
+            sums: vec![(0, 0); Sender::FRAMES],
+        }
     }
 
     /// The frame with this number before it is sent for the first time.
@@ -34,7 +37,11 @@ impl Traffic {
         let payload = if acknowledgment { 0 } else { self.payload };
         let client = ([10, 9, 1, flow as u8], PORT + flow as u16);
         let server = ([10, 9, 2, 1], 443_u16);
-        let (source, destination) = if acknowledgment { (server, client) } else { (client, server) };
+        let (source, destination) = if acknowledgment {
+            (server, client)
+        } else {
+            (client, server)
+        };
         let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
         frame.extend([0x45, 0]);
         frame.extend(((HEADERS - ETHERNET + payload) as u16).to_be_bytes());
@@ -49,7 +56,10 @@ impl Traffic {
         frame.extend([0x50, ACK, 0xff, 0xff, 0, 0, 0, 0]);
         frame.resize(HEADERS + payload, 0x55);
         let pseudo = 6 + (20 + payload) as u64;
-        self.sums[number] = (pseudo + sum(&frame[ETHERNET + 12..]), (index * self.payload) as u32);
+        self.sums[number] = (
+            pseudo + sum(&frame[ETHERNET + 12..]),
+            (index * self.payload) as u32,
+        );
         frame.resize(frame.len().max(LEAST), 0);
         frame
     }
@@ -72,7 +82,11 @@ impl Traffic {
     /// Brings a frame up to date before it is sent: the sequence number of data, or what is acknowledged.
     pub fn next(&mut self, number: usize, frame: &mut [u8]) {
         let (sum, now) = &mut self.sums[number];
-        let at = if number / FLOWS == EACH - 1 { TCP + 8 } else { TCP + 4 };
+        let at = if number / FLOWS == EACH - 1 {
+            TCP + 8
+        } else {
+            TCP + 4
+        };
         frame[at..at + 4].copy_from_slice(&now.to_be_bytes());
         let checksum = !fold(*sum + u64::from(*now));
         frame[TCP + 16..TCP + 18].copy_from_slice(&checksum.to_be_bytes());
@@ -82,7 +96,10 @@ impl Traffic {
 
 /// RFC 1071, up to folding; the length is even or the last byte counts as the upper half of a word.
 fn sum(bytes: &[u8]) -> u64 {
-    bytes.chunks(2).map(|pair| u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]))).sum()
+    bytes
+        .chunks(2)
+        .map(|pair| u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])))
+        .sum()
 }
 
 fn fold(mut sum: u64) -> u16 {
@@ -99,7 +116,9 @@ mod tests {
     #[test]
     fn every_frame_has_its_place_and_the_right_checksum() {
         let mut traffic = Traffic::new(64);
-        let mut frames: Vec<Vec<u8>> = (0..Sender::FRAMES).map(|number| traffic.frame(number)).collect();
+        let mut frames: Vec<Vec<u8>> = (0..Sender::FRAMES)
+            .map(|number| traffic.frame(number))
+            .collect();
         let mut next = [0_u32; FLOWS];
         for _ in 0..3 {
             for (number, frame) in frames.iter_mut().enumerate() {
@@ -119,12 +138,20 @@ mod tests {
     /// As the program in the kernel fills it in.
     #[test]
     fn a_template_has_the_sum_of_what_stays() {
-        let Template { mut frame, sum: rest, port, payload, .. } = Traffic::template(64);
+        let Template {
+            mut frame,
+            sum: rest,
+            port,
+            payload,
+            ..
+        } = Traffic::template(64);
         for (flow, seq) in [(0, 0_u32), (63, 0xfffe_fffd)] {
             let port = port + flow;
             frame[TCP..TCP + 2].copy_from_slice(&port.to_be_bytes());
             frame[TCP + 4..TCP + 8].copy_from_slice(&seq.to_be_bytes());
-            let checksum = !fold(u64::from(rest + u32::from(port) + (seq >> 16) + (seq & 0xffff)));
+            let checksum = !fold(u64::from(
+                rest + u32::from(port) + (seq >> 16) + (seq & 0xffff),
+            ));
             frame[TCP + 16..TCP + 18].copy_from_slice(&checksum.to_be_bytes());
             let len = 20 + usize::from(payload);
             let pseudo = sum(&frame[26..34]) + 6 + len as u64;

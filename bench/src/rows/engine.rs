@@ -14,7 +14,10 @@ use crate::{
 };
 
 pub const ROWS: &[Row] = &[
-    Row { name: "engine.bulk", measure: bulk },
+    Row {
+        name: "engine.bulk",
+        measure: bulk,
+    },
     Row {
         name: "engine.messy",
         measure: |context, name, report| torn(context, name, Workload::Messy, report),
@@ -23,7 +26,10 @@ pub const ROWS: &[Row] = &[
         name: "engine.gappy",
         measure: |context, name, report| torn(context, name, Workload::Gappy, report),
     },
-    Row { name: "engine.many", measure: many },
+    Row {
+        name: "engine.many",
+        measure: many,
+    },
 ];
 
 const FLOOR: &str = "floor";
@@ -53,7 +59,12 @@ fn bulk(context: &Context, name: &str, report: &mut Report) -> Result<()> {
         lost: 0,
     };
     case.measure(context, name, report)?;
-    Case { verify: false, bars: [None, None], ..case }.measure(context, name, report)
+    Case {
+        verify: false,
+        bars: [None, None],
+        ..case
+    }
+    .measure(context, name, report)
 }
 
 fn many(context: &Context, name: &str, report: &mut Report) -> Result<()> {
@@ -65,26 +76,47 @@ fn many(context: &Context, name: &str, report: &mut Report) -> Result<()> {
         lost: 0,
     };
     case.measure(context, name, report)?;
-    Case { verify: true, bars: [None, None], ..case }.measure(context, name, report)
+    Case {
+        verify: true,
+        bars: [None, None],
+        ..case
+    }
+    .measure(context, name, report)
 }
 
 /// First what is true of it is compared with what comes out, byte for byte; then it is measured.
 fn torn(context: &Context, name: &str, workload: Workload, report: &mut Report) -> Result<()> {
     context.capture(workload)?;
     let checked = run(&mut context.part(&["check", workload.name()])?)?;
-    report.note(name, &format!("every byte and every hole is right: {}", checked.said));
-    let lost = checked.said["lost"].as_u64().context("the check does not say what was lost")?;
-    Case { workload, verify: false, bars: [Some(1.3), None], libnids: false, lost }
-        .measure(context, name, report)
+    report.note(
+        name,
+        &format!("every byte and every hole is right: {}", checked.said),
+    );
+    let lost = checked.said["lost"]
+        .as_u64()
+        .context("the check does not say what was lost")?;
+    Case {
+        workload,
+        verify: false,
+        bars: [Some(1.3), None],
+        libnids: false,
+        lost,
+    }
+    .measure(context, name, report)
 }
 
 impl Case {
     fn measure(&self, context: &Context, name: &str, report: &mut Report) -> Result<()> {
         let file = context.capture(self.workload)?;
         let how = if self.verify { "verify" } else { "trust" };
-        let name = format!("{name}, checksums {}", if self.verify { "on" } else { "off" });
-        let mut programs =
-            vec![self.monitord(context, &file)?, context.part(&["floor", &file.display().to_string(), how])?];
+        let name = format!(
+            "{name}, checksums {}",
+            if self.verify { "on" } else { "off" }
+        );
+        let mut programs = vec![
+            self.monitord(context, &file)?,
+            context.part(&["floor", &file.display().to_string(), how])?,
+        ];
         match harness(context).map(Command::new) {
             _ if !self.libnids => {}
             Ok(mut nids) => {
@@ -101,7 +133,14 @@ impl Case {
             report.add(cpu.bar_if(bar.map(Bar::RatioAtMost)));
         }
         for (peer, theirs) in [FLOOR, LIBNIDS].iter().zip(peers) {
-            report.add(Line::pair(&name, "peak memory", Unit::Memory, &peak(ours), peer, &peak(theirs)));
+            report.add(Line::pair(
+                &name,
+                "peak memory",
+                Unit::Memory,
+                &peak(ours),
+                peer,
+                &peak(theirs),
+            ));
         }
         Ok(())
     }
@@ -114,25 +153,52 @@ impl Case {
         );
         // One file for each setting: the command is run again and again.
         let settings = context.directory.join(format!("engine-{verify}.toml"));
-        fs::write(&settings, text).with_context(|| format!("cannot write {}", settings.display()))?;
+        fs::write(&settings, text)
+            .with_context(|| format!("cannot write {}", settings.display()))?;
         let mut command = Command::new(monitord());
-        command.arg("replay").arg(file).arg("--exit").arg("--config").arg(settings);
+        command
+            .arg("replay")
+            .arg(file)
+            .arg("--exit")
+            .arg("--config")
+            .arg(settings);
         Ok(command)
     }
 
     /// Whoever does not do all of the work is not measured.
     fn agree(&self, runs: &[Runs]) -> Result<()> {
-        let first = |runs: &Runs| runs.first().map(|run: &Run| run.said.clone()).unwrap_or_default();
+        let first = |runs: &Runs| {
+            runs.first()
+                .map(|run: &Run| run.said.clone())
+                .unwrap_or_default()
+        };
         let [ours, floor] = [&runs[0], &runs[1]].map(first);
         for what in ["payload_bytes", "flows", "packets"] {
-            ensure!(ours[what] == floor[what], "{what}: monitord {}, floor {}", ours[what], floor[what]);
+            ensure!(
+                ours[what] == floor[what],
+                "{what}: monitord {}, floor {}",
+                ours[what],
+                floor[what]
+            );
         }
-        ensure!(floor["bad_checksums"] == 0 && ours["stats"]["decode"]["bad_checksum"] == 0, "bad checksums");
+        ensure!(
+            floor["bad_checksums"] == 0 && ours["stats"]["decode"]["bad_checksum"] == 0,
+            "bad checksums"
+        );
         let gap_bytes = &ours["stats"]["tcp"]["gap_bytes"];
-        ensure!(*gap_bytes == self.lost, "monitord declared {gap_bytes} bytes lost, but {} were", self.lost);
+        ensure!(
+            *gap_bytes == self.lost,
+            "monitord declared {gap_bytes} bytes lost, but {} were",
+            self.lost
+        );
         if let Some(nids) = runs.get(2).map(first) {
             for what in ["payload_bytes", "flows"] {
-                ensure!(ours[what] == nids[what], "{what}: monitord {}, libnids {}", ours[what], nids[what]);
+                ensure!(
+                    ours[what] == nids[what],
+                    "{what}: monitord {}, libnids {}",
+                    ours[what],
+                    nids[what]
+                );
             }
         }
         Ok(())
@@ -148,12 +214,18 @@ fn harness(context: &Context) -> Result<std::path::PathBuf> {
     }
     fs::write(&source, HARNESS).context("cannot write the harness")?;
     let mut cc = Command::new("cc");
-    cc.args(["-O2", "-o"]).arg(&program).arg(&source).arg("-lnids");
+    cc.args(["-O2", "-o"])
+        .arg(&program)
+        .arg(&source)
+        .arg("-lnids");
     let output = cc.output().context("cannot start cc")?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        let first =
-            errors.lines().find(|line| line.contains("error")).unwrap_or("the compiler failed").to_owned();
+        let first = errors
+            .lines()
+            .find(|line| line.contains("error"))
+            .unwrap_or("the compiler failed")
+            .to_owned();
         bail!("libnids is not installed ({first})");
     }
     Ok(program)

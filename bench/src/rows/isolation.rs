@@ -17,11 +17,19 @@ use crate::{
     report::{Bar, Line, Report, Unit},
 };
 
-pub const ROWS: &[Row] = &[Row { name: "isolation", measure: isolation }];
+pub const ROWS: &[Row] = &[Row {
+    name: "isolation",
+    measure: isolation,
+}];
 
 const CLIENTS: [usize; 3] = [0, 8, 64];
 /// Less than half of what a worker can take in.
-const LOAD: Sending = Sending { bytes: 1514, seconds: 3.0, rate: 200_000, core: network::SENDER_CORE };
+const LOAD: Sending = Sending {
+    bytes: 1514,
+    seconds: 3.0,
+    rate: 200_000,
+    core: network::SENDER_CORE,
+};
 /// Bytes asked for at a time.
 const PIECE: u64 = 64 << 10;
 
@@ -58,12 +66,23 @@ fn isolation(context: &Context, name: &str, report: &mut Report) -> Result<()> {
         count("taken in", sum(runs, |run| run.taken));
         count("lost on the cable", sum(runs, |run| run.on_the_cable));
         count("lost at the socket", sum(runs, |run| run.at_the_socket));
-        let line =
-            Line::difference(&row, "lost", Unit::Count, &[lost(runs)], "0 clients", &[lost(&outcomes[0])]);
+        let line = Line::difference(
+            &row,
+            "lost",
+            Unit::Count,
+            &[lost(runs)],
+            "0 clients",
+            &[lost(&outcomes[0])],
+        );
         report.add(line.bar_if((clients > 0).then_some(Bar::NotMore)));
         if clients > 0 {
             let read: Vec<f64> = runs.iter().map(|run| run.read).collect();
-            report.add(Line::alone(&row, "read by them", Unit::BytesPerSecond, &read));
+            report.add(Line::alone(
+                &row,
+                "read by them",
+                Unit::BytesPerSecond,
+                &read,
+            ));
         }
     }
     Ok(())
@@ -91,10 +110,18 @@ fn loaded(context: &Context, clients: usize) -> Result<Outcome> {
     let mut rpc = daemon.rpc();
     let (taken, at_the_socket) = (network::taken(&mut rpc), network::lost(&mut rpc));
     let on_the_cable = b.statistic("veth", "tx_dropped");
-    let sent = said["packets"].as_u64().context("the sender does not say how many it sent")?;
+    let sent = said["packets"]
+        .as_u64()
+        .context("the sender does not say how many it sent")?;
     ensure!(sent > 0 && taken > 0, "nothing came: {said}");
     daemon.stop();
-    Ok(Outcome { sent, taken, on_the_cable, at_the_socket, read })
+    Ok(Outcome {
+        sent,
+        taken,
+        on_the_cable,
+        at_the_socket,
+        read,
+    })
 }
 
 /// Reads the newest bytes of one connection after the other.
@@ -104,10 +131,15 @@ fn greedy(daemon: &Daemon, done: &AtomicBool, read: &AtomicU64) {
     let mut turn = 0;
     while !done.load(Relaxed) {
         turn += 1;
-        let Some(sockid) = sockets.get(turn % sockets.len().max(1)).and_then(|s| s["sockid"].as_u64()) else {
+        let Some(sockid) = sockets
+            .get(turn % sockets.len().max(1))
+            .and_then(|s| s["sockid"].as_u64())
+        else {
             return;
         };
-        let next = rpc.side(sockid, "server")["next"].as_u64().unwrap_or_default();
+        let next = rpc.side(sockid, "server")["next"]
+            .as_u64()
+            .unwrap_or_default();
         // Bytes that were evicted meanwhile are an error, and as good a request as any.
         if let Ok((_, bytes)) = rpc.ppeek(sockid, "server", next.saturating_sub(PIECE), PIECE) {
             read.fetch_add(bytes.len() as u64, Relaxed);

@@ -10,8 +10,14 @@ use crate::{
 };
 
 pub const ROWS: &[Row] = &[
-    Row { name: "mirror.64", measure: |context, name, report| measure(context, name, 64, report) },
-    Row { name: "mirror.1514", measure: |context, name, report| measure(context, name, 1514, report) },
+    Row {
+        name: "mirror.64",
+        measure: |context, name, report| measure(context, name, 64, report),
+    },
+    Row {
+        name: "mirror.1514",
+        measure: |context, name, report| measure(context, name, 1514, report),
+    },
 ];
 
 /// How long packets are counted.
@@ -30,9 +36,23 @@ fn measure(context: &Context, name: &str, bytes: usize, report: &mut Report) -> 
         xdp.push(bare(context, "xdp", bytes)?);
         packet.push(bare(context, "packet", bytes)?);
     }
-    let line = Line::pair(name, "sustained", Unit::PerSecond, &ours, "bare AF_XDP", &xdp);
+    let line = Line::pair(
+        name,
+        "sustained",
+        Unit::PerSecond,
+        &ours,
+        "bare AF_XDP",
+        &xdp,
+    );
     report.add(line.bar(Bar::RatioAtLeast(0.9)));
-    let line = Line::pair(name, "sustained", Unit::PerSecond, &ours, "TPACKET_V3", &packet);
+    let line = Line::pair(
+        name,
+        "sustained",
+        Unit::PerSecond,
+        &ours,
+        "TPACKET_V3",
+        &packet,
+    );
     report.add(line.bar(Bar::RatioAtLeast(1.7)));
     Ok(())
 }
@@ -46,7 +66,10 @@ fn monitored(context: &Context, bytes: usize) -> Result<f64> {
     drop(sender);
     let stats = rpc.ok("stats", serde_json::json!({}));
     ensure!(stats["capture"]["xdp"] == "native", "not native");
-    ensure!(stats["decode"]["bad_checksum"] == 0, "the sender's checksums are wrong");
+    ensure!(
+        stats["decode"]["bad_checksum"] == 0,
+        "the sender's checksums are wrong"
+    );
     daemon.stop();
     Ok(rate)
 }
@@ -54,11 +77,20 @@ fn monitored(context: &Context, bytes: usize) -> Result<f64> {
 fn bare(context: &Context, kind: &str, bytes: usize) -> Result<f64> {
     let Pair { a, b } = network::cable();
     let mut receiver = network::inside(context, &a)?;
-    receiver.args(["receive", kind, "veth", &SECONDS.to_string(), &network::RECEIVER_CORE.to_string()]);
+    receiver.args([
+        "receive",
+        kind,
+        "veth",
+        &SECONDS.to_string(),
+        &network::RECEIVER_CORE.to_string(),
+    ]);
     let receiver = Program::start(&mut receiver);
-    until("the receiver", || receiver.stderr().contains("ready").then_some(()));
+    until("the receiver", || {
+        receiver.stderr().contains("ready").then_some(())
+    });
     let sender = network::flood(context, &b, bytes, SENDING)?;
     let counted = network::said(receiver)?;
     drop(sender);
-    Ok(counted["packets"].as_f64().unwrap_or_default() / counted["seconds"].as_f64().unwrap_or(f64::NAN))
+    Ok(counted["packets"].as_f64().unwrap_or_default()
+        / counted["seconds"].as_f64().unwrap_or(f64::NAN))
 }

@@ -24,19 +24,37 @@ pub struct Row {
     pub measure: fn(&Context, &str, &mut Report) -> Result<()>,
 }
 
-const ROWS: &[&[Row]] = &[engine::ROWS, scale::ROWS, rpc::ROWS, mirror::ROWS, tap::ROWS, isolation::ROWS];
+const ROWS: &[&[Row]] = &[
+    engine::ROWS,
+    scale::ROWS,
+    rpc::ROWS,
+    mirror::ROWS,
+    tap::ROWS,
+    isolation::ROWS,
+];
 
 /// The rows that these words name, in their own order; all if there are none.
 pub fn chosen(words: &[String]) -> Result<Vec<Row>> {
     let all: Vec<Row> = ROWS.concat();
     let names = |word: &str, row: &Row| {
-        row.name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        row.name
+            .strip_prefix(word)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if let Some(unknown) = words.iter().find(|word| !all.iter().any(|row| names(word, row))) {
+    if let Some(unknown) = words
+        .iter()
+        .find(|word| !all.iter().any(|row| names(word, row)))
+    {
         let known: Vec<&str> = all.iter().map(|row| row.name).collect();
-        bail!("there is no row `{unknown}`; there are: {}", known.join(", "));
+        bail!(
+            "there is no row `{unknown}`; there are: {}",
+            known.join(", ")
+        );
     }
-    Ok(all.into_iter().filter(|row| words.is_empty() || words.iter().any(|word| names(word, row))).collect())
+    Ok(all
+        .into_iter()
+        .filter(|row| words.is_empty() || words.iter().any(|word| names(word, row)))
+        .collect())
 }
 
 #[cfg(test)]
@@ -50,7 +68,10 @@ mod tests {
 
     #[test]
     fn a_room_is_all_of_its_rows() {
-        assert_eq!(names(&["engine.many", "engine.bulk"]), ["engine.bulk", "engine.many"]);
+        assert_eq!(
+            names(&["engine.many", "engine.bulk"]),
+            ["engine.bulk", "engine.many"]
+        );
         assert!(names(&["engine"]).len() >= 4);
         assert!(names(&[]).len() >= names(&["engine"]).len());
         assert!(chosen(&["engine.b".to_owned()]).is_err());

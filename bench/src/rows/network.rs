@@ -23,7 +23,11 @@ pub fn missing(programs: &[&str]) -> Option<String> {
 
 /// Two namespaces with a cable whose ends leave packets as they are.
 pub fn cable() -> Pair {
-    Network { offloads: false, ..Network::default() }.pair()
+    Network {
+        offloads: false,
+        ..Network::default()
+    }
+    .pair()
 }
 
 /// monitord at the end of the cable, as at a mirror port. Everything else is as it comes.
@@ -36,8 +40,18 @@ pub fn mirror(namespace: &Namespace) -> Daemon {
 
 /// Starts to send.
 pub fn send(context: &Context, from: &Namespace, sending: Sending) -> Result<Program> {
-    let Sending { bytes, seconds, rate, core } = sending;
-    let words = [bytes.to_string(), seconds.to_string(), rate.to_string(), core.to_string()];
+    let Sending {
+        bytes,
+        seconds,
+        rate,
+        core,
+    } = sending;
+    let words = [
+        bytes.to_string(),
+        seconds.to_string(),
+        rate.to_string(),
+        core.to_string(),
+    ];
     let mut command = inside(context, from)?;
     command.args(["send", "veth"]).args(words);
     Ok(Program::start(&mut command))
@@ -45,7 +59,11 @@ pub fn send(context: &Context, from: &Namespace, sending: Sending) -> Result<Pro
 
 /// Starts to send as fast as it goes, until it is dropped or so many seconds have passed.
 pub fn flood(context: &Context, from: &Namespace, bytes: usize, seconds: u32) -> Result<Program> {
-    let words = [bytes.to_string(), seconds.to_string(), SENDER_CORE.to_string()];
+    let words = [
+        bytes.to_string(),
+        seconds.to_string(),
+        SENDER_CORE.to_string(),
+    ];
     let mut command = inside(context, from)?;
     command.args(["flood", "veth"]).args(words);
     Ok(Program::start(&mut command))
@@ -60,7 +78,12 @@ pub fn inside(context: &Context, namespace: &Namespace) -> Result<std::process::
 /// What a part printed.
 pub fn said(program: Program) -> Result<Value> {
     let finished = program.finish();
-    anyhow::ensure!(finished.status.success(), "{}: {}", finished.status, finished.stderr);
+    anyhow::ensure!(
+        finished.status.success(),
+        "{}: {}",
+        finished.status,
+        finished.stderr
+    );
     serde_json::from_str(&finished.text()).with_context(|| finished.text())
 }
 
@@ -82,5 +105,8 @@ pub fn taken(rpc: &mut Rpc) -> u64 {
 /// Packets that came to the daemon and were lost.
 pub fn lost(rpc: &mut Rpc) -> u64 {
     let stats = rpc.ok("stats", json!({}));
-    ["rx_dropped", "rx_ring_full"].iter().filter_map(|name| stats["capture"][name].as_u64()).sum()
+    ["rx_dropped", "rx_ring_full"]
+        .iter()
+        .filter_map(|name| stats["capture"][name].as_u64())
+        .sum()
 }

@@ -18,15 +18,27 @@ use crate::{
 };
 
 pub const ROWS: &[Row] = &[
-    Row { name: "rpc.ppeek", measure: ppeek },
-    Row { name: "rpc.requests", measure: requests },
-    Row { name: "rpc.busy", measure: busy },
+    Row {
+        name: "rpc.ppeek",
+        measure: ppeek,
+    },
+    Row {
+        name: "rpc.requests",
+        measure: requests,
+    },
+    Row {
+        name: "rpc.busy",
+        measure: busy,
+    },
 ];
 
 const ECHO: &str = "bare echo";
 /// What is asked for, how often, and what it is called.
-const SIZES: [(usize, usize, &str); 3] =
-    [(64, 20_000, "64 B"), (64 << 10, 4000, "64 KiB"), (1 << 20, 400, "1 MiB")];
+const SIZES: [(usize, usize, &str); 3] = [
+    (64, 20_000, "64 B"),
+    (64 << 10, 4000, "64 KiB"),
+    (1 << 20, 400, "1 MiB"),
+];
 /// How long requests are counted.
 const TIME: Duration = Duration::from_millis(800);
 const CLIENTS: [usize; 2] = [1, 32];
@@ -46,17 +58,31 @@ impl Pairing {
         let (client, server) = (flow.client.to_string(), flow.server.to_string());
         let wanted = json!({"client": client, "server": server});
         let mut rpc = daemon.rpc();
-        let sockid = until("the connection", || rpc.call("lookup", wanted.clone()).ok()?["sockid"].as_u64());
-        let ours = Target { socket: daemon.socket(), sockid };
+        let sockid = until("the connection", || {
+            rpc.call("lookup", wanted.clone()).ok()?["sockid"].as_u64()
+        });
+        let ours = Target {
+            socket: daemon.socket(),
+            sockid,
+        };
         let line = ours.line(64)?.to_string();
         let socket = daemon.socket().with_file_name("echo.sock");
-        let echo = Program::start(&mut context.part(&["echo", &socket.display().to_string(), &line])?);
+        let echo =
+            Program::start(&mut context.part(&["echo", &socket.display().to_string(), &line])?);
         until("the echo", || socket.exists().then_some(()));
-        Ok(Self { ours, theirs: Target { socket, sockid }, _echo: echo })
+        Ok(Self {
+            ours,
+            theirs: Target { socket, sockid },
+            _echo: echo,
+        })
     }
 
     /// Both, one after the other, several times.
-    fn turns<T>(&self, repeat: usize, mut measure: impl FnMut(&Target) -> Result<T>) -> Result<[Vec<T>; 2]> {
+    fn turns<T>(
+        &self,
+        repeat: usize,
+        mut measure: impl FnMut(&Target) -> Result<T>,
+    ) -> Result<[Vec<T>; 2]> {
         let mut both = [Vec::new(), Vec::new()];
         for _ in 0..repeat {
             both[0].push(measure(&self.ours)?);
@@ -76,10 +102,18 @@ impl Pairing {
         let times = self.turns(repeat, |target| target.round_trips(len, count))?;
         for (what, share, bar) in [("p50", 50, Some(Bar::RatioAtMost(1.5))), ("p99", 99, None)] {
             let [ours, theirs] = times.each_ref().map(|runs| {
-                runs.iter().map(|times| times[times.len() * share / 100] as f64).collect::<Vec<_>>()
+                runs.iter()
+                    .map(|times| times[times.len() * share / 100] as f64)
+                    .collect::<Vec<_>>()
             });
-            let line =
-                Line::pair(&format!("{name}, {called}"), what, Unit::Microseconds, &ours, ECHO, &theirs);
+            let line = Line::pair(
+                &format!("{name}, {called}"),
+                what,
+                Unit::Microseconds,
+                &ours,
+                ECHO,
+                &theirs,
+            );
             // Larger ones are a matter of bytes, not of requests.
             report.add(line.bar_if(bar.filter(|_| len == 64)));
         }
@@ -89,8 +123,18 @@ impl Pairing {
     fn requests(&self, repeat: usize, name: &str, report: &mut Report) -> Result<()> {
         for clients in CLIENTS {
             let [ours, theirs] = self.turns(repeat, |target| target.requests(64, clients, TIME))?;
-            let name = format!("{name}, 64 B, {clients} client{}", if clients == 1 { "" } else { "s" });
-            report.add(Line::pair(&name, "requests", Unit::PerSecond, &ours, ECHO, &theirs));
+            let name = format!(
+                "{name}, 64 B, {clients} client{}",
+                if clients == 1 { "" } else { "s" }
+            );
+            report.add(Line::pair(
+                &name,
+                "requests",
+                Unit::PerSecond,
+                &ours,
+                ECHO,
+                &theirs,
+            ));
         }
         Ok(())
     }
@@ -101,8 +145,13 @@ fn quiet(context: &Context) -> Result<(Daemon, Pairing)> {
     let flow = flow(KEPT);
     let file = context.directory.join("rpc.pcap");
     fs::create_dir_all(&context.directory)?;
-    fs::write(&file, Capture::of(&Layers::ethernet(), &flow).pcap()).context("cannot write a capture")?;
-    let daemon = Daemon::replay(&[&file], "[store]\nwindow = '4MiB'\n[log]\nlevel = 'warn'\n", &[]);
+    fs::write(&file, Capture::of(&Layers::ethernet(), &flow).pcap())
+        .context("cannot write a capture")?;
+    let daemon = Daemon::replay(
+        &[&file],
+        "[store]\nwindow = '4MiB'\n[log]\nlevel = 'warn'\n",
+        &[],
+    );
     daemon.finished();
     let pairing = Pairing::new(context, &daemon, &flow)?;
     Ok((daemon, pairing))
@@ -121,7 +170,14 @@ fn ppeek(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     }
     let (len, count, called) = SIZES[2];
     let [ours, theirs] = pairing.turns(context.repeat, |target| target.stream(len, count))?;
-    let line = Line::pair(&format!("{name}, {called}"), "stream", Unit::BytesPerSecond, &ours, ECHO, &theirs);
+    let line = Line::pair(
+        &format!("{name}, {called}"),
+        "stream",
+        Unit::BytesPerSecond,
+        &ours,
+        ECHO,
+        &theirs,
+    );
     report.add(line.bar(Bar::RatioAtLeast(0.7)));
     daemon.stop();
     Ok(())
@@ -146,7 +202,12 @@ fn busy(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     put(&b, &flow);
     let pairing = Pairing::new(context, &daemon, &flow)?;
     // Longer than what is measured meanwhile: it is killed then.
-    let sending = Sending { bytes: 64, seconds: 600.0, rate: 0, core: network::SENDER_CORE };
+    let sending = Sending {
+        bytes: 64,
+        seconds: 600.0,
+        rate: 0,
+        core: network::SENDER_CORE,
+    };
     let sender = network::send(context, &b, sending)?;
     let rate = network::rate(&mut daemon.rpc(), 0.5);
     report.note(name, &format!("{rate:.0} packets of 64 B a second"));

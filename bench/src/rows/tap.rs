@@ -10,7 +10,16 @@ use crate::{
     report::{Bar, Line, Report, Unit},
 };
 
-pub const ROWS: &[Row] = &[Row { name: "tap.veth", measure: veth }, Row { name: "tap.lo", measure: lo }];
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "tap.veth",
+        measure: veth,
+    },
+    Row {
+        name: "tap.lo",
+        measure: lo,
+    },
+];
 
 /// Seconds of each transfer.
 const SECONDS: &str = "2";
@@ -41,7 +50,13 @@ fn veth(context: &Context, name: &str, report: &mut Report) -> Result<()> {
         return Ok(());
     }
     let Pair { a, b } = Network::default().pair();
-    Place { server: &a, client: &b, interface: "veth", address: "10.9.0.1" }.measure(context, name, report)
+    Place {
+        server: &a,
+        client: &b,
+        interface: "veth",
+        address: "10.9.0.1",
+    }
+    .measure(context, name, report)
 }
 
 fn lo(context: &Context, name: &str, report: &mut Report) -> Result<()> {
@@ -50,8 +65,13 @@ fn lo(context: &Context, name: &str, report: &mut Report) -> Result<()> {
         return Ok(());
     }
     let host = Namespace::new();
-    Place { server: &host, client: &host, interface: "lo", address: "127.0.0.1" }
-        .measure(context, name, report)
+    Place {
+        server: &host,
+        client: &host,
+        interface: "lo",
+        address: "127.0.0.1",
+    }
+    .measure(context, name, report)
 }
 
 impl Place<'_> {
@@ -66,7 +86,14 @@ impl Place<'_> {
             }
             let one = flows == 1;
             let name = format!("{name}, {flows} flow{}", if one { "" } else { "s" });
-            let line = Line::pair(&name, "watched", Unit::BitsPerSecond, &with, "not watched", &without);
+            let line = Line::pair(
+                &name,
+                "watched",
+                Unit::BitsPerSecond,
+                &with,
+                "not watched",
+                &without,
+            );
             report.add(line.bar_if(one.then_some(Bar::RatioAtLeast(KEPT))));
             let line = Line::alone(&name, "captured", Unit::Share, &captured);
             report.add(line.bar_if(one.then_some(Bar::AtLeast(CAPTURED))));
@@ -76,7 +103,10 @@ impl Place<'_> {
 
     /// The rate, and the share of bytes that were captured.
     fn watched(&self, flows: u32) -> Result<(f64, f64)> {
-        let settings = format!("[capture]\ninterfaces = ['{}']\n[log]\nlevel = 'warn'\n", self.interface);
+        let settings = format!(
+            "[capture]\ninterfaces = ['{}']\n[log]\nlevel = 'warn'\n",
+            self.interface
+        );
         let daemon = Daemon::start(self.server, &settings);
         let Transfer { rate, bytes } = self.transfer(flows)?;
         let mut rpc = daemon.rpc();
@@ -102,13 +132,26 @@ impl Place<'_> {
             (!listening.trim().is_empty()).then_some(())
         });
         let mut client = self.client.command("iperf3");
-        client.args(["-c", self.address, "-t", SECONDS, "-P", &flows.to_string(), "-J"]);
+        client.args([
+            "-c",
+            self.address,
+            "-t",
+            SECONDS,
+            "-P",
+            &flows.to_string(),
+            "-J",
+        ]);
         let text = Program::run(&mut client).text();
         drop(server);
         let result: Value = serde_json::from_str(&text).context("iperf3 prints JSON")?;
         let number = |name: &str| {
-            result["end"]["sum_received"][name].as_f64().with_context(|| format!("iperf3 has no {name}"))
+            result["end"]["sum_received"][name]
+                .as_f64()
+                .with_context(|| format!("iperf3 has no {name}"))
         };
-        Ok(Transfer { rate: number("bits_per_second")?, bytes: number("bytes")? })
+        Ok(Transfer {
+            rate: number("bits_per_second")?,
+            bytes: number("bytes")?,
+        })
     }
 }

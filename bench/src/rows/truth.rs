@@ -32,16 +32,25 @@ pub fn check(context: &Context, workload: Workload) -> Result<Value> {
         for (sender, side) in ["server", "client"].into_iter().enumerate() {
             let extents = flow.captured(sender);
             let seen = rpc.ok("fragments", json!({"sockid": sockid, "side": side}));
-            ensure!(seen["extents"] == json!(extents), "{client}, {side}: {seen} instead of {extents:?}");
+            ensure!(
+                seen["extents"] == json!(extents),
+                "{client}, {side}: {seen} instead of {extents:?}"
+            );
             ensure!(seen["next"] == flow.len[sender], "{client}, {side}: {seen}");
             let gaps = extents.len() as u64 - 1;
-            ensure!(socket["sides"][side]["gaps"] == gaps, "{client}, {side}: {socket}, not {gaps} holes");
+            ensure!(
+                socket["sides"][side]["gaps"] == gaps,
+                "{client}, {side}: {socket}, not {gaps} holes"
+            );
             for [off, len] in extents {
                 compare(&mut rpc, sockid, side, &flow, sender, off, len)?;
                 bytes += len;
             }
             holes += gaps;
-            lost += flow.lost[sender].iter().map(|(_, len)| u64::from(*len)).sum::<u64>();
+            lost += flow.lost[sender]
+                .iter()
+                .map(|(_, len)| u64::from(*len))
+                .sum::<u64>();
         }
     }
     daemon.stop();
@@ -60,12 +69,21 @@ fn compare(
     let mut expected = Vec::new();
     let mut off = from;
     while off < from + len {
-        let (_, bytes) =
-            rpc.ppeek(sockid, side, off, PIECE.min(from + len - off)).map_err(anyhow::Error::msg)?;
-        ensure!(!bytes.is_empty(), "{side} of {:?} has nothing at {off}", flow.ends());
+        let (_, bytes) = rpc
+            .ppeek(sockid, side, off, PIECE.min(from + len - off))
+            .map_err(anyhow::Error::msg)?;
+        ensure!(
+            !bytes.is_empty(),
+            "{side} of {:?} has nothing at {off}",
+            flow.ends()
+        );
         expected.resize(bytes.len(), 0);
         flow.content[sender].fill(off, &mut expected);
-        ensure!(bytes == expected, "{side} of {:?} differs in what was read at {off}", flow.ends());
+        ensure!(
+            bytes == expected,
+            "{side} of {:?} differs in what was read at {off}",
+            flow.ends()
+        );
         off += bytes.len() as u64;
     }
     Ok(())

@@ -12,7 +12,8 @@ use anyhow::{Context, Result};
 /// Serves until it is killed. Each request ends in the number of bytes that it wants; each reply is a line of `line`
 /// bytes and as many bytes as were wanted.
 pub fn echo(socket: &Path, line: usize) -> Result<serde_json::Value> {
-    let listener = UnixListener::bind(socket).with_context(|| format!("cannot bind {}", socket.display()))?;
+    let listener =
+        UnixListener::bind(socket).with_context(|| format!("cannot bind {}", socket.display()))?;
     loop {
         let (client, _) = listener.accept()?;
         // An error is the client's end.

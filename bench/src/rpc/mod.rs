@@ -71,7 +71,9 @@ impl Target {
 
     /// Requests a second of so many clients, each of which asks again as soon as it has its answer.
     pub fn requests(&self, len: usize, clients: usize, time: Duration) -> Result<f64> {
-        let mut all = (0..clients).map(|_| self.client(len)).collect::<Result<Vec<_>>>()?;
+        let mut all = (0..clients)
+            .map(|_| self.client(len))
+            .collect::<Result<Vec<_>>>()?;
         let started = Instant::now();
         let counts = thread::scope(|scope| {
             let threads: Vec<_> = all
@@ -89,7 +91,9 @@ impl Target {
                 })
                 .collect();
             let join = |thread: thread::ScopedJoinHandle<'_, Result<u64>>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };
             threads.into_iter().map(join).collect::<Result<Vec<_>>>()
         })?;
@@ -112,7 +116,13 @@ impl Target {
             "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ppeek\",\"params\":{{\"sockid\":{sockid},\"side\":\"server\",\
              \"off\":0,\"encoding\":\"raw\",\"len\":{len}}}}}\n"
         );
-        Ok(Client { stream, request: request.into_bytes(), len, reply: vec![0; 2 * len + 4096], have: 0 })
+        Ok(Client {
+            stream,
+            request: request.into_bytes(),
+            len,
+            reply: vec![0; 2 * len + 4096],
+            have: 0,
+        })
     }
 }
 
@@ -126,20 +136,28 @@ impl Client {
         let mut line = None;
         loop {
             if line.is_none() {
-                line = self.reply[..self.have].iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+                line = self.reply[..self.have]
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .map(|at| at + 1);
             }
             if let Some(line) = line
                 && self.have >= line + self.len
             {
                 ensure!(
-                    !self.reply[..line].windows(7).any(|word| word == b"\"error\""),
+                    !self.reply[..line]
+                        .windows(7)
+                        .any(|word| word == b"\"error\""),
                     "it answers an error"
                 );
                 self.reply.copy_within(line + self.len..self.have, 0);
                 self.have -= line + self.len;
                 return Ok(line);
             }
-            let read = self.stream.read(&mut self.reply[self.have..]).context("no answer")?;
+            let read = self
+                .stream
+                .read(&mut self.reply[self.have..])
+                .context("no answer")?;
             ensure!(
                 read > 0,
                 "the server closed the connection: {}",

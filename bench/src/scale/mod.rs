@@ -56,7 +56,11 @@ pub fn among(flows: u64) -> Result<Value> {
     }
     let mut sent = vec![0_u32; flows as usize];
     let counters = load.engine.counters();
-    ensure!(counters.active.get() == flows, "{} of {flows} connections are open", counters.active.get());
+    ensure!(
+        counters.active.get() == flows,
+        "{} of {flows} connections are open",
+        counters.active.get()
+    );
     let idle = (resident()?.saturating_sub(before)) as f64 / flows as f64;
     let budget = counters.used.get() as f64 / flows as f64;
 
@@ -101,18 +105,38 @@ pub fn lives() -> Result<Value> {
     });
     let counters = load.engine.counters();
     let (opened, closed) = (counters.opened.get(), counters.closed.get());
-    ensure!(closed + AT_ONCE >= opened && closed > LIVES / 2, "{opened} opened, {closed} closed");
+    ensure!(
+        closed + AT_ONCE >= opened && closed > LIVES / 2,
+        "{opened} opened, {closed} closed"
+    );
     whole(&counters, 0)?;
     Ok(json!({"per_second": 1e9 / (ns * 6.0)}))
 }
 
 /// The engine followed all of it, and let nobody go that was open.
 fn whole(counters: &Counters, payload: u64) -> Result<()> {
-    let Counters { payload_bytes, orphans, evicted_active, evicted_half_open, gaps, unstored_bytes, .. } =
-        counters;
-    let lost = [orphans, evicted_active, evicted_half_open, gaps, unstored_bytes]
-        .map(monitor_engine::counters::Counter::get);
-    ensure!(lost == [0; 5] && payload_bytes.get() == payload, "{lost:?} lost, {} bytes", payload_bytes.get());
+    let Counters {
+        payload_bytes,
+        orphans,
+        evicted_active,
+        evicted_half_open,
+        gaps,
+        unstored_bytes,
+        ..
+    } = counters;
+    let lost = [
+        orphans,
+        evicted_active,
+        evicted_half_open,
+        gaps,
+        unstored_bytes,
+    ]
+    .map(monitor_engine::counters::Counter::get);
+    ensure!(
+        lost == [0; 5] && payload_bytes.get() == payload,
+        "{lost:?} lost, {} bytes",
+        payload_bytes.get()
+    );
     Ok(())
 }
 
@@ -124,10 +148,18 @@ struct Load {
 
 impl Load {
     fn new(memory: u64) -> Result<Self> {
-        let mut config = EngineConfig { memory, seed: [1, 2], ..EngineConfig::default() };
+        let mut config = EngineConfig {
+            memory,
+            seed: [1, 2],
+            ..EngineConfig::default()
+        };
         config.tcp.idle_timeout = None;
         let engine = Engine::new(config, ()).context("cannot make an engine")?;
-        Ok(Self { engine, packets: Packets::default(), now: 1 << 60 })
+        Ok(Self {
+            engine,
+            packets: Packets::default(),
+            now: 1 << 60,
+        })
     }
 
     /// Follows what was made, once; nanoseconds.
@@ -135,8 +167,17 @@ impl Load {
         let mut frames = self.packets.frames();
         let mut spent = 0;
         loop {
-            let mut batch = [Packet { time: self.now, link: Link::Ip, data: &[], more: &[] }; BATCH];
-            let count = batch.iter_mut().zip(&mut frames).map(|(packet, data)| packet.data = data).count();
+            let mut batch = [Packet {
+                time: self.now,
+                link: Link::Ip,
+                data: &[],
+                more: &[],
+            }; BATCH];
+            let count = batch
+                .iter_mut()
+                .zip(&mut frames)
+                .map(|(packet, data)| packet.data = data)
+                .count();
             if count == 0 {
                 return spent;
             }

@@ -30,9 +30,16 @@ impl Packets {
     /// A segment of the connection with this number; all start at sequence number 0. Checksums are left out.
     pub fn push(&mut self, flow: u64, from: End, flags: u8, [seq, ack]: [u32; 2], payload: usize) {
         // 16 ports of each of 2^24 addresses.
-        let client = (0x0a00_0000 | (flow >> 4) as u32 & 0x00ff_ffff, 40_000 + (flow & 15) as u16);
+        let client = (
+            0x0a00_0000 | (flow >> 4) as u32 & 0x00ff_ffff,
+            40_000 + (flow & 15) as u16,
+        );
         let server = (0xc0a8_0001_u32, 443_u16);
-        let (source, destination) = if from == End::Client { (client, server) } else { (server, client) };
+        let (source, destination) = if from == End::Client {
+            (client, server)
+        } else {
+            (server, client)
+        };
         let bytes = &mut self.bytes;
         bytes.extend([0x45, 0]);
         bytes.extend(((HEADERS + payload) as u16).to_be_bytes());
@@ -50,6 +57,8 @@ impl Packets {
 
     pub fn frames(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+        starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.bytes[start..*end])
     }
 }

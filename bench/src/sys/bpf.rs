@@ -53,7 +53,10 @@ impl Redirect {
             op(0x85, 0, 0, 0, REDIRECT_MAP),
             op(0x95, 0, 0, 0, 0),
         ])?;
-        Ok(Self { map, _link: attach(&program, interface)? })
+        Ok(Self {
+            map,
+            _link: attach(&program, interface)?,
+        })
     }
 
     /// Sends the packets of queue 0 to this socket.
@@ -71,7 +74,10 @@ impl Redirect {
 
 /// Attaches a program that lets everything pass: then a veth takes frames that a program at its other end sends.
 pub fn pass(interface: u32) -> io::Result<OwnedFd> {
-    attach(&load(&[op(0xb7, 0, 0, 0, XDP_PASS), op(0x95, 0, 0, 0, 0)])?, interface)
+    attach(
+        &load(&[op(0xb7, 0, 0, 0, XDP_PASS), op(0x95, 0, 0, 0, 0)])?,
+        interface,
+    )
 }
 
 /// What the frames of a [`Generator`] are made from.
@@ -175,7 +181,12 @@ impl Generator {
         for at in [4, 11] {
             code[at] |= ((drop - at - 1) as u64) << 16;
         }
-        Ok(Self { program: load(&code)?, template, interface, _count: count })
+        Ok(Self {
+            program: load(&code)?,
+            template,
+            interface,
+            _count: count,
+        })
     }
 
     /// Makes and sends so many frames.
@@ -201,7 +212,10 @@ impl Generator {
 /// An instruction of the BPF machine (Documentation/bpf/standardization/instruction-set.rst).
 fn op(code: u8, destination: u8, source: u8, offset: i16, value: i32) -> u64 {
     let registers = u64::from(destination | source << 4);
-    u64::from(code) | registers << 8 | u64::from(offset as u16) << 16 | u64::from(value as u32) << 32
+    u64::from(code)
+        | registers << 8
+        | u64::from(offset as u16) << 16
+        | u64::from(value as u32) << 32
 }
 
 fn load(code: &[u64]) -> io::Result<OwnedFd> {
@@ -218,7 +232,15 @@ fn load(code: &[u64]) -> io::Result<OwnedFd> {
 
 /// In the driver of the interface.
 fn attach(program: &OwnedFd, interface: u32) -> io::Result<OwnedFd> {
-    create(LINK_CREATE, &[program.as_raw_fd() as u32, interface, ATTACH_XDP, DRIVER_MODE])
+    create(
+        LINK_CREATE,
+        &[
+            program.as_raw_fd() as u32,
+            interface,
+            ATTACH_XDP,
+            DRIVER_MODE,
+        ],
+    )
 }
 
 fn create(command: libc::c_long, words: &[u32; 4]) -> io::Result<OwnedFd> {
@@ -233,6 +255,7 @@ fn call(command: libc::c_long, words: &[u64]) -> io::Result<RawFd> {
     let mut attributes = [0_u64; ATTRIBUTES / size_of::<u64>()];
     attributes[..words.len()].copy_from_slice(words);
     // SAFETY: the attributes are those of the command, their pointers are to values that outlive the call.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), ATTRIBUTES) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), ATTRIBUTES) };
     checked(result).map(|fd| fd as RawFd)
 }

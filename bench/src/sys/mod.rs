@@ -1,5 +1,8 @@
 //! What the standard library has no word for.
-#![expect(unsafe_code, reason = "system calls, and memory that is shared with the kernel")]
+#![expect(
+    unsafe_code,
+    reason = "system calls, and memory that is shared with the kernel"
+)]
 
 pub mod bpf;
 pub mod packet;
@@ -31,7 +34,14 @@ pub fn wait(child: &Child) -> io::Result<(ExitStatus, Usage)> {
     let mut usage: libc::rusage = unsafe { zeroed() };
     loop {
         // SAFETY: both pointers are to values of the types that wait4(2) writes.
-        let waited = unsafe { libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, &raw mut usage) };
+        let waited = unsafe {
+            libc::wait4(
+                child.id() as libc::pid_t,
+                &raw mut status,
+                0,
+                &raw mut usage,
+            )
+        };
         if waited >= 0 {
             break;
         }
@@ -41,14 +51,20 @@ pub fn wait(child: &Child) -> io::Result<(ExitStatus, Usage)> {
         }
     }
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
-    let usage =
-        Usage { cpu: time(usage.ru_utime) + time(usage.ru_stime), peak: usage.ru_maxrss as u64 * 1024 };
+    let usage = Usage {
+        cpu: time(usage.ru_utime) + time(usage.ru_stime),
+        peak: usage.ru_maxrss as u64 * 1024,
+    };
     Ok((ExitStatus::from_raw(status), usage))
 }
 
 /// What a system call that returns a negative number on failure said.
 fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// Lets this thread run before every other one of its processor whenever it has something to do (SCHED_FIFO). It has to
@@ -74,7 +90,9 @@ pub fn prefetch<T>(at: &T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch is a hint: it reads nothing and faults on nothing. SSE is part of x86_64.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>((&raw const *at).cast());
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+            (&raw const *at).cast(),
+        );
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;

@@ -38,7 +38,11 @@ impl Receiver {
         let protocol = (libc::ETH_P_ALL as u16).to_be();
         // SAFETY: no pointers are passed.
         let fd = unsafe {
-            libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(protocol))
+            libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+                i32::from(protocol),
+            )
         };
         checked(fd.into()).context("cannot open a packet socket")?;
         // SAFETY: the kernel has just opened it for us alone.
@@ -70,7 +74,11 @@ impl Receiver {
             )
         };
         checked(bound.into()).context("cannot bind the packet socket")?;
-        Ok(Self { _socket: socket, ring: ring.cast(), next: 0 })
+        Ok(Self {
+            _socket: socket,
+            ring: ring.cast(),
+            next: 0,
+        })
     }
 
     /// How many packets there were in the next block; 0 if it is still the kernel's.
@@ -101,13 +109,27 @@ fn set<T>(socket: &OwnedFd, option: i32, value: &T) -> Result<()> {
             size_of::<T>() as libc::socklen_t,
         )
     };
-    checked(result.into()).map(drop).context("cannot set up the ring")
+    checked(result.into())
+        .map(drop)
+        .context("cannot set up the ring")
 }
 
 fn map(socket: &OwnedFd) -> io::Result<*const libc::c_void> {
     let (read_write, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
     // SAFETY: a new mapping at an address of the kernel's choice; nothing is replaced.
-    let ring =
-        unsafe { libc::mmap(ptr::null_mut(), BLOCK * BLOCKS, read_write, shared, socket.as_raw_fd(), 0) };
-    if ring == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(ring) }
+    let ring = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            BLOCK * BLOCKS,
+            read_write,
+            shared,
+            socket.as_raw_fd(),
+            0,
+        )
+    };
+    if ring == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ring)
+    }
 }

@@ -44,9 +44,12 @@ pub struct Sender {
 
 fn open(interface: &str, frames: u32, transfer: BindFlags) -> Result<Opened> {
     let size = |entries: u32| QueueSize::new(entries).context("not a power of two");
-    let config =
-        UmemConfig::builder().fill_queue_size(size(frames)?).comp_queue_size(size(frames)?).build()?;
-    let (umem, frames_of) = Umem::new(config, NonZeroU32::new(frames).context("no frames")?, false)?;
+    let config = UmemConfig::builder()
+        .fill_queue_size(size(frames)?)
+        .comp_queue_size(size(frames)?)
+        .build()?;
+    let (umem, frames_of) =
+        Umem::new(config, NonZeroU32::new(frames).context("no frames")?, false)?;
     let config = SocketConfig::builder()
         .rx_queue_size(size(frames)?)
         .tx_queue_size(size(frames)?)
@@ -57,7 +60,14 @@ fn open(interface: &str, frames: u32, transfer: BindFlags) -> Result<Opened> {
     let (tx, rx, own) = unsafe { Socket::new(config, &umem, &interface.parse()?, 0) }
         .with_context(|| format!("cannot bind an AF_XDP socket to {interface}"))?;
     let (fill, completed) = own.context("the first socket of a queue has its rings")?;
-    Ok(Opened { umem, frames: frames_of, tx, rx, fill, completed })
+    Ok(Opened {
+        umem,
+        frames: frames_of,
+        tx,
+        rx,
+        fill,
+        completed,
+    })
 }
 
 impl Receiver {
@@ -65,11 +75,21 @@ impl Receiver {
     pub fn new(interface: &str) -> Result<Self> {
         let index = super::index(interface)?;
         let redirect = Redirect::attach(index).context("cannot attach an XDP program")?;
-        let mut opened = open(interface, FRAMES, BindFlags::XDP_COPY | BindFlags::XDP_USE_SG)?;
+        let mut opened = open(
+            interface,
+            FRAMES,
+            BindFlags::XDP_COPY | BindFlags::XDP_USE_SG,
+        )?;
         // SAFETY: the frames are those of this UMEM, and nobody has them.
         unsafe { opened.fill.produce(&opened.frames) };
-        redirect.to(opened.rx.fd().as_raw_fd()).context("cannot put the socket into the XSKMAP")?;
-        Ok(Self { opened, descriptors: vec![FrameDesc::default(); BATCH], _redirect: redirect })
+        redirect
+            .to(opened.rx.fd().as_raw_fd())
+            .context("cannot put the socket into the XSKMAP")?;
+        Ok(Self {
+            opened,
+            descriptors: vec![FrameDesc::default(); BATCH],
+            _redirect: redirect,
+        })
     }
 
     /// How many packets there were.
@@ -100,14 +120,27 @@ impl Sender {
             let mut data = unsafe { opened.umem.data_mut(frame) };
             io::Write::write_all(&mut data.cursor(), &bytes).context("the frame is too long")?;
         }
-        Ok(Self { opened, next: 0, on_their_way: 0, scratch: vec![FrameDesc::default(); BATCH] })
+        Ok(Self {
+            opened,
+            next: 0,
+            on_their_way: 0,
+            scratch: vec![FrameDesc::default(); BATCH],
+        })
     }
 
     /// Sends up to `most` frames, each after `change` was made to it; how many were sent.
-    pub fn send(&mut self, most: usize, mut change: impl FnMut(usize, &mut [u8])) -> io::Result<usize> {
+    pub fn send(
+        &mut self,
+        most: usize,
+        mut change: impl FnMut(usize, &mut [u8]),
+    ) -> io::Result<usize> {
         self.complete();
-        let Opened { umem, frames, tx, .. } = &mut self.opened;
-        let count = most.min(Self::FRAMES - self.on_their_way).min(Self::FRAMES - self.next);
+        let Opened {
+            umem, frames, tx, ..
+        } = &mut self.opened;
+        let count = most
+            .min(Self::FRAMES - self.on_their_way)
+            .min(Self::FRAMES - self.next);
         for (number, frame) in (self.next..).zip(&mut frames[self.next..self.next + count]) {
             // SAFETY: completions come in order, so this one has come back.
             let mut data = unsafe { umem.data_mut(frame) };
@@ -137,6 +170,10 @@ impl Sender {
 
     fn wake(&self) -> io::Result<()> {
         let tx = &self.opened.tx;
-        if tx.needs_wakeup() { tx.wakeup() } else { Ok(()) }
+        if tx.needs_wakeup() {
+            tx.wakeup()
+        } else {
+            Ok(())
+        }
     }
 }

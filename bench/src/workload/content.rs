@@ -24,7 +24,9 @@ impl Content {
     }
 
     fn word(self, number: u64) -> [u8; 8] {
-        Random::new(self.0.wrapping_add(number)).number().to_le_bytes()
+        Random::new(self.0.wrapping_add(number))
+            .number()
+            .to_le_bytes()
     }
 }
 

@@ -36,7 +36,12 @@ impl Writer {
         for word in [0_u32, 0, 262_144, 1] {
             out.write_all(&word.to_le_bytes())?;
         }
-        Ok(Self { out, time: 1_700_000_000_000_000_000, number: 0, frame: Vec::new() })
+        Ok(Self {
+            out,
+            time: 1_700_000_000_000_000_000,
+            number: 0,
+            frame: Vec::new(),
+        })
     }
 
     /// Writes the next frame.
@@ -65,7 +70,22 @@ impl Writer {
         let total = header + usize::from(segment.len);
         let frame = &mut self.frame;
         frame.clear();
-        frame.extend([2, 0, 0, 0, 0, to as u8 + 1, 2, 0, 0, 0, 0, from as u8 + 1, 8, 0]);
+        frame.extend([
+            2,
+            0,
+            0,
+            0,
+            0,
+            to as u8 + 1,
+            2,
+            0,
+            0,
+            0,
+            0,
+            from as u8 + 1,
+            8,
+            0,
+        ]);
         frame.extend([0x45, 0]);
         frame.extend(((total - ETHERNET) as u16).to_be_bytes());
         self.number = self.number.wrapping_add(1);
@@ -76,7 +96,11 @@ impl Writer {
         frame.extend(flow.ports[from].to_be_bytes());
         frame.extend(flow.ports[to].to_be_bytes());
         frame.extend(flow.isn[from].wrapping_add(segment.seq).to_be_bytes());
-        let ack = if segment.flags & ACK == 0 { 0 } else { flow.isn[to].wrapping_add(segment.ack) };
+        let ack = if segment.flags & ACK == 0 {
+            0
+        } else {
+            flow.isn[to].wrapping_add(segment.ack)
+        };
         frame.extend(ack.to_be_bytes());
         frame.extend([(((TCP + options.len()) / 4) << 4) as u8, segment.flags]);
         frame.extend(65_000_u16.to_be_bytes());
@@ -98,7 +122,11 @@ impl Writer {
 /// What Linux sends: time stamps always; MSS, SACK and the window's scale in a SYN.
 fn options(flags: u8, now: u32) -> Vec<u8> {
     let syn = flags & SYN != 0;
-    let mut options = if syn { vec![2, 4, 0x05, 0xb4, 4, 2] } else { vec![1, 1] };
+    let mut options = if syn {
+        vec![2, 4, 0x05, 0xb4, 4, 2]
+    } else {
+        vec![1, 1]
+    };
     options.extend([8, 10]);
     options.extend(now.to_be_bytes());
     options.extend(if flags & ACK == 0 { 0 } else { now }.to_be_bytes());

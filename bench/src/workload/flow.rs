@@ -100,13 +100,24 @@ impl Flow {
     pub fn send(&mut self, from: u8, peer: u32, path: Path, random: &mut Random) {
         let len = self.len[usize::from(from)];
         let count = len.div_ceil(FULL);
-        let mut wire = Wire { from, peer, len, next: 0, waiting: BTreeMap::new(), unacknowledged: 0 };
+        let mut wire = Wire {
+            from,
+            peer,
+            len,
+            next: 0,
+            waiting: BTreeMap::new(),
+            unacknowledged: 0,
+        };
         // When it is due, offset, length.
         let mut late: Vec<(u32, u32, u32)> = Vec::new();
         for index in 0..count {
             let off = index * FULL;
             let size = FULL.min(len - off);
-            let luck = if path == Path::Clean { 1000 } else { random.below(1000) };
+            let luck = if path == Path::Clean {
+                1000
+            } else {
+                random.below(1000)
+            };
             match (path, luck) {
                 (Path::Messy, 0..5) => late.push((index + 64, off, size)),
                 (Path::Gappy, 0..5) => {
@@ -148,7 +159,8 @@ impl Flow {
 
     /// Both ends, as `address:port`.
     pub fn ends(&self) -> [SocketAddrV4; 2] {
-        [0, 1].map(|end| SocketAddrV4::new(Ipv4Addr::from_bits(self.addresses[end]), self.ports[end]))
+        [0, 1]
+            .map(|end| SocketAddrV4::new(Ipv4Addr::from_bits(self.addresses[end]), self.ports[end]))
     }
 
     /// What was captured of what `sender` sent: runs of bytes, offset and length.
@@ -166,7 +178,13 @@ impl Flow {
     }
 
     fn push(&mut self, from: u8, flags: u8, seq: u32, len: u16, ack: u32) {
-        self.segments.push_back(Segment { from, flags, len, seq, ack });
+        self.segments.push_back(Segment {
+            from,
+            flags,
+            len,
+            seq,
+            ack,
+        });
     }
 }
 
@@ -187,7 +205,13 @@ impl Wire {
     fn carry(&mut self, segments: &mut VecDeque<Segment>, off: u32, len: u32) {
         let push = if off + len == self.len { PSH } else { 0 };
         let (seq, ack) = (off + 1, self.peer + 1);
-        segments.push_back(Segment { from: self.from, flags: ACK | push, len: len as u16, seq, ack });
+        segments.push_back(Segment {
+            from: self.from,
+            flags: ACK | push,
+            len: len as u16,
+            seq,
+            ack,
+        });
         self.receive(segments, off, len);
     }
 
@@ -205,7 +229,13 @@ impl Wire {
         if self.unacknowledged == 2 {
             self.unacknowledged = 0;
             let (seq, ack) = (self.peer + 1, self.next + 1);
-            segments.push_back(Segment { from: 1 - self.from, flags: ACK, len: 0, seq, ack });
+            segments.push_back(Segment {
+                from: 1 - self.from,
+                flags: ACK,
+                len: 0,
+                seq,
+                ack,
+            });
         }
     }
 }

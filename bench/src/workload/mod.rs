@@ -81,7 +81,9 @@ impl Workload {
             Self::Many => return Vec::new(),
         };
         let mut random = Random::new(SEED);
-        (0..FLOWS).map(|number| transfer(number, (size / FLOWS) as u32, path, &mut random)).collect()
+        (0..FLOWS)
+            .map(|number| transfer(number, (size / FLOWS) as u32, path, &mut random))
+            .collect()
     }
 
     fn write(self, path: &FilePath) -> io::Result<()> {
@@ -126,7 +128,9 @@ fn short_one(number: u64, random: &mut Random) -> Flow {
 }
 
 fn short_ones(writer: &mut Writer, random: &mut Random) -> io::Result<()> {
-    let first = (0..AT_ONCE as u64).map(|number| short_one(number, random)).collect();
+    let first = (0..AT_ONCE as u64)
+        .map(|number| short_one(number, random))
+        .collect();
     let mut next = AT_ONCE as u64;
     mix(writer, first, 3, random, |random| {
         next += 1;

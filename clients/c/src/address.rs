@@ -64,8 +64,14 @@ mod tests {
         for len in 0..whole.len() {
             assert_eq!(decode(&whole[..len]), Err(Failure(libc::EINVAL)), "{len}");
         }
-        assert_eq!(decode(&encode("10.0.0.1:1".parse().unwrap())[..15]), Err(Failure(libc::EINVAL)));
+        assert_eq!(
+            decode(&encode("10.0.0.1:1".parse().unwrap())[..15]),
+            Err(Failure(libc::EINVAL))
+        );
         let unix = (libc::AF_UNIX as u16).to_ne_bytes();
-        assert_eq!(decode(&[unix[0], unix[1], 0, 0]), Err(Failure(libc::EAFNOSUPPORT)));
+        assert_eq!(
+            decode(&[unix[0], unix[1], 0, 0]),
+            Err(Failure(libc::EAFNOSUPPORT))
+        );
     }
 }

@@ -2,7 +2,10 @@
 
 // Every function's promise is the header's: pointers point to what their types and lengths say. `memory` follows them,
 // each block below passes that promise on.
-#![allow(clippy::missing_safety_doc, reason = "the promise is the same for all: the header's head states it")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the promise is the same for all: the header's head states it"
+)]
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -64,8 +67,11 @@ pub unsafe extern "C" fn monitor_lookup(
                 memory::bytes(server.cast(), server_len as usize)?,
             ]
         };
-        let params =
-            LookupParams { client: address::decode(client)?, server: address::decode(server)?, vlan: None };
+        let params = LookupParams {
+            client: address::decode(client)?,
+            server: address::decode(server)?,
+            vlan: None,
+        };
         context.lookup(&params)
     }))
 }
@@ -84,7 +90,11 @@ pub extern "C" fn monitor_next(mctx: mctx_t, previous: c_int) -> c_int {
 ///
 /// EACCES, EBADF, EFAULT.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn monitor_sockid(mctx: mctx_t, sockid: c_int, rpc_sockid: *mut u64) -> c_int {
+pub unsafe extern "C" fn monitor_sockid(
+    mctx: mctx_t,
+    sockid: c_int,
+    rpc_sockid: *mut u64,
+) -> c_int {
     answer(context::within(mctx, |context| {
         let number = context.sockid(sockid)?;
         // SAFETY: the caller promises room for the number.
@@ -107,7 +117,13 @@ pub unsafe extern "C" fn monitor_getside(
         let socket = context.info(sockid)?;
         let own = socket.sides.get(side);
         let (base, next, end, fin) = (own.base, own.next, own.end, own.fin.unwrap_or(u64::MAX));
-        let found = monitor_side { base, next, end, fin, closed: c_int::from(socket.closed.is_some()) };
+        let found = monitor_side {
+            base,
+            next,
+            end,
+            fin,
+            closed: c_int::from(socket.closed.is_some()),
+        };
         // SAFETY: the caller promises room for the structure.
         unsafe { memory::write(info, found) }.map(|()| 0)
     }))
@@ -208,7 +224,10 @@ pub unsafe extern "C" fn mtcp_getsockopt(
                     let fitting = found.into_iter().take(room as usize);
                     let mut written: socklen_t = 0;
                     for (index, fragment) in fitting.enumerate() {
-                        memory::write(optval.cast::<tcp_ring_fragment>().wrapping_add(index), fragment)?;
+                        memory::write(
+                            optval.cast::<tcp_ring_fragment>().wrapping_add(index),
+                            fragment,
+                        )?;
                         written += 1;
                     }
                     written
@@ -219,8 +238,11 @@ pub unsafe extern "C" fn mtcp_getsockopt(
                 }
                 Get::State(side) => {
                     let states = context.info(sockid)?.state;
-                    let state =
-                        if side == monitor_client::Side::Client { states.client } else { states.server };
+                    let state = if side == monitor_client::Side::Client {
+                        states.client
+                    } else {
+                        states.server
+                    };
                     put(optval, room, options::state(state) as c_int)?
                 }
             };
@@ -249,7 +271,9 @@ pub unsafe extern "C" fn mtcp_setsockopt(
         }
         // SAFETY: the caller promises `optlen` bytes, which are enough.
         let value = unsafe { memory::read(optval.cast::<c_int>()) }?;
-        Set::parse(level, optname, value)?.apply(context, sockid).map(|()| 0)
+        Set::parse(level, optname, value)?
+            .apply(context, sockid)
+            .map(|()| 0)
     }))
 }
 
@@ -269,7 +293,10 @@ pub unsafe extern "C" fn mtcp_getpeername(
     const BOTH: c_int = mos_side::MOS_SIDE_BOTH as c_int;
     answer(context::within(mctx, |context| {
         let socket = context.info(sockid)?;
-        let (client, server) = (address::encode(socket.client), address::encode(socket.server));
+        let (client, server) = (
+            address::encode(socket.client),
+            address::encode(socket.server),
+        );
         let bytes = match side {
             BOTH => [client, server].concat(),
             _ if one_side(side)? == monitor_client::Side::Client => client,
@@ -279,7 +306,9 @@ pub unsafe extern "C" fn mtcp_getpeername(
         unsafe {
             let room = memory::read(addrlen)?;
             let to = memory::buffer(addr.cast::<c_void>(), room as usize)?;
-            to.get_mut(..bytes.len()).ok_or(Failure(libc::EINVAL))?.copy_from_slice(&bytes);
+            to.get_mut(..bytes.len())
+                .ok_or(Failure(libc::EINVAL))?
+                .copy_from_slice(&bytes);
             memory::write(addrlen, bytes.len() as socklen_t).map(|()| 0)
         }
     }))

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use monitor_client::types::{InfoParams, LookupParams, PpeekParams, Socket, SocketsParams};
-use monitor_client::{Client, DEFAULT_SOCKET, Error, ErrorData, MAX_LEN, Method, Reason, Reconnect, Side};
+use monitor_client::{
+    Client, DEFAULT_SOCKET, Error, ErrorData, MAX_LEN, Method, Reason, Reconnect, Side,
+};
 
 use crate::failure::Failure;
 use crate::types::{mctx_t, mos_side, mtcp_context};
@@ -27,13 +29,19 @@ pub(crate) fn create(cpu: c_int) -> Result<mctx_t, Failure> {
     let context = Context::connect(cpu)?;
     let name = Box::leak(Box::new(mtcp_context { cpu }));
     let name: mctx_t = std::ptr::from_mut(name);
-    lock(&CONTEXTS).get_or_insert_default().insert(name.addr(), Arc::new(Mutex::new(context)));
+    lock(&CONTEXTS)
+        .get_or_insert_default()
+        .insert(name.addr(), Arc::new(Mutex::new(context)));
     Ok(name)
 }
 
 /// Ends one.
 pub(crate) fn destroy(mctx: mctx_t) -> Result<c_int, Failure> {
-    lock(&CONTEXTS).get_or_insert_default().remove(&mctx.addr()).map(|_| 0).ok_or(Failure(libc::EACCES))
+    lock(&CONTEXTS)
+        .get_or_insert_default()
+        .remove(&mctx.addr())
+        .map(|_| 0)
+        .ok_or(Failure(libc::EACCES))
 }
 
 /// Does something in one, which other threads wait for.
@@ -41,7 +49,10 @@ pub(crate) fn within<T>(
     mctx: mctx_t,
     act: impl FnOnce(&mut Context) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let found = lock(&CONTEXTS).get_or_insert_default().get(&mctx.addr()).cloned();
+    let found = lock(&CONTEXTS)
+        .get_or_insert_default()
+        .get(&mctx.addr())
+        .cloned();
     act(&mut lock(&*found.ok_or(Failure(libc::EACCES))?))
 }
 
@@ -83,7 +94,8 @@ struct Listing {
 
 impl Context {
     fn connect(cpu: c_int) -> Result<Self, Failure> {
-        let path = std::env::var_os(SOCKET_VARIABLE).map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from);
+        let path =
+            std::env::var_os(SOCKET_VARIABLE).map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from);
         let mut client = Client::connect_with(path, Reconnect::default())?;
         let workers = client.hello("libmonitor_mos")?.capture.workers;
         let worker = match cpu {
@@ -92,7 +104,14 @@ impl Context {
             _ => return Err(Failure(libc::EACCES)),
         };
         let (opened, by_sockid, listing) = (HashMap::new(), HashMap::new(), Listing::default());
-        Ok(Self { client, worker, opened, by_sockid, last: 0, listing })
+        Ok(Self {
+            client,
+            worker,
+            opened,
+            by_sockid,
+            last: 0,
+            listing,
+        })
     }
 
     /// A descriptor for a connection: always the same one, until it is closed.
@@ -102,19 +121,31 @@ impl Context {
         }
         let descriptor = self.last.checked_add(1).ok_or(Failure(libc::ENFILE))?;
         self.last = descriptor;
-        self.opened.insert(descriptor, Opened { sockid, cursors: [0; 2] });
+        self.opened.insert(
+            descriptor,
+            Opened {
+                sockid,
+                cursors: [0; 2],
+            },
+        );
         self.by_sockid.insert(sockid, descriptor);
         Ok(descriptor)
     }
 
     pub(crate) fn close(&mut self, descriptor: c_int) -> Result<c_int, Failure> {
-        let opened = self.opened.remove(&descriptor).ok_or(Failure(libc::EBADF))?;
+        let opened = self
+            .opened
+            .remove(&descriptor)
+            .ok_or(Failure(libc::EBADF))?;
         self.by_sockid.remove(&opened.sockid);
         Ok(0)
     }
 
     pub(crate) fn sockid(&self, descriptor: c_int) -> Result<u64, Failure> {
-        self.opened.get(&descriptor).map(|opened| opened.sockid).ok_or(Failure(libc::EBADF))
+        self.opened
+            .get(&descriptor)
+            .map(|opened| opened.sockid)
+            .ok_or(Failure(libc::EBADF))
     }
 
     pub(crate) fn lookup(&mut self, params: &LookupParams) -> Result<c_int, Failure> {
@@ -132,7 +163,9 @@ impl Context {
             self.turn_page(Some(self.sockid(previous)?))?;
         }
         while self.listing.ahead.is_empty() {
-            let Some(after) = self.listing.after else { return Ok(0) };
+            let Some(after) = self.listing.after else {
+                return Ok(0);
+            };
             self.turn_page(Some(after))?;
         }
         let sockid = self.listing.ahead.pop_front().ok_or(Failure(libc::EBADF))?;
@@ -141,19 +174,29 @@ impl Context {
     }
 
     fn turn_page(&mut self, after: Option<u64>) -> Result<(), Failure> {
-        let params = SocketsParams { limit: Some(PAGE), after, ..SocketsParams::default() };
+        let params = SocketsParams {
+            limit: Some(PAGE),
+            after,
+            ..SocketsParams::default()
+        };
         let page = self.ask(|client| client.sockets(&params))?;
         let worker = self.worker;
         let own = |socket: &Socket| worker.is_none_or(|worker| u64::from(socket.worker) == worker);
-        self.listing
-            .ahead
-            .extend(page.sockets.iter().filter(|socket| own(socket)).map(|socket| socket.sockid));
+        self.listing.ahead.extend(
+            page.sockets
+                .iter()
+                .filter(|socket| own(socket))
+                .map(|socket| socket.sockid),
+        );
         self.listing.after = page.next;
         Ok(())
     }
 
     pub(crate) fn info(&mut self, descriptor: c_int) -> Result<Socket, Failure> {
-        let params = InfoParams { sockid: self.sockid(descriptor)?, worker: self.worker };
+        let params = InfoParams {
+            sockid: self.sockid(descriptor)?,
+            worker: self.worker,
+        };
         self.ask(|client| client.call(Method::Info, &params))
     }
 
@@ -178,11 +221,17 @@ impl Context {
     ) -> Result<Peeked, Failure> {
         let side = one_side(side)?;
         loop {
-            let at = self.opened.get(&descriptor).ok_or(Failure(libc::EBADF))?.cursors[side as usize];
+            let at = self
+                .opened
+                .get(&descriptor)
+                .ok_or(Failure(libc::EBADF))?
+                .cursors[side as usize];
             let params = self.params(descriptor, side, at)?;
             let found = match self.client.ppeek_slice(&params, buffer) {
                 Ok(head) => Peeked::Bytes(head.len as usize),
-                Err(Error::Rpc(error)) if error.known_code() == Some(monitor_client::Code::NoData) => {
+                Err(Error::Rpc(error))
+                    if error.known_code() == Some(monitor_client::Code::NoData) =>
+                {
                     match lost(error.reason(), error.data.as_deref(), at) {
                         Some(count) => Peeked::Lost(count),
                         None if error.reason() == Some(Reason::Eof) => Peeked::Bytes(0),
@@ -192,7 +241,10 @@ impl Context {
                                 // It came between the two questions.
                                 continue;
                             }
-                            socket.closed.map(|_| Peeked::Bytes(0)).ok_or(Failure(libc::EAGAIN))?
+                            socket
+                                .closed
+                                .map(|_| Peeked::Bytes(0))
+                                .ok_or(Failure(libc::EAGAIN))?
                         }
                     }
                 }
@@ -205,12 +257,24 @@ impl Context {
         }
     }
 
-    pub(crate) fn params(&self, descriptor: c_int, side: Side, off: u64) -> Result<PpeekParams, Failure> {
+    pub(crate) fn params(
+        &self,
+        descriptor: c_int,
+        side: Side,
+        off: u64,
+    ) -> Result<PpeekParams, Failure> {
         let (sockid, worker) = (self.sockid(descriptor)?, self.worker);
         // Behind the last offset that the RPC takes there is nothing either.
         let off = off.min(MAX_OFFSET);
         let encoding = monitor_client::types::Encoding::Raw;
-        Ok(PpeekParams { sockid, side, off, len: MAX_LEN, encoding, worker })
+        Ok(PpeekParams {
+            sockid,
+            side,
+            off,
+            len: MAX_LEN,
+            encoding,
+            worker,
+        })
     }
 
     pub(crate) fn worker(&self) -> Option<u64> {
@@ -261,7 +325,9 @@ fn lost(reason: Option<Reason>, data: Option<&ErrorData>, at: u64) -> Option<u64
         // Below the in-order edge a hole was declared lost; it ends where bytes go on, or at the edge.
         Reason::Gap => {
             let next = data.next?;
-            data.next_extent.flatten().map_or(next, |extent| extent.min(next))
+            data.next_extent
+                .flatten()
+                .map_or(next, |extent| extent.min(next))
         }
         _ => return None,
     };

@@ -14,7 +14,9 @@ impl From<Error> for Failure {
         Failure(match error {
             // The RPC's codes are errno numbers, but for faults of the protocol.
             Error::Rpc(error) => match error.known_code() {
-                Some(code) if code.is_errno() => c_int::try_from(code.number()).unwrap_or(libc::EPROTO),
+                Some(code) if code.is_errno() => {
+                    c_int::try_from(code.number()).unwrap_or(libc::EPROTO)
+                }
                 // A daemon older than this library.
                 Some(Code::Method) => libc::ENOSYS,
                 _ => libc::EPROTO,
@@ -50,7 +52,12 @@ mod tests {
     use super::*;
 
     fn rpc(code: i64) -> Failure {
-        Error::Rpc(ErrorObject { code, message: String::new(), data: None }).into()
+        Error::Rpc(ErrorObject {
+            code,
+            message: String::new(),
+            data: None,
+        })
+        .into()
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub(crate) unsafe fn buffer<'a>(to: *mut c_void, len: usize) -> Result<&'a mut [
         (true, _) => Err(FAULT),
         // SAFETY: promised by the caller. Bytes have no alignment; whatever they hold is a valid u8, and they are
         // written before they are read.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(to.cast(), len.min(isize::MAX as usize)) }),
+        (false, _) => {
+            Ok(unsafe { std::slice::from_raw_parts_mut(to.cast(), len.min(isize::MAX as usize)) })
+        }
     }
 }
 
@@ -80,7 +82,10 @@ mod tests {
             assert_eq!(write::<u64>(std::ptr::null_mut(), 1), Err(FAULT));
             assert_eq!(bytes(std::ptr::null(), 4), Err(FAULT));
             assert_eq!(buffer(std::ptr::null_mut(), 4), Err(FAULT));
-            assert_eq!(buffer(std::ptr::null_mut(), 0).map(|room| room.len()), Ok(0));
+            assert_eq!(
+                buffer(std::ptr::null_mut(), 0).map(|room| room.len()),
+                Ok(0)
+            );
         }
     }
 

@@ -2,13 +2,16 @@
 
 use std::ffi::c_int;
 
-use monitor_client::types::{ConfigureParams, FragmentsParams, Overlap, SideInfo, Socket, State, StopParams};
+use monitor_client::types::{
+    ConfigureParams, FragmentsParams, Overlap, SideInfo, Socket, State, StopParams,
+};
 use monitor_client::{Method, Side};
 
 use crate::context::{Context, one_side};
 use crate::failure::Failure;
 use crate::types::{
-    SOL_MONSOCKET, mos_overlap_policy, mos_side, mos_socket_opts, tcp_buf_info, tcp_ring_fragment, tcpstate,
+    SOL_MONSOCKET, mos_overlap_policy, mos_side, mos_socket_opts, tcp_buf_info, tcp_ring_fragment,
+    tcpstate,
 };
 
 /// The longest run that a struct tcp_ring_fragment can tell of.
@@ -34,7 +37,9 @@ impl Get {
             (MOS_TCP_STATE_CLI, Get::State(Side::Client)),
             (MOS_TCP_STATE_SVR, Get::State(Side::Server)),
         ];
-        let found = options.into_iter().find(|&(own, _)| own as c_int == option && level == SOL_MONSOCKET);
+        let found = options
+            .into_iter()
+            .find(|&(own, _)| own as c_int == option && level == SOL_MONSOCKET);
         found.map(|(_, get)| get).ok_or(Failure(libc::ENOPROTOOPT))
     }
 }
@@ -65,7 +70,9 @@ impl Set {
             () if is(MOS_SVRBUF) => buffer(Side::Server),
             () if is(MOS_CLIOVERLAP) => overlap(Side::Client),
             () if is(MOS_SVROVERLAP) => overlap(Side::Server),
-            () if is(MOS_STOP_MON) && value == mos_side::MOS_SIDE_BOTH as c_int => Ok(Set::Stop(None)),
+            () if is(MOS_STOP_MON) && value == mos_side::MOS_SIDE_BOTH as c_int => {
+                Ok(Set::Stop(None))
+            }
             () if is(MOS_STOP_MON) => Ok(Set::Stop(Some(one_side(value)?))),
             () => Err(Failure(libc::ENOPROTOOPT)),
         }
@@ -81,12 +88,27 @@ impl Set {
         };
         let params = match self {
             Set::Stop(side) => {
-                let params = StopParams { sockid, side, worker };
-                return context.ask(|client| client.call(Method::Stop, &params)).map(|_: Socket| ());
+                let params = StopParams {
+                    sockid,
+                    side,
+                    worker,
+                };
+                return context
+                    .ask(|client| client.call(Method::Stop, &params))
+                    .map(|_: Socket| ());
             }
-            Set::Off(side) => ConfigureParams { enabled: Some(false), ..configure(side) },
-            Set::Window(side, window) => ConfigureParams { window: Some(window), ..configure(side) },
-            Set::Overlap(side, overlap) => ConfigureParams { overlap: Some(overlap), ..configure(side) },
+            Set::Off(side) => ConfigureParams {
+                enabled: Some(false),
+                ..configure(side)
+            },
+            Set::Window(side, window) => ConfigureParams {
+                window: Some(window),
+                ..configure(side)
+            },
+            Set::Overlap(side, overlap) => ConfigureParams {
+                overlap: Some(overlap),
+                ..configure(side)
+            },
         };
         context.ask(|client| client.configure(&params)).map(|_| ())
     }
@@ -108,13 +130,20 @@ pub(crate) fn fragments(
     descriptor: c_int,
     side: Side,
 ) -> Result<Vec<tcp_ring_fragment>, Failure> {
-    let params = FragmentsParams { sockid: context.sockid(descriptor)?, side, worker: context.worker() };
+    let params = FragmentsParams {
+        sockid: context.sockid(descriptor)?,
+        side,
+        worker: context.worker(),
+    };
     let found: monitor_client::types::Fragments =
         context.ask(|client| client.call(Method::Fragments, &params))?;
     let pieces = found.extents.into_iter().flat_map(|(off, len)| {
         (0..len.div_ceil(LONGEST)).map(move |index| {
             let at = index * LONGEST;
-            tcp_ring_fragment { offset: off + at, len: (len - at).min(LONGEST) as u32 }
+            tcp_ring_fragment {
+                offset: off + at,
+                len: (len - at).min(LONGEST) as u32,
+            }
         })
     });
     Ok(pieces.collect())
@@ -156,36 +185,73 @@ mod tests {
 
     #[test]
     fn every_option_has_its_side() {
-        assert_eq!(Get::parse(SOL_MONSOCKET, 2), Ok(Get::Fragments(Side::Server)));
+        assert_eq!(
+            Get::parse(SOL_MONSOCKET, 2),
+            Ok(Get::Fragments(Side::Server))
+        );
         assert_eq!(Get::parse(SOL_MONSOCKET, 3), Ok(Get::Info(Side::Client)));
         assert_eq!(Get::parse(SOL_MONSOCKET, 6), Ok(Get::State(Side::Server)));
-        for (level, option) in [(SOL_MONSOCKET, 0), (SOL_MONSOCKET, 99), (libc::SOL_SOCKET, 2)] {
+        for (level, option) in [
+            (SOL_MONSOCKET, 0),
+            (SOL_MONSOCKET, 99),
+            (libc::SOL_SOCKET, 2),
+        ] {
             assert_eq!(Get::parse(level, option), Err(Failure(libc::ENOPROTOOPT)));
         }
     }
 
     #[test]
     fn every_value_is_checked() {
-        let set = |option: mos_socket_opts, value| Set::parse(SOL_MONSOCKET, option as c_int, value);
+        let set =
+            |option: mos_socket_opts, value| Set::parse(SOL_MONSOCKET, option as c_int, value);
         let invalid = Err(Failure(libc::EINVAL));
-        assert_eq!(set(mos_socket_opts::MOS_CLIBUF, 0), Ok(Set::Off(Side::Client)));
-        assert_eq!(set(mos_socket_opts::MOS_SVRBUF, 9), Ok(Set::Window(Side::Server, 9)));
+        assert_eq!(
+            set(mos_socket_opts::MOS_CLIBUF, 0),
+            Ok(Set::Off(Side::Client))
+        );
+        assert_eq!(
+            set(mos_socket_opts::MOS_SVRBUF, 9),
+            Ok(Set::Window(Side::Server, 9))
+        );
         assert_eq!(set(mos_socket_opts::MOS_SVRBUF, -1), invalid);
-        assert_eq!(set(mos_socket_opts::MOS_CLIOVERLAP, 1), Ok(Set::Overlap(Side::Client, Overlap::Last)));
+        assert_eq!(
+            set(mos_socket_opts::MOS_CLIOVERLAP, 1),
+            Ok(Set::Overlap(Side::Client, Overlap::Last))
+        );
         assert_eq!(set(mos_socket_opts::MOS_SVROVERLAP, 2), invalid);
         assert_eq!(set(mos_socket_opts::MOS_STOP_MON, 2), Ok(Set::Stop(None)));
-        assert_eq!(set(mos_socket_opts::MOS_STOP_MON, 0), Ok(Set::Stop(Some(Side::Client))));
+        assert_eq!(
+            set(mos_socket_opts::MOS_STOP_MON, 0),
+            Ok(Set::Stop(Some(Side::Client)))
+        );
         assert_eq!(set(mos_socket_opts::MOS_STOP_MON, 3), invalid);
-        assert_eq!(set(mos_socket_opts::MOS_INFO_CLIBUF, 0), Err(Failure(libc::ENOPROTOOPT)));
-        assert_eq!(Set::parse(libc::SOL_SOCKET, 9, 0), Err(Failure(libc::ENOPROTOOPT)));
+        assert_eq!(
+            set(mos_socket_opts::MOS_INFO_CLIBUF, 0),
+            Err(Failure(libc::ENOPROTOOPT))
+        );
+        assert_eq!(
+            Set::parse(libc::SOL_SOCKET, 9, 0),
+            Err(Failure(libc::ENOPROTOOPT))
+        );
     }
 
     #[test]
     fn sequence_numbers_wrap() {
-        let side = SideInfo { isn: Some(u32::MAX - 4), next: 10, end: 20, ..SideInfo::default() };
+        let side = SideInfo {
+            isn: Some(u32::MAX - 4),
+            next: 10,
+            end: 20,
+            ..SideInfo::default()
+        };
         let info = info(&side).unwrap();
-        assert_eq!((info.tcpbi_next_byte_expected, info.tcpbi_last_byte_received), (6, 15));
-        let empty = SideInfo { isn: Some(7), ..SideInfo::default() };
+        assert_eq!(
+            (info.tcpbi_next_byte_expected, info.tcpbi_last_byte_received),
+            (6, 15)
+        );
+        let empty = SideInfo {
+            isn: Some(7),
+            ..SideInfo::default()
+        };
         let expected = tcp_buf_info {
             tcpbi_init_seq: 7,
             tcpbi_last_byte_read: 8,
@@ -193,7 +259,10 @@ mod tests {
             tcpbi_last_byte_received: 7,
         };
         assert_eq!(super::info(&empty), Ok(expected));
-        assert_eq!(super::info(&SideInfo::default()), Err(Failure(libc::ENODATA)));
+        assert_eq!(
+            super::info(&SideInfo::default()),
+            Err(Failure(libc::ENODATA))
+        );
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! mos_api.h is what cbindgen makes of the sources.
 
-#![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 use std::fs;
 use std::path::Path;

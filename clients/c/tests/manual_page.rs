@@ -1,6 +1,10 @@
 //! The C interface, used by a C program (manual_page.c): what the manual page of mtcp_ppeek promises, errno by errno.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 #[path = "../../../monitor-daemon/tests/rpc_common/mod.rs"]
 mod rpc_common;
@@ -32,7 +36,9 @@ fn world() -> Vec<Engine> {
         window: 1 << 20,
         ..EngineConfig::default()
     };
-    let mut engines: Vec<_> = (0..2).map(|worker| Publisher::engine(config(worker)).unwrap()).collect();
+    let mut engines: Vec<_> = (0..2)
+        .map(|worker| Publisher::engine(config(worker)).unwrap())
+        .collect();
     let engine = &mut engines[0];
 
     let mut holed = Talk::new("10.0.0.1:1234", SERVER);
@@ -70,7 +76,15 @@ fn compile(options: &[&str]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("manual_page");
     let output = Command::new("cc")
-        .args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1"])
+        .args([
+            "-std=c11",
+            "-D_POSIX_C_SOURCE=200809L",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-O1",
+        ])
         .arg("-I")
         .arg(here)
         .arg(here.join("tests/manual_page.c"))
@@ -79,13 +93,21 @@ fn compile(options: &[&str]) -> (TempDir, PathBuf) {
         .args(options)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     (directory, program)
 }
 
 /// Where cargo left the libraries: beside this test.
 fn libraries() -> PathBuf {
-    std::env::current_exe().unwrap().parent().unwrap().to_path_buf()
+    std::env::current_exe()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 fn shared() -> &'static Path {
@@ -93,7 +115,12 @@ fn shared() -> &'static Path {
     let (_, program) = PROGRAM.get_or_init(|| {
         let libraries = libraries();
         let libraries = libraries.to_str().unwrap();
-        compile(&["-L", libraries, "-lmonitor_mos", &format!("-Wl,-rpath,{libraries}")])
+        compile(&[
+            "-L",
+            libraries,
+            "-lmonitor_mos",
+            &format!("-Wl,-rpath,{libraries}"),
+        ])
     });
     program
 }
@@ -106,7 +133,12 @@ fn command(program: &Path, socket: &Path, check: &str) -> Command {
 
 #[track_caller]
 fn passed(output: &Output) {
-    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 macro_rules! checks {
@@ -149,18 +181,35 @@ checks! {
 fn errno_esocktnosupport() {
     let (server, _workers) = Server::at_work(world());
     let mut wire = server.wire();
-    let listener = wire.result("subscribe", json!({}))["sockid"].as_u64().unwrap();
+    let listener = wire.result("subscribe", json!({}))["sockid"]
+        .as_u64()
+        .unwrap();
     let mut program = command(shared(), &server.socket, "errno_esocktnosupport");
-    passed(&program.env("MONITOR_LISTENER", listener.to_string()).output().unwrap());
+    passed(
+        &program
+            .env("MONITOR_LISTENER", listener.to_string())
+            .output()
+            .unwrap(),
+    );
 }
 
 #[test]
 fn the_static_library_links_too() {
     let archive = libraries().join("libmonitor_mos.a");
-    let (_directory, program) = compile(&[archive.to_str().unwrap(), "-lpthread", "-ldl", "-lm", "-lgcc_s"]);
+    let (_directory, program) = compile(&[
+        archive.to_str().unwrap(),
+        "-lpthread",
+        "-ldl",
+        "-lm",
+        "-lgcc_s",
+    ]);
     let engines = world();
     let server = Server::start(&engines);
-    passed(&command(&program, &server.socket, "short_reads").output().unwrap());
+    passed(
+        &command(&program, &server.socket, "short_reads")
+            .output()
+            .unwrap(),
+    );
 }
 
 /// A daemon that greets, and answers everything else with an error.
@@ -198,9 +247,14 @@ fn errno_eperm() {
 #[test]
 fn without_a_daemon_no_context_is_made() {
     let directory = tempfile::tempdir().unwrap();
-    let output = command(shared(), &directory.path().join("none"), "short_reads").output().unwrap();
+    let output = command(shared(), &directory.path().join("none"), "short_reads")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("No such file or directory"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("No such file or directory"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -215,7 +269,9 @@ fn descriptors_are_void_after_the_daemon_was_started_anew() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     assert_eq!(line, "ready\n");
     let other = Server::start(&next);
     relay.turn(&other.socket);
@@ -230,11 +286,25 @@ fn the_header_is_cpp_too() {
         monitor_tests::skip!("needs a C++ compiler");
     }
     let mut child = Command::new("c++")
-        .args(["-x", "c++", "-Wall", "-Werror", "-fsyntax-only", "-I", env!("CARGO_MANIFEST_DIR"), "-"])
+        .args([
+            "-x",
+            "c++",
+            "-Wall",
+            "-Werror",
+            "-fsyntax-only",
+            "-I",
+            env!("CARGO_MANIFEST_DIR"),
+            "-",
+        ])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
     let text = "#include <mos_api.h>\nint main() { return mtcp_ppeek(nullptr, 0, 0, nullptr, 0, 0) > 0; }\n";
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
     assert!(child.wait().unwrap().success());
 }

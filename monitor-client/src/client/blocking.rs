@@ -54,8 +54,18 @@ impl Client {
     pub fn connect_with(path: impl AsRef<Path>, reconnect: Reconnect) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
         let mut link = Link::connect(&path)?;
-        let instance = if reconnect == Reconnect::NEVER { None } else { link.instance()? };
-        Ok(Self { path, reconnect, link: Some(link), instance, cursors: (false, false) })
+        let instance = if reconnect == Reconnect::NEVER {
+            None
+        } else {
+            link.instance()?
+        };
+        Ok(Self {
+            path,
+            reconnect,
+            link: Some(link),
+            instance,
+            cursors: (false, false),
+        })
     }
 
     /// Bytes from `off` on, up to `len`, stopping at a hole. Fewer than asked is normal.
@@ -88,7 +98,11 @@ impl Client {
     /// read. `params.encoding` does not matter.
     pub fn ppeek_slice(&mut self, params: &PpeekParams, buffer: &mut [u8]) -> Result<Ppeek, Error> {
         let len = params.len.min(buffer.len() as u64);
-        let params = PpeekParams { len, encoding: Encoding::Raw, ..params.clone() };
+        let params = PpeekParams {
+            len,
+            encoding: Encoding::Raw,
+            ..params.clone()
+        };
         self.attempt(Method::Ppeek, |link| {
             let head: Ppeek = link.call(Method::Ppeek, &params)?;
             let count = wire::raw(head.raw, head.len, len)?;
@@ -114,7 +128,11 @@ impl Client {
     }
 
     /// Any method whose reply is one line.
-    pub fn call<R: DeserializeOwned>(&mut self, method: Method, params: &impl Serialize) -> Result<R, Error> {
+    pub fn call<R: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        params: &impl Serialize,
+    ) -> Result<R, Error> {
         self.attempt(method, |link| link.call(method, params))
     }
 
@@ -133,18 +151,36 @@ impl Client {
     /// Whether [`Client::event`] can go on without waiting for the daemon to begin.
     #[must_use]
     pub fn has_event(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| !link.events.is_empty() || !link.stream.buffer().is_empty())
+        self.link
+            .as_ref()
+            .is_some_and(|link| !link.events.is_empty() || !link.stream.buffer().is_empty())
     }
 
     /// What happens from now on. `params.encoding` does not matter.
     pub fn subscribe(&mut self, params: &SubscribeParams) -> Result<Notices, Error> {
-        let params = SubscribeParams { encoding: Encoding::Raw, ..params.clone() };
+        let params = SubscribeParams {
+            encoding: Encoding::Raw,
+            ..params.clone()
+        };
         self.listen("subscribe", &params)
     }
 
     /// Every byte of a side, or of both, from `off` on (the lowest kept, unless given), as it comes.
-    pub fn follow(&mut self, sockid: u64, side: Option<Side>, off: Option<u64>) -> Result<Notices, Error> {
-        self.listen("follow", &FollowParams { sockid, side, off, encoding: Encoding::Raw })
+    pub fn follow(
+        &mut self,
+        sockid: u64,
+        side: Option<Side>,
+        off: Option<u64>,
+    ) -> Result<Notices, Error> {
+        self.listen(
+            "follow",
+            &FollowParams {
+                sockid,
+                side,
+                off,
+                encoding: Encoding::Raw,
+            },
+        )
     }
 
     /// What is found in the streams from now on.
@@ -153,9 +189,21 @@ impl Client {
     }
 
     /// Listens: `subscribe`, `follow` or `watch`, with these parameters, over a connection of its own.
-    pub fn listen(&mut self, method: &'static str, params: &impl Serialize) -> Result<Notices, Error> {
+    pub fn listen(
+        &mut self,
+        method: &'static str,
+        params: &impl Serialize,
+    ) -> Result<Notices, Error> {
         let params = serde_json::to_value(params).map_err(Error::Request)?;
-        Notices::open(Request { path: self.path.clone(), method, params }, self.reconnect, self.instance)
+        Notices::open(
+            Request {
+                path: self.path.clone(),
+                method,
+                params,
+            },
+            self.reconnect,
+            self.instance,
+        )
     }
 
     /// Asks once, and once more over a new connection if the first one broke and asking twice does no harm.
@@ -166,7 +214,9 @@ impl Client {
     ) -> Result<T, Error> {
         match self.ask(&mut ask) {
             Err(error)
-                if error.is_broken() && self.reconnect != Reconnect::NEVER && method.is_repeatable() =>
+                if error.is_broken()
+                    && self.reconnect != Reconnect::NEVER
+                    && method.is_repeatable() =>
             {
                 self.ask(&mut ask)
             }
@@ -185,7 +235,11 @@ impl Client {
     }
 
     fn connected(&mut self) -> Result<(), Error> {
-        if self.link.is_none() { self.connect_again() } else { Ok(()) }
+        if self.link.is_none() {
+            self.connect_again()
+        } else {
+            Ok(())
+        }
     }
 
     fn connect_again(&mut self) -> Result<(), Error> {
@@ -198,7 +252,11 @@ impl Client {
                     self.link = Some(link);
                     self.cursors = (false, self.cursors.0 || self.cursors.1);
                     let restarted = std::mem::replace(&mut self.instance, instance) != instance;
-                    return if restarted { Err(Error::Restarted) } else { Ok(()) };
+                    return if restarted {
+                        Err(Error::Restarted)
+                    } else {
+                        Ok(())
+                    };
                 }
                 Err(error) => last = error,
             }
@@ -220,10 +278,17 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn connect(path: &Path) -> Result<Self, Error> {
-        let stream = UnixStream::connect(path)
-            .map_err(|source| Error::Connect { path: path.to_path_buf(), source })?;
+        let stream = UnixStream::connect(path).map_err(|source| Error::Connect {
+            path: path.to_path_buf(),
+            source,
+        })?;
         let stream = BufReader::with_capacity(BUFFER, stream);
-        Ok(Self { stream, next_id: 1, line: Vec::new(), events: VecDeque::new() })
+        Ok(Self {
+            stream,
+            next_id: 1,
+            line: Vec::new(),
+            events: VecDeque::new(),
+        })
     }
 
     pub(super) fn instance(&mut self) -> Result<Option<u64>, Error> {
@@ -231,7 +296,11 @@ impl Link {
         Ok(hello.instance)
     }
 
-    fn call<R: DeserializeOwned>(&mut self, method: Method, params: &impl Serialize) -> Result<R, Error> {
+    fn call<R: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        params: &impl Serialize,
+    ) -> Result<R, Error> {
         let id = self.next_id;
         self.next_id += 1;
         wire::request(&mut self.line, id, method.name(), params)?;

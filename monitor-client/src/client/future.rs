@@ -54,12 +54,28 @@ impl AsyncClient {
     pub async fn connect_with(path: impl AsRef<Path>, reconnect: Reconnect) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
         let mut link = Link::connect(&path).await?;
-        let instance = if reconnect == Reconnect::NEVER { None } else { link.instance().await? };
-        Ok(Self { path, reconnect, link: Some(link), instance, cursors: (false, false) })
+        let instance = if reconnect == Reconnect::NEVER {
+            None
+        } else {
+            link.instance().await?
+        };
+        Ok(Self {
+            path,
+            reconnect,
+            link: Some(link),
+            instance,
+            cursors: (false, false),
+        })
     }
 
     /// Bytes from `off` on, up to `len`, stopping at a hole. Fewer than asked is normal.
-    pub async fn ppeek(&mut self, sockid: u64, side: Side, off: u64, len: u64) -> Result<Read, Error> {
+    pub async fn ppeek(
+        &mut self,
+        sockid: u64,
+        side: Side,
+        off: u64,
+        len: u64,
+    ) -> Result<Read, Error> {
         let mut bytes = Vec::new();
         let head = self.ppeek_into(sockid, side, off, len, &mut bytes).await?;
         Ok(Read { head, bytes })
@@ -108,12 +124,16 @@ impl AsyncClient {
         method: Method,
         params: &impl Serialize,
     ) -> Result<R, Error> {
-        self.attempt(method, async |link| link.call(method, params).await).await
+        self.attempt(method, async |link| link.call(method, params).await)
+            .await
     }
 
     /// What happens from now on. `params.encoding` does not matter.
     pub async fn subscribe(&mut self, params: &SubscribeParams) -> Result<NoticeStream, Error> {
-        let params = SubscribeParams { encoding: Encoding::Raw, ..params.clone() };
+        let params = SubscribeParams {
+            encoding: Encoding::Raw,
+            ..params.clone()
+        };
         self.listen("subscribe", &params).await
     }
 
@@ -124,7 +144,16 @@ impl AsyncClient {
         side: Option<Side>,
         off: Option<u64>,
     ) -> Result<NoticeStream, Error> {
-        self.listen("follow", &FollowParams { sockid, side, off, encoding: Encoding::Raw }).await
+        self.listen(
+            "follow",
+            &FollowParams {
+                sockid,
+                side,
+                off,
+                encoding: Encoding::Raw,
+            },
+        )
+        .await
     }
 
     /// What is found in the streams from now on.
@@ -139,7 +168,11 @@ impl AsyncClient {
         params: &impl Serialize,
     ) -> Result<NoticeStream, Error> {
         let params = serde_json::to_value(params).map_err(Error::Request)?;
-        let request = Request { path: self.path.clone(), method, params };
+        let request = Request {
+            path: self.path.clone(),
+            method,
+            params,
+        };
         NoticeStream::open(request, self.reconnect, self.instance).await
     }
 
@@ -151,7 +184,9 @@ impl AsyncClient {
     ) -> Result<T, Error> {
         match self.ask(&mut ask).await {
             Err(error)
-                if error.is_broken() && self.reconnect != Reconnect::NEVER && method.is_repeatable() =>
+                if error.is_broken()
+                    && self.reconnect != Reconnect::NEVER
+                    && method.is_repeatable() =>
             {
                 self.ask(&mut ask).await
             }
@@ -159,7 +194,10 @@ impl AsyncClient {
         }
     }
 
-    async fn ask<T>(&mut self, ask: &mut impl AsyncFnMut(&mut Link) -> Result<T, Error>) -> Result<T, Error> {
+    async fn ask<T>(
+        &mut self,
+        ask: &mut impl AsyncFnMut(&mut Link) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         self.connected().await?;
         // Taken out while it is asked: whoever drops this future drops it too.
         let mut link = self.link.take().ok_or(Error::Closed)?;
@@ -171,7 +209,11 @@ impl AsyncClient {
     }
 
     async fn connected(&mut self) -> Result<(), Error> {
-        if self.link.is_none() { self.connect_again().await } else { Ok(()) }
+        if self.link.is_none() {
+            self.connect_again().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn connect_again(&mut self) -> Result<(), Error> {
@@ -187,7 +229,11 @@ impl AsyncClient {
                     self.link = Some(link);
                     self.cursors = (false, self.cursors.0 || self.cursors.1);
                     let restarted = std::mem::replace(&mut self.instance, instance) != instance;
-                    return if restarted { Err(Error::Restarted) } else { Ok(()) };
+                    return if restarted {
+                        Err(Error::Restarted)
+                    } else {
+                        Ok(())
+                    };
                 }
                 Err(error) => last = error,
             }
@@ -209,8 +255,15 @@ impl Link {
     pub(super) async fn connect(path: &Path) -> Result<Self, Error> {
         let stream = UnixStream::connect(path)
             .await
-            .map_err(|source| Error::Connect { path: path.to_path_buf(), source })?;
-        Ok(Self { stream: BufReader::with_capacity(BUFFER, stream), next_id: 1, line: Vec::new() })
+            .map_err(|source| Error::Connect {
+                path: path.to_path_buf(),
+                source,
+            })?;
+        Ok(Self {
+            stream: BufReader::with_capacity(BUFFER, stream),
+            next_id: 1,
+            line: Vec::new(),
+        })
     }
 
     pub(super) async fn instance(&mut self) -> Result<Option<u64>, Error> {

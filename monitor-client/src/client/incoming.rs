@@ -29,7 +29,10 @@ impl Incoming {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let wanted = self.head.as_ref().map_or(0, |&(_, raw)| raw.saturating_sub(self.end - self.start));
+        let wanted = self
+            .head
+            .as_ref()
+            .map_or(0, |&(_, raw)| raw.saturating_sub(self.end - self.start));
         if self.buffer.len() - self.end < BUFFER.max(wanted) {
             self.buffer.resize(self.end + BUFFER.max(wanted), 0);
         }
@@ -43,11 +46,15 @@ impl Incoming {
 
     /// The reply to the request `id`, once it is whole.
     pub(super) fn reply<R: DeserializeOwned>(&mut self, id: u64) -> Option<Result<R, Error>> {
-        let unexpected = || Error::Reply { what: "an event before the listener is there", source: None };
-        self.line().map(|line| match wire::reply_or_event(line, id)? {
-            wire::Incoming::Reply(reply) => Ok(reply),
-            wire::Incoming::Event(_) => Err(unexpected()),
-        })
+        let unexpected = || Error::Reply {
+            what: "an event before the listener is there",
+            source: None,
+        };
+        self.line()
+            .map(|line| match wire::reply_or_event(line, id)? {
+                wire::Incoming::Reply(reply) => Ok(reply),
+                wire::Incoming::Event(_) => Err(unexpected()),
+            })
     }
 
     /// The next event, once it is whole.
@@ -73,7 +80,9 @@ impl Incoming {
 
     fn line(&mut self) -> Option<&[u8]> {
         let unread = &self.buffer[self.start..self.end];
-        let Some(at) = unread[self.searched.min(unread.len())..].iter().position(|&byte| byte == b'\n')
+        let Some(at) = unread[self.searched.min(unread.len())..]
+            .iter()
+            .position(|&byte| byte == b'\n')
         else {
             self.searched = unread.len();
             return None;
@@ -88,8 +97,10 @@ impl Incoming {
 /// Reads the line of an event; how many raw bytes follow it.
 fn head(line: &[u8]) -> Result<(Notice, usize), Error> {
     let params = wire::event(line)?;
-    let notice = serde_json::from_str(params.get())
-        .map_err(|source| Error::Reply { what: "the event has another form", source: Some(source) })?;
+    let notice = serde_json::from_str(params.get()).map_err(|source| Error::Reply {
+        what: "the event has another form",
+        source: Some(source),
+    })?;
     Ok((notice, wire::raw_of_event(params)?))
 }
 
@@ -122,10 +133,35 @@ mod tests {
                 }
             }
             assert_eq!(listener.unwrap()["sockid"], 5);
-            let data = What::Data { side: Side::Server, off: 7, len: 4, bytes: b"a\nb\n".to_vec() };
-            assert_eq!(events[0], Notice { listener: 5, time: Some(1.5), sockid: Some(9), what: data });
-            assert_eq!(events[1].what, What::Lost { count: Some(3), side: None, off: None, len: None });
-            assert_eq!((&events[2].what, events.len()), (&What::Other, 3), "pieces of {size}");
+            let data = What::Data {
+                side: Side::Server,
+                off: 7,
+                len: 4,
+                bytes: b"a\nb\n".to_vec(),
+            };
+            assert_eq!(
+                events[0],
+                Notice {
+                    listener: 5,
+                    time: Some(1.5),
+                    sockid: Some(9),
+                    what: data
+                }
+            );
+            assert_eq!(
+                events[1].what,
+                What::Lost {
+                    count: Some(3),
+                    side: None,
+                    off: None,
+                    len: None
+                }
+            );
+            assert_eq!(
+                (&events[2].what, events.len()),
+                (&What::Other, 3),
+                "pieces of {size}"
+            );
         }
     }
 
@@ -133,9 +169,22 @@ mod tests {
     fn a_match_brings_what_stands_around_it() {
         let line = b"{\"method\":\"event\",\"params\":{\"listener\":1,\"event\":\"match\",\"sockid\":2,\"side\":\"server\",\
             \"off\":4,\"len\":1,\"pattern\":\"x\",\"context\":{\"off\":3,\"data\":\"YXhi\"}}}\n";
-        let (notice, 0) = head(line).unwrap() else { panic!("no bytes follow") };
-        let What::Match { range, context, .. } = notice.what else { panic!("another event") };
-        assert_eq!((range.off, context), (4, Some(Surroundings { off: 3, bytes: b"axb".to_vec() })));
+        let (notice, 0) = head(line).unwrap() else {
+            panic!("no bytes follow")
+        };
+        let What::Match { range, context, .. } = notice.what else {
+            panic!("another event")
+        };
+        assert_eq!(
+            (range.off, context),
+            (
+                4,
+                Some(Surroundings {
+                    off: 3,
+                    bytes: b"axb".to_vec()
+                })
+            )
+        );
     }
 
     #[test]
@@ -149,7 +198,9 @@ mod tests {
                 incoming.room()[..piece.len()].copy_from_slice(piece);
                 incoming.filled(piece.len());
                 if let Some(event) = incoming.event() {
-                    let What::Data { bytes, .. } = event.unwrap().what else { panic!("another event") };
+                    let What::Data { bytes, .. } = event.unwrap().what else {
+                        panic!("another event")
+                    };
                     assert!(bytes == [7; 1_000_000]);
                 }
             }

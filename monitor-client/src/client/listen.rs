@@ -48,7 +48,11 @@ impl Request {
 }
 
 impl Notices {
-    pub(super) fn open(request: Request, reconnect: Reconnect, instance: Option<u64>) -> Result<Self, Error> {
+    pub(super) fn open(
+        request: Request,
+        reconnect: Reconnect,
+        instance: Option<u64>,
+    ) -> Result<Self, Error> {
         let mut events = Self {
             request,
             reconnect,
@@ -68,7 +72,10 @@ impl Notices {
     }
 
     /// The next event; waits no longer than `patience` (for ever when it is `None`). `Ok(None)`: none came in time.
-    pub fn next_within(&mut self, patience: Option<Duration>) -> Option<Result<Option<Notice>, Error>> {
+    pub fn next_within(
+        &mut self,
+        patience: Option<Duration>,
+    ) -> Option<Result<Option<Notice>, Error>> {
         loop {
             if let Some(event) = self.incoming.event() {
                 return Some(event.map(Some));
@@ -76,11 +83,16 @@ impl Notices {
             let stream = self.stream.as_mut()?;
             // A time of zero would be no limit.
             let patience = patience.map(|patience| patience.max(Duration::from_millis(1)));
-            match stream.set_read_timeout(patience).and_then(|()| stream.read(self.incoming.room())) {
+            match stream
+                .set_read_timeout(patience)
+                .and_then(|()| stream.read(self.incoming.room()))
+            {
                 Ok(0) => return Some(self.broken(Error::Closed)),
                 Ok(count) => self.incoming.filled(count),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Some(Ok(None)),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    return Some(Ok(None));
+                }
                 Err(error) => return Some(self.broken(Error::Io(error))),
             }
         }
@@ -96,7 +108,9 @@ impl Notices {
         for pause in self.reconnect.pauses() {
             thread::sleep(pause);
             match self.listen_again() {
-                Err(error) if error.is_broken() || matches!(error, Error::Connect { .. }) => last = error,
+                Err(error) if error.is_broken() || matches!(error, Error::Connect { .. }) => {
+                    last = error
+                }
                 other => return other.map(|()| Some(interrupted(&self.listener))),
             }
         }
@@ -110,13 +124,19 @@ impl Notices {
             self.listen()?;
         }
         self.instance = instance;
-        if restarted { Err(Error::Restarted) } else { Ok(()) }
+        if restarted {
+            Err(Error::Restarted)
+        } else {
+            Ok(())
+        }
     }
 
     fn listen(&mut self) -> Result<(), Error> {
         let path = &self.request.path;
-        let mut stream =
-            UnixStream::connect(path).map_err(|source| Error::Connect { path: path.clone(), source })?;
+        let mut stream = UnixStream::connect(path).map_err(|source| Error::Connect {
+            path: path.clone(),
+            source,
+        })?;
         let mut line = Vec::new();
         wire::request(&mut line, 1, self.request.method, &self.request.params)?;
         stream.write_all(&line)?;
@@ -136,7 +156,12 @@ impl Notices {
 }
 
 pub(super) fn interrupted(listener: &Listener) -> Notice {
-    Notice { listener: listener.sockid, time: None, sockid: None, what: What::Interrupted }
+    Notice {
+        listener: listener.sockid,
+        time: None,
+        sockid: None,
+        what: What::Interrupted,
+    }
 }
 
 impl Iterator for Notices {

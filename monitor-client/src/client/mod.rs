@@ -50,7 +50,9 @@ pub enum Error {
     Closed,
     /// A daemon that was started since answers there. What it serves has sockids of its own: those that were asked for
     /// before mean nothing to it, or another connection. Said once; the next call goes to the new daemon.
-    #[error("the daemon was started anew: list its connections again, sockids from before are void")]
+    #[error(
+        "the daemon was started anew: list its connections again, sockids from before are void"
+    )]
     Restarted,
     /// The connection was made anew, and with it the cursors of `peek`, which stand at the beginning again. Said once, in
     /// place of the next `peek`; `ppeek` goes on anywhere.
@@ -110,17 +112,32 @@ pub struct Event {
 impl Event {
     /// The parameters as a type of the caller's.
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        serde_json::from_str(self.params.get())
-            .map_err(|source| Error::Reply { what: "the event has another form", source: Some(source) })
+        serde_json::from_str(self.params.get()).map_err(|source| Error::Reply {
+            what: "the event has another form",
+            source: Some(source),
+        })
     }
 }
 
 /// A `ppeek` of any worker's connection; how the bytes are sent is the client's affair.
 fn ppeek(sockid: u64, side: Side, off: u64, len: u64) -> PpeekParams {
-    PpeekParams { sockid, side, off, len, encoding: Encoding::Raw, worker: None }
+    PpeekParams {
+        sockid,
+        side,
+        off,
+        len,
+        encoding: Encoding::Raw,
+        worker: None,
+    }
 }
 
 /// The same for `peek`.
 fn peek(sockid: u64, side: Side, len: u64) -> PeekParams {
-    PeekParams { sockid, side, len, encoding: Encoding::Raw, worker: None }
+    PeekParams {
+        sockid,
+        side,
+        len,
+        encoding: Encoding::Raw,
+        worker: None,
+    }
 }

@@ -20,7 +20,11 @@ pub struct Reconnect {
 
 impl Reconnect {
     /// Not at all.
-    pub const NEVER: Self = Self { attempts: 0, pause: Duration::ZERO, longest: Duration::ZERO };
+    pub const NEVER: Self = Self {
+        attempts: 0,
+        pause: Duration::ZERO,
+        longest: Duration::ZERO,
+    };
 
     /// The pause before each try.
     pub(super) fn pauses(self) -> impl Iterator<Item = Duration> {
@@ -33,7 +37,11 @@ impl Reconnect {
 /// Long enough for a daemon that is restarted: some 20 seconds, the first tries close together.
 impl Default for Reconnect {
     fn default() -> Self {
-        Self { attempts: 14, pause: Duration::from_millis(20), longest: Duration::from_secs(4) }
+        Self {
+            attempts: 14,
+            pause: Duration::from_millis(20),
+            longest: Duration::from_secs(4),
+        }
     }
 }
 
@@ -43,8 +51,11 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_the_longest() {
-        let policy =
-            Reconnect { attempts: 5, pause: Duration::from_millis(10), longest: Duration::from_millis(50) };
+        let policy = Reconnect {
+            attempts: 5,
+            pause: Duration::from_millis(10),
+            longest: Duration::from_millis(50),
+        };
         let pauses: Vec<_> = policy.pauses().map(|pause| pause.as_millis()).collect();
         assert_eq!(pauses, [10, 20, 40, 50, 50]);
         assert_eq!(Reconnect::NEVER.pauses().count(), 0);

@@ -33,7 +33,15 @@ impl NoticeStream {
     ) -> Result<Self, Error> {
         let (ear, listener) = Ear::listen(&request).await?;
         let (sender, events) = mpsc::channel(AHEAD);
-        tokio::spawn(Task { request, reconnect, instance, sender }.run(ear));
+        tokio::spawn(
+            Task {
+                request,
+                reconnect,
+                instance,
+                sender,
+            }
+            .run(ear),
+        );
         Ok(Self { events, listener })
     }
 
@@ -112,7 +120,11 @@ impl Task {
         }
         let (ear, listener) = Ear::listen(&self.request).await?;
         self.instance = instance;
-        let told = if restarted { Err(Error::Restarted) } else { Ok(interrupted(&listener)) };
+        let told = if restarted {
+            Err(Error::Restarted)
+        } else {
+            Ok(interrupted(&listener))
+        };
         let _ = self.sender.send(told).await;
         Ok(Some(ear))
     }
@@ -129,11 +141,17 @@ impl Ear {
         let path = &request.path;
         let mut stream = UnixStream::connect(path)
             .await
-            .map_err(|source| Error::Connect { path: path.clone(), source })?;
+            .map_err(|source| Error::Connect {
+                path: path.clone(),
+                source,
+            })?;
         let mut line = Vec::new();
         wire::request(&mut line, 1, request.method, &request.params)?;
         stream.write_all(&line).await?;
-        let mut ear = Self { stream, incoming: Incoming::default() };
+        let mut ear = Self {
+            stream,
+            incoming: Incoming::default(),
+        };
         loop {
             if let Some(listener) = ear.incoming.reply(1) {
                 return Ok((ear, listener?));

@@ -48,7 +48,11 @@ pub struct SubscribeParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// On this connection.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub sockid: Option<u64>,
     /// Of events that belong to a side, those of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,7 +64,11 @@ pub struct SubscribeParams {
     #[serde(default)]
     pub encoding: Encoding,
     /// Notes that may wait for the client, for each worker.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub queue: Option<u64>,
 }
 
@@ -104,7 +112,11 @@ pub struct FollowParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
     /// Where to start; at the lowest offset kept unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub off: Option<u64>,
     /// How the bytes are sent.
     #[serde(default)]
@@ -124,7 +136,11 @@ pub struct WaitParams {
     #[serde(deserialize_with = "whole")]
     pub off: u64,
     /// Seconds, with a fraction, up to 3600; 30 unless given. 0: looks once.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "seconds"
+    )]
     pub timeout: Option<f64>,
 }
 

@@ -17,7 +17,11 @@ pub struct SocketsParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
     /// One of the ends has this port.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "port")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "port"
+    )]
     pub port: Option<u16>,
     /// One of the ends has this address, or an address in this prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,22 +33,42 @@ pub struct SocketsParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<bool>,
     /// Opened so many seconds ago, or earlier.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "seconds"
+    )]
     pub min_age: Option<f64>,
     /// Opened so many seconds ago, or later.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "seconds"
+    )]
     pub max_age: Option<f64>,
     /// Both directions together carried so many bytes, or more.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub min_bytes: Option<u64>,
     /// The first `limit` in this order, in place of pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<Sort>,
     /// Most connections in the answer.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub limit: Option<u64>,
     /// `next` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub after: Option<u64>,
 }
 

@@ -56,7 +56,11 @@ pub struct InfoParams {
     #[serde(deserialize_with = "whole")]
     pub sockid: u64,
     /// The worker that is expected to own it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub worker: Option<u64>,
 }
 

@@ -16,7 +16,11 @@ pub struct FragmentsParams {
     /// Whose received bytes.
     pub side: Side,
     /// The worker that is expected to own it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub worker: Option<u64>,
 }
 
@@ -52,7 +56,11 @@ pub struct PpeekParams {
     #[serde(default)]
     pub encoding: Encoding,
     /// The worker that is expected to own it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub worker: Option<u64>,
 }
 
@@ -108,7 +116,11 @@ pub struct PeekParams {
     #[serde(default)]
     pub encoding: Encoding,
     /// The worker that is expected to own it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub worker: Option<u64>,
 }
 

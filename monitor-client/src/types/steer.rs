@@ -20,7 +20,11 @@ pub struct StopParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
     /// The worker that is expected to own it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub worker: Option<u64>,
 }
 
@@ -29,13 +33,21 @@ pub struct StopParams {
 #[serde(deny_unknown_fields)]
 pub struct ConfigureParams {
     /// Which connection.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub sockid: Option<u64>,
     /// Which connections to come, in the filter language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// Which rule, as an earlier answer named it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub rule: Option<u64>,
     /// Takes the rule away.
     #[serde(default, skip_serializing_if = "Not::not")]
@@ -44,7 +56,11 @@ pub struct ConfigureParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
     /// Bytes to keep, the newest ones.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub window: Option<u64>,
     /// False: keep no bytes, for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +69,11 @@ pub struct ConfigureParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
     /// The worker that is expected to own the connection.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub worker: Option<u64>,
 }
 

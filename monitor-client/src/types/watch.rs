@@ -23,19 +23,34 @@ pub struct WatchParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// On this connection.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub sockid: Option<u64>,
     /// Bytes before and after a match that its event brings along; none unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub context: Option<u64>,
     /// Notes that may wait for the search, for each worker.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional"
+    )]
     pub queue: Option<u64>,
 }
 
 /// What to search for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a regular expression, or an object with `regex`, `text` or `hex`")]
+#[serde(
+    untagged,
+    expecting = "a regular expression, or an object with `regex`, `text` or `hex`"
+)]
 pub enum WatchPattern {
     /// A regular expression.
     Regex(String),

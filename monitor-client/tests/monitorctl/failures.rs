@@ -23,15 +23,45 @@ fn exit_codes_and_sentences_say_what_happened() {
         assert!(message.contains(word), "{args:?}: {message}");
         assert!(output.stdout.is_empty());
     };
-    fails(&server, &["ppeek", &sockid, "middle", "0"], 1, "what the client received");
+    fails(
+        &server,
+        &["ppeek", &sockid, "middle", "0"],
+        1,
+        "what the client received",
+    );
     fails(&server, &["ppeek", &sockid, "server", "-1", "1"], 1, "-1");
     fails(&server, &["nothing"], 1, "nothing");
     fails(&server, &["sockets", "--address", "x"], 1, "`address`");
-    fails(&server, &["info", "4503599627370496"], 3, "no connection has the sockid");
-    fails(&server, &["follow", "4503599627370496"], 3, "no connection has the sockid");
-    fails(&server, &["lookup", ENDS.1, ENDS.0], 3, "no connection between these ends");
-    fails(&server, &["ppeek", &sockid, "server", "300000", "1"], 4, "bytes go on at 300100");
-    fails(&server, &["ppeek", &sockid, "server", "300000"], 4, "bytes go on at 300100");
+    fails(
+        &server,
+        &["info", "4503599627370496"],
+        3,
+        "no connection has the sockid",
+    );
+    fails(
+        &server,
+        &["follow", "4503599627370496"],
+        3,
+        "no connection has the sockid",
+    );
+    fails(
+        &server,
+        &["lookup", ENDS.1, ENDS.0],
+        3,
+        "no connection between these ends",
+    );
+    fails(
+        &server,
+        &["ppeek", &sockid, "server", "300000", "1"],
+        4,
+        "bytes go on at 300100",
+    );
+    fails(
+        &server,
+        &["ppeek", &sockid, "server", "300000"],
+        4,
+        "bytes go on at 300100",
+    );
     let help = run(&server, &["--help"]);
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("Exit codes"));
     server.stop();
@@ -64,5 +94,8 @@ fn a_closed_socket_file_names_its_group() {
         skip!("only root can become another user");
     }
     assert_eq!(output.status.code(), Some(5), "{message}");
-    assert!(message.contains("mode 0660") && message.contains("group root"), "{message}");
+    assert!(
+        message.contains("mode 0660") && message.contains("group root"),
+        "{message}"
+    );
 }

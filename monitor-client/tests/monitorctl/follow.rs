@@ -18,7 +18,10 @@ fn follow_tells_what_is_missing_and_ends_with_the_connection() {
     assert!(output.status.success());
     assert!(output.stdout == [pattern(0, STREAM), pattern(300_100, 5)].concat());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("server: 100 bytes missing at offset 300000"), "{said}");
+    assert!(
+        said.contains("server: 100 bytes missing at offset 300000"),
+        "{said}"
+    );
     let both = text(&server, &["follow", &sockid.to_string(), "--text"]);
     assert!(
         both.contains("--- client -> server, offset 300100")
@@ -26,7 +29,9 @@ fn follow_tells_what_is_missing_and_ends_with_the_connection() {
     );
     let parts = json_lines(&server, &["--json", "follow", &sockid.to_string()]);
     assert!(
-        parts.iter().any(|part| part["event"] == "gap" && part["len"] == 100 && part["off"] == 300_000),
+        parts
+            .iter()
+            .any(|part| part["event"] == "gap" && part["len"] == 100 && part["off"] == 300_000),
         "{parts:?}"
     );
     let received = |side: &str| -> u64 {
@@ -36,7 +41,10 @@ fn follow_tells_what_is_missing_and_ends_with_the_connection() {
             .filter_map(|part| part["len"].as_u64())
             .sum()
     };
-    assert_eq!((received("server"), received("client")), (STREAM as u64 + 5, ANSWER.len() as u64));
+    assert_eq!(
+        (received("server"), received("client")),
+        (STREAM as u64 + 5, ANSWER.len() as u64)
+    );
 }
 
 #[test]
@@ -47,9 +55,16 @@ fn follow_waits_for_what_comes() {
     let sockid = talk.id(&engines[0]).as_u64().to_string();
     let (attended, status) = Attended::start(engines);
     let server = Server::start_with(status, |_| {});
-    let mut child = command(&server.socket, &["follow", &sockid]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command(&server.socket, &["follow", &sockid])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
-    for (from, said) in [(From::Client, "ping\n"), (From::Server, "pong\n"), (From::Client, "again\n")] {
+    for (from, said) in [
+        (From::Client, "ping\n"),
+        (From::Server, "pong\n"),
+        (From::Client, "again\n"),
+    ] {
         talk.say(&mut attended.engine(0), from, said.as_bytes());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -72,7 +87,10 @@ struct Running {
 
 impl Running {
     fn start(server: &Server, args: &[&str]) -> Self {
-        let mut child = command(&server.socket, args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command(&server.socket, args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Self { child, out }
     }
@@ -126,7 +144,16 @@ fn all_that_a_filter_wants_are_followed() {
 fn events_are_lines() {
     let (attended, status) = Attended::start(engines(1));
     let server = Server::start_with(status, |_| {});
-    let kinds = ["events", "opened", "data", "closed", "-n", "3", "--filter", "host 10.0.0.1"];
+    let kinds = [
+        "events",
+        "opened",
+        "data",
+        "closed",
+        "-n",
+        "3",
+        "--filter",
+        "host 10.0.0.1",
+    ];
     let mut people = Running::start(&server, &kinds);
     let mut machines = Running::start(&server, &[&["--json"], kinds.as_slice()].concat());
     listening(&server, 2);
@@ -134,9 +161,16 @@ fn events_are_lines() {
     talk.open(&mut attended.engine(0));
     talk.say(&mut attended.engine(0), From::Client, b"ping");
     talk.reset(&mut attended.engine(0), From::Server);
-    for rest in ["opened       0  10.0.0.1:1234 -> 10.0.0.2:80\n", "  server  4 bytes at 0\n", "  rst\n"] {
+    for rest in [
+        "opened       0  10.0.0.1:1234 -> 10.0.0.2:80\n",
+        "  server  4 bytes at 0\n",
+        "  rst\n",
+    ] {
         let line = people.line();
-        assert!(line.ends_with(rest) && line.contains("10.0.0.1:1234 -> "), "{line}");
+        assert!(
+            line.ends_with(rest) && line.contains("10.0.0.1:1234 -> "),
+            "{line}"
+        );
     }
     for kind in ["opened", "data", "closed"] {
         let event: serde_json::Value = serde_json::from_str(&machines.line()).unwrap();
@@ -152,13 +186,33 @@ fn wait_ends_when_the_byte_is_there_or_cannot_come() {
     let (_attended, status) = Attended::start(engines);
     let server = Server::start_with(status, |_| {});
     let sockid = sockid.to_string();
-    assert_eq!(text(&server, &["wait", &sockid, "client", "4"]), "19 bytes are there from offset 4 on\n");
+    assert_eq!(
+        text(&server, &["wait", &sockid, "client", "4"]),
+        "19 bytes are there from offset 4 on\n"
+    );
     let never = run(&server, &["wait", &sockid, "client", "1000"]);
     assert_eq!(never.status.code(), Some(4), "the connection is closed");
-    let alive = server.client().sockets(&monitor_client::types::SocketsParams::default()).unwrap();
-    let alive = alive.sockets.iter().find(|socket| socket.closed.is_none()).unwrap().sockid.to_string();
-    let late = run(&server, &["wait", &alive, "client", "0", "--timeout", "50ms"]);
-    assert_eq!(late.status.code(), Some(6), "{}", String::from_utf8_lossy(&late.stderr));
+    let alive = server
+        .client()
+        .sockets(&monitor_client::types::SocketsParams::default())
+        .unwrap();
+    let alive = alive
+        .sockets
+        .iter()
+        .find(|socket| socket.closed.is_none())
+        .unwrap()
+        .sockid
+        .to_string();
+    let late = run(
+        &server,
+        &["wait", &alive, "client", "0", "--timeout", "50ms"],
+    );
+    assert_eq!(
+        late.status.code(),
+        Some(6),
+        "{}",
+        String::from_utf8_lossy(&late.stderr)
+    );
 }
 
 #[test]
@@ -168,11 +222,17 @@ fn matches_are_lines_with_their_bytes() {
     talk.open(&mut engines[0]);
     let (attended, status) = Attended::start(engines);
     let server = Server::start_with(status, |_| {});
-    let mut running = Running::start(&server, &["watch", "-i", "passw[o0]rd", "-C", "4", "-n", "1"]);
+    let mut running = Running::start(
+        &server,
+        &["watch", "-i", "passw[o0]rd", "-C", "4", "-n", "1"],
+    );
     listening(&server, 1);
     talk.say(&mut attended.engine(0), From::Client, b"the PASSWORD is");
     let line = running.line();
-    assert!(line.ends_with("10.0.0.1:1234 -> 10.0.0.2:80  server  8 bytes at 4  passw[o0]rd\n"), "{line}");
+    assert!(
+        line.ends_with("10.0.0.1:1234 -> 10.0.0.2:80  server  8 bytes at 4  passw[o0]rd\n"),
+        "{line}"
+    );
     assert!(running.line().ends_with("|the PASSWORD is|\n"));
     assert!(running.child.wait().unwrap().success());
     let wrong = run(&server, &["watch", "a**("]);

@@ -1,6 +1,10 @@
 //! monitorctl as a process, against a real server.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 #[path = "../../../monitor-daemon/tests/rpc_common/mod.rs"]
 mod rpc_common;
@@ -33,7 +37,11 @@ fn run(server: &Server, args: &[&str]) -> Output {
 /// Standard output of a run that must succeed.
 fn stdout(server: &Server, args: &[&str]) -> Vec<u8> {
     let output = run(server, args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output.stdout
 }
 
@@ -48,5 +56,7 @@ fn json(server: &Server, args: &[&str]) -> Value {
 /// Each line of a stream of JSON.
 fn json_lines(server: &Server, args: &[&str]) -> Vec<Value> {
     let text = text(server, args);
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }

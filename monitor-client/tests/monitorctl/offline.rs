@@ -7,7 +7,11 @@ use crate::command;
 
 fn printed(args: &[&str]) -> String {
     let output = command(Path::new("/nonexistent"), args).output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -15,7 +19,10 @@ fn printed(args: &[&str]) -> String {
 fn a_shell_is_helped_to_complete() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = printed(&["completions", shell]);
-        assert!(script.contains("ppeek") && script.contains("socket"), "{shell}");
+        assert!(
+            script.contains("ppeek") && script.contains("socket"),
+            "{shell}"
+        );
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("monitorctl.bash");
@@ -26,14 +33,20 @@ fn a_shell_is_helped_to_complete() {
          echo ${{COMPREPLY[@]}}",
         file.display()
     );
-    let completed = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
+    let completed = Command::new("bash")
+        .args(["--norc", "-c", &script])
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8_lossy(&completed.stdout), "ppeek\n");
 }
 
 #[test]
 fn the_manual_has_a_page_for_each_verb() {
     let page = printed(&["man"]);
-    assert!(page.contains(".SH \"EXIT STATUS\"") && page.contains("no such connection"), "{page}");
+    assert!(
+        page.contains(".SH \"EXIT STATUS\"") && page.contains("no such connection"),
+        "{page}"
+    );
     let dir = tempfile::tempdir().unwrap();
     printed(&["man", "--dir", dir.path().to_str().unwrap()]);
     let names: Vec<_> = std::fs::read_dir(dir.path())
@@ -41,11 +54,26 @@ fn the_manual_has_a_page_for_each_verb() {
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
     let help = printed(&["--help"]);
-    let verbs = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
-    for line in verbs.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
+    let verbs = help
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    for line in verbs
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+    {
         let verb = line.split_whitespace().next().unwrap();
-        assert!(verb == "help" || names.contains(&format!("monitorctl-{verb}.1")), "{verb}: {names:?}");
+        assert!(
+            verb == "help" || names.contains(&format!("monitorctl-{verb}.1")),
+            "{verb}: {names:?}"
+        );
     }
     let ppeek = std::fs::read_to_string(dir.path().join("monitorctl-ppeek.1")).unwrap();
-    assert!(ppeek.contains("monitorctl ppeek") || ppeek.contains("monitorctl\\-ppeek"), "{ppeek}");
+    assert!(
+        ppeek.contains("monitorctl ppeek") || ppeek.contains("monitorctl\\-ppeek"),
+        "{ppeek}"
+    );
 }

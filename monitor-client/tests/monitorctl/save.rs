@@ -21,12 +21,21 @@ fn a_connection_is_saved_with_an_account_of_its_holes() {
     let target = dir.path().join("new");
     let (path, name) = (target.to_str().unwrap(), sockid.to_string());
     let line = text(&server, &["save", &name, "--dir", path]);
-    assert!(line.contains("server 293 KiB (100 B missing)  client 23 B"), "{line}");
+    assert!(
+        line.contains("server 293 KiB (100 B missing)  client 23 B"),
+        "{line}"
+    );
     let expected = [pattern(0, STREAM), pattern(STREAM as u64 + 100, 5)].concat();
-    assert!(read(&target, &format!("{sockid}-server.bin")) == expected, "no byte stands for those missing");
+    assert!(
+        read(&target, &format!("{sockid}-server.bin")) == expected,
+        "no byte stands for those missing"
+    );
     assert_eq!(read(&target, &format!("{sockid}-client.bin")), ANSWER);
     let account: Value = serde_json::from_slice(&read(&target, &format!("{sockid}.json"))).unwrap();
-    assert_eq!((&account["sockid"], &account["closed"]), (&json!(sockid), &json!("rst")));
+    assert_eq!(
+        (&account["sockid"], &account["closed"]),
+        (&json!(sockid), &json!("rst"))
+    );
     assert_eq!(
         account["sides"]["server"],
         json!({
@@ -40,7 +49,10 @@ fn a_connection_is_saved_with_an_account_of_its_holes() {
     // Another daemon's connection of the same sockid must not be lost.
     let again = run(&server, &["save", &name, "--dir", path]);
     let said = String::from_utf8(again.stderr).unwrap();
-    assert!(again.status.code() == Some(1) && said.contains("name another directory"), "{said}");
+    assert!(
+        again.status.code() == Some(1) && said.contains("name another directory"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -49,12 +61,34 @@ fn all_connections_are_saved_or_one_side_of_some() {
     let server = Server::start(&engines);
     let dir = tempfile::tempdir().unwrap();
     let (all, one) = (dir.path().join("all"), dir.path().join("one"));
-    let lines = json_lines(&server, &["save", "--all", "--json", "--dir", all.to_str().unwrap()]);
+    let lines = json_lines(
+        &server,
+        &["save", "--all", "--json", "--dir", all.to_str().unwrap()],
+    );
     assert_eq!(lines.len(), 12);
     assert_eq!(fs::read_dir(&all).unwrap().count(), 36);
-    stdout(&server, &["save", &sockid.to_string(), "--side", "client", "--dir", one.to_str().unwrap()]);
+    stdout(
+        &server,
+        &[
+            "save",
+            &sockid.to_string(),
+            "--side",
+            "client",
+            "--dir",
+            one.to_str().unwrap(),
+        ],
+    );
     assert_eq!(fs::read_dir(&one).unwrap().count(), 2);
-    let gone = run(&server, &["save", "4503599627370496", "--dir", one.to_str().unwrap()]);
+    let gone = run(
+        &server,
+        &["save", "4503599627370496", "--dir", one.to_str().unwrap()],
+    );
     assert_eq!(gone.status.code(), Some(3));
-    assert_eq!(run(&server, &["save", "--dir", one.to_str().unwrap()]).status.code(), Some(1), "which?");
+    assert_eq!(
+        run(&server, &["save", "--dir", one.to_str().unwrap()])
+            .status
+            .code(),
+        Some(1),
+        "which?"
+    );
 }

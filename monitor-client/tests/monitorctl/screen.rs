@@ -22,24 +22,37 @@ impl Stage {
         let (engines, _) = world();
         let terminal = Terminal::start(width, height);
         let settings = settings(&terminal);
-        Self { server: Server::start(&engines), terminal, settings }
+        Self {
+            server: Server::start(&engines),
+            terminal,
+            settings,
+        }
     }
 
     /// Starts it; when it is over, the shell says how it ended.
     fn top(&self, arguments: &str) {
         let program = Path::new(env!("CARGO_BIN_EXE_monitorctl")).display();
         let socket = self.server.socket.display();
-        self.terminal.line(&format!("{program} --socket {socket} top {arguments}; echo \"ended $?\""));
-        self.terminal
-            .until("the list", |screen| screen.contains("10.0.0.3:5000") && screen.contains("monitord"));
+        self.terminal.line(&format!(
+            "{program} --socket {socket} top {arguments}; echo \"ended $?\""
+        ));
+        self.terminal.until("the list", |screen| {
+            screen.contains("10.0.0.3:5000") && screen.contains("monitord")
+        });
     }
 
     /// The shell has its terminal again, as it was.
     fn assert_restored(&self, status: i32) {
         let ended = format!("ended {status}");
         // What stood on the screen before stands there again.
-        self.terminal.until("the shell", |screen| screen.contains(&ended) && screen.contains("settings"));
-        assert_eq!(self.terminal.modes(), (false, true), "the shell's own screen, and a cursor");
+        self.terminal.until("the shell", |screen| {
+            screen.contains(&ended) && screen.contains("settings")
+        });
+        assert_eq!(
+            self.terminal.modes(),
+            (false, true),
+            "the shell's own screen, and a cursor"
+        );
         assert_eq!(settings(&self.terminal), self.settings);
     }
 }
@@ -48,7 +61,11 @@ impl Stage {
 fn settings(terminal: &Terminal) -> String {
     terminal.line("clear; echo set''tings $(stty -g | md5sum)");
     let screen = terminal.until("settings", |screen| screen.contains("settings "));
-    screen.lines().find(|line| line.starts_with("settings ")).unwrap().to_owned()
+    screen
+        .lines()
+        .find(|line| line.starts_with("settings "))
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -58,7 +75,11 @@ fn top_gives_the_terminal_back_however_it_ends() {
     }
     let stage = Stage::new(120, 30);
     stage.top("");
-    assert_eq!(stage.terminal.modes(), (true, false), "a screen of its own, without a cursor");
+    assert_eq!(
+        stage.terminal.modes(),
+        (true, false),
+        "a screen of its own, without a cursor"
+    );
     stage.terminal.press(&["q"]);
     stage.assert_restored(0);
     stage.top("");
@@ -82,18 +103,30 @@ fn top_obeys_its_keys_and_fits_every_window() {
     shows("by rate, every 200ms");
     stage.terminal.press(&["b"]);
     let screen = shows("by bytes");
-    let list: Vec<_> = screen.lines().skip_while(|line| !line.contains("SOCKID")).collect();
-    assert!(list[1].contains("10.0.0.1:1234") && list[1].contains("293 KiB*"), "{screen}");
+    let list: Vec<_> = screen
+        .lines()
+        .skip_while(|line| !line.contains("SOCKID"))
+        .collect();
+    assert!(
+        list[1].contains("10.0.0.1:1234") && list[1].contains("293 KiB*"),
+        "{screen}"
+    );
     stage.terminal.press(&["i", "+", "Space"]);
     shows("by bytes, inverted, every 500ms  paused");
     for (width, height) in [(40, 6), (20, 3), (10, 2), (200, 50)] {
         stage.terminal.resize(width, height);
-        stage
-            .terminal
-            .until("the list", |screen| screen.contains(if width < 20 { "CLIENT" } else { "10.0.0.3:5000" }));
+        stage.terminal.until("the list", |screen| {
+            screen.contains(if width < 20 {
+                "CLIENT"
+            } else {
+                "10.0.0.3:5000"
+            })
+        });
     }
     stage.terminal.press(&["C-z"]);
-    stage.terminal.until("the shell", |screen| screen.contains("Stopped"));
+    stage
+        .terminal
+        .until("the shell", |screen| screen.contains("Stopped"));
     stage.terminal.line("fg; echo \"ended $?\"");
     shows("by bytes");
     stage.terminal.press(&["Escape"]);
@@ -108,8 +141,13 @@ fn top_outlives_the_daemon_and_says_what_it_waits_for() {
     let mut stage = Stage::new(120, 24);
     stage.top("-i 0.1");
     stage.server.stop();
-    let screen = stage.terminal.until("a sentence", |screen| screen.contains("start it"));
-    assert!(screen.contains("10.0.0.3:5000"), "the last that was known stays: {screen}");
+    let screen = stage
+        .terminal
+        .until("a sentence", |screen| screen.contains("start it"));
+    assert!(
+        screen.contains("10.0.0.3:5000"),
+        "the last that was known stays: {screen}"
+    );
     stage.terminal.press(&["q"]);
     stage.assert_restored(0);
 }
@@ -118,7 +156,10 @@ fn top_outlives_the_daemon_and_says_what_it_waits_for() {
 fn top_prints_a_line_of_json_for_each_look() {
     let (engines, _) = world();
     let server = Server::start(&engines);
-    let lines = json_lines(&server, &["top", "--json", "-n", "3", "-i", "100ms", "--sort", "bytes"]);
+    let lines = json_lines(
+        &server,
+        &["top", "--json", "-n", "3", "-i", "100ms", "--sort", "bytes"],
+    );
     assert_eq!(lines.len(), 3);
     assert_eq!(
         (&lines[0]["seconds"], &lines[0]["active"]),
@@ -130,5 +171,8 @@ fn top_prints_a_line_of_json_for_each_look() {
     assert_eq!(lines[2]["workers"].as_array().unwrap().len(), 2);
     let piped = run(&server, &["top"]);
     let said = String::from_utf8(piped.stderr).unwrap();
-    assert!(piped.status.code() == Some(1) && said.contains("top --json"), "{said}");
+    assert!(
+        piped.status.code() == Some(1) && said.contains("top --json"),
+        "{said}"
+    );
 }

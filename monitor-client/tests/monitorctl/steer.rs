@@ -17,10 +17,17 @@ fn connections_are_stopped_and_set() {
     let side = json(&server, &["--json", "stop", &sockid, "client"]);
     assert_eq!(side["sides"]["client"]["enabled"], false);
     assert!(text(&server, &["stop", &sockid]).contains("closed (stopped)"));
-    let rule = text(&server, &["set", "--filter", "port 80", "--window", "64KiB"]);
+    let rule = text(
+        &server,
+        &["set", "--filter", "port 80", "--window", "64KiB"],
+    );
     let number = rule.strip_prefix("rule ").unwrap().trim();
     assert_eq!(text(&server, &["set", "--remove", number]), "");
-    assert_eq!(run(&server, &["set", &sockid]).status.code(), Some(1), "what?");
+    assert_eq!(
+        run(&server, &["set", &sockid]).status.code(),
+        Some(1),
+        "what?"
+    );
 }
 
 #[test]
@@ -35,9 +42,16 @@ fn follow_colours_each_side_on_a_terminal() {
     let program = env!("CARGO_BIN_EXE_monitorctl");
     let socket = server.socket.display();
     for (variable, coloured) in [("", true), ("NO_COLOR=1 ", false)] {
-        let line = format!("{variable}{program} --socket {socket} follow {sockid} client; echo end''ed");
+        let line =
+            format!("{variable}{program} --socket {socket} follow {sockid} client; echo end''ed");
         terminal.line(&format!("clear; {line}"));
-        terminal.until("the answer", |screen| screen.contains("200 OK") && screen.contains("ended"));
-        assert_eq!(terminal.coloured().contains("\u{1b}[33m"), coloured, "{variable}");
+        terminal.until("the answer", |screen| {
+            screen.contains("200 OK") && screen.contains("ended")
+        });
+        assert_eq!(
+            terminal.coloured().contains("\u{1b}[33m"),
+            coloured,
+            "{variable}"
+        );
     }
 }

@@ -48,7 +48,9 @@ const VERSION_6: u32 = 1 << 31;
 /// VLAN tags and IP version in one number: outer | inner << 12 | how many << 24 | version 6 << 31.
 #[inline(always)]
 pub const fn link(vlans: &Vlans, version: u8) -> u32 {
-    let tags = vlans.ids[0] as u32 | (vlans.ids[1] as u32) << ID_BITS | (vlans.count as u32) << COUNT_SHIFT;
+    let tags = vlans.ids[0] as u32
+        | (vlans.ids[1] as u32) << ID_BITS
+        | (vlans.count as u32) << COUNT_SHIFT;
     if version == 6 { tags | VERSION_6 } else { tags }
 }
 
@@ -60,7 +62,8 @@ pub const fn is_v6(link: u32) -> bool {
 
 /// The ids in a [`link`], outermost first.
 pub fn tags(link: u32) -> impl Iterator<Item = u16> {
-    (0..((link & COUNT_MASK) >> COUNT_SHIFT).min(2)).map(move |tag| (link >> (ID_BITS * tag)) as u16 & 0xfff)
+    (0..((link & COUNT_MASK) >> COUNT_SHIFT).min(2))
+        .map(move |tag| (link >> (ID_BITS * tag)) as u16 & 0xfff)
 }
 
 /// A [`link`] with one more tag around the others; of three, the outer two are told.
@@ -79,5 +82,8 @@ pub const fn untagged(link: u32) -> u32 {
 
 // SAFETY: repr(C), made of integers only, without padding (4 × 8 + 2 × 4 bytes).
 #[cfg(feature = "user")]
-#[expect(unsafe_code, reason = "aya asks for the promise that the bytes of the value are plain data")]
+#[expect(
+    unsafe_code,
+    reason = "aya asks for the promise that the bytes of the value are plain data"
+)]
 unsafe impl aya::Pod for ShuntKey {}

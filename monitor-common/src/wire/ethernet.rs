@@ -58,7 +58,11 @@ pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
             }
         }
     }
-    Ok(Ethernet { ethertype, vlans, payload })
+    Ok(Ethernet {
+        ethertype,
+        vlans,
+        payload,
+    })
 }
 
 /// The id of the tag whose control field stands at `at`, and the type behind it.
@@ -70,5 +74,8 @@ fn tag<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<(u16, u16), Error> {
 
 #[inline(always)]
 const fn is_tag(ethertype: u16) -> bool {
-    matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_OLD_QINQ)
+    matches!(
+        ethertype,
+        ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_OLD_QINQ
+    )
 }

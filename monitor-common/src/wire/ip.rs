@@ -36,7 +36,10 @@ impl Address {
     /// The mapped form of an IPv4 address.
     #[inline(always)]
     pub const fn v4(octets: [u8; 4]) -> Self {
-        Self { high: 0, low: 0xffff << 32 | u32::from_be_bytes(octets) as u64 }
+        Self {
+            high: 0,
+            low: 0xffff << 32 | u32::from_be_bytes(octets) as u64,
+        }
     }
 
     /// The address with these 16 bytes, in network order.
@@ -196,7 +199,11 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Datagram, Error> {
         header: at,
         payload,
         end,
-        fragment: (more || offset != 0).then_some(Fragment { id: u32::from(be16(h[4], h[5])), offset, more }),
+        fragment: (more || offset != 0).then_some(Fragment {
+            id: u32::from(be16(h[4], h[5])),
+            offset,
+            more,
+        }),
     })
 }
 
@@ -205,7 +212,11 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Datagram, Error> {
     let h: [u8; IPV6_HEADER_LEN] = bytes.array(at).ok_or(Error::Truncated)?;
     let [.., a, b, c, d, e, f, g, i, j, k, l, m, n, o, p, q] = h;
     let length = usize::from(be16(h[4], h[5]));
-    let end = if length == 0 { bytes.len() } else { at + IPV6_HEADER_LEN + length };
+    let end = if length == 0 {
+        bytes.len()
+    } else {
+        at + IPV6_HEADER_LEN + length
+    };
     let (protocol, payload, fragment) = extensions(bytes, h[6], at + IPV6_HEADER_LEN)?;
     if end < payload {
         return Err(Error::Malformed);
@@ -213,8 +224,8 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Datagram, Error> {
     Ok(Datagram {
         version: 6,
         src: Address::v6([
-            h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15], h[16], h[17], h[18], h[19], h[20], h[21],
-            h[22], h[23],
+            h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15], h[16], h[17], h[18], h[19],
+            h[20], h[21], h[22], h[23],
         ]),
         dst: Address::v6([a, b, c, d, e, f, g, i, j, k, l, m, n, o, p, q]),
         protocol,
@@ -252,7 +263,11 @@ fn extensions<B: Bytes + ?Sized>(
             _ => (usize::from(length) + 1) * 8,
         };
     }
-    if is_extension_header(protocol) { Err(Error::TooManyExtensions) } else { Ok((protocol, at, None)) }
+    if is_extension_header(protocol) {
+        Err(Error::TooManyExtensions)
+    } else {
+        Ok((protocol, at, None))
+    }
 }
 
 /// The fragment header at `at` (RFC 8200, 4.5).
@@ -260,5 +275,9 @@ fn extensions<B: Bytes + ?Sized>(
 fn fragment<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Fragment, Error> {
     let [_, _, high, low, a, b, c, d] = bytes.array(at).ok_or(Error::Truncated)?;
     let field = be16(high, low);
-    Ok(Fragment { id: u32::from_be_bytes([a, b, c, d]), offset: field & !7, more: field & 1 != 0 })
+    Ok(Fragment {
+        id: u32::from_be_bytes([a, b, c, d]),
+        offset: field & !7,
+        more: field & 1 != 0,
+    })
 }

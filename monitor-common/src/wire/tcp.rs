@@ -77,7 +77,9 @@ pub fn tcp<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Tcp, Error> {
 /// Reads only the control bits of the TCP header at `at`, see [`flags`].
 #[inline(always)]
 pub fn control<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<u8, Error> {
-    let [_, control] = bytes.array(at + CONTROL_OFFSET - 1).ok_or(Error::Truncated)?;
+    let [_, control] = bytes
+        .array(at + CONTROL_OFFSET - 1)
+        .ok_or(Error::Truncated)?;
     Ok(control)
 }
 

@@ -1,5 +1,8 @@
 //! Packets built from a description, and strategies for descriptions: what the readers must find again.
-#![allow(dead_code, reason = "each test that includes this module uses its own part of it")]
+#![allow(
+    dead_code,
+    reason = "each test that includes this module uses its own part of it"
+)]
 
 use proptest::prelude::*;
 
@@ -72,7 +75,11 @@ impl Spec {
         let header = 20 + options.len();
         let (id, offset, more) = self.fragment.unwrap_or((7, 0, false));
         let mut packet = vec![0x40 | u8::try_from(header / 4).expect("options fit"), 0];
-        packet.extend(u16::try_from(header + segment.len()).expect("fits").to_be_bytes());
+        packet.extend(
+            u16::try_from(header + segment.len())
+                .expect("fits")
+                .to_be_bytes(),
+        );
         packet.extend(u16::try_from(id & 0xffff).expect("masked").to_be_bytes());
         packet.extend(((offset / 8) | if more { 0x2000 } else { 0 }).to_be_bytes());
         packet.extend([64, self.protocol, 0, 0]);
@@ -95,7 +102,11 @@ impl Spec {
         kinds.extend(self.fragment.map(|_| 44));
         kinds.push(self.protocol);
         for (index, &(kind, units)) in extensions.iter().enumerate() {
-            let len = if kind == 51 { (usize::from(units) + 2) * 4 } else { (usize::from(units) + 1) * 8 };
+            let len = if kind == 51 {
+                (usize::from(units) + 2) * 4
+            } else {
+                (usize::from(units) + 1) * 8
+            };
             headers.extend([kinds[index + 1], units]);
             headers.extend(std::iter::repeat_n(0x11, len - 2));
         }
@@ -105,7 +116,11 @@ impl Spec {
             headers.extend(id.to_be_bytes());
         }
         let mut packet = vec![0x60, 0, 0, 0];
-        packet.extend(u16::try_from(headers.len() + segment.len()).expect("fits").to_be_bytes());
+        packet.extend(
+            u16::try_from(headers.len() + segment.len())
+                .expect("fits")
+                .to_be_bytes(),
+        );
         packet.extend([kinds[0], 64]);
         packet.extend(src);
         packet.extend(dst);
@@ -118,9 +133,18 @@ impl Spec {
 
 /// Any packet that is well-formed, TCP or not.
 pub fn spec() -> impl Strategy<Value = Spec> {
-    let tag = (prop::sample::select(vec![0x8100_u16, 0x88a8, 0x9100]), any::<u16>());
-    let fragment =
-        prop::option::weighted(0.2, (any::<u32>(), (0_u16..8191).prop_map(|o| o * 8), any::<bool>()));
+    let tag = (
+        prop::sample::select(vec![0x8100_u16, 0x88a8, 0x9100]),
+        any::<u16>(),
+    );
+    let fragment = prop::option::weighted(
+        0.2,
+        (
+            any::<u32>(),
+            (0_u16..8191).prop_map(|o| o * 8),
+            any::<bool>(),
+        ),
+    );
     let protocol = prop_oneof![8 => Just(6_u8), 1 => Just(17), 1 => Just(58)];
     (
         prop::collection::vec(tag, 0..=2),
@@ -132,25 +156,33 @@ pub fn spec() -> impl Strategy<Value = Spec> {
         prop::collection::vec(any::<u8>(), 0..64),
         0_usize..20,
     )
-        .prop_map(|(tags, network, fragment, protocol, ports, tcp_options, data, padding)| Spec {
-            tags,
-            network,
-            fragment,
-            protocol,
-            ports,
-            tcp_options,
-            data,
-            padding,
-        })
+        .prop_map(
+            |(tags, network, fragment, protocol, ports, tcp_options, data, padding)| Spec {
+                tags,
+                network,
+                fragment,
+                protocol,
+                ports,
+                tcp_options,
+                data,
+                padding,
+            },
+        )
 }
 
 /// Ports of a small set, so that a filter hits some, and any other.
 fn port() -> impl Strategy<Value = u16> {
-    prop_oneof![prop::sample::select(vec![80_u16, 443, 8080, 22]), any::<u16>()]
+    prop_oneof![
+        prop::sample::select(vec![80_u16, 443, 8080, 22]),
+        any::<u16>()
+    ]
 }
 
 fn network() -> impl Strategy<Value = Network> {
-    let extension = (prop::sample::select(vec![0_u8, 43, 51, 60, 135, 139, 140]), 0_u8..40);
+    let extension = (
+        prop::sample::select(vec![0_u8, 43, 51, 60, 135, 139, 140]),
+        0_u8..40,
+    );
     prop_oneof![
         (v4(), v4(), words(10)).prop_map(|(src, dst, options)| Network::V4(src, dst, options)),
         (v6(), v6(), prop::collection::vec(extension, 0..=4))
@@ -159,13 +191,18 @@ fn network() -> impl Strategy<Value = Network> {
 }
 
 fn v4() -> impl Strategy<Value = [u8; 4]> {
-    prop_oneof![any::<[u8; 4]>(), any::<[u8; 2]>().prop_map(|[c, d]| [10, 1, c, d])]
+    prop_oneof![
+        any::<[u8; 4]>(),
+        any::<[u8; 2]>().prop_map(|[c, d]| [10, 1, c, d])
+    ]
 }
 
 fn v6() -> impl Strategy<Value = [u8; 16]> {
     prop_oneof![
         any::<[u8; 16]>(),
-        any::<u8>().prop_map(|last| [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]),
+        any::<u8>().prop_map(|last| [
+            0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last
+        ]),
     ]
 }
 

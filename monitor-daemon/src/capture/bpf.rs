@@ -77,7 +77,11 @@ impl Filter for Rules<'_> {
 /// # Errors
 /// [`BpfError::NoObject`] when it was not; the message says what to do.
 pub fn available() -> Result<(), BpfError> {
-    if OBJECT.is_empty() { Err(BpfError::NoObject) } else { Ok(()) }
+    if OBJECT.is_empty() {
+        Err(BpfError::NoObject)
+    } else {
+        Ok(())
+    }
 }
 
 /// An object in the kernel with its maps filled; no program is loaded yet.
@@ -103,7 +107,12 @@ impl Object {
             .load(OBJECT)
             .map_err(BpfError::load)?;
         let log = log::Log::new(&mut ebpf)?;
-        let mut object = Self { ebpf, log, options: config.options, networks: Vec::new() };
+        let mut object = Self {
+            ebpf,
+            log,
+            options: config.options,
+            networks: Vec::new(),
+        };
         object.set_rules(rules)?;
         Ok(object)
     }
@@ -140,10 +149,16 @@ impl Object {
             networks.push(EVERYTHING);
         }
         // Both the old and the new ones are in the map for a moment.
-        let stale: Vec<_> =
-            self.networks.iter().filter(|network| !networks.contains(network)).copied().collect();
+        let stale: Vec<_> = self
+            .networks
+            .iter()
+            .filter(|network| !networks.contains(network))
+            .copied()
+            .collect();
         if networks.len() + stale.len() > abi::MAX_NETWORKS as usize {
-            return Err(BpfError::TooManyNetworks { given: networks.len() + stale.len() });
+            return Err(BpfError::TooManyNetworks {
+                given: networks.len() + stale.len(),
+            });
         }
         let mut map: LpmTrie<_, [u8; 16], u8> = self.map_mut(names::NETWORKS)?.try_into()?;
         for &(network, len) in &networks {
@@ -176,7 +191,10 @@ impl Object {
     where
         &'a mut P: TryFrom<&'a mut Program>,
     {
-        let program = self.ebpf.program_mut(name).ok_or(BpfError::Missing { name })?;
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or(BpfError::Missing { name })?;
         program.try_into().map_err(|_| BpfError::Missing { name })
     }
 
@@ -185,7 +203,10 @@ impl Object {
         let mut walked = Vec::new();
         for (name, program) in self.ebpf.programs() {
             match program.info() {
-                Ok(info) => walked.push((name.to_owned(), info.verified_instruction_count().unwrap_or(0))),
+                Ok(info) => walked.push((
+                    name.to_owned(),
+                    info.verified_instruction_count().unwrap_or(0),
+                )),
                 Err(ProgramError::NotLoaded) => {}
                 Err(source) => return Err(BpfError::Info { source }),
             }
@@ -198,7 +219,13 @@ impl Object {
         let map: PerCpuArray<_, u64> = self.map(name)?.try_into()?;
         C::ALL
             .iter()
-            .map(|count| Ok((count.name(), count.doc(), map.get(&count.index(), 0)?.iter().sum())))
+            .map(|count| {
+                Ok((
+                    count.name(),
+                    count.doc(),
+                    map.get(&count.index(), 0)?.iter().sum(),
+                ))
+            })
             .collect()
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! The ladder: zero-copy in the driver, copy in the driver, copy in the network stack. The last is slower than
 //! AF_PACKET; it is said loudly.
-#![expect(unsafe_code, reason = "the ethtool interface is an ioctl with a struct of its own")]
+#![expect(
+    unsafe_code,
+    reason = "the ethtool interface is an ioctl with a struct of its own"
+)]
 
 use std::{
     io, mem,
@@ -52,7 +55,10 @@ impl Port {
             Header::Ethernet | Header::Loopback => Start::Ethernet,
             Header::Ip => Start::Ip,
             Header::Other(kind) => {
-                return Err(CaptureError::LinkType { interface: interface.name.clone(), kind });
+                return Err(CaptureError::LinkType {
+                    interface: interface.name.clone(),
+                    kind,
+                });
             }
         };
         let name = &interface.name;
@@ -65,8 +71,10 @@ impl Port {
             drop_rest: false,
             rules: settings.rules(),
         })?;
-        let promiscuous = promiscuous(interface)
-            .map_err(|source| CaptureError::Promiscuous { interface: name.clone(), source })?;
+        let promiscuous = promiscuous(interface).map_err(|source| CaptureError::Promiscuous {
+            interface: name.clone(),
+            source,
+        })?;
         let opening = Opening {
             name,
             queues,
@@ -76,7 +84,15 @@ impl Port {
             workers: settings.workers,
         };
         let (sockets, xdp) = opening.climb(&mut steer)?;
-        Ok((Self { steer, xdp, queues, _promiscuous: promiscuous }, sockets))
+        Ok((
+            Self {
+                steer,
+                xdp,
+                queues,
+                _promiscuous: promiscuous,
+            },
+            sockets,
+        ))
     }
 }
 
@@ -100,7 +116,10 @@ impl Opening<'_> {
         let mut attached = None;
         let mut last = None;
         let fits = |transfer: Transfer| transfer.most().is_none_or(|most| self.largest <= most);
-        for (mode, transfer, xdp) in LADDER.into_iter().filter(|(_, transfer, _)| fits(*transfer)) {
+        for (mode, transfer, xdp) in LADDER
+            .into_iter()
+            .filter(|(_, transfer, _)| fits(*transfer))
+        {
             if attached != Some(mode) {
                 match steer.attach(self.name, mode) {
                     Ok(()) => attached = Some(mode),
@@ -124,7 +143,9 @@ impl Opening<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Err(last.unwrap_or(CaptureError::NoQueues { interface: self.name.to_owned() }))
+        Err(last.unwrap_or(CaptureError::NoQueues {
+            interface: self.name.to_owned(),
+        }))
     }
 
     fn announce(&self, xdp: &'static str, why: Option<&CaptureError>) {
@@ -139,7 +160,11 @@ impl Opening<'_> {
     }
 
     /// All queues, or none.
-    fn open(&self, steer: &mut Steer, transfer: Transfer) -> Result<Vec<Vec<RxSocket>>, CaptureError> {
+    fn open(
+        &self,
+        steer: &mut Steer,
+        transfer: Transfer,
+    ) -> Result<Vec<Vec<RxSocket>>, CaptureError> {
         let mut by_worker: Vec<Vec<RxSocket>> = (0..self.workers).map(|_| Vec::new()).collect();
         for queue in 0..self.queues {
             let sockets = Queue {
@@ -148,7 +173,11 @@ impl Opening<'_> {
                 workers: self.workers,
                 frames: self.frames,
                 transfer,
-                link: if self.start == Start::Ip { Link::Ip } else { Link::Ethernet },
+                link: if self.start == Start::Ip {
+                    Link::Ip
+                } else {
+                    Link::Ethernet
+                },
             }
             .open()?;
             super::register(steer, queue, &sockets)?;
@@ -166,10 +195,17 @@ pub fn queues(interface: &Interface) -> Result<u32, CaptureError> {
         Ok(queues) => queues,
         // The driver does not say: as many as it was made with.
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => interface.rx_queues,
-        Err(source) => return Err(CaptureError::Channels { interface: interface.name.clone(), source }),
+        Err(source) => {
+            return Err(CaptureError::Channels {
+                interface: interface.name.clone(),
+                source,
+            });
+        }
     };
     if queues == 0 {
-        return Err(CaptureError::NoQueues { interface: interface.name.clone() });
+        return Err(CaptureError::NoQueues {
+            interface: interface.name.clone(),
+        });
     }
     Ok(queues)
 }
@@ -187,7 +223,10 @@ fn channels(name: &str) -> io::Result<u32> {
         combined: u32,
     }
     const GET_CHANNELS: u32 = 0x3c;
-    let mut channels = Channels { command: GET_CHANNELS, ..Channels::default() };
+    let mut channels = Channels {
+        command: GET_CHANNELS,
+        ..Channels::default()
+    };
     // SAFETY: all zeros are a valid ifreq.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     // One byte less than there is room for: the name ends with 0.
@@ -196,7 +235,12 @@ fn channels(name: &str) -> io::Result<u32> {
         *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = (&raw mut channels).cast();
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     // SAFETY: SIOCETHTOOL reads the ifreq and, for this command, reads and writes one struct ethtool_channels, which
     // has the layout of `Channels`; both live through the call.
     if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) } != 0 {

@@ -38,14 +38,20 @@ impl Settings {
             workers,
             shunt_patience: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
             ports: config.filter.ports.clone(),
-            networks: networks.iter().map(|network| (network.addr(), network.prefix_len())).collect(),
+            networks: networks
+                .iter()
+                .map(|network| (network.addr(), network.prefix_len()))
+                .collect(),
         }
     }
 
     /// What is wanted of them.
     #[must_use]
     pub fn rules(&self) -> bpf::Rules<'_> {
-        bpf::Rules { ports: &self.ports, networks: &self.networks }
+        bpf::Rules {
+            ports: &self.ports,
+            networks: &self.networks,
+        }
     }
 }
 
@@ -56,7 +62,11 @@ pub fn supported() -> Result<(), CaptureError> {
 }
 
 /// Puts the sockets of a queue, by worker, where the program finds them.
-fn register(steer: &mut bpf::Steer, queue: u32, sockets: &[xsk::RxSocket]) -> Result<(), CaptureError> {
+fn register(
+    steer: &mut bpf::Steer,
+    queue: u32,
+    sockets: &[xsk::RxSocket],
+) -> Result<(), CaptureError> {
     use source::Source;
     for (worker, socket) in (0..).zip(sockets) {
         steer.set_socket(queue, worker, socket.fd().as_fd())?;

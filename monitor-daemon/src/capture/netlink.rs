@@ -60,7 +60,9 @@ pub enum Header {
 /// The interface of that name; `None` if there is none.
 pub fn interface(name: &str) -> io::Result<Option<Interface>> {
     let mut request = LinkMessage::default();
-    request.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    request
+        .attributes
+        .push(LinkAttribute::IfName(name.to_owned()));
     match ask(RouteNetlinkMessage::GetLink(request), NLM_F_ACK) {
         Ok(links) => Ok(links.iter().filter_map(read).next()),
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
@@ -70,8 +72,15 @@ pub fn interface(name: &str) -> io::Result<Option<Interface>> {
 
 /// The names of all interfaces.
 pub fn names() -> io::Result<Vec<String>> {
-    let links = ask(RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP)?;
-    Ok(links.iter().filter_map(read).map(|interface| interface.name).collect())
+    let links = ask(
+        RouteNetlinkMessage::GetLink(LinkMessage::default()),
+        NLM_F_DUMP,
+    )?;
+    Ok(links
+        .iter()
+        .filter_map(read)
+        .map(|interface| interface.name)
+        .collect())
 }
 
 /// Brings a monitor device up: as large packets as it takes, and no address or neighbour traffic of its own.
@@ -83,7 +92,11 @@ pub fn bring_up(index: u32, mtu: u32) -> io::Result<()> {
     request.attributes.push(LinkAttribute::Mtu(mtu));
     let quiet = vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)];
     let mut silenced = request.clone();
-    silenced.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(quiet)]));
+    silenced
+        .attributes
+        .push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
+            quiet,
+        )]));
     let result = ask(RouteNetlinkMessage::SetLink(silenced), NLM_F_ACK);
     // A kernel without IPv6 has no such setting, and no IPv6 traffic either.
     let result = match result {
@@ -125,7 +138,10 @@ fn read(message: &LinkMessage) -> Option<Interface> {
     let mut interface = Interface {
         name: String::new(),
         index: message.header.index,
-        up: message.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        up: message
+            .header
+            .flags
+            .contains(LinkFlags::Up | LinkFlags::LowerUp),
         header: match message.header.link_layer_type {
             LinkLayerType::Ether => Header::Ethernet,
             LinkLayerType::Loopback => Header::Loopback,
@@ -141,7 +157,9 @@ fn read(message: &LinkMessage) -> Option<Interface> {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
-            LinkAttribute::Stats64(stats) => interface.rx_lost = stats.rx_dropped + stats.rx_missed_errors,
+            LinkAttribute::Stats64(stats) => {
+                interface.rx_lost = stats.rx_dropped + stats.rx_missed_errors
+            }
             LinkAttribute::NumRxQueues(queues) => interface.rx_queues = *queues,
             LinkAttribute::LinkInfo(infos) => {
                 interface.veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
@@ -177,7 +195,8 @@ fn ask(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<LinkMessage>>
 fn take(datagram: &[u8], links: &mut Vec<LinkMessage>) -> io::Result<bool> {
     let mut rest = datagram;
     while !rest.is_empty() {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+        let message =
+            NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
         match message.payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => links.push(link),
             NetlinkPayload::Error(answer) if answer.code.is_some() => return Err(answer.to_io()),
@@ -198,7 +217,10 @@ mod tests {
     #[test]
     fn the_loopback_interface_is_known() {
         let lo = interface("lo").unwrap().unwrap();
-        assert_eq!((lo.name.as_str(), lo.header, lo.index > 0), ("lo", Header::Loopback, true));
+        assert_eq!(
+            (lo.name.as_str(), lo.header, lo.index > 0),
+            ("lo", Header::Loopback, true)
+        );
         assert!(names().unwrap().contains(&"lo".to_owned()));
     }
 

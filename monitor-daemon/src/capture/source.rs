@@ -34,6 +34,9 @@ mod tests {
         vector.push(b"x");
         let (place, capacity) = (vector.as_ptr(), vector.capacity());
         let vector: Vec<&[u8]> = reuse(vector);
-        assert_eq!((vector.as_ptr(), vector.capacity(), vector.len()), (place, capacity, 0));
+        assert_eq!(
+            (vector.as_ptr(), vector.capacity(), vector.len()),
+            (place, capacity, 0)
+        );
     }
 }

@@ -44,7 +44,10 @@ impl Layer {
         match interface.header {
             Header::Ethernet => Ok(Self::Ethernet),
             Header::Loopback | Header::Ip => Ok(Self::Ip),
-            Header::Other(kind) => Err(CaptureError::LinkType { interface: interface.name.clone(), kind }),
+            Header::Other(kind) => Err(CaptureError::LinkType {
+                interface: interface.name.clone(),
+                kind,
+            }),
         }
     }
 
@@ -95,14 +98,24 @@ impl MonitorDevice {
         settings: &Settings,
     ) -> Result<(Self, Vec<RxSocket>), CaptureError> {
         let (tun, name) = make(layer).map_err(CaptureError::TunDevice)?;
-        let failed = |source| CaptureError::MonitorDevice { name: name.clone(), source };
+        let failed = |source| CaptureError::MonitorDevice {
+            name: name.clone(),
+            source,
+        };
         let made = netlink::interface(&name).map_err(failed)?;
-        let index = made.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?.index;
+        let index = made
+            .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?
+            .index;
         let (tun_relay, relay) = match layer {
             Layer::Ethernet => relay().map(|(file, relay)| (Some(file), Some(relay)))?,
             Layer::Ip => (None, None),
         };
-        let device = Device { name, index, layer, relay };
+        let device = Device {
+            name,
+            index,
+            layer,
+            relay,
+        };
         device.bring_up()?;
         let mut steer = Steer::load(&SteerSettings {
             seed: settings.seed,
@@ -125,15 +138,30 @@ impl MonitorDevice {
         };
         let sockets = queue.open()?;
         super::register(&mut steer, 0, &sockets)?;
-        Ok((Self { steer, device, _tun: tun, _relay: tun_relay }, sockets))
+        Ok((
+            Self {
+                steer,
+                device,
+                _tun: tun,
+                _relay: tun_relay,
+            },
+            sockets,
+        ))
     }
 }
 
 impl Device {
     /// Makes it take packets, as large ones as it can.
     pub fn bring_up(&self) -> Result<(), CaptureError> {
-        let mtu = if self.layer == Layer::Ip { TUN_MTU } else { TAP_MTU };
-        let failed = |source| CaptureError::MonitorDevice { name: self.name.clone(), source };
+        let mtu = if self.layer == Layer::Ip {
+            TUN_MTU
+        } else {
+            TAP_MTU
+        };
+        let failed = |source| CaptureError::MonitorDevice {
+            name: self.name.clone(),
+            source,
+        };
         netlink::bring_up(self.index, mtu).map_err(failed)
     }
 }
@@ -148,8 +176,16 @@ pub struct Tapped {
 
 impl Tapped {
     /// Starts cloning the packets of `interface` into `device`.
-    pub fn attach(interface: &Interface, device: &Device, settings: &Settings) -> Result<Self, CaptureError> {
-        let start = if interface.header == Header::Ip { Start::Ip } else { Start::Ethernet };
+    pub fn attach(
+        interface: &Interface,
+        device: &Device,
+        settings: &Settings,
+    ) -> Result<Self, CaptureError> {
+        let start = if interface.header == Header::Ip {
+            Start::Ip
+        } else {
+            Start::Ethernet
+        };
         let relay = device.relay.as_ref();
         let mut tap = Tap::load(&TapSettings {
             monitor: device.index,
@@ -165,21 +201,33 @@ impl Tapped {
         if interface.header != Header::Loopback {
             tap.attach(&interface.name, Hook::Egress)?;
         }
-        Ok(Self { tap, monitor: device.index })
+        Ok(Self {
+            tap,
+            monitor: device.index,
+        })
     }
 }
 
 /// Whether devices can be made at all.
 pub fn supported() -> io::Result<()> {
-    OpenOptions::new().read(true).write(true).open(DEVICE).map(|_| ())
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(DEVICE)
+        .map(|_| ())
 }
 
 /// Makes a relay that takes packets.
 fn relay() -> Result<(File, (String, u32)), CaptureError> {
     let (tun, name) = make(Layer::Ethernet).map_err(CaptureError::TunDevice)?;
-    let failed = |source| CaptureError::MonitorDevice { name: name.clone(), source };
+    let failed = |source| CaptureError::MonitorDevice {
+        name: name.clone(),
+        source,
+    };
     let made = netlink::interface(&name).map_err(failed)?;
-    let index = made.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?.index;
+    let index = made
+        .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?
+        .index;
     netlink::bring_up(index, TAP_MTU).map_err(failed)?;
     Ok((tun, (name, index)))
 }
@@ -202,6 +250,11 @@ pub fn make(layer: Layer) -> io::Result<(File, String)> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    let name = request.ifr_name.iter().take_while(|c| **c != 0).map(|c| char::from(*c as u8)).collect();
+    let name = request
+        .ifr_name
+        .iter()
+        .take_while(|c| **c != 0)
+        .map(|c| char::from(*c as u8))
+        .collect();
     Ok((file, name))
 }

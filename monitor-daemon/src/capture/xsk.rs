@@ -48,7 +48,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug, thiserror::Error)]
 pub enum XskError {
     /// The buffers could not be had.
-    #[error("cannot register {frames} packet buffers with the kernel: {reason}; lower [capture] buffers")]
+    #[error(
+        "cannot register {frames} packet buffers with the kernel: {reason}; lower [capture] buffers"
+    )]
     Umem {
         /// How many.
         frames: u32,
@@ -136,21 +138,33 @@ impl Queue<'_> {
                 ring = Some(Arc::new(self.fill(fill, completion, &frames, &mut rx)?));
             }
             // The first socket of a queue is the one that gets its rings.
-            let Some(ring) = &ring else { return Err(self.failed(io::ErrorKind::NotConnected.into())) };
-            sockets.push(RxSocket::new(umem.clone(), tx, rx, Arc::clone(ring), self.link));
+            let Some(ring) = &ring else {
+                return Err(self.failed(io::ErrorKind::NotConnected.into()));
+            };
+            sockets.push(RxSocket::new(
+                umem.clone(),
+                tx,
+                rx,
+                Arc::clone(ring),
+                self.link,
+            ));
         }
         Ok(sockets)
     }
 
     fn umem(&self) -> Result<(Umem, Vec<FrameDesc>), XskError> {
-        let failed = |reason: String| XskError::Umem { frames: self.frames, reason };
+        let failed = |reason: String| XskError::Umem {
+            frames: self.frames,
+            reason,
+        };
         let size = |entries: u32| QueueSize::new(entries).map_err(|e| failed(e.to_string()));
         let config = UmemConfig::builder()
             .fill_queue_size(size(self.ring())?)
             .comp_queue_size(size(UNUSED_RING)?)
             .build()
             .map_err(|e| failed(e.to_string()))?;
-        let frames = NonZeroU32::new(self.frames).ok_or_else(|| failed("none were asked for".into()))?;
+        let frames =
+            NonZeroU32::new(self.frames).ok_or_else(|| failed("none were asked for".into()))?;
         Umem::new(config, frames, false).map_err(|e| failed(with_source(&e)))
     }
 
@@ -162,8 +176,10 @@ impl Queue<'_> {
     /// A bound socket. A queue that was closed a moment ago, by an earlier daemon or by ourselves, is waited for.
     fn bind(&self, umem: &Umem) -> Result<Bound, XskError> {
         let invalid = |_| self.failed(io::ErrorKind::InvalidInput.into());
-        let name: Interface =
-            self.interface.parse().map_err(|_| self.failed(io::ErrorKind::NotFound.into()))?;
+        let name: Interface = self
+            .interface
+            .parse()
+            .map_err(|_| self.failed(io::ErrorKind::NotFound.into()))?;
         let config = SocketConfig::builder()
             .rx_queue_size(QueueSize::new(self.ring()).map_err(invalid)?)
             .tx_queue_size(QueueSize::new(UNUSED_RING).map_err(invalid)?)
@@ -183,7 +199,10 @@ impl Queue<'_> {
                 return Err(self.failed(error));
             }
             if Instant::now() > give_up {
-                return Err(XskError::Busy { interface: self.interface.to_owned(), queue: self.queue });
+                return Err(XskError::Busy {
+                    interface: self.interface.to_owned(),
+                    queue: self.queue,
+                });
             }
             thread::sleep(BUSY_PAUSE);
         }
@@ -208,23 +227,36 @@ impl Queue<'_> {
     }
 
     fn failed(&self, source: io::Error) -> XskError {
-        XskError::Bind { interface: self.interface.to_owned(), queue: self.queue, source }
+        XskError::Bind {
+            interface: self.interface.to_owned(),
+            queue: self.queue,
+            source,
+        }
     }
 }
 
 /// Whether this kernel has AF_XDP at all.
 pub fn supported() -> io::Result<()> {
-    socket_with(AddressFamily::XDP, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    socket_with(
+        AddressFamily::XDP,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     Ok(())
 }
 
 fn with_source(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// What the kernel said, out of xsk-rs's error.
 fn os_error(error: &dyn std::error::Error) -> io::Error {
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>());
     match source.and_then(io::Error::raw_os_error) {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::other(error.to_string()),

@@ -62,7 +62,10 @@ const TAKERS: &[(&str, Taker)] = &[
 impl Taker {
     /// Who takes the setting of that name; one that nobody knows waits for the next start.
     fn of(key: &str) -> Self {
-        TAKERS.iter().find(|(own, _)| *own == key).map_or(Taker::Start, |(_, taker)| *taker)
+        TAKERS
+            .iter()
+            .find(|(own, _)| *own == key)
+            .map_or(Taker::Start, |(_, taker)| *taker)
     }
 }
 
@@ -70,8 +73,17 @@ impl Taker {
 pub(super) fn changes(old: &Config, new: &Config, there: &[Taker]) -> Vec<Change> {
     let (old, new) = (values(old), values(new));
     let both = old.into_iter().zip(new).map(|((key, from), (_, to))| {
-        let applies = if there.contains(&Taker::of(&key)) { Applies::Now } else { Applies::Restart };
-        Change { key, from, to, applies }
+        let applies = if there.contains(&Taker::of(&key)) {
+            Applies::Now
+        } else {
+            Applies::Restart
+        };
+        Change {
+            key,
+            from,
+            to,
+            applies,
+        }
     });
     both.filter(|change| change.from != change.to).collect()
 }
@@ -79,7 +91,10 @@ pub(super) fn changes(old: &Config, new: &Config, there: &[Taker]) -> Vec<Change
 /// `old` with those of the changes that apply now.
 pub(super) fn applied(old: &Config, changes: &[Change]) -> Result<Config, serde_json::Error> {
     let mut sections = sections(old);
-    for change in changes.iter().filter(|change| change.applies == Applies::Now) {
+    for change in changes
+        .iter()
+        .filter(|change| change.applies == Applies::Now)
+    {
         if let Some((section, key)) = change.key.split_once('.')
             && let Some(Value::Object(section)) = sections.get_mut(section)
         {
@@ -104,7 +119,10 @@ fn values(config: &Config) -> Vec<(String, Value)> {
     let value = |(key, _): &(&str, Taker)| {
         let (section, name) = key.split_once('.')?;
         // Lists of tables are left out when they are empty.
-        let value = sections.get_mut(section)?.get_mut(name).map_or(Value::Array(Vec::new()), Value::take);
+        let value = sections
+            .get_mut(section)?
+            .get_mut(name)
+            .map_or(Value::Array(Vec::new()), Value::take);
         Some(((*key).to_owned(), value))
     };
     TAKERS.iter().filter_map(value).collect()
@@ -129,7 +147,13 @@ mod tests {
         let with_policy = parsed("[[tcp.policy]]\nnetworks = ['::/0']\noverlap = 'bsd'\n");
         let mut keys = BTreeSet::new();
         for (section, table) in sections(&with_policy) {
-            keys.extend(table.as_object().unwrap().keys().map(|key| format!("{section}.{key}")));
+            keys.extend(
+                table
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .map(|key| format!("{section}.{key}")),
+            );
         }
         let listed: BTreeSet<_> = TAKERS.iter().map(|(key, _)| (*key).to_owned()).collect();
         assert_eq!(
@@ -146,8 +170,10 @@ mod tests {
              [[tcp.policy]]\nnetworks = ['10.0.0.0/8']\noverlap = 'bsd'\n",
         );
         let found = changes(&Config::default(), &new, ALL);
-        let brief: Vec<_> =
-            found.iter().map(|c| (c.key.as_str(), c.from.clone(), c.to.clone(), c.applies)).collect();
+        let brief: Vec<_> = found
+            .iter()
+            .map(|c| (c.key.as_str(), c.from.clone(), c.to.clone(), c.applies))
+            .collect();
         let policy = json!([{ "networks": ["10.0.0.0/8"], "overlap": "bsd" }]);
         assert_eq!(
             brief,
@@ -155,21 +181,42 @@ mod tests {
                 ("filter.ports", json!([]), json!([80]), Applies::Now),
                 ("tcp.policy", json!([]), policy, Applies::Now),
                 ("tcp.linger", json!("1m"), json!("off"), Applies::Now),
-                ("store.window", json!("1MiB"), json!("2MiB"), Applies::Restart),
+                (
+                    "store.window",
+                    json!("1MiB"),
+                    json!("2MiB"),
+                    Applies::Restart
+                ),
             ]
         );
         let running = applied(&Config::default(), &found).unwrap();
-        assert_eq!(running, Config { store: Config::default().store, ..new.clone() });
-        assert_eq!(changes(&running, &new, ALL).len(), 1, "what waits for a start is said again");
+        assert_eq!(
+            running,
+            Config {
+                store: Config::default().store,
+                ..new.clone()
+            }
+        );
+        assert_eq!(
+            changes(&running, &new, ALL).len(),
+            1,
+            "what waits for a start is said again"
+        );
     }
 
     #[test]
     fn without_a_taker_a_change_waits() {
         let new = parsed("[filter]\nports = [80]\n[rpc]\nreaders = ['alice', 7, '@10']\n");
         let found = changes(&Config::default(), &new, &[Taker::Server]);
-        assert_eq!(found.iter().map(|c| c.applies).collect::<Vec<_>>(), [Applies::Restart, Applies::Now]);
+        assert_eq!(
+            found.iter().map(|c| c.applies).collect::<Vec<_>>(),
+            [Applies::Restart, Applies::Now]
+        );
         assert_eq!(found[1].to, json!(["alice", "7", "@10"]));
         let running = applied(&Config::default(), &found).unwrap();
-        assert_eq!((running.filter, running.rpc), (Config::default().filter, new.rpc));
+        assert_eq!(
+            (running.filter, running.rpc),
+            (Config::default().filter, new.rpc)
+        );
     }
 }

@@ -24,7 +24,8 @@ const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// A datagram of 64 KiB in the smallest pieces that there can be: 8 bytes each.
 const MOST_FRAGMENTS: usize = 8192;
 /// How long a datagram may take.
-const SHORTEST_TO_LONGEST: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+const SHORTEST_TO_LONGEST: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(3600);
 /// Spinning longer than this is burning a core: that is asked for by name, not by accident.
 const LONGEST_SPIN: Duration = Duration::from_millis(100);
 /// A fast sender fills the default buffers in that time.
@@ -42,15 +43,18 @@ impl Config {
         if self.rpc.socket.as_os_str().is_empty() {
             return Err("[rpc] socket is empty: give the path of the Unix socket".into());
         }
-        for (key, most) in
-            [("max_clients", self.rpc.max_clients), ("max_user_clients", self.rpc.max_user_clients)]
-        {
+        for (key, most) in [
+            ("max_clients", self.rpc.max_clients),
+            ("max_user_clients", self.rpc.max_user_clients),
+        ] {
             if most == 0 {
                 return Err(format!("[rpc] {key} is 0: nobody could connect"));
             }
         }
         if self.rpc.max_batch == 0 {
-            return Err("[rpc] max_batch is 0: say 1, and each request needs a line of its own".into());
+            return Err(
+                "[rpc] max_batch is 0: say 1, and each request needs a line of its own".into(),
+            );
         }
         if self.rpc.max_cursors == 0 {
             return Err("[rpc] max_cursors is 0: `peek` could read nothing".into());
@@ -58,8 +62,12 @@ impl Config {
         if self.rpc.event_queue == 0 {
             return Err("[rpc] event_queue is 0: no subscription could be told of anything".into());
         }
-        EnvFilter::try_new(&self.log.level)
-            .map_err(|e| format!("[log] level \"{}\" is not a level or filter: {e}", self.log.level))?;
+        EnvFilter::try_new(&self.log.level).map_err(|e| {
+            format!(
+                "[log] level \"{}\" is not a level or filter: {e}",
+                self.log.level
+            )
+        })?;
         Ok(())
     }
 
@@ -73,16 +81,25 @@ impl Config {
     fn check_store(&self) -> Result<(), String> {
         let (memory, window) = (self.store.memory, self.store.window);
         if window < LEAST_WINDOW {
-            return Err(format!("[store] window is {window} bytes: at least {LEAST_WINDOW} are needed"));
+            return Err(format!(
+                "[store] window is {window} bytes: at least {LEAST_WINDOW} are needed"
+            ));
         }
         if memory < window {
-            return Err(format!("[store] memory ({memory} bytes) is smaller than [store] window ({window})"));
+            return Err(format!(
+                "[store] memory ({memory} bytes) is smaller than [store] window ({window})"
+            ));
         }
         Ok(())
     }
 
     fn check_policies(&self) -> Result<(), String> {
-        match self.tcp.policy.iter().position(|policy| policy.networks.is_empty()) {
+        match self
+            .tcp
+            .policy
+            .iter()
+            .position(|policy| policy.networks.is_empty())
+        {
             Some(at) => Err(format!(
                 "[[tcp.policy]] number {} has no networks: name at least one, like \"10.0.0.0/8\"",
                 at + 1
@@ -94,11 +111,15 @@ impl Config {
     fn check_limits(&self) -> Result<(), String> {
         let (ranges, most) = (self.tcp.max_ranges, TcpConfig::MOST_RANGES);
         if !(1..=most).contains(&ranges) {
-            return Err(format!("[tcp] max_ranges is {ranges}: 1 to {most} are possible"));
+            return Err(format!(
+                "[tcp] max_ranges is {ranges}: 1 to {most} are possible"
+            ));
         }
         let fragments = self.ip.max_fragments;
         if !(2..=MOST_FRAGMENTS).contains(&fragments) {
-            return Err(format!("[ip] max_fragments is {fragments}: 2 to {MOST_FRAGMENTS} are possible"));
+            return Err(format!(
+                "[ip] max_fragments is {fragments}: 2 to {MOST_FRAGMENTS} are possible"
+            ));
         }
         if !SHORTEST_TO_LONGEST.contains(&self.ip.fragment_timeout) {
             return Err("[ip] fragment_timeout is not between 1ms and 1h".into());
@@ -107,15 +128,23 @@ impl Config {
     }
 
     fn check_times(&self) -> Result<(), String> {
-        let times = [("idle_timeout", self.tcp.idle_timeout), ("linger", self.tcp.linger)];
+        let times = [
+            ("idle_timeout", self.tcp.idle_timeout),
+            ("linger", self.tcp.linger),
+        ];
         for (key, time) in times {
             if time.is_some_and(|time| time > LONGEST_TIME) {
                 return Err(format!("[tcp] {key} is longer than 10 years: say \"off\""));
             }
         }
-        if self.tcp.idle_timeout.is_some_and(|time| time < Duration::from_secs(1)) {
+        if self
+            .tcp
+            .idle_timeout
+            .is_some_and(|time| time < Duration::from_secs(1))
+        {
             return Err(
-                "[tcp] idle_timeout is below 1s: every connection would end between two packets".into()
+                "[tcp] idle_timeout is below 1s: every connection would end between two packets"
+                    .into(),
             );
         }
         Ok(())
@@ -125,10 +154,16 @@ impl Config {
 impl Capture {
     fn check(&self) -> Result<(), String> {
         if self.workers > MAX_WORKERS {
-            return Err(format!("[capture] workers is {}: at most {MAX_WORKERS} are possible", self.workers));
+            return Err(format!(
+                "[capture] workers is {}: at most {MAX_WORKERS} are possible",
+                self.workers
+            ));
         }
         if self.buffers < LEAST_BUFFERS || self.buffers > 64 << 30 {
-            return Err(format!("[capture] buffers is {} bytes: 1MiB to 64GiB are possible", self.buffers));
+            return Err(format!(
+                "[capture] buffers is {} bytes: 1MiB to 64GiB are possible",
+                self.buffers
+            ));
         }
         if self.spin.is_some_and(|spin| spin > LONGEST_SPIN) {
             return Err("[capture] spin is above 100ms: a longer one only burns a core".into());
@@ -137,7 +172,10 @@ impl Capture {
             return Err("[capture] nap is above 10ms: buffers run over meanwhile".into());
         }
         if !(-20..=19).contains(&self.nice) {
-            return Err(format!("[capture] nice is {}: -20 to 19 are possible", self.nice));
+            return Err(format!(
+                "[capture] nice is {}: -20 to 19 are possible",
+                self.nice
+            ));
         }
         self.check_interfaces()
     }
@@ -149,7 +187,9 @@ impl Capture {
         let mut seen = HashSet::new();
         for name in &self.interfaces {
             if name.is_empty() || name.len() > LONGEST_NAME || name.contains(['/', ' ', '\0']) {
-                return Err(format!("[capture] interfaces: \"{name}\" cannot be an interface's name"));
+                return Err(format!(
+                    "[capture] interfaces: \"{name}\" cannot be an interface's name"
+                ));
             }
             if !seen.insert(name) {
                 return Err(format!("[capture] interfaces names \"{name}\" twice"));

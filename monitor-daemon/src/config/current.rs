@@ -40,7 +40,10 @@ impl Source {
     pub fn new(file: Option<&Path>, socket: Option<&Path>) -> Self {
         // The working directory may change.
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self { file: file.map(absolute), socket: socket.map(Path::to_owned) }
+        Self {
+            file: file.map(absolute),
+            socket: socket.map(Path::to_owned),
+        }
     }
 
     /// The settings of the file, or built-in ones when none was named and there is none in [`DEFAULT_PATH`].
@@ -56,9 +59,13 @@ impl Source {
     /// The settings of another file.
     pub fn read_from(&self, file: &Path) -> Result<Config, ConfigError> {
         // Not a device or a pipe, which may have no end.
-        if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() || metadata.len() > LARGEST) {
+        if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() || metadata.len() > LARGEST)
+        {
             let source = io::Error::other("this is no file of settings");
-            return Err(ConfigError::Read { path: file.to_owned(), source });
+            return Err(ConfigError::Read {
+                path: file.to_owned(),
+                source,
+            });
         }
         Config::load(file).map(|config| self.complete(config))
     }
@@ -66,7 +73,9 @@ impl Source {
     /// The file that is read; `None` when there is none.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
-        self.file.as_deref().or_else(|| Some(Path::new(DEFAULT_PATH)).filter(|path| path.exists()))
+        self.file
+            .as_deref()
+            .or_else(|| Some(Path::new(DEFAULT_PATH)).filter(|path| path.exists()))
     }
 
     fn complete(&self, mut config: Config) -> Config {
@@ -81,7 +90,12 @@ impl Current {
     /// Settings that were just read. Without anybody who takes them, nothing but the server's own can change.
     #[must_use]
     pub fn new(source: Source, config: Config) -> Self {
-        Self { source, config: Mutex::new(config), log: None, flows: None }
+        Self {
+            source,
+            config: Mutex::new(config),
+            log: None,
+            flows: None,
+        }
     }
 
     /// `[log]` can change.
@@ -93,7 +107,10 @@ impl Current {
     /// `[filter]`, `[ip]` and `[tcp]` can change.
     #[must_use]
     pub fn with_flows(self, flows: Take) -> Self {
-        Self { flows: Some(flows), ..self }
+        Self {
+            flows: Some(flows),
+            ..self
+        }
     }
 
     /// Where they come from.
@@ -127,7 +144,8 @@ impl Current {
         if let Some(log) = self.log.as_ref().filter(|_| now.log != old.log) {
             log(&now);
         }
-        let flows = |config: &Config| (config.filter.clone(), config.ip.clone(), config.tcp.clone());
+        let flows =
+            |config: &Config| (config.filter.clone(), config.ip.clone(), config.tcp.clone());
         if let Some(take) = self.flows.as_ref().filter(|_| flows(&now) != flows(&old)) {
             take(&now);
         }
@@ -135,13 +153,19 @@ impl Current {
     }
 
     fn now(&self) -> Config {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.config
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn there(&self) -> Vec<Taker> {
         let log = self.log.as_ref().map(|_| Taker::Log);
         let flows = self.flows.as_ref().map(|_| Taker::Flows);
-        log.into_iter().chain(flows).chain([Taker::Server]).collect()
+        log.into_iter()
+            .chain(flows)
+            .chain([Taker::Server])
+            .collect()
     }
 }
 
@@ -166,9 +190,18 @@ mod tests {
         fs::write(&file, "[rpc]\nmax_clients = 7\n").unwrap();
         let new = current.source().read().unwrap();
         let changes = current.changes(&new);
-        assert_eq!(changes.iter().map(|change| change.key.as_str()).collect::<Vec<_>>(), ["rpc.max_clients"]);
+        assert_eq!(
+            changes
+                .iter()
+                .map(|change| change.key.as_str())
+                .collect::<Vec<_>>(),
+            ["rpc.max_clients"]
+        );
         fs::remove_file(&file).unwrap();
-        assert!(current.source().read().is_err(), "a file that was named is not given up silently");
+        assert!(
+            current.source().read().is_err(),
+            "a file that was named is not given up silently"
+        );
     }
 
     #[test]
@@ -186,7 +219,10 @@ mod tests {
         let (now, changes) = current.install(&new);
         assert_eq!(counts(), [1, 0]);
         assert_eq!((&now.log, &now.tcp), (&new.log, &Config::default().tcp));
-        assert_eq!(changes.iter().map(|c| c.applies).collect::<Vec<_>>(), [Applies::Restart, Applies::Now]);
+        assert_eq!(
+            changes.iter().map(|c| c.applies).collect::<Vec<_>>(),
+            [Applies::Restart, Applies::Now]
+        );
         let current = current.with_flows(take(1));
         let (now, changes) = current.install(&new);
         assert_eq!((counts(), changes.len()), ([1, 1], 1));

@@ -42,12 +42,18 @@ impl ConfigError {
             None => {
                 let key = text.lines().nth(line - 1).and_then(|l| l.split_once('='));
                 let place = key.map_or(String::new(), |(key, _)| {
-                    format!("{} {}: ", section(text, line), key.trim()).trim_start().to_owned()
+                    format!("{} {}: ", section(text, line), key.trim())
+                        .trim_start()
+                        .to_owned()
                 });
                 format!("{place}{}", error.message())
             }
         };
-        Self::Syntax { name: name.to_owned(), line, message }
+        Self::Syntax {
+            name: name.to_owned(),
+            line,
+            message,
+        }
     }
 }
 
@@ -60,7 +66,11 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
 }
 
 fn describe_unknown(section: &str, key: &str, known: &[&str]) -> String {
-    let place = if section.is_empty() { String::new() } else { format!(" in {section}") };
+    let place = if section.is_empty() {
+        String::new()
+    } else {
+        format!(" in {section}")
+    };
     // Below this similarity a guess puzzles more than it helps.
     const ALIKE: f64 = 0.7;
     let nearest = known
@@ -70,15 +80,27 @@ fn describe_unknown(section: &str, key: &str, known: &[&str]) -> String {
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((_, k)) => format!("unknown key \"{key}\"{place}; did you mean \"{k}\"?"),
-        None => format!("unknown key \"{key}\"{place}; known are {}", known.join(", ")),
+        None => format!(
+            "unknown key \"{key}\"{place}; known are {}",
+            known.join(", ")
+        ),
     }
 }
 
 /// The table header that a line stands under, as it is written; empty above the first.
 fn section(text: &str, line: usize) -> String {
-    let above: Vec<&str> = text.lines().take(line.saturating_sub(1)).map(str::trim).collect();
+    let above: Vec<&str> = text
+        .lines()
+        .take(line.saturating_sub(1))
+        .map(str::trim)
+        .collect();
     let header = above.iter().rev().find(|l| l.starts_with('['));
     // "[table]" or, one of several, "[[table]]".
     let brackets = |l: &str| if l.starts_with("[[") { "]]" } else { "]" };
-    header.map_or(String::new(), |l| l.split_inclusive(brackets(l)).next().unwrap_or_default().to_owned())
+    header.map_or(String::new(), |l| {
+        l.split_inclusive(brackets(l))
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    })
 }

@@ -64,12 +64,14 @@ impl de::Visitor<'_> for Visitor {
     }
 
     fn visit_i64<E: de::Error>(self, uid: i64) -> Result<Principal, E> {
-        let uid = u32::try_from(uid).map_err(|_| E::invalid_value(de::Unexpected::Signed(uid), &self))?;
+        let uid =
+            u32::try_from(uid).map_err(|_| E::invalid_value(de::Unexpected::Signed(uid), &self))?;
         Ok(Principal::Uid(uid))
     }
 
     fn visit_u64<E: de::Error>(self, uid: u64) -> Result<Principal, E> {
-        let uid = u32::try_from(uid).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(uid), &self))?;
+        let uid = u32::try_from(uid)
+            .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(uid), &self))?;
         Ok(Principal::Uid(uid))
     }
 }

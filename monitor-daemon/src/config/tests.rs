@@ -3,7 +3,9 @@ use std::fmt::Write as _;
 use super::*;
 
 fn refused(text: &str) -> String {
-    Config::parse(text, "test.toml").expect_err("must be refused").to_string()
+    Config::parse(text, "test.toml")
+        .expect_err("must be refused")
+        .to_string()
 }
 
 fn repository_file() -> String {
@@ -12,7 +14,10 @@ fn repository_file() -> String {
 
 #[test]
 fn the_documented_file_says_the_defaults() {
-    assert_eq!(Config::parse(&repository_file(), "config.toml").unwrap(), Config::default());
+    assert_eq!(
+        Config::parse(&repository_file(), "config.toml").unwrap(),
+        Config::default()
+    );
 }
 
 #[test]
@@ -51,18 +56,34 @@ fn what_is_written_is_read_back() {
     let config = Config::parse(text, "test.toml").unwrap();
     assert_eq!(config.capture.mode, Mode::Mirror);
     assert_eq!(config.capture.spin, None);
-    assert_eq!(config.filter.networks[1], "::1/128".parse::<IpNet>().unwrap());
+    assert_eq!(
+        config.filter.networks[1],
+        "::1/128".parse::<IpNet>().unwrap()
+    );
     assert_eq!(config.tcp.idle_timeout, Some(Duration::from_secs(5400)));
-    assert_eq!((config.store.memory, config.store.window), (1_000_000, 65536));
+    assert_eq!(
+        (config.store.memory, config.store.window),
+        (1_000_000, 65536)
+    );
     assert_eq!(config.rpc.mode, 0o600);
     let written = toml::to_string(&config).unwrap();
-    assert_eq!(Config::parse(&written, "written").unwrap(), config, "{written}");
+    assert_eq!(
+        Config::parse(&written, "written").unwrap(),
+        config,
+        "{written}"
+    );
 }
 
 #[test]
 fn the_example_of_a_policy_works() {
     let file = repository_file();
-    let example = file.split("# [[tcp.policy]]").nth(1).unwrap().split("\n\n").next().unwrap();
+    let example = file
+        .split("# [[tcp.policy]]")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
     let text = format!("[[tcp.policy]]{}", example.replace("\n# ", "\n"));
     let config = Config::parse(&text, "config.toml").unwrap();
     assert_eq!(config.tcp.policy.len(), 1);
@@ -76,15 +97,34 @@ fn policies_reach_the_engine_in_their_order() {
                 [[tcp.policy]]\nnetworks = ['10.1.2.3', '::/0']\noverlap = 'first'\n";
     let config = Config::parse(text, "test.toml").unwrap();
     let written = toml::to_string(&config).unwrap();
-    assert_eq!(Config::parse(&written, "written").unwrap(), config, "{written}");
+    assert_eq!(
+        Config::parse(&written, "written").unwrap(),
+        config,
+        "{written}"
+    );
     let tcp = config.engine(Origin::Live, 0, 1, [0; 2]).tcp;
     assert_eq!(tcp.overlap, OverlapPolicy::Last);
     let policies: Vec<_> = tcp
         .policies
         .iter()
-        .map(|policy| (policy.overlap, policy.networks.iter().map(|(_, len)| *len).collect::<Vec<_>>()))
+        .map(|policy| {
+            (
+                policy.overlap,
+                policy
+                    .networks
+                    .iter()
+                    .map(|(_, len)| *len)
+                    .collect::<Vec<_>>(),
+            )
+        })
         .collect();
-    assert_eq!(policies, [(OverlapPolicy::Bsd, vec![104]), (OverlapPolicy::First, vec![128, 0])]);
+    assert_eq!(
+        policies,
+        [
+            (OverlapPolicy::Bsd, vec![104]),
+            (OverlapPolicy::First, vec![128, 0])
+        ]
+    );
 }
 
 #[test]
@@ -123,15 +163,26 @@ fn values_of_the_wrong_kind_name_their_key() {
         ("[store]\nmemory = -1\n", "[store] memory: ", "512MiB"),
         ("[tcp]\nlinger = '60'\n", "[tcp] linger: ", "\"off\""),
         ("[tcp]\nlinger = 60\n", "[tcp] linger: ", "\"60s\""),
-        ("[filter]\nnetworks = ['10.0.0.0/33']\n", "[filter] networks: ", "10.0.0.0/8"),
+        (
+            "[filter]\nnetworks = ['10.0.0.0/33']\n",
+            "[filter] networks: ",
+            "10.0.0.0/8",
+        ),
         ("[filter]\nports = [65536]\n", "[filter] ports: ", "65536"),
         ("[rpc]\nmode = '0888'\n", "[rpc] mode: ", "0660"),
-        ("[[tcp.policy]]\nnetworks = ['10/8']\noverlap = 'bsd'\n", "[[tcp.policy]] networks: ", "10.0.0.0/8"),
+        (
+            "[[tcp.policy]]\nnetworks = ['10/8']\noverlap = 'bsd'\n",
+            "[[tcp.policy]] networks: ",
+            "10.0.0.0/8",
+        ),
         ("[capture]\nmode = 'sniff'\n", "[capture] mode: ", "mirror"),
         ("[capture]\nworkers = 'two'\n", "[capture] workers: ", "u16"),
     ] {
         let message = refused(text);
-        assert!(message.contains("line 2") && message.contains(place), "{message}");
+        assert!(
+            message.contains("line 2") && message.contains(place),
+            "{message}"
+        );
         assert!(message.contains(hint), "{message}");
     }
 }
@@ -150,14 +201,20 @@ fn values_out_of_range_name_their_key() {
         ("[capture]\nnice = -21\n", "[capture] nice"),
         ("[filter]\nports = [0]\n", "[filter] ports"),
         ("[store]\nwindow = 1\n", "[store] window"),
-        ("[store]\nmemory = '1MiB'\nwindow = '2MiB'\n", "[store] memory"),
+        (
+            "[store]\nmemory = '1MiB'\nwindow = '2MiB'\n",
+            "[store] memory",
+        ),
         ("[tcp]\nmax_ranges = 0\n", "[tcp] max_ranges"),
         ("[ip]\nmax_fragments = 1\n", "[ip] max_fragments"),
         ("[ip]\nfragment_timeout = '2h'\n", "[ip] fragment_timeout"),
         ("[ip]\nfragment_timeout = 'off'\n", "cannot be \"off\""),
         ("[tcp]\nidle_timeout = '1ms'\n", "[tcp] idle_timeout"),
         ("[tcp]\nlinger = '100years'\n", "[tcp] linger"),
-        ("[[tcp.policy]]\nnetworks = []\noverlap = 'bsd'\n", "[[tcp.policy]] number 1"),
+        (
+            "[[tcp.policy]]\nnetworks = []\noverlap = 'bsd'\n",
+            "[[tcp.policy]] number 1",
+        ),
         ("[rpc]\nsocket = ''\n", "[rpc] socket"),
         ("[log]\nlevel = 'a=b=c'\n", "[log] level"),
     ] {
@@ -168,8 +225,13 @@ fn values_out_of_range_name_their_key() {
 
 #[test]
 fn a_file_that_was_named_must_exist() {
-    let message = Config::find(Some(Path::new("/nonexistent/x.toml"))).unwrap_err().to_string();
-    assert!(message.starts_with("cannot read the configuration /nonexistent/x.toml"), "{message}");
+    let message = Config::find(Some(Path::new("/nonexistent/x.toml")))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("cannot read the configuration /nonexistent/x.toml"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -186,35 +248,73 @@ fn workers_are_bound_to_cores_where_nobody_else_needs_them() {
 #[test]
 fn the_limits_of_a_flow_reach_the_engine() {
     let text = "[ip]\nfragment_timeout = '2s'\nmax_fragments = 50\n[tcp]\nmax_ranges = 7\n";
-    let engine = Config::parse(text, "test.toml").unwrap().engine(Origin::Live, 0, 1, [0; 2]);
-    assert_eq!((engine.fragments.timeout, engine.fragments.max), (2_000_000_000, 50));
+    let engine = Config::parse(text, "test.toml")
+        .unwrap()
+        .engine(Origin::Live, 0, 1, [0; 2]);
+    assert_eq!(
+        (engine.fragments.timeout, engine.fragments.max),
+        (2_000_000_000, 50)
+    );
     assert_eq!(engine.tcp.max_ranges, 7);
 }
 
 #[test]
 fn checksums_are_verified_where_they_mean_something() {
     let mut config = Config::default();
-    assert!(!config.engine(Origin::Live, 0, 1, [0; 2]).tcp.verify_checksums);
+    assert!(
+        !config
+            .engine(Origin::Live, 0, 1, [0; 2])
+            .tcp
+            .verify_checksums
+    );
     config.capture.mode = Mode::Mirror;
-    assert!(config.engine(Origin::Live, 0, 1, [0; 2]).tcp.verify_checksums);
-    assert!(!config.engine(Origin::Files, 0, 1, [0; 2]).tcp.verify_checksums);
+    assert!(
+        config
+            .engine(Origin::Live, 0, 1, [0; 2])
+            .tcp
+            .verify_checksums
+    );
+    assert!(
+        !config
+            .engine(Origin::Files, 0, 1, [0; 2])
+            .tcp
+            .verify_checksums
+    );
     config.tcp.verify_checksums = When::Always;
-    assert!(config.engine(Origin::Files, 0, 1, [0; 2]).tcp.verify_checksums);
+    assert!(
+        config
+            .engine(Origin::Files, 0, 1, [0; 2])
+            .tcp
+            .verify_checksums
+    );
 }
 
 #[test]
 fn workers_share_the_memory() {
     let engine = Config::default().engine(Origin::Live, 1, 4, [0; 2]);
-    assert_eq!((engine.worker, engine.workers, engine.memory), (1, 4, 128 << 20));
+    assert_eq!(
+        (engine.worker, engine.workers, engine.memory),
+        (1, 4, 128 << 20)
+    );
 }
 
 #[test]
 fn the_filter_reaches_the_engine() {
-    let config =
-        Config::parse("[filter]\nports = [80]\nnetworks = ['10.1.2.3/8', '2001:db8::/32']\n", "t").unwrap();
+    let config = Config::parse(
+        "[filter]\nports = [80]\nnetworks = ['10.1.2.3/8', '2001:db8::/32']\n",
+        "t",
+    )
+    .unwrap();
     let filter = config.engine(Origin::Live, 0, 1, [0; 2]).filter;
     assert_eq!(filter.ports, [80]);
     let lengths: Vec<u8> = filter.networks.iter().map(|(_, length)| *length).collect();
-    assert_eq!(lengths, [104, 32], "IPv4 lengths count from the front of ::ffff:0:0/96");
-    assert_eq!(filter.networks[0].0.octets(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 0]);
+    assert_eq!(
+        lengths,
+        [104, 32],
+        "IPv4 lengths count from the front of ::ffff:0:0/96"
+    );
+    assert_eq!(
+        filter.networks[0].0.octets(),
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 0]
+    );
 }

@@ -9,7 +9,10 @@ pub(super) mod size {
 
     pub fn serialize<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {
         const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match UNITS.iter().find(|(unit, _)| *bytes > 0 && bytes.is_multiple_of(*unit)) {
+        match UNITS
+            .iter()
+            .find(|(unit, _)| *bytes > 0 && bytes.is_multiple_of(*unit))
+        {
             Some((unit, name)) => to.collect_str(&format_args!("{}{name}", bytes / unit)),
             None => to.serialize_u64(*bytes),
         }
@@ -30,7 +33,8 @@ pub(super) mod size {
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
             let size: Result<ByteSize, _> = text.parse();
-            size.map(|size| size.as_u64()).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            size.map(|size| size.as_u64())
+                .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
         }
 
         fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<u64, E> {
@@ -74,7 +78,9 @@ pub(super) mod duration {
                 return Ok(None);
             }
             let duration = humantime::parse_duration(text);
-            duration.map(Some).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            duration
+                .map(Some)
+                .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
         }
     }
 }
@@ -90,7 +96,8 @@ pub(super) mod time {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        super::duration::deserialize(from)?.ok_or_else(|| D::Error::custom("this cannot be \"off\""))
+        super::duration::deserialize(from)?
+            .ok_or_else(|| D::Error::custom("this cannot be \"off\""))
     }
 }
 
@@ -104,9 +111,14 @@ pub(super) mod mode {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
         let text = String::deserialize(from)?;
-        let octal = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
+        let octal = u32::from_str_radix(&text, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o777);
         octal.ok_or_else(|| {
-            de::Error::invalid_value(de::Unexpected::Str(&text), &"permission bits in octal, like \"0660\"")
+            de::Error::invalid_value(
+                de::Unexpected::Str(&text),
+                &"permission bits in octal, like \"0660\"",
+            )
         })
     }
 }
@@ -123,13 +135,21 @@ pub(super) mod prefixes {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
-        Vec::<String>::deserialize(from)?.iter().map(|text| parse(text)).collect()
+        Vec::<String>::deserialize(from)?
+            .iter()
+            .map(|text| parse(text))
+            .collect()
     }
 
     fn parse<E: de::Error>(text: &str) -> Result<IpNet, E> {
-        let prefix = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let prefix = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         prefix.map_err(|_| {
-            E::invalid_value(de::Unexpected::Str(text), &"a prefix, like \"10.0.0.0/8\" or \"2001:db8::/32\"")
+            E::invalid_value(
+                de::Unexpected::Str(text),
+                &"a prefix, like \"10.0.0.0/8\" or \"2001:db8::/32\"",
+            )
         })
     }
 }

@@ -83,7 +83,11 @@ impl Command {
                 let _ = answer.send(());
             }
             Self::StopConnection { id, side, answer } => drop(answer.send(engine.stop(id, side))),
-            Self::Configure { id, settings, answer } => drop(answer.send(engine.configure(id, settings))),
+            Self::Configure {
+                id,
+                settings,
+                answer,
+            } => drop(answer.send(engine.configure(id, settings))),
             Self::SetRules { rules, answer } => drop(answer.send(engine.set_rules(rules))),
             Self::Stop => return false,
         }

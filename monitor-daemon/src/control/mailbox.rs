@@ -120,7 +120,12 @@ mod tests {
     fn a_full_box_loses_datagrams_and_counts_them() {
         let mailbox = Mailbox::new().unwrap();
         for _ in 0..300 {
-            mailbox.post(Handoff { worker: 0, time: 0, link: monitor_engine::Link::Ip, data: vec![] });
+            mailbox.post(Handoff {
+                worker: 0,
+                time: 0,
+                link: monitor_engine::Link::Ip,
+                data: vec![],
+            });
         }
         assert_eq!(mailbox.lost(), 300 - 256);
     }

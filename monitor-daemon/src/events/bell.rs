@@ -34,7 +34,11 @@ impl Bell {
     pub fn new() -> Result<Self, BellError> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let fd = fd.map_err(|errno| BellError(errno.into()))?;
-        Ok(Self { fd, armed: AtomicBool::new(false), returned: SegQueue::new() })
+        Ok(Self {
+            fd,
+            armed: AtomicBool::new(false),
+            returned: SegQueue::new(),
+        })
     }
 
     /// Readable when it was rung.

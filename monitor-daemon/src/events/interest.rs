@@ -82,7 +82,9 @@ impl Kinds {
     /// Exactly these.
     #[must_use]
     pub fn of(kinds: &[Kind]) -> Self {
-        kinds.iter().fold(Self::default(), |all, kind| all.with(*kind))
+        kinds
+            .iter()
+            .fold(Self::default(), |all, kind| all.with(*kind))
     }
 
     /// These and one more.

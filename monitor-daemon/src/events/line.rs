@@ -67,7 +67,9 @@ impl Line {
 
     /// False if there is no room. For the worker.
     pub(super) fn push(&self, note: Note) -> bool {
-        self.queue.as_ref().is_none_or(|queue| queue.push(note).is_ok())
+        self.queue
+            .as_ref()
+            .is_none_or(|queue| queue.push(note).is_ok())
     }
 
     /// Notes lost so far. For the worker, before it pushes the next one.
@@ -86,7 +88,11 @@ impl Tail {
     /// The one reading end of a line.
     #[must_use]
     pub fn new(line: Arc<Line>) -> Self {
-        Self { line, told: 0, held: None }
+        Self {
+            line,
+            told: 0,
+            held: None,
+        }
     }
 }
 
@@ -117,7 +123,13 @@ mod tests {
     use super::{super::What, *};
 
     fn note(time: u64, lost: u64) -> Note {
-        Note { time, lost, what: What::Event(Event::Established { id: SockId::new(0, 1, 0) }) }
+        Note {
+            time,
+            lost,
+            what: What::Event(Event::Established {
+                id: SockId::new(0, 1, 0),
+            }),
+        }
     }
 
     #[test]
@@ -132,7 +144,11 @@ mod tests {
         assert_eq!(tail.next(), Some(Told::Note(note(2, 0))));
         assert_eq!(tail.next(), Some(Told::Lost(1)));
         assert_eq!(tail.next(), Some(Told::Note(note(4, 1))));
-        assert_eq!(tail.next(), Some(Told::Lost(1)), "at the end, without a note after it");
+        assert_eq!(
+            tail.next(),
+            Some(Told::Lost(1)),
+            "at the end, without a note after it"
+        );
         assert_eq!(tail.next(), None);
     }
 
@@ -157,7 +173,10 @@ mod tests {
             match tail.next() {
                 Some(Told::Lost(count)) => expected += count,
                 Some(Told::Note(note)) => {
-                    assert_eq!(note.time, expected, "losses are told exactly, and before what follows");
+                    assert_eq!(
+                        note.time, expected,
+                        "losses are told exactly, and before what follows"
+                    );
                     expected += 1;
                 }
                 None if over => break,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use monitor_engine::{Event, Side, SockId};
 
 use super::{
-    Bell, Ends, Interest, Kind, Kinds, Line, Note, What, Whose, interest::subject, publisher::Subject,
+    Bell, Ends, Interest, Kind, Kinds, Line, Note, What, Whose, interest::subject,
+    publisher::Subject,
 };
 use crate::filter::Filter;
 
@@ -43,7 +44,13 @@ struct Judged {
 impl Listener {
     /// `number` is its name. `slots`: how many connections the worker can hold.
     #[must_use]
-    pub fn new(number: u64, interest: &Interest, slots: u32, line: Arc<Line>, bell: Arc<Bell>) -> Box<Self> {
+    pub fn new(
+        number: u64,
+        interest: &Interest,
+        slots: u32,
+        line: Arc<Line>,
+        bell: Arc<Bell>,
+    ) -> Box<Self> {
         let whose = match &interest.whose {
             Whose::All => Wanted::All,
             Whose::One(id) => Wanted::One(*id),
@@ -83,7 +90,9 @@ impl Listener {
         if let (Kind::Opened, Wanted::Some(judged)) = (kind, &mut self.whose) {
             judged.forget(id.slot());
         }
-        if !self.kinds.contains(kind) || side.is_some_and(|side| self.side.is_some_and(|own| own != side)) {
+        if !self.kinds.contains(kind)
+            || side.is_some_and(|side| self.side.is_some_and(|own| own != side))
+        {
             return;
         }
         let wanted = match &mut self.whose {
@@ -98,18 +107,30 @@ impl Listener {
 
     fn take(&mut self, event: &Event, time: u64, about: &mut Subject<'_>) {
         self.touched = true;
-        if !self.line.has_queue() || self.held.as_mut().is_some_and(|held| held.grow(event, time)) {
+        if !self.line.has_queue()
+            || self
+                .held
+                .as_mut()
+                .is_some_and(|held| held.grow(event, time))
+        {
             return;
         }
         let what = match *event {
             Event::Opened { id } => match about.connection() {
-                Some(connection) => What::Opened { id, ends: Ends::of(connection) },
+                Some(connection) => What::Opened {
+                    id,
+                    ends: Ends::of(connection),
+                },
                 None => return,
             },
             event => What::Event(event),
         };
         self.hand_on();
-        let note = Note { time, what, lost: 0 };
+        let note = Note {
+            time,
+            what,
+            lost: 0,
+        };
         if matches!(event, Event::Data { .. }) {
             self.held = Some(note);
         } else {
@@ -124,7 +145,10 @@ impl Listener {
     }
 
     fn push(&mut self, note: Note) {
-        if !self.line.push(Note { lost: self.lost, ..note }) {
+        if !self.line.push(Note {
+            lost: self.lost,
+            ..note
+        }) {
             self.lost += 1;
             self.line.set_lost(self.lost);
         }
@@ -149,7 +173,11 @@ impl Listener {
 impl Judged {
     fn new(filter: Arc<Filter>, slots: u32) -> Self {
         let words = slots.div_ceil(u64::BITS) as usize;
-        Self { filter, known: vec![0; words].into(), wanted: vec![0; words].into() }
+        Self {
+            filter,
+            known: vec![0; words].into(),
+            wanted: vec![0; words].into(),
+        }
     }
 
     /// Another connection moves in.
@@ -163,13 +191,20 @@ impl Judged {
     /// Asks the filter at the first event of a connection, and then never again.
     fn wants(&mut self, slot: u32, about: &mut Subject<'_>) -> bool {
         let (word, bit) = place(slot);
-        let (Some(known), Some(wanted)) = (self.known.get_mut(word), self.wanted.get_mut(word)) else {
+        let (Some(known), Some(wanted)) = (self.known.get_mut(word), self.wanted.get_mut(word))
+        else {
             return false;
         };
         if *known & bit == 0 {
-            let matches = about.connection().is_some_and(|connection| self.filter.matches(connection));
+            let matches = about
+                .connection()
+                .is_some_and(|connection| self.filter.matches(connection));
             *known |= bit;
-            *wanted = if matches { *wanted | bit } else { *wanted & !bit };
+            *wanted = if matches {
+                *wanted | bit
+            } else {
+                *wanted & !bit
+            };
         }
         *wanted & bit != 0
     }

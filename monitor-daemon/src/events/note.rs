@@ -80,11 +80,16 @@ impl Ends {
 impl Note {
     /// Takes in what came right after it on the same side; false if that is not what `next` is.
     pub(super) fn grow(&mut self, next: &Event, time: u64) -> bool {
-        let What::Event(Event::Data { id, side, off, len }) = &mut self.what else { return false };
+        let What::Event(Event::Data { id, side, off, len }) = &mut self.what else {
+            return false;
+        };
         match *next {
-            Event::Data { id: of, side: to, off: from, len: more }
-                if of == *id && to == *side && from == *off + *len =>
-            {
+            Event::Data {
+                id: of,
+                side: to,
+                off: from,
+                len: more,
+            } if of == *id && to == *side && from == *off + *len => {
                 *len += more;
                 self.time = time;
                 true

@@ -13,7 +13,10 @@ pub struct Publisher {
     now: u64,
     /// Something was heard in this batch.
     touched: bool,
-    #[expect(clippy::vec_box, reason = "they go back as they came, without an allocation on this thread")]
+    #[expect(
+        clippy::vec_box,
+        reason = "they go back as they came, without an allocation on this thread"
+    )]
     listeners: Vec<Box<Listener>>,
     /// The engine's own.
     reader: Option<Reader>,
@@ -42,7 +45,10 @@ impl Publisher {
 
     /// This one does not listen any more.
     pub fn forget(&mut self, number: u64) {
-        let place = self.listeners.iter().position(|listener| listener.number() == number);
+        let place = self
+            .listeners
+            .iter()
+            .position(|listener| listener.number() == number);
         if let Some(place) = place {
             self.listeners.swap_remove(place).give_back();
         }
@@ -50,15 +56,23 @@ impl Publisher {
     }
 
     fn agree(&mut self) {
-        self.kinds =
-            self.listeners.iter().fold(Kinds::default(), |kinds, listener| kinds.union(listener.sees()));
+        self.kinds = self
+            .listeners
+            .iter()
+            .fold(Kinds::default(), |kinds, listener| {
+                kinds.union(listener.sees())
+            });
     }
 
     #[cold]
     #[inline(never)]
     fn publish(&mut self, event: &Event) {
         self.touched = true;
-        let mut about = Subject { id: subject(event).0, reader: self.reader.as_ref(), connection: None };
+        let mut about = Subject {
+            id: subject(event).0,
+            reader: self.reader.as_ref(),
+            connection: None,
+        };
         for listener in &mut self.listeners {
             listener.hear(event, self.now, &mut about);
         }
@@ -82,7 +96,9 @@ impl Sink for Publisher {
     fn flush(&mut self) {
         if self.touched {
             self.touched = false;
-            self.listeners.iter_mut().for_each(|listener| listener.flush());
+            self.listeners
+                .iter_mut()
+                .for_each(|listener| listener.flush());
         }
     }
 }
@@ -91,6 +107,8 @@ impl Subject<'_> {
     /// `None` if it is gone.
     pub(super) fn connection(&mut self) -> Option<&Connection> {
         let (id, reader) = (self.id, self.reader);
-        self.connection.get_or_insert_with(|| reader?.connection(id)).as_ref()
+        self.connection
+            .get_or_insert_with(|| reader?.connection(id))
+            .as_ref()
     }
 }

@@ -31,13 +31,24 @@ fn segment(port: u16, from_client: bool, flags: u8, seq: u32, payload: &[u8]) ->
 }
 
 fn process(engine: &mut Engine<Publisher>, time: u64, packets: &[Vec<u8>]) {
-    let packets: Vec<_> =
-        packets.iter().map(|data| Packet { time, link: Link::Ip, data, more: &[] }).collect();
+    let packets: Vec<_> = packets
+        .iter()
+        .map(|data| Packet {
+            time,
+            link: Link::Ip,
+            data,
+            more: &[],
+        })
+        .collect();
     engine.process(&packets);
 }
 
 fn engine() -> Engine<Publisher> {
-    Publisher::engine(EngineConfig { memory: 4 << 20, ..EngineConfig::default() }).unwrap()
+    Publisher::engine(EngineConfig {
+        memory: 4 << 20,
+        ..EngineConfig::default()
+    })
+    .unwrap()
 }
 
 struct Ear {
@@ -46,14 +57,27 @@ struct Ear {
     tail: Tail,
 }
 
-fn listen(engine: &mut Engine<Publisher>, kinds: &[Kind], whose: Whose, notes: Option<usize>) -> Ear {
+fn listen(
+    engine: &mut Engine<Publisher>,
+    kinds: &[Kind],
+    whose: Whose,
+    notes: Option<usize>,
+) -> Ear {
     let bell = Arc::new(Bell::new().unwrap());
     let line = Line::new(notes);
-    let interest = Interest { kinds: Kinds::of(kinds), side: None, whose };
+    let interest = Interest {
+        kinds: Kinds::of(kinds),
+        side: None,
+        whose,
+    };
     let slots = engine.reader().slots();
     let listener = Listener::new(7, &interest, slots, Arc::clone(&line), Arc::clone(&bell));
     engine.sink().listen(listener);
-    Ear { bell, tail: Tail::new(Arc::clone(&line)), line }
+    Ear {
+        bell,
+        tail: Tail::new(Arc::clone(&line)),
+        line,
+    }
 }
 
 fn events(ear: &mut Ear) -> Vec<What> {
@@ -68,36 +92,87 @@ fn rung(bell: &Bell) -> bool {
     rustix::io::read(bell.fd(), &mut [0; 8]).is_ok()
 }
 
-const ALL: &[Kind] = &[Kind::Opened, Kind::Established, Kind::Data, Kind::State, Kind::Closed];
+const ALL: &[Kind] = &[
+    Kind::Opened,
+    Kind::Established,
+    Kind::Data,
+    Kind::State,
+    Kind::Closed,
+];
 
 #[test]
 fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
     let mut engine = engine();
-    let mut ear = listen(&mut engine, &[Kind::Opened, Kind::Data], Whose::All, Some(10));
+    let mut ear = listen(
+        &mut engine,
+        &[Kind::Opened, Kind::Data],
+        Whose::All,
+        Some(10),
+    );
     ear.bell.arm();
-    process(&mut engine, 5, &[segment(1, true, SYN, 99, b""), segment(1, true, ACK, 100, b"abc")]);
+    process(
+        &mut engine,
+        5,
+        &[
+            segment(1, true, SYN, 99, b""),
+            segment(1, true, ACK, 100, b"abc"),
+        ],
+    );
     assert!(rung(&ear.bell) && !rung(&ear.bell) && ear.line.take_news());
-    process(&mut engine, 6, &[segment(1, true, ACK, 103, b"de"), segment(1, true, ACK, 105, b"f")]);
+    process(
+        &mut engine,
+        6,
+        &[
+            segment(1, true, ACK, 103, b"de"),
+            segment(1, true, ACK, 105, b"f"),
+        ],
+    );
     assert!(!rung(&ear.bell), "it is not armed");
     let id = engine.reader().connections(None).next().unwrap().id;
     let notes: Vec<_> = ear.tail.by_ref().collect();
-    let Some(Told::Note(Note { time: 5, what: What::Opened { id: opened, ends }, .. })) = notes.first()
+    let Some(Told::Note(Note {
+        time: 5,
+        what: What::Opened { id: opened, ends },
+        ..
+    })) = notes.first()
     else {
         panic!("{notes:?}");
     };
-    assert_eq!((*opened, ends.client().to_string(), ends.midstream), (id, "10.0.0.1:1".to_owned(), false));
+    assert_eq!(
+        (*opened, ends.client().to_string(), ends.midstream),
+        (id, "10.0.0.1:1".to_owned(), false)
+    );
     let data = |time, off, len| {
-        let what = What::Event(Event::Data { id, side: Side::Server, off, len });
-        Told::Note(Note { time, what, lost: 0 })
+        let what = What::Event(Event::Data {
+            id,
+            side: Side::Server,
+            off,
+            len,
+        });
+        Told::Note(Note {
+            time,
+            what,
+            lost: 0,
+        })
     };
     assert_eq!(notes[1..], [data(5, 0, 3), data(6, 3, 3)]);
 }
 
 #[test]
 fn a_filter_is_asked_about_old_and_new_connections_and_about_each_inhabitant_of_a_slot() {
-    let config = EngineConfig { memory: 1 << 20, ..EngineConfig::default() };
+    let config = EngineConfig {
+        memory: 1 << 20,
+        ..EngineConfig::default()
+    };
     let mut engine = Publisher::engine(config).unwrap();
-    process(&mut engine, 1, &[segment(5000, true, SYN, 99, b""), segment(5001, true, SYN, 99, b"")]);
+    process(
+        &mut engine,
+        1,
+        &[
+            segment(5000, true, SYN, 99, b""),
+            segment(5001, true, SYN, 99, b""),
+        ],
+    );
     let filter = Arc::new(Filter::compile("src port 5000 or 7001").unwrap());
     let mut ear = listen(&mut engine, ALL, Whose::Some(filter), Some(10_000));
     for port in [5000, 5001, 7000, 7001] {
@@ -122,10 +197,21 @@ fn a_filter_is_asked_about_old_and_new_connections_and_about_each_inhabitant_of_
 #[test]
 fn one_connection_one_side_and_nothing_after_forgetting() {
     let mut engine = engine();
-    process(&mut engine, 1, &[segment(1, true, SYN, 99, b""), segment(2, true, SYN, 99, b"")]);
+    process(
+        &mut engine,
+        1,
+        &[
+            segment(1, true, SYN, 99, b""),
+            segment(2, true, SYN, 99, b""),
+        ],
+    );
     let id = |port| {
         let reader = engine.reader();
-        reader.connections(None).find(|connection| connection.client.port() == port).unwrap().id
+        reader
+            .connections(None)
+            .find(|connection| connection.client.port() == port)
+            .unwrap()
+            .id
     };
     let (first, second): (SockId, SockId) = (id(1), id(2));
     assert_ne!(first, second);
@@ -143,11 +229,18 @@ fn one_connection_one_side_and_nothing_after_forgetting() {
     engine.sink().forget(7);
     engine.sink().forget(7);
     engine.sink().forget(7);
-    assert!(rung(&level.bell) && rung(&ear.bell), "what is to be freed has come back");
+    assert!(
+        rung(&level.bell) && rung(&ear.bell),
+        "what is to be freed has come back"
+    );
     process(&mut engine, 2, &[segment(1, true, ACK, 101, b"x")]);
     assert!(events(&mut ear).is_empty() && !ear.line.take_news());
     ear.bell.arm();
-    assert_eq!(Arc::strong_count(&ear.line), 2, "only the tail and the test are left");
+    assert_eq!(
+        Arc::strong_count(&ear.line),
+        2,
+        "only the tail and the test are left"
+    );
 }
 
 #[test]
@@ -160,7 +253,10 @@ fn a_full_queue_loses_and_says_where() {
         }
     };
     let port = |told| match told {
-        Told::Note(Note { what: What::Opened { ends, .. }, .. }) => Ok(ends.client().port()),
+        Told::Note(Note {
+            what: What::Opened { ends, .. },
+            ..
+        }) => Ok(ends.client().port()),
         Told::Note(_) => panic!("another event"),
         Told::Lost(count) => Err(count),
     };

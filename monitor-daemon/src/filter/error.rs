@@ -85,7 +85,11 @@ const SHOWN: usize = 40;
 impl FilterError {
     /// At `len` bytes from `offset` on; both are boundaries of characters.
     pub(super) fn new(text: &str, offset: usize, len: usize, problem: Problem) -> Self {
-        Self { offset, problem, excerpt: excerpt(text, offset, len) }
+        Self {
+            offset,
+            problem,
+            excerpt: excerpt(text, offset, len),
+        }
     }
 }
 
@@ -109,12 +113,20 @@ fn excerpt(text: &str, offset: usize, len: usize) -> String {
 
 /// One column wide, and nothing that a terminal obeys.
 fn printable(character: char) -> char {
-    if character.is_control() { ' ' } else { character }
+    if character.is_control() {
+        ' '
+    } else {
+        character
+    }
 }
 
 impl fmt::Display for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the filter is wrong at {}: {}\n{}", self.offset, self.problem, self.excerpt)
+        write!(
+            f,
+            "the filter is wrong at {}: {}\n{}",
+            self.offset, self.problem, self.excerpt
+        )
     }
 }
 

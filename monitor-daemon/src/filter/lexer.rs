@@ -32,23 +32,46 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
     while !rest.is_empty() {
         let offset = text.len() - rest.len();
         let (kind, len) = first(rest).map_err(|character| {
-            FilterError::new(text, offset, character.len_utf8(), Problem::Character(character))
+            FilterError::new(
+                text,
+                offset,
+                character.len_utf8(),
+                Problem::Character(character),
+            )
         })?;
-        tokens.push(Token { kind, text: &rest[..len], offset });
+        tokens.push(Token {
+            kind,
+            text: &rest[..len],
+            offset,
+        });
         rest = rest[len..].trim_ascii_start();
     }
-    tokens.push(Token { kind: Kind::End, text: "", offset: text.len() });
+    tokens.push(Token {
+        kind: Kind::End,
+        text: "",
+        offset: text.len(),
+    });
     Ok(tokens)
 }
 
 /// Kind and length of the token that a text starts with, or the character that starts none.
 fn first(text: &str) -> Result<(Kind, usize), char> {
-    let symbols =
-        [("(", Kind::Open), (")", Kind::Close), ("!", Kind::Not), ("&&", Kind::And), ("||", Kind::Or)];
-    if let Some((symbol, kind)) = symbols.into_iter().find(|(symbol, _)| text.starts_with(symbol)) {
+    let symbols = [
+        ("(", Kind::Open),
+        (")", Kind::Close),
+        ("!", Kind::Not),
+        ("&&", Kind::And),
+        ("||", Kind::Or),
+    ];
+    if let Some((symbol, kind)) = symbols
+        .into_iter()
+        .find(|(symbol, _)| text.starts_with(symbol))
+    {
         return Ok((kind, symbol.len()));
     }
-    let len = text.find(|character| !in_word(character)).unwrap_or(text.len());
+    let len = text
+        .find(|character| !in_word(character))
+        .unwrap_or(text.len());
     let kind = match &text[..len] {
         "" => return Err(text.chars().next().unwrap_or_default()),
         "and" => Kind::And,

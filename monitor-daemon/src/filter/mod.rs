@@ -58,7 +58,10 @@ impl Filter {
             Some(expression) => Program::new(&expression),
             None => Program::everything(),
         };
-        Ok(Self { text: text.into(), program })
+        Ok(Self {
+            text: text.into(),
+            program,
+        })
     }
 
     /// Whether it wants this connection.
@@ -71,7 +74,11 @@ impl Filter {
     /// changes on a connection, so neither does the answer.
     #[must_use]
     pub fn matches_ends(&self, client: SocketAddr, server: SocketAddr, vlan: &[u16]) -> bool {
-        self.program.accepts(&Ends { client, server, vlan })
+        self.program.accepts(&Ends {
+            client,
+            server,
+            vlan,
+        })
     }
 
     /// As it was written.

@@ -27,9 +27,19 @@ pub(super) enum Joint {
 /// Reads a filter; `None` if it is empty.
 pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
     if text.len() > MAX_LEN {
-        return Err(FilterError::new(text, text.floor_char_boundary(MAX_LEN), 0, Problem::TooLong));
+        return Err(FilterError::new(
+            text,
+            text.floor_char_boundary(MAX_LEN),
+            0,
+            Problem::TooLong,
+        ));
     }
-    let mut parser = Parser { text, tokens: lexer::tokens(text)?, at: 0, depth: 0 };
+    let mut parser = Parser {
+        text,
+        tokens: lexer::tokens(text)?,
+        at: 0,
+        depth: 0,
+    };
     if parser.peek().kind == Kind::End {
         return Ok(None);
     }
@@ -96,7 +106,11 @@ impl<'a> Parser<'a> {
         let mut rest = Vec::new();
         while let Some(joint) = self.joint() {
             // Alternatives look at the tag that the chain began with.
-            let from = if joint == Joint::And { tag } else { context.tag };
+            let from = if joint == Joint::And {
+                tag
+            } else {
+                context.tag
+            };
             let term = self.term(Context { head, tag: from })?;
             rest.push((joint, term.expression));
             head = term.context.head;
@@ -107,7 +121,10 @@ impl<'a> Parser<'a> {
         } else {
             Expression::Chain(Box::new(first.expression), rest)
         };
-        Ok(Parsed { expression, context: Context { head, tag } })
+        Ok(Parsed {
+            expression,
+            context: Context { head, tag },
+        })
     }
 
     fn joint(&mut self) -> Option<Joint> {
@@ -136,23 +153,41 @@ impl<'a> Parser<'a> {
         inner: impl FnOnce(&mut Self, Context) -> Result<Parsed, FilterError>,
     ) -> Result<Parsed, FilterError> {
         self.enter()?;
-        let Parsed { expression, context: Context { head, .. } } = inner(self, context)?;
+        let Parsed {
+            expression,
+            context: Context { head, .. },
+        } = inner(self, context)?;
         self.depth -= 1;
         // What is not there has nothing inside.
-        let context = Context { head, tag: context.tag };
-        Ok(Parsed { expression: Expression::Not(Box::new(expression)), context })
+        let context = Context {
+            head,
+            tag: context.tag,
+        };
+        Ok(Parsed {
+            expression: Expression::Not(Box::new(expression)),
+            context,
+        })
     }
 
     fn group(&mut self, context: Context) -> Result<Parsed, FilterError> {
         self.enter()?;
-        let Parsed { expression, context: Context { tag, .. } } = self.chain(context)?;
+        let Parsed {
+            expression,
+            context: Context { tag, .. },
+        } = self.chain(context)?;
         if self.peek().kind != Kind::Close {
             return Err(self.unexpected("`and`, `or` or `)`"));
         }
         self.at += 1;
         self.depth -= 1;
         // What is said within parentheses is said for what stands in them.
-        Ok(Parsed { expression, context: Context { head: context.head, tag } })
+        Ok(Parsed {
+            expression,
+            context: Context {
+                head: context.head,
+                tag,
+            },
+        })
     }
 
     /// Takes a `not` or a `(`.
@@ -166,10 +201,18 @@ impl<'a> Parser<'a> {
     }
 
     fn primitive(&mut self, context: Context) -> Result<Parsed, FilterError> {
-        let plain =
-            |test, tag| Parsed { expression: Expression::Test(test), context: Context { head: None, tag } };
+        let plain = |test, tag| Parsed {
+            expression: Expression::Test(test),
+            context: Context { head: None, tag },
+        };
         if self.take_word("vlan") {
-            return Ok(plain(Test::Vlan { place: context.tag, id: self.vlan_id()? }, context.tag + 1));
+            return Ok(plain(
+                Test::Vlan {
+                    place: context.tag,
+                    id: self.vlan_id()?,
+                },
+                context.tag + 1,
+            ));
         }
         let protocol = self.protocol();
         let direction = self.direction();
@@ -186,21 +229,35 @@ impl<'a> Parser<'a> {
             return self.value(context);
         }
         let what = what.unwrap_or(What::Address);
-        let head = Head { protocol, direction: direction.unwrap_or(Direction::Either), what };
+        let head = Head {
+            protocol,
+            direction: direction.unwrap_or(Direction::Either),
+            what,
+        };
         self.check_protocol(&head)?;
-        self.values(Context { head: Some(head), tag: context.tag })
+        self.values(Context {
+            head: Some(head),
+            tag: context.tag,
+        })
     }
 
     /// `tcp` has ports, IP has addresses.
     fn check_protocol(&self, head: &Head) -> Result<(), FilterError> {
         let ports = matches!(head.what, What::Port | What::PortRange);
         // The word that was said last, or that is missing.
-        let at = if head.what == What::Address { self.peek() } else { self.tokens[self.at - 1] };
+        let at = if head.what == What::Address {
+            self.peek()
+        } else {
+            self.tokens[self.at - 1]
+        };
         match head.protocol {
-            Some(Protocol::Tcp) if !ports => Err(self.unexpected_at(at, "`port` or `portrange` after `tcp`")),
-            Some(Protocol::Ip | Protocol::Ip6) if ports => {
-                Err(self.unexpected_at(at, "`host` or `net` after `ip` or `ip6`; ports are those of `tcp`"))
+            Some(Protocol::Tcp) if !ports => {
+                Err(self.unexpected_at(at, "`port` or `portrange` after `tcp`"))
             }
+            Some(Protocol::Ip | Protocol::Ip6) if ports => Err(self.unexpected_at(
+                at,
+                "`host` or `net` after `ip` or `ip6`; ports are those of `tcp`",
+            )),
             _ => Ok(()),
         }
     }
@@ -217,11 +274,18 @@ impl<'a> Parser<'a> {
     fn value(&mut self, context: Context) -> Result<Parsed, FilterError> {
         let token = self.peek();
         let Some(head) = context.head.filter(|_| token.kind == Kind::Word) else {
-            return Err(self.unexpected(context.head.map_or("a primitive", |head| head.what.value())));
+            return Err(
+                self.unexpected(context.head.map_or("a primitive", |head| head.what.value()))
+            );
         };
-        let test = head.test(token.text).map_err(|problem| self.wrong(token, problem))?;
+        let test = head
+            .test(token.text)
+            .map_err(|problem| self.wrong(token, problem))?;
         self.at += 1;
-        Ok(Parsed { expression: Expression::Test(test), context })
+        Ok(Parsed {
+            expression: Expression::Test(test),
+            context,
+        })
     }
 
     fn vlan_id(&mut self) -> Result<Option<u16>, FilterError> {
@@ -235,13 +299,21 @@ impl<'a> Parser<'a> {
     }
 
     fn protocol(&mut self) -> Option<Protocol> {
-        let words = [("tcp", Protocol::Tcp), ("ip", Protocol::Ip), ("ip6", Protocol::Ip6)];
+        let words = [
+            ("tcp", Protocol::Tcp),
+            ("ip", Protocol::Ip),
+            ("ip6", Protocol::Ip6),
+        ];
         self.one_of(&words)
     }
 
     fn what(&mut self) -> Option<What> {
-        let words =
-            [("host", What::Host), ("net", What::Net), ("port", What::Port), ("portrange", What::PortRange)];
+        let words = [
+            ("host", What::Host),
+            ("net", What::Net),
+            ("port", What::Port),
+            ("portrange", What::PortRange),
+        ];
         self.one_of(&words)
     }
 
@@ -253,14 +325,21 @@ impl<'a> Parser<'a> {
         if let (Some(joint), Some(second)) = (self.joint(), self.one_of(&words))
             && second != first
         {
-            return Some(if joint == Joint::Or { Direction::Either } else { Direction::Both });
+            return Some(if joint == Joint::Or {
+                Direction::Either
+            } else {
+                Direction::Both
+            });
         }
         self.at = start;
         Some(first)
     }
 
     fn one_of<T: Copy>(&mut self, words: &[(&str, T)]) -> Option<T> {
-        words.iter().find(|(word, _)| self.take_word(word)).map(|(_, meaning)| *meaning)
+        words
+            .iter()
+            .find(|(word, _)| self.take_word(word))
+            .map(|(_, meaning)| *meaning)
     }
 
     fn take_word(&mut self, word: &str) -> bool {

@@ -71,19 +71,32 @@ const FIRST: u32 = 2;
 
 impl Program {
     pub(super) fn everything() -> Self {
-        Self { steps: Vec::new(), start: ACCEPTED }
+        Self {
+            steps: Vec::new(),
+            start: ACCEPTED,
+        }
     }
 
     pub(super) fn new(expression: &Expression) -> Self {
-        let mut program = Self { steps: Vec::new(), start: REFUSED };
+        let mut program = Self {
+            steps: Vec::new(),
+            start: REFUSED,
+        };
         program.start = program.write(expression, ACCEPTED, REFUSED);
         program
     }
 
     pub(super) fn accepts(&self, ends: &Ends<'_>) -> bool {
         let mut at = self.start;
-        while let Some(step) = at.checked_sub(FIRST).and_then(|at| self.steps.get(at as usize)) {
-            at = if step.test.holds(ends) { step.yes } else { step.no };
+        while let Some(step) = at
+            .checked_sub(FIRST)
+            .and_then(|at| self.steps.get(at as usize))
+        {
+            at = if step.test.holds(ends) {
+                step.yes
+            } else {
+                step.no
+            };
         }
         at == ACCEPTED
     }
@@ -91,7 +104,11 @@ impl Program {
     /// Writes an expression that goes on at `yes` or `no`; returns its start.
     fn write(&mut self, expression: &Expression, mut yes: u32, mut no: u32) -> u32 {
         match expression {
-            Expression::Test(test) => self.step(Step { test: test.clone(), yes, no }),
+            Expression::Test(test) => self.step(Step {
+                test: test.clone(),
+                yes,
+                no,
+            }),
             Expression::Not(inner) => self.write(inner, no, yes),
             Expression::Chain(first, rest) => {
                 // From the right: what the terms up to here were decides whether the next one is asked or skipped.
@@ -119,13 +136,16 @@ impl Test {
         match self {
             Self::Always => true,
             Self::Version { v6 } => ends.client.is_ipv6() == *v6,
-            Self::Network(direction, network) => direction.holds(ends, |end| network.contains(end.ip())),
+            Self::Network(direction, network) => {
+                direction.holds(ends, |end| network.contains(end.ip()))
+            }
             Self::Ports(direction, low, high) => {
                 direction.holds(ends, |end| (*low..=*high).contains(&end.port()))
             }
-            Self::Vlan { place, id } => {
-                ends.vlan.get(*place).is_some_and(|tag| id.is_none_or(|id| id == *tag))
-            }
+            Self::Vlan { place, id } => ends
+                .vlan
+                .get(*place)
+                .is_some_and(|tag| id.is_none_or(|id| id == *tag)),
         }
     }
 }
@@ -150,7 +170,11 @@ impl Network {
 impl From<IpNet> for Network {
     fn from(network: IpNet) -> Self {
         let (address, mask) = (network.network(), network.netmask());
-        Self { v6: address.is_ipv6(), bits: bits(address), mask: bits(mask) }
+        Self {
+            v6: address.is_ipv6(),
+            bits: bits(address),
+            mask: bits(mask),
+        }
     }
 }
 

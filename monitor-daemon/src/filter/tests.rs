@@ -22,14 +22,44 @@ fn all(ends: (&str, &str, &[u16]), yes: &[&str], no: &[&str]) {
 
 #[test]
 fn ends_are_found_on_either_side() {
-    let yes =
-        ["", "  ", "tcp", "ip", "host 10.0.0.1", "host 192.168.1.2", "port 80", "port 1234", "port http"];
-    let no = ["ip6", "host 10.0.0.2", "port 81", "host 2001:db8::1", "host ::a00:1", "port https"];
+    let yes = [
+        "",
+        "  ",
+        "tcp",
+        "ip",
+        "host 10.0.0.1",
+        "host 192.168.1.2",
+        "port 80",
+        "port 1234",
+        "port http",
+    ];
+    let no = [
+        "ip6",
+        "host 10.0.0.2",
+        "port 81",
+        "host 2001:db8::1",
+        "host ::a00:1",
+        "port https",
+    ];
     all(PLAIN, &yes, &no);
-    let yes =
-        ["ip6", "tcp", "host 2001:db8::1", "host 2001:0db8:0:0::1", "port 443", "ip6 host 2001:db8:1::2"];
-    all(SIX, &yes, &["ip", "host 10.0.0.1", "port 80", "net 0.0.0.0/0"]);
-    all(PLAIN, &["host ::ffff:10.0.0.1", "net ::ffff:10.0.0.0/104"], &["host ::ffff:10.0.0.2"]);
+    let yes = [
+        "ip6",
+        "tcp",
+        "host 2001:db8::1",
+        "host 2001:0db8:0:0::1",
+        "port 443",
+        "ip6 host 2001:db8:1::2",
+    ];
+    all(
+        SIX,
+        &yes,
+        &["ip", "host 10.0.0.1", "port 80", "net 0.0.0.0/0"],
+    );
+    all(
+        PLAIN,
+        &["host ::ffff:10.0.0.1", "net ::ffff:10.0.0.0/104"],
+        &["host ::ffff:10.0.0.2"],
+    );
 }
 
 #[test]
@@ -48,8 +78,13 @@ fn the_client_is_the_source() {
         "ip src host 10.0.0.1",
         "src 10.0.0.0/8",
     ];
-    let no =
-        ["dst host 10.0.0.1", "src port 80", "src and dst port 80", "src and dst net 10", "not dst port 80"];
+    let no = [
+        "dst host 10.0.0.1",
+        "src port 80",
+        "src and dst port 80",
+        "src and dst net 10",
+        "not dst port 80",
+    ];
     all(PLAIN, &yes, &no);
 }
 
@@ -71,17 +106,37 @@ fn networks_and_ranges() {
         "portrange ssh-http",
         "portrange ftp-data-http",
     ];
-    let no = ["net 11", "net 10.1", "net 10.0.0.2/31", "net ::/0", "portrange 81-1233", "portrange ftp-data"];
+    let no = [
+        "net 11",
+        "net 10.1",
+        "net 10.0.0.2/31",
+        "net ::/0",
+        "portrange 81-1233",
+        "portrange ftp-data",
+    ];
     all(PLAIN, &yes, &no);
-    let yes =
-        ["net 2001:db8::/32", "net 2001:db8:1::/48", "net ::/0", "net 2001:db8::1", "src net 2001:db8::/48"];
-    all(SIX, &yes, &["net 2001:db9::/32", "dst net 2001:db8::/48", "net 0/0"]);
+    let yes = [
+        "net 2001:db8::/32",
+        "net 2001:db8:1::/48",
+        "net ::/0",
+        "net 2001:db8::1",
+        "src net 2001:db8::/48",
+    ];
+    all(
+        SIX,
+        &yes,
+        &["net 2001:db9::/32", "dst net 2001:db8::/48", "net 0/0"],
+    );
 }
 
 #[test]
 fn joints_bind_equally_from_left_to_right() {
     // `and` first would make the first three true.
-    let no = ["port 80 or port 1 and port 2", "port 80 || port 1 && port 2", "port 80 or 1 and 2"];
+    let no = [
+        "port 80 or port 1 and port 2",
+        "port 80 || port 1 && port 2",
+        "port 80 or 1 and 2",
+    ];
     let yes = [
         "port 80 or (port 1 and port 2)",
         "port 1 and port 2 or port 80",
@@ -154,7 +209,11 @@ fn tags_are_peeled_from_the_outside() {
         "vlan 100 and not vlan 200",
     ];
     all(double, &yes, &no);
-    all((PLAIN.0, PLAIN.1, &[0]), &["vlan", "vlan 0", "vlan 0 and not vlan"], &["vlan and vlan"]);
+    all(
+        (PLAIN.0, PLAIN.1, &[0]),
+        &["vlan", "vlan 0", "vlan 0 and not vlan"],
+        &["vlan and vlan"],
+    );
     all(PLAIN, &["not vlan", "not vlan 0"], &["vlan", "vlan 0"]);
 }
 
@@ -175,10 +234,21 @@ fn the_message_shows_the_place() {
     let message = Filter::compile(&long).unwrap_err().to_string();
     let lines: Vec<_> = message.lines().collect();
     assert_eq!(lines.len(), 3);
-    assert!(lines[1].starts_with("  …") && lines[1].chars().count() < 100, "{message}");
-    let caret = lines[2].chars().position(|character| character == '^').unwrap();
-    assert_eq!(lines[1].chars().skip(caret).take(3).collect::<String>(), "and");
-    let odd = Filter::compile("port 80\n\t é\u{7}").unwrap_err().to_string();
+    assert!(
+        lines[1].starts_with("  …") && lines[1].chars().count() < 100,
+        "{message}"
+    );
+    let caret = lines[2]
+        .chars()
+        .position(|character| character == '^')
+        .unwrap();
+    assert_eq!(
+        lines[1].chars().skip(caret).take(3).collect::<String>(),
+        "and"
+    );
+    let odd = Filter::compile("port 80\n\t é\u{7}")
+        .unwrap_err()
+        .to_string();
     assert_eq!(odd.lines().count(), 3, "{odd:?}");
     assert!(!odd.contains('\u{7}') && odd.contains("'é'"), "{odd:?}");
 }
@@ -186,16 +256,52 @@ fn the_message_shows_the_place() {
 #[test]
 fn errors_point_at_what_is_wrong() {
     let cases = [
-        ("port", 4, "expected a port such as `80` or `http`, not the end"),
-        ("port or", 5, "expected a port such as `80` or `http`, not `or`"),
-        ("port 80 and", 11, "expected a primitive such as `port 80` or `host 10.0.0.1`, not the end"),
-        ("port 80 port 81", 8, "expected `and`, `or` or the end, not `port`"),
+        (
+            "port",
+            4,
+            "expected a port such as `80` or `http`, not the end",
+        ),
+        (
+            "port or",
+            5,
+            "expected a port such as `80` or `http`, not `or`",
+        ),
+        (
+            "port 80 and",
+            11,
+            "expected a primitive such as `port 80` or `host 10.0.0.1`, not the end",
+        ),
+        (
+            "port 80 port 81",
+            8,
+            "expected `and`, `or` or the end, not `port`",
+        ),
         ("(port 80", 8, "expected `and`, `or` or `)`, not the end"),
-        ("port 80)", 7, "expected `and`, `or` or the end: no `(` is open, not `)`"),
-        ("()", 1, "expected a primitive such as `port 80` or `host 10.0.0.1`, not `)`"),
-        ("tcp host 10.0.0.1", 4, "expected `port` or `portrange` after `tcp`, not `host`"),
-        ("tcp src 10.0.0.1", 8, "expected `port` or `portrange` after `tcp`, not `10.0.0.1`"),
-        ("tcp src", 7, "expected `port` or `portrange` after `tcp`, not the end"),
+        (
+            "port 80)",
+            7,
+            "expected `and`, `or` or the end: no `(` is open, not `)`",
+        ),
+        (
+            "()",
+            1,
+            "expected a primitive such as `port 80` or `host 10.0.0.1`, not `)`",
+        ),
+        (
+            "tcp host 10.0.0.1",
+            4,
+            "expected `port` or `portrange` after `tcp`, not `host`",
+        ),
+        (
+            "tcp src 10.0.0.1",
+            8,
+            "expected `port` or `portrange` after `tcp`, not `10.0.0.1`",
+        ),
+        (
+            "tcp src",
+            7,
+            "expected `port` or `portrange` after `tcp`, not the end",
+        ),
         ("tcp 80", 4, "expected `and`, `or` or the end, not `80`"),
         (
             "ip port 80",
@@ -209,20 +315,56 @@ fn errors_point_at_what_is_wrong() {
             5,
             "`example.org` is not an address such as `10.0.0.1` or `2001:db8::1`; names are not looked up",
         ),
-        ("host 10.0.0.0/8", 5, "`host` takes one address: write `net 10.0.0.0/8`"),
-        ("host 10", 5, "`10` is not an address such as `10.0.0.1` or `2001:db8::1`; names are not looked up"),
-        ("net 10.1.2.3/8", 4, "`10.1.2.3/8` has bits set beyond its length: the network is `10.0.0.0/8`"),
+        (
+            "host 10.0.0.0/8",
+            5,
+            "`host` takes one address: write `net 10.0.0.0/8`",
+        ),
+        (
+            "host 10",
+            5,
+            "`10` is not an address such as `10.0.0.1` or `2001:db8::1`; names are not looked up",
+        ),
+        (
+            "net 10.1.2.3/8",
+            4,
+            "`10.1.2.3/8` has bits set beyond its length: the network is `10.0.0.0/8`",
+        ),
         (
             "net 10.0.0.0/33",
             4,
             "`10.0.0.0/33` is not a network such as `10.0.0.0/8`, `192.168` or `2001:db8::/32`",
         ),
-        ("port 65536", 5, "`65536` is not a port: a number from 0 to 65535, or a name such as `http`"),
-        ("port 80-90", 5, "`80-90` is not a port: a number from 0 to 65535, or a name such as `http`"),
-        ("portrange 1-b", 10, "`1-b` is not a range of ports such as `8000-8080`"),
-        ("vlan 4096", 5, "`4096` is not a VLAN id: a number from 0 to 4095"),
-        ("src or 10.0.0.1", 4, "expected `host`, `net`, `port`, `portrange` or an address, not `or`"),
-        ("port 80 & port 81", 8, "'&' has no meaning in a filter; `and` is `&&`"),
+        (
+            "port 65536",
+            5,
+            "`65536` is not a port: a number from 0 to 65535, or a name such as `http`",
+        ),
+        (
+            "port 80-90",
+            5,
+            "`80-90` is not a port: a number from 0 to 65535, or a name such as `http`",
+        ),
+        (
+            "portrange 1-b",
+            10,
+            "`1-b` is not a range of ports such as `8000-8080`",
+        ),
+        (
+            "vlan 4096",
+            5,
+            "`4096` is not a VLAN id: a number from 0 to 4095",
+        ),
+        (
+            "src or 10.0.0.1",
+            4,
+            "expected `host`, `net`, `port`, `portrange` or an address, not `or`",
+        ),
+        (
+            "port 80 & port 81",
+            8,
+            "'&' has no meaning in a filter; `and` is `&&`",
+        ),
         (
             "tcp[13] = 2",
             3,
@@ -232,9 +374,14 @@ fn errors_point_at_what_is_wrong() {
     for (filter, offset, words) in cases {
         assert_eq!(wrong(filter), (offset, words.to_owned()), "{filter}");
     }
-    for (filter, offset) in
-        [("80", 0), ("udp", 0), ("tcp or 80", 7), ("vlan or 80", 8), ("PORT 80", 0), ("port +80", 5)]
-    {
+    for (filter, offset) in [
+        ("80", 0),
+        ("udp", 0),
+        ("tcp or 80", 7),
+        ("vlan or 80", 8),
+        ("PORT 80", 0),
+        ("port +80", 5),
+    ] {
         assert_eq!(wrong(filter).0, offset, "{filter}");
     }
     for network in [
@@ -261,9 +408,12 @@ fn length_and_depth_are_bounded() {
     let error = Filter::compile(&format!("{longest}é")).unwrap_err();
     assert_eq!((error.problem, error.offset), (Problem::TooLong, MAX_LEN));
     for open in ["(", "!", "not ", "port (", "!("] {
-        let error =
-            Filter::compile(&format!("{}port 80", open.repeat(MAX_LEN / open.len() - 9))).unwrap_err();
-        assert!(matches!(error.problem, Problem::TooDeep | Problem::Unexpected { .. }), "{open}: {error}");
+        let error = Filter::compile(&format!("{}port 80", open.repeat(MAX_LEN / open.len() - 9)))
+            .unwrap_err();
+        assert!(
+            matches!(error.problem, Problem::TooDeep | Problem::Unexpected { .. }),
+            "{open}: {error}"
+        );
     }
     let nested = |depth: usize| format!("{}port 80{}", "(".repeat(depth), ")".repeat(depth));
     assert!(Filter::compile(&nested(MAX_DEPTH)).is_ok());
@@ -282,12 +432,17 @@ fn tcpdump_judges_the_same() {
         ("[2001:db8::1]:1234", "[2001:db8::2]:443", &[]),
         ("[fe80::1]:80", "[2001:db8:1::1]:22", &[]),
     ];
-    let recorded = include_str!("tcpdump.txt").lines().filter(|line| !line.starts_with('#'));
+    let recorded = include_str!("tcpdump.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'));
     let mut count = 0;
     for line in recorded {
         let (verdict, filter) = line.split_once(' ').unwrap();
         let own = match Filter::compile(filter) {
-            Ok(_) => ends.iter().map(|ends| if judge(filter, *ends) { '1' } else { '0' }).collect(),
+            Ok(_) => ends
+                .iter()
+                .map(|ends| if judge(filter, *ends) { '1' } else { '0' })
+                .collect(),
             Err(_) => "refused".to_owned(),
         };
         assert_eq!(own, verdict, "{filter}");

@@ -39,12 +39,18 @@ const QUALIFIERS: [&str; 18] = [
 
 /// Few of each, so that filters are often right.
 const V4: [u32; 4] = [0x0a00_0001, 0x0a00_0002, 0x0a01_0001, 0xc0a8_0001];
-const V6: [u128; 3] = [0x2001_0db8 << 96 | 1, 0x2001_0db8 << 96 | 2, 0xfe80 << 112 | 1];
+const V6: [u128; 3] = [
+    0x2001_0db8 << 96 | 1,
+    0x2001_0db8 << 96 | 2,
+    0xfe80 << 112 | 1,
+];
 const PORTS: [u16; 5] = [22, 80, 443, 1024, 65535];
 
 fn address() -> impl Strategy<Value = String> {
-    let v4 = prop::sample::select(&V4[..]).prop_map(|bits| std::net::Ipv4Addr::from_bits(bits).to_string());
-    let v6 = prop::sample::select(&V6[..]).prop_map(|bits| std::net::Ipv6Addr::from_bits(bits).to_string());
+    let v4 = prop::sample::select(&V4[..])
+        .prop_map(|bits| std::net::Ipv4Addr::from_bits(bits).to_string());
+    let v6 = prop::sample::select(&V6[..])
+        .prop_map(|bits| std::net::Ipv6Addr::from_bits(bits).to_string());
     prop_oneof![v4, v6]
 }
 
@@ -55,7 +61,10 @@ fn network() -> impl Strategy<Value = String> {
         format!("{}/{len}", std::net::Ipv4Addr::from_bits(kept as u32))
     });
     let v6 = (prop::sample::select(&V6[..]), 0..=128_u32).prop_map(|(bits, len)| {
-        let kept = bits.checked_shr(128 - len).and_then(|bits| bits.checked_shl(128 - len)).unwrap_or(0);
+        let kept = bits
+            .checked_shr(128 - len)
+            .and_then(|bits| bits.checked_shl(128 - len))
+            .unwrap_or(0);
         format!("{}/{len}", std::net::Ipv6Addr::from_bits(kept))
     });
     prop_oneof![v4, v6]
@@ -65,7 +74,9 @@ fn value(qualifiers: &'static str) -> BoxedStrategy<String> {
     let port = || prop::sample::select(&PORTS[..]);
     match qualifiers.rsplit(' ').next().unwrap() {
         "port" => port().prop_map(|port| port.to_string()).boxed(),
-        "portrange" => (port(), port()).prop_map(|(first, last)| format!("{first}-{last}")).boxed(),
+        "portrange" => (port(), port())
+            .prop_map(|(first, last)| format!("{first}-{last}"))
+            .boxed(),
         "net" => network().boxed(),
         _ => address().boxed(),
     }
@@ -93,8 +104,15 @@ fn ends() -> impl Strategy<Value = (SocketAddr, SocketAddr, Vec<u16>)> {
     let v4 = || prop::sample::select(&V4[..]).prop_map(|bits| std::net::IpAddr::V4(bits.into()));
     let v6 = || prop::sample::select(&V6[..]).prop_map(|bits| std::net::IpAddr::V6(bits.into()));
     let port = || prop::sample::select(&PORTS[..]);
-    (prop_oneof![(v4(), v4()), (v6(), v6())], port(), port(), prop::collection::vec(1..3_u16, 0..3))
-        .prop_map(|((client, server), from, to, vlan)| ((client, from).into(), (server, to).into(), vlan))
+    (
+        prop_oneof![(v4(), v4()), (v6(), v6())],
+        port(),
+        port(),
+        prop::collection::vec(1..3_u16, 0..3),
+    )
+        .prop_map(|((client, server), from, to, vlan)| {
+            ((client, from).into(), (server, to).into(), vlan)
+        })
 }
 
 /// Prints it with as few parentheses and words as `spare` and the language allow.
@@ -137,7 +155,11 @@ impl Printer {
             }
             Tree::Join(and, left, right) => {
                 self.operand(left, false);
-                let words = if *and { [" and ", "&&"] } else { [" or ", "||"] };
+                let words = if *and {
+                    [" and ", "&&"]
+                } else {
+                    [" or ", "||"]
+                };
                 let word = words[usize::from(self.chance())];
                 self.text += word;
                 self.operand(right, matches!(**right, Tree::Join(..)));
@@ -168,14 +190,20 @@ fn judge(
     match tree {
         Tree::Word("tcp") => (true, tag),
         Tree::Word(word) => (client.to_string().starts_with('[') == (*word == "ip6"), tag),
-        Tree::Vlan(id) => (vlan.len() > tag && id.is_none_or(|id| vlan[tag] == id), tag + 1),
+        Tree::Vlan(id) => (
+            vlan.len() > tag && id.is_none_or(|id| vlan[tag] == id),
+            tag + 1,
+        ),
         Tree::Primitive(qualifiers, value) => (primitive(qualifiers, value, [client, server]), tag),
         Tree::Not(inner) => (!judge(inner, ends, tag).0, tag),
         Tree::Join(and, left, right) => {
             // A chain's alternatives begin with the chain; what stands left of this joint begins it.
             let (left, after) = judge(left, ends, tag);
             let (right, last) = judge(right, ends, if *and { after } else { tag });
-            (if *and { left && right } else { left || right }, after.max(last))
+            (
+                if *and { left && right } else { left || right },
+                after.max(last),
+            )
         }
     }
 }

@@ -37,7 +37,9 @@ const SERVICES: &[(&str, u16)] = &[
 pub(super) fn host(text: &str) -> Result<IpNet, Problem> {
     match text.parse::<IpAddr>() {
         Ok(address) => Ok(IpNet::from(address.to_canonical())),
-        Err(_) if network(text).is_ok() && text.contains('/') => Err(Problem::NetworkAsHost(text.to_owned())),
+        Err(_) if network(text).is_ok() && text.contains('/') => {
+            Err(Problem::NetworkAsHost(text.to_owned()))
+        }
         Err(_) => Err(Problem::Address(text.to_owned())),
     }
 }
@@ -57,7 +59,10 @@ pub(super) fn network(text: &str) -> Result<IpNet, Problem> {
     };
     let network = IpNet::new(address, len.unwrap_or(natural)).map_err(|_| wrong())?;
     if network != network.trunc() {
-        return Err(Problem::HostBits(text.to_owned(), network.trunc().to_string()));
+        return Err(Problem::HostBits(
+            text.to_owned(),
+            network.trunc().to_string(),
+        ));
     }
     Ok(canonical(network))
 }
@@ -76,7 +81,10 @@ fn partial(text: &str) -> Option<(Ipv4Addr, u8)> {
 /// Networks of IPv4 addresses written as IPv6 are IPv4 ones.
 fn canonical(network: IpNet) -> IpNet {
     const MAPPED: u8 = 96;
-    match (network.addr().to_canonical(), network.prefix_len().checked_sub(MAPPED)) {
+    match (
+        network.addr().to_canonical(),
+        network.prefix_len().checked_sub(MAPPED),
+    ) {
         (IpAddr::V4(address), Some(len)) if network.addr().is_ipv6() => {
             Ipv4Net::new(address, len).map_or(network, IpNet::from)
         }
@@ -86,7 +94,12 @@ fn canonical(network: IpNet) -> IpNet {
 
 /// A port by number or name.
 pub(super) fn port(text: &str) -> Result<u16, Problem> {
-    let named = || SERVICES.iter().find(|(name, _)| *name == text).map(|(_, port)| *port);
+    let named = || {
+        SERVICES
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, port)| *port)
+    };
     number(text, u16::MAX.into())
         .map(|port| port as u16)
         .or_else(named)
@@ -105,11 +118,15 @@ pub(super) fn port_range(text: &str) -> Result<(u16, u16), Problem> {
 
 pub(super) fn vlan(text: &str) -> Result<u16, Problem> {
     const LARGEST: u32 = 4095;
-    number(text, LARGEST).map(|id| id as u16).ok_or_else(|| Problem::Vlan(text.to_owned()))
+    number(text, LARGEST)
+        .map(|id| id as u16)
+        .ok_or_else(|| Problem::Vlan(text.to_owned()))
 }
 
 /// Digits and nothing else, up to `largest`.
 fn number(text: &str, largest: u32) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| digits && *number <= largest)
+    text.parse()
+        .ok()
+        .filter(|number| digits && *number <= largest)
 }

@@ -40,7 +40,9 @@ pub enum AccessError {
         example: &'static str,
     },
     /// The system could not be asked.
-    #[error("[rpc] {key}: the {kind} \"{name}\" cannot be looked up: {source}; give its number ({example})")]
+    #[error(
+        "[rpc] {key}: the {kind} \"{name}\" cannot be looked up: {source}; give its number ({example})"
+    )]
     Lookup {
         /// `readers` or `admins`.
         key: &'static str,
@@ -61,14 +63,21 @@ impl Access {
         let readers = Members::of(&settings.readers, "readers")?;
         let mut admins = Members::of(&settings.admins, "admins")?;
         admins.uids.push(rustix::process::geteuid().as_raw());
-        Ok(Self { readers: (!settings.readers.is_empty()).then_some(readers), admins })
+        Ok(Self {
+            readers: (!settings.readers.is_empty()).then_some(readers),
+            admins,
+        })
     }
 
     /// The most that a client may do.
     pub(super) fn role(&self, peer: &Peer) -> Role {
         if self.admins.include(peer) {
             Role::Admin
-        } else if self.readers.as_ref().is_none_or(|readers| readers.include(peer)) {
+        } else if self
+            .readers
+            .as_ref()
+            .is_none_or(|readers| readers.include(peer))
+        {
             Role::Reader
         } else {
             Role::Anybody
@@ -86,12 +95,18 @@ impl Members {
                 // So it is on every system, with or without a list of users.
                 Principal::User(name) if name == "root" => members.uids.push(0),
                 Principal::User(name) => {
-                    let found = User::from_name(name).map(|user| user.map(|user| user.uid.as_raw()));
-                    members.uids.push(found_or(found, key, "user", name, "\"1000\"")?);
+                    let found =
+                        User::from_name(name).map(|user| user.map(|user| user.uid.as_raw()));
+                    members
+                        .uids
+                        .push(found_or(found, key, "user", name, "\"1000\"")?);
                 }
                 Principal::Group(name) => {
-                    let found = Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
-                    members.gids.push(found_or(found, key, "group", name, "\"@1000\"")?);
+                    let found =
+                        Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
+                    members
+                        .gids
+                        .push(found_or(found, key, "group", name, "\"@1000\"")?);
                 }
             }
         }
@@ -113,8 +128,19 @@ fn found_or(
 ) -> Result<u32, AccessError> {
     match found {
         Ok(Some(number)) => Ok(number),
-        Ok(None) => Err(AccessError::Unknown { key, kind, name: name.to_owned(), example }),
-        Err(source) => Err(AccessError::Lookup { key, kind, name: name.to_owned(), example, source }),
+        Ok(None) => Err(AccessError::Unknown {
+            key,
+            kind,
+            name: name.to_owned(),
+            example,
+        }),
+        Err(source) => Err(AccessError::Lookup {
+            key,
+            kind,
+            name: name.to_owned(),
+            example,
+            source,
+        }),
     }
 }
 
@@ -123,19 +149,30 @@ mod tests {
     use super::*;
 
     fn access(readers: &[Principal], admins: &[Principal]) -> Access {
-        let settings = Rpc { readers: readers.to_vec(), admins: admins.to_vec(), ..Rpc::default() };
+        let settings = Rpc {
+            readers: readers.to_vec(),
+            admins: admins.to_vec(),
+            ..Rpc::default()
+        };
         Access::new(&settings).unwrap()
     }
 
     fn user(uid: u32, gids: &[u32]) -> Peer {
-        Peer { pid: Some(1), uid: Some(uid), gids: gids.to_vec() }
+        Peer {
+            pid: Some(1),
+            uid: Some(uid),
+            gids: gids.to_vec(),
+        }
     }
 
     #[test]
     fn without_readers_everybody_reads_and_the_own_user_is_admin() {
         let access = access(&[], &[]);
         assert_eq!(access.role(&user(4_000_001, &[4_000_001])), Role::Reader);
-        assert_eq!(access.role(&user(rustix::process::geteuid().as_raw(), &[])), Role::Admin);
+        assert_eq!(
+            access.role(&user(rustix::process::geteuid().as_raw(), &[])),
+            Role::Admin
+        );
         assert_eq!(access.role(&Peer::default()), Role::Reader);
     }
 
@@ -143,7 +180,10 @@ mod tests {
     fn users_and_groups_are_told_apart() {
         let access = access(
             &[Principal::Uid(4_000_001), Principal::Gid(4_000_002)],
-            &[Principal::Gid(4_000_003), Principal::User("root".to_owned())],
+            &[
+                Principal::Gid(4_000_003),
+                Principal::User("root".to_owned()),
+            ],
         );
         assert_eq!(access.role(&user(4_000_001, &[])), Role::Reader);
         assert_eq!(access.role(&user(4_000_002, &[4_000_001])), Role::Anybody);
@@ -159,7 +199,10 @@ mod tests {
             (Principal::User("nobody-has-this-name".to_owned()), "user"),
             (Principal::Group("nobody-has-this-name".to_owned()), "group"),
         ] {
-            let settings = Rpc { readers: vec![principal], ..Rpc::default() };
+            let settings = Rpc {
+                readers: vec![principal],
+                ..Rpc::default()
+            };
             let error = Access::new(&settings).unwrap_err().to_string();
             let said = format!("[rpc] readers: there is no {kind} \"nobody-has-this-name\"");
             assert!(error.starts_with(&said), "{error}");

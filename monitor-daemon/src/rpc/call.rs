@@ -63,7 +63,11 @@ fn params<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, ErrorObject>
     let text = match raw.map(RawValue::get) {
         None | Some("null") => "{}",
         Some(text) if text.starts_with('{') => text,
-        Some(_) => return Err(fault::parameters("\"params\" is an object: parameters have names")),
+        Some(_) => {
+            return Err(fault::parameters(
+                "\"params\" is an object: parameters have names",
+            ));
+        }
     };
     serde_json::from_str(text).map_err(|_| explain::<T>(text))
 }
@@ -77,10 +81,14 @@ fn explain<T: DeserializeOwned>(text: &str) -> ErrorObject {
     let path = error.path().to_string();
     let message = error.into_inner().to_string();
     // serde says where in the text; a person who typed a line does not count columns.
-    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
-    for (kind, word) in
-        [("unknown field", "unknown"), ("missing field", "missing"), ("duplicate field", "duplicate")]
-    {
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message.as_str(), |(what, _)| what);
+    for (kind, word) in [
+        ("unknown field", "unknown"),
+        ("missing field", "missing"),
+        ("duplicate field", "duplicate"),
+    ] {
         if let Some(rest) = message.strip_prefix(kind) {
             let name = rest.split('`').nth(1).unwrap_or_default();
             return fault::parameter(name, format!("{word} parameter{rest}"));
@@ -88,7 +96,9 @@ fn explain<T: DeserializeOwned>(text: &str) -> ErrorObject {
     }
     let wrong = match message.split_once(", expected ") {
         Some((found, expected)) => {
-            let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+            let found = found
+                .trim_start_matches("invalid type: ")
+                .trim_start_matches("invalid value: ");
             format!("parameter `{path}` must be {expected}, not {found}")
         }
         None => format!("parameter `{path}` is wrong: {message}"),
@@ -116,15 +126,28 @@ mod tests {
 
     #[test]
     fn wrong_parameters_are_named() {
-        let peek = |more: &str| named("ppeek", &format!(r#"{{"sockid":1,"side":"client","off":0,{more}}}"#));
+        let peek = |more: &str| {
+            named(
+                "ppeek",
+                &format!(r#"{{"sockid":1,"side":"client","off":0,{more}}}"#),
+            )
+        };
         assert_eq!(peek(r#""len":1,"colour":2"#), "colour");
         assert_eq!(peek(r#""leng":1"#), "leng");
         assert_eq!(peek(r#""encoding":"raw""#), "len");
         assert_eq!(peek(r#""len":1,"len":2"#), "len");
         assert_eq!(peek(r#""len":1,"encoding":"hex""#), "encoding");
-        for number in
-            ["-1", "1.5", "1e3", "\"1\"", "null", "[]", "9007199254740992", "18446744073709551616", "true"]
-        {
+        for number in [
+            "-1",
+            "1.5",
+            "1e3",
+            "\"1\"",
+            "null",
+            "[]",
+            "9007199254740992",
+            "18446744073709551616",
+            "true",
+        ] {
             assert_eq!(peek(&format!(r#""len":{number}"#)), "len", "{number}");
         }
         for side in ["2", "-1", "\"Client\"", "null", "0.0", "\"both\""] {
@@ -136,20 +159,28 @@ mod tests {
         assert_eq!(named("sockets", r#"{"limit":-1}"#), "limit");
         assert_eq!(named("sockets", r#"{"state":"OPEN"}"#), "state");
         assert_eq!(named("stats", r#"{"x":1}"#), "x");
-        assert_eq!(named("lookup", r#"{"client":"10.0.0.1","server":"10.0.0.1:1"}"#), "client");
+        assert_eq!(
+            named("lookup", r#"{"client":"10.0.0.1","server":"10.0.0.1:1"}"#),
+            "client"
+        );
     }
 
     #[test]
     fn sentences_are_plain() {
         let error = refused("info", r#"{"sockid":-1}"#);
-        let expected =
-            "parameter `sockid` must be a whole number from 0 to 9007199254740991, not integer `-1`";
+        let expected = "parameter `sockid` must be a whole number from 0 to 9007199254740991, not integer `-1`";
         assert_eq!(error.message, expected);
         let error = refused("info", r#"{"sockid":1,"sid":2}"#);
-        assert_eq!(error.message, "unknown parameter `sid`, expected `sockid` or `worker`");
+        assert_eq!(
+            error.message,
+            "unknown parameter `sid`, expected `sockid` or `worker`"
+        );
         let error = refused("peekaboo", "{}");
         assert_eq!(error.code, -32601);
-        assert!(error.message.contains("\"peekaboo\"") && error.message.contains("ppeek"), "{error}");
+        assert!(
+            error.message.contains("\"peekaboo\"") && error.message.contains("ppeek"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -163,8 +194,11 @@ mod tests {
 
     #[test]
     fn both_names_of_a_side_and_the_default_encoding() {
-        let raw: Box<RawValue> = serde_json::from_str(r#"{"sockid":1,"side":1,"off":2,"len":3}"#).unwrap();
-        let Call::Ppeek(params) = Call::parse("ppeek", Some(&raw)).unwrap() else { panic!("another method") };
+        let raw: Box<RawValue> =
+            serde_json::from_str(r#"{"sockid":1,"side":1,"off":2,"len":3}"#).unwrap();
+        let Call::Ppeek(params) = Call::parse("ppeek", Some(&raw)).unwrap() else {
+            panic!("another method")
+        };
         assert_eq!(params.side, monitor_client::Side::Server);
         assert_eq!(params.encoding, Encoding::Base64);
     }

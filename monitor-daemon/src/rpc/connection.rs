@@ -57,7 +57,12 @@ pub(super) struct Session {
 }
 
 impl Connection {
-    pub(super) fn new(socket: UnixStream, peer: Peer, place: Place, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: UnixStream,
+        peer: Peer,
+        place: Place,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
         let stream = Arc::new(Stream::new(socket)?);
         let rights = Rights::new(shared.rules.subscribe(), &peer);
         tracing::debug!(pid = peer.pid, uid = peer.uid, gids = ?peer.gids, "client connected");
@@ -66,9 +71,21 @@ impl Connection {
         let out = Output::new(Arc::clone(&stream));
         let (peeks, cursors) = (PeekBuffer::of(place.memory().clone()), Cursors::default());
         let listeners = Listeners::default();
-        let session =
-            Session { shared, out, peeks, cursors, peer, rights, _place: place, listeners, answered: 0 };
-        Ok(Self { input: Input::new(stream), session })
+        let session = Session {
+            shared,
+            out,
+            peeks,
+            cursors,
+            peer,
+            rights,
+            _place: place,
+            listeners,
+            answered: 0,
+        };
+        Ok(Self {
+            input: Input::new(stream),
+            session,
+        })
     }
 
     /// Answers until the client is gone, or the server stops.
@@ -101,7 +118,11 @@ impl Connection {
 
     /// Waits for more input or events; with `untold` ones, only looks whether there is input. False: the client is gone,
     /// or the server stops.
-    async fn more(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>, untold: bool) -> io::Result<bool> {
+    async fn more(
+        &mut self,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+        untold: bool,
+    ) -> io::Result<bool> {
         loop {
             let large = self.holds_memory();
             tokio::select! {

@@ -22,18 +22,35 @@ pub(super) fn request(why: impl Into<String>) -> ErrorObject {
 }
 
 pub(super) fn line_too_long() -> ErrorObject {
-    plain(Code::Request, format!("a request line holds at most {MAX_LINE} bytes; the connection is closed"))
+    plain(
+        Code::Request,
+        format!("a request line holds at most {MAX_LINE} bytes; the connection is closed"),
+    )
 }
 
 pub(super) fn method(name: &str) -> ErrorObject {
     let known: Vec<_> = Method::ALL.iter().map(|method| method.name()).collect();
-    plain(Code::Method, format!("there is no method {}; there are {}", shorten(name), known.join(", ")))
+    plain(
+        Code::Method,
+        format!(
+            "there is no method {}; there are {}",
+            shorten(name),
+            known.join(", ")
+        ),
+    )
 }
 
 /// A parameter is wrong. The message names it.
 pub(super) fn parameter(name: &str, message: impl Into<String>) -> ErrorObject {
-    let data = ErrorData { parameter: Some(name.to_owned()), ..ErrorData::default() };
-    ErrorObject { code: Code::Params.number(), message: message.into(), data: Some(Box::new(data)) }
+    let data = ErrorData {
+        parameter: Some(name.to_owned()),
+        ..ErrorData::default()
+    };
+    ErrorObject {
+        code: Code::Params.number(),
+        message: message.into(),
+        data: Some(Box::new(data)),
+    }
 }
 
 /// The filter that a parameter holds is wrong.
@@ -53,7 +70,11 @@ pub(super) fn parameters(message: impl Into<String>) -> ErrorObject {
 /// The method is for others than the peer.
 pub(super) fn permission(method: Method, peer: &Peer) -> ErrorObject {
     let (name, role) = (method.name(), method.role());
-    let setting = if role == Role::Admin { "admins" } else { "readers" };
+    let setting = if role == Role::Admin {
+        "admins"
+    } else {
+        "readers"
+    };
     let message = format!(
         "`{name}` is for {setting}, and {peer} is none of them: whoever runs monitord can name the user, or one of \
          its groups as \"@group\", in [rpc] {setting}"
@@ -84,13 +105,15 @@ pub(super) fn no_connection(sockid: u64) -> ErrorObject {
 }
 
 pub(super) fn no_listener(sockid: u64) -> ErrorObject {
-    let message = format!("this client has no listener {sockid}; `subscribe` and `follow` make them");
+    let message =
+        format!("this client has no listener {sockid}; `subscribe` and `follow` make them");
     errno(Reason::NoListener, message)
 }
 
 pub(super) fn listener(sockid: u64) -> ErrorObject {
-    let message =
-        format!("{sockid} names a listener, not a connection; the events that it tells of name those");
+    let message = format!(
+        "{sockid} names a listener, not a connection; the events that it tells of name those"
+    );
     errno(Reason::Listener, message)
 }
 
@@ -109,22 +132,31 @@ pub(super) fn too_many_listeners() -> ErrorObject {
 }
 
 pub(super) fn no_event_memory() -> ErrorObject {
-    let message =
-        "the memory for queues is in use; ask for a shorter `queue`, try again, or raise [rpc] event_memory";
+    let message = "the memory for queues is in use; ask for a shorter `queue`, try again, or raise [rpc] event_memory";
     errno(Reason::Memory, message)
 }
 
 pub(super) fn closed(off: u64, base: u64, next: u64, end: u64) -> ErrorObject {
-    let message = format!("the connection has ended at {end}: there will be no byte at offset {off}");
+    let message =
+        format!("the connection has ended at {end}: there will be no byte at offset {off}");
     place(errno(Reason::Closed, message), base, next, end, None)
 }
 
 pub(super) fn timeout(off: u64) -> ErrorObject {
-    errno(Reason::Timeout, format!("no byte at offset {off} came in time; wait again"))
+    errno(
+        Reason::Timeout,
+        format!("no byte at offset {off} came in time; wait again"),
+    )
 }
 
 /// Says where a side stands.
-fn place(mut object: ErrorObject, base: u64, next: u64, end: u64, extent: Option<u64>) -> ErrorObject {
+fn place(
+    mut object: ErrorObject,
+    base: u64,
+    next: u64,
+    end: u64,
+    extent: Option<u64>,
+) -> ErrorObject {
     if let Some(data) = &mut object.data {
         data.base = Some(base);
         data.next = Some(next);
@@ -140,13 +172,15 @@ pub(super) fn not_found() -> ErrorObject {
 }
 
 pub(super) fn no_worker(worker: u64, workers: usize) -> ErrorObject {
-    let message =
-        format!("there is no worker {worker}; workers are numbered from 0, and there are {workers}");
+    let message = format!(
+        "there is no worker {worker}; workers are numbered from 0, and there are {workers}"
+    );
     errno(Reason::NoWorker, message)
 }
 
 pub(super) fn too_many_clients(max: usize) -> ErrorObject {
-    let message = format!("{max} clients are connected already; try again later, or raise [rpc] max_clients");
+    let message =
+        format!("{max} clients are connected already; try again later, or raise [rpc] max_clients");
     errno(Reason::Clients, message)
 }
 
@@ -158,7 +192,8 @@ pub(super) fn too_many_of_user(peer: &Peer, max: usize) -> ErrorObject {
 }
 
 pub(super) fn no_memory() -> ErrorObject {
-    let message = "the memory for replies is in use by other clients; try again, or raise [rpc] reply_memory";
+    let message =
+        "the memory for replies is in use by other clients; try again, or raise [rpc] reply_memory";
     errno(Reason::Memory, message)
 }
 
@@ -171,8 +206,9 @@ pub(super) fn too_many_cursors(most: usize) -> ErrorObject {
 }
 
 pub(super) fn too_many_rules(most: usize) -> ErrorObject {
-    let message =
-        format!("there are {most} rules already: remove one by `configure` with `rule` and `remove`");
+    let message = format!(
+        "there are {most} rules already: remove one by `configure` with `rule` and `remove`"
+    );
     errno(Reason::Rules, message)
 }
 
@@ -185,7 +221,11 @@ pub(super) fn steer(error: SteerError, sockid: u64) -> ErrorObject {
     match error {
         SteerError::NoSuchConnection => no_connection(sockid),
         SteerError::Disabled(side) => {
-            let side = if side == monitor_engine::Side::Client { Side::Client } else { Side::Server };
+            let side = if side == monitor_engine::Side::Client {
+                Side::Client
+            } else {
+                Side::Server
+            };
             let message = format!(
                 "the {side} side of this connection keeps no bytes: it has no window and no policy; `side` names one \
                  side only"
@@ -213,14 +253,26 @@ pub(super) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> Error
                 "no byte was carried to the {side} yet, only the start of the handshake; ask again later"
             ),
         ),
-        PeekError::NoData { reason, next_extent, base, next, end } => {
+        PeekError::NoData {
+            reason,
+            next_extent,
+            base,
+            next,
+            end,
+        } => {
             let (reason, message) = no_data(reason, off, next_extent, base, end);
             place(errno(reason, message), base, next, end, next_extent)
         }
     }
 }
 
-fn no_data(reason: NoData, off: u64, next_extent: Option<u64>, base: u64, end: u64) -> (Reason, String) {
+fn no_data(
+    reason: NoData,
+    off: u64,
+    next_extent: Option<u64>,
+    base: u64,
+    end: u64,
+) -> (Reason, String) {
     match reason {
         NoData::Evicted => (
             Reason::Evicted,
@@ -235,11 +287,14 @@ fn no_data(reason: NoData, off: u64, next_extent: Option<u64>, base: u64, end: u
         }
         NoData::Future => (
             Reason::Future,
-            format!("no byte at offset {off} yet: the stream ends at {end} so far; ask again later"),
+            format!(
+                "no byte at offset {off} yet: the stream ends at {end} so far; ask again later"
+            ),
         ),
-        NoData::Eof => {
-            (Reason::Eof, format!("offset {off} is at the stream's end (FIN at {end}): nothing will follow"))
-        }
+        NoData::Eof => (
+            Reason::Eof,
+            format!("offset {off} is at the stream's end (FIN at {end}): nothing will follow"),
+        ),
     }
 }
 
@@ -250,11 +305,19 @@ fn errno(reason: Reason, message: impl Into<String>) -> ErrorObject {
         reason: Some(Cow::Borrowed(reason.name())),
         ..ErrorData::default()
     };
-    ErrorObject { code: code.number(), message: message.into(), data: Some(Box::new(data)) }
+    ErrorObject {
+        code: code.number(),
+        message: message.into(),
+        data: Some(Box::new(data)),
+    }
 }
 
 fn plain(code: Code, message: impl Into<String>) -> ErrorObject {
-    ErrorObject { code: code.number(), message: message.into(), data: None }
+    ErrorObject {
+        code: code.number(),
+        message: message.into(),
+        data: None,
+    }
 }
 
 /// What a client sent, at a length fit for a message.
@@ -273,7 +336,13 @@ mod tests {
 
     #[test]
     fn every_reason_to_read_nothing_has_its_errno() {
-        let no_data = |reason| PeekError::NoData { reason, next_extent: Some(9), base: 1, next: 2, end: 3 };
+        let no_data = |reason| PeekError::NoData {
+            reason,
+            next_extent: Some(9),
+            base: 1,
+            next: 2,
+            end: 3,
+        };
         let cases = [
             (PeekError::NoSuchConnection, 9, "EBADF", "no_connection"),
             (PeekError::Disabled, 22, "EINVAL", "disabled"),
@@ -287,7 +356,10 @@ mod tests {
             let object = peek(error, 5, Side::Client, 7);
             assert_eq!(object.code, number);
             let data = object.data.unwrap();
-            assert_eq!((data.errno.as_deref(), data.reason.as_deref()), (Some(name), Some(reason)));
+            assert_eq!(
+                (data.errno.as_deref(), data.reason.as_deref()),
+                (Some(name), Some(reason))
+            );
             let place = (data.base, data.next, data.end, data.next_extent);
             let expected = if number == 61 {
                 (Some(1), Some(2), Some(3), Some(Some(9)))

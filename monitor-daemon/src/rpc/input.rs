@@ -38,7 +38,13 @@ pub(super) enum Line<'a> {
 
 impl Input {
     pub(super) fn new(from: Arc<Stream>) -> Self {
-        Self { from, buffer: vec![0; SMALL], start: 0, end: 0, searched: 0 }
+        Self {
+            from,
+            buffer: vec![0; SMALL],
+            start: 0,
+            end: 0,
+            searched: 0,
+        }
     }
 
     /// Takes the next line off the front.
@@ -53,7 +59,11 @@ impl Input {
             }
             None => {
                 self.searched = self.end;
-                if self.end - self.start > MAX_LINE { Line::TooLong } else { Line::Partial }
+                if self.end - self.start > MAX_LINE {
+                    Line::TooLong
+                } else {
+                    Line::Partial
+                }
             }
         }
     }
@@ -131,7 +141,9 @@ mod tests {
         let bytes = bytes.to_vec();
         let writer = std::thread::spawn(move || {
             // The reader hangs up on lines that are too long.
-            let _ = bytes.chunks(piece).try_for_each(|piece| to.write_all(piece));
+            let _ = bytes
+                .chunks(piece)
+                .try_for_each(|piece| to.write_all(piece));
         });
         let mut lines = Vec::new();
         loop {
@@ -157,9 +169,18 @@ mod tests {
     #[tokio::test]
     async fn lines_come_whole_however_they_are_cut() {
         let text = format!("a\n\n{}\nlast\nhalf", "x".repeat(5000));
-        let expected = ["a".to_owned(), String::new(), "x".repeat(5000), "last".to_owned()];
+        let expected = [
+            "a".to_owned(),
+            String::new(),
+            "x".repeat(5000),
+            "last".to_owned(),
+        ];
         for piece in [1, 2, 3, 7, 1000, 1024, 4096, 10_000] {
-            assert_eq!(lines(text.as_bytes(), piece).await, expected, "in pieces of {piece}");
+            assert_eq!(
+                lines(text.as_bytes(), piece).await,
+                expected,
+                "in pieces of {piece}"
+            );
         }
     }
 
@@ -167,9 +188,18 @@ mod tests {
     async fn the_longest_line_passes_and_one_byte_more_does_not() {
         let longest = "x".repeat(MAX_LINE);
         let after_another = format!("y\n{longest}\n");
-        assert_eq!(lines(after_another.as_bytes(), 1000).await, ["y".to_owned(), longest.clone()]);
-        assert_eq!(lines(format!("{longest}x\n").as_bytes(), 1 << 20).await, ["too long"]);
-        assert_eq!(lines(format!("y\n{longest}x").as_bytes(), 1 << 20).await, ["y", "too long"]);
+        assert_eq!(
+            lines(after_another.as_bytes(), 1000).await,
+            ["y".to_owned(), longest.clone()]
+        );
+        assert_eq!(
+            lines(format!("{longest}x\n").as_bytes(), 1 << 20).await,
+            ["too long"]
+        );
+        assert_eq!(
+            lines(format!("y\n{longest}x").as_bytes(), 1 << 20).await,
+            ["y", "too long"]
+        );
     }
 
     #[tokio::test]

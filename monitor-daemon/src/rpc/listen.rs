@@ -54,7 +54,9 @@ pub enum ListenError {
         source: io::Error,
     },
     /// Somebody keeps the directory locked.
-    #[error("another program keeps the directory {path} locked; wait for it, or choose another [rpc] socket")]
+    #[error(
+        "another program keeps the directory {path} locked; wait for it, or choose another [rpc] socket"
+    )]
     Locked {
         /// Which one.
         path: PathBuf,
@@ -90,14 +92,22 @@ impl Listener {
     pub fn bind(settings: Rpc) -> Result<Self, ListenError> {
         let rules = Rules::new(settings)?;
         let (path, mode) = (&rules.settings.socket, rules.settings.mode);
-        let address = SocketAddrUnix::new(path).map_err(|_| ListenError::TooLong { path: path.clone() })?;
+        let address =
+            SocketAddrUnix::new(path).map_err(|_| ListenError::TooLong { path: path.clone() })?;
         let _held_until_bound = lock_directory(path)?;
         remove_stale(path, &address)?;
-        let failed = |source: io::Error| ListenError::Io { path: path.clone(), source };
+        let failed = |source: io::Error| ListenError::Io {
+            path: path.clone(),
+            source,
+        };
         let socket = bind(path, &address, mode).map_err(failed)?;
         let file = SocketFile::claim(path).map_err(failed)?;
         rustix::net::listen(&socket, BACKLOG).map_err(|error| failed(error.into()))?;
-        Ok(Self { socket: UnixListener::from(socket), file, rules })
+        Ok(Self {
+            socket: UnixListener::from(socket),
+            file,
+            rules,
+        })
     }
 }
 
@@ -108,8 +118,15 @@ fn lock_directory(socket: &Path) -> Result<File, ListenError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let failed = |source| ListenError::Directory { path: path.to_path_buf(), source };
-    DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed)?;
+    let failed = |source| ListenError::Directory {
+        path: path.to_path_buf(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(failed)?;
     let directory = File::open(path).map_err(failed)?;
     for _ in 0..LOCK_TRIES {
         match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
@@ -118,16 +135,23 @@ fn lock_directory(socket: &Path) -> Result<File, ListenError> {
             Err(error) => return Err(failed(error.into())),
         }
     }
-    Err(ListenError::Locked { path: path.to_path_buf() })
+    Err(ListenError::Locked {
+        path: path.to_path_buf(),
+    })
 }
 
 fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ListenError> {
-    let failed = |source: io::Error| ListenError::Io { path: path.to_path_buf(), source };
+    let failed = |source: io::Error| ListenError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(ListenError::NotASocket { path: path.to_path_buf() });
+            return Err(ListenError::NotASocket {
+                path: path.to_path_buf(),
+            });
         }
         Ok(_) => {}
     }
@@ -135,7 +159,9 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ListenError
     match rustix::net::connect(&probe, address) {
         Err(Errno::CONNREFUSED) => fs::remove_file(path).map_err(failed),
         // A full backlog: somebody listens.
-        Ok(()) | Err(Errno::AGAIN) => Err(ListenError::InUse { path: path.to_path_buf() }),
+        Ok(()) | Err(Errno::AGAIN) => Err(ListenError::InUse {
+            path: path.to_path_buf(),
+        }),
         Err(error) => Err(failed(error.into())),
     }
 }
@@ -146,7 +172,8 @@ fn bind(path: &Path, address: &SocketAddrUnix, mode: u32) -> io::Result<OwnedFd>
     rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(mode))?;
     rustix::net::bind(&socket, address)?;
     // And what the umask took away.
-    fs::set_permissions(path, Permissions::from_mode(mode)).inspect_err(|_| drop(fs::remove_file(path)))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .inspect_err(|_| drop(fs::remove_file(path)))?;
     Ok(socket)
 }
 
@@ -192,7 +219,10 @@ mod tests {
     use super::*;
 
     fn settings(socket: PathBuf) -> Rpc {
-        Rpc { socket, ..Rpc::default() }
+        Rpc {
+            socket,
+            ..Rpc::default()
+        }
     }
 
     #[test]
@@ -216,7 +246,10 @@ mod tests {
         fs::remove_file(&socket).unwrap();
         let _second = Listener::bind(settings(socket.clone())).unwrap();
         drop(first);
-        assert!(socket.exists(), "the first daemon removed the second one's socket");
+        assert!(
+            socket.exists(),
+            "the first daemon removed the second one's socket"
+        );
     }
 
     #[test]

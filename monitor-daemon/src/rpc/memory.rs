@@ -24,7 +24,10 @@ struct Amount {
 
 impl ReplyMemory {
     pub(super) fn new(total: u64) -> Self {
-        Self(Arc::new(Amount { used: AtomicU64::new(0), total: AtomicU64::new(total) }))
+        Self(Arc::new(Amount {
+            used: AtomicU64::new(0),
+            total: AtomicU64::new(total),
+        }))
     }
 
     /// From now on there is so much. What is leased already stays so.
@@ -43,7 +46,10 @@ impl ReplyMemory {
         let total = self.0.total.load(Relaxed);
         let more = |used: u64| used.checked_add(bytes).filter(|&used| used <= total);
         self.0.used.fetch_update(Relaxed, Relaxed, more).ok()?;
-        Some(Lease { of: Arc::clone(&self.0), bytes })
+        Some(Lease {
+            of: Arc::clone(&self.0),
+            bytes,
+        })
     }
 }
 
@@ -81,7 +87,10 @@ struct Large {
 impl PeekBuffer {
     /// A client's whose user may hold no more than `user`.
     pub(super) fn of(user: ReplyMemory) -> Self {
-        Self { user: Some(user), ..Self::default() }
+        Self {
+            user: Some(user),
+            ..Self::default()
+        }
     }
 
     /// Room for up to [`OWN`] bytes at once, or more if the buffer is larger already.
@@ -98,7 +107,8 @@ impl PeekBuffer {
     /// client has already.
     pub(super) fn grow(&mut self, keep: usize, wanted: usize, memory: &ReplyMemory) -> &mut [u8] {
         if self.bytes().len() < wanted
-            && let Some(mut large) = Large::new(wanted.next_multiple_of(STEP), memory, self.user.as_ref())
+            && let Some(mut large) =
+                Large::new(wanted.next_multiple_of(STEP), memory, self.user.as_ref())
         {
             large.bytes[..keep].copy_from_slice(self.filled(keep));
             (self.own, self.large) = (Vec::new(), Some(large));
@@ -136,10 +146,16 @@ impl PeekBuffer {
 
 impl Large {
     fn new(size: usize, memory: &ReplyMemory, user: Option<&ReplyMemory>) -> Option<Self> {
-        let of_user = user.map(|user| user.lease(size).ok_or(())).transpose().ok()?;
+        let of_user = user
+            .map(|user| user.lease(size).ok_or(()))
+            .transpose()
+            .ok()?;
         let leases = (memory.lease(size)?, of_user);
         let bytes = MmapMut::map_anon(size).ok()?;
-        Some(Self { bytes, _leases: leases })
+        Some(Self {
+            bytes,
+            _leases: leases,
+        })
     }
 }
 
@@ -164,7 +180,11 @@ mod tests {
     fn one_users_share_is_not_the_others() {
         let memory = ReplyMemory::new(4 * STEP as u64);
         let user = ReplyMemory::new(STEP as u64);
-        let mut buffers = [PeekBuffer::of(user.clone()), PeekBuffer::of(user.clone()), PeekBuffer::default()];
+        let mut buffers = [
+            PeekBuffer::of(user.clone()),
+            PeekBuffer::of(user.clone()),
+            PeekBuffer::default(),
+        ];
         for (buffer, room) in buffers.iter_mut().zip([OWN + 1, OWN, OWN + 1]) {
             buffer.own(OWN);
             assert_eq!(buffer.grow(OWN, OWN + 1, &memory).len(), room);
@@ -187,7 +207,11 @@ mod tests {
         assert_eq!(memory.used(), STEP as u64);
         let mut second = PeekBuffer::default();
         second.own(OWN);
-        assert_eq!(second.grow(OWN, OWN + 1, &memory).len(), OWN, "there was no memory left");
+        assert_eq!(
+            second.grow(OWN, OWN + 1, &memory).len(),
+            OWN,
+            "there was no memory left"
+        );
         first.release();
         assert_eq!(memory.used(), 0);
         assert_eq!(second.grow(OWN, OWN + 1, &memory).len(), OWN + 1);

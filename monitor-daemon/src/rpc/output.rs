@@ -29,7 +29,11 @@ enum Batch {
 
 impl Output {
     pub(super) fn new(to: Arc<Stream>) -> Self {
-        Self { to, text: Vec::new(), batch: None }
+        Self {
+            to,
+            text: Vec::new(),
+            batch: None,
+        }
     }
 
     /// From now on replies are members of one array.
@@ -75,7 +79,11 @@ impl Output {
 
     /// Sends what was gathered if it is much. To be called between and within replies.
     pub(super) async fn flush_if_full(&mut self) -> io::Result<()> {
-        if self.text.len() >= GATHER { self.flush().await } else { Ok(()) }
+        if self.text.len() >= GATHER {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends everything that was gathered. Waits for the client to read it.
@@ -89,7 +97,9 @@ impl Output {
 
     /// Sends everything that was gathered, then `bytes`, together.
     pub(super) async fn flush_with(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.to.write_all(&mut [IoSlice::new(&self.text), IoSlice::new(bytes)]).await?;
+        self.to
+            .write_all(&mut [IoSlice::new(&self.text), IoSlice::new(bytes)])
+            .await?;
         self.text.clear();
         Ok(())
     }

@@ -61,7 +61,9 @@ impl<'a> Message<'a> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let members = Members(most).deserialize(&mut deserializer);
         match members.and_then(|members| deserializer.end().map(|()| members)) {
-            Ok(members) if members.is_empty() => Err(fault::request("an empty batch asks for nothing")),
+            Ok(members) if members.is_empty() => {
+                Err(fault::request("an empty batch asks for nothing"))
+            }
             Ok(members) => Ok(Message::Batch(members)),
             Err(error) if error.is_data() => Err(fault::request(error.to_string())),
             Err(error) => Err(fault::parse(error)),
@@ -91,7 +93,10 @@ impl<'de> Visitor<'de> for Members {
         let mut taken = Vec::new();
         while let Some(member) = members.next_element()? {
             if taken.len() == self.0 {
-                let most = format_args!("a batch holds at most {} requests ([rpc] max_batch)", self.0);
+                let most = format_args!(
+                    "a batch holds at most {} requests ([rpc] max_batch)",
+                    self.0
+                );
                 return Err(A::Error::custom(most));
             }
             taken.push(member);
@@ -105,17 +110,37 @@ impl<'a> Request<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, Rejected<'a>> {
         let envelope: Envelope<'a> = match serde_json::from_str(text) {
             Ok(envelope) if text.trim_ascii_start().starts_with('{') => envelope,
-            Ok(_) => return Err(Rejected { id: None, error: fault::request("a request is an object") }),
-            Err(error) => return Err(Rejected { id: None, error: explain(text, &error) }),
+            Ok(_) => {
+                return Err(Rejected {
+                    id: None,
+                    error: fault::request("a request is an object"),
+                });
+            }
+            Err(error) => {
+                return Err(Rejected {
+                    id: None,
+                    error: explain(text, &error),
+                });
+            }
         };
         let id = envelope.id;
-        let rejected = |why: &str| Rejected { id, error: fault::request(why) };
+        let rejected = |why: &str| Rejected {
+            id,
+            error: fault::request(why),
+        };
         if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
             return Err(rejected("a request says \"jsonrpc\": \"2.0\""));
         }
-        let method = envelope.method.ok_or_else(|| rejected("a request names its \"method\""))?;
-        let method = string(method).ok_or_else(|| rejected("the \"method\" of a request is a string"))?;
-        Ok(Self { id, method, params: envelope.params })
+        let method = envelope
+            .method
+            .ok_or_else(|| rejected("a request names its \"method\""))?;
+        let method =
+            string(method).ok_or_else(|| rejected("the \"method\" of a request is a string"))?;
+        Ok(Self {
+            id,
+            method,
+            params: envelope.params,
+        })
     }
 }
 
@@ -151,7 +176,8 @@ mod tests {
 
     #[test]
     fn parts_are_found_in_any_order_and_unknown_members_ignored() {
-        let text = r#" {"params":{"a":1},"extra":[],"id":{"x":1},"method":"i\u006efo","jsonrpc":"2.0"} "#;
+        let text =
+            r#" {"params":{"a":1},"extra":[],"id":{"x":1},"method":"i\u006efo","jsonrpc":"2.0"} "#;
         let request = Request::parse(text).unwrap();
         assert_eq!(request.method, "info");
         assert_eq!(request.id.map(RawValue::get), Some(r#"{"x":1}"#));
@@ -168,7 +194,16 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_told_from_what_is_no_request() {
-        for text in ["", "x", "{", r#"{"id":1"#, r#"{"id":1}}"#, "{'id':1}", r#"{"id":01}"#, "1 2"] {
+        for text in [
+            "",
+            "x",
+            "{",
+            r#"{"id":1"#,
+            r#"{"id":1}}"#,
+            "{'id':1}",
+            r#"{"id":01}"#,
+            "1 2",
+        ] {
             assert_eq!(code(text), -32700, "{text}");
         }
         let no_requests = [
@@ -196,7 +231,10 @@ mod tests {
     #[test]
     fn deep_nesting_is_answered_not_crashed_on() {
         let deep = "[".repeat(60_000);
-        assert_eq!(Message::parse(deep.as_bytes(), MOST).unwrap_err().code, -32700);
+        assert_eq!(
+            Message::parse(deep.as_bytes(), MOST).unwrap_err().code,
+            -32700
+        );
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{deep}"#);
         assert_eq!(code(&text), -32700);
     }
@@ -210,8 +248,14 @@ mod tests {
         assert_eq!(Message::parse(b"[1,", MOST).unwrap_err().code, -32700);
         assert_eq!(Message::parse(b"\xff", MOST).unwrap_err().code, -32700);
         let most = format!("[{}1]", "1,".repeat(MOST - 1));
-        assert!(matches!(Message::parse(most.as_bytes(), MOST).unwrap(), Message::Batch(_)));
+        assert!(matches!(
+            Message::parse(most.as_bytes(), MOST).unwrap(),
+            Message::Batch(_)
+        ));
         let more = format!("[1,{}", &most[1..]);
-        assert_eq!(Message::parse(more.as_bytes(), MOST).unwrap_err().code, -32600);
+        assert_eq!(
+            Message::parse(more.as_bytes(), MOST).unwrap_err().code,
+            -32600
+        );
     }
 }

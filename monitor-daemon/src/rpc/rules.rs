@@ -32,7 +32,10 @@ pub(super) struct Rights {
 
 impl Rules {
     pub(super) fn new(settings: Rpc) -> Result<Self, AccessError> {
-        Ok(Self { access: Access::new(&settings)?, settings })
+        Ok(Self {
+            access: Access::new(&settings)?,
+            settings,
+        })
     }
 
     fn of(&self, peer: &Peer) -> (Role, usize) {

@@ -55,8 +55,16 @@ pub(super) struct Shared {
 /// a second for the rest of it, and everything is closed. Needs a tokio runtime with I/O and time enabled.
 ///
 /// Nothing that a client does ends it, and nothing in it waits for a client except that client's own task.
-pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let Listener { socket, file, rules } = listener;
+pub async fn serve(
+    listener: Listener,
+    status: Status,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let Listener {
+        socket,
+        file,
+        rules,
+    } = listener;
     let socket = stream::watch(socket, Interest::READABLE)?;
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
@@ -109,7 +117,11 @@ pub async fn serve(listener: Listener, status: Status, shutdown: impl Future<Out
 }
 
 async fn accept(socket: &AsyncFd<UnixListener>) -> io::Result<UnixStream> {
-    socket.async_io(Interest::READABLE, |socket| socket.accept().map(|(client, _)| client)).await
+    socket
+        .async_io(Interest::READABLE, |socket| {
+            socket.accept().map(|(client, _)| client)
+        })
+        .await
 }
 
 /// The client's connection, unless it is one too many.
@@ -124,11 +136,17 @@ fn admit(client: UnixStream, shared: &Arc<Shared>, connected: usize) -> Option<C
     }
     let peer = Peer::of(&client);
     let Some(place) = shared.users.admit(peer.uid, most_of_user) else {
-        refuse(client, shared, &fault::too_many_of_user(&peer, most_of_user));
+        refuse(
+            client,
+            shared,
+            &fault::too_many_of_user(&peer, most_of_user),
+        );
         return None;
     };
     let client = Connection::new(client, peer, place, Arc::clone(shared));
-    client.inspect_err(|error| tracing::warn!(%error, "cannot serve a client")).ok()
+    client
+        .inspect_err(|error| tracing::warn!(%error, "cannot serve a client"))
+        .ok()
 }
 
 fn note_end(ended: Result<(), JoinError>) {

@@ -28,7 +28,9 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: watch(socket, Interest::READABLE)? })
+        Ok(Self {
+            socket: watch(socket, Interest::READABLE)?,
+        })
     }
 
     /// Waits for bytes; 0 is the end. Dropping the future loses nothing.
@@ -90,10 +92,15 @@ impl Stream {
 
     /// Whether the client has closed its end, for reading as well: nobody is there any more.
     pub(super) fn is_hung_up(&self) -> bool {
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         let mut list = [PollFd::new(self.socket.get_ref(), PollFlags::empty())];
         poll(&mut list, Some(&at_once)).is_ok()
-            && list[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+            && list[0]
+                .revents()
+                .intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
     /// The client will see the end of the stream.
@@ -104,7 +111,9 @@ impl Stream {
     /// A second descriptor of the same socket, watched for room to write for as long as this is kept.
     fn watch_room(&self) -> Option<AsyncFd<UnixStream>> {
         let again = self.socket.get_ref().try_clone();
-        again.and_then(|again| watch(again, Interest::WRITABLE)).ok()
+        again
+            .and_then(|again| watch(again, Interest::WRITABLE))
+            .ok()
     }
 }
 

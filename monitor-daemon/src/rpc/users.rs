@@ -27,19 +27,29 @@ pub(super) struct Place {
 impl Users {
     /// Each may hold so much memory for replies.
     pub(super) fn new(memory: u64) -> Self {
-        Self(Mutex::new(Known { users: HashMap::new(), memory }))
+        Self(Mutex::new(Known {
+            users: HashMap::new(),
+            memory,
+        }))
     }
 
     /// One more client of a user; `None` when it has `most` already.
     pub(super) fn admit(self: &Arc<Self>, uid: Option<u32>, most: usize) -> Option<Place> {
         let mut known = self.known();
         let memory = known.memory;
-        let (clients, memory) = known.users.entry(uid).or_insert_with(|| (0, ReplyMemory::new(memory)));
+        let (clients, memory) = known
+            .users
+            .entry(uid)
+            .or_insert_with(|| (0, ReplyMemory::new(memory)));
         if *clients >= most {
             return None;
         }
         *clients += 1;
-        Some(Place { users: Arc::clone(self), uid, memory: memory.clone() })
+        Some(Place {
+            users: Arc::clone(self),
+            uid,
+            memory: memory.clone(),
+        })
     }
 
     /// From now on each may hold so much.

@@ -10,13 +10,19 @@ pub(super) fn socket(connection: &Connection) -> Socket {
         client: connection.client,
         server: connection.server,
         vlan: connection.vlan.clone(),
-        state: States { client: state(client.state), server: state(server.state) },
+        state: States {
+            client: state(client.state),
+            server: state(server.state),
+        },
         opened: seconds(connection.opened),
         last: seconds(connection.last),
         closed: connection.closed.map(closed),
         midstream: connection.midstream,
         worker: connection.id.worker(),
-        sides: Sides { client: side_info(client), server: side_info(server) },
+        sides: Sides {
+            client: side_info(client),
+            server: side_info(server),
+        },
     }
 }
 

@@ -30,15 +30,23 @@ impl Literals {
         let bytes: usize = literals.iter().map(|(_, literal)| literal.len()).sum();
         let texts = literals.iter().map(|(_, literal)| *literal);
         let automaton = if bytes <= SMALL {
-            let table = dfa::Builder::new().ascii_case_insensitive(nocase).prefilter(false).build(texts);
+            let table = dfa::Builder::new()
+                .ascii_case_insensitive(nocase)
+                .prefilter(false)
+                .build(texts);
             table.map(|table| Form::Table(Box::new(table)))
         } else {
-            let lists =
-                contiguous::Builder::new().ascii_case_insensitive(nocase).prefilter(false).build(texts);
+            let lists = contiguous::Builder::new()
+                .ascii_case_insensitive(nocase)
+                .prefilter(false)
+                .build(texts);
             lists.map(|lists| Form::Lists(Box::new(lists)))
         };
         let automaton = automaton.map_err(|error| error.to_string())?;
-        Ok(Self { automaton, patterns: literals.iter().map(|(pattern, _)| *pattern).collect() })
+        Ok(Self {
+            automaton,
+            patterns: literals.iter().map(|(pattern, _)| *pattern).collect(),
+        })
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -74,17 +82,27 @@ impl Literals {
         bytes: &[u8],
         found: &mut Found,
     ) {
-        let Ok(mut state) = StateID::new(place.states[own] as usize) else { return };
+        let Ok(mut state) = StateID::new(place.states[own] as usize) else {
+            return;
+        };
         for (index, byte) in bytes.iter().enumerate() {
             state = automaton.next_state(Anchored::No, state, *byte);
             if automaton.is_special(state) && automaton.is_match(state) {
                 let end = place.at + index as u64 + 1;
                 for number in 0..automaton.match_len(state) {
                     let literal = automaton.match_pattern(state, number);
-                    let (pattern, len) = (self.patterns[literal], automaton.pattern_len(literal) as u64);
+                    let (pattern, len) = (
+                        self.patterns[literal],
+                        automaton.pattern_len(literal) as u64,
+                    );
                     if end - len >= place.free(pattern) && found.has_room() {
                         place.end(pattern, end);
-                        found.list.push(Match { pattern, off: end - len, len, cut: false });
+                        found.list.push(Match {
+                            pattern,
+                            off: end - len,
+                            len,
+                            cut: false,
+                        });
                     }
                 }
             }

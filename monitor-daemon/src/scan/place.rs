@@ -42,7 +42,12 @@ const MOST_ENDED: usize = 1024;
 
 impl Place {
     pub(super) fn new(at: u64, states: Box<[u32]>) -> Self {
-        Self { at, since: at, states, ended: Vec::new() }
+        Self {
+            at,
+            since: at,
+            states,
+            ended: Vec::new(),
+        }
     }
 
     /// Offset of the byte that is to be looked at next.
@@ -54,7 +59,9 @@ impl Place {
     /// Memory that it takes, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.states) + self.ended.capacity() * size_of::<(u32, u64)>()
+        size_of::<Self>()
+            + size_of_val(&*self.states)
+            + self.ended.capacity() * size_of::<(u32, u64)>()
     }
 
     /// The lowest offset at which a match of this pattern may begin.

@@ -77,7 +77,11 @@ impl Regexes {
             pattern: *pattern,
             looks_ahead: hir.properties().look_set().iter().any(looks_ahead),
         };
-        Ok(Self { forward, backward, expressions: expressions.iter().map(expression).collect() })
+        Ok(Self {
+            forward,
+            backward,
+            expressions: expressions.iter().map(expression).collect(),
+        })
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -92,9 +96,13 @@ impl Regexes {
     /// At the start of a stream, or behind a hole.
     pub(super) fn start(&self, at: u64) -> u32 {
         let behind = (at > 0).then_some(NONE);
-        let config = start::Config::new().look_behind(behind).anchored(Anchored::No);
+        let config = start::Config::new()
+            .look_behind(behind)
+            .anchored(Anchored::No);
         // A zero byte stops no search.
-        self.forward.start_state(&config).map_or(0, |state| state.as_u32())
+        self.forward
+            .start_state(&config)
+            .map_or(0, |state| state.as_u32())
     }
 }
 
@@ -104,12 +112,13 @@ fn compile(hirs: &[&Hir], reverse: bool, most: usize) -> Result<thompson::NFA, R
         .reverse(reverse)
         .nfa_size_limit(Some(most))
         .which_captures(thompson::WhichCaptures::None);
-    thompson::Compiler::new().configure(config).build_many_from_hir(hirs).map_err(|error| {
-        match error.size_limit() {
+    thompson::Compiler::new()
+        .configure(config)
+        .build_many_from_hir(hirs)
+        .map_err(|error| match error.size_limit() {
             Some(_) => Refused::TooLarge,
             None => Refused::Unsupported(error.to_string()),
-        }
-    })
+        })
 }
 
 fn looks_ahead(look: regex_syntax::hir::Look) -> bool {
@@ -147,7 +156,9 @@ impl Walk<'_> {
     /// Looks at the bytes, and at what is known to come then.
     pub(super) fn run(&mut self, then: Then) {
         let forward = &self.regexes.forward;
-        let Ok(mut state) = StateID::new(self.place.states[self.own] as usize) else { return };
+        let Ok(mut state) = StateID::new(self.place.states[self.own] as usize) else {
+            return;
+        };
         let mut index = 0;
         while index < self.bytes.len() {
             let byte = self.bytes[index];
@@ -179,7 +190,9 @@ impl Walk<'_> {
         let end = self.place.at + index as u64;
         for number in 0..forward.match_len(state) {
             let number = forward.match_pattern(state, number);
-            let Some(expression) = self.regexes.expressions.get(number.as_usize()) else { continue };
+            let Some(expression) = self.regexes.expressions.get(number.as_usize()) else {
+                continue;
+            };
             let pattern = expression.pattern;
             let seen = self.place.free(pattern) >= end;
             if seen || then == Then::Open && expression.looks_ahead || !self.found.has_room() {
@@ -220,22 +233,42 @@ impl Walk<'_> {
             Then::Open | Then::Hole => text.push(NONE),
             Then::End => {}
         }
-        let input = Input::new(&text).span(span).anchored(Anchored::Pattern(number));
-        let begin = self.regexes.backward.try_search_rev(self.cache, &input).ok().flatten();
+        let input = Input::new(&text)
+            .span(span)
+            .anchored(Anchored::Pattern(number));
+        let begin = self
+            .regexes
+            .backward
+            .try_search_rev(self.cache, &input)
+            .ok()
+            .flatten();
         match begin {
             Some(begin) => {
                 let off = low + (begin.offset() - ahead) as u64;
-                Some(Match { pattern, off, len: end - off, cut: false })
+                Some(Match {
+                    pattern,
+                    off,
+                    len: end - off,
+                    cut: false,
+                })
             }
-            None if low > free => Some(Match { pattern, off: low, len: end - low, cut: true }),
+            None if low > free => Some(Match {
+                pattern,
+                off: low,
+                len: end - low,
+                cut: true,
+            }),
             None => None,
         }
     }
 
     fn byte(&mut self, off: u64) -> Option<u8> {
         let mut byte = [0];
-        let near = off.checked_sub(self.place.at).and_then(|index| self.bytes.get(index as usize));
-        near.copied().or_else(|| self.stream.read(off, &mut byte).then_some(byte[0]))
+        let near = off
+            .checked_sub(self.place.at)
+            .and_then(|index| self.bytes.get(index as usize));
+        near.copied()
+            .or_else(|| self.stream.read(off, &mut byte).then_some(byte[0]))
     }
 
     /// Writes the bytes `low..end` at `at`; false if some are not there any more.

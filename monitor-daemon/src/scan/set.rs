@@ -104,17 +104,27 @@ impl Set {
             return Err(SetError::None);
         }
         if patterns.len() > limits.patterns {
-            return Err(SetError::TooMany { given: patterns.len(), most: limits.patterns });
+            return Err(SetError::TooMany {
+                given: patterns.len(),
+                most: limits.patterns,
+            });
         }
         let mut literals: [Vec<(u32, Vec<u8>)>; 2] = Default::default();
         let mut regexes = Vec::new();
         for (index, pattern) in patterns.iter().enumerate() {
             match read(pattern).map_err(|why| SetError::Pattern { index, why })? {
-                Read::Literal(literal) => literals[usize::from(pattern.nocase)].push((index as u32, literal)),
+                Read::Literal(literal) => {
+                    literals[usize::from(pattern.nocase)].push((index as u32, literal))
+                }
                 Read::Regex(hir) => regexes.push((index as u32, hir)),
             }
         }
-        let mut set = Self { literals: Vec::new(), regexes: Vec::new(), patterns: patterns.len(), memory: 0 };
+        let mut set = Self {
+            literals: Vec::new(),
+            regexes: Vec::new(),
+            patterns: patterns.len(),
+            memory: 0,
+        };
         for (nocase, literals) in [false, true].into_iter().zip(&literals) {
             set.add_literals(literals, nocase, limits.memory)?;
         }
@@ -135,9 +145,14 @@ impl Set {
         if bytes.saturating_mul(LITERAL_BYTE) > most.saturating_sub(self.memory) {
             return Err(SetError::TooLarge { most });
         }
-        let texts: Vec<_> = literals.iter().map(|(index, literal)| (*index, &**literal)).collect();
-        let made = Literals::new(&texts, nocase)
-            .map_err(|why| SetError::Pattern { index: literals[0].0 as usize, why })?;
+        let texts: Vec<_> = literals
+            .iter()
+            .map(|(index, literal)| (*index, &**literal))
+            .collect();
+        let made = Literals::new(&texts, nocase).map_err(|why| SetError::Pattern {
+            index: literals[0].0 as usize,
+            why,
+        })?;
         self.memory += made.memory();
         self.literals.push(made);
         Ok(())
@@ -160,7 +175,9 @@ impl Set {
                     tries.extend([second, first]);
                 }
                 // Which one of several, is found by taking them apart.
-                Err(Refused::Unsupported(_)) if group.len() > 1 => tries.extend(group.chunks(1).rev()),
+                Err(Refused::Unsupported(_)) if group.len() > 1 => {
+                    tries.extend(group.chunks(1).rev())
+                }
                 Err(refused) => {
                     let why = match refused {
                         Refused::TooLarge => format!(
@@ -169,7 +186,10 @@ impl Set {
                         ),
                         Refused::Unsupported(why) => why,
                     };
-                    return Err(SetError::Pattern { index: group[0].0 as usize, why });
+                    return Err(SetError::Pattern {
+                        index: group[0].0 as usize,
+                        why,
+                    });
                 }
             }
             if self.memory > most || effort == 0 {
@@ -194,14 +214,22 @@ impl Set {
     /// What a thread needs to search.
     #[must_use]
     pub fn scratch(&self) -> Scratch {
-        Scratch { caches: self.regexes.iter().map(Regexes::cache).collect(), found: Found::default() }
+        Scratch {
+            caches: self.regexes.iter().map(Regexes::cache).collect(),
+            found: Found::default(),
+        }
     }
 
     /// At the start of a stream (offset 0), or behind what was not seen.
     #[must_use]
     pub fn start(&self, at: u64) -> Place {
         let literals = self.literals.iter().map(Literals::start);
-        Place::new(at, literals.chain(self.regexes.iter().map(|regexes| regexes.start(at))).collect())
+        Place::new(
+            at,
+            literals
+                .chain(self.regexes.iter().map(|regexes| regexes.start(at)))
+                .collect(),
+        )
     }
 
     /// Looks at the next bytes of a side. Matches come in the order of their ends.
@@ -256,7 +284,16 @@ impl Set {
         }
         let first = self.literals.len();
         for (index, (regexes, cache)) in self.regexes.iter().zip(caches).enumerate() {
-            Walk { regexes, cache, place, own: first + index, bytes, stream, found }.run(then);
+            Walk {
+                regexes,
+                cache,
+                place,
+                own: first + index,
+                bytes,
+                stream,
+                found,
+            }
+            .run(then);
         }
     }
 }
@@ -280,11 +317,20 @@ fn read(pattern: &Pattern) -> Result<Read, String> {
         What::Literal(literal) => Ok(Read::Literal(literal.clone())),
         What::Regex(text) => {
             let mut parser = regex_syntax::ParserBuilder::new();
-            parser.utf8(false).unicode(false).case_insensitive(pattern.nocase).nest_limit(100);
-            let hir = parser.build().parse(text).map_err(|error| error.to_string())?;
+            parser
+                .utf8(false)
+                .unicode(false)
+                .case_insensitive(pattern.nocase)
+                .nest_limit(100);
+            let hir = parser
+                .build()
+                .parse(text)
+                .map_err(|error| error.to_string())?;
             match (hir.kind(), hir.properties().minimum_len()) {
                 (_, Some(0)) => Err(EMPTY.to_owned()),
-                (HirKind::Literal(literal), _) if !pattern.nocase => Ok(Read::Literal(literal.0.to_vec())),
+                (HirKind::Literal(literal), _) if !pattern.nocase => {
+                    Ok(Read::Literal(literal.0.to_vec()))
+                }
                 _ => Ok(Read::Regex(hir)),
             }
         }

@@ -7,18 +7,31 @@ use regex::bytes::Regex;
 
 use super::*;
 
-const LIMITS: Limits = Limits { patterns: 10_000, memory: 64 << 20 };
+const LIMITS: Limits = Limits {
+    patterns: 10_000,
+    memory: 64 << 20,
+};
 
 fn regex(text: &str) -> Pattern {
-    Pattern { what: What::Regex(text.to_owned()), nocase: false }
+    Pattern {
+        what: What::Regex(text.to_owned()),
+        nocase: false,
+    }
 }
 
 fn literal(text: &[u8]) -> Pattern {
-    Pattern { what: What::Literal(text.to_vec()), nocase: false }
+    Pattern {
+        what: What::Literal(text.to_vec()),
+        nocase: false,
+    }
 }
 
 fn set(patterns: &[&str]) -> Set {
-    Set::new(&patterns.iter().map(|text| regex(text)).collect::<Vec<_>>(), LIMITS).unwrap()
+    Set::new(
+        &patterns.iter().map(|text| regex(text)).collect::<Vec<_>>(),
+        LIMITS,
+    )
+    .unwrap()
 }
 
 /// A side whose bytes from `base` on are kept.
@@ -29,8 +42,9 @@ struct Kept<'a> {
 
 impl Stream for Kept<'_> {
     fn read(&mut self, off: u64, to: &mut [u8]) -> bool {
-        let from =
-            off.checked_sub(self.base).and_then(|from| self.bytes.get(from as usize..)?.get(..to.len()));
+        let from = off
+            .checked_sub(self.base)
+            .and_then(|from| self.bytes.get(from as usize..)?.get(..to.len()));
         if let Some(from) = from {
             to.copy_from_slice(from);
         }
@@ -42,13 +56,18 @@ impl Stream for Kept<'_> {
 type Found = Vec<(u32, u64, u64)>;
 
 fn plain(found: impl Iterator<Item = Match>) -> Found {
-    found.map(|found| (found.pattern, found.off, found.len)).collect()
+    found
+        .map(|found| (found.pattern, found.off, found.len))
+        .collect()
 }
 
 /// Searches text that starts at `base`, in pieces; what is `None` in it is a hole.
 fn search(set: &Set, base: u64, text: &[Option<u8>], pieces: &[usize], fin: bool) -> Found {
     let bytes: Vec<u8> = text.iter().map(|byte| byte.unwrap_or(b'?')).collect();
-    let mut stream = Kept { bytes: &bytes, base };
+    let mut stream = Kept {
+        bytes: &bytes,
+        base,
+    };
     let (mut scratch, mut place) = (set.scratch(), set.start(base));
     let mut found = Vec::new();
     let mut pieces = pieces.iter().cycle();
@@ -57,11 +76,21 @@ fn search(set: &Set, base: u64, text: &[Option<u8>], pieces: &[usize], fin: bool
         let run = text[at..].iter().take_while(|byte| byte.is_some()).count();
         if run == 0 {
             at += text[at..].iter().take_while(|byte| byte.is_none()).count();
-            found.extend(plain(set.skip(&mut scratch, &mut place, base + at as u64, &mut stream)));
+            found.extend(plain(set.skip(
+                &mut scratch,
+                &mut place,
+                base + at as u64,
+                &mut stream,
+            )));
             continue;
         }
         let piece = run.min(*pieces.next().unwrap());
-        found.extend(plain(set.scan(&mut scratch, &mut place, &bytes[at..at + piece], &mut stream)));
+        found.extend(plain(set.scan(
+            &mut scratch,
+            &mut place,
+            &bytes[at..at + piece],
+            &mut stream,
+        )));
         at += piece;
         assert_eq!(place.at(), base + at as u64);
     }
@@ -87,7 +116,11 @@ fn obvious(patterns: &[&str], base: u64, text: &[Option<u8>]) -> Found {
             let mut free = 0;
             for end in 1..=bytes.len() {
                 if let Some(begin) = (free..end).find(|begin| exact.is_match(&bytes[*begin..end])) {
-                    found.push((pattern as u32, base + (start + begin) as u64, (end - begin) as u64));
+                    found.push((
+                        pattern as u32,
+                        base + (start + begin) as u64,
+                        (end - begin) as u64,
+                    ));
                     free = end;
                 }
             }
@@ -160,28 +193,63 @@ fn a_match_is_found_when_its_last_byte_comes() {
     let set = set(&["GET /secret", "pass(word|phrase): "]);
     let (mut scratch, mut place) = (set.scratch(), set.start(0));
     let text = b"GET /secret password: ";
-    let mut stream = Kept { bytes: text, base: 0 };
+    let mut stream = Kept {
+        bytes: text,
+        base: 0,
+    };
     let found = plain(set.scan(&mut scratch, &mut place, &text[..11], &mut stream));
     assert_eq!(found, [(0, 0, 11)]);
     let found = plain(set.scan(&mut scratch, &mut place, &text[11..21], &mut stream));
     assert_eq!(found, []);
     let found = plain(set.scan(&mut scratch, &mut place, &text[21..], &mut stream));
-    assert_eq!(found, [(1, 12, 10)], "its begin is found in what came before");
-    assert_eq!(plain(set.finish(&mut scratch, &mut place, &mut stream)), [], "and it is not found again");
+    assert_eq!(
+        found,
+        [(1, 12, 10)],
+        "its begin is found in what came before"
+    );
+    assert_eq!(
+        plain(set.finish(&mut scratch, &mut place, &mut stream)),
+        [],
+        "and it is not found again"
+    );
 }
 
 #[test]
 fn looking_around() {
     assert_eq!(
-        whole(&["^ab", "ab$", r"\bab\b", r"(?m)^c", r"(?m)c$"], "ab c\nc ab"),
-        [(0, 0, 2), (2, 0, 2), (4, 3, 1), (3, 5, 1), (1, 7, 2), (2, 7, 2)]
+        whole(
+            &["^ab", "ab$", r"\bab\b", r"(?m)^c", r"(?m)c$"],
+            "ab c\nc ab"
+        ),
+        [
+            (0, 0, 2),
+            (2, 0, 2),
+            (4, 3, 1),
+            (3, 5, 1),
+            (1, 7, 2),
+            (2, 7, 2)
+        ]
     );
     let text: Vec<_> = "ab ab".bytes().map(Some).collect();
     let open = search(&set(&["ab$", r"\bab\b"]), 0, &text, &[1], false);
     assert_eq!(open, [(1, 0, 2)], "what may go on is not over");
     // Behind a hole is not the start, and in front of one is not the end.
-    let text = [Some(b'a'), Some(b'b'), None, Some(b'a'), Some(b'b'), None, Some(b'x')];
-    let found = search(&set(&["^ab", "ab$", r"\bab\b", "abab"]), 0, &text, &[9], true);
+    let text = [
+        Some(b'a'),
+        Some(b'b'),
+        None,
+        Some(b'a'),
+        Some(b'b'),
+        None,
+        Some(b'x'),
+    ];
+    let found = search(
+        &set(&["^ab", "ab$", r"\bab\b", "abab"]),
+        0,
+        &text,
+        &[9],
+        true,
+    );
     assert_eq!(found, [(0, 0, 2), (2, 0, 2), (2, 3, 2)]);
 }
 
@@ -191,31 +259,66 @@ fn bytes_are_bytes() {
     let found = whole(&["(?i)gRÜN", "(?u)(?i)gRÜN"], "grün grÜn");
     assert_eq!(found, [(1, 0, 5), (0, 6, 5), (1, 6, 5)]);
     let text: Vec<_> = [0xff, 0xfe, 0, b'x'].map(Some).to_vec();
-    assert_eq!(search(&set(&[r"\xff.", r"\x00"]), 0, &text, &[1], false), [(0, 0, 2), (1, 2, 1)]);
+    assert_eq!(
+        search(&set(&[r"\xff.", r"\x00"]), 0, &text, &[1], false),
+        [(0, 0, 2), (1, 2, 1)]
+    );
 }
 
 #[test]
 fn a_begin_is_looked_for_within_reach() {
     let reach = REACH as usize;
-    let text = |gap: usize| -> Vec<_> { format!("a{}b", "-".repeat(gap)).bytes().map(Some).collect() };
+    let text =
+        |gap: usize| -> Vec<_> { format!("a{}b", "-".repeat(gap)).bytes().map(Some).collect() };
     let set = set(&["a[^c]*b"]);
-    assert_eq!(search(&set, 0, &text(reach - 2), &[100], false), [(0, 0, REACH)]);
-    assert_eq!(search(&set, 0, &text(reach - 1), &[100], false), [(0, 1, REACH)], "cut");
+    assert_eq!(
+        search(&set, 0, &text(reach - 2), &[100], false),
+        [(0, 0, REACH)]
+    );
+    assert_eq!(
+        search(&set, 0, &text(reach - 1), &[100], false),
+        [(0, 1, REACH)],
+        "cut"
+    );
     let bytes = "-".repeat(50);
     let (mut scratch, mut place) = (set.scratch(), set.start(0));
-    let mut gone = Kept { bytes: b"", base: 0 };
+    let mut gone = Kept {
+        bytes: b"",
+        base: 0,
+    };
     let first = format!("a{bytes}");
-    assert_eq!(set.scan(&mut scratch, &mut place, first.as_bytes(), &mut gone).count(), 0);
-    let found: Vec<_> = set.scan(&mut scratch, &mut place, b"--b", &mut gone).collect();
-    assert_eq!(found, [Match { pattern: 0, off: 51, len: 3, cut: true }], "evicted before it was needed");
+    assert_eq!(
+        set.scan(&mut scratch, &mut place, first.as_bytes(), &mut gone)
+            .count(),
+        0
+    );
+    let found: Vec<_> = set
+        .scan(&mut scratch, &mut place, b"--b", &mut gone)
+        .collect();
+    assert_eq!(
+        found,
+        [Match {
+            pattern: 0,
+            off: 51,
+            len: 3,
+            cut: true
+        }],
+        "evicted before it was needed"
+    );
 }
 
 #[test]
 fn what_cannot_be_searched_for_is_refused_with_the_reason() {
     let refused = |patterns: &[Pattern], limits| Set::new(patterns, limits).unwrap_err();
     assert_eq!(refused(&[], LIMITS), SetError::None);
-    let few = Limits { patterns: 1, ..LIMITS };
-    assert_eq!(refused(&[regex("a"), regex("b")], few), SetError::TooMany { given: 2, most: 1 });
+    let few = Limits {
+        patterns: 1,
+        ..LIMITS
+    };
+    assert_eq!(
+        refused(&[regex("a"), regex("b")], few),
+        SetError::TooMany { given: 2, most: 1 }
+    );
     for (wrong, why) in [
         ("a(", "unclosed group"),
         ("a*", "empty text"),
@@ -225,41 +328,97 @@ fn what_cannot_be_searched_for_is_refused_with_the_reason() {
         (r"(?s)a.{2000}b", "simpler"),
         (r"(?u)\bx", "Unicode word"),
     ] {
-        let error = refused(&[regex("fine"), literal(b"also"), regex(wrong), regex("fine too")], LIMITS);
-        let SetError::Pattern { index: 2, why: told } = &error else { panic!("{wrong}: {error}") };
-        assert!(told.contains(why) || told.contains("simpler"), "{wrong}: {told}");
+        let error = refused(
+            &[
+                regex("fine"),
+                literal(b"also"),
+                regex(wrong),
+                regex("fine too"),
+            ],
+            LIMITS,
+        );
+        let SetError::Pattern {
+            index: 2,
+            why: told,
+        } = &error
+        else {
+            panic!("{wrong}: {error}")
+        };
+        assert!(
+            told.contains(why) || told.contains("simpler"),
+            "{wrong}: {told}"
+        );
     }
-    assert!(matches!(refused(&[literal(b"")], LIMITS), SetError::Pattern { index: 0, .. }));
-    let small = Limits { memory: 100_000, ..LIMITS };
-    let many: Vec<_> = (0..2000).map(|number| literal(format!("number {number}").as_bytes())).collect();
+    assert!(matches!(
+        refused(&[literal(b"")], LIMITS),
+        SetError::Pattern { index: 0, .. }
+    ));
+    let small = Limits {
+        memory: 100_000,
+        ..LIMITS
+    };
+    let many: Vec<_> = (0..2000)
+        .map(|number| literal(format!("number {number}").as_bytes()))
+        .collect();
     assert_eq!(refused(&many, small), SetError::TooLarge { most: 100_000 });
-    let many: Vec<_> = (0..200).map(|number| regex(&format!("a{number}.*b{number}"))).collect();
+    let many: Vec<_> = (0..200)
+        .map(|number| regex(&format!("a{number}.*b{number}")))
+        .collect();
     assert_eq!(refused(&many, small), SetError::TooLarge { most: 100_000 });
 }
 
 #[test]
 fn thousands_at_once() {
-    let patterns: Vec<_> = (0..5000).map(|number| literal(format!("<{number}>").as_bytes())).collect();
+    let patterns: Vec<_> = (0..5000)
+        .map(|number| literal(format!("<{number}>").as_bytes()))
+        .collect();
     let set = Set::new(&patterns, LIMITS).unwrap();
-    let text: Vec<_> = (0..5000).flat_map(|number| format!("<{number}>").into_bytes()).map(Some).collect();
+    let text: Vec<_> = (0..5000)
+        .flat_map(|number| format!("<{number}>").into_bytes())
+        .map(Some)
+        .collect();
     let found = search(&set, 0, &text, &[7, 1000], false);
     assert_eq!(found.len(), 5000);
-    assert!(found.iter().enumerate().all(|(number, found)| found.0 == number as u32));
-    let mixed: Vec<_> = (0..300).map(|number| regex(&format!("user{number}=[a-z]+;"))).collect();
+    assert!(
+        found
+            .iter()
+            .enumerate()
+            .all(|(number, found)| found.0 == number as u32)
+    );
+    let mixed: Vec<_> = (0..300)
+        .map(|number| regex(&format!("user{number}=[a-z]+;")))
+        .collect();
     let set = Set::new(&mixed, LIMITS).unwrap();
-    let text: Vec<_> =
-        (0..300).flat_map(|number| format!("user{number}=abc;").into_bytes()).map(Some).collect();
+    let text: Vec<_> = (0..300)
+        .flat_map(|number| format!("user{number}=abc;").into_bytes())
+        .map(Some)
+        .collect();
     assert_eq!(search(&set, 0, &text, &[13], false).len(), 300);
 }
 
 #[test]
 fn too_many_matches_are_counted() {
-    let patterns: Vec<_> = (0..40).map(|number| regex(&format!("a|never{number}"))).collect();
+    let patterns: Vec<_> = (0..40)
+        .map(|number| regex(&format!("a|never{number}")))
+        .collect();
     let set = Set::new(&patterns, LIMITS).unwrap();
     let (mut scratch, mut place) = (set.scratch(), set.start(0));
     let text = vec![b'a'; 1000];
-    let told = set.scan(&mut scratch, &mut place, &text, &mut Kept { bytes: &text, base: 0 }).count() as u64;
+    let told = set
+        .scan(
+            &mut scratch,
+            &mut place,
+            &text,
+            &mut Kept {
+                bytes: &text,
+                base: 0,
+            },
+        )
+        .count() as u64;
     let dropped = scratch.take_dropped();
-    assert!(told < 40_000 && told + dropped == 40_000, "{told} {dropped}");
+    assert!(
+        told < 40_000 && told + dropped == 40_000,
+        "{told} {dropped}"
+    );
     assert_eq!(scratch.take_dropped(), 0);
 }

@@ -8,7 +8,12 @@ use crate::config::Source;
 
 /// Monitors TCP connections: reassembles them and serves their bytes over a Unix socket.
 #[derive(Debug, Parser)]
-#[command(name = "monitord", version, about, args_conflicts_with_subcommands = false)]
+#[command(
+    name = "monitord",
+    version,
+    about,
+    args_conflicts_with_subcommands = false
+)]
 pub struct Cli {
     /// What all commands take.
     #[command(flatten)]
@@ -68,20 +73,32 @@ mod tests {
     #[test]
     fn options_may_stand_before_and_after_the_command() {
         for line in [
-            &["monitord", "--socket", "/s", "replay", "a.pcap", "b.pcap", "--exit"][..],
-            &["monitord", "replay", "a.pcap", "b.pcap", "--exit", "--socket", "/s"],
+            &[
+                "monitord", "--socket", "/s", "replay", "a.pcap", "b.pcap", "--exit",
+            ][..],
+            &[
+                "monitord", "replay", "a.pcap", "b.pcap", "--exit", "--socket", "/s",
+            ],
         ] {
             let cli = Cli::try_parse_from(line).unwrap();
             assert_eq!(cli.common.socket, Some(PathBuf::from("/s")));
-            let Some(Command::Replay(replay)) = cli.command else { panic!("{line:?}") };
+            let Some(Command::Replay(replay)) = cli.command else {
+                panic!("{line:?}")
+            };
             assert_eq!((replay.files.len(), replay.exit), (2, true));
         }
-        assert!(Cli::try_parse_from(["monitord", "replay"]).is_err(), "files are required");
+        assert!(
+            Cli::try_parse_from(["monitord", "replay"]).is_err(),
+            "files are required"
+        );
     }
 
     #[test]
     fn the_socket_on_the_command_line_wins() {
         let cli = Cli::try_parse_from(["monitord", "--socket", "/tmp/x.sock"]).unwrap();
-        assert_eq!(cli.common.source().read().unwrap().rpc.socket, PathBuf::from("/tmp/x.sock"));
+        assert_eq!(
+            cli.common.source().read().unwrap().rpc.socket,
+            PathBuf::from("/tmp/x.sock")
+        );
     }
 }

@@ -53,7 +53,9 @@ pub enum ServiceError {
     #[error("the server on the Unix socket ended: {0}")]
     Server(#[source] io::Error),
     /// A fault of the program; it was stopped in order.
-    #[error("worker {worker} failed (its panic stands above); stopped, since its flows would go unseen")]
+    #[error(
+        "worker {worker} failed (its panic stands above); stopped, since its flows would go unseen"
+    )]
     Worker {
         /// Which one.
         worker: usize,

@@ -95,20 +95,28 @@ impl Live {
             prefault(&engines);
         }
         let workers = engines.len() as u16;
-        let places: Arc<[_]> = mailboxes.iter().map(|mailbox| Place::new(Arc::clone(mailbox))).collect();
+        let places: Arc<[_]> = mailboxes
+            .iter()
+            .map(|mailbox| Place::new(Arc::clone(mailbox)))
+            .collect();
         let shunts = Arc::new(Shunts::new().map_err(LiveError::Supervisor)?);
         let shared = Arc::new(Shared {
             settings: Mutex::new(Arc::new(Settings::new(config, seed, workers))),
             attaching: Mutex::new(()),
             mode: config.capture.mode,
-            verify_checksums: config.engine(Origin::Live, 0, workers, seed).tcp.verify_checksums,
-            frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES).unwrap_or(u32::MAX),
+            verify_checksums: config
+                .engine(Origin::Live, 0, workers, seed)
+                .tcp
+                .verify_checksums,
+            frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES)
+                .unwrap_or(u32::MAX),
             places: Arc::clone(&places),
             shunts: Arc::clone(&shunts),
             state: Mutex::new(State::new(&config.capture.interfaces)),
         });
         let changes = Changes::new().map_err(LiveError::Supervisor)?;
-        let bell = eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| LiveError::Supervisor(errno.into()))?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC)
+            .map_err(|errno| LiveError::Supervisor(errno.into()))?;
         let stop = bell.try_clone().map_err(LiveError::Supervisor)?;
         let supervisor = Supervisor::new(Arc::clone(&shared), changes, bell);
         let bodies = engines.into_iter().enumerate().map(|(index, engine)| {
@@ -121,16 +129,27 @@ impl Live {
             );
             move || worker.run()
         });
-        let cores = if config.pins(Origin::Live) { cores } else { &[] };
+        let cores = if config.pins(Origin::Live) {
+            cores
+        } else {
+            &[]
+        };
         let crew = Crew::start(bodies.collect(), cores, config.capture.nice)?;
         if let Err(error) = supervisor.attach_all() {
             shared.stop_workers();
             crew.join();
             return Err(error.into());
         }
-        let thread = thread::Builder::new().name("interfaces".into()).spawn(move || supervisor.run());
+        let thread = thread::Builder::new()
+            .name("interfaces".into())
+            .spawn(move || supervisor.run());
         let supervisor = thread.map_err(LiveError::Supervisor)?;
-        Ok(Self { crew, shared, supervisor, stop })
+        Ok(Self {
+            crew,
+            shared,
+            supervisor,
+            stop,
+        })
     }
 
     /// What `stats` shows of it.
@@ -173,7 +192,9 @@ impl Shared {
     }
 
     fn attaching(&self) -> MutexGuard<'_, ()> {
-        self.attaching.lock().unwrap_or_else(PoisonError::into_inner)
+        self.attaching
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes another `[filter]`, after the workers did: what the programs let through now finds engines that want it.
@@ -184,12 +205,16 @@ impl Shared {
         let settings = Arc::new(Settings::new(config, seed, workers));
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
         if let Err(error) = self.state().set_rules(&settings.rules()) {
-            error!("the new filter is not in all programs: {error}; restart monitord to have it everywhere");
+            error!(
+                "the new filter is not in all programs: {error}; restart monitord to have it everywhere"
+            );
         }
     }
 
     fn stop_workers(&self) {
-        self.places.iter().for_each(|place| place.mailbox().send(Command::Stop));
+        self.places
+            .iter()
+            .for_each(|place| place.mailbox().send(Command::Stop));
     }
 }
 

@@ -14,7 +14,9 @@ const VARIABLE: &str = "RUST_LOG";
 pub fn start(level: &str) -> Option<Take> {
     let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
     let named = variable.as_deref().map(EnvFilter::try_new);
-    let complaint = named.as_ref().and_then(|result| result.as_ref().err().map(ToString::to_string));
+    let complaint = named
+        .as_ref()
+        .and_then(|result| result.as_ref().err().map(ToString::to_string));
     let named = named.and_then(Result::ok);
     let ruled = named.is_some();
     let log = fmt()

@@ -48,17 +48,31 @@ fn capture(config: &Config, current: Current) -> Result<(), ServiceError> {
     privilege::check()?;
     let host = Host::new()?;
     let listener = Listener::bind(config.rpc.clone())?;
-    let Parts { engines, views, cores, seed } = Parts::new(config, Origin::Live)?;
+    let Parts {
+        engines,
+        views,
+        cores,
+        seed,
+    } = Parts::new(config, Origin::Live)?;
     let live = Live::start(config, seed, engines, &views.mailboxes, &cores)?;
     let flows = live.taker(views.mailboxes.clone());
     let status = views.with(live.status(), current.with_flows(flows));
-    host.serve(listener, status, Running::Live(live), false).map(|_| ())
+    host.serve(listener, status, Running::Live(live), false)
+        .map(|_| ())
 }
 
 /// Reads files and serves, until a signal or, if asked for, their end.
 fn replay(config: &Config, current: Current, asked: &cli::Replay) -> Result<(), ServiceError> {
-    let Parts { engines, views, cores, seed } = Parts::new(config, Origin::Files)?;
-    let options = Options { workers: engines.len() as u16, speed: asked.speed };
+    let Parts {
+        engines,
+        views,
+        cores,
+        seed,
+    } = Parts::new(config, Origin::Files)?;
+    let options = Options {
+        workers: engines.len() as u16,
+        speed: asked.speed,
+    };
     let files = Replay::open(&asked.files, options)?;
     let host = Host::new()?;
     let listener = Listener::bind(config.rpc.clone())?;
@@ -79,11 +93,24 @@ fn replay(config: &Config, current: Current, asked: &cli::Replay) -> Result<(), 
     });
     let bodies: Vec<_> = bodies.collect();
     let started = Instant::now();
-    let cores = if config.pins(Origin::Files) { &cores[..] } else { &[] };
+    let cores = if config.pins(Origin::Files) {
+        &cores[..]
+    } else {
+        &[]
+    };
     let crew = Crew::start(bodies, cores, 0)?;
-    let running = Running::Replay { crew, mailboxes: status.mailboxes.clone(), read, reading };
+    let running = Running::Replay {
+        crew,
+        mailboxes: status.mailboxes.clone(),
+        read,
+        reading,
+    };
     let ended = host.serve(listener, status.clone(), running, asked.exit)?;
-    if asked.exit { summary::print(&summary::of(&status, ended - started)?) } else { Ok(()) }
+    if asked.exit {
+        summary::print(&summary::of(&status, ended - started)?)
+    } else {
+        Ok(())
+    }
 }
 
 /// What a capture starts from.
@@ -116,14 +143,33 @@ impl Parts {
         let readers = engines.iter().map(Engine::reader).collect();
         let counters = engines.iter().map(Engine::counters).collect();
         let mailboxes = Mailboxes::new(workers)?;
-        Ok(Self { engines, views: Views { readers, counters, mailboxes }, cores, seed })
+        Ok(Self {
+            engines,
+            views: Views {
+                readers,
+                counters,
+                mailboxes,
+            },
+            cores,
+            seed,
+        })
     }
 }
 
 impl Views {
     fn with(self, capture: Arc<dyn CaptureStatus>, settings: Current) -> Status {
-        let Self { readers, counters, mailboxes } = self;
-        Status { readers, engines: counters, mailboxes, capture, settings: Arc::new(settings) }
+        let Self {
+            readers,
+            counters,
+            mailboxes,
+        } = self;
+        Status {
+            readers,
+            engines: counters,
+            mailboxes,
+            capture,
+            settings: Arc::new(settings),
+        }
     }
 }
 

@@ -45,7 +45,12 @@ impl Running {
     async fn news(&mut self) -> News {
         match self {
             Self::Live(live) => News::Ended(live.crew.ended().await),
-            Self::Replay { crew, read, reading, .. } => loop {
+            Self::Replay {
+                crew,
+                read,
+                reading,
+                ..
+            } => loop {
                 tokio::select! {
                     ended = crew.ended() => return News::Ended(ended),
                     Some(()) = read.recv(), if *reading > 0 => {
@@ -62,8 +67,12 @@ impl Running {
     fn stop(self) {
         match self {
             Self::Live(live) => live.stop(),
-            Self::Replay { crew, mailboxes, .. } => {
-                mailboxes.iter().for_each(|mailbox| mailbox.send(Command::Stop));
+            Self::Replay {
+                crew, mailboxes, ..
+            } => {
+                mailboxes
+                    .iter()
+                    .for_each(|mailbox| mailbox.send(Command::Stop));
                 crew.join();
             }
         }
@@ -132,7 +141,11 @@ impl Host {
         running.stop();
         // Fails when the server has ended already.
         let _ = stop.send(());
-        let stopped = if server.is_finished() { Ok(()) } else { runtime.block_on(outcome(server)) };
+        let stopped = if server.is_finished() {
+            Ok(())
+        } else {
+            runtime.block_on(outcome(server))
+        };
         // Replies that a client does not read have had their time.
         runtime.shutdown_background();
         result.and(stopped).map(|()| ended)

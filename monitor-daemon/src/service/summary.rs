@@ -28,7 +28,9 @@ pub(super) fn of(status: &Status, elapsed: Duration) -> Result<Value, ServiceErr
 /// Writes one line to standard output.
 pub(super) fn print(line: &(impl std::fmt::Display + ?Sized)) -> Result<(), ServiceError> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(ServiceError::Output)
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(ServiceError::Output)
 }
 
 #[cfg(test)]
@@ -57,7 +59,12 @@ mod tests {
     fn counters_of_all_engines_are_summed() {
         let mut engines = [(); 2].map(|()| Publisher::engine(Default::default()).unwrap());
         for engine in &mut engines {
-            engine.process(&[Packet { time: 1, link: Link::Ethernet, data: &[0; 60], more: &[] }]);
+            engine.process(&[Packet {
+                time: 1,
+                link: Link::Ethernet,
+                data: &[0; 60],
+                more: &[],
+            }]);
         }
         let status = Status {
             readers: engines.iter().map(Engine::reader).collect(),

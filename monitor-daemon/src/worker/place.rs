@@ -28,7 +28,10 @@ impl<S> Place<S> {
     /// Without any source yet.
     #[must_use]
     pub fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self { mailbox, changes: SegQueue::new() }
+        Self {
+            mailbox,
+            changes: SegQueue::new(),
+        }
     }
 
     /// Its worker's mailbox.

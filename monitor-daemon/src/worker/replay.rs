@@ -18,7 +18,11 @@ impl ReplayWorker {
     /// The worker at place `index` among those of the replay.
     #[must_use]
     pub fn new(engine: Engine, index: u16, mailbox: Arc<Mailbox>) -> Self {
-        Self { engine, index, mailbox }
+        Self {
+            engine,
+            index,
+            mailbox,
+        }
     }
 
     /// Reads the files, calls `read` at their end, and works on until it is told to stop.

@@ -22,7 +22,10 @@ impl Shunts {
     /// None yet.
     pub fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { queue: SegQueue::new(), bell })
+        Ok(Self {
+            queue: SegQueue::new(),
+            bell,
+        })
     }
 
     /// Hands one on. Never waits.

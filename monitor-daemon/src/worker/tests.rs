@@ -23,7 +23,12 @@ struct Scripted {
 impl Source for Scripted {
     fn receive(&mut self, time: u64, deliver: &mut dyn FnMut(&[Packet<'_>])) -> usize {
         let frames: Vec<Vec<u8>> = self.frames.try_iter().collect();
-        let packet = |data| Packet { time, link: Link::Ethernet, data, more: &[] };
+        let packet = |data| Packet {
+            time,
+            link: Link::Ethernet,
+            data,
+            more: &[],
+        };
         let packets: Vec<Packet<'_>> = frames.iter().map(|frame| packet(&frame[..])).collect();
         if !packets.is_empty() {
             let _ = rustix::io::read(&self.bell, &mut [0; 8]);
@@ -45,23 +50,45 @@ fn scripted() -> (Scripted, Feed) {
     let (to, frames) = mpsc::channel();
     let (given, from) = mpsc::channel();
     let ring = bell.try_clone().unwrap();
-    (Scripted { bell, frames, given }, (to, from, ring))
+    (
+        Scripted {
+            bell,
+            frames,
+            given,
+        },
+        (to, from, ring),
+    )
 }
 
 fn start(patience: Patience) -> (Arc<[Place<Scripted>]>, Crew, Arc<monitor_engine::Counters>) {
     let places: Arc<[Place<Scripted>]> = Arc::new([Place::new(Arc::new(Mailbox::new().unwrap()))]);
     let engine = Publisher::engine(Default::default()).unwrap();
     let counters = engine.counters();
-    let worker = Worker::new(engine, 0, Arc::clone(&places), Arc::new(Shunts::new().unwrap()), patience);
+    let worker = Worker::new(
+        engine,
+        0,
+        Arc::clone(&places),
+        Arc::new(Shunts::new().unwrap()),
+        patience,
+    );
     let crew = Crew::start(vec![move || worker.run()], &cores(), 0).unwrap();
     (places, crew, counters)
 }
 
 /// At once asleep; spinning; napping.
 const PATIENCES: [Patience; 3] = [
-    Patience { nap: None, spin: Duration::ZERO },
-    Patience { nap: None, spin: Duration::from_millis(1) },
-    Patience { nap: Some(Duration::from_millis(1)), spin: Duration::ZERO },
+    Patience {
+        nap: None,
+        spin: Duration::ZERO,
+    },
+    Patience {
+        nap: None,
+        spin: Duration::from_millis(1),
+    },
+    Patience {
+        nap: Some(Duration::from_millis(1)),
+        spin: Duration::ZERO,
+    },
 ];
 
 #[test]
@@ -88,7 +115,11 @@ fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
         }
         places[0].mailbox().send(Command::Stop);
         crew.join();
-        let packets = counters.each().find(|(_, name, ..)| *name == "packets").unwrap().3;
+        let packets = counters
+            .each()
+            .find(|(_, name, ..)| *name == "packets")
+            .unwrap()
+            .3;
         assert_eq!(packets, 3);
     }
 }
@@ -102,9 +133,18 @@ fn a_removed_port_is_closed_before_the_answer() {
     places[0].add(2, other);
     let (gone, wait) = mpsc::channel();
     places[0].remove(1, gone);
-    assert_eq!(wait.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
-    assert!(to.send(vec![]).is_err(), "the source of port 1 must be closed");
-    assert!(to_other.send(vec![]).is_ok(), "the source of port 2 must be open");
+    assert_eq!(
+        wait.recv_timeout(LONG),
+        Err(mpsc::RecvTimeoutError::Disconnected)
+    );
+    assert!(
+        to.send(vec![]).is_err(),
+        "the source of port 1 must be closed"
+    );
+    assert!(
+        to_other.send(vec![]).is_ok(),
+        "the source of port 2 must be open"
+    );
     places[0].mailbox().send(Command::Stop);
     crew.join();
 }
@@ -113,7 +153,13 @@ fn a_removed_port_is_closed_before_the_answer() {
 async fn the_end_of_a_thread_is_reported() {
     let quiet: Box<dyn FnOnce() + Send> = Box::new(|| {});
     let mut crew = Crew::start(vec![quiet], &cores(), 0).unwrap();
-    assert_eq!(crew.ended().await, Some(Ended { worker: 0, panicked: false }));
+    assert_eq!(
+        crew.ended().await,
+        Some(Ended {
+            worker: 0,
+            panicked: false
+        })
+    );
     assert_eq!(crew.ended().await, None);
     crew.join();
 }
@@ -149,15 +195,20 @@ fn a_replay_answers_between_packets_and_after_the_last_until_it_is_told_to_stop(
     let frames = [(0, &[0; 60][..]), (3600, &[0; 60])];
     std::fs::write(&path, pcap(&frames)).unwrap();
     for speed in [Some(1.0), None] {
-        let files = Replay::open(std::slice::from_ref(&path), Options { workers: 1, speed }).unwrap();
+        let files =
+            Replay::open(std::slice::from_ref(&path), Options { workers: 1, speed }).unwrap();
         let engine = Publisher::engine(Default::default()).unwrap();
         let counters = engine.counters();
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let worker = ReplayWorker::new(engine, 0, Arc::clone(&mailbox));
         let (done, read) = mpsc::channel();
         let status = files.status();
-        let crew =
-            Crew::start(vec![move || worker.run(&files, || done.send(()).unwrap())], &cores(), 0).unwrap();
+        let crew = Crew::start(
+            vec![move || worker.run(&files, || done.send(()).unwrap())],
+            &cores(),
+            0,
+        )
+        .unwrap();
         if speed.is_none() {
             read.recv_timeout(LONG).expect("the end of the file");
             assert!(status.finished());

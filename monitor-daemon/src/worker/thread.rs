@@ -38,7 +38,9 @@ pub fn cores() -> Vec<usize> {
         first.set(0);
         first
     });
-    (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect()
+    (0..CpuSet::MAX_CPU)
+        .filter(|core| allowed.is_set(*core))
+        .collect()
 }
 
 impl Crew {
@@ -53,11 +55,13 @@ impl Crew {
         for (worker, body) in bodies.into_iter().enumerate() {
             let core = cores.get(worker % cores.len().max(1)).copied();
             let report = report.clone();
-            let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
-                let _report = Report { worker, to: report };
-                settle(worker, core, nice);
-                body();
-            });
+            let thread = thread::Builder::new()
+                .name(format!("worker-{worker}"))
+                .spawn(move || {
+                    let _report = Report { worker, to: report };
+                    settle(worker, core, nice);
+                    body();
+                });
             threads.push(thread.map_err(|source| SpawnError { worker, source })?);
         }
         Ok(Self { threads, ended })
@@ -105,6 +109,9 @@ struct Report {
 impl Drop for Report {
     fn drop(&mut self) {
         // Nobody listens any more while the daemon stops.
-        let _ = self.to.send(Ended { worker: self.worker, panicked: thread::panicking() });
+        let _ = self.to.send(Ended {
+            worker: self.worker,
+            panicked: thread::panicking(),
+        });
     }
 }

@@ -53,12 +53,21 @@ fn transfer_over_lo(layer: Layer) {
     let mut sent = Sent::default();
     let mut read = 0;
     eventually("every clone delivered", || {
-        read += sockets[0].receive(0, &mut |packets| packets.iter().for_each(|packet| sent.take(packet)));
+        read += sockets[0].receive(0, &mut |packets| {
+            packets.iter().for_each(|packet| sent.take(packet))
+        });
         read as u64 == cloned
     });
-    assert!(sent.bytes.iter().copied().eq(pattern()), "the bytes of the server");
+    assert!(
+        sent.bytes.iter().copied().eq(pattern()),
+        "the bytes of the server"
+    );
     assert_eq!(sent.longest, 65535, "IP packets as long as they get");
-    assert!(sent.pieces > 10, "a long packet lies in several frames, this one in {}", sent.pieces);
+    assert!(
+        sent.pieces > 10,
+        "a long packet lies in several frames, this one in {}",
+        sent.pieces
+    );
 }
 
 /// What the server sent, put together from packets.
@@ -73,11 +82,22 @@ struct Sent {
 impl Sent {
     fn take(&mut self, packet: &Packet<'_>) {
         let mut whole = packet.data.to_vec();
-        packet.more.iter().for_each(|piece| whole.extend_from_slice(piece));
+        packet
+            .more
+            .iter()
+            .for_each(|piece| whole.extend_from_slice(piece));
         let whole = whole.as_slice();
-        let header = if packet.link == Link::Ip { 0 } else { wire::ethernet(whole).unwrap().payload };
+        let header = if packet.link == Link::Ip {
+            0
+        } else {
+            wire::ethernet(whole).unwrap().payload
+        };
         let datagram = wire::ip(whole, header).unwrap();
-        assert_eq!(datagram.end, whole.len(), "the whole packet, and nothing behind it");
+        assert_eq!(
+            datagram.end,
+            whole.len(),
+            "the whole packet, and nothing behind it"
+        );
         let tcp = wire::tcp(whole, datagram.payload).unwrap();
         if tcp.flags & (flags::SYN | flags::ACK) == flags::SYN | flags::ACK {
             self.start = Some(tcp.seq.wrapping_add(1));
@@ -87,7 +107,8 @@ impl Sent {
             return;
         }
         let at = tcp.seq.wrapping_sub(self.start.unwrap()) as usize;
-        self.bytes.resize(self.bytes.len().max(at + payload.len()), 0);
+        self.bytes
+            .resize(self.bytes.len().max(at + payload.len()), 0);
         self.bytes[at..at + payload.len()].copy_from_slice(payload);
         self.longest = self.longest.max(whole.len() - header);
         self.pieces = self.pieces.max(1 + packet.more.len());
@@ -108,7 +129,10 @@ fn transfer() {
             peer.write_all(&pattern().collect::<Vec<_>>()).unwrap();
         });
         let mut received = Vec::new();
-        TcpStream::connect(address).unwrap().read_to_end(&mut received).unwrap();
+        TcpStream::connect(address)
+            .unwrap()
+            .read_to_end(&mut received)
+            .unwrap();
         assert_eq!(received.len(), BYTES);
     });
 }
@@ -175,8 +199,12 @@ fn clsact_filters_come_and_go() {
 fn a_monitor_device_that_is_gone_harms_nobody() {
     within("a_monitor_device_that_is_gone_harms_nobody", || {
         let index = monitor("monitor", "tun", 65535);
-        let settings =
-            TapSettings { monitor: index, start: Start::Ethernet, relay: None, rules: Rules::default() };
+        let settings = TapSettings {
+            monitor: index,
+            start: Start::Ethernet,
+            relay: None,
+            rules: Rules::default(),
+        };
         let mut tap = Tap::load(&settings).unwrap();
         tap.attach("lo", Hook::Ingress).unwrap();
         run("ip link del monitor");
@@ -187,10 +215,15 @@ fn a_monitor_device_that_is_gone_harms_nobody() {
         assert!(failed > 100, "only {failed} failures");
 
         let log = logged(|| tap.drain_log());
-        let said = log.matches("cannot clone a packet into the monitor device").count();
+        let said = log
+            .matches("cannot clone a packet into the monitor device")
+            .count();
         let cpus = thread::available_parallelism().unwrap().get();
         // Once in five seconds on each CPU; the transfer is shorter than ten.
-        assert!(said >= 1 && said <= 2 * cpus, "{said} messages for {failed} failures:\n{log}");
+        assert!(
+            said >= 1 && said <= 2 * cpus,
+            "{said} messages for {failed} failures:\n{log}"
+        );
         assert_eq!(logged(|| tap.drain_log()), "", "what was read is gone");
     });
 }
@@ -199,7 +232,9 @@ fn a_monitor_device_that_is_gone_harms_nobody() {
 fn logged(action: impl FnOnce()) -> String {
     let log = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&log);
-    let subscriber = tracing_subscriber::fmt().with_writer(move || Writer(Arc::clone(&writer))).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || Writer(Arc::clone(&writer)))
+        .finish();
     tracing::subscriber::with_default(subscriber, action);
     String::from_utf8(std::mem::take(&mut *log.lock().unwrap())).unwrap()
 }

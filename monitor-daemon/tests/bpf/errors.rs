@@ -3,7 +3,9 @@
 use std::os::fd::AsFd;
 
 use monitor_common::steer::Start;
-use monitor_daemon::capture::bpf::{BpfError, Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode};
+use monitor_daemon::capture::bpf::{
+    BpfError, Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode,
+};
 
 use crate::netns::{veth, within, xdp_socket};
 
@@ -26,7 +28,9 @@ fn the_ladder_knows_what_an_interface_cannot() {
         assert!(error.is_unsupported(), "{error}");
         let message = error.to_string();
         assert!(
-            message.starts_with("interface `lo`: the driver does not run this XDP program in native mode: "),
+            message.starts_with(
+                "interface `lo`: the driver does not run this XDP program in native mode: "
+            ),
             "{message}"
         );
         steer.attach("lo", XdpMode::Generic).unwrap();
@@ -56,11 +60,31 @@ fn an_interface_that_is_not_there_is_named() {
     within("an_interface_that_is_not_there_is_named", || {
         let mut steer = Steer::load(&settings()).unwrap();
         let expected = "interface `nowhere`: there is no such interface";
-        assert_eq!(steer.attach("nowhere", XdpMode::Native).unwrap_err().to_string(), expected);
+        assert_eq!(
+            steer
+                .attach("nowhere", XdpMode::Native)
+                .unwrap_err()
+                .to_string(),
+            expected
+        );
         let rules = Rules::default();
-        let mut tap = Tap::load(&TapSettings { monitor: 1, start: Start::Ip, relay: None, rules }).unwrap();
-        assert_eq!(tap.attach("nowhere", Hook::Egress).unwrap_err().to_string(), expected);
-        assert_eq!(tap.attach_clsact("nowhere", Hook::Egress).unwrap_err().to_string(), expected);
+        let mut tap = Tap::load(&TapSettings {
+            monitor: 1,
+            start: Start::Ip,
+            relay: None,
+            rules,
+        })
+        .unwrap();
+        assert_eq!(
+            tap.attach("nowhere", Hook::Egress).unwrap_err().to_string(),
+            expected
+        );
+        assert_eq!(
+            tap.attach_clsact("nowhere", Hook::Egress)
+                .unwrap_err()
+                .to_string(),
+            expected
+        );
     });
 }
 
@@ -68,13 +92,32 @@ fn an_interface_that_is_not_there_is_named() {
 fn settings_out_of_range_are_refused() {
     within("settings_out_of_range_are_refused", || {
         for workers in [0, 65] {
-            let error = Steer::load(&SteerSettings { workers, ..settings() }).err().unwrap();
-            assert_eq!(error.to_string(), format!("{workers} workers: must be 1 to 64"));
+            let error = Steer::load(&SteerSettings {
+                workers,
+                ..settings()
+            })
+            .err()
+            .unwrap();
+            assert_eq!(
+                error.to_string(),
+                format!("{workers} workers: must be 1 to 64")
+            );
         }
         let networks = [("10.0.0.0".parse().unwrap(), 33)];
-        let rules = Rules { ports: &[], networks: &networks };
-        let error = Steer::load(&SteerSettings { rules, ..settings() }).err().unwrap();
-        assert_eq!(error.to_string(), "network 10.0.0.0/33: the length must be at most 32");
+        let rules = Rules {
+            ports: &[],
+            networks: &networks,
+        };
+        let error = Steer::load(&SteerSettings {
+            rules,
+            ..settings()
+        })
+        .err()
+        .unwrap();
+        assert_eq!(
+            error.to_string(),
+            "network 10.0.0.0/33: the length must be at most 32"
+        );
 
         let mut steer = Steer::load(&settings()).unwrap();
         let socket = xdp_socket();

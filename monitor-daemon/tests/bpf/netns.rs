@@ -48,7 +48,11 @@ fn missing() -> Option<String> {
 /// The name is taken off at once: the namespace then lives as long as this thread and what it starts.
 fn enter() {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("kernel-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "kernel-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
     run(&format!("ip netns add {name}"));
     let namespace = File::open(format!("/run/netns/{name}")).unwrap();
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -58,14 +62,23 @@ fn enter() {
 /// Runs a command in this thread's namespace; it must succeed.
 pub fn run(command: &str) -> String {
     let mut words = command.split_whitespace();
-    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(words.next().unwrap())
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// A pair of veth interfaces, up, for frames of any size that a packet socket sends.
 pub fn veth(one: &str, other: &str) {
-    run(&format!("ip link add {one} mtu 9000 type veth peer name {other} mtu 9000"));
+    run(&format!(
+        "ip link add {one} mtu 9000 type veth peer name {other} mtu 9000"
+    ));
     run(&format!("ip link set {one} up"));
     run(&format!("ip link set {other} up"));
 }
@@ -129,7 +142,11 @@ impl Receiver {
     pub fn frames(self) -> Vec<Vec<u8>> {
         let output = self.0.wait_with_output().unwrap();
         assert!(output.status.success());
-        String::from_utf8(output.stdout).unwrap().split_whitespace().map(unhex).collect()
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .split_whitespace()
+            .map(unhex)
+            .collect()
     }
 }
 
@@ -152,24 +169,38 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 /// One counter's value.
 pub fn value(counters: &[Counter], name: &str) -> u64 {
-    counters.iter().find(|counter| counter.0 == name).expect(name).2
+    counters
+        .iter()
+        .find(|counter| counter.0 == name)
+        .expect(name)
+        .2
 }
 
 /// The counters that are not 0.
 pub fn nonzero(counters: &[Counter]) -> Vec<(&'static str, u64)> {
-    counters.iter().filter(|counter| counter.2 != 0).map(|counter| (counter.0, counter.2)).collect()
+    counters
+        .iter()
+        .filter(|counter| counter.2 != 0)
+        .map(|counter| (counter.0, counter.2))
+        .collect()
 }
 
 /// Waits until `condition` holds: packets take their time through softirqs.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(10), "still not: {what}");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "still not: {what}"
+        );
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -7,7 +7,9 @@ use monitor_common::{
     steer::{Ends, Everything, Start, classify},
     wire::{self, Address, flags::*},
 };
-use monitor_daemon::capture::bpf::{BpfError, Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode};
+use monitor_daemon::capture::bpf::{
+    BpfError, Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode,
+};
 
 use crate::{
     netns::{eventually, monitor, nonzero, send, value, veth, within, xdp_socket},
@@ -67,36 +69,47 @@ fn steer(drop_rest: bool) -> (Steer, impl Sized) {
 
 #[test]
 fn steer_leaves_a_shunted_flow_alone_in_both_directions() {
-    within("steer_leaves_a_shunted_flow_alone_in_both_directions", || {
-        let v6 = Network::V6([1; 16], [2; 16], vec![(60, 1)]);
-        for (drop_rest, rest) in [(false, XDP_PASS), (true, XDP_DROP)] {
-            for (there, back) in [
-                (V4, Network::V4([10, 0, 0, 2], [10, 0, 0, 1], vec![])),
-                (v6.clone(), Network::V6([2; 16], [1; 16], vec![])),
-            ] {
-                for tags in [&[][..], &[(0x8100, 7)], &[(0x88a8, 100), (0x8100, 7)]] {
-                    let (mut steer, _socket) = steer(drop_rest);
-                    let data = segment(&there, (1234, 80), tags, PSH | ACK);
-                    let answer = segment(&back, (80, 1234), tags, SYN | ACK);
-                    let others = [
-                        segment(&there, (1235, 80), tags, ACK),
-                        segment(&there, (80, 1234), tags, ACK),
-                        segment(&there, (1234, 80), &[(0x8100, 8)], ACK),
-                    ];
-                    assert_eq!(steer.dry_run(&data, 1).unwrap().0, XDP_REDIRECT);
-                    steer.shunts().add(&flow(&data), LONG).unwrap();
-                    for shunted in [&data, &answer] {
-                        assert_eq!(steer.dry_run(shunted, 1).unwrap().0, rest, "{there:?} {tags:?}");
+    within(
+        "steer_leaves_a_shunted_flow_alone_in_both_directions",
+        || {
+            let v6 = Network::V6([1; 16], [2; 16], vec![(60, 1)]);
+            for (drop_rest, rest) in [(false, XDP_PASS), (true, XDP_DROP)] {
+                for (there, back) in [
+                    (V4, Network::V4([10, 0, 0, 2], [10, 0, 0, 1], vec![])),
+                    (v6.clone(), Network::V6([2; 16], [1; 16], vec![])),
+                ] {
+                    for tags in [&[][..], &[(0x8100, 7)], &[(0x88a8, 100), (0x8100, 7)]] {
+                        let (mut steer, _socket) = steer(drop_rest);
+                        let data = segment(&there, (1234, 80), tags, PSH | ACK);
+                        let answer = segment(&back, (80, 1234), tags, SYN | ACK);
+                        let others = [
+                            segment(&there, (1235, 80), tags, ACK),
+                            segment(&there, (80, 1234), tags, ACK),
+                            segment(&there, (1234, 80), &[(0x8100, 8)], ACK),
+                        ];
+                        assert_eq!(steer.dry_run(&data, 1).unwrap().0, XDP_REDIRECT);
+                        steer.shunts().add(&flow(&data), LONG).unwrap();
+                        for shunted in [&data, &answer] {
+                            assert_eq!(
+                                steer.dry_run(shunted, 1).unwrap().0,
+                                rest,
+                                "{there:?} {tags:?}"
+                            );
+                        }
+                        for other in &others {
+                            assert_eq!(
+                                steer.dry_run(other, 1).unwrap().0,
+                                XDP_REDIRECT,
+                                "{there:?} {tags:?}"
+                            );
+                        }
+                        let expected = [("xdp_redirected", 4), ("xdp_shunted", 2)];
+                        assert_eq!(nonzero(&steer.counters().unwrap()), expected);
                     }
-                    for other in &others {
-                        assert_eq!(steer.dry_run(other, 1).unwrap().0, XDP_REDIRECT, "{there:?} {tags:?}");
-                    }
-                    let expected = [("xdp_redirected", 4), ("xdp_shunted", 2)];
-                    assert_eq!(nonzero(&steer.counters().unwrap()), expected);
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 #[test]
@@ -112,7 +125,11 @@ fn a_new_connection_between_the_same_ends_is_seen() {
             (SYN | ECE | CWR, XDP_REDIRECT),
             (ACK, XDP_REDIRECT),
         ] {
-            assert_eq!(steer.dry_run(&frame(control), 1).unwrap().0, action, "{control:#x}");
+            assert_eq!(
+                steer.dry_run(&frame(control), 1).unwrap().0,
+                action,
+                "{control:#x}"
+            );
         }
         assert_eq!(steer.shunts().sweep(LONG).unwrap(), 0);
     });
@@ -158,8 +175,14 @@ fn there_are_no_more_than_there_is_room_for() {
         for n in 0..MAX_SHUNTS {
             steer.shunts().add(&name(n), LONG).unwrap();
         }
-        assert!(matches!(steer.shunts().add(&name(MAX_SHUNTS), LONG), Err(BpfError::TooManyShunts)));
-        assert!(!steer.shunts().add(&name(7), LONG).unwrap(), "it is there already");
+        assert!(matches!(
+            steer.shunts().add(&name(MAX_SHUNTS), LONG),
+            Err(BpfError::TooManyShunts)
+        ));
+        assert!(
+            !steer.shunts().add(&name(7), LONG).unwrap(),
+            "it is there already"
+        );
         steer.shunts().remove(&name(7)).unwrap();
         steer.shunts().add(&name(MAX_SHUNTS), LONG).unwrap();
         assert_eq!(steer.shunts().sweep(LONG).unwrap(), MAX_SHUNTS as usize);
@@ -192,12 +215,28 @@ fn tap_does_not_clone_a_shunted_flow() {
             }
             tap.attach("other", Hook::Ingress).unwrap();
             let frame = |control| segment(&V4, (1234, 80), tags, control);
-            let seen_by_the_daemon = if with_relay { frame(ACK) } else { segment(&V4, (1234, 80), &[], ACK) };
+            let seen_by_the_daemon = if with_relay {
+                frame(ACK)
+            } else {
+                segment(&V4, (1234, 80), &[], ACK)
+            };
             tap.shunts().add(&flow(&seen_by_the_daemon), LONG).unwrap();
-            send("one", &[frame(ACK), frame(SYN | ACK), frame(ACK), frame(SYN), frame(ACK)]);
+            send(
+                "one",
+                &[
+                    frame(ACK),
+                    frame(SYN | ACK),
+                    frame(ACK),
+                    frame(SYN),
+                    frame(ACK),
+                ],
+            );
             eventually("every packet judged", || {
                 let counters = tap.counters().unwrap();
-                let both = (value(&counters, "tap_shunted"), value(&counters, "tap_cloned"));
+                let both = (
+                    value(&counters, "tap_shunted"),
+                    value(&counters, "tap_cloned"),
+                );
                 both.0 + both.1 == 5 && both == (3, 2)
             });
         }
@@ -215,10 +254,15 @@ fn a_shunted_packet_is_judged_in_the_driver() {
         let time = |steer: &Steer| steer.dry_run(&frame, 100_000).unwrap().1;
         let wanted = time(&steer);
         steer.shunts().add(&flow(&frame), LONG).unwrap();
-        println!("a wanted packet takes {wanted:?}, a shunted one {:?}", time(&steer));
+        println!(
+            "a wanted packet takes {wanted:?}, a shunted one {:?}",
+            time(&steer)
+        );
         let before = value(&steer.counters().unwrap(), "xdp_shunted");
         send("one", &vec![frame.clone(); 10]);
-        eventually("shunted packets", || value(&steer.counters().unwrap(), "xdp_shunted") == before + 10);
+        eventually("shunted packets", || {
+            value(&steer.counters().unwrap(), "xdp_shunted") == before + 10
+        });
         assert_eq!(wire::control(frame.as_slice(), 34), Ok(ACK));
     });
 }

@@ -43,12 +43,21 @@ fn corpus(start: Start, count: usize) -> Vec<Vec<u8>> {
             0 => {
                 // Any few bytes near the headers.
                 for _ in 0..3 {
-                    let (at, value) = (0_usize..100, 0_u8..).new_tree(&mut runner).unwrap().current();
+                    let (at, value) = (0_usize..100, 0_u8..)
+                        .new_tree(&mut runner)
+                        .unwrap()
+                        .current();
                     let at = at % packet.len();
                     packet[at] = value;
                 }
             }
-            1 => packet.truncate((0..packet.len()).new_tree(&mut runner).unwrap().current().max(SHORTEST)),
+            1 => packet.truncate(
+                (0..packet.len())
+                    .new_tree(&mut runner)
+                    .unwrap()
+                    .current()
+                    .max(SHORTEST),
+            ),
             _ => {}
         }
         packets.push(packet);
@@ -58,7 +67,8 @@ fn corpus(start: Start, count: usize) -> Vec<Vec<u8>> {
 
 /// The name of the counter in which `steer` counts what `tap` counts in `name`.
 fn as_steer_says(name: &str) -> String {
-    name.replace("tap_cloned", "xdp_redirected").replace("tap_", "xdp_")
+    name.replace("tap_cloned", "xdp_redirected")
+        .replace("tap_", "xdp_")
 }
 
 /// More tags than are read or, in packets that have none, more extension headers than are walked.
@@ -73,9 +83,15 @@ fn too_deep(spec: &mut Spec, start: Start) {
 type Lists = (&'static [u16], Vec<(IpAddr, u8)>);
 
 fn rules() -> [Lists; 4] {
-    let networks: Vec<_> =
-        [("10.1.0.0", 17), ("2001:db8::", 123)].map(|(network, len)| (network.parse().unwrap(), len)).into();
-    [(&[], vec![]), (&[80, 443, 8080], vec![]), (&[], networks.clone()), (&[22, 65535], networks)]
+    let networks: Vec<_> = [("10.1.0.0", 17), ("2001:db8::", 123)]
+        .map(|(network, len)| (network.parse().unwrap(), len))
+        .into();
+    [
+        (&[], vec![]),
+        (&[80, 443, 8080], vec![]),
+        (&[], networks.clone()),
+        (&[22, 65535], networks),
+    ]
 }
 
 fn steer_count(skip: Skip) -> SteerCount {
@@ -109,7 +125,11 @@ fn steer_decides_as_user_space_does() {
         for start in [Start::Ethernet, Start::Ip] {
             for (number, (ports, networks)) in (0..).zip(&rules()) {
                 // Every worker's turn where everything is wanted; one of them with each filter.
-                let turns = if number == 0 { 0..WORKERS } else { number - 1..number };
+                let turns = if number == 0 {
+                    0..WORKERS
+                } else {
+                    number - 1..number
+                };
                 for only in turns {
                     let rules = Rules { ports, networks };
                     for (name, count) in check_steer(start, rules, only) {
@@ -119,14 +139,25 @@ fn steer_decides_as_user_space_does() {
             }
         }
         // Shunted flows have tests of their own.
-        assert_eq!(seen.len(), SteerCount::ALL.len() - 1, "the packets are not of all kinds: {seen:?}");
+        assert_eq!(
+            seen.len(),
+            SteerCount::ALL.len() - 1,
+            "the packets are not of all kinds: {seen:?}"
+        );
     });
 }
 
 /// Only one worker has a socket, so that a redirected packet is one of that worker.
 fn check_steer(start: Start, rules: Rules<'_>, only: u32) -> Vec<(&'static str, u64)> {
     let drop_rest = only == 1;
-    let settings = SteerSettings { seed: SEED, workers: WORKERS, queues: 1, start, drop_rest, rules };
+    let settings = SteerSettings {
+        seed: SEED,
+        workers: WORKERS,
+        queues: 1,
+        start,
+        drop_rest,
+        rules,
+    };
     let mut steer = Steer::load(&settings).unwrap();
     let socket = xdp_socket();
     steer.set_socket(0, only, socket.as_fd()).unwrap();
@@ -135,8 +166,12 @@ fn check_steer(start: Start, rules: Rules<'_>, only: u32) -> Vec<(&'static str, 
     for packet in corpus(start, 300) {
         let verdict = decide(packet.as_slice(), start, &rules, SEED, WORKERS);
         let (action, count) = match verdict {
-            Ok((Ends::Flow { .. }, worker)) if worker == only => (XDP_REDIRECT, SteerCount::Redirected),
-            Ok((Ends::Fragment { .. }, worker)) if worker == only => (XDP_REDIRECT, SteerCount::Fragments),
+            Ok((Ends::Flow { .. }, worker)) if worker == only => {
+                (XDP_REDIRECT, SteerCount::Redirected)
+            }
+            Ok((Ends::Fragment { .. }, worker)) if worker == only => {
+                (XDP_REDIRECT, SteerCount::Fragments)
+            }
             Ok(_) => (rest, SteerCount::NoSocket),
             Err(skip) => (rest, steer_count(skip)),
         };
@@ -148,36 +183,57 @@ fn check_steer(start: Start, rules: Rules<'_>, only: u32) -> Vec<(&'static str, 
         );
     }
     let counted = nonzero(&steer.counters().unwrap());
-    assert_eq!(counted.iter().copied().collect::<BTreeMap<_, _>>(), expected, "{start:?} {rules:?}");
+    assert_eq!(
+        counted.iter().copied().collect::<BTreeMap<_, _>>(),
+        expected,
+        "{start:?} {rules:?}"
+    );
     counted
 }
 
 #[test]
 fn tap_decides_as_user_space_does_and_clones_what_it_says() {
-    within("tap_decides_as_user_space_does_and_clones_what_it_says", || {
-        for (start, mode) in [(Start::Ethernet, "tap"), (Start::Ip, "tun")] {
-            for (number, (ports, networks)) in rules().iter().enumerate() {
-                let device = format!("{mode}{number}");
-                let index = monitor(&device, mode, 9000);
-                check_tap(start, Rules { ports, networks }, &device, index);
+    within(
+        "tap_decides_as_user_space_does_and_clones_what_it_says",
+        || {
+            for (start, mode) in [(Start::Ethernet, "tap"), (Start::Ip, "tun")] {
+                for (number, (ports, networks)) in rules().iter().enumerate() {
+                    let device = format!("{mode}{number}");
+                    let index = monitor(&device, mode, 9000);
+                    check_tap(start, Rules { ports, networks }, &device, index);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
     let everything = Rules::default();
-    let settings =
-        SteerSettings { seed: SEED, workers: 1, queues: 1, start, drop_rest: true, rules: everything };
+    let settings = SteerSettings {
+        seed: SEED,
+        workers: 1,
+        queues: 1,
+        start,
+        drop_rest: true,
+        rules: everything,
+    };
     let mut steer = Steer::load(&settings).unwrap();
     let socket = xdp_socket();
     steer.set_socket(0, 0, socket.as_fd()).unwrap();
     steer.attach(device, XdpMode::Generic).unwrap();
     // BPF_PROG_TEST_RUN hands a TC program Ethernet frames: the clone into a TUN device loses that header.
-    let tap = Tap::load(&TapSettings { monitor: index, start: Start::Ethernet, relay: None, rules }).unwrap();
+    let tap = Tap::load(&TapSettings {
+        monitor: index,
+        start: Start::Ethernet,
+        relay: None,
+        rules,
+    })
+    .unwrap();
     // What is cut within the IP header, BPF_PROG_TEST_RUN does not take for a TC program.
-    let frames: Vec<_> =
-        corpus(Start::Ethernet, 300).into_iter().filter(|frame| frame.len() >= 14 + 40).collect();
+    let frames: Vec<_> = corpus(Start::Ethernet, 300)
+        .into_iter()
+        .filter(|frame| frame.len() >= 14 + 40)
+        .collect();
     let mut expected = BTreeMap::new();
     for frame in &frames {
         let count = tap_count(classify(frame.as_slice(), Start::Ethernet, &rules));
@@ -185,7 +241,11 @@ fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
         assert_eq!(tap.dry_run(frame, 1).unwrap().0, TC_ACT_UNSPEC);
     }
     let tapped = tap.counters().unwrap();
-    assert_eq!(nonzero(&tapped).into_iter().collect::<BTreeMap<_, _>>(), expected, "{rules:?}");
+    assert_eq!(
+        nonzero(&tapped).into_iter().collect::<BTreeMap<_, _>>(),
+        expected,
+        "{rules:?}"
+    );
     let clones = value(&tapped, "tap_cloned") + value(&tapped, "tap_fragments");
     assert!(clones > 0, "nothing was cloned");
     eventually("every clone judged by steer", || {
@@ -195,7 +255,8 @@ fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
     // A TUN device takes off the Ethernet header, but no tags in the bytes: it is for interfaces that have none.
     let steerable = frames.iter().filter(|frame| {
         let cloned = classify(frame.as_slice(), Start::Ethernet, &rules).is_ok();
-        cloned && (start == Start::Ethernet || classify(&frame[14..], Start::Ip, &everything).is_ok())
+        cloned
+            && (start == Start::Ethernet || classify(&frame[14..], Start::Ip, &everything).is_ok())
     });
     let steered = steer.counters().unwrap();
     assert_eq!(
@@ -212,11 +273,28 @@ fn the_programs_stay_far_from_the_verifiers_limit() {
         for (ports, networks) in [nothing, both] {
             for start in [Start::Ethernet, Start::Ip] {
                 let rules = Rules { ports, networks };
-                let settings =
-                    SteerSettings { seed: SEED, workers: 64, queues: 8, start, drop_rest: true, rules };
+                let settings = SteerSettings {
+                    seed: SEED,
+                    workers: 64,
+                    queues: 8,
+                    start,
+                    drop_rest: true,
+                    rules,
+                };
                 let steer = Steer::load(&settings).unwrap();
-                let tap = Tap::load(&TapSettings { monitor: 1, start, relay: Some(2), rules }).unwrap();
-                for (name, walked) in steer.walked().unwrap().into_iter().chain(tap.walked().unwrap()) {
+                let tap = Tap::load(&TapSettings {
+                    monitor: 1,
+                    start,
+                    relay: Some(2),
+                    rules,
+                })
+                .unwrap();
+                for (name, walked) in steer
+                    .walked()
+                    .unwrap()
+                    .into_iter()
+                    .chain(tap.walked().unwrap())
+                {
                     assert!(
                         (1..200_000).contains(&walked),
                         "{name}: {walked} instructions walked, {rules:?}"
@@ -231,41 +309,61 @@ fn the_programs_stay_far_from_the_verifiers_limit() {
 /// ones reach `tap` with nothing but their Ethernet header in the linear part.
 #[test]
 fn packets_on_a_wire_are_judged_alike_by_both_programs() {
-    within("packets_on_a_wire_are_judged_alike_by_both_programs", || {
-        veth("one", "other");
-        let device = monitor("monitor", "tap", 9000);
-        let (ports, networks) = &rules()[1];
-        let rules = Rules { ports, networks };
-        let start = Start::Ethernet;
-        let mut steer =
-            Steer::load(&SteerSettings { seed: SEED, workers: 1, queues: 1, start, drop_rest: true, rules })
-                .unwrap();
-        let socket = xdp_socket();
-        steer.set_socket(0, 0, socket.as_fd()).unwrap();
-        steer.attach("other", XdpMode::Native).unwrap();
-        let mut tap = Tap::load(&TapSettings { monitor: device, start, relay: None, rules }).unwrap();
-        tap.attach("one", Hook::Egress).unwrap();
-        assert_ne!(index("one"), index("other"));
+    within(
+        "packets_on_a_wire_are_judged_alike_by_both_programs",
+        || {
+            veth("one", "other");
+            let device = monitor("monitor", "tap", 9000);
+            let (ports, networks) = &rules()[1];
+            let rules = Rules { ports, networks };
+            let start = Start::Ethernet;
+            let mut steer = Steer::load(&SteerSettings {
+                seed: SEED,
+                workers: 1,
+                queues: 1,
+                start,
+                drop_rest: true,
+                rules,
+            })
+            .unwrap();
+            let socket = xdp_socket();
+            steer.set_socket(0, 0, socket.as_fd()).unwrap();
+            steer.attach("other", XdpMode::Native).unwrap();
+            let mut tap = Tap::load(&TapSettings {
+                monitor: device,
+                start,
+                relay: None,
+                rules,
+            })
+            .unwrap();
+            tap.attach("one", Hook::Egress).unwrap();
+            assert_ne!(index("one"), index("other"));
 
-        let mut frames = corpus(start, 400);
-        for frame in frames.iter_mut().skip(200) {
-            frame.resize(5000, 0x55);
-        }
-        let mut expected = BTreeMap::new();
-        for frame in &frames {
-            let count = tap_count(classify(frame.as_slice(), start, &rules));
-            *expected.entry(count.name()).or_insert(0) += 1;
-        }
-        send("one", &frames);
+            let mut frames = corpus(start, 400);
+            for frame in frames.iter_mut().skip(200) {
+                frame.resize(5000, 0x55);
+            }
+            let mut expected = BTreeMap::new();
+            for frame in &frames {
+                let count = tap_count(classify(frame.as_slice(), start, &rules));
+                *expected.entry(count.name()).or_insert(0) += 1;
+            }
+            send("one", &frames);
 
-        let tapped: BTreeMap<_, _> = nonzero(&tap.counters().unwrap()).into_iter().collect();
-        assert_eq!(tapped, expected);
-        let steered: BTreeMap<_, _> =
-            expected.iter().map(|(name, count)| (as_steer_says(name), *count)).collect();
-        eventually("all packets judged by steer", || {
-            let counters = nonzero(&steer.counters().unwrap());
-            counters.into_iter().map(|(name, count)| (name.to_owned(), count)).collect::<BTreeMap<_, _>>()
-                == steered
-        });
-    });
+            let tapped: BTreeMap<_, _> = nonzero(&tap.counters().unwrap()).into_iter().collect();
+            assert_eq!(tapped, expected);
+            let steered: BTreeMap<_, _> = expected
+                .iter()
+                .map(|(name, count)| (as_steer_says(name), *count))
+                .collect();
+            eventually("all packets judged by steer", || {
+                let counters = nonzero(&steer.counters().unwrap());
+                counters
+                    .into_iter()
+                    .map(|(name, count)| (name.to_owned(), count))
+                    .collect::<BTreeMap<_, _>>()
+                    == steered
+            });
+        },
+    );
 }

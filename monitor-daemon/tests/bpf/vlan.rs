@@ -28,7 +28,10 @@ fn tap(relay: Option<u32>) -> Tap {
         monitor: index("monitor"),
         start: Start::Ethernet,
         relay,
-        rules: Rules { ports: &[80], networks: &[] },
+        rules: Rules {
+            ports: &[80],
+            networks: &[],
+        },
     };
     Tap::load(&settings).unwrap()
 }
@@ -36,14 +39,17 @@ fn tap(relay: Option<u32>) -> Tap {
 /// The kernel takes the outer tag of a received frame off its bytes before TC sees it.
 #[test]
 fn a_hidden_tag_is_in_the_clone_and_the_packet_goes_on_unchanged() {
-    within("a_hidden_tag_is_in_the_clone_and_the_packet_goes_on_unchanged", || {
-        for tags in [&[(0x8100, 0x6064)][..], &[(0x88a8, 100), (0x8100, 200)]] {
-            // The second lies in fragments but for its Ethernet header.
-            for len in [100, 6000] {
-                check_restored(tags, len);
+    within(
+        "a_hidden_tag_is_in_the_clone_and_the_packet_goes_on_unchanged",
+        || {
+            for tags in [&[(0x8100, 0x6064)][..], &[(0x88a8, 100), (0x8100, 200)]] {
+                // The second lies in fragments but for its Ethernet header.
+                for len in [100, 6000] {
+                    check_restored(tags, len);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 fn check_restored(tags: &[(u16, u16)], len: usize) {
@@ -60,12 +66,22 @@ fn check_restored(tags: &[(u16, u16)], len: usize) {
     let arrived = single.then(|| receive_as_stack("other", 1));
     send("one", std::slice::from_ref(&sent));
     if let Some(arrived) = arrived {
-        assert_eq!(arrived.frames(), [segment(&[], len)], "the packet of the host");
+        assert_eq!(
+            arrived.frames(),
+            [segment(&[], len)],
+            "the packet of the host"
+        );
     }
     assert_eq!(clones.frames(), [sent.as_slice()], "the clone");
     let ethernet = wire::ethernet(sent.as_slice()).unwrap();
-    assert_eq!((ethernet.vlans.ids[0], usize::from(ethernet.vlans.count)), (100, tags.len()));
-    assert_eq!(nonzero(&tap.counters().unwrap()), [("tap_cloned", 1), ("tap_vlan_restored", 1)]);
+    assert_eq!(
+        (ethernet.vlans.ids[0], usize::from(ethernet.vlans.count)),
+        (100, tags.len())
+    );
+    assert_eq!(
+        nonzero(&tap.counters().unwrap()),
+        [("tap_cloned", 1), ("tap_vlan_restored", 1)]
+    );
 
     drop(tap);
     run("ip link del monitor");
@@ -82,7 +98,14 @@ fn without_a_place_for_it_a_hidden_tag_is_counted() {
         tap.attach("other", Hook::Ingress).unwrap();
         let clones = receive("monitor", 1);
         send("one", &[segment(&[(0x8100, 100)], 100)]);
-        assert_eq!(clones.frames(), [segment(&[], 100)], "the clone, without its tag");
-        assert_eq!(nonzero(&tap.counters().unwrap()), [("tap_cloned", 1), ("tap_vlan_hidden", 1)]);
+        assert_eq!(
+            clones.frames(),
+            [segment(&[], 100)],
+            "the clone, without its tag"
+        );
+        assert_eq!(
+            nonzero(&tap.counters().unwrap()),
+            [("tap_cloned", 1), ("tap_vlan_hidden", 1)]
+        );
     });
 }

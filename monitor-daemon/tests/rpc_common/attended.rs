@@ -21,7 +21,10 @@ impl Attended {
     pub fn start(engines: Vec<Engine>) -> (Self, Status) {
         let status = status(&engines);
         let mailboxes: Vec<_> = status.mailboxes.iter().cloned().collect();
-        let engines: Vec<_> = engines.into_iter().map(|engine| Arc::new(Mutex::new(engine))).collect();
+        let engines: Vec<_> = engines
+            .into_iter()
+            .map(|engine| Arc::new(Mutex::new(engine)))
+            .collect();
         let threads = engines.iter().zip(&mailboxes).map(|(engine, mailbox)| {
             let (engine, mailbox) = (Arc::clone(engine), Arc::clone(mailbox));
             std::thread::spawn(move || {
@@ -31,7 +34,14 @@ impl Attended {
             })
         });
         let threads = threads.collect();
-        (Self { engines, mailboxes, threads }, status)
+        (
+            Self {
+                engines,
+                mailboxes,
+                threads,
+            },
+            status,
+        )
     }
 
     /// An engine, for as long as nobody else needs it.
@@ -51,7 +61,9 @@ fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
 
 impl Drop for Attended {
     fn drop(&mut self) {
-        self.mailboxes.iter().for_each(|mailbox| mailbox.send(Command::Stop));
+        self.mailboxes
+            .iter()
+            .for_each(|mailbox| mailbox.send(Command::Stop));
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

@@ -2,8 +2,15 @@
 //! can misbehave.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
-#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "parameters are written where they are used"
+)]
 
 pub mod attended;
 pub mod relay;
@@ -53,7 +60,9 @@ pub fn status(engines: &[Engine]) -> Status {
         readers: engines.iter().map(Engine::reader).collect(),
         engines: engines.iter().map(Engine::counters).collect(),
         mailboxes: Mailboxes::new(engines.len() as u16).unwrap(),
-        capture: Arc::new(Files { workers: engines.len() as u16 }),
+        capture: Arc::new(Files {
+            workers: engines.len() as u16,
+        }),
         settings: Arc::default(),
     }
 }
@@ -65,7 +74,14 @@ struct Files {
 
 impl CaptureStatus for Files {
     fn snapshot(&self) -> CaptureSnapshot {
-        let names = ["rx_packets", "rx_bytes", "rx_dropped", "rx_ring_full", "fill_ring_empty", "passed"];
+        let names = [
+            "rx_packets",
+            "rx_bytes",
+            "rx_dropped",
+            "rx_ring_full",
+            "fill_ring_empty",
+            "passed",
+        ];
         CaptureSnapshot {
             mode: "replay",
             xdp: None,
@@ -77,7 +93,11 @@ impl CaptureStatus for Files {
                 queues: 0,
             }],
             workers: self.workers,
-            counters: names.iter().enumerate().map(|(index, name)| (*name, "", index as u64)).collect(),
+            counters: names
+                .iter()
+                .enumerate()
+                .map(|(index, name)| (*name, "", index as u64))
+                .collect(),
         }
     }
 }
@@ -98,17 +118,28 @@ impl Server {
     pub fn start_with(status: Status, change: impl FnOnce(&mut Rpc)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("monitord.sock");
-        let mut settings = Rpc { socket: socket.clone(), ..Rpc::default() };
+        let mut settings = Rpc {
+            socket: socket.clone(),
+            ..Rpc::default()
+        };
         change(&mut settings);
         let listener = Listener::bind(settings).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let thread = std::thread::spawn(move || {
             let shutdown = async { drop(stopped.await) };
             runtime.block_on(serve(listener, status, shutdown)).unwrap();
         });
-        Self { socket, stop: Some(stop), thread: Some(thread), _directory: directory }
+        Self {
+            socket,
+            stop: Some(stop),
+            thread: Some(thread),
+            _directory: directory,
+        }
     }
 
     /// One whose engines have workers.
@@ -122,7 +153,9 @@ impl Server {
         let stream = UnixStream::connect(&self.socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Wire { stream: BufReader::new(stream) }
+        Wire {
+            stream: BufReader::new(stream),
+        }
     }
 
     pub fn client(&self) -> Client {
@@ -175,7 +208,10 @@ impl Wire {
         let reply: Value = serde_json::from_str(&line).unwrap();
         if let Value::Object(object) = &reply {
             assert_eq!(object["jsonrpc"], "2.0", "{reply}");
-            assert!(object.contains_key("result") != object.contains_key("error"), "{reply}");
+            assert!(
+                object.contains_key("result") != object.contains_key("error"),
+                "{reply}"
+            );
         }
         reply
     }
@@ -190,7 +226,11 @@ impl Wire {
     pub fn event(&mut self) -> Value {
         let line = self.line().expect("an event, not the end");
         let event: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!((&event["jsonrpc"], &event["method"]), (&json!("2.0"), &json!("event")), "{line}");
+        assert_eq!(
+            (&event["jsonrpc"], &event["method"]),
+            (&json!("2.0"), &json!("event")),
+            "{line}"
+        );
         assert!(event.get("id").is_none(), "{line}");
         event["params"].clone()
     }
@@ -213,7 +253,12 @@ impl Wire {
         let reply = self.ask(method, params.clone());
         assert!(reply.get("error").is_some(), "{method} {params}: {reply}");
         let error = reply["error"].clone();
-        assert!(error["message"].as_str().is_some_and(|message| message.len() > 10), "{error}");
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|message| message.len() > 10),
+            "{error}"
+        );
         error
     }
 
@@ -225,14 +270,20 @@ impl Wire {
 
 /// Bytes whose every position can be told from its neighbours.
 pub fn pattern(start: u64, len: usize) -> Vec<u8> {
-    (start..start + len as u64).map(|at| (at ^ at >> 8 ^ at >> 16).wrapping_mul(131) as u8).collect()
+    (start..start + len as u64)
+        .map(|at| (at ^ at >> 8 ^ at >> 16).wrapping_mul(131) as u8)
+        .collect()
 }
 
 /// A number of this process from /proc/self/status, in KiB.
 pub fn memory_kib(key: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    line.split_ascii_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 pub fn descriptors() -> usize {

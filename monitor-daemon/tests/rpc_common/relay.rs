@@ -27,7 +27,11 @@ impl Relay {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("relay.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let state = Arc::new(Mutex::new(State { to: server.to_owned(), open: Vec::new(), accepted: 0 }));
+        let state = Arc::new(Mutex::new(State {
+            to: server.to_owned(),
+            open: Vec::new(),
+            accepted: 0,
+        }));
         let shared = Arc::clone(&state);
         // Ends with the process: a test has one of them.
         thread::spawn(move || {
@@ -35,7 +39,11 @@ impl Relay {
                 shared.lock().unwrap().join(client.unwrap());
             }
         });
-        Self { socket, state, _directory: directory }
+        Self {
+            socket,
+            state,
+            _directory: directory,
+        }
     }
 
     /// Cuts every connection in both directions.
@@ -60,7 +68,9 @@ impl State {
     fn join(&mut self, client: UnixStream) {
         self.accepted += 1;
         // A server that is not there: the client finds its connection closed.
-        let Ok(server) = UnixStream::connect(&self.to) else { return };
+        let Ok(server) = UnixStream::connect(&self.to) else {
+            return;
+        };
         for (from, to) in [(&client, &server), (&server, &client)] {
             let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             thread::spawn(move || {

@@ -13,19 +13,37 @@ pub fn conforms(document: &OpenRpc, schema: &Schema, value: &Value) -> Result<()
 fn check(document: &OpenRpc, schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(pointer) = schema.get("$ref").and_then(Value::as_str) {
         let name = pointer.rsplit('/').next().unwrap();
-        let target = document.components.schemas.get(name).ok_or(format!("{pointer} points nowhere"))?;
+        let target = document
+            .components
+            .schemas
+            .get(name)
+            .ok_or(format!("{pointer} points nowhere"))?;
         return check(document, target.as_value(), value);
     }
     for choice in ["anyOf", "oneOf"] {
         if let Some(options) = schema.get(choice).and_then(Value::as_array) {
-            let fits = options.iter().any(|option| check(document, option, value).is_ok());
-            return if fits { Ok(()) } else { Err(format!("{value} is none of {schema}")) };
+            let fits = options
+                .iter()
+                .any(|option| check(document, option, value).is_ok());
+            return if fits {
+                Ok(())
+            } else {
+                Err(format!("{value} is none of {schema}"))
+            };
         }
     }
-    for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+    for part in schema
+        .get("allOf")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         check(document, part, value)?;
     }
-    let listed = schema.get("enum").and_then(Value::as_array).is_none_or(|listed| listed.contains(value));
+    let listed = schema
+        .get("enum")
+        .and_then(Value::as_array)
+        .is_none_or(|listed| listed.contains(value));
     let constant = schema.get("const").is_none_or(|constant| constant == value);
     if !listed || !constant || !has_type(schema, value) {
         return Err(format!("{value} is not {schema}"));
@@ -33,7 +51,9 @@ fn check(document: &OpenRpc, schema: &Value, value: &Value) -> Result<(), String
     match value {
         Value::Object(_) => members(document, schema, value),
         Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-            let form = schema.get("items").map(|form| form.get(index).unwrap_or(form));
+            let form = schema
+                .get("items")
+                .map(|form| form.get(index).unwrap_or(form));
             form.map_or(Ok(()), |form| {
                 check(document, form, item).map_err(|fault| format!("[{index}]: {fault}"))
             })
@@ -44,13 +64,20 @@ fn check(document: &OpenRpc, schema: &Value, value: &Value) -> Result<(), String
 
 fn members(document: &OpenRpc, schema: &Value, value: &Value) -> Result<(), String> {
     let object = value.as_object().unwrap();
-    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+    for name in schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         if !object.contains_key(name.as_str().unwrap()) {
             return Err(format!("{name} is missing in {value}"));
         }
     }
     for (name, member) in object {
-        let own = schema.get("properties").and_then(|properties| properties.get(name));
+        let own = schema
+            .get("properties")
+            .and_then(|properties| properties.get(name));
         let Some(form) = own.or(schema.get("additionalProperties")) else {
             // An object of which nothing is said may hold anything.
             if schema.get("properties").is_none() {
@@ -77,6 +104,10 @@ fn has_type(schema: &Value, value: &Value) -> bool {
     match schema.get("type") {
         None => true,
         Some(Value::String(name)) => is(name),
-        Some(names) => names.as_array().unwrap().iter().any(|name| is(name.as_str().unwrap())),
+        Some(names) => names
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|name| is(name.as_str().unwrap())),
     }
 }

@@ -47,7 +47,14 @@ impl Talk {
 
     pub fn open(&mut self, engine: &mut Engine) {
         self.syn(engine);
-        self.segment(engine, From::Server, SYN | ACK, self.isn[1], self.isn[0].wrapping_add(1), b"");
+        self.segment(
+            engine,
+            From::Server,
+            SYN | ACK,
+            self.isn[1],
+            self.isn[0].wrapping_add(1),
+            b"",
+        );
         self.at(engine, From::Client, 0, b"");
     }
 
@@ -81,12 +88,20 @@ impl Talk {
     /// The id under which the engine knows it; the newest one of these ends.
     pub fn id(&self, engine: &Engine) -> SockId {
         let reader = engine.reader();
-        let own = reader.connections(None).filter(|it| it.client == self.client && it.server == self.server);
-        own.max_by_key(|it| it.opened).expect("the engine knows the connection").id
+        let own = reader
+            .connections(None)
+            .filter(|it| it.client == self.client && it.server == self.server);
+        own.max_by_key(|it| it.opened)
+            .expect("the engine knows the connection")
+            .id
     }
 
     fn acknowledge(&mut self, engine: &mut Engine, of: From) {
-        let from = if of == From::Client { From::Server } else { From::Client };
+        let from = if of == From::Client {
+            From::Server
+        } else {
+            From::Client
+        };
         self.at(engine, from, self.sent[from as usize], b"");
     }
 
@@ -96,16 +111,31 @@ impl Talk {
         (number(own, off), number(peer, self.sent[peer]))
     }
 
-    fn segment(&mut self, engine: &mut Engine, from: From, flags: u8, seq: u32, ack: u32, payload: &[u8]) {
-        let (src, dst) =
-            if from == From::Client { (self.client, self.server) } else { (self.server, self.client) };
+    fn segment(
+        &mut self,
+        engine: &mut Engine,
+        from: From,
+        flags: u8,
+        seq: u32,
+        ack: u32,
+        payload: &[u8],
+    ) {
+        let (src, dst) = if from == From::Client {
+            (self.client, self.server)
+        } else {
+            (self.server, self.client)
+        };
         let mut tcp = Vec::new();
         tcp.extend(src.port().to_be_bytes());
         tcp.extend(dst.port().to_be_bytes());
         tcp.extend(seq.to_be_bytes());
         tcp.extend(ack.to_be_bytes());
         // A scaled window that takes everything the tests send.
-        tcp.extend(if flags & SYN == 0 { [0x50, flags] } else { [0x60, flags] });
+        tcp.extend(if flags & SYN == 0 {
+            [0x50, flags]
+        } else {
+            [0x60, flags]
+        });
         tcp.extend([0xff, 0xff, 0, 0, 0, 0]);
         if flags & SYN != 0 {
             tcp.extend([3, 3, 14, 0]);
@@ -113,7 +143,12 @@ impl Talk {
         tcp.extend(payload);
         let frame = frame(src.ip(), dst.ip(), &self.vlan, &tcp);
         self.time += 1_000;
-        let packet = Packet { time: self.time, link: Link::Ethernet, data: &frame, more: &[] };
+        let packet = Packet {
+            time: self.time,
+            link: Link::Ethernet,
+            data: &frame,
+            more: &[],
+        };
         engine.process(&[packet]);
     }
 }

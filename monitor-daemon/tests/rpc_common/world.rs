@@ -18,7 +18,12 @@ pub fn world() -> (Vec<Engine>, u64) {
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
     talk.say(&mut engines[0], From::Client, &pattern(0, STREAM));
-    talk.at(&mut engines[0], From::Client, STREAM as u64 + 100, &pattern(STREAM as u64 + 100, 5));
+    talk.at(
+        &mut engines[0],
+        From::Client,
+        STREAM as u64 + 100,
+        &pattern(STREAM as u64 + 100, 5),
+    );
     talk.say(&mut engines[0], From::Server, ANSWER);
     talk.reset(&mut engines[0], From::Server);
     let id = talk.id(&engines[0]).as_u64();

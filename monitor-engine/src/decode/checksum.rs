@@ -37,7 +37,10 @@ pub fn good(packet: &Packet<'_>, datagram: &Datagram) -> bool {
 /// Sum of an address. The prefix that maps an IPv4 address into IPv6 adds 0xffff, which is zero.
 fn address(address: &Address) -> u64 {
     let (high, low) = address.words();
-    [high >> 32, high, low >> 32, low].map(|word| number(word as u32)).iter().sum()
+    [high >> 32, high, low >> 32, low]
+        .map(|word| number(word as u32))
+        .iter()
+        .sum()
 }
 
 /// Sum of a number that is sent in 32 bits.
@@ -61,9 +64,16 @@ fn sum(bytes: &[u8]) -> u64 {
                 high[lane] += word(bytes) >> 16;
             }
         }
-        total += low.iter().chain(&high).map(|&lane| u64::from(lane)).sum::<u64>();
+        total += low
+            .iter()
+            .chain(&high)
+            .map(|&lane| u64::from(lane))
+            .sum::<u64>();
         let mut words = blocks.remainder().chunks_exact(4);
-        total += words.by_ref().map(|bytes| u64::from(word(bytes))).sum::<u64>();
+        total += words
+            .by_ref()
+            .map(|bytes| u64::from(word(bytes)))
+            .sum::<u64>();
         let mut rest = [0; 4];
         rest[..words.remainder().len()].copy_from_slice(words.remainder());
         total += u64::from(word(&rest));
@@ -84,7 +94,8 @@ mod tests {
 
     /// The sum as RFC 1071 writes it down.
     fn obvious(bytes: &[u8]) -> u16 {
-        let word = |pair: &[u8]| u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
+        let word =
+            |pair: &[u8]| u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
         fold(bytes.chunks(2).map(word).sum())
     }
 
@@ -92,7 +103,11 @@ mod tests {
     fn sums_every_length_as_word_by_word() {
         let bytes: Vec<u8> = (0..400_u32).map(|i| (i * 37 + i / 7) as u8).collect();
         for len in 0..bytes.len() {
-            assert_eq!(fold(sum(&bytes[..len])).to_be(), obvious(&bytes[..len]), "length {len}");
+            assert_eq!(
+                fold(sum(&bytes[..len])).to_be(),
+                obvious(&bytes[..len]),
+                "length {len}"
+            );
         }
     }
 

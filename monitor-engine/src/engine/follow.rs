@@ -66,14 +66,22 @@ impl Graces {
 
 impl<S: Sink> Engine<S> {
     /// Follows a segment that `sender` sent.
-    pub(super) fn follow(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>) {
+    pub(super) fn follow(
+        &mut self,
+        slot: u32,
+        record: &Record,
+        sender: Side,
+        segment: &Segment<'_>,
+    ) {
         let closed = record.closed.get();
         if closed == CloseReason::Stopped as u8 {
             self.ignore(slot, record);
             return;
         }
         self.counters.segments.add(1);
-        self.counters.payload_bytes.add(segment.payload.len() as u64);
+        self.counters
+            .payload_bytes
+            .add(segment.payload.len() as u64);
         // Bytes may still arrive after FINs and RSTs: sent before them, or in spite of one that only we believed.
         if closed != 0 && closed != CloseReason::Fin as u8 && closed != CloseReason::Rst as u8 {
             return;
@@ -121,11 +129,16 @@ impl<S: Sink> Engine<S> {
         let answers_syn = || {
             segment.tcp.flags & flags::ACK != 0
                 && sent.has(side_flag::STARTED)
-                && (0..=sent.end.get().max(sent.next.get()) as i64).contains(&sent.offset(segment.tcp.ack))
+                && (0..=sent.end.get().max(sent.next.get()) as i64)
+                    .contains(&sent.offset(segment.tcp.ack))
         };
         let believed = if received.has(side_flag::ISN) || received.end.get() > 0 {
             let acked = received.acked_offset();
-            let low = if acked > 0 { acked.min(received.next.get()) } else { received.base.get() };
+            let low = if acked > 0 {
+                acked.min(received.next.get())
+            } else {
+                received.base.get()
+            };
             off >= low as i64 && off <= received.limit() as i64
         } else {
             answers_syn()
@@ -140,7 +153,14 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Acknowledgment, window, FIN.
-    fn header(&mut self, slot: u32, record: &Record, sender: Side, segment: &Segment<'_>, off: i64) {
+    fn header(
+        &mut self,
+        slot: u32,
+        record: &Record,
+        sender: Side,
+        segment: &Segment<'_>,
+        off: i64,
+    ) {
         let tcp = &segment.tcp;
         let sent = record.side(sender);
         let received = record.side(sender.peer());
@@ -190,8 +210,15 @@ impl<S: Sink> Engine<S> {
     fn payload(&mut self, slot: u32, side: Side, off: i64, segment: &Segment<'_>, fin: bool) {
         /// Blocks that a segment may need besides those for its bytes: index blocks, islands.
         const SPARE: usize = 8;
-        let kept = self.memory.record(slot).is_some_and(|record| record.enabled(side));
-        let needed = if kept { segment.payload.len() / BLOCK + 2 + SPARE } else { SPARE } as u64;
+        let kept = self
+            .memory
+            .record(slot)
+            .is_some_and(|record| record.enabled(side));
+        let needed = if kept {
+            segment.payload.len() / BLOCK + 2 + SPARE
+        } else {
+            SPARE
+        } as u64;
         if self.space.blocks.available() < needed {
             self.make_room(needed, slot, side);
         }
@@ -220,7 +247,9 @@ impl<S: Sink> Engine<S> {
         let before = record.sides.each_ref().map(|side| side.state.get());
         let mut changes = Changes::default();
         record.write(|record| {
-            step(record, sender, segment.tcp.flags, |side, state| changes.push(side, state));
+            step(record, sender, segment.tcp.flags, |side, state| {
+                changes.push(side, state)
+            });
         });
         for (side, state) in changes.each() {
             self.sink.event(Event::State { id, side, state });
@@ -249,19 +278,29 @@ impl<S: Sink> Engine<S> {
     /// More than a flood of single packets can fake cheaply: an answer, or a second packet after the first.
     fn proven(&self, record: &Record, sender: Side, segment: &Segment<'_>) -> bool {
         let midstream = record.flags.get() & flag::MIDSTREAM != 0;
-        let answered =
-            record.side(sender).end.get() > 0 || record.side(sender).has(side_flag::ACKED | side_flag::SYN);
+        let answered = record.side(sender).end.get() > 0
+            || record.side(sender).has(side_flag::ACKED | side_flag::SYN);
         let first = record.opened.get() == record.last.get() && segment.time == record.opened.get();
         record.flags.get() & flag::ESTABLISHED != 0 && (!midstream || answered || !first)
     }
 
     fn states_changed(&mut self, slot: u32, record: &Record) {
-        use crate::TcpState::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, TimeWait};
+        use crate::TcpState::{
+            CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, TimeWait,
+        };
         let id = self.id(slot, record);
         let open = |state: u8| {
-            [Established, FinWait1, FinWait2, CloseWait, Closing, LastAck, TimeWait]
-                .iter()
-                .any(|s| *s as u8 == state)
+            [
+                Established,
+                FinWait1,
+                FinWait2,
+                CloseWait,
+                Closing,
+                LastAck,
+                TimeWait,
+            ]
+            .iter()
+            .any(|s| *s as u8 == state)
         };
         if record.flags.get() & flag::ESTABLISHED == 0
             && record.sides.iter().all(|side| open(side.state.get()))
@@ -269,7 +308,12 @@ impl<S: Sink> Engine<S> {
             record.write(|record| record.flags.set(record.flags.get() | flag::ESTABLISHED));
             self.sink.event(Event::Established { id });
         }
-        if record.closed.get() == 0 && record.sides.iter().all(|side| side.has(side_flag::FIN_ACKED)) {
+        if record.closed.get() == 0
+            && record
+                .sides
+                .iter()
+                .all(|side| side.has(side_flag::FIN_ACKED))
+        {
             self.close(slot, CloseReason::Fin);
         }
     }
@@ -284,13 +328,20 @@ impl<S: Sink> Engine<S> {
         if self.graces.queue.len() >= Graces::MOST {
             return;
         }
-        let acknowledged = self.receiver(slot, name).and_then(|mut receiver| receiver.hole_end());
+        let acknowledged = self
+            .receiver(slot, name)
+            .and_then(|mut receiver| receiver.hole_end());
         if acknowledged.is_some_and(|end| end <= side.acked_offset()) {
             record.write(|_| side.add_flag(side_flag::GRACE));
             let deadline = self.now.saturating_add(GRACE);
             self.wake = self.wake.min(deadline);
             let generation = record.generation.get();
-            self.graces.queue.push_back(Waiting { deadline, slot, generation, side: name });
+            self.graces.queue.push_back(Waiting {
+                deadline,
+                slot,
+                generation,
+                side: name,
+            });
         }
     }
 
@@ -302,7 +353,9 @@ impl<S: Sink> Engine<S> {
             }
             self.graces.queue.pop_front();
             let memory = std::sync::Arc::clone(&self.memory);
-            let Some(record) = memory.record(waiting.slot) else { continue };
+            let Some(record) = memory.record(waiting.slot) else {
+                continue;
+            };
             if record.generation.get() != waiting.generation {
                 continue;
             }
@@ -377,7 +430,8 @@ fn acknowledge(sent: &SideRecord, received: &SideRecord, wild: &Wild, segment: &
         return;
     }
     // The same once more, as with all data that goes one way: only the window may be new.
-    let repeated = tcp.ack == sent.acked.get() && sent.has(side_flag::ACKED) && sent.fin.get() == NO_FIN;
+    let repeated =
+        tcp.ack == sent.acked.get() && sent.has(side_flag::ACKED) && sent.fin.get() == NO_FIN;
     if !repeated {
         let ack = sent.offset(tcp.ack);
         if ack < 0 {
@@ -410,7 +464,9 @@ fn scale(sent: &SideRecord, received: &SideRecord, tcp_flags: u8) -> u8 {
     }
     // The SYN of the end `sent` belongs to lies in `received`, and the other way round.
     match (received.has(side_flag::SYN), sent.has(side_flag::SYN)) {
-        (true, true) if sent.has(side_flag::SCALED) && received.has(side_flag::SCALED) => sent.scale.get(),
+        (true, true) if sent.has(side_flag::SCALED) && received.has(side_flag::SCALED) => {
+            sent.scale.get()
+        }
         (true, true) => 0,
         (true, false) if sent.has(side_flag::SCALED) => sent.scale.get(),
         (true, false) => 0,

@@ -105,12 +105,18 @@ impl<S: Sink> Engine<S> {
     /// An engine with its memory reserved.
     pub fn new(config: EngineConfig, sink: S) -> Result<Self, EngineError> {
         let plan = Plan::of(config.memory)?;
-        let memory = Memory::reserve(plan.records, plan.blocks)
-            .map_err(|source| EngineError::Reserve { memory: config.memory, source })?;
+        let memory =
+            Memory::reserve(plan.records, plan.blocks).map_err(|source| EngineError::Reserve {
+                memory: config.memory,
+                source,
+            })?;
         let counters = Arc::new(Counters::default());
         counters.budget.set(config.memory);
         Ok(Self {
-            decoder: Decoder { seed: config.seed, verify_checksums: config.tcp.verify_checksums },
+            decoder: Decoder {
+                seed: config.seed,
+                verify_checksums: config.tcp.verify_checksums,
+            },
             islands: config.tcp.max_ranges.clamp(1, MAX_ISLANDS),
             memory: Arc::new(memory),
             windows: Arc::new(Windows::new(config.window.max(1), windows::MOST)),
@@ -140,14 +146,24 @@ impl<S: Sink> Engine<S> {
     /// Takes other settings from now on: the filter and the overlap policies for connections to come, the rest for all.
     /// What an engine is made with stays: its place, its key, its memory and its window.
     pub fn reconfigure(&mut self, config: &EngineConfig) {
-        let EngineConfig { filter, fragments, tcp, .. } = config.clone();
+        let EngineConfig {
+            filter,
+            fragments,
+            tcp,
+            ..
+        } = config.clone();
         self.decoder.verify_checksums = tcp.verify_checksums;
         self.islands = tcp.max_ranges.clamp(1, MAX_ISLANDS);
         self.defrag.limit(fragments.clone());
         self.patience = retire::patience(&tcp);
         // Whatever is due by the new timeouts is found with the next packet.
         self.wake = 0;
-        self.config = EngineConfig { filter, fragments, tcp, ..self.config.clone() };
+        self.config = EngineConfig {
+            filter,
+            fragments,
+            tcp,
+            ..self.config.clone()
+        };
     }
 
     /// Touches the whole store, so that no packet waits for the kernel to find a page. From then on the process's
@@ -160,8 +176,14 @@ impl<S: Sink> Engine<S> {
     pub fn process(&mut self, packets: &[Packet<'_>]) {
         let memory = Arc::clone(&self.memory);
         // Another processor wrote them; those of a file were read by this thread a moment ago.
-        let mut far = if self.config.only_own { [].iter() } else { packets.iter() };
-        far.by_ref().take(NEXT).for_each(|packet| prefetch_bytes(packet.data));
+        let mut far = if self.config.only_own {
+            [].iter()
+        } else {
+            packets.iter()
+        };
+        far.by_ref()
+            .take(NEXT)
+            .for_each(|packet| prefetch_bytes(packet.data));
         for batch in packets.chunks(BATCH) {
             self.batch(&memory, batch, &mut far);
         }
@@ -197,7 +219,11 @@ impl<S: Sink> Engine<S> {
 
     /// A view for any thread.
     pub fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.memory), Arc::clone(&self.windows), self.config.worker)
+        Reader::new(
+            Arc::clone(&self.memory),
+            Arc::clone(&self.windows),
+            self.config.worker,
+        )
     }
 
     /// Its counters, for any thread.
@@ -212,7 +238,12 @@ impl<S: Sink> Engine<S> {
 
     /// Decodes all first, so that the memory each packet needs is on its way while the others are decoded. Of the packets
     /// that are far away, the next of `far` is fetched with each.
-    fn batch(&mut self, memory: &Memory, packets: &[Packet<'_>], far: &mut slice::Iter<'_, Packet<'_>>) {
+    fn batch(
+        &mut self,
+        memory: &Memory,
+        packets: &[Packet<'_>],
+        far: &mut slice::Iter<'_, Packet<'_>>,
+    ) {
         let mut frames = [Frame::Nothing; BATCH];
         let mut segments = [Segment::default(); BATCH];
         let mut bytes = 0;
@@ -239,14 +270,21 @@ impl<S: Sink> Engine<S> {
             }
         }
         for (segment, guess) in segments.iter().zip(guesses) {
-            if let Some(record) = self.table.recall(guess).and_then(|slot| memory.record(slot)) {
-                self.lists.prefetch(memory, record, retire::millis(segment.time.max(self.now)));
+            if let Some(record) = self
+                .table
+                .recall(guess)
+                .and_then(|slot| memory.record(slot))
+            {
+                self.lists
+                    .prefetch(memory, record, retire::millis(segment.time.max(self.now)));
             }
         }
         let steered = !self.config.only_own;
         let mut later = segments.iter().zip(guesses);
         let mut ahead = 0;
-        for (((frame, packet), segment), guess) in frames.iter().zip(packets).zip(&segments).zip(guesses) {
+        for (((frame, packet), segment), guess) in
+            frames.iter().zip(packets).zip(&segments).zip(guesses)
+        {
             while ahead < AHEAD
                 && let Some((segment, guess)) = later.next()
             {
@@ -266,10 +304,17 @@ impl<S: Sink> Engine<S> {
     #[inline(always)]
     fn fetch_place(&self, memory: &Memory, segment: &Segment<'_>, guess: Guess) {
         if segment.payload.len() > 0
-            && let Some(record) = self.table.recall(guess).and_then(|slot| memory.record(slot))
+            && let Some(record) = self
+                .table
+                .recall(guess)
+                .and_then(|slot| memory.record(slot))
             && let Some(from_client) = segment.key.matches(record)
         {
-            let receiver = if from_client { Side::Server } else { Side::Client };
+            let receiver = if from_client {
+                Side::Server
+            } else {
+                Side::Client
+            };
             let side = record.side(receiver);
             let window = self.windows.get(record.windows[receiver.index()].get());
             if let Ok(off) = u64::try_from(side.offset(segment.tcp.seq)) {
@@ -279,7 +324,9 @@ impl<S: Sink> Engine<S> {
     }
 
     fn piece(&mut self, memory: &Memory, packet: &Packet<'_>) {
-        let Some(piece) = Decoder::piece(packet) else { return };
+        let Some(piece) = Decoder::piece(packet) else {
+            return;
+        };
         let protocol = piece.datagram.protocol;
         let hidden = piece.datagram.version == 6 && is_extension_header(protocol);
         if protocol != PROTOCOL_TCP && !hidden {
@@ -287,8 +334,15 @@ impl<S: Sink> Engine<S> {
             return;
         }
         self.tick(packet.time);
-        let Some(whole) = self.defrag.add(&piece, self.now, &self.counters) else { return };
-        let packet = Packet { time: packet.time, link: whole.link, data: &whole.data, more: &[] };
+        let Some(whole) = self.defrag.add(&piece, self.now, &self.counters) else {
+            return;
+        };
+        let packet = Packet {
+            time: packet.time,
+            link: whole.link,
+            data: &whole.data,
+            more: &[],
+        };
         self.counters.packets.add(1);
         self.counters.bytes.add(packet.len() as u64);
         let mut segment = Segment::default();
@@ -300,7 +354,12 @@ impl<S: Sink> Engine<S> {
             self.segment(memory, &segment, Guess::default(), false);
         } else {
             let Packet { time, link, .. } = packet;
-            self.handoffs.push(Handoff { worker: owner, time, link, data: whole.data.clone() });
+            self.handoffs.push(Handoff {
+                worker: owner,
+                time,
+                link,
+                data: whole.data.clone(),
+            });
         }
     }
 
@@ -327,9 +386,16 @@ impl<S: Sink> Engine<S> {
             return;
         }
         let tag = Table::tag(segment.hash);
-        let is = |slot| memory.record(slot).and_then(|record| segment.key.matches(record));
+        let is = |slot| {
+            memory
+                .record(slot)
+                .and_then(|record| segment.key.matches(record))
+        };
         let find = |table: &Table| table.find(tag, is);
-        let guessed = self.table.recall(guess).and_then(|slot| Some((slot, is(slot)?)));
+        let guessed = self
+            .table
+            .recall(guess)
+            .and_then(|slot| Some((slot, is(slot)?)));
         let mut known = guessed.or_else(|| find(&self.table));
         if let Some((slot, _)) = known.filter(|known| self.quiet(memory, known.0)) {
             self.retire_overdue(slot);
@@ -342,7 +408,11 @@ impl<S: Sink> Engine<S> {
             known => self.open(segment, known.map(|known| known.0)),
         };
         if let Some((slot, from_client)) = found {
-            let sender = if from_client { Side::Client } else { Side::Server };
+            let sender = if from_client {
+                Side::Client
+            } else {
+                Side::Server
+            };
             if let Some(record) = memory.record(slot) {
                 self.follow(slot, record, sender, segment);
             }
@@ -363,7 +433,10 @@ impl<S: Sink> Engine<S> {
             space: &mut self.space,
             counters: &self.counters,
             sink: &mut self.sink,
-            limits: Limits { window, islands: self.islands },
+            limits: Limits {
+                window,
+                islands: self.islands,
+            },
             name,
             record,
         })
@@ -381,8 +454,15 @@ impl<S: Sink> Engine<S> {
         let blocks = self.space.blocks.used() * BLOCK as u64;
         let held = self.space.history.used() + self.defrag.used() as u64;
         self.counters.used.set(records + blocks + held);
-        let living = [Class::HalfOpen, Class::Unproven, Class::Silent, Class::Active];
-        self.counters.active.set(living.iter().map(|class| self.lists.len(*class)).sum());
+        let living = [
+            Class::HalfOpen,
+            Class::Unproven,
+            Class::Silent,
+            Class::Active,
+        ];
+        self.counters
+            .active
+            .set(living.iter().map(|class| self.lists.len(*class)).sum());
         self.counters.lingering.set(self.lists.len(Class::Closed));
     }
 }
@@ -409,12 +489,15 @@ impl Plan {
 
     fn of(memory: u64) -> Result<Self, EngineError> {
         if memory < Self::LEAST {
-            return Err(EngineError::TooSmall { memory, least: Self::LEAST });
+            return Err(EngineError::TooSmall {
+                memory,
+                least: Self::LEAST,
+            });
         }
         let number = size_of::<u32>() as u64;
         let a_record = size_of::<Record>() as u64 + number + Table::bytes(1024) / 1024;
-        let records =
-            (memory / Self::RECORDS_SHARE / a_record).clamp(64, u64::from(SockId::MAX_SLOTS)) as u32;
+        let records = (memory / Self::RECORDS_SHARE / a_record)
+            .clamp(64, u64::from(SockId::MAX_SLOTS)) as u32;
         let fragments = (memory / Self::FRAGMENTS_SHARE).min(Self::FRAGMENTS_MOST);
         let waiting = (memory / Self::WAITING_SHARE / History::BYTES).min(1 << 30);
         let rest = memory - u64::from(records) * a_record - waiting * History::BYTES - fragments;

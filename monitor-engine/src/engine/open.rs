@@ -13,7 +13,9 @@ impl<S: Sink> Engine<S> {
     /// Whether a segment of a known flow begins another connection on the same addresses and ports.
     pub(super) fn starts_anew(&self, slot: u32, from_client: bool, segment: &Segment<'_>) -> bool {
         let tcp = &segment.tcp;
-        let Some(record) = self.memory.record(slot) else { return true };
+        let Some(record) = self.memory.record(slot) else {
+            return true;
+        };
         let closed = record.closed.get();
         if closed == CloseReason::Stopped as u8 && tcp.flags & flags::ACK != 0 {
             // An answer belongs to the connection that was stopped, even if its SYN was never seen.
@@ -24,7 +26,11 @@ impl<S: Sink> Engine<S> {
             return closed == CloseReason::Timeout as u8 && segment.wire_len > 0;
         }
         // The sender's bytes are the other side's.
-        let side = record.side(if from_client { Side::Server } else { Side::Client });
+        let side = record.side(if from_client {
+            Side::Server
+        } else {
+            Side::Client
+        });
         let same = side.has(side_flag::STARTED) && side.start.get() == tcp.seq.wrapping_add(1);
         if closed != 0 && closed != CloseReason::Stopped as u8 {
             return !same || tcp.flags & flags::ACK == 0;
@@ -60,12 +66,20 @@ impl<S: Sink> Engine<S> {
             record.last.set(self.now);
             record.tag.set(Table::tag(segment.hash));
             record.flags.set(if syn { 0 } else { flag::MIDSTREAM });
-            record.set_overlap(segment.key.ends(from_client).map(|end| self.config.tcp.overlap_of(&end)));
+            record.set_overlap(
+                segment
+                    .key
+                    .ends(from_client)
+                    .map(|end| self.config.tcp.overlap_of(&end)),
+            );
         });
         if !self.rules.is_empty() {
             self.apply_rules(slot);
         }
-        let id = self.memory.record(slot).map(|record| self.id(slot, record))?;
+        let id = self
+            .memory
+            .record(slot)
+            .map(|record| self.id(slot, record))?;
         self.table.insert(Table::tag(segment.hash), slot);
         self.enlist(slot, Class::HalfOpen);
         self.counters.opened.add(1);
@@ -89,11 +103,24 @@ fn clear(record: &Record) {
     record.wild.iter().for_each(Wild::refuted);
     record.windows.iter().for_each(|window| window.set(0));
     for side in &record.sides {
-        for cell in [&side.base, &side.next, &side.end, &side.run, &side.retransmitted] {
+        for cell in [
+            &side.base,
+            &side.next,
+            &side.end,
+            &side.run,
+            &side.retransmitted,
+        ] {
             cell.set(0);
         }
         side.fin.set(NO_FIN);
-        for cell in [&side.start, &side.acked, &side.window, &side.gaps, &side.conflicts, &side.history] {
+        for cell in [
+            &side.start,
+            &side.acked,
+            &side.window,
+            &side.gaps,
+            &side.conflicts,
+            &side.history,
+        ] {
             cell.set(0);
         }
         for cell in [&side.state, &side.scale, &side.flags] {

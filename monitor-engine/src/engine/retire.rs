@@ -26,7 +26,12 @@ impl<S: Sink> Engine<S> {
     /// `at`: when it ended, which may have gone unnoticed until now.
     fn close_at(&mut self, slot: u32, reason: CloseReason, at: u64) {
         let memory = std::sync::Arc::clone(&self.memory);
-        let Some(record) = memory.record(slot).filter(|record| record.closed.get() == 0) else { return };
+        let Some(record) = memory
+            .record(slot)
+            .filter(|record| record.closed.get() == 0)
+        else {
+            return;
+        };
         for side in Side::BOTH {
             if let Some(mut receiver) = self.receiver(slot, side) {
                 receiver.finish();
@@ -35,7 +40,10 @@ impl<S: Sink> Engine<S> {
         record.write(|record| {
             record.closed.set(reason as u8);
             if reason == CloseReason::Rst {
-                record.sides.iter().for_each(|side| side.state.set(TcpState::Closed as u8));
+                record
+                    .sides
+                    .iter()
+                    .for_each(|side| side.state.set(TcpState::Closed as u8));
             }
         });
         self.enlist_at(slot, Class::Closed, at);
@@ -83,9 +91,13 @@ impl<S: Sink> Engine<S> {
 
     /// Returns when the next one is due.
     fn expire_class(&mut self, class: Class) -> u64 {
-        let Some(timeout) = self.timeout(class) else { return u64::MAX };
+        let Some(timeout) = self.timeout(class) else {
+            return u64::MAX;
+        };
         for _ in 0..AT_ONCE {
-            let Some(slot) = self.lists.first(class) else { return u64::MAX };
+            let Some(slot) = self.lists.first(class) else {
+                return u64::MAX;
+            };
             let due = self.due(slot, class, timeout);
             if due > self.now {
                 return due;
@@ -98,22 +110,36 @@ impl<S: Sink> Engine<S> {
     /// Whether the connection may be overdue: it is asked before each of its packets.
     #[inline(always)]
     pub(super) fn quiet(&self, memory: &Memory, slot: u32) -> bool {
-        memory.record(slot).is_some_and(|record| self.now.saturating_sub(record.last.get()) >= self.patience)
+        memory
+            .record(slot)
+            .is_some_and(|record| self.now.saturating_sub(record.last.get()) >= self.patience)
     }
 
     /// Retires a connection whose time has come although it does not stand at the head of its list: places there are
     /// only as exact as they need to be.
     #[cold]
     pub(super) fn retire_overdue(&mut self, slot: u32) {
-        let class = self.memory.record(slot).map_or(Class::Free, |record| Class::of(record.class.get()));
-        if self.timeout(class).is_some_and(|timeout| self.due(slot, class, timeout) <= self.now) {
+        let class = self
+            .memory
+            .record(slot)
+            .map_or(Class::Free, |record| Class::of(record.class.get()));
+        if self
+            .timeout(class)
+            .is_some_and(|timeout| self.due(slot, class, timeout) <= self.now)
+        {
             self.retire(slot, class);
         }
     }
 
     /// The same for all connections: for the end of a capture.
     pub(super) fn retire_all_overdue(&mut self) {
-        for class in [Class::HalfOpen, Class::Unproven, Class::Silent, Class::Active, Class::Closed] {
+        for class in [
+            Class::HalfOpen,
+            Class::Unproven,
+            Class::Silent,
+            Class::Active,
+            Class::Closed,
+        ] {
             for slot in self.members(class) {
                 self.retire_overdue(slot);
             }
@@ -122,15 +148,22 @@ impl<S: Sink> Engine<S> {
 
     /// All connections of a class now.
     pub(super) fn members(&self, class: Class) -> Vec<u32> {
-        std::iter::successors(self.lists.first(class), |&slot| self.lists.after(&self.memory, slot)).collect()
+        std::iter::successors(self.lists.first(class), |&slot| {
+            self.lists.after(&self.memory, slot)
+        })
+        .collect()
     }
 
     fn due(&self, slot: u32, class: Class, timeout: u64) -> u64 {
-        let Some(record) = self.memory.record(slot) else { return u64::MAX };
+        let Some(record) = self.memory.record(slot) else {
+            return u64::MAX;
+        };
         let since = if class == Class::Closed {
             // The time of its end, not of its last packet: they differ where the idle timeout was its end.
             let over = u64::from(millis(self.now).wrapping_sub(record.listed.get()));
-            (self.now / MILLISECOND + 1).saturating_sub(over).saturating_mul(MILLISECOND)
+            (self.now / MILLISECOND + 1)
+                .saturating_sub(over)
+                .saturating_mul(MILLISECOND)
         } else {
             record.last.get()
         };
@@ -141,7 +174,9 @@ impl<S: Sink> Engine<S> {
         if class == Class::Closed {
             self.free(slot);
         } else {
-            let due = self.timeout(class).map_or(self.now, |timeout| self.due(slot, class, timeout));
+            let due = self
+                .timeout(class)
+                .map_or(self.now, |timeout| self.due(slot, class, timeout));
             self.close_at(slot, CloseReason::Timeout, due.min(self.now));
         }
     }
@@ -163,7 +198,10 @@ impl<S: Sink> Engine<S> {
     /// The one quiet for longest of two lists.
     fn quieter(&self, a: Class, b: Class) -> Option<u32> {
         let last = |slot: &u32| self.memory.record(*slot).map(|record| record.last.get());
-        [a, b].into_iter().filter_map(|class| self.lists.first(class)).min_by_key(last)
+        [a, b]
+            .into_iter()
+            .filter_map(|class| self.lists.first(class))
+            .min_by_key(last)
     }
 
     /// Frees blocks until `needed` are there: closed connections first, oldest first, then unproven ones, then those
@@ -192,20 +230,31 @@ impl<S: Sink> Engine<S> {
     /// The first of a class, other than `except`, if it has been quiet since `before`.
     fn holder(&self, class: Class, except: u32, before: u64) -> Option<u32> {
         let first = self.lists.first(class)?;
-        let slot = if first == except { self.lists.after(&self.memory, first)? } else { first };
-        self.memory.record(slot).is_some_and(|record| record.last.get() <= before).then_some(slot)
+        let slot = if first == except {
+            self.lists.after(&self.memory, first)?
+        } else {
+            first
+        };
+        self.memory
+            .record(slot)
+            .is_some_and(|record| record.last.get() <= before)
+            .then_some(slot)
     }
 
     /// Takes the oldest bytes of a side; false if it has too few to give.
     fn trim(&mut self, needed: u64, slot: u32, name: Side) -> bool {
-        let Some(mut receiver) = self.receiver(slot, name) else { return false };
+        let Some(mut receiver) = self.receiver(slot, name) else {
+            return false;
+        };
         let before = receiver.space.blocks.available();
         receiver.shed(needed);
         receiver.space.blocks.available() > before
     }
 
     fn evict(&mut self, slot: u32) {
-        let Some(record) = self.memory.record(slot) else { return };
+        let Some(record) = self.memory.record(slot) else {
+            return;
+        };
         match Class::of(record.class.get()) {
             Class::Closed => &self.counters.evicted_closed,
             Class::HalfOpen | Class::Unproven => &self.counters.evicted_half_open,
@@ -223,7 +272,9 @@ impl<S: Sink> Engine<S> {
 
     /// Those behind it in its list go next, and nobody has looked at them for long: they are fetched ahead.
     fn fetch_successors(&self, memory: &Memory, slot: u32) {
-        let Some(next) = self.lists.after(memory, slot) else { return };
+        let Some(next) = self.lists.after(memory, slot) else {
+            return;
+        };
         if let Some(record) = memory.record(next) {
             self.table.prefetch(record.tag.get());
         }
@@ -235,7 +286,9 @@ impl<S: Sink> Engine<S> {
     /// Forgets a connection: its id names nothing any more.
     fn free(&mut self, slot: u32) {
         let memory = std::sync::Arc::clone(&self.memory);
-        let Some(record) = memory.record(slot) else { return };
+        let Some(record) = memory.record(slot) else {
+            return;
+        };
         self.fetch_successors(&memory, slot);
         self.table.remove(record.tag.get(), slot);
         self.lists.leave(&self.memory, slot);
@@ -257,7 +310,11 @@ impl<S: Sink> Engine<S> {
 /// The shortest of all timeouts.
 pub(super) fn patience(tcp: &TcpConfig) -> u64 {
     let half_open = tcp.idle_timeout.map(|idle| idle.min(HALF_OPEN_TIMEOUT));
-    half_open.into_iter().chain(tcp.linger).min().unwrap_or(u64::MAX)
+    half_open
+        .into_iter()
+        .chain(tcp.linger)
+        .min()
+        .unwrap_or(u64::MAX)
 }
 
 /// Milliseconds, for the lists: they wrap.

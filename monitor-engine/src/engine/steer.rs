@@ -60,7 +60,9 @@ pub enum SteerError {
 
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rule").field("sides", &self.sides).finish_non_exhaustive()
+        f.debug_struct("Rule")
+            .field("sides", &self.sides)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +98,11 @@ impl<S: Sink> Engine<S> {
     ///
     /// # Errors
     /// [`SteerError::Disabled`] for a window or a policy of a side that keeps no bytes.
-    pub fn configure(&mut self, id: SockId, settings: [SideSettings; 2]) -> Result<Connection, SteerError> {
+    pub fn configure(
+        &mut self,
+        id: SockId,
+        settings: [SideSettings; 2],
+    ) -> Result<Connection, SteerError> {
         let slot = self.inhabitant(id)?;
         let memory = Arc::clone(&self.memory);
         let record = memory.record(slot).ok_or(SteerError::NoSuchConnection)?;
@@ -144,32 +150,53 @@ impl<S: Sink> Engine<S> {
 
     /// The slot of a connection that is there.
     fn inhabitant(&self, id: SockId) -> Result<u32, SteerError> {
-        let record = self.memory.record(id.slot()).filter(|record| record.occupied());
-        record.filter(|record| self.id(id.slot(), record) == id).ok_or(SteerError::NoSuchConnection)?;
+        let record = self
+            .memory
+            .record(id.slot())
+            .filter(|record| record.occupied());
+        record
+            .filter(|record| self.id(id.slot(), record) == id)
+            .ok_or(SteerError::NoSuchConnection)?;
         Ok(id.slot())
     }
 
     /// Names for the windows of both sides; of both, or of none.
     fn take_windows(&self, settings: [SideSettings; 2]) -> Result<[Option<u8>; 2], SteerError> {
         let mut names = [None; 2];
-        for (at, window) in settings.iter().enumerate().filter_map(|(at, side)| Some((at, side.window?))) {
+        for (at, window) in settings
+            .iter()
+            .enumerate()
+            .filter_map(|(at, side)| Some((at, side.window?)))
+        {
             names[at] = self.windows.take(window.max(1));
             if names[at].is_none() {
-                names.into_iter().flatten().for_each(|name| self.windows.give(name));
+                names
+                    .into_iter()
+                    .flatten()
+                    .for_each(|name| self.windows.give(name));
                 return Err(SteerError::TooManyWindows);
             }
         }
         Ok(names)
     }
 
-    fn set(&mut self, slot: u32, record: &Record, side: Side, settings: SideSettings, window: Option<u8>) {
+    fn set(
+        &mut self,
+        slot: u32,
+        record: &Record,
+        side: Side,
+        settings: SideSettings,
+        window: Option<u8>,
+    ) {
         if let Some(name) = window {
             let cell = &record.windows[side.index()];
             let old = cell.get();
             record.write(|_| cell.set(name));
             self.windows.give(old);
         }
-        let Some(mut receiver) = self.receiver(slot, side) else { return };
+        let Some(mut receiver) = self.receiver(slot, side) else {
+            return;
+        };
         if let Some(policy) = settings.overlap {
             receiver.follow_policy(policy);
         }
@@ -185,12 +212,18 @@ impl<S: Sink> Engine<S> {
     #[cold]
     pub(super) fn apply_rules(&mut self, slot: u32) {
         let memory = Arc::clone(&self.memory);
-        let Some(record) = memory.record(slot) else { return };
+        let Some(record) = memory.record(slot) else {
+            return;
+        };
         let opened = view(&self.memory, &self.windows, self.id(slot, record), record);
-        let Some(rule) = self.rules.iter().find(|rule| (rule.applies)(&opened)) else { return };
+        let Some(rule) = self.rules.iter().find(|rule| (rule.applies)(&opened)) else {
+            return;
+        };
         let settings = rule.sides;
         // Never fails: the rule holds them.
-        let Ok(windows) = self.take_windows(settings) else { return };
+        let Ok(windows) = self.take_windows(settings) else {
+            return;
+        };
         for ((side, settings), window) in Side::BOTH.into_iter().zip(settings).zip(windows) {
             self.set(slot, record, side, settings, window);
         }

@@ -61,13 +61,21 @@ impl FlowKey {
 
     /// The addresses of client and server, in the order of [`crate::Side::index`].
     pub fn ends(&self, from_client: bool) -> [Address; 2] {
-        if from_client { [self.src, self.dst] } else { [self.dst, self.src] }
+        if from_client {
+            [self.src, self.dst]
+        } else {
+            [self.dst, self.src]
+        }
     }
 
     /// Client's port in the upper half.
     #[inline]
     fn ports(&self, from_client: bool) -> u32 {
-        let (client, server) = if from_client { (self.sport, self.dport) } else { (self.dport, self.sport) };
+        let (client, server) = if from_client {
+            (self.sport, self.dport)
+        } else {
+            (self.dport, self.sport)
+        };
         u32::from(client) << 16 | u32::from(server)
     }
 }

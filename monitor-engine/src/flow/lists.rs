@@ -33,7 +33,13 @@ pub enum Class {
 impl Class {
     const COUNT: usize = 6;
     /// All but [`Class::Free`].
-    pub const TAKEN: [Self; 5] = [Self::Closed, Self::HalfOpen, Self::Unproven, Self::Silent, Self::Active];
+    pub const TAKEN: [Self; 5] = [
+        Self::Closed,
+        Self::HalfOpen,
+        Self::Unproven,
+        Self::Silent,
+        Self::Active,
+    ];
 
     /// The class that a record says it is in.
     pub fn of(class: u8) -> Self {
@@ -91,7 +97,9 @@ impl Lists {
     /// whether it was moved.
     #[inline]
     pub fn touch(&mut self, memory: &Memory, slot: u32, now: u32) -> bool {
-        let Some(record) = memory.record(slot) else { return false };
+        let Some(record) = memory.record(slot) else {
+            return false;
+        };
         let stale = now.wrapping_sub(record.listed.get()) >= REFRESH;
         if stale {
             self.enter(memory, slot, Class::of(record.class.get()), now);
@@ -106,7 +114,11 @@ impl Lists {
             return;
         }
         for link in [&record.prev, &record.next] {
-            if let Some(neighbour) = link.get().checked_sub(1).and_then(|slot| memory.record(slot)) {
+            if let Some(neighbour) = link
+                .get()
+                .checked_sub(1)
+                .and_then(|slot| memory.record(slot))
+            {
                 prefetch(&raw const neighbour.prev);
             }
         }
@@ -115,7 +127,9 @@ impl Lists {
     /// Puts a connection at the end of a list, taking it out of the one that it is in.
     pub fn enter(&mut self, memory: &Memory, slot: u32, class: Class, now: u32) {
         self.leave(memory, slot);
-        let Some(record) = memory.record(slot) else { return };
+        let Some(record) = memory.record(slot) else {
+            return;
+        };
         record.class.set(class as u8);
         record.listed.set(now);
         let ends = &mut self.ends[class as usize];
@@ -131,7 +145,9 @@ impl Lists {
 
     /// Takes a connection out of its list; its class is [`Class::Free`] then.
     pub fn leave(&mut self, memory: &Memory, slot: u32) {
-        let Some(record) = memory.record(slot) else { return };
+        let Some(record) = memory.record(slot) else {
+            return;
+        };
         let class = Class::of(record.class.get());
         if class == Class::Free {
             return;
@@ -167,7 +183,11 @@ mod tests {
             lists.enter(&memory, slot, Class::Active, slot);
         }
         lists.touch(&memory, 1, 500);
-        assert_eq!(order(&lists, &memory, Class::Active), [0, 1, 2, 3], "moved lately: stays");
+        assert_eq!(
+            order(&lists, &memory, Class::Active),
+            [0, 1, 2, 3],
+            "moved lately: stays"
+        );
         lists.touch(&memory, 1, 1500);
         lists.enter(&memory, 3, Class::Closed, 1500);
         assert_eq!(order(&lists, &memory, Class::Active), [0, 2, 1]);
@@ -175,6 +195,9 @@ mod tests {
         for slot in 0..4 {
             lists.leave(&memory, slot);
         }
-        assert_eq!((lists.first(Class::Active), lists.len(Class::Closed)), (None, 0));
+        assert_eq!(
+            (lists.first(Class::Active), lists.len(Class::Closed)),
+            (None, 0)
+        );
     }
 }

@@ -26,7 +26,10 @@ pub struct Guess {
 impl Table {
     /// Room for so many slots.
     pub fn new(slots: u32) -> Self {
-        Self { entries: vec![0; Self::len(slots)], removals: 0 }
+        Self {
+            entries: vec![0; Self::len(slots)],
+            removals: 0,
+        }
     }
 
     fn len(slots: u32) -> usize {
@@ -51,7 +54,11 @@ impl Table {
 
     #[inline(always)]
     fn after(&self, at: usize) -> usize {
-        if at + 1 == self.entries.len() { 0 } else { at + 1 }
+        if at + 1 == self.entries.len() {
+            0
+        } else {
+            at + 1
+        }
     }
 
     /// Tells the processor that this tag will be looked up soon.
@@ -84,7 +91,10 @@ impl Table {
     /// The first slot with this tag, to be asked about again with [`Table::recall`].
     #[inline(always)]
     pub fn guess(&self, tag: u32) -> Guess {
-        Guess { slot: self.find(tag, |_| Some(())).map(|found| found.0), removals: self.removals }
+        Guess {
+            slot: self.find(tag, |_| Some(())).map(|found| found.0),
+            removals: self.removals,
+        }
     }
 
     /// The slot of a guess, if it is in the table still.
@@ -122,7 +132,11 @@ impl Table {
                 break;
             }
             let home = self.home((entry >> 32) as u32);
-            let stays = if hole <= at { hole < home && home <= at } else { hole < home || home <= at };
+            let stays = if hole <= at {
+                hole < home && home <= at
+            } else {
+                hole < home || home <= at
+            };
             if !stays {
                 self.entries[hole] = entry;
                 hole = at;

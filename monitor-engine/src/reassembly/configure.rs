@@ -14,7 +14,10 @@ impl<S: Sink> Receiver<'_, S> {
         }
         let side = self.side();
         let evicted = retained_below(self.memory, side, u64::MAX);
-        let (first, last) = (number(side.base.get()), number(side.end.get().max(side.base.get())));
+        let (first, last) = (
+            number(side.base.get()),
+            number(side.end.get().max(side.base.get())),
+        );
         self.record.write(|record| {
             record.add_flag(flag::DISABLED_CLIENT, self.name);
             side.epoch.set(side.epoch.get().wrapping_add(1));

@@ -43,15 +43,25 @@ impl<S: Sink> Receiver<'_, S> {
         if followed {
             self.counters.overlap_history_full.add(1);
         }
-        let island = self.islands().first_from(segment.0 + 1).filter(|island| island.0 < segment.1);
+        let island = self
+            .islands()
+            .first_from(segment.0 + 1)
+            .filter(|island| island.0 < segment.1);
         overlap::approximately(policy, segment, island)
     }
 
     /// Bytes that are there already: compared, counted, and replaced as far as they lose.
-    pub(super) fn overlap(&mut self, part: Part, winning: Run, shift: Shift, payload: &Payload<'_>) {
+    pub(super) fn overlap(
+        &mut self,
+        part: Part,
+        winning: Run,
+        shift: Shift,
+        payload: &Payload<'_>,
+    ) {
         self.again(part.start, part.end);
         let side = self.side();
-        let Some((low, high, count)) = side.differing(self.memory, part.start, part.end, shift, payload)
+        let Some((low, high, count)) =
+            side.differing(self.memory, part.start, part.end, shift, payload)
         else {
             return;
         };
@@ -60,9 +70,22 @@ impl<S: Sink> Receiver<'_, S> {
         if !late {
             self.counters.ambiguous_bytes.add(count);
         }
-        self.record.write(|_| side.conflicts.set(side.conflicts.get().saturating_add(count as u32)));
-        self.sink.event(Event::Conflict { id: self.id, side: self.name, off: low, len: high - low, late });
-        let lost = Part { start: part.start.max(winning.0), end: part.end.min(winning.1), old: true };
+        self.record.write(|_| {
+            side.conflicts
+                .set(side.conflicts.get().saturating_add(count as u32))
+        });
+        self.sink.event(Event::Conflict {
+            id: self.id,
+            side: self.name,
+            off: low,
+            len: high - low,
+            late,
+        });
+        let lost = Part {
+            start: part.start.max(winning.0),
+            end: part.end.min(winning.1),
+            old: true,
+        };
         if lost.start < lost.end {
             self.overwrite(lost, shift, payload);
         }
@@ -89,14 +112,32 @@ impl<S: Sink> Receiver<'_, S> {
         let len = end - start;
         self.counters.retransmitted_bytes.add(len);
         self.record.write(|_| side.retransmitted.add(len));
-        self.sink.event(Event::Retransmit { id: self.id, side: self.name, off: start, len });
+        self.sink.event(Event::Retransmit {
+            id: self.id,
+            side: self.name,
+            off: start,
+            len,
+        });
     }
 
     /// A probe that repeats the last acknowledged byte, as any value (RFC 9293, 3.8.4): not data.
-    pub(super) fn keep_alive(&mut self, start: u64, end: u64, shift: Shift, payload: &Payload<'_>) -> bool {
+    pub(super) fn keep_alive(
+        &mut self,
+        start: u64,
+        end: u64,
+        shift: Shift,
+        payload: &Payload<'_>,
+    ) -> bool {
         let side = self.side();
-        let probe = end - start == 1 && payload.len() == 1 && end == side.next.get() && end == side.end.get();
-        if probe && side.differing(self.memory, start, end, shift, payload).is_some() {
+        let probe = end - start == 1
+            && payload.len() == 1
+            && end == side.next.get()
+            && end == side.end.get();
+        if probe
+            && side
+                .differing(self.memory, start, end, shift, payload)
+                .is_some()
+        {
             self.counters.keepalives.add(1);
             return true;
         }
@@ -120,10 +161,17 @@ impl SideRecord {
         each_block(start, end, shift, payload, |number, at, bytes| {
             let mut old = [0; BLOCK];
             let old = &mut old[..bytes.len()];
-            let there = roots.find(memory, number).is_some_and(|block| memory.read(block, at, old));
+            let there = roots
+                .find(memory, number)
+                .is_some_and(|block| memory.read(block, at, old));
             if there && *old != *bytes {
                 let off = number * BLOCK as u64 + at as u64;
-                for (index, _) in old.iter().zip(bytes).enumerate().filter(|(_, (a, b))| a != b) {
+                for (index, _) in old
+                    .iter()
+                    .zip(bytes)
+                    .enumerate()
+                    .filter(|(_, (a, b))| a != b)
+                {
                     let at = off + index as u64;
                     let (low, _, count) = found.unwrap_or((at, at, 0));
                     found = Some((low, at + 1, count + 1));

@@ -57,7 +57,9 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let mut start = off;
         let mut end = off + payload.len() as i64;
         if start < 0 {
-            self.counters.before_start_bytes.add(end.min(0).abs_diff(start));
+            self.counters
+                .before_start_bytes
+                .add(end.min(0).abs_diff(start));
             start = 0;
         }
         let stream_end = side.fin.get();
@@ -89,7 +91,8 @@ impl<'a, S: Sink> Receiver<'a, S> {
     #[inline(always)]
     fn stretch(&mut self, start: u64, end: u64, fin: bool, shift: Shift, payload: &Payload<'_>) {
         let side = self.side();
-        if start == side.next.get() && !side.waiting() && side.history.get() == 0 && self.enabled() {
+        if start == side.next.get() && !side.waiting() && side.history.get() == 0 && self.enabled()
+        {
             self.in_order(start, end, shift, payload);
         } else {
             self.general(start, end, fin, shift, payload);
@@ -120,7 +123,12 @@ impl<'a, S: Sink> Receiver<'a, S> {
             side.next.set(stored);
             side.end.set(stored.max(side.end.get()));
         });
-        self.sink.event(Event::Data { id: self.id, side: self.name, off: start, len: stored - start });
+        self.sink.event(Event::Data {
+            id: self.id,
+            side: self.name,
+            off: start,
+            len: stored - start,
+        });
     }
 
     /// Anything else: ahead of a hole, again, overlapping, or late.
@@ -141,7 +149,15 @@ impl<'a, S: Sink> Receiver<'a, S> {
         // Behind a hole, one segment after the other: nothing is there yet.
         let side = self.side();
         if start >= side.end.get().max(side.next.get()) {
-            self.fresh(Part { start, end, old: false }, shift, payload);
+            self.fresh(
+                Part {
+                    start,
+                    end,
+                    old: false,
+                },
+                shift,
+                payload,
+            );
             return;
         }
         let mut parts = std::mem::take(&mut self.space.parts);
@@ -167,10 +183,18 @@ impl<'a, S: Sink> Receiver<'a, S> {
             // An empty in-order run cuts as well: what lies below its edge is late, what lies above moves it on.
             if low <= high {
                 if *at < low {
-                    parts.push(Part { start: *at, end: low, old: false });
+                    parts.push(Part {
+                        start: *at,
+                        end: low,
+                        old: false,
+                    });
                 }
                 if low < high {
-                    parts.push(Part { start: low, end: high, old: true });
+                    parts.push(Part {
+                        start: low,
+                        end: high,
+                        old: true,
+                    });
                 }
                 *at = high;
             }
@@ -187,16 +211,28 @@ impl<'a, S: Sink> Receiver<'a, S> {
             old(main, &mut at);
         }
         if at < end {
-            parts.push(Part { start: at, end, old: false });
+            parts.push(Part {
+                start: at,
+                end,
+                old: false,
+            });
         }
     }
 
     /// Bytes that were not there.
     fn fresh(&mut self, part: Part, shift: Shift, payload: &Payload<'_>) {
-        let Some(part) = self.retained(part) else { return };
+        let Some(part) = self.retained(part) else {
+            return;
+        };
         self.limit_islands(part.start);
-        let Some(Part { start, end, .. }) = self.retained(part) else { return };
-        let stored = if self.enabled() { start + self.put(start, end, shift, payload) } else { end };
+        let Some(Part { start, end, .. }) = self.retained(part) else {
+            return;
+        };
+        let stored = if self.enabled() {
+            start + self.put(start, end, shift, payload)
+        } else {
+            end
+        };
         if stored > start {
             self.publish((start, stored));
         }
@@ -233,7 +269,12 @@ impl<'a, S: Sink> Receiver<'a, S> {
             self.counters.unstored_bytes.add(run.1 - run.0);
         } else if late {
             self.counters.filled_bytes.add(run.1 - run.0);
-            self.sink.event(Event::Filled { id: self.id, side: self.name, off: run.0, len: run.1 - run.0 });
+            self.sink.event(Event::Filled {
+                id: self.id,
+                side: self.name,
+                off: run.0,
+                len: run.1 - run.0,
+            });
         }
         self.moved(old_next);
     }
@@ -313,7 +354,12 @@ impl<'a, S: Sink> Receiver<'a, S> {
         });
         self.counters.gaps.add(1);
         self.counters.gap_bytes.add(to - next);
-        self.sink.event(Event::Gap { id: self.id, side: self.name, off: next, len: to - next });
+        self.sink.event(Event::Gap {
+            id: self.id,
+            side: self.name,
+            off: next,
+            len: to - next,
+        });
         self.passed();
         self.moved(to);
     }
@@ -363,7 +409,9 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let mut stored = 0;
         let mut blocks = self.blocks();
         each_block(start, end, shift, payload, |number, at, bytes| {
-            let Ok(block) = blocks.ensure(number) else { return false };
+            let Ok(block) = blocks.ensure(number) else {
+                return false;
+            };
             memory.write(block, at, bytes);
             stored += bytes.len() as u64;
             true
@@ -381,13 +429,21 @@ impl<'a, S: Sink> Receiver<'a, S> {
 
     #[inline(always)]
     fn blocks(&mut self) -> Blocks<'_> {
-        Blocks { memory: self.memory, pool: &mut self.space.blocks, side: self.record.side(self.name) }
+        Blocks {
+            memory: self.memory,
+            pool: &mut self.space.blocks,
+            side: self.record.side(self.name),
+        }
     }
 
     #[inline(always)]
     fn islands(&mut self) -> Islands<'_> {
         let head = &self.record.side(self.name).islands;
-        Islands { memory: self.memory, pool: &mut self.space.blocks, head }
+        Islands {
+            memory: self.memory,
+            pool: &mut self.space.blocks,
+            head,
+        }
     }
 }
 
@@ -410,17 +466,21 @@ fn each_block(
     payload: &Payload<'_>,
     mut each: impl FnMut(u64, usize, &[u8]) -> bool,
 ) {
-    payload.each(shift.distance(start), shift.distance(end), |distance, mut bytes| {
-        let mut off = (shift.0 + distance as i64) as u64;
-        while !bytes.is_empty() {
-            let at = off as usize % BLOCK;
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - at));
-            if !each(number(off), at, now) {
-                return false;
+    payload.each(
+        shift.distance(start),
+        shift.distance(end),
+        |distance, mut bytes| {
+            let mut off = (shift.0 + distance as i64) as u64;
+            while !bytes.is_empty() {
+                let at = off as usize % BLOCK;
+                let (now, later) = bytes.split_at(bytes.len().min(BLOCK - at));
+                if !each(number(off), at, now) {
+                    return false;
+                }
+                off += now.len() as u64;
+                bytes = later;
             }
-            off += now.len() as u64;
-            bytes = later;
-        }
-        true
-    });
+            true
+        },
+    );
 }

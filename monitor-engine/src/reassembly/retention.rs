@@ -38,7 +38,9 @@ impl<S: Sink> Receiver<'_, S> {
         if number(base) < number(to) {
             self.blocks().release(number(base), number(to));
         }
-        self.counters.evicted_bytes.add(to.saturating_sub(run.max(base)));
+        self.counters
+            .evicted_bytes
+            .add(to.saturating_sub(run.max(base)));
     }
 
     /// Evicts every byte below `to`.
@@ -72,7 +74,11 @@ impl<S: Sink> Receiver<'_, S> {
         }
         let side = self.side();
         let to = (number(side.base.get()) + blocks) * BLOCK as u64;
-        let newest = side.end.get().max(side.next.get()).saturating_sub(BLOCK as u64);
+        let newest = side
+            .end
+            .get()
+            .max(side.next.get())
+            .saturating_sub(BLOCK as u64);
         self.raise_base(to.min(newest));
     }
 
@@ -83,11 +89,16 @@ impl<S: Sink> Receiver<'_, S> {
         self.islands().clear();
         self.space.history.restart(&side.history);
         let (base, end) = (side.base.get(), side.end.get());
-        self.blocks().release_all(number(base), number(end.max(base)) + 1);
+        self.blocks()
+            .release_all(number(base), number(end.max(base)) + 1);
     }
 
     fn held_below(&self, limit: u64) -> u64 {
-        if self.enabled() { retained_below(self.memory, self.side(), limit) } else { 0 }
+        if self.enabled() {
+            retained_below(self.memory, self.side(), limit)
+        } else {
+            0
+        }
     }
 }
 

@@ -29,7 +29,11 @@ pub struct Pool {
 impl Pool {
     /// All of `total` blocks are free.
     pub fn new(total: BlockId) -> Self {
-        Self { free: Vec::with_capacity(total as usize), untouched: 0, total }
+        Self {
+            free: Vec::with_capacity(total as usize),
+            untouched: 0,
+            total,
+        }
     }
 
     /// Blocks in use.
@@ -70,7 +74,10 @@ impl Roots {
     /// As the record says now.
     #[inline(always)]
     pub fn of(side: &SideRecord) -> Self {
-        Self { links: [0, 1, 2, 3].map(|i| side.roots[i].get()), height: side.height.get() }
+        Self {
+            links: [0, 1, 2, 3].map(|i| side.roots[i].get()),
+            height: side.height.get(),
+        }
     }
 
     /// The block with this number. On a torn copy: any block, or none.
@@ -81,7 +88,9 @@ impl Roots {
         }
         let mut link = self.links[0];
         for level in (0..self.height.min(MAX_HEIGHT)).rev() {
-            link = memory.entry(link.checked_sub(1)?, digit(number, level))?.get();
+            link = memory
+                .entry(link.checked_sub(1)?, digit(number, level))?
+                .get();
         }
         link.checked_sub(1)
     }
@@ -189,7 +198,9 @@ impl Blocks<'_> {
 
     /// Gives back the index blocks of a tree whose data blocks hang elsewhere now.
     fn free_nodes(&mut self, link: u32, height: u8) {
-        let Some(id) = link.checked_sub(1) else { return };
+        let Some(id) = link.checked_sub(1) else {
+            return;
+        };
         if height == 0 {
             return;
         }
@@ -215,7 +226,11 @@ impl Blocks<'_> {
 
     fn link(&mut self, number: u64, id: BlockId) -> Result<(), Full> {
         let height = self.side.height.get();
-        let mut cell = &self.side.roots[if height == 0 { (number % DIRECT) as usize } else { 0 }];
+        let mut cell = &self.side.roots[if height == 0 {
+            (number % DIRECT) as usize
+        } else {
+            0
+        }];
         for level in (0..height).rev() {
             let node = match cell.get().checked_sub(1) {
                 Some(node) => node,
@@ -272,7 +287,10 @@ fn release_one(memory: &Memory, pool: &mut Pool, side: &SideRecord, number: u64)
     let mut path = [cell; MAX_HEIGHT as usize];
     for level in (0..height).rev() {
         path[usize::from(height - 1 - level)] = cell;
-        let below = cell.get().checked_sub(1).and_then(|node| memory.entry(node, digit(number, level)));
+        let below = cell
+            .get()
+            .checked_sub(1)
+            .and_then(|node| memory.entry(node, digit(number, level)));
         let Some(below) = below else {
             let span = FANOUT.pow(u32::from(level) + 1);
             return span - number % span;
@@ -314,7 +332,11 @@ mod tests {
         let mut model = std::collections::BTreeMap::new();
         let mut first = 0;
         for last in steps {
-            let mut blocks = Blocks { memory: &memory, pool: &mut pool, side };
+            let mut blocks = Blocks {
+                memory: &memory,
+                pool: &mut pool,
+                side,
+            };
             let keep = last.saturating_sub(window - 1).max(first);
             let old = model.keys().next_back().map_or(first, |l| l + 1);
             blocks.release(first, keep.min(old.max(first)));
@@ -325,13 +347,22 @@ mod tests {
             }
             model.insert(last, blocks.ensure(last).unwrap());
             for (&number, &id) in &model {
-                assert_eq!(Roots::of(side).find(&memory, number), Some(id), "block {number}");
+                assert_eq!(
+                    Roots::of(side).find(&memory, number),
+                    Some(id),
+                    "block {number}"
+                );
             }
             let distinct: std::collections::BTreeSet<_> = model.values().collect();
             assert_eq!(distinct.len(), model.len());
         }
         let end = model.keys().next_back().map_or(first, |l| l + 1);
-        Blocks { memory: &memory, pool: &mut pool, side }.release_all(first, end);
+        Blocks {
+            memory: &memory,
+            pool: &mut pool,
+            side,
+        }
+        .release_all(first, end);
         assert_eq!(pool.used(), 0, "every block came back");
     }
 
@@ -347,7 +378,10 @@ mod tests {
 
     #[test]
     fn window_of_two_levels_slides_over_the_wrap() {
-        check(700, (0..3000).chain(FANOUT * FANOUT - 900..FANOUT * FANOUT + 900));
+        check(
+            700,
+            (0..3000).chain(FANOUT * FANOUT - 900..FANOUT * FANOUT + 900),
+        );
     }
 
     #[test]
@@ -360,7 +394,11 @@ mod tests {
         let memory = Memory::reserve(1, 6).unwrap();
         let mut pool = Pool::new(6);
         let side = &memory.record(0).unwrap().sides[0];
-        let mut blocks = Blocks { memory: &memory, pool: &mut pool, side };
+        let mut blocks = Blocks {
+            memory: &memory,
+            pool: &mut pool,
+            side,
+        };
         for number in 0..4 {
             blocks.ensure(number).unwrap();
         }

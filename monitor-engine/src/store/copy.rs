@@ -204,7 +204,8 @@ mod imp {
                     AtomicU64::from_ptr(o.cast()).store(word, Relaxed);
                     i += 8;
                 } else {
-                    AtomicU8::from_ptr(o).store(AtomicU8::from_ptr(s.cast_mut()).load(Relaxed), Relaxed);
+                    AtomicU8::from_ptr(o)
+                        .store(AtomicU8::from_ptr(s.cast_mut()).load(Relaxed), Relaxed);
                     i += 1;
                 }
             }
@@ -225,7 +226,13 @@ mod tests {
                 // SAFETY: both vectors are longer than skew + len.
                 unsafe { store(to.as_mut_ptr().add(skew), &from[3..3 + len]) };
                 assert_eq!(to[skew..skew + len], from[3..3 + len], "length {len}");
-                assert!(to[..skew].iter().chain(&to[skew + len..]).all(|&b| b == 0xee), "length {len}");
+                assert!(
+                    to[..skew]
+                        .iter()
+                        .chain(&to[skew + len..])
+                        .all(|&b| b == 0xee),
+                    "length {len}"
+                );
                 let mut back = vec![0; len];
                 // SAFETY: as above.
                 unsafe { load(to.as_ptr().add(skew), &mut back) };

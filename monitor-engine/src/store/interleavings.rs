@@ -30,8 +30,16 @@ struct Writer {
 impl Writer {
     fn new(policy: OverlapPolicy) -> Self {
         let memory = Arc::new(Memory::reserve(1, BLOCKS).unwrap());
-        let space = Space { blocks: Pool::new(BLOCKS), history: History::new(8), parts: Vec::new() };
-        let mut writer = Self { memory, space, counters: Counters::default() };
+        let space = Space {
+            blocks: Pool::new(BLOCKS),
+            history: History::new(8),
+            parts: Vec::new(),
+        };
+        let mut writer = Self {
+            memory,
+            space,
+            counters: Counters::default(),
+        };
         writer.move_in(policy);
         writer
     }
@@ -56,7 +64,8 @@ impl Writer {
 
     /// And out.
     fn move_out(&mut self) {
-        self.record().write(|record| record.generation.set(record.generation.get() + 1));
+        self.record()
+            .write(|record| record.generation.set(record.generation.get() + 1));
         fence(Release);
         self.receiver(|receiver| {
             receiver.release();
@@ -70,7 +79,10 @@ impl Writer {
             space: &mut self.space,
             counters: &self.counters,
             sink: &mut (),
-            limits: Limits { window: WINDOW as u64, islands: 8 },
+            limits: Limits {
+                window: WINDOW as u64,
+                islands: 8,
+            },
             id: SockId::new(0, 0, 0),
             name: SIDE,
             record: memory.record(0).unwrap(),
@@ -78,7 +90,9 @@ impl Writer {
     }
 
     fn segment(&mut self, off: usize, bytes: &[u8]) {
-        self.receiver(|receiver| receiver.segment(off as i64, &Payload::new(bytes, &[], bytes.len()), false));
+        self.receiver(|receiver| {
+            receiver.segment(off as i64, &Payload::new(bytes, &[], bytes.len()), false)
+        });
     }
 
     /// The connection that lives there now.
@@ -87,7 +101,11 @@ impl Writer {
     }
 
     fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.memory), Arc::new(Windows::new(WINDOW as u64, 1)), 0)
+        Reader::new(
+            Arc::clone(&self.memory),
+            Arc::new(Windows::new(WINDOW as u64, 1)),
+            0,
+        )
     }
 }
 

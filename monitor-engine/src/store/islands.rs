@@ -34,7 +34,9 @@ impl<'a> Chunk<'a> {
     }
 
     fn count(self) -> usize {
-        self.count_cell().map_or(0, |count| count.get() as usize).min(CHUNK)
+        self.count_cell()
+            .map_or(0, |count| count.get() as usize)
+            .min(CHUNK)
     }
 
     fn set_count(self, count: usize) {
@@ -45,18 +47,25 @@ impl<'a> Chunk<'a> {
 
     /// The pairs from this one on, start and end in turns.
     fn pairs(self, from: usize) -> &'a [Cell64] {
-        self.memory.words(self.id).get(1 + 2 * from..).unwrap_or_default()
+        self.memory
+            .words(self.id)
+            .get(1 + 2 * from..)
+            .unwrap_or_default()
     }
 
     fn pair(self, index: usize) -> Option<(&'a Cell64, &'a Cell64)> {
-        let [start, end, ..] = self.pairs(index) else { return None };
+        let [start, end, ..] = self.pairs(index) else {
+            return None;
+        };
         Some((start, end))
     }
 
     /// Puts a pair in before the one at `index`. There must be room.
     fn insert(self, index: usize, run: Run) {
         let count = self.count() + 1;
-        let Some(cells) = self.pairs(index).get(..2 * (count - index)) else { return };
+        let Some(cells) = self.pairs(index).get(..2 * (count - index)) else {
+            return;
+        };
         for (from, to) in cells.iter().zip(&cells[2..]).rev() {
             to.set(from.get());
         }
@@ -75,7 +84,8 @@ impl<'a> Chunk<'a> {
     }
 
     fn get(self, index: usize) -> Run {
-        self.pair(index).map_or((0, 0), |(start, end)| (start.get(), end.get()))
+        self.pair(index)
+            .map_or((0, 0), |(start, end)| (start.get(), end.get()))
     }
 
     fn set(self, index: usize, run: Run) {
@@ -91,7 +101,9 @@ impl<'a> Chunk<'a> {
 pub fn walk(memory: &Memory, head: u32, mut each: impl FnMut(Run) -> bool) {
     let mut link = head;
     for _ in 0..MAX_CHUNKS {
-        let Some(id) = link.checked_sub(1) else { return };
+        let Some(id) = link.checked_sub(1) else {
+            return;
+        };
         let chunk = Chunk { memory, id };
         for index in 0..chunk.count() {
             if !each(chunk.get(index)) {
@@ -123,7 +135,9 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn get(&self) -> Option<Run> {
-        self.chunk.filter(|chunk| self.index < chunk.count()).map(|chunk| chunk.get(self.index))
+        self.chunk
+            .filter(|chunk| self.index < chunk.count())
+            .map(|chunk| chunk.get(self.index))
     }
 }
 
@@ -139,7 +153,10 @@ impl<'a> Islands<'a> {
         let mut sum = 0;
         let mut link = self.head.get();
         while let Some(id) = link.checked_sub(1) {
-            let chunk = Chunk { memory: self.memory, id };
+            let chunk = Chunk {
+                memory: self.memory,
+                id,
+            };
             sum += chunk.count();
             link = chunk.link().map_or(0, Cell32::get);
         }
@@ -193,8 +210,13 @@ impl<'a> Islands<'a> {
 
     /// Removes every byte below `off`.
     pub fn remove_below(&mut self, off: u64) {
-        while let Some(chunk) = self.head.get().checked_sub(1).map(|id| Chunk { memory: self.memory, id }) {
-            let gone = (0..chunk.count()).take_while(|&index| chunk.get(index).1 <= off).count();
+        while let Some(chunk) = self.head.get().checked_sub(1).map(|id| Chunk {
+            memory: self.memory,
+            id,
+        }) {
+            let gone = (0..chunk.count())
+                .take_while(|&index| chunk.get(index).1 <= off)
+                .count();
             if gone == chunk.count() {
                 self.head.set(chunk.link().map_or(0, Cell32::get));
                 self.pool.give(chunk.id);
@@ -219,8 +241,17 @@ impl<'a> Islands<'a> {
     fn find(&self, off: u64) -> Place<'a> {
         let mut link = self.head;
         loop {
-            let Some(id) = link.get().checked_sub(1) else { return Place { link, chunk: None, index: 0 } };
-            let chunk = Chunk { memory: self.memory, id };
+            let Some(id) = link.get().checked_sub(1) else {
+                return Place {
+                    link,
+                    chunk: None,
+                    index: 0,
+                };
+            };
+            let chunk = Chunk {
+                memory: self.memory,
+                id,
+            };
             let count = chunk.count();
             let next = chunk.link().filter(|next| next.get() != 0);
             if let Some(next) = next.filter(|_| chunk.get(count - 1).1 < off) {
@@ -234,19 +265,39 @@ impl<'a> Islands<'a> {
             }
             while low < high {
                 let middle = usize::midpoint(low, high);
-                if chunk.get(middle).1 < off { low = middle + 1 } else { high = middle }
+                if chunk.get(middle).1 < off {
+                    low = middle + 1
+                } else {
+                    high = middle
+                }
             }
-            return Place { link, chunk: Some(chunk), index: low };
+            return Place {
+                link,
+                chunk: Some(chunk),
+                index: low,
+            };
         }
     }
 
     fn after(&self, place: Place<'a>) -> Place<'a> {
-        let Some(chunk) = place.chunk else { return place };
+        let Some(chunk) = place.chunk else {
+            return place;
+        };
         let index = place.index + 1;
-        match chunk.link().filter(|next| index >= chunk.count() && next.get() != 0) {
+        match chunk
+            .link()
+            .filter(|next| index >= chunk.count() && next.get() != 0)
+        {
             Some(link) => {
-                let chunk = link.get().checked_sub(1).map(|id| Chunk { memory: self.memory, id });
-                Place { link, chunk, index: 0 }
+                let chunk = link.get().checked_sub(1).map(|id| Chunk {
+                    memory: self.memory,
+                    id,
+                });
+                Place {
+                    link,
+                    chunk,
+                    index: 0,
+                }
             }
             None => Place { index, ..place },
         }
@@ -294,7 +345,10 @@ impl<'a> Islands<'a> {
     }
 
     fn new_chunk(&mut self, next: u32) -> Result<Chunk<'a>, Full> {
-        let chunk = Chunk { memory: self.memory, id: self.pool.take().ok_or(Full)? };
+        let chunk = Chunk {
+            memory: self.memory,
+            id: self.pool.take().ok_or(Full)?,
+        };
         chunk.set_count(0);
         if let Some(link) = chunk.link() {
             link.set(next);

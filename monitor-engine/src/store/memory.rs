@@ -1,5 +1,8 @@
 //! The arena: memory reserved once, never moved, never given back before the last reader is gone.
-#![expect(unsafe_code, reason = "the arena hands out shared views of memory that it maps itself")]
+#![expect(
+    unsafe_code,
+    reason = "the arena hands out shared views of memory that it maps itself"
+)]
 
 use std::io;
 
@@ -39,11 +42,19 @@ impl Memory {
         const PAGE: usize = 4096;
         let blocks_at = (records as usize * size_of::<Record>()).next_multiple_of(PAGE);
         let len = blocks_at + blocks as usize * BLOCK;
-        let map = MmapOptions::new().len(len.max(PAGE)).no_reserve_swap().map_anon()?;
+        let map = MmapOptions::new()
+            .len(len.max(PAGE))
+            .no_reserve_swap()
+            .map_anon()?;
         let map = MmapRaw::from(map);
         // A hint: with huge pages the arena costs fewer TLB misses and page faults. Refused where there are none.
         let _ = map.advise(Advice::HugePage);
-        Ok(Self { map, records, blocks, blocks_at })
+        Ok(Self {
+            map,
+            records,
+            blocks,
+            blocks_at,
+        })
     }
 
     /// Has the kernel give, and zero, every page now instead of at its first use (Linux 5.14, MADV_POPULATE_WRITE).
@@ -95,7 +106,11 @@ impl Memory {
     fn block(&self, id: BlockId, at: usize, len: usize) -> Option<*mut u8> {
         let inside = id < self.blocks && at <= BLOCK && len <= BLOCK - at;
         // wrapping_add stays inside the mapping: id, at and len were just checked.
-        inside.then(|| self.map.as_mut_ptr().wrapping_add(self.blocks_at + id as usize * BLOCK + at))
+        inside.then(|| {
+            self.map
+                .as_mut_ptr()
+                .wrapping_add(self.blocks_at + id as usize * BLOCK + at)
+        })
     }
 
     /// Copies `from` into a block at `at`. For the one writer alone. Nothing happens past a block's end.
@@ -111,7 +126,9 @@ impl Memory {
     /// Copies from a block at `at` into `to`; false if there is no such place.
     #[inline(always)]
     pub fn read(&self, id: BlockId, at: usize, to: &mut [u8]) -> bool {
-        let Some(from) = self.block(id, at, to.len()) else { return false };
+        let Some(from) = self.block(id, at, to.len()) else {
+            return false;
+        };
         // SAFETY: `from` is valid for to.len() bytes (checked by `block`); the writer uses `copy::store`.
         unsafe { copy::load(from, to) };
         true
@@ -120,7 +137,9 @@ impl Memory {
     /// All numbers of 64 bits in a block; none if there is no such block.
     #[inline(always)]
     pub fn words(&self, id: BlockId) -> &[super::cell::Cell64] {
-        let Some(at) = self.block(id, 0, BLOCK) else { return &[] };
+        let Some(at) = self.block(id, 0, BLOCK) else {
+            return &[];
+        };
         // SAFETY: `at` is valid for BLOCK bytes and 8-byte aligned, as all blocks are; a Cell64 is an atomic for which every
         // bit pattern is valid.
         unsafe { std::slice::from_raw_parts(at.cast::<super::cell::Cell64>(), BLOCK / 8) }
@@ -179,7 +198,10 @@ mod tests {
         memory.write(1, BLOCK - 2, b"xyz");
         let mut three = [0; 3];
         assert!(memory.read(1, BLOCK - 3, &mut three));
-        assert_eq!(&three, b"abc", "a write past the end of a block does nothing");
+        assert_eq!(
+            &three, b"abc",
+            "a write past the end of a block does nothing"
+        );
         assert!(!memory.read(1, BLOCK - 2, &mut three));
         assert!(!memory.read(2, 0, &mut three));
         assert_eq!(memory.words(0).len(), BLOCK / 8);

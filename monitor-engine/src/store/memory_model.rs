@@ -51,13 +51,23 @@ impl Memory {
 
     /// Whole words are stored at once, as the real copy does; the rest of a word is the one writer's to keep.
     pub fn write(&self, id: BlockId, at: usize, from: &[u8]) {
-        let Some(block) = self.blocks.get(id as usize).filter(|_| at + from.len() <= BLOCK) else { return };
+        let Some(block) = self
+            .blocks
+            .get(id as usize)
+            .filter(|_| at + from.len() <= BLOCK)
+        else {
+            return;
+        };
         let mut rest = from;
         let mut at = at;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(8 - at % 8));
             let cell = &block.bytes[at / 8];
-            let mut word = if now.len() == 8 { [0; 8] } else { cell.get().to_ne_bytes() };
+            let mut word = if now.len() == 8 {
+                [0; 8]
+            } else {
+                cell.get().to_ne_bytes()
+            };
             word[at % 8..][..now.len()].copy_from_slice(now);
             cell.set(u64::from_ne_bytes(word));
             (at, rest) = (at + now.len(), later);
@@ -65,14 +75,21 @@ impl Memory {
     }
 
     pub fn read(&self, id: BlockId, at: usize, to: &mut [u8]) -> bool {
-        let Some(block) = self.blocks.get(id as usize).filter(|_| at + to.len() <= BLOCK) else {
+        let Some(block) = self
+            .blocks
+            .get(id as usize)
+            .filter(|_| at + to.len() <= BLOCK)
+        else {
             return false;
         };
         let end = at + to.len();
         for index in at / 8..end.div_ceil(8) {
             let word = block.bytes[index].get().to_ne_bytes();
             for (place, byte) in word.iter().enumerate() {
-                if let Some(to) = (index * 8 + place).checked_sub(at).and_then(|i| to.get_mut(i)) {
+                if let Some(to) = (index * 8 + place)
+                    .checked_sub(at)
+                    .and_then(|i| to.get_mut(i))
+                {
                     *to = *byte;
                 }
             }
@@ -81,7 +98,9 @@ impl Memory {
     }
 
     pub fn words(&self, id: BlockId) -> &[Cell64] {
-        self.blocks.get(id as usize).map_or(&[], |block| &block.words)
+        self.blocks
+            .get(id as usize)
+            .map_or(&[], |block| &block.words)
     }
 
     pub fn entry(&self, id: BlockId, index: usize) -> Option<&Cell32> {

@@ -58,7 +58,10 @@ pub struct Record {
 
 // The model checker's atomics are larger.
 #[cfg(not(feature = "loom"))]
-const _: () = assert!(size_of::<Record>() <= 296, "the promise of 320 bytes for an idle connection");
+const _: () = assert!(
+    size_of::<Record>() <= 296,
+    "the promise of 320 bytes for an idle connection"
+);
 
 /// Bits that hold an [`OverlapPolicy`].
 const OVERLAP_BITS: u32 = 2;
@@ -205,7 +208,8 @@ impl Record {
 
     /// Sets the policies of both sides, by [`Side::index`].
     pub fn set_overlap(&self, policies: [OverlapPolicy; 2]) {
-        self.overlap.set(policies[0] as u8 | (policies[1] as u8) << OVERLAP_BITS);
+        self.overlap
+            .set(policies[0] as u8 | (policies[1] as u8) << OVERLAP_BITS);
     }
 
     /// Whether bytes of this side are kept.
@@ -221,7 +225,9 @@ impl Record {
 
     /// Whether both sides have one of the [`flag`]s that are a side's.
     pub fn both_have(&self, flag: u8) -> bool {
-        Side::BOTH.iter().all(|side| self.flags.get() & flag << side.index() != 0)
+        Side::BOTH
+            .iter()
+            .all(|side| self.flags.get() & flag << side.index() != 0)
     }
 
     /// Whether a connection lives here.

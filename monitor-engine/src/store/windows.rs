@@ -24,7 +24,11 @@ impl Windows {
             bytes: (0..most).map(|_| Cell64::default()).collect(),
             users: (0..most).map(|_| Cell32::default()).collect(),
         };
-        windows.bytes.iter().take(1).for_each(|first| first.set(configured));
+        windows
+            .bytes
+            .iter()
+            .take(1)
+            .for_each(|first| first.set(configured));
         windows
     }
 
@@ -39,7 +43,9 @@ impl Windows {
         if window == self.get(0) {
             return Some(0);
         }
-        let at = self.find(window).or_else(|| self.names().find(|name| !self.used(*name)))?;
+        let at = self
+            .find(window)
+            .or_else(|| self.names().find(|name| !self.used(*name)))?;
         // Pairs with the reader's fence in `Record::read`.
         fence(Release);
         self.bytes[usize::from(at)].set(window);
@@ -50,7 +56,8 @@ impl Windows {
 
     /// The name that this window has, other than 0.
     fn find(&self, window: u64) -> Option<u8> {
-        self.names().find(|name| self.used(*name) && self.get(*name) == window)
+        self.names()
+            .find(|name| self.used(*name) && self.get(*name) == window)
     }
 
     fn names(&self) -> impl Iterator<Item = u8> {
@@ -77,12 +84,22 @@ mod tests {
     fn names_are_shared_and_used_again() {
         let windows = Windows::new(100, 3);
         assert_eq!(windows.take(100), Some(0), "the configured one");
-        assert_eq!((windows.take(5), windows.take(5), windows.take(6)), (Some(1), Some(1), Some(2)));
+        assert_eq!(
+            (windows.take(5), windows.take(5), windows.take(6)),
+            (Some(1), Some(1), Some(2))
+        );
         assert_eq!(windows.take(7), None);
         windows.give(1);
-        assert_eq!((windows.take(7), windows.get(1)), (None, 5), "one user is left");
+        assert_eq!(
+            (windows.take(7), windows.get(1)),
+            (None, 5),
+            "one user is left"
+        );
         windows.give(1);
         windows.give(0);
-        assert_eq!((windows.take(7), windows.get(1), windows.get(0)), (Some(1), 7, 100));
+        assert_eq!(
+            (windows.take(7), windows.get(1), windows.get(0)),
+            (Some(1), 7, 100)
+        );
     }
 }

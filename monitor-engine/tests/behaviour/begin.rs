@@ -46,9 +46,18 @@ fn only_the_answer_to_a_syn_was_seen() {
     flow.send(&mut lab, C, b"up");
     flow.send(&mut lab, S, b"down");
     let connection = lab.only();
-    assert_eq!((connection.client, connection.server), (flow.client, flow.server));
-    assert!(!connection.midstream, "both initial sequence numbers are known");
-    assert_eq!(connection.sides.each_ref().map(|side| side.isn), [Some(5000), Some(1000)]);
+    assert_eq!(
+        (connection.client, connection.server),
+        (flow.client, flow.server)
+    );
+    assert!(
+        !connection.midstream,
+        "both initial sequence numbers are known"
+    );
+    assert_eq!(
+        connection.sides.each_ref().map(|side| side.isn),
+        [Some(5000), Some(1000)]
+    );
     assert_eq!((lab.text(S).as_str(), lab.text(C).as_str()), ("up", "down"));
 }
 
@@ -59,7 +68,11 @@ fn data_before_the_answer_to_the_syn_is_placed_by_the_isn() {
     flow.at(&mut lab, S, 4, b"late");
     lab.ip(&flow.syn_ack().ip());
     // Until the SYN+ACK came, its first byte was offset 0.
-    assert_eq!(lab.count("opened"), 2, "the answer names another start: another connection");
+    assert_eq!(
+        lab.count("opened"),
+        2,
+        "the answer names another start: another connection"
+    );
 }
 
 #[test]
@@ -71,9 +84,18 @@ fn midstream_from_the_client() {
     flow.send(&mut lab, S, b"answer");
     let connection = lab.only();
     assert!(connection.midstream);
-    assert_eq!((connection.client, connection.server), (flow.client, flow.server));
-    assert_eq!((lab.text(S).as_str(), lab.text(C).as_str()), ("request", "answer"));
-    assert_eq!(connection.sides.each_ref().map(|side| side.isn), [None, None]);
+    assert_eq!(
+        (connection.client, connection.server),
+        (flow.client, flow.server)
+    );
+    assert_eq!(
+        (lab.text(S).as_str(), lab.text(C).as_str()),
+        ("request", "answer")
+    );
+    assert_eq!(
+        connection.sides.each_ref().map(|side| side.isn),
+        [None, None]
+    );
 }
 
 #[test]
@@ -84,8 +106,14 @@ fn midstream_from_the_server() {
     flow.send(&mut lab, S, b"answer");
     flow.send(&mut lab, C, b"request");
     let connection = lab.only();
-    assert_eq!((connection.client, connection.server), (flow.client, flow.server));
-    assert_eq!((lab.text(S).as_str(), lab.text(C).as_str()), ("request", "answer"));
+    assert_eq!(
+        (connection.client, connection.server),
+        (flow.client, flow.server)
+    );
+    assert_eq!(
+        (lab.text(S).as_str(), lab.text(C).as_str()),
+        ("request", "answer")
+    );
 }
 
 #[test]
@@ -109,7 +137,10 @@ fn midstream_with_its_syn_behind_it() {
     flow.send(&mut lab, S, b"yes");
     let connection = lab.only();
     assert_eq!(connection.sides[1].isn, Some(1000));
-    assert_eq!((lab.text(S).as_str(), lab.text(C).as_str()), ("hello again", "yes"));
+    assert_eq!(
+        (lab.text(S).as_str(), lab.text(C).as_str()),
+        ("hello again", "yes")
+    );
 }
 
 #[test]
@@ -124,7 +155,10 @@ fn midstream_then_a_new_connection_on_the_same_ports() {
     assert_ne!(new.id, old.id);
     assert_eq!(lab.peek(new.id, S, 0, 99).unwrap(), b"new stream");
     assert_eq!(lab.peek(old.id, S, 0, 99).unwrap(), b"old stream");
-    assert_eq!(lab.reader.connection(old.id).unwrap().closed, Some(CloseReason::Reused));
+    assert_eq!(
+        lab.reader.connection(old.id).unwrap().closed,
+        Some(CloseReason::Reused)
+    );
 }
 
 #[test]
@@ -140,7 +174,11 @@ fn direction_by_ports_as_a_person_would() {
         let mut segment = Segment::new(from.parse().unwrap(), to.parse().unwrap(), 5, ACK | PSH);
         segment.payload = b"x".to_vec();
         lab.ip(&segment.ip());
-        let sender = if client_sends { lab.only().client } else { lab.only().server };
+        let sender = if client_sends {
+            lab.only().client
+        } else {
+            lab.only().server
+        };
         assert_eq!(sender.to_string(), from, "{from} to {to}");
     }
 }
@@ -183,7 +221,11 @@ fn a_one_sided_hole_does_not_freeze_the_side() {
     flow.at(&mut lab, C, 0, b"abc");
     flow.at(&mut lab, C, 1000, b"def");
     let id = lab.only().id;
-    assert_eq!(lab.peek(id, S, 1000, 9).unwrap(), b"def", "bytes behind a hole can be read");
+    assert_eq!(
+        lab.peek(id, S, 1000, 9).unwrap(),
+        b"def",
+        "bytes behind a hole can be read"
+    );
     lab.engine.finish();
     assert_eq!(lab.side(S).next, 1003);
 }
@@ -202,7 +244,10 @@ fn a_tuple_used_again_gets_a_new_id() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     let mut ids = Vec::new();
     for round in 0..5u32 {
-        flow = Flow { isn: [1000 + round * 100_000, 5000 + round * 100_000], ..Flow::new() };
+        flow = Flow {
+            isn: [1000 + round * 100_000, 5000 + round * 100_000],
+            ..Flow::new()
+        };
         flow.open(&mut lab);
         flow.send(&mut lab, C, format!("round {round}").as_bytes());
         let now = lab.newest(flow.client, flow.server).unwrap();
@@ -213,12 +258,28 @@ fn a_tuple_used_again_gets_a_new_id() {
         }
     }
     for (round, id) in ids.iter().enumerate() {
-        assert_eq!(lab.peek(*id, S, 0, 99).unwrap(), format!("round {round}").as_bytes(), "still readable");
+        assert_eq!(
+            lab.peek(*id, S, 0, 99).unwrap(),
+            format!("round {round}").as_bytes(),
+            "still readable"
+        );
         let closed = lab.reader.connection(*id).unwrap().closed;
-        let expected = if round % 2 == 0 { CloseReason::Fin } else { CloseReason::Reused };
+        let expected = if round % 2 == 0 {
+            CloseReason::Fin
+        } else {
+            CloseReason::Reused
+        };
         assert_eq!(closed, Some(expected), "round {round}");
     }
-    let reused = |event: &&Event| matches!(event, Event::Closed { reason: CloseReason::Reused, .. });
+    let reused = |event: &&Event| {
+        matches!(
+            event,
+            Event::Closed {
+                reason: CloseReason::Reused,
+                ..
+            }
+        )
+    };
     assert_eq!(lab.events().iter().filter(reused).count(), 2);
     let _ = flow;
 }
@@ -246,7 +307,10 @@ fn a_late_copy_of_an_old_segment_does_not_enter_the_new_connection() {
     flow.send(&mut lab, C, b"secret");
     let stray = flow.segment(C, 0, PSH, b"secret");
     flow.close(&mut lab);
-    let mut flow = Flow { isn: [0x8000_0000, 0x9000_0000], ..Flow::new() };
+    let mut flow = Flow {
+        isn: [0x8000_0000, 0x9000_0000],
+        ..Flow::new()
+    };
     flow.open(&mut lab);
     lab.ip(&stray.ip());
     flow.send(&mut lab, C, b"public");
@@ -257,16 +321,25 @@ fn a_late_copy_of_an_old_segment_does_not_enter_the_new_connection() {
 #[test]
 fn the_same_addresses_in_another_vlan_are_another_connection() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
-    for (tags, text) in
-        [(&[][..], "none"), (&[7], "seven"), (&[8], "eight"), (&[7, 8], "both"), (&[8, 7], "turn")]
-    {
+    for (tags, text) in [
+        (&[][..], "none"),
+        (&[7], "seven"),
+        (&[8], "eight"),
+        (&[7, 8], "both"),
+        (&[8, 7], "turn"),
+    ] {
         let frame = flow.segment(C, 0, PSH, text.as_bytes()).ethernet(tags, 0);
         lab.frame(Link::Ethernet, &frame);
     }
     let mut found: Vec<_> = lab
         .connections()
         .iter()
-        .map(|c| (c.vlan.clone(), String::from_utf8(lab.peek(c.id, S, 0, 99).unwrap()).unwrap()))
+        .map(|c| {
+            (
+                c.vlan.clone(),
+                String::from_utf8(lab.peek(c.id, S, 0, 99).unwrap()).unwrap(),
+            )
+        })
         .collect();
     found.sort();
     let expected: Vec<(Vec<u16>, String)> = [
@@ -301,7 +374,10 @@ fn ipv6_and_its_mapped_twin_are_two_connections() {
 #[test]
 fn a_connection_with_itself() {
     // 127.0.0.1:5000 to 127.0.0.1:5000: a simultaneous open with oneself (RFC 9293 allows it, Linux does it).
-    let (mut lab, mut flow) = (Lab::new(), Flow::between("127.0.0.1:5000", "127.0.0.1:5000"));
+    let (mut lab, mut flow) = (
+        Lab::new(),
+        Flow::between("127.0.0.1:5000", "127.0.0.1:5000"),
+    );
     flow.isn = [9000, 9000];
     lab.ip(&flow.syn().ip());
     let mut answer = flow.syn_ack();

@@ -10,21 +10,37 @@ const S: Side = Side::Server;
 
 /// 1 MiB: about 400 records and 400 blocks of 2 KiB.
 fn small() -> Lab {
-    let mut config = EngineConfig { memory: 1 << 20, ..Lab::config() };
+    let mut config = EngineConfig {
+        memory: 1 << 20,
+        ..Lab::config()
+    };
     config.tcp.idle_timeout = None;
     config.tcp.linger = None;
     Lab::with(config)
 }
 
 fn evicted(lab: &mut Lab) -> Vec<SockId> {
-    let id = |event| if let Event::Evicted { id } = event { Some(id) } else { None };
+    let id = |event| {
+        if let Event::Evicted { id } = event {
+            Some(id)
+        } else {
+            None
+        }
+    };
     lab.events().into_iter().filter_map(id).collect()
 }
 
 #[test]
 fn too_small_a_budget_is_refused_with_a_reason() {
-    let error =
-        monitor_engine::Engine::new(EngineConfig { memory: 1000, ..Lab::config() }, ()).err().unwrap();
+    let error = monitor_engine::Engine::new(
+        EngineConfig {
+            memory: 1000,
+            ..Lab::config()
+        },
+        (),
+    )
+    .err()
+    .unwrap();
     assert!(error.to_string().contains("too small"), "{error}");
 }
 
@@ -146,16 +162,27 @@ fn an_evicted_id_names_nothing_ever_again() {
         }
     }
     assert!(lab.reader.connection(first.unwrap()).is_none());
-    let living = ids.iter().filter(|id| lab.reader.connection(**id).is_some()).count();
+    let living = ids
+        .iter()
+        .filter(|id| lab.reader.connection(**id).is_some())
+        .count();
     assert_eq!(living, lab.connections().len());
     for id in ids {
-        assert!(lab.reader.connection(id).is_none_or(|connection| connection.id == id));
+        assert!(
+            lab.reader
+                .connection(id)
+                .is_none_or(|connection| connection.id == id)
+        );
     }
 }
 
 #[test]
 fn one_big_flow_alone_keeps_its_newest_bytes() {
-    let mut config = EngineConfig { memory: 1 << 20, window: 1 << 30, ..Lab::config() };
+    let mut config = EngineConfig {
+        memory: 1 << 20,
+        window: 1 << 30,
+        ..Lab::config()
+    };
     config.tcp.idle_timeout = None;
     let (mut lab, mut flow) = (Lab::with(config), Flow::new());
     flow.open(&mut lab);
@@ -167,10 +194,19 @@ fn one_big_flow_alone_keeps_its_newest_bytes() {
     }
     let side = lab.side(S);
     assert_eq!((side.next, side.end, side.gaps), (sent, sent, 0));
-    assert!(side.retained > 500_000, "{} of 1 MiB hold bytes", side.retained);
+    assert!(
+        side.retained > 500_000,
+        "{} of 1 MiB hold bytes",
+        side.retained
+    );
     let (off, bytes) = lab.held(S).remove(0);
     assert_eq!(off, side.base);
-    assert!(bytes.iter().zip(off..).all(|(byte, off)| *byte == (off / 11) as u8));
+    assert!(
+        bytes
+            .iter()
+            .zip(off..)
+            .all(|(byte, off)| *byte == (off / 11) as u8)
+    );
     assert_eq!(lab.count("unstored_bytes"), 0);
 }
 

@@ -11,15 +11,35 @@ const S: Side = Side::Server;
 
 #[test]
 fn ethernet_padding_is_not_payload() {
-    for (client, server) in [("10.0.0.1:5000", "10.0.0.2:80"), ("[2001:db8::1]:5000", "[2001:db8::2]:80")] {
+    for (client, server) in [
+        ("10.0.0.1:5000", "10.0.0.2:80"),
+        ("[2001:db8::1]:5000", "[2001:db8::2]:80"),
+    ] {
         let (mut lab, flow) = (Lab::new(), Flow::between(client, server));
         lab.frame(Link::Ethernet, &flow.syn().ethernet(&[], 6));
-        lab.frame(Link::Ethernet, &flow.segment(C, 0, PSH, b"x").ethernet(&[5], 18));
-        lab.frame(Link::Ethernet, &flow.segment(C, 0, PSH, b"x").ethernet(&[], 18));
-        lab.frame(Link::Ethernet, &flow.segment(C, 1, PSH, b"y").ethernet(&[], 40));
+        lab.frame(
+            Link::Ethernet,
+            &flow.segment(C, 0, PSH, b"x").ethernet(&[5], 18),
+        );
+        lab.frame(
+            Link::Ethernet,
+            &flow.segment(C, 0, PSH, b"x").ethernet(&[], 18),
+        );
+        lab.frame(
+            Link::Ethernet,
+            &flow.segment(C, 1, PSH, b"y").ethernet(&[], 40),
+        );
         let connection = lab.newest(flow.client, flow.server).unwrap();
-        let untagged = lab.connections().into_iter().find(|c| c.vlan.is_empty()).unwrap();
-        assert_eq!(lab.peek(untagged.id, S, 0, 99).unwrap(), b"xy", "{connection:?}");
+        let untagged = lab
+            .connections()
+            .into_iter()
+            .find(|c| c.vlan.is_empty())
+            .unwrap();
+        assert_eq!(
+            lab.peek(untagged.id, S, 0, 99).unwrap(),
+            b"xy",
+            "{connection:?}"
+        );
     }
 }
 
@@ -30,7 +50,12 @@ fn pieces_make_one_packet() {
     let frame = flow.segment(C, 0, PSH, &text).ethernet(&[], 0);
     let (first, rest) = frame.split_at(100);
     let more: Vec<&[u8]> = rest.chunks(333).collect();
-    lab.engine.process(&[Packet { time: lab.now, link: Link::Ethernet, data: first, more: &more }]);
+    lab.engine.process(&[Packet {
+        time: lab.now,
+        link: Link::Ethernet,
+        data: first,
+        more: &more,
+    }]);
     assert_eq!(lab.held(S), [(0, text)]);
 }
 
@@ -39,20 +64,33 @@ fn padding_in_a_piece_of_its_own_is_not_payload() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     let frame = flow.segment(C, 0, PSH, b"all of it").ethernet(&[], 0);
     let more: [&[u8]; 1] = [b"padding"];
-    lab.engine.process(&[Packet { time: lab.now, link: Link::Ethernet, data: &frame, more: &more }]);
+    lab.engine.process(&[Packet {
+        time: lab.now,
+        link: Link::Ethernet,
+        data: &frame,
+        more: &more,
+    }]);
     assert_eq!(lab.text(S), "all of it");
 }
 
 #[test]
 fn a_length_of_zero_reaches_to_the_end() {
     // What GSO and BIG TCP leave in the header of a packet longer than 65535 bytes.
-    for (client, server) in [("10.0.0.1:5000", "10.0.0.2:80"), ("[2001:db8::1]:5000", "[2001:db8::2]:80")] {
+    for (client, server) in [
+        ("10.0.0.1:5000", "10.0.0.2:80"),
+        ("[2001:db8::1]:5000", "[2001:db8::2]:80"),
+    ] {
         let (mut lab, flow) = (Lab::new(), Flow::between(client, server));
         let text: Vec<u8> = (0..150_000u32).map(|i| (i / 700) as u8).collect();
         let packet = flow.segment(C, 0, PSH, &text).ip();
         let (first, rest) = packet.split_at(3000);
         let more: Vec<&[u8]> = rest.chunks(4096).collect();
-        lab.engine.process(&[Packet { time: lab.now, link: Link::Ip, data: first, more: &more }]);
+        lab.engine.process(&[Packet {
+            time: lab.now,
+            link: Link::Ip,
+            data: first,
+            more: &more,
+        }]);
         assert_eq!(lab.held(S), [(0, text)]);
     }
 }
@@ -64,7 +102,10 @@ fn a_segment_cut_by_the_capture_leaves_a_hole() {
     let packet = flow.segment(C, 0, PSH, b"0123456789").ip();
     lab.ip(&packet[..packet.len() - 4]);
     flow.at(&mut lab, C, 10, b"abc");
-    assert_eq!(lab.held(S), [(0, b"012345".to_vec()), (10, b"abc".to_vec())]);
+    assert_eq!(
+        lab.held(S),
+        [(0, b"012345".to_vec()), (10, b"abc".to_vec())]
+    );
     assert_eq!(lab.count("truncated"), 1);
 }
 
@@ -72,7 +113,9 @@ fn a_segment_cut_by_the_capture_leaves_a_hole() {
 fn a_fin_on_a_segment_cut_by_the_capture_stands_behind_what_was_sent() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     flow.open(&mut lab);
-    let packet = flow.segment(C, 0, PSH | crate::common::frame::FIN, b"0123456789").ip();
+    let packet = flow
+        .segment(C, 0, PSH | crate::common::frame::FIN, b"0123456789")
+        .ip();
     lab.ip(&packet[..packet.len() - 4]);
     assert_eq!(lab.side(S).fin, Some(10));
 }
@@ -143,7 +186,10 @@ fn wrong_checksums_are_dropped_only_when_asked() {
         let mut v6 = Flow::between("[2001:db8::1]:5000", "[2001:db8::2]:80");
         v6.send(&mut lab, C, b"right, over IPv6");
         let connection = lab.newest(v6.client, v6.server).unwrap();
-        assert_eq!(lab.peek(connection.id, S, 0, 99).unwrap(), b"right, over IPv6");
+        assert_eq!(
+            lab.peek(connection.id, S, 0, 99).unwrap(),
+            b"right, over IPv6"
+        );
     }
 }
 

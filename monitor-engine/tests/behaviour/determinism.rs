@@ -15,7 +15,13 @@ type Story = (String, Vec<String>, Vec<(u64, Vec<u8>)>);
 fn stories(packets: &[(u64, Vec<u8>)], workers: u16, batch: usize) -> Vec<Story> {
     let mut all = Vec::new();
     for worker in 0..workers {
-        let mut config = EngineConfig { memory: 32 << 20, worker, workers, only_own: true, ..Lab::config() };
+        let mut config = EngineConfig {
+            memory: 32 << 20,
+            worker,
+            workers,
+            only_own: true,
+            ..Lab::config()
+        };
         config.tcp.idle_timeout = Some(5 * SECOND);
         config.tcp.linger = None;
         let mut engine = Engine::new(config, Vec::new()).unwrap();
@@ -24,7 +30,12 @@ fn stories(packets: &[(u64, Vec<u8>)], workers: u16, batch: usize) -> Vec<Story>
             let chunk: Vec<_> = chunk.iter().map(packet).collect();
             let chunk: Vec<Packet<'_>> = chunk
                 .iter()
-                .map(|(time, data)| Packet { time: *time, link: Link::Ip, data, more: &[] })
+                .map(|(time, data)| Packet {
+                    time: *time,
+                    link: Link::Ip,
+                    data,
+                    more: &[],
+                })
                 .collect();
             engine.process(&chunk);
         }
@@ -51,11 +62,18 @@ fn worker_stories(engine: &mut Engine<Vec<Event>>) -> Vec<Story> {
             for side in Side::BOTH {
                 for (off, len) in reader.extents(id, side).unwrap().runs {
                     let mut run = vec![0; len as usize];
-                    assert_eq!(reader.peek(id, side, off, &mut run).unwrap().len as u64, len);
+                    assert_eq!(
+                        reader.peek(id, side, off, &mut run).unwrap().len as u64,
+                        len
+                    );
                     bytes.push((off, run));
                 }
             }
-            (format!("{connection:?}"), events.remove(&id).unwrap_or_default(), bytes)
+            (
+                format!("{connection:?}"),
+                events.remove(&id).unwrap_or_default(),
+                bytes,
+            )
         })
         .collect()
 }
@@ -93,7 +111,12 @@ fn packets(acts: &[Act]) -> Vec<(u64, Vec<u8>)> {
             3 => out.push((now, flow.segment(from, off, RST, b"").ip())),
             4 => {
                 let whole = flow.segment(from, off, PSH, &[off as u8; 60]).ip();
-                out.extend(fragments(&whole, off as u32, 24).into_iter().rev().map(|part| (now, part)));
+                out.extend(
+                    fragments(&whole, off as u32, 24)
+                        .into_iter()
+                        .rev()
+                        .map(|part| (now, part)),
+                );
             }
             _ => out.push((now, flow.segment(from, off, PSH, &[off as u8; 25]).ip())),
         }
@@ -103,7 +126,16 @@ fn packets(acts: &[Act]) -> Vec<(u64, Vec<u8>)> {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let pause = prop_oneof![20 => 0..50 * MS, 1 => 0..2 * SECOND, 1 => 4 * SECOND..7 * SECOND];
-    prop::collection::vec((any::<bool>(), 0..8u32, 0..20u8, (0..12i64).prop_map(|n| n * 20), pause), 1..300)
+    prop::collection::vec(
+        (
+            any::<bool>(),
+            0..8u32,
+            0..20u8,
+            (0..12i64).prop_map(|n| n * 20),
+            pause,
+        ),
+        1..300,
+    )
 }
 
 proptest! {

@@ -9,7 +9,10 @@ const C: Side = Side::Client;
 const S: Side = Side::Server;
 
 fn flows() -> [Flow; 2] {
-    [Flow::new(), Flow::between("[2001:db8::1]:5000", "[2001:db8::2]:80")]
+    [
+        Flow::new(),
+        Flow::between("[2001:db8::1]:5000", "[2001:db8::2]:80"),
+    ]
 }
 
 fn text() -> Vec<u8> {
@@ -64,8 +67,24 @@ fn overlapping_fragments_drop_the_datagram() {
     for flow in flows() {
         let whole = flow.segment(C, 0, PSH, &text()).ip();
         let mut lab = Lab::new();
-        lab.ip(&fragment(&whole, 9, Part { start: 0, end: 400, more: true }));
-        lab.ip(&fragment(&whole, 9, Part { start: 392, end: 800, more: true }));
+        lab.ip(&fragment(
+            &whole,
+            9,
+            Part {
+                start: 0,
+                end: 400,
+                more: true,
+            },
+        ));
+        lab.ip(&fragment(
+            &whole,
+            9,
+            Part {
+                start: 392,
+                end: 800,
+                more: true,
+            },
+        ));
         for piece in fragments(&whole, 9, 400) {
             lab.ip(&piece);
         }
@@ -83,9 +102,19 @@ fn overlapping_fragments_drop_the_datagram() {
 fn a_fragment_beyond_the_end_drops_the_datagram() {
     for flow in flows() {
         let whole = flow.segment(C, 0, PSH, &text()).ip();
-        let all = parts(whole.len() - if flow.client.is_ipv4() { 20 } else { 40 }, 400);
+        let all = parts(
+            whole.len() - if flow.client.is_ipv4() { 20 } else { 40 },
+            400,
+        );
         let mut lab = Lab::new();
-        lab.ip(&fragment(&whole, 9, Part { more: false, ..all[1] }));
+        lab.ip(&fragment(
+            &whole,
+            9,
+            Part {
+                more: false,
+                ..all[1]
+            },
+        ));
         for index in [2, 3, 0, 1] {
             lab.ip(&fragment(&whole, 9, all[index]));
         }
@@ -125,9 +154,21 @@ fn odd_and_empty_fragments_are_dropped() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     let whole = flow.segment(C, 0, PSH, &text()).ip();
     for part in [
-        Part { start: 0, end: 9, more: true },
-        Part { start: 8, end: 8, more: true },
-        Part { start: 8, end: 8, more: false },
+        Part {
+            start: 0,
+            end: 9,
+            more: true,
+        },
+        Part {
+            start: 8,
+            end: 8,
+            more: true,
+        },
+        Part {
+            start: 8,
+            end: 8,
+            more: false,
+        },
     ] {
         lab.ip(&fragment(&whole, 9, part));
     }
@@ -138,7 +179,15 @@ fn odd_and_empty_fragments_are_dropped() {
 fn a_datagram_past_65535_is_dropped() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     let whole = flow.segment(C, 0, PSH, &[0; 65400]).ip();
-    let mut piece = fragment(&whole, 9, Part { start: 0, end: 800, more: false });
+    let mut piece = fragment(
+        &whole,
+        9,
+        Part {
+            start: 0,
+            end: 800,
+            more: false,
+        },
+    );
     // Offset 65528: 800 bytes from there end past the largest datagram.
     piece[6..8].copy_from_slice(&0x1fffu16.to_be_bytes());
     lab.ip(&piece);
@@ -176,24 +225,41 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
         seed: [1, 2],
         ..EngineConfig::default()
     };
-    let mut engines: Vec<_> = (0..4).map(|worker| Engine::new(config(worker), ()).unwrap()).collect();
+    let mut engines: Vec<_> = (0..4)
+        .map(|worker| Engine::new(config(worker), ()).unwrap())
+        .collect();
     let mut handed = 0;
     for n in 0..40 {
         let flow = Flow::numbered(n);
-        let whole = flow.segment(C, 0, PSH, format!("flow {n}, cut in pieces").as_bytes()).ip();
+        let whole = flow
+            .segment(C, 0, PSH, format!("flow {n}, cut in pieces").as_bytes())
+            .ip();
         for data in fragments(&whole, n, 16) {
             // All fragments between two addresses come to one worker, here to worker 1.
-            engines[1].process(&[Packet { time: 5, link: Link::Ip, data: &data, more: &[] }]);
+            engines[1].process(&[Packet {
+                time: 5,
+                link: Link::Ip,
+                data: &data,
+                more: &[],
+            }]);
         }
         let handoffs: Vec<_> = engines[1].handoffs().collect();
         handed += handoffs.len();
         for handoff in handoffs {
             assert_ne!(handoff.worker, 1);
-            let packet = Packet { time: handoff.time, link: handoff.link, data: &handoff.data, more: &[] };
+            let packet = Packet {
+                time: handoff.time,
+                link: handoff.link,
+                data: &handoff.data,
+                more: &[],
+            };
             engines[usize::from(handoff.worker)].process(&[packet]);
         }
     }
-    assert!((20..40).contains(&handed), "{handed} of 40 belong to the other three");
+    assert!(
+        (20..40).contains(&handed),
+        "{handed} of 40 belong to the other three"
+    );
     let mut texts: Vec<String> = Vec::new();
     for engine in &engines {
         let reader = engine.reader();
@@ -204,7 +270,9 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
         }
     }
     texts.sort();
-    let mut expected: Vec<String> = (0..40).map(|n| format!("flow {n}, cut in pieces")).collect();
+    let mut expected: Vec<String> = (0..40)
+        .map(|n| format!("flow {n}, cut in pieces"))
+        .collect();
     expected.sort();
     assert_eq!(texts, expected);
 }

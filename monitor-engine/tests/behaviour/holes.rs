@@ -28,11 +28,25 @@ fn bytes_behind_a_hole_are_readable_at_once() {
     flow.at(&mut lab, C, 8, b"89ab");
     let id = lab.only().id;
     assert_eq!(lab.peek(id, S, 8, 99).unwrap(), b"89ab");
-    assert_eq!(lab.peek(id, S, 0, 99).unwrap(), b"0123", "a read stops at the hole");
-    let Err(PeekError::NoData { reason, next_extent, base, next, end }) = lab.peek(id, S, 5, 9) else {
+    assert_eq!(
+        lab.peek(id, S, 0, 99).unwrap(),
+        b"0123",
+        "a read stops at the hole"
+    );
+    let Err(PeekError::NoData {
+        reason,
+        next_extent,
+        base,
+        next,
+        end,
+    }) = lab.peek(id, S, 5, 9)
+    else {
         panic!("no byte at 5")
     };
-    assert_eq!((reason, next_extent, base, next, end), (NoData::Gap, Some(8), 0, 4, 12));
+    assert_eq!(
+        (reason, next_extent, base, next, end),
+        (NoData::Gap, Some(8), 0, 4, 12)
+    );
 }
 
 #[test]
@@ -82,8 +96,20 @@ fn bytes_that_come_after_all_are_stored_and_told() {
     lab.events();
     flow.at(&mut lab, C, 5, b"56");
     let id = lab.only().id;
-    assert!(lab.events().contains(&Event::Filled { id, side: S, off: 5, len: 2 }));
-    assert_eq!(lab.held(S), [(0, b"0123".to_vec()), (5, b"56".to_vec()), (8, b"89ab".to_vec())]);
+    assert!(lab.events().contains(&Event::Filled {
+        id,
+        side: S,
+        off: 5,
+        len: 2
+    }));
+    assert_eq!(
+        lab.held(S),
+        [
+            (0, b"0123".to_vec()),
+            (5, b"56".to_vec()),
+            (8, b"89ab".to_vec())
+        ]
+    );
     flow.at(&mut lab, C, 4, b"4567");
     assert_eq!(lab.text(S), "0123456789ab");
     assert_eq!(lab.side(S).next, 12, "the edge does not go back");
@@ -157,7 +183,9 @@ fn a_window_that_slides_over_a_hole_names_it() {
     let side = lab.side(S);
     assert_eq!((side.base, side.next, side.end), (50, 50, 150));
     assert_eq!(lab.held(S), [(90, vec![b'b'; 60])]);
-    let Err(PeekError::NoData { reason, .. }) = lab.peek(lab.only().id, S, 10, 5) else { panic!() };
+    let Err(PeekError::NoData { reason, .. }) = lab.peek(lab.only().id, S, 10, 5) else {
+        panic!()
+    };
     assert_eq!(reason, NoData::Evicted);
 }
 
@@ -180,7 +208,10 @@ fn a_hole_at_the_very_start() {
     lab.wait(300);
     assert_eq!(gaps(&mut lab), [(0, 100)]);
     let extents = lab.reader.extents(lab.only().id, S).unwrap();
-    assert_eq!((extents.runs, extents.base, extents.next), (vec![(100, 10)], 0, 110));
+    assert_eq!(
+        (extents.runs, extents.base, extents.next),
+        (vec![(100, 10)], 0, 110)
+    );
 }
 
 #[test]
@@ -204,7 +235,12 @@ fn reads_say_why_there_is_nothing() {
     let mut bytes = [0; 9];
     let peek = lab.reader.peek(id, S, 0, &mut bytes).unwrap();
     assert_eq!((peek.len, peek.eof, peek.fin), (2, true, Some(2)));
-    assert_eq!(lab.reader.peek(id, S, 0, &mut bytes[..1]).map(|peek| peek.eof), Ok(false));
+    assert_eq!(
+        lab.reader
+            .peek(id, S, 0, &mut bytes[..1])
+            .map(|peek| peek.eof),
+        Ok(false)
+    );
     assert_eq!(
         lab.reader.peek(id, S, 77, &mut []).map(|peek| peek.len),
         Ok(0),

@@ -163,7 +163,11 @@ fn a_wild_acknowledgment_moves_nothing() {
 
 #[test]
 fn the_window_scale_of_both_syns_widens_the_window() {
-    for (scale, held) in [([Some(3), Some(3)], true), ([Some(3), None], false), ([None, None], false)] {
+    for (scale, held) in [
+        ([Some(3), Some(3)], true),
+        ([Some(3), None], false),
+        ([None, None], false),
+    ] {
         let (mut lab, mut flow) = (Lab::new(), Flow::new());
         flow.scale = scale;
         flow.open(&mut lab);

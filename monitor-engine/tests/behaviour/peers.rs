@@ -23,7 +23,10 @@ fn lose(lab: &mut Lab, flow: &mut Flow, to: u64) {
 #[test]
 fn libnids_prunes_its_queue_at_64_kib_and_stalls() {
     let mut lab = Lab::new();
-    let mut flow = Flow { scale: [Some(7), Some(7)], ..Flow::numbered(5) };
+    let mut flow = Flow {
+        scale: [Some(7), Some(7)],
+        ..Flow::numbered(5)
+    };
     flow.open(&mut lab);
     let part = [b'q'; 1000];
     flow.ack(&mut lab, S, 0);
@@ -32,7 +35,10 @@ fn libnids_prunes_its_queue_at_64_kib_and_stalls() {
     }
     flow.at(&mut lab, C, 0, &part);
     let connection = lab.newest(flow.client, flow.server).unwrap();
-    assert_eq!(connection.sides[1].next, 201_000, "200 KB waited behind the hole, and none was pruned");
+    assert_eq!(
+        connection.sides[1].next, 201_000,
+        "200 KB waited behind the hole, and none was pruned"
+    );
     assert_eq!(connection.sides[1].retained, 201_000);
 }
 
@@ -56,7 +62,10 @@ fn libtins_ends_the_flow_at_loss() {
     assert_eq!(lab.only().closed, None);
     flow.sent = [50_010, 0];
     flow.send(&mut lab, C, b" and on");
-    assert_eq!(lab.peek(lab.only().id, S, 50_000, 99).unwrap(), b"far behind and on");
+    assert_eq!(
+        lab.peek(lab.only().id, S, 50_000, 99).unwrap(),
+        b"far behind and on"
+    );
 }
 
 #[test]
@@ -66,7 +75,14 @@ fn tcpflow_writes_silent_zeros() {
     lose(&mut lab, &mut flow, 101);
     assert_eq!(lab.held(S), [(100, b"x".to_vec())], "no byte is invented");
     assert!(lab.peek(lab.only().id, S, 0, 99).is_err());
-    assert!(lab.events().iter().any(|event| matches!(event, Event::Gap { off: 0, len: 100, .. })));
+    assert!(lab.events().iter().any(|event| matches!(
+        event,
+        Event::Gap {
+            off: 0,
+            len: 100,
+            ..
+        }
+    )));
 }
 
 #[test]
@@ -75,7 +91,10 @@ fn pcapplusplus_and_tshark_write_words_into_the_data() {
     flow.at(&mut lab, C, 0, b"before");
     flow.at(&mut lab, C, 20, b"after");
     lose(&mut lab, &mut flow, 25);
-    assert_eq!(lab.held(S), [(0, b"before".to_vec()), (20, b"after".to_vec())]);
+    assert_eq!(
+        lab.held(S),
+        [(0, b"before".to_vec()), (20, b"after".to_vec())]
+    );
 }
 
 #[test]
@@ -106,7 +125,10 @@ fn protolens_stalls_at_the_sequence_wrap_and_gopacket_is_off_by_one() {
 #[test]
 fn pcapplusplus_identifies_a_flow_by_a_32_bit_hash() {
     // 200 000 flows of one byte that says whose it is; two of them share 32 bits of a hash with near certainty.
-    let mut config = EngineConfig { memory: 1 << 30, ..Lab::config() };
+    let mut config = EngineConfig {
+        memory: 1 << 30,
+        ..Lab::config()
+    };
     config.tcp.idle_timeout = None;
     let mut lab = Lab::with(config);
     let byte = |n: u32| (n.wrapping_mul(0x9e37_79b9) >> 24) as u8;
@@ -118,7 +140,9 @@ fn pcapplusplus_identifies_a_flow_by_a_32_bit_hash() {
     let first: Vec<_> = (0..20_000).map(|n| Flow::numbered(n).client).collect();
     for connection in lab.reader.connections(None) {
         let port = u32::from(connection.client.port()) - 40_000;
-        let std::net::IpAddr::V4(ip) = connection.client.ip() else { panic!() };
+        let std::net::IpAddr::V4(ip) = connection.client.ip() else {
+            panic!()
+        };
         let n = (ip.to_bits() & 0x00ff_ffff) * 20_000 + port;
         assert!(n >= 20_000 || first[n as usize] == connection.client);
         assert_eq!(lab.peek(connection.id, S, 0, 9).unwrap(), [byte(n)]);
@@ -129,8 +153,14 @@ fn pcapplusplus_identifies_a_flow_by_a_32_bit_hash() {
 fn tcpflow_counts_ethernet_padding_as_payload() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     lab.frame(Link::Ethernet, &flow.syn().ethernet(&[], 6));
-    lab.frame(Link::Ethernet, &flow.segment(C, 0, PSH, b"").ethernet(&[], 6));
-    lab.frame(Link::Ethernet, &flow.segment(C, 0, PSH, b"ab").ethernet(&[], 4));
+    lab.frame(
+        Link::Ethernet,
+        &flow.segment(C, 0, PSH, b"").ethernet(&[], 6),
+    );
+    lab.frame(
+        Link::Ethernet,
+        &flow.segment(C, 0, PSH, b"ab").ethernet(&[], 4),
+    );
     assert_eq!(lab.text(S), "ab");
 }
 
@@ -151,8 +181,13 @@ fn retina_advances_by_one_for_a_fin_that_carries_data() {
 fn mos_has_no_midstream_pickup_no_ipv6_no_vlan_no_fragments() {
     let mut lab = Lab::new();
     let flow = Flow::between("[2001:db8::1]:5000", "[2001:db8::2]:80");
-    for piece in crate::common::frame::fragments(&flow.segment(S, 70, PSH, b"all four at once").ip(), 1, 16) {
-        lab.frame(Link::Ethernet, &crate::common::frame::ethernet(&piece, &[100, 200], 0));
+    for piece in
+        crate::common::frame::fragments(&flow.segment(S, 70, PSH, b"all four at once").ip(), 1, 16)
+    {
+        lab.frame(
+            Link::Ethernet,
+            &crate::common::frame::ethernet(&piece, &[100, 200], 0),
+        );
     }
     assert_eq!(lab.text(C), "all four at once");
     assert!(lab.only().midstream);
@@ -164,7 +199,10 @@ fn mos_ignores_a_new_syn_on_a_live_tuple_for_good() {
     let (mut lab, mut flow) = opened();
     flow.send(&mut lab, C, b"first");
     let old = lab.only().id;
-    let mut flow = Flow { isn: [900_000, 800_000], ..Flow::new() };
+    let mut flow = Flow {
+        isn: [900_000, 800_000],
+        ..Flow::new()
+    };
     flow.open(&mut lab);
     flow.send(&mut lab, C, b"second");
     let new = lab.newest(flow.client, flow.server).unwrap();
@@ -196,7 +234,10 @@ fn in_mos_one_old_active_flow_keeps_all_younger_idle_ones_from_expiring() {
         lab.wait(1000);
         old.send(&mut lab, C, b".");
     }
-    assert_eq!(lab.newest(young.client, young.server).unwrap().closed, Some(CloseReason::Timeout));
+    assert_eq!(
+        lab.newest(young.client, young.server).unwrap().closed,
+        Some(CloseReason::Timeout)
+    );
     assert_eq!(lab.newest(old.client, old.server).unwrap().closed, None);
 }
 
@@ -221,7 +262,10 @@ fn in_mos_data_in_a_syn_leaves_a_hole_at_0() {
 
 #[test]
 fn mos_segfaults_when_its_pool_runs_out_between_two_halves_of_a_flow() {
-    let mut config = EngineConfig { memory: 1 << 20, ..Lab::config() };
+    let mut config = EngineConfig {
+        memory: 1 << 20,
+        ..Lab::config()
+    };
     config.tcp.idle_timeout = None;
     let mut lab = Lab::with(config);
     for n in 0..1500 {
@@ -238,7 +282,10 @@ fn mos_segfaults_when_its_pool_runs_out_between_two_halves_of_a_flow() {
 
 #[test]
 fn in_mos_a_stale_sockid_names_another_flow() {
-    let mut config = EngineConfig { memory: 1 << 20, ..Lab::config() };
+    let mut config = EngineConfig {
+        memory: 1 << 20,
+        ..Lab::config()
+    };
     config.tcp.linger = Some(SECOND);
     let mut lab = Lab::with(config);
     let mut old: Vec<SockId> = Vec::new();
@@ -263,6 +310,13 @@ fn mos_exits_when_there_is_nothing_new_to_peek() {
     flow.send(&mut lab, C, b"x");
     let id = lab.only().id;
     assert_eq!(lab.peek(id, S, 0, 9).unwrap(), b"x");
-    assert_eq!(lab.peek(id, S, 0, 9).unwrap(), b"x", "reading takes nothing away");
-    assert!(lab.peek(id, S, 1, 9).is_err(), "an error, and we are still here");
+    assert_eq!(
+        lab.peek(id, S, 0, 9).unwrap(),
+        b"x",
+        "reading takes nothing away"
+    );
+    assert!(
+        lab.peek(id, S, 1, 9).is_err(),
+        "an error, and we are still here"
+    );
 }

@@ -18,7 +18,12 @@ fn change(lab: &mut Lab, change: impl FnOnce(&mut EngineConfig)) {
 fn a_new_filter_is_for_connections_to_come() {
     let (mut lab, mut old, mut other) = (Lab::new(), Flow::numbered(1), Flow::numbered(2));
     old.open(&mut lab);
-    change(&mut lab, |config| config.filter = FlowFilter { ports: vec![1], networks: vec![] });
+    change(&mut lab, |config| {
+        config.filter = FlowFilter {
+            ports: vec![1],
+            networks: vec![],
+        }
+    });
     other.open(&mut lab);
     old.send(&mut lab, C, b"still heard");
     assert_eq!(lab.only().sides[S.index()].next, 11);

@@ -23,9 +23,21 @@ fn at_the_edge_it_ends_the_connection() {
     flow.rst(&mut lab, C, 10);
     let connection = lab.only();
     assert_eq!(connection.closed, Some(CloseReason::Rst));
-    assert_eq!(connection.sides.each_ref().map(|side| side.state), [TcpState::Closed; 2]);
-    let closed = Event::Closed { id: connection.id, reason: CloseReason::Rst };
-    assert_eq!(lab.events().iter().filter(|event| **event == closed).count(), 1);
+    assert_eq!(
+        connection.sides.each_ref().map(|side| side.state),
+        [TcpState::Closed; 2]
+    );
+    let closed = Event::Closed {
+        id: connection.id,
+        reason: CloseReason::Rst,
+    };
+    assert_eq!(
+        lab.events()
+            .iter()
+            .filter(|event| **event == closed)
+            .count(),
+        1
+    );
     assert_eq!(lab.text(S), "0123456789", "its bytes stay readable");
 }
 
@@ -51,7 +63,9 @@ fn inside_the_window_it_counts() {
 #[test]
 fn its_payload_is_not_stream_data() {
     let (mut lab, flow) = opened();
-    lab.ip(&flow.segment(S, 6, RST, b"connection refused by policy").ip());
+    lab.ip(&flow
+        .segment(S, 6, RST, b"connection refused by policy")
+        .ip());
     assert_eq!(lab.text(C), "abcdef");
     assert_eq!(lab.side(C).end, 6);
     assert_eq!(lab.only().closed, Some(CloseReason::Rst));
@@ -93,7 +107,12 @@ fn the_holes_of_a_reset_connection_are_named() {
     let (mut lab, mut flow) = opened();
     flow.at(&mut lab, C, 20, b"behind a hole");
     flow.rst(&mut lab, C, 33);
-    let gap = Event::Gap { id: lab.only().id, side: S, off: 10, len: 10 };
+    let gap = Event::Gap {
+        id: lab.only().id,
+        side: S,
+        off: 10,
+        len: 10,
+    };
     assert!(lab.events().contains(&gap));
     assert_eq!(lab.side(S).next, 33);
 }
@@ -103,7 +122,10 @@ fn a_new_syn_after_a_rst_opens_anew() {
     let (mut lab, mut flow) = opened();
     flow.rst(&mut lab, C, 10);
     let old = lab.only().id;
-    let mut flow = Flow { isn: [70_000, 80_000], ..Flow::new() };
+    let mut flow = Flow {
+        isn: [70_000, 80_000],
+        ..Flow::new()
+    };
     flow.open(&mut lab);
     lab.ip(&flow.segment(C, 0, PSH, b"second").ip());
     let new = lab.newest(flow.client, flow.server).unwrap();

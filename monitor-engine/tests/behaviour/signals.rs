@@ -33,13 +33,22 @@ fn keep_alive_without_data() {
 
 #[test]
 fn keep_alive_with_a_garbage_byte_is_no_conflict() {
-    for policy in [OverlapPolicy::Linux, OverlapPolicy::First, OverlapPolicy::Last, OverlapPolicy::Bsd] {
+    for policy in [
+        OverlapPolicy::Linux,
+        OverlapPolicy::First,
+        OverlapPolicy::Last,
+        OverlapPolicy::Bsd,
+    ] {
         let (mut lab, mut flow) = opened(policy);
         flow.at(&mut lab, C, 4, b"\0");
         assert_eq!(lab.text(S), "hello", "{policy:?}");
         assert_eq!(lab.side(S).conflicts, 0);
         assert_eq!(lab.count("keepalives"), 1);
-        assert!(!lab.events().iter().any(|event| matches!(event, Event::Conflict { .. })));
+        assert!(
+            !lab.events()
+                .iter()
+                .any(|event| matches!(event, Event::Conflict { .. }))
+        );
     }
 }
 
@@ -73,7 +82,11 @@ fn urgent_data_stays_in_line_and_is_counted() {
     let mut forgotten = flow.segment(C, 8, PSH, b"c");
     forgotten.urgent = 1;
     lab.ip(&forgotten.ip());
-    assert_eq!(lab.count("urgent"), 1, "a pointer without the flag means nothing");
+    assert_eq!(
+        lab.count("urgent"),
+        1,
+        "a pointer without the flag means nothing"
+    );
 }
 
 #[test]
@@ -82,8 +95,24 @@ fn a_retransmission_is_told_and_changes_nothing() {
     flow.at(&mut lab, C, 1, b"ello, more");
     let id = lab.only().id;
     let events = lab.events();
-    assert!(events.contains(&Event::Retransmit { id, side: S, off: 1, len: 4 }), "{events:?}");
-    assert!(events.contains(&Event::Data { id, side: S, off: 5, len: 6 }), "{events:?}");
+    assert!(
+        events.contains(&Event::Retransmit {
+            id,
+            side: S,
+            off: 1,
+            len: 4
+        }),
+        "{events:?}"
+    );
+    assert!(
+        events.contains(&Event::Data {
+            id,
+            side: S,
+            off: 5,
+            len: 6
+        }),
+        "{events:?}"
+    );
     assert_eq!(lab.text(S), "hello, more");
     let side = lab.side(S);
     assert_eq!((side.retransmitted, side.conflicts), (4, 0));
@@ -101,7 +130,13 @@ fn a_conflict_is_told_with_its_place() {
         flow.at(&mut lab, C, 0, b"hEllO");
         let id = lab.only().id;
         assert!(
-            lab.events().contains(&Event::Conflict { id, side: S, off: 1, len: 4, late: true }),
+            lab.events().contains(&Event::Conflict {
+                id,
+                side: S,
+                off: 1,
+                len: 4,
+                late: true
+            }),
             "{policy:?}"
         );
         assert_eq!(lab.text(S), text, "{policy:?}");
@@ -127,7 +162,10 @@ fn duplicates_of_everything_change_nothing() {
     for frame in &frames {
         lab.ip(frame);
     }
-    assert_eq!((lab.text(S).as_str(), lab.text(C).as_str()), ("GET /again", "200 OKand again"));
+    assert_eq!(
+        (lab.text(S).as_str(), lab.text(C).as_str()),
+        ("GET /again", "200 OKand again")
+    );
     assert_eq!(lab.count("opened"), 1);
     assert_eq!(lab.count("conflict_bytes"), 0);
 }

@@ -33,7 +33,13 @@ fn handshake() {
     let id = lab.only().id;
     let events = lab.events();
     assert_eq!(events.first(), Some(&Event::Opened { id }));
-    assert_eq!(events.iter().filter(|event| **event == Event::Established { id }).count(), 1);
+    assert_eq!(
+        events
+            .iter()
+            .filter(|event| **event == Event::Established { id })
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -70,11 +76,20 @@ fn simultaneous_open() {
     flow.send(&mut lab, C, b"from one");
     flow.send(&mut lab, S, b"from the other");
     assert_eq!(states(&lab), (T::Established, T::Established));
-    assert_eq!((lab.text(S).as_str(), lab.text(C).as_str()), ("from one", "from the other"));
+    assert_eq!(
+        (lab.text(S).as_str(), lab.text(C).as_str()),
+        ("from one", "from the other")
+    );
     let connection = lab.only();
     assert!(!connection.midstream);
-    assert_eq!(connection.client, flow.client, "who called first is the client");
-    assert_eq!(connection.sides.each_ref().map(|side| side.isn), [Some(5000), Some(1000)]);
+    assert_eq!(
+        connection.client, flow.client,
+        "who called first is the client"
+    );
+    assert_eq!(
+        connection.sides.each_ref().map(|side| side.isn),
+        [Some(5000), Some(1000)]
+    );
 }
 
 #[test]
@@ -92,9 +107,21 @@ fn orderly_close() {
     assert_eq!(states(&lab), (T::TimeWait, T::Closed));
     let connection = lab.only();
     assert_eq!(connection.closed, Some(CloseReason::Fin));
-    assert_eq!(connection.sides.each_ref().map(|side| side.fin), [Some(0), Some(3)]);
-    let closed = Event::Closed { id: connection.id, reason: CloseReason::Fin };
-    assert_eq!(lab.events().iter().filter(|event| **event == closed).count(), 1);
+    assert_eq!(
+        connection.sides.each_ref().map(|side| side.fin),
+        [Some(0), Some(3)]
+    );
+    let closed = Event::Closed {
+        id: connection.id,
+        reason: CloseReason::Fin,
+    };
+    assert_eq!(
+        lab.events()
+            .iter()
+            .filter(|event| **event == closed)
+            .count(),
+        1
+    );
     assert_eq!(lab.text(S), "bye", "a closed connection stays readable");
 }
 
@@ -155,7 +182,11 @@ fn early_fin_waits_for_the_bytes_before_it() {
     let (mut lab, flow) = opened();
     lab.ip(&flow.segment(C, 6, FIN, b"").ip());
     assert_eq!(lab.side(S).fin, Some(6));
-    assert_eq!(states(&lab), (T::FinWait1, T::Established), "not delivered yet");
+    assert_eq!(
+        states(&lab),
+        (T::FinWait1, T::Established),
+        "not delivered yet"
+    );
     lab.ip(&flow.segment(C, 3, PSH, b"def").ip());
     lab.ip(&flow.segment(C, 0, PSH, b"abc").ip());
     assert_eq!(states(&lab), (T::FinWait1, T::CloseWait));
@@ -173,9 +204,17 @@ fn fin_over_a_hole_closes_and_names_the_hole() {
     flow.ack(&mut lab, C, 1);
     let connection = lab.only();
     assert_eq!(connection.closed, Some(CloseReason::Fin));
-    let gap = Event::Gap { id: connection.id, side: S, off: 3, len: 7 };
+    let gap = Event::Gap {
+        id: connection.id,
+        side: S,
+        off: 3,
+        len: 7,
+    };
     assert!(lab.events().contains(&gap));
-    assert_eq!((connection.sides[1].next, connection.sides[1].gaps), (10, 1));
+    assert_eq!(
+        (connection.sides[1].next, connection.sides[1].gaps),
+        (10, 1)
+    );
     // Late bytes still find their place.
     flow.at(&mut lab, C, 3, b"defghij");
     assert_eq!(lab.text(S), "abcdefghij");

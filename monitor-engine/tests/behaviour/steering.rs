@@ -5,8 +5,8 @@ use std::sync::Arc;
 use monitor_common::abi::ShuntKey;
 use monitor_common::wire::Address;
 use monitor_engine::{
-    CloseReason, Connection, Event, Link, NoData, OverlapPolicy, PeekError, Rule, Shunt, Side, SideSettings,
-    SteerError, TcpState,
+    CloseReason, Connection, Event, Link, NoData, OverlapPolicy, PeekError, Rule, Shunt, Side,
+    SideSettings, SteerError, TcpState,
 };
 
 use crate::common::frame::{ACK, PSH, RST, SYN};
@@ -14,15 +14,29 @@ use crate::common::{Flow, Lab};
 
 const C: Side = Side::Client;
 const S: Side = Side::Server;
-const SILENT: SideSettings = SideSettings { window: None, overlap: None, disable: true };
-const NOTHING: SideSettings = SideSettings { window: None, overlap: None, disable: false };
+const SILENT: SideSettings = SideSettings {
+    window: None,
+    overlap: None,
+    disable: true,
+};
+const NOTHING: SideSettings = SideSettings {
+    window: None,
+    overlap: None,
+    disable: false,
+};
 
 fn window(bytes: u64) -> SideSettings {
-    SideSettings { window: Some(bytes), ..NOTHING }
+    SideSettings {
+        window: Some(bytes),
+        ..NOTHING
+    }
 }
 
 fn overlap(policy: OverlapPolicy) -> SideSettings {
-    SideSettings { overlap: Some(policy), ..NOTHING }
+    SideSettings {
+        overlap: Some(policy),
+        ..NOTHING
+    }
 }
 
 /// A connection that said something both ways.
@@ -52,19 +66,42 @@ fn a_stopped_connection_stays_readable_and_takes_nothing_more() {
     let stopped = lab.engine.stop(id, None).unwrap();
     assert_eq!(stopped, lab.only(), "the answer is what readers see");
     assert_eq!(stopped.closed, Some(CloseReason::Stopped));
-    assert_eq!(lab.events(), [Event::Closed { id, reason: CloseReason::Stopped }]);
+    assert_eq!(
+        lab.events(),
+        [Event::Closed {
+            id,
+            reason: CloseReason::Stopped
+        }]
+    );
     let segments = lab.count("segments");
     for _ in 0..3 {
         flow.send(&mut lab, C, b"more");
     }
     flow.rst(&mut lab, S, 8);
-    assert_eq!((lab.text(S), lab.text(C)), ("request".into(), "response".into()));
+    assert_eq!(
+        (lab.text(S), lab.text(C)),
+        ("request".into(), "response".into())
+    );
     assert_eq!(lab.only().closed, Some(CloseReason::Stopped));
-    assert_eq!((lab.count("stopped"), lab.count("closed"), lab.count("stopped_segments")), (1, 1, 4));
-    assert_eq!(lab.count("segments"), segments, "what is dropped was not followed");
+    assert_eq!(
+        (
+            lab.count("stopped"),
+            lab.count("closed"),
+            lab.count("stopped_segments")
+        ),
+        (1, 1, 4)
+    );
+    assert_eq!(
+        lab.count("segments"),
+        segments,
+        "what is dropped was not followed"
+    );
     assert_eq!(lab.events(), []);
     // Again: nothing happens.
-    assert_eq!(lab.engine.stop(id, None).unwrap().closed, Some(CloseReason::Stopped));
+    assert_eq!(
+        lab.engine.stop(id, None).unwrap().closed,
+        Some(CloseReason::Stopped)
+    );
     assert_eq!((lab.count("stopped"), lab.events()), (1, vec![]));
 }
 
@@ -86,7 +123,10 @@ fn a_stopped_connection_is_remembered_for_linger_and_while_its_packets_come() {
     lab.wait(2000);
     assert_eq!(lab.connections(), []);
     assert_eq!(lab.engine.stop(id, None), Err(SteerError::NoSuchConnection));
-    assert_eq!(lab.engine.configure(id, [NOTHING; 2]), Err(SteerError::NoSuchConnection));
+    assert_eq!(
+        lab.engine.configure(id, [NOTHING; 2]),
+        Err(SteerError::NoSuchConnection)
+    );
 }
 
 #[test]
@@ -105,17 +145,28 @@ fn only_a_new_syn_opens_a_connection_where_one_was_stopped() {
     let mut contradiction = flow.syn();
     (contradiction.seq, contradiction.flags) = (77, SYN | RST);
     lab.ip(&contradiction.ip());
-    assert_eq!(lab.only().id, id, "repeated, strayed and nonsensical segments");
+    assert_eq!(
+        lab.only().id,
+        id,
+        "repeated, strayed and nonsensical segments"
+    );
     assert_eq!(shunts(&mut lab), []);
 
-    let mut again = Flow { isn: [900_000, 800_000], ..Flow::new() };
+    let mut again = Flow {
+        isn: [900_000, 800_000],
+        ..Flow::new()
+    };
     again.open(&mut lab);
     again.send(&mut lab, C, b"another");
     assert_eq!(shunts(&mut lab), [Shunt::End(key(&again))]);
     let new = lab.newest(again.client, again.server).unwrap();
     assert!(new.id != id && !new.midstream && new.closed.is_none());
     assert_eq!(lab.peek(new.id, S, 0, 100).unwrap(), b"another");
-    assert_eq!(lab.peek(id, S, 0, 100).unwrap(), b"request", "the old one is still readable");
+    assert_eq!(
+        lab.peek(id, S, 0, 100).unwrap(),
+        b"request",
+        "the old one is still readable"
+    );
 }
 
 #[test]
@@ -154,10 +205,14 @@ fn a_flow_is_shunted_under_its_tags_and_version() {
     let id = lab.only().id;
     lab.engine.stop(id, None).unwrap();
     use monitor_common::steer::{Ends, Everything, Start, classify};
-    let Ok(Ends::Flow { src, dst, link, .. }) = classify(&frame[..], Start::Ethernet, &Everything) else {
+    let Ok(Ends::Flow { src, dst, link, .. }) = classify(&frame[..], Start::Ethernet, &Everything)
+    else {
         panic!("not a segment");
     };
-    assert_eq!(shunts(&mut lab), [Shunt::Start(ShuntKey::new(dst, src, link))]);
+    assert_eq!(
+        shunts(&mut lab),
+        [Shunt::Start(ShuntKey::new(dst, src, link))]
+    );
 }
 
 #[test]
@@ -166,7 +221,10 @@ fn a_connection_that_is_over_cannot_be_stopped_any_more() {
     let mut flow = spoken(&mut lab);
     flow.close(&mut lab);
     let id = lab.only().id;
-    assert_eq!(lab.engine.stop(id, None).unwrap().closed, Some(CloseReason::Fin));
+    assert_eq!(
+        lab.engine.stop(id, None).unwrap().closed,
+        Some(CloseReason::Fin)
+    );
     assert_eq!((lab.count("stopped"), shunts(&mut lab)), (0, vec![]));
 }
 
@@ -184,7 +242,10 @@ fn a_stopped_side_keeps_nothing_and_its_states_go_on() {
     flow.send(&mut lab, S, b" seen");
     let [client, server] = lab.only().sides;
     assert!(client.enabled && !server.enabled);
-    assert_eq!((server.base, server.next, server.end, server.retained), (13, 13, 13, 0));
+    assert_eq!(
+        (server.base, server.next, server.end, server.retained),
+        (13, 13, 13, 0)
+    );
     assert_eq!(lab.peek(id, S, 0, 10), Err(PeekError::Disabled));
     assert_eq!(lab.peek(id, S, 13, 10), Err(PeekError::Disabled));
     assert_eq!(lab.reader.extents(id, S), Err(PeekError::Disabled));
@@ -193,8 +254,15 @@ fn a_stopped_side_keeps_nothing_and_its_states_go_on() {
     let closed = lab.only();
     assert_eq!(closed.closed, Some(CloseReason::Fin));
     assert_eq!(closed.sides[S.index()].fin, Some(13));
-    assert_eq!(closed.sides.map(|side| side.state), [TcpState::TimeWait, TcpState::Closed]);
-    assert_eq!(lab.count("evicted_bytes"), 7, "what was not kept was not evicted");
+    assert_eq!(
+        closed.sides.map(|side| side.state),
+        [TcpState::TimeWait, TcpState::Closed]
+    );
+    assert_eq!(
+        lab.count("evicted_bytes"),
+        7,
+        "what was not kept was not evicted"
+    );
     assert_eq!(shunts(&mut lab), [], "the other side is wanted");
 }
 
@@ -205,16 +273,25 @@ fn a_connection_whose_sides_are_both_stopped_is_stopped() {
     let id = lab.only().id;
     assert_eq!(lab.engine.stop(id, Some(C)).unwrap().closed, None);
     assert_eq!(lab.engine.stop(id, Some(C)).unwrap().closed, None);
-    assert_eq!(lab.engine.stop(id, Some(S)).unwrap().closed, Some(CloseReason::Stopped));
+    assert_eq!(
+        lab.engine.stop(id, Some(S)).unwrap().closed,
+        Some(CloseReason::Stopped)
+    );
     assert_eq!(shunts(&mut lab), [Shunt::Start(key(&flow))]);
     // Two sides that are switched off are a connection that is followed, without bytes.
     let mut lab = Lab::new();
     let mut flow = spoken(&mut lab);
     let id = lab.only().id;
     let both = lab.engine.configure(id, [SILENT; 2]).unwrap();
-    assert_eq!((both.closed, both.sides.map(|side| side.enabled)), (None, [false, false]));
+    assert_eq!(
+        (both.closed, both.sides.map(|side| side.enabled)),
+        (None, [false, false])
+    );
     flow.close(&mut lab);
-    assert_eq!((lab.only().closed, shunts(&mut lab)), (Some(CloseReason::Fin), vec![]));
+    assert_eq!(
+        (lab.only().closed, shunts(&mut lab)),
+        (Some(CloseReason::Fin), vec![])
+    );
 }
 
 #[test]
@@ -229,17 +306,30 @@ fn the_edge_of_a_side_without_bytes_goes_on_over_holes() {
         let side = lab.side(S);
         (side.base, side.next, side.end, side.gaps)
     };
-    assert_eq!(edges(&lab), (7, 7, 25, 0), "it still waits for what is missing");
+    assert_eq!(
+        edges(&lab),
+        (7, 7, 25, 0),
+        "it still waits for what is missing"
+    );
     flow.at(&mut lab, C, 30, b"further");
     assert_eq!(edges(&lab), (7, 7, 37, 0));
     flow.at(&mut lab, C, 7, &[b'x'; 13]);
-    assert_eq!(edges(&lab), (25, 25, 37, 0), "filled, and on over what waited");
+    assert_eq!(
+        edges(&lab),
+        (25, 25, 37, 0),
+        "filled, and on over what waited"
+    );
     flow.at(&mut lab, C, 0, b"request");
     assert_eq!(lab.side(S).retransmitted, 7);
     flow.ack(&mut lab, S, 37);
     lab.wait(300);
     assert_eq!(edges(&lab), (37, 37, 37, 1), "lost on evidence");
-    assert!(lab.events().contains(&Event::Gap { id, side: S, off: 25, len: 5 }));
+    assert!(lab.events().contains(&Event::Gap {
+        id,
+        side: S,
+        off: 25,
+        len: 5
+    }));
     // The fast path, and more than the window at once.
     let big = vec![1; 60_000];
     for n in 0..40 {
@@ -262,7 +352,10 @@ fn a_smaller_window_frees_at_once_and_a_larger_one_holds_more() {
     let used = lab.count("used");
     let now = lab.engine.configure(id, [NOTHING, window(10_000)]).unwrap();
     assert_eq!(now.sides.clone().map(|side| side.window), [1 << 20, 10_000]);
-    assert_eq!(now.sides.map(|side| (side.base, side.next)), [(0, 100_000), (90_000, 100_000)]);
+    assert_eq!(
+        now.sides.map(|side| (side.base, side.next)),
+        [(0, 100_000), (90_000, 100_000)]
+    );
     assert!(lab.count("used") + 80_000 < used);
     assert_eq!(
         lab.peek(id, S, 0, 1),
@@ -281,7 +374,11 @@ fn a_smaller_window_frees_at_once_and_a_larger_one_holds_more() {
         flow.send(&mut lab, C, &[8; 50_000]);
         flow.send(&mut lab, S, &[8; 50_000]);
     }
-    assert_eq!([lab.side(C).base, lab.side(S).base], [0, 90_500], "the configured window was 1 MiB");
+    assert_eq!(
+        [lab.side(C).base, lab.side(S).base],
+        [0, 90_500],
+        "the configured window was 1 MiB"
+    );
     // The next one is as configured.
     let mut other = Flow::numbered(2);
     other.open(&mut lab);
@@ -297,7 +394,10 @@ fn a_smaller_window_gives_up_the_holes_that_it_leaves_behind() {
     flow.at(&mut lab, C, 100, &[1; 900]);
     lab.engine.configure(id, [NOTHING, window(500)]).unwrap();
     let side = lab.side(S);
-    assert_eq!((side.base, side.next, side.gaps, side.retained), (500, 1000, 1, 500));
+    assert_eq!(
+        (side.base, side.next, side.gaps, side.retained),
+        (500, 1000, 1, 500)
+    );
 }
 
 #[test]
@@ -313,10 +413,25 @@ fn windows_are_counted_out_and_come_back() {
         lab.engine.configure(*id, [NOTHING, window(bytes)]).unwrap();
     }
     let last = ids[255];
-    assert_eq!(lab.engine.configure(last, [window(999), SILENT]), Err(SteerError::TooManyWindows));
-    assert!(lab.reader.connection(last).unwrap().sides[1].enabled, "all or nothing");
-    assert_eq!(lab.engine.configure(last, [window(7), window(8)]).unwrap().sides[1].window, 8);
-    lab.engine.configure(ids[0], [NOTHING, window(1 << 20)]).unwrap();
+    assert_eq!(
+        lab.engine.configure(last, [window(999), SILENT]),
+        Err(SteerError::TooManyWindows)
+    );
+    assert!(
+        lab.reader.connection(last).unwrap().sides[1].enabled,
+        "all or nothing"
+    );
+    assert_eq!(
+        lab.engine
+            .configure(last, [window(7), window(8)])
+            .unwrap()
+            .sides[1]
+            .window,
+        8
+    );
+    lab.engine
+        .configure(ids[0], [NOTHING, window(1 << 20)])
+        .unwrap();
     lab.engine.configure(last, [window(999), NOTHING]).unwrap();
     // All connections end and are forgotten: every name is free.
     lab.wait(1_000_000);
@@ -329,20 +444,30 @@ fn windows_are_counted_out_and_come_back() {
         let mut flow = Flow::numbered(1000 + bytes as u32);
         flow.open(&mut lab);
         let id = lab.newest(flow.client, flow.server).unwrap().id;
-        lab.engine.configure(id, [NOTHING, window(bytes + 5000)]).unwrap();
+        lab.engine
+            .configure(id, [NOTHING, window(bytes + 5000)])
+            .unwrap();
     }
 }
 
 #[test]
 fn another_policy_decides_from_the_next_segment_on() {
-    for (policy, expected) in [(OverlapPolicy::First, b"xOLDOLD"), (OverlapPolicy::Last, b"xNEWNEW")] {
+    for (policy, expected) in [
+        (OverlapPolicy::First, b"xOLDOLD"),
+        (OverlapPolicy::Last, b"xNEWNEW"),
+    ] {
         let mut lab = Lab::policy(OverlapPolicy::Linux);
         let mut flow = Flow::new();
         flow.open(&mut lab);
         let id = lab.only().id;
         flow.at(&mut lab, C, 1, b"OLDOLD");
-        lab.engine.configure(id, [NOTHING, overlap(policy)]).unwrap();
-        assert_eq!(lab.only().sides.map(|side| side.overlap), [OverlapPolicy::Linux, policy]);
+        lab.engine
+            .configure(id, [NOTHING, overlap(policy)])
+            .unwrap();
+        assert_eq!(
+            lab.only().sides.map(|side| side.overlap),
+            [OverlapPolicy::Linux, policy]
+        );
         flow.at(&mut lab, C, 1, b"NEWNEW");
         flow.at(&mut lab, C, 0, b"x");
         assert_eq!(lab.peek(id, S, 0, 10).unwrap(), expected);
@@ -357,10 +482,16 @@ fn a_policy_that_needs_the_queue_makes_do_with_what_waits() {
     flow.open(&mut lab);
     let id = lab.only().id;
     flow.at(&mut lab, C, 10, b"first");
-    lab.engine.configure(id, [NOTHING, overlap(OverlapPolicy::Linux)]).unwrap();
+    lab.engine
+        .configure(id, [NOTHING, overlap(OverlapPolicy::Linux)])
+        .unwrap();
     flow.at(&mut lab, C, 8, b"..SECOND");
     flow.at(&mut lab, C, 0, b"01234567");
-    assert_eq!(lab.peek(id, S, 0, 100).unwrap(), b"01234567..SECOND", "it starts lower");
+    assert_eq!(
+        lab.peek(id, S, 0, 100).unwrap(),
+        b"01234567..SECOND",
+        "it starts lower"
+    );
     // And segment by segment again behind the next hole.
     flow.at(&mut lab, C, 20, b"first");
     flow.at(&mut lab, C, 20, b"again!");
@@ -376,14 +507,23 @@ fn nothing_can_be_set_on_a_side_without_bytes() {
     let id = lab.only().id;
     lab.engine.configure(id, [SILENT, NOTHING]).unwrap();
     let before = lab.only();
-    assert_eq!(lab.engine.configure(id, [window(5000); 2]), Err(SteerError::Disabled(C)));
-    assert_eq!(lab.engine.configure(id, [overlap(OverlapPolicy::Bsd); 2]), Err(SteerError::Disabled(C)));
+    assert_eq!(
+        lab.engine.configure(id, [window(5000); 2]),
+        Err(SteerError::Disabled(C))
+    );
+    assert_eq!(
+        lab.engine.configure(id, [overlap(OverlapPolicy::Bsd); 2]),
+        Err(SteerError::Disabled(C))
+    );
     assert_eq!(lab.only(), before);
     lab.engine.configure(id, [SILENT, window(5000)]).unwrap();
 }
 
 fn rule(applies: fn(&Connection) -> bool, client: SideSettings, server: SideSettings) -> Rule {
-    Rule { applies: Arc::new(applies), sides: [client, server] }
+    Rule {
+        applies: Arc::new(applies),
+        sides: [client, server],
+    }
 }
 
 #[test]
@@ -392,7 +532,11 @@ fn connections_start_with_what_the_first_fitting_rule_says() {
     let rules = vec![
         rule(|c| c.server.port() == 443, NOTHING, SILENT),
         rule(|c| c.server.port() != 80, SILENT, SILENT),
-        rule(|c| c.server.ip().is_ipv4(), window(100), overlap(OverlapPolicy::Last)),
+        rule(
+            |c| c.server.ip().is_ipv4(),
+            window(100),
+            overlap(OverlapPolicy::Last),
+        ),
     ];
     lab.engine.set_rules(rules).unwrap();
     let mut opened = |server: &str| {
@@ -400,18 +544,40 @@ fn connections_start_with_what_the_first_fitting_rule_says() {
         flow.open(&mut lab);
         flow.send(&mut lab, S, &[9; 300]);
         let [client, server] = lab.newest(flow.client, flow.server).unwrap().sides;
-        ((client.enabled, client.window, client.retained), (server.enabled, server.overlap))
+        (
+            (client.enabled, client.window, client.retained),
+            (server.enabled, server.overlap),
+        )
     };
     let linux = OverlapPolicy::Linux;
-    assert_eq!(opened("192.0.2.1:443"), ((true, 1 << 20, 300), (false, linux)));
-    assert_eq!(opened("192.0.2.1:22"), ((false, 1 << 20, 0), (false, linux)));
-    assert_eq!(opened("192.0.2.1:80"), ((true, 100, 100), (true, OverlapPolicy::Last)));
+    assert_eq!(
+        opened("192.0.2.1:443"),
+        ((true, 1 << 20, 300), (false, linux))
+    );
+    assert_eq!(
+        opened("192.0.2.1:22"),
+        ((false, 1 << 20, 0), (false, linux))
+    );
+    assert_eq!(
+        opened("192.0.2.1:80"),
+        ((true, 100, 100), (true, OverlapPolicy::Last))
+    );
     // Those that are there stay as they are.
     lab.engine.set_rules(Vec::new()).unwrap();
     let mut flow = Flow::between("10.0.0.1:40001", "192.0.2.1:443");
     flow.open(&mut lab);
-    assert!(lab.newest(flow.client, flow.server).unwrap().sides.iter().all(|side| side.enabled));
-    let old = lab.connections().into_iter().find(|c| c.server.port() == 22).unwrap();
+    assert!(
+        lab.newest(flow.client, flow.server)
+            .unwrap()
+            .sides
+            .iter()
+            .all(|side| side.enabled)
+    );
+    let old = lab
+        .connections()
+        .into_iter()
+        .find(|c| c.server.port() == 22)
+        .unwrap();
     assert!(old.sides.iter().all(|side| !side.enabled));
 }
 
@@ -419,15 +585,32 @@ fn connections_start_with_what_the_first_fitting_rule_says() {
 fn rules_hold_their_windows() {
     let mut lab = Lab::new();
     let all = |c: &Connection| c.client.port() != 0;
-    let many = |from: u64, count: u64| (from..from + count).map(|n| rule(all, window(n), NOTHING)).collect();
+    let many = |from: u64, count: u64| {
+        (from..from + count)
+            .map(|n| rule(all, window(n), NOTHING))
+            .collect()
+    };
     lab.engine.set_rules(many(1, 255)).unwrap();
     let mut flow = Flow::new();
     flow.open(&mut lab);
     let id = lab.only().id;
     assert_eq!(lab.side(C).window, 1);
-    assert_eq!(lab.engine.configure(id, [window(999), NOTHING]), Err(SteerError::TooManyWindows));
-    assert_eq!(lab.engine.set_rules(many(300, 256)), Err(SteerError::TooManyWindows));
-    assert_eq!(lab.engine.configure(id, [window(255), NOTHING]).unwrap().sides[0].window, 255);
+    assert_eq!(
+        lab.engine.configure(id, [window(999), NOTHING]),
+        Err(SteerError::TooManyWindows)
+    );
+    assert_eq!(
+        lab.engine.set_rules(many(300, 256)),
+        Err(SteerError::TooManyWindows)
+    );
+    assert_eq!(
+        lab.engine
+            .configure(id, [window(255), NOTHING])
+            .unwrap()
+            .sides[0]
+            .window,
+        255
+    );
     lab.engine.set_rules(many(1, 3)).unwrap();
     lab.engine.set_rules(many(400, 250)).unwrap();
     assert_eq!(lab.side(C).window, 255, "still in use");
@@ -437,7 +620,13 @@ fn rules_hold_their_windows() {
 #[test]
 fn a_rule_sees_who_called_whom() {
     let mut lab = Lab::new();
-    lab.engine.set_rules(vec![rule(|c| c.midstream && c.server.port() == 80, NOTHING, SILENT)]).unwrap();
+    lab.engine
+        .set_rules(vec![rule(
+            |c| c.midstream && c.server.port() == 80,
+            NOTHING,
+            SILENT,
+        )])
+        .unwrap();
     let flow = Flow::new();
     lab.ip(&flow.segment(S, 0, ACK, b"").ip());
     assert_eq!(lab.only().sides.map(|side| side.enabled), [true, false]);

@@ -24,7 +24,10 @@ fn an_idle_connection_is_closed_and_told() {
     lab.wait(2_000);
     let connection = lab.only();
     assert_eq!(connection.closed, Some(CloseReason::Timeout));
-    assert!(lab.events().contains(&Event::Closed { id: connection.id, reason: CloseReason::Timeout }));
+    assert!(lab.events().contains(&Event::Closed {
+        id: connection.id,
+        reason: CloseReason::Timeout
+    }));
     assert_eq!(lab.count("timed_out"), 1);
     assert_eq!(lab.text(S), "x", "readable for the linger time");
     lab.wait(52_000);

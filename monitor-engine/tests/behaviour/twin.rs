@@ -16,11 +16,26 @@ fn step() -> impl Strategy<Value = Step> {
     let near = prop_oneof![6 => -40..80i32, 2 => -400..2000i32, 1 => -70_000..70_000i32];
     let len = prop_oneof![4 => 0..40u16, 1 => 0..3000u16];
     let fin = prop::bool::weighted(0.02);
-    let data = (side(), near, len, prop_oneof![3 => Just(0u8), 1 => 1..4u8], fin)
-        .prop_map(|(from, at, len, fill, fin)| Step::Data { from, at, len, fill, fin });
+    let data = (
+        side(),
+        near,
+        len,
+        prop_oneof![3 => Just(0u8), 1 => 1..4u8],
+        fin,
+    )
+        .prop_map(|(from, at, len, fill, fin)| Step::Data {
+            from,
+            at,
+            len,
+            fill,
+            fin,
+        });
     let ahead = prop_oneof![3 => -100..300i32, 1 => -70_000..70_000i32];
-    let ack =
-        (side(), ahead, any::<u16>()).prop_map(|(from, ahead, window)| Step::Ack { from, ahead, window });
+    let ack = (side(), ahead, any::<u16>()).prop_map(|(from, ahead, window)| Step::Ack {
+        from,
+        ahead,
+        window,
+    });
     let rst = (side(), -50..50i32).prop_map(|(from, at)| Step::Rst { from, at });
     prop_oneof![
         30 => data,

@@ -27,7 +27,17 @@ pub struct Segment {
 impl Segment {
     /// A segment without payload, its window wide open.
     pub fn new(src: SocketAddr, dst: SocketAddr, seq: u32, flags: u8) -> Self {
-        Self { src, dst, seq, ack: 0, flags, window: 65535, urgent: 0, scale: None, payload: Vec::new() }
+        Self {
+            src,
+            dst,
+            seq,
+            ack: 0,
+            flags,
+            window: 65535,
+            urgent: 0,
+            scale: None,
+            payload: Vec::new(),
+        }
     }
 
     /// The segment alone, with the right checksum.
@@ -101,10 +111,18 @@ impl Segment {
 pub fn ethernet(ip: &[u8], tags: &[u16], padding: usize) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     for (index, tag) in tags.iter().enumerate() {
-        frame.extend(if index + 1 < tags.len() { [0x88, 0xa8] } else { [0x81, 0x00] });
+        frame.extend(if index + 1 < tags.len() {
+            [0x88, 0xa8]
+        } else {
+            [0x81, 0x00]
+        });
         frame.extend(tag.to_be_bytes());
     }
-    frame.extend(if ip[0] >> 4 == 4 { [0x08, 0x00] } else { [0x86, 0xdd] });
+    frame.extend(if ip[0] >> 4 == 4 {
+        [0x08, 0x00]
+    } else {
+        [0x86, 0xdd]
+    });
     frame.extend(ip);
     frame.extend(std::iter::repeat_n(0xee, padding));
     frame
@@ -122,19 +140,30 @@ pub struct Part {
 pub fn parts(len: usize, size: usize) -> Vec<Part> {
     (0..len)
         .step_by(size)
-        .map(|start| Part { start, end: (start + size).min(len), more: start + size < len })
+        .map(|start| Part {
+            start,
+            end: (start + size).min(len),
+            more: start + size < len,
+        })
         .collect()
 }
 
 /// One fragment of an IP packet.
 pub fn fragment(ip: &[u8], id: u32, part: Part) -> Vec<u8> {
-    if ip[0] >> 4 == 4 { fragment_v4(ip, id, part) } else { fragment_v6(ip, id, part) }
+    if ip[0] >> 4 == 4 {
+        fragment_v4(ip, id, part)
+    } else {
+        fragment_v6(ip, id, part)
+    }
 }
 
 /// All fragments of an IP packet, in order.
 pub fn fragments(ip: &[u8], id: u32, size: usize) -> Vec<Vec<u8>> {
     let header = if ip[0] >> 4 == 4 { 20 } else { 40 };
-    parts(ip.len() - header, size).into_iter().map(|part| fragment(ip, id, part)).collect()
+    parts(ip.len() - header, size)
+        .into_iter()
+        .map(|part| fragment(ip, id, part))
+        .collect()
 }
 
 fn fragment_v4(ip: &[u8], id: u32, part: Part) -> Vec<u8> {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use monitor_engine::{
-    Connection, Engine, EngineConfig, Event, Link, OverlapPolicy, Packet, PeekError, Reader, Side, SideView,
-    SockId,
+    Connection, Engine, EngineConfig, Event, Link, OverlapPolicy, Packet, PeekError, Reader, Side,
+    SideView, SockId,
 };
 
 use super::{MS, S};
@@ -25,7 +25,11 @@ impl Lab {
 
     /// What [`Lab::new`] takes, to be changed.
     pub fn config() -> EngineConfig {
-        EngineConfig { memory: 16 << 20, seed: [3, 4], ..EngineConfig::default() }
+        EngineConfig {
+            memory: 16 << 20,
+            seed: [3, 4],
+            ..EngineConfig::default()
+        }
     }
 
     pub fn policy(overlap: OverlapPolicy) -> Self {
@@ -37,7 +41,11 @@ impl Lab {
     pub fn with(config: EngineConfig) -> Self {
         let engine = Engine::new(config, Vec::new()).unwrap();
         let reader = engine.reader();
-        Self { engine, reader, now: 1_000_000 * S }
+        Self {
+            engine,
+            reader,
+            now: 1_000_000 * S,
+        }
     }
 
     /// One IP packet, now.
@@ -47,7 +55,12 @@ impl Lab {
 
     /// One frame, now.
     pub fn frame(&mut self, link: Link, data: &[u8]) {
-        self.engine.process(&[Packet { time: self.now, link, data, more: &[] }]);
+        self.engine.process(&[Packet {
+            time: self.now,
+            link,
+            data,
+            more: &[],
+        }]);
     }
 
     /// Milliseconds pass.
@@ -104,8 +117,13 @@ impl Lab {
     /// The bytes of the only connection's side, which must be one run from 0 on (or none).
     pub fn text(&self, side: Side) -> String {
         let runs = self.held(side);
-        assert!(runs.len() <= 1 && runs.first().is_none_or(|run| run.0 == 0), "{runs:?}");
-        runs.into_iter().map(|run| String::from_utf8_lossy(&run.1).into_owned()).collect()
+        assert!(
+            runs.len() <= 1 && runs.first().is_none_or(|run| run.0 == 0),
+            "{runs:?}"
+        );
+        runs.into_iter()
+            .map(|run| String::from_utf8_lossy(&run.1).into_owned())
+            .collect()
     }
 
     pub fn peek(&self, id: SockId, side: Side, off: u64, len: usize) -> Result<Vec<u8>, PeekError> {
@@ -118,6 +136,10 @@ impl Lab {
     /// A counter by its name.
     pub fn count(&self, name: &str) -> u64 {
         let counters = self.engine.counters();
-        counters.each().find(|(_, n, _, _)| *n == name).map(|(_, _, _, value)| value).unwrap()
+        counters
+            .each()
+            .find(|(_, n, _, _)| *n == name)
+            .map(|(_, _, _, value)| value)
+            .unwrap()
     }
 }

@@ -1,8 +1,18 @@
 //! What the engine's tests and fuzz targets share: frames made from a description, an engine to send them to, and
 //! the obvious twin that the engine is compared with.
-#![allow(dead_code, reason = "each test that includes this module uses its own part of it")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(clippy::needless_pass_by_value, reason = "what is compared reads better as it is")]
+#![allow(
+    dead_code,
+    reason = "each test that includes this module uses its own part of it"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "what is compared reads better as it is"
+)]
 
 pub mod flow;
 pub mod frame;

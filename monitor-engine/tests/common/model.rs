@@ -78,7 +78,11 @@ pub struct Twin {
 
 impl Twin {
     pub fn new(rules: Rules) -> Self {
-        Self { rules: [rules; 2], halves: Default::default(), closed: None }
+        Self {
+            rules: [rules; 2],
+            halves: Default::default(),
+            closed: None,
+        }
     }
 
     /// Time passes: holes whose grace is over are lost.
@@ -99,11 +103,14 @@ impl Twin {
         }
         self.start(from, segment);
         let half = &mut self.halves[from.peer().index()];
-        half.acked = half.acked.map(|acked| acked.max(half.next.saturating_sub(BEHIND)));
+        half.acked = half
+            .acked
+            .map(|acked| acked.max(half.next.saturating_sub(BEHIND)));
         let half = &self.halves[from.peer().index()];
         let syn = u32::from(segment.flags & SYN != 0);
-        let off =
-            half.start.map_or(0, |start| half.offset(segment.seq.wrapping_add(syn).wrapping_sub(start)));
+        let off = half.start.map_or(0, |start| {
+            half.offset(segment.seq.wrapping_add(syn).wrapping_sub(start))
+        });
         if segment.flags & RST != 0 {
             if self.believes(from, segment, off) && self.closed.is_none() {
                 self.close(CloseReason::Rst);
@@ -214,7 +221,9 @@ impl Twin {
         half.acked = Some(half.acked.unwrap_or(0).max(ack));
         half.fin_acked |= half.fin.is_some_and(|fin| ack > fin);
         // Without its SYN we cannot know the scale: the largest.
-        half.window = half.window.max(u64::from(segment.window) << if unscaled { 0 } else { 14 });
+        half.window = half
+            .window
+            .max(u64::from(segment.window) << if unscaled { 0 } else { 14 });
     }
 
     /// Inside the receiver's window; or an answer to a SYN, of whose sender nothing is known yet.
@@ -222,12 +231,19 @@ impl Twin {
         let received = &self.halves[from.peer().index()];
         if received.isn || received.end > 0 {
             let acked = received.acked.unwrap_or(0);
-            let low = if acked > 0 { acked.min(received.next) } else { received.base };
+            let low = if acked > 0 {
+                acked.min(received.next)
+            } else {
+                received.base
+            };
             return off >= low as i64 && off <= received.limit() as i64;
         }
         let sent = &self.halves[from.index()];
-        let ack = sent.start.map(|start| sent.offset(segment.ack.wrapping_sub(start)));
-        segment.flags & ACK != 0 && ack.is_some_and(|ack| (0..=sent.end.max(sent.next) as i64).contains(&ack))
+        let ack = sent
+            .start
+            .map(|start| sent.offset(segment.ack.wrapping_sub(start)));
+        segment.flags & ACK != 0
+            && ack.is_some_and(|ack| (0..=sent.end.max(sent.next) as i64).contains(&ack))
     }
 
     fn close(&mut self, reason: CloseReason) {
@@ -257,7 +273,11 @@ impl Half {
         let follows = self.wild.count > 0 && near(segment.seq, self.wild.end);
         let end = segment.seq.wrapping_add(segment.payload.len() as u32);
         let acknowledged = follows && self.wild.acknowledged;
-        self.wild = Wild { count: if follows { self.wild.count + 1 } else { 1 }, end, acknowledged };
+        self.wild = Wild {
+            count: if follows { self.wild.count + 1 } else { 1 },
+            end,
+            acknowledged,
+        };
         let believed = self.wild.count >= ENOUGH && (acknowledged || self.acked.is_none());
         if believed {
             self.wild.count = 0;
@@ -271,7 +291,11 @@ impl Half {
     }
 
     fn limit(&self) -> u64 {
-        let room = if self.acked.is_some() { self.window.max(65535) } else { LARGEST };
+        let room = if self.acked.is_some() {
+            self.window.max(65535)
+        } else {
+            LARGEST
+        };
         self.next.max(self.acked.unwrap_or(0)) + room
     }
 
@@ -326,7 +350,10 @@ impl Half {
         for off in low..end {
             let known = self.bytes.contains_key(&off);
             // At the edge, too: what lies below it comes late, what lies above moves it on.
-            match parts.last_mut().filter(|part| part.2 == known && off != self.next) {
+            match parts
+                .last_mut()
+                .filter(|part| part.2 == known && off != self.next)
+            {
                 Some(part) => part.1 = off + 1,
                 None => parts.push((off, off + 1, known)),
             }
@@ -383,7 +410,10 @@ impl Half {
     pub fn runs(&self) -> Vec<(u64, Vec<u8>)> {
         let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
         for (&off, &byte) in &self.bytes {
-            match runs.last_mut().filter(|run| run.0 + run.1.len() as u64 == off) {
+            match runs
+                .last_mut()
+                .filter(|run| run.0 + run.1.len() as u64 == off)
+            {
                 Some(run) => run.1.push(byte),
                 None => runs.push((off, vec![byte])),
             }
@@ -393,7 +423,10 @@ impl Half {
 
     /// Start and end of every run but the one that the in-order edge ends.
     fn islands(&self) -> Vec<(u64, u64)> {
-        let ends = self.runs().into_iter().map(|(off, bytes)| (off, off + bytes.len() as u64));
+        let ends = self
+            .runs()
+            .into_iter()
+            .map(|(off, bytes)| (off, off + bytes.len() as u64));
         ends.filter(|run| run.1 != self.next).collect()
     }
 
@@ -413,7 +446,11 @@ impl Half {
                 return;
             }
             let lowest = islands[0];
-            if lowest.1 < self.run() { self.raise_base(lowest.1) } else { self.skip(lowest.0) }
+            if lowest.1 < self.run() {
+                self.raise_base(lowest.1)
+            } else {
+                self.skip(lowest.0)
+            }
         }
     }
 

@@ -18,7 +18,13 @@ const ENDLESS: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     /// `from` sends `len` bytes whose first lies `at` from the edge; bytes with another `fill` differ.
-    Data { from: Side, at: i32, len: u16, fill: u8, fin: bool },
+    Data {
+        from: Side,
+        at: i32,
+        len: u16,
+        fill: u8,
+        fin: bool,
+    },
     /// `from` acknowledges up to `ahead` of the edge.
     Ack { from: Side, ahead: i32, window: u16 },
     /// `from` resets.
@@ -53,12 +59,23 @@ pub struct Script {
 /// As Rust: what a failing property prints can be pasted into a test.
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { opened, isn, window, ranges, policy, steps } = self;
-        writeln!(f, "Script {{ opened: {opened}, isn: {isn:?}, window: {window}, ranges: {ranges},")?;
+        let Self {
+            opened,
+            isn,
+            window,
+            ranges,
+            policy,
+            steps,
+        } = self;
+        writeln!(
+            f,
+            "Script {{ opened: {opened}, isn: {isn:?}, window: {window}, ranges: {ranges},"
+        )?;
         writeln!(f, "    policy: OverlapPolicy::{policy:?}, steps: vec![")?;
         for step in steps {
-            let text =
-                format!("{step:?}").replace("from: ", "from: Side::").replace("side: ", "side: Side::");
+            let text = format!("{step:?}")
+                .replace("from: ", "from: Side::")
+                .replace("side: ", "side: Side::");
             writeln!(f, "        Step::{text},")?;
         }
         f.write_str("    ] }")
@@ -69,7 +86,12 @@ impl Script {
     /// Any bytes as a script: what the fuzzer calls.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (head, steps) = bytes.split_first_chunk::<8>()?;
-        let policy = [OverlapPolicy::First, OverlapPolicy::Last, OverlapPolicy::Bsd, OverlapPolicy::Linux];
+        let policy = [
+            OverlapPolicy::First,
+            OverlapPolicy::Last,
+            OverlapPolicy::Bsd,
+            OverlapPolicy::Linux,
+        ];
         let isn = |at: usize| u32::from_be_bytes([head[at], head[at + 1], 0xff, 0xf0]);
         Some(Self {
             opened: head[0] & 1 == 0,
@@ -102,7 +124,8 @@ impl Script {
         let mut run = Run::new(self);
         run.begin(self.opened)?;
         for (index, step) in self.steps.iter().enumerate() {
-            run.step(*step).map_err(|fault| format!("step {index}, {step:?}: {fault}"))?;
+            run.step(*step)
+                .map_err(|fault| format!("step {index}, {step:?}: {fault}"))?;
         }
         run.end()
     }
@@ -110,7 +133,11 @@ impl Script {
 
 impl Step {
     fn decode(bytes: &[u8]) -> Self {
-        let from = if bytes[0] & 1 == 0 { Side::Client } else { Side::Server };
+        let from = if bytes[0] & 1 == 0 {
+            Side::Client
+        } else {
+            Side::Server
+        };
         let near = i32::from(i16::from_be_bytes([bytes[1], bytes[2]]));
         let at = match bytes[0] >> 5 {
             0..4 => near % 512,
@@ -120,16 +147,33 @@ impl Step {
         };
         let number = u16::from_be_bytes([bytes[3], bytes[4]]);
         match bytes[0] >> 1 & 15 {
-            0 if bytes[5] < 16 => Step::Window { side: from, window: number },
+            0 if bytes[5] < 16 => Step::Window {
+                side: from,
+                window: number,
+            },
             0 if bytes[5] < 18 => Step::Disable { side: from },
             0 if bytes[5] < 19 => Step::Stop,
             0 => Step::Syn { from },
             1 => Step::Rst { from, at },
             2 | 3 => Step::Wait { ms: number % 500 },
-            4..7 => Step::Ack { from, ahead: at, window: number },
+            4..7 => Step::Ack {
+                from,
+                ahead: at,
+                window: number,
+            },
             kind => {
-                let len = if kind < 12 { number % 64 } else { number % 3000 };
-                Step::Data { from, at, len, fill: bytes[5] & 3, fin: bytes[5] >> 3 == 1 }
+                let len = if kind < 12 {
+                    number % 64
+                } else {
+                    number % 3000
+                };
+                Step::Data {
+                    from,
+                    at,
+                    len,
+                    fill: bytes[5] & 3,
+                    fin: bytes[5] >> 3 == 1,
+                }
             }
         }
     }
@@ -154,7 +198,11 @@ impl Run {
         config.tcp.overlap = script.policy;
         config.tcp.idle_timeout = None;
         config.tcp.linger = None;
-        let rules = Rules { window: config.window, ranges: config.tcp.max_ranges, overlap: script.policy };
+        let rules = Rules {
+            window: config.window,
+            ranges: config.tcp.max_ranges,
+            overlap: script.policy,
+        };
         let mut flow = Flow::new();
         flow.isn = script.isn;
         let said = [script.isn[1].wrapping_add(1), script.isn[0].wrapping_add(1)];
@@ -179,18 +227,32 @@ impl Run {
 
     fn step(&mut self, step: Step) -> Result<(), String> {
         match step {
-            Step::Data { from, at, len, fill, fin } => {
+            Step::Data {
+                from,
+                at,
+                len,
+                fill,
+                fin,
+            } => {
                 let mut segment = self.segment(from, at, if fin { ACK | FIN } else { ACK | PSH });
                 let half = &self.twin.halves[from.peer().index()];
                 let first = half.start.map_or(0, |_| half.next as i64 + i64::from(at));
                 let fill = if self.conflicts { fill } else { 0 };
-                segment.payload = (0..i64::from(len)).map(|i| content(from, first + i, fill)).collect();
+                segment.payload = (0..i64::from(len))
+                    .map(|i| content(from, first + i, fill))
+                    .collect();
                 self.send(from, &segment);
             }
-            Step::Ack { from, ahead, window } => {
+            Step::Ack {
+                from,
+                ahead,
+                window,
+            } => {
                 let half = &self.twin.halves[from.index()];
                 let start = half.start.unwrap_or_default();
-                self.said[from.index()] = start.wrapping_add(half.next as u32).wrapping_add_signed(ahead);
+                self.said[from.index()] = start
+                    .wrapping_add(half.next as u32)
+                    .wrapping_add_signed(ahead);
                 self.window[from.index()] = window;
                 self.send(from, &self.segment(from, 0, ACK));
             }
@@ -206,16 +268,31 @@ impl Run {
             Step::Window { side, .. } if self.twin.halves[side.index()].disabled => {}
             Step::Window { side, window } => {
                 let window = u64::from(window.max(1));
-                self.configure(side, SideSettings { window: Some(window), ..SideSettings::default() })?;
+                self.configure(
+                    side,
+                    SideSettings {
+                        window: Some(window),
+                        ..SideSettings::default()
+                    },
+                )?;
                 self.twin.set_window(side, window);
             }
             Step::Disable { side } => {
-                self.configure(side, SideSettings { disable: true, ..SideSettings::default() })?;
+                self.configure(
+                    side,
+                    SideSettings {
+                        disable: true,
+                        ..SideSettings::default()
+                    },
+                )?;
                 self.twin.disable(side);
             }
             Step::Stop => {
                 let id = self.lab.only().id;
-                self.lab.engine.stop(id, None).map_err(|error| error.to_string())?;
+                self.lab
+                    .engine
+                    .stop(id, None)
+                    .map_err(|error| error.to_string())?;
                 self.twin.stop();
             }
         }
@@ -226,13 +303,19 @@ impl Run {
         let id = self.lab.only().id;
         let mut both = [SideSettings::default(); 2];
         both[side.index()] = settings;
-        self.lab.engine.configure(id, both).map(|_| ()).map_err(|error| error.to_string())
+        self.lab
+            .engine
+            .configure(id, both)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     }
 
     /// A segment `at` from the edge of what `from` has sent.
     fn segment(&self, from: Side, at: i32, flags: u8) -> Segment {
         let half = &self.twin.halves[from.peer().index()];
-        let first = half.start.unwrap_or(self.flow.isn[from.index()].wrapping_add(1));
+        let first = half
+            .start
+            .unwrap_or(self.flow.isn[from.index()].wrapping_add(1));
         let mut segment = self.flow.segment(from, 0, flags, b"");
         segment.seq = first.wrapping_add(half.next as u32).wrapping_add_signed(at);
         segment.ack = self.said[from.index()];
@@ -253,7 +336,8 @@ impl Run {
     fn end(mut self) -> Result<(), String> {
         self.lab.engine.finish();
         self.twin.finish();
-        self.compare().map_err(|fault| format!("at the end: {fault}"))?;
+        self.compare()
+            .map_err(|fault| format!("at the end: {fault}"))?;
         self.events()
     }
 
@@ -271,8 +355,16 @@ impl Run {
             same(&place("gaps"), view.gaps, half.gaps.len() as u64)?;
             same(&place("isn"), view.isn.is_some(), half.isn)?;
             same(&place("enabled"), view.enabled, !half.disabled)?;
-            same(&place("window"), view.window, self.twin.rules[side.index()].window)?;
-            same(&place("retransmitted"), view.retransmitted, half.retransmitted)?;
+            same(
+                &place("window"),
+                view.window,
+                self.twin.rules[side.index()].window,
+            )?;
+            same(
+                &place("retransmitted"),
+                view.retransmitted,
+                half.retransmitted,
+            )?;
             same(&place("conflicts"), view.conflicts, half.conflicts)?;
             if half.disabled {
                 same(&place("retained"), view.retained, 0)?;
@@ -283,7 +375,11 @@ impl Run {
                 )?;
             } else {
                 same(&place("retained"), view.retained, half.bytes.len() as u64)?;
-                same(&place("bytes"), self.lab.runs(connection.id, side), half.runs())?;
+                same(
+                    &place("bytes"),
+                    self.lab.runs(connection.id, side),
+                    half.runs(),
+                )?;
             }
         }
         Ok(())
@@ -313,14 +409,25 @@ impl Run {
             same("gap events", gaps, half.gaps.clone())?;
             same("the edge by events", edge, half.next)?;
         }
-        let closed = events.iter().filter(|event| matches!(event, Event::Closed { .. })).count();
-        same("closed events", closed, usize::from(self.twin.closed.is_some()))?;
+        let closed = events
+            .iter()
+            .filter(|event| matches!(event, Event::Closed { .. }))
+            .count();
+        same(
+            "closed events",
+            closed,
+            usize::from(self.twin.closed.is_some()),
+        )?;
         same(
             "filled",
             self.lab.count("filled_bytes"),
             self.twin.halves.iter().map(|half| half.filled).sum(),
         )?;
-        same("never both", self.twin.closed == Some(CloseReason::Evicted), false)
+        same(
+            "never both",
+            self.twin.closed == Some(CloseReason::Evicted),
+            false,
+        )
     }
 }
 
@@ -332,7 +439,11 @@ fn content(from: Side, off: i64, fill: u8) -> u8 {
 }
 
 fn same<T: PartialEq + fmt::Debug>(what: &str, engine: T, twin: T) -> Result<(), String> {
-    if engine == twin { Ok(()) } else { Err(format!("{what}: {engine:?}, expected {twin:?}")) }
+    if engine == twin {
+        Ok(())
+    } else {
+        Err(format!("{what}: {engine:?}, expected {twin:?}"))
+    }
 }
 
 /// Kept here because only scripts need it: the halves' lengths, for a test to see that a script did something.

@@ -10,11 +10,21 @@ const CRUMBS: u64 = 300_000;
 
 /// One flow with a hole at its start, then crumbs at these offsets.
 fn crumbs(mut place: impl FnMut(u64) -> u64) -> Attacked {
-    let mut config = EngineConfig { memory: 16 << 20, ..EngineConfig::default() };
+    let mut config = EngineConfig {
+        memory: 16 << 20,
+        ..EngineConfig::default()
+    };
     config.tcp.max_ranges = 1024;
     let mut attacked = Attacked::new(config);
-    let flow = Flow { scale: [Some(14), Some(14)], ..Flow::new() };
-    attacked.send(&[flow.syn().ip(), flow.syn_ack().ip(), flow.segment(S, 0, ACK, b"").ip()]);
+    let flow = Flow {
+        scale: [Some(14), Some(14)],
+        ..Flow::new()
+    };
+    attacked.send(&[
+        flow.syn().ip(),
+        flow.syn_ack().ip(),
+        flow.segment(S, 0, ACK, b"").ip(),
+    ]);
     let mut frame = flow.segment(C, 0, PSH, b"x").ip();
     for batch in 0..CRUMBS / 50 {
         let packets: Vec<Vec<u8>> = (0..50)

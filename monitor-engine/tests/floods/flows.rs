@@ -19,18 +19,32 @@ fn a_million_flows_of_one_byte() {
     let mut data = data();
     let mut random = Random(8);
     for _ in 0..10_000 {
-        let batch: Vec<Vec<u8>> = (0..100).map(|_| data.from(random.next()).to_vec()).collect();
+        let batch: Vec<Vec<u8>> = (0..100)
+            .map(|_| data.from(random.next()).to_vec())
+            .collect();
         attacked.send(&batch);
     }
     attacked.held(5000);
     assert_eq!(attacked.count("opened"), 1_000_000);
-    assert_eq!(attacked.count("unstored_bytes"), 0, "each found a place while it lived");
+    assert_eq!(
+        attacked.count("unstored_bytes"),
+        0,
+        "each found a place while it lived"
+    );
     let reader = attacked.engine.reader();
     let mut living = 0;
     for connection in reader.connections(None) {
         // Who called whom is told by the ports, which are random too.
-        let byte = |side| reader.peek(connection.id, side, 0, &mut [0; 2]).map_or(0, |peek| peek.len);
-        assert_eq!(Side::BOTH.map(byte).iter().sum::<usize>(), 1, "{connection:?}");
+        let byte = |side| {
+            reader
+                .peek(connection.id, side, 0, &mut [0; 2])
+                .map_or(0, |peek| peek.len)
+        };
+        assert_eq!(
+            Side::BOTH.map(byte).iter().sum::<usize>(),
+            1,
+            "{connection:?}"
+        );
         living += 1;
     }
     assert!(living > 10_000);
@@ -54,7 +68,11 @@ fn colliding(believed: [u64; 2], count: usize) -> Vec<u64> {
 }
 
 fn time_each(seed: [u64; 2], flows: &[u64]) -> u64 {
-    let config = EngineConfig { memory: 64 << 20, seed, ..EngineConfig::default() };
+    let config = EngineConfig {
+        memory: 64 << 20,
+        seed,
+        ..EngineConfig::default()
+    };
     let mut attacked = Attacked::new(config);
     let mut data = data();
     for _ in 0..20 {
@@ -75,6 +93,9 @@ fn collisions_chosen_without_the_seed_do_not_collide() {
     let flows = colliding(believed, 5000);
     let unknown = time_each([0x0123_4567_89ab_cdef, 0xfeed_f00d], &flows);
     let known = time_each(believed, &flows);
-    assert!(known > 2 * unknown, "the attack works where the seed is known ({known} ns against {unknown})");
+    assert!(
+        known > 2 * unknown,
+        "the attack works where the seed is known ({known} ns against {unknown})"
+    );
     assert!(unknown < 2000, "{unknown} ns a packet");
 }

@@ -10,7 +10,11 @@ const C: Side = Side::Client;
 fn a_real_one_completes(attacked: &mut Attacked) {
     let before = attacked.count("reassembled");
     let flow = Flow::numbered(77);
-    attacked.send(&fragments(&flow.segment(C, 0, PSH, &[7; 3000]).ip(), 12345, 1480));
+    attacked.send(&fragments(
+        &flow.segment(C, 0, PSH, &[7; 3000]).ip(),
+        12345,
+        1480,
+    ));
     assert_eq!(attacked.count("reassembled"), before + 1);
 }
 
@@ -35,7 +39,15 @@ fn flood(batches: u64, first: Vec<u8>, nanoseconds_each: u64, mut next: impl FnM
 
 fn piece(len: usize) -> Vec<u8> {
     let whole = Flow::new().segment(C, 0, PSH, &vec![1; len + 200]).ip();
-    fragment(&whole, 1, Part { start: 0, end: len, more: true })
+    fragment(
+        &whole,
+        1,
+        Part {
+            start: 0,
+            end: len,
+            more: true,
+        },
+    )
 }
 
 /// Fifty fragments a batch.

@@ -43,11 +43,22 @@ impl Attacked {
     fn new(config: EngineConfig) -> Self {
         let budget = config.memory;
         let engine = Engine::new(config, ()).unwrap();
-        Self { engine, budget, now: 1_000_000_000_000, packets: 0, spent: 0, longest: 0 }
+        Self {
+            engine,
+            budget,
+            now: 1_000_000_000_000,
+            packets: 0,
+            spent: 0,
+            longest: 0,
+        }
     }
 
     fn with(budget: u64) -> Self {
-        Self::new(EngineConfig { memory: budget, seed: [0x1234, 0x5678], ..EngineConfig::default() })
+        Self::new(EngineConfig {
+            memory: budget,
+            seed: [0x1234, 0x5678],
+            ..EngineConfig::default()
+        })
     }
 
     /// IP packets, a microsecond apart.
@@ -55,7 +66,12 @@ impl Attacked {
         let batch: Vec<Packet<'_>> = packets
             .iter()
             .zip((self.now..).step_by(1000))
-            .map(|(data, time)| Packet { time, link: Link::Ip, data: data.as_ref(), more: &[] })
+            .map(|(data, time)| Packet {
+                time,
+                link: Link::Ip,
+                data: data.as_ref(),
+                more: &[],
+            })
             .collect();
         self.now += 1000 * packets.len() as u64;
         let before = processor_time();
@@ -83,12 +99,20 @@ impl Attacked {
             self.budget
         );
         assert!(each <= nanoseconds_each, "{each} ns a packet");
-        assert!(self.longest <= 100_000_000, "{} ns for one batch", self.longest);
+        assert!(
+            self.longest <= 100_000_000,
+            "{} ns for one batch",
+            self.longest
+        );
     }
 
     fn count(&self, name: &str) -> u64 {
         let counters = self.engine.counters();
-        counters.each().find(|(_, n, _, _)| *n == name).map(|(_, _, _, value)| value).unwrap()
+        counters
+            .each()
+            .find(|(_, n, _, _)| *n == name)
+            .map(|(_, _, _, value)| value)
+            .unwrap()
     }
 }
 

@@ -9,7 +9,9 @@ const S: Side = Side::Server;
 
 /// What a real flow carries.
 fn content(flow: u32, off: u64) -> u8 {
-    (off.wrapping_mul(0x9e37_79b9).wrapping_add(u64::from(flow) * 77) >> 7) as u8
+    (off.wrapping_mul(0x9e37_79b9)
+        .wrapping_add(u64::from(flow) * 77)
+        >> 7) as u8
 }
 
 struct Real {
@@ -24,12 +26,22 @@ impl Real {
             isn: [number * 40_000_000, 5],
             ..Flow::between(&format!("198.51.100.{number}:50000"), "192.0.2.1:80")
         };
-        attacked.send(&[flow.syn().ip(), flow.syn_ack().ip(), flow.segment(C, 0, PSH, b"").ip()]);
-        Self { flow, number, sent: 0 }
+        attacked.send(&[
+            flow.syn().ip(),
+            flow.syn_ack().ip(),
+            flow.segment(C, 0, PSH, b"").ip(),
+        ]);
+        Self {
+            flow,
+            number,
+            sent: 0,
+        }
     }
 
     fn part(&mut self) -> Vec<u8> {
-        let bytes: Vec<u8> = (self.sent..self.sent + 1000).map(|off| content(self.number, off)).collect();
+        let bytes: Vec<u8> = (self.sent..self.sent + 1000)
+            .map(|off| content(self.number, off))
+            .collect();
         let packet = self.flow.segment(C, self.sent as i64, PSH, &bytes).ip();
         self.sent += 1000;
         packet
@@ -41,8 +53,18 @@ impl Real {
         let connection = reader.connections(None).find(mine).unwrap();
         let mut bytes = vec![0; self.sent as usize];
         let peek = reader.peek(connection.id, S, 0, &mut bytes).unwrap();
-        assert_eq!((peek.len as u64, connection.closed), (self.sent, None), "flow {}", self.number);
-        assert!(bytes.iter().zip(0..).all(|(byte, off)| *byte == content(self.number, off)));
+        assert_eq!(
+            (peek.len as u64, connection.closed),
+            (self.sent, None),
+            "flow {}",
+            self.number
+        );
+        assert!(
+            bytes
+                .iter()
+                .zip(0..)
+                .all(|(byte, off)| *byte == content(self.number, off))
+        );
     }
 }
 
@@ -50,7 +72,9 @@ impl Real {
 fn five_million_syns_take_nothing_from_a_hundred_real_flows() {
     let _alone = alone();
     let mut attacked = Attacked::with(64 << 20);
-    let mut real: Vec<Real> = (0..100).map(|number| Real::open(number, &mut attacked)).collect();
+    let mut real: Vec<Real> = (0..100)
+        .map(|number| Real::open(number, &mut attacked))
+        .collect();
     let mut syn = Template(Flow::new().syn().ip());
     let mut random = Random(1);
     for round in 0..5_000_000 / 100 {
@@ -73,7 +97,9 @@ fn five_million_syns_take_nothing_from_a_hundred_real_flows() {
 fn syns_and_lone_data_packets_together_take_nothing_either() {
     let _alone = alone();
     let mut attacked = Attacked::with(32 << 20);
-    let mut real: Vec<Real> = (0..100).map(|number| Real::open(number, &mut attacked)).collect();
+    let mut real: Vec<Real> = (0..100)
+        .map(|number| Real::open(number, &mut attacked))
+        .collect();
     let mut syn = Template(Flow::new().syn().ip());
     let mut data = Template(Flow::new().segment(C, 0, PSH, &[7; 500]).ip());
     let mut random = Random(2);

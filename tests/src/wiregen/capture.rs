@@ -33,10 +33,16 @@ impl Capture {
     /// The segments of a flow in the headers of `layers`.
     #[must_use]
     pub fn of(layers: &Layers, flow: &Flow) -> Self {
-        let mut capture = Self { link_type: layers.link.link_type(), frames: Vec::new() };
+        let mut capture = Self {
+            link_type: layers.link.link_type(),
+            frames: Vec::new(),
+        };
         for segment in &flow.segments {
             let frames = layers.frames(flow, segment).into_iter();
-            capture.frames.extend(frames.map(|data| Frame { time: segment.time, data }));
+            capture.frames.extend(frames.map(|data| Frame {
+                time: segment.time,
+                data,
+            }));
         }
         capture
     }
@@ -52,7 +58,10 @@ impl Capture {
             match &mut mixed {
                 None => mixed = Some(capture),
                 Some(mixed) => {
-                    assert_eq!(mixed.link_type, capture.link_type, "a pcap file has one link type");
+                    assert_eq!(
+                        mixed.link_type, capture.link_type,
+                        "a pcap file has one link type"
+                    );
                     mixed.frames.extend(capture.frames);
                 }
             }
@@ -65,7 +74,10 @@ impl Capture {
     /// Captured bytes of all frames.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.frames.iter().map(|frame| frame.data.len() as u64).sum()
+        self.frames
+            .iter()
+            .map(|frame| frame.data.len() as u64)
+            .sum()
     }
 
     /// A pcap file as tcpdump writes it.
@@ -77,9 +89,15 @@ impl Capture {
     /// A pcap file of any flavour.
     #[must_use]
     pub fn pcap_as(&self, flavour: PcapFlavour) -> Vec<u8> {
-        let order = Order { big_endian: flavour.big_endian };
+        let order = Order {
+            big_endian: flavour.big_endian,
+        };
         let mut file = Vec::new();
-        file.extend(order.u32(if flavour.nanoseconds { 0xa1b2_3c4d } else { 0xa1b2_c3d4 }));
+        file.extend(order.u32(if flavour.nanoseconds {
+            0xa1b2_3c4d
+        } else {
+            0xa1b2_c3d4
+        }));
         file.extend([order.u16(2), order.u16(4)].concat());
         file.extend([order.u32(0), order.u32(0), order.u32(262_144)].concat());
         file.extend(order.u32(u32::from(self.link_type)));
@@ -133,7 +151,10 @@ impl PcapNg {
     /// Nothing yet; a file starts with a [`PcapNg::section`].
     #[must_use]
     pub fn new(big_endian: bool) -> Self {
-        Self { order: Order { big_endian }, file: Vec::new() }
+        Self {
+            order: Order { big_endian },
+            file: Vec::new(),
+        }
     }
 
     /// Changes the byte order of what follows; legal before a section only.
@@ -162,7 +183,11 @@ impl PcapNg {
         body.extend([resolution, 0, 0, 0]);
         if offset != 0 {
             body.extend([order.u16(14), order.u16(8)].concat());
-            body.extend(if order.big_endian { offset.to_be_bytes() } else { offset.to_le_bytes() });
+            body.extend(if order.big_endian {
+                offset.to_be_bytes()
+            } else {
+                offset.to_le_bytes()
+            });
         }
         body.extend([0; 4]);
         self.block(1, &body)
@@ -217,10 +242,18 @@ impl PcapNg {
 
 impl Order {
     fn u16(self, value: u16) -> [u8; 2] {
-        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+        if self.big_endian {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        }
     }
 
     fn u32(self, value: u32) -> [u8; 4] {
-        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+        if self.big_endian {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        }
     }
 }

@@ -150,7 +150,8 @@ impl Flow {
     pub fn segment(&mut self, from: End, flags: u8, payload: &[u8]) -> &mut Self {
         let seq = self.next[from as usize];
         self.segment_at(from, seq, flags, payload);
-        let length = payload.len() as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+        let length =
+            payload.len() as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
         self.next[from as usize] = seq.wrapping_add(length);
         self.sent[from as usize].extend(payload);
         self
@@ -158,7 +159,11 @@ impl Flow {
 
     /// Appends one segment anywhere; what it carries does not count as sent.
     pub fn segment_at(&mut self, from: End, seq: u32, flags: u8, payload: &[u8]) -> &mut Self {
-        let ack = if flags & ACK != 0 { self.next[from.peer() as usize] } else { 0 };
+        let ack = if flags & ACK != 0 {
+            self.next[from.peer() as usize]
+        } else {
+            0
+        };
         self.segments.push(Segment {
             time: self.now,
             from,
@@ -182,7 +187,9 @@ impl Flow {
     /// The sequence number of an offset of what `from` sends.
     #[must_use]
     pub fn seq(&self, from: End, offset: u64) -> u32 {
-        self.isn[from as usize].wrapping_add(1).wrapping_add(offset as u32)
+        self.isn[from as usize]
+            .wrapping_add(1)
+            .wrapping_add(offset as u32)
     }
 
     /// The stream that `end` receives.
@@ -225,12 +232,18 @@ impl Flow {
                 let end = earlier.seq.wrapping_add(earlier.payload.len() as u32);
                 earlier.from == segment.from && end == segment.seq && !earlier.payload.is_empty()
             });
-            let again = before.filter(|_| !segment.payload.is_empty()).map(|earlier| {
-                let half = earlier.payload.len() / 2;
-                let seq = earlier.seq.wrapping_add(half as u32);
-                let payload = [&earlier.payload[half..], &segment.payload[..]].concat();
-                Segment { seq, payload, ..segment.clone() }
-            });
+            let again = before
+                .filter(|_| !segment.payload.is_empty())
+                .map(|earlier| {
+                    let half = earlier.payload.len() / 2;
+                    let seq = earlier.seq.wrapping_add(half as u32);
+                    let payload = [&earlier.payload[half..], &segment.payload[..]].concat();
+                    Segment {
+                        seq,
+                        payload,
+                        ..segment.clone()
+                    }
+                });
             segments.push(segment);
             segments.extend(again.filter(|_| random.chance(percent)));
         }
@@ -246,8 +259,15 @@ impl Flow {
         self.segments.retain(|segment| {
             let lose = !segment.payload.is_empty() && random.chance(percent);
             if lose {
-                let offset = segment.seq.wrapping_sub(isn[segment.from as usize]).wrapping_sub(1);
-                lost.push((segment.from.peer(), u64::from(offset), segment.payload.len() as u64));
+                let offset = segment
+                    .seq
+                    .wrapping_sub(isn[segment.from as usize])
+                    .wrapping_sub(1);
+                lost.push((
+                    segment.from.peer(),
+                    u64::from(offset),
+                    segment.payload.len() as u64,
+                ));
             }
             !lose
         });
@@ -257,7 +277,12 @@ impl Flow {
 
     /// Gives the segments increasing times again, in the order they are in.
     pub fn retime(&mut self) -> &mut Self {
-        let first = self.segments.iter().map(|segment| segment.time).min().unwrap_or(self.now);
+        let first = self
+            .segments
+            .iter()
+            .map(|segment| segment.time)
+            .min()
+            .unwrap_or(self.now);
         let step = self.step;
         for (index, segment) in self.segments.iter_mut().enumerate() {
             segment.time = first + index as u64 * step;

@@ -115,12 +115,14 @@ impl Layers {
         payload: &[u8],
     ) -> Vec<u8> {
         let (ethertype, packet) = match (src, dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                (ETHERTYPE_IPV4, self.ipv4(src.octets(), dst.octets(), fragment, payload))
-            }
-            (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                (ETHERTYPE_IPV6, self.ipv6(src.octets(), dst.octets(), fragment, payload))
-            }
+            (IpAddr::V4(src), IpAddr::V4(dst)) => (
+                ETHERTYPE_IPV4,
+                self.ipv4(src.octets(), dst.octets(), fragment, payload),
+            ),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => (
+                ETHERTYPE_IPV6,
+                self.ipv6(src.octets(), dst.octets(), fragment, payload),
+            ),
             _ => panic!("{src} and {dst} are of different families"),
         };
         let mut frame = self.link_header(from, ethertype);
@@ -133,7 +135,11 @@ impl Layers {
     }
 
     fn link_header(&self, from: End, ethertype: u16) -> Vec<u8> {
-        let family = if ethertype == ETHERTYPE_IPV4 { 2_u32 } else { 30 };
+        let family = if ethertype == ETHERTYPE_IPV4 {
+            2_u32
+        } else {
+            30
+        };
         match self.link {
             LinkLayer::Ethernet => {
                 let (to, of) = if from == End::Client { (2, 1) } else { (1, 2) };
@@ -229,8 +235,8 @@ impl Layers {
         tcp.extend(&segment.options);
         tcp.resize(20 + options, 1);
         tcp.extend(&segment.payload);
-        let sum =
-            checksum(&[&pseudo_header(src.ip(), dst.ip(), tcp.len()), &tcp]) ^ u16::from(self.bad_checksums);
+        let sum = checksum(&[&pseudo_header(src.ip(), dst.ip(), tcp.len()), &tcp])
+            ^ u16::from(self.bad_checksums);
         tcp[16..18].copy_from_slice(&sum.to_be_bytes());
         tcp
     }
@@ -271,21 +277,36 @@ mod tests {
     fn the_checksum_of_a_header_with_its_checksum_is_zero() {
         let mut flow = Flow::new("10.0.0.1:1", "10.0.0.2:2");
         flow.segment(End::Client, 0x10, b"odd");
-        let frame = Layers::on(LinkLayer::Raw).frames(&flow, &flow.segments[0]).remove(0);
+        let frame = Layers::on(LinkLayer::Raw)
+            .frames(&flow, &flow.segments[0])
+            .remove(0);
         assert_eq!(checksum(&[&frame[..20]]), 0);
         let tcp = &frame[20..];
-        assert_eq!(checksum(&[&pseudo_header(flow.client.ip(), flow.server.ip(), tcp.len()), tcp]), 0);
+        assert_eq!(
+            checksum(&[
+                &pseudo_header(flow.client.ip(), flow.server.ip(), tcp.len()),
+                tcp
+            ]),
+            0
+        );
     }
 
     #[test]
     fn fragments_cover_the_datagram() {
         let mut flow = Flow::new("[2001:db8::1]:1", "[2001:db8::2]:2");
         flow.segment(End::Client, 0x10, &[7; 1000]);
-        let layers = Layers { fragment: Some(400), extensions: vec![0, 60], ..Layers::on(LinkLayer::Raw) };
+        let layers = Layers {
+            fragment: Some(400),
+            extensions: vec![0, 60],
+            ..Layers::on(LinkLayer::Raw)
+        };
         let frames = layers.frames(&flow, &flow.segments[0]);
         // 1020 bytes in three; each with the IPv6 header, two extension headers and the fragment header.
         let lengths: Vec<usize> = frames.iter().map(|frame| frame.len() - 40 - 24).collect();
         assert_eq!(lengths, [400, 400, 220]);
-        assert_eq!((frames[0][6], frames[0][40], frames[0][48], frames[0][56]), (0, 60, 44, 6));
+        assert_eq!(
+            (frames[0][6], frames[0][40], frames[0][48], frames[0][56]),
+            (0, 60, 44, 6)
+        );
     }
 }

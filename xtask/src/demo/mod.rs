@@ -25,13 +25,26 @@ const FIRST_PROCESS: &str = r#"trap 'exit 130' INT TERM HUP; "$@" & wait $!"#;
 /// `cargo xtask demo`.
 pub fn verb() -> Result<()> {
     let programs = build::everything(Purpose::Demo)?;
-    let mut command = Privilege::detect()
-        .command("unshare")
-        .context("the demonstration needs root: it makes network namespaces and loads BPF programs")?;
-    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-    command.args(["sh", "-c", FIRST_PROCESS, "demo"]).arg(std::env::current_exe()?).arg("demo-inside");
-    let status =
-        command.arg(&programs.monitord).arg(&programs.monitorctl).status().context("cannot start unshare")?;
+    let mut command = Privilege::detect().command("unshare").context(
+        "the demonstration needs root: it makes network namespaces and loads BPF programs",
+    )?;
+    command.args([
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]);
+    command
+        .args(["sh", "-c", FIRST_PROCESS, "demo"])
+        .arg(std::env::current_exe()?)
+        .arg("demo-inside");
+    let status = command
+        .arg(&programs.monitord)
+        .arg(&programs.monitorctl)
+        .status()
+        .context("cannot start unshare")?;
     match status.code() {
         Some(0) => Ok(()),
         Some(130) => bail!("interrupted; all that the demonstration made is gone"),
@@ -41,8 +54,10 @@ pub fn verb() -> Result<()> {
 
 /// The part inside.
 pub fn inside(arguments: &Inside) -> Result<()> {
-    let programs =
-        Programs { monitord: arguments.monitord.clone(), monitorctl: arguments.monitorctl.clone() };
+    let programs = Programs {
+        monitord: arguments.monitord.clone(),
+        monitorctl: arguments.monitorctl.clone(),
+    };
     // Whoever runs it by hand, outside of namespaces of its own, would lose their /run.
     let own = std::fs::read_link("/proc/1/ns/pid")? == std::fs::read_link("/proc/self/ns/pid")?;
     let first = std::fs::read_to_string("/proc/1/cmdline")?;

@@ -31,11 +31,16 @@ memory = \"64MiB\"
 pub fn play(programs: &Programs) -> Result<()> {
     println!(
         "{}",
-        bold("monitord at work: a web server, a client, and their connection read while it is open.")
+        bold(
+            "monitord at work: a web server, a client, and their connection read while it is open."
+        )
     );
     println!("All of this is in network namespaces of its own; your network is not touched.");
 
-    act(1, "A server (10.77.0.1) and a client (10.77.0.2) at the two ends of a virtual cable");
+    act(
+        1,
+        "A server (10.77.0.1) and a client (10.77.0.2) at the two ends of a virtual cable",
+    );
     let client = network()?;
     let _server = serve()?;
 
@@ -50,7 +55,10 @@ pub fn play(programs: &Programs) -> Result<()> {
 }
 
 fn conversation(programs: &Programs, client: &Namespace) -> Result<()> {
-    act(3, "The client downloads a long text, slowly, so that there is a live connection to look at");
+    act(
+        3,
+        "The client downloads a long text, slowly, so that there is a live connection to look at",
+    );
     let mut download = client.command("curl");
     download.args([
         "--silent",
@@ -60,27 +68,42 @@ fn conversation(programs: &Programs, client: &Namespace) -> Result<()> {
         RATE,
         "http://10.77.0.1/counting.txt",
     ]);
-    shown(&format!("curl --limit-rate {RATE} http://10.77.0.1/counting.txt &"));
+    shown(&format!(
+        "curl --limit-rate {RATE} http://10.77.0.1/counting.txt &"
+    ));
     download.spawn().context("cannot start curl")?;
-    let sockid = wait_for("the connection to carry a request and a response", || connection(programs))?;
+    let sockid = wait_for("the connection to carry a request and a response", || {
+        connection(programs)
+    })?;
     let ctl = |arguments: &[&str]| monitorctl(programs, arguments);
 
     act(4, "Which connections are there?");
     ctl(&["sockets"])?;
 
-    act(5, "What has the server received? The request, from its first byte on");
+    act(
+        5,
+        "What has the server received? The request, from its first byte on",
+    );
     ctl(&["ppeek", &sockid, "server", "0", "--text"])?;
 
-    act(6, "What has the client received? The first 320 bytes of the response");
+    act(
+        6,
+        "What has the client received? The first 320 bytes of the response",
+    );
     ctl(&["ppeek", &sockid, "client", "0", "320", "--hex"])?;
 
-    act(7, "Any offset can be read, in any order: 48 bytes from the middle");
+    act(
+        7,
+        "Any offset can be read, in any order: 48 bytes from the middle",
+    );
     ctl(&["ppeek", &sockid, "client", "20000", "48", "--hex"])?;
 
     println!();
     println!(
         "{}",
-        bold("That was it. Everything the demonstration made is gone now. Next, on this host's own traffic:")
+        bold(
+            "That was it. Everything the demonstration made is gone now. Next, on this host's own traffic:"
+        )
     );
     println!("    cargo xtask build-and-load");
     Ok(())
@@ -97,10 +120,14 @@ impl Namespace {
             .args(["--net", "sleep", "infinity"])
             .spawn()
             .context("cannot start unshare")?;
-        let namespace = Self { holder: holder.id() };
+        let namespace = Self {
+            holder: holder.id(),
+        };
         let own = fs::read_link("/proc/self/ns/net")?;
         wait_for("the client's network namespace", || {
-            Ok(fs::read_link(namespace.path()).is_ok_and(|path| path != own).then_some(()))
+            Ok(fs::read_link(namespace.path())
+                .is_ok_and(|path| path != own)
+                .then_some(()))
         })?;
         Ok(namespace)
     }
@@ -124,9 +151,18 @@ fn network() -> Result<Namespace> {
     let client = Namespace::new()?;
     let holder = client.holder.to_string();
     shown("ip link add server type veth peer name client");
-    quiet("ip", &["link", "add", "server", "type", "veth", "peer", "name", "client", "netns", &holder])?;
+    quiet(
+        "ip",
+        &[
+            "link", "add", "server", "type", "veth", "peer", "name", "client", "netns", &holder,
+        ],
+    )?;
     quiet("ip", &["address", "add", "10.77.0.1/24", "dev", "server"])?;
-    read(client.command("ip").args(["address", "add", "10.77.0.2/24", "dev", "client"]))?;
+    read(
+        client
+            .command("ip")
+            .args(["address", "add", "10.77.0.2/24", "dev", "client"]),
+    )?;
     for link in ["lo", "server"] {
         quiet("ip", &["link", "set", link, "up"])?;
     }
@@ -136,17 +172,30 @@ fn network() -> Result<Namespace> {
 
 fn serve() -> Result<Child> {
     fs::create_dir("/run/www")?;
-    let text: String =
-        (1..=100_000).map(|number| format!("This is line {number} of a long text.\n")).collect();
+    let text: String = (1..=100_000)
+        .map(|number| format!("This is line {number} of a long text.\n"))
+        .collect();
     fs::write("/run/www/counting.txt", text)?;
     shown("python3 -m http.server 80 &");
     let child = Command::new("python3")
-        .args(["-m", "http.server", "--bind", "10.77.0.1", "--directory", "/run/www", "80"])
+        .args([
+            "-m",
+            "http.server",
+            "--bind",
+            "10.77.0.1",
+            "--directory",
+            "/run/www",
+            "80",
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .context("cannot start python3")?;
-    wait_for("the web server", || Ok(std::net::TcpStream::connect(("10.77.0.1", 80)).is_ok().then_some(())))?;
+    wait_for("the web server", || {
+        Ok(std::net::TcpStream::connect(("10.77.0.1", 80))
+            .is_ok()
+            .then_some(()))
+    })?;
     Ok(child)
 }
 
@@ -187,12 +236,18 @@ fn is_capturing(programs: &Programs) -> Result<Option<()>> {
 
 /// The sockid of the connection, once there is something to see in both directions.
 fn connection(programs: &Programs) -> Result<Option<String>> {
-    let listed = read(Command::new(&programs.monitorctl).args(["--json", "sockets", "--port", "80"]))?;
+    let listed =
+        read(Command::new(&programs.monitorctl).args(["--json", "sockets", "--port", "80"]))?;
     let listed: Value = serde_json::from_str(&listed).context("monitorctl printed no JSON")?;
-    let sockets = listed["sockets"].as_array().context("monitorctl printed no list")?;
+    let sockets = listed["sockets"]
+        .as_array()
+        .context("monitorctl printed no list")?;
     let end = |socket: &Value, side: &str| socket["sides"][side]["end"].as_u64().unwrap_or(0);
     let live = |socket: &&Value| end(socket, "server") > 0 && end(socket, "client") > 30_000;
-    Ok(sockets.iter().find(live).map(|socket| socket["sockid"].to_string()))
+    Ok(sockets
+        .iter()
+        .find(live)
+        .map(|socket| socket["sockid"].to_string()))
 }
 
 fn monitorctl(programs: &Programs, arguments: &[&str]) -> Result<()> {
@@ -206,10 +261,16 @@ fn monitorctl(programs: &Programs, arguments: &[&str]) -> Result<()> {
 
 /// What monitord said explains most failures.
 fn show_log(daemon: &mut Child) {
-    let ended =
-        daemon.try_wait().ok().flatten().map_or_else(|| "runs".to_string(), |status| status.to_string());
+    let ended = daemon
+        .try_wait()
+        .ok()
+        .flatten()
+        .map_or_else(|| "runs".to_string(), |status| status.to_string());
     eprintln!("monitord ({ended}) said:");
-    eprintln!("{}", fs::read_to_string(LOG).unwrap_or_else(|error| error.to_string()));
+    eprintln!(
+        "{}",
+        fs::read_to_string(LOG).unwrap_or_else(|error| error.to_string())
+    );
 }
 
 /// Asks again and again until there is an answer.
@@ -239,5 +300,9 @@ fn shown(command: &str) {
 }
 
 fn bold(text: &str) -> String {
-    if stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
+    if stdout().is_terminal() {
+        format!("\x1b[1m{text}\x1b[0m")
+    } else {
+        text.to_string()
+    }
 }

@@ -29,23 +29,34 @@ impl Compiler {
             return None;
         }
         let own = sysroot.join("bin/cargo");
-        Some(Self { rustc, cargo: if own.exists() { own } else { running_cargo() } })
+        Some(Self {
+            rustc,
+            cargo: if own.exists() { own } else { running_cargo() },
+        })
     }
 
     /// The LLVM that is inside this compiler: whatever reads its output must not be older.
     pub fn llvm(&self) -> Option<PathBuf> {
         let libraries = read(Command::new("ldd").arg(&self.rustc)).ok()?;
-        let line = libraries.lines().find(|line| line.trim_start().starts_with("libLLVM"))?;
-        Some(PathBuf::from(line.split("=>").nth(1)?.split_whitespace().next()?))
+        let line = libraries
+            .lines()
+            .find(|line| line.trim_start().starts_with("libLLVM"))?;
+        Some(PathBuf::from(
+            line.split("=>").nth(1)?.split_whitespace().next()?,
+        ))
     }
 }
 
 /// Those on this machine, the usual way first: rustup's nightlies, the toolchain in use, the distribution's.
 pub fn installed() -> Vec<Compiler> {
     let in_use = read(Command::new("rustc").args(["--print", "sysroot"])).ok();
-    let sysroots =
-        nightlies().into_iter().chain(in_use.map(|path| path.trim().into())).chain(["/usr".into()]);
-    sysroots.filter_map(|sysroot| Compiler::in_sysroot(&sysroot)).collect()
+    let sysroots = nightlies()
+        .into_iter()
+        .chain(in_use.map(|path| path.trim().into()))
+        .chain(["/usr".into()]);
+    sysroots
+        .filter_map(|sysroot| Compiler::in_sysroot(&sysroot))
+        .collect()
 }
 
 /// Asks rustup for the source of `core`: for the nightly if there is one, else for the toolchain in use.
@@ -55,14 +66,18 @@ pub fn installed() -> Vec<Compiler> {
 pub fn add_with_rustup() -> Result<()> {
     // Long enough for a slow line (the component has 3 MB), short enough for a machine that may not reach it.
     const LIMIT: Duration = Duration::from_secs(60);
-    let Some(rustup) = find("rustup") else { bail!("there is no rustup") };
+    let Some(rustup) = find("rustup") else {
+        bail!("there is no rustup")
+    };
     if std::env::var("RUSTUP_AUTO_INSTALL").is_ok_and(|value| value == "0") {
         eprintln!("RUSTUP_AUTO_INSTALL=0: leaving rustup's toolchains as they are");
         bail!("rustup may not install");
     }
     let toolchain = match nightlies().first().and_then(|path| path.file_name()) {
         Some(nightly) => nightly.to_string_lossy().into_owned(),
-        None => std::env::var("RUSTUP_TOOLCHAIN").context("the toolchain in use is not rustup's")?,
+        None => {
+            std::env::var("RUSTUP_TOOLCHAIN").context("the toolchain in use is not rustup's")?
+        }
     };
     let mut command = Command::new(rustup);
     command.args(["component", "add", "rust-src", "--toolchain", &toolchain]);
@@ -75,15 +90,19 @@ pub fn add_with_rustup() -> Result<()> {
 
 /// The directories of rustup's nightlies, `nightly-<host>` before the dated ones, the newest of these first.
 fn nightlies() -> Vec<PathBuf> {
-    let home = std::env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| {
-        let home = PathBuf::from(std::env::var_os("HOME")?);
-        Some(home.join(".rustup"))
-    });
+    let home = std::env::var_os("RUSTUP_HOME")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let home = PathBuf::from(std::env::var_os("HOME")?);
+            Some(home.join(".rustup"))
+        });
     let Some(entries) = home.and_then(|home| fs::read_dir(home.join("toolchains")).ok()) else {
         return Vec::new();
     };
     let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found: Vec<_> = names.filter(|path| file_name(path).starts_with("nightly-")).collect();
+    let mut found: Vec<_> = names
+        .filter(|path| file_name(path).starts_with("nightly-"))
+        .collect();
     found.sort_by_key(|path| {
         let name = file_name(path);
         (name.starts_with("nightly-2"), std::cmp::Reverse(name))
@@ -92,14 +111,20 @@ fn nightlies() -> Vec<PathBuf> {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The BPF programs are written for the Rust version that the workspace names.
 fn is_recent(rustc: &Path) -> bool {
     let wanted = parse_version(env!("CARGO_PKG_RUST_VERSION"));
     let version = read(Command::new(rustc).arg("--version")).ok();
-    let found = version.as_deref().and_then(|line| line.split_whitespace().nth(1)).and_then(parse_version);
+    let found = version
+        .as_deref()
+        .and_then(|line| line.split_whitespace().nth(1))
+        .and_then(parse_version);
     found.is_some() && found >= wanted
 }
 

@@ -61,7 +61,15 @@ pub fn fitting(compiler: &Compiler) -> Result<PathBuf> {
 fn install() -> Result<()> {
     eprintln!("bpf-linker is compiled once for this checkout, which takes a minute or two:");
     let mut command = cargo();
-    command.args(["install", "--quiet", "--locked", "bpf-linker", "--version", VERSION, "--root"]);
+    command.args([
+        "install",
+        "--quiet",
+        "--locked",
+        "bpf-linker",
+        "--version",
+        VERSION,
+        "--root",
+    ]);
     run(command.arg(tools())).context("bpf-linker cannot be installed; is crates.io within reach?")
 }
 
@@ -86,24 +94,44 @@ fn offer_llvm(compiler: &Compiler) -> Result<()> {
 fn try_out(compiler: &Compiler, linker: &Path) -> Result<()> {
     let directory = tools().join("trial");
     fs::create_dir_all(&directory).context("cannot make .tools/trial")?;
-    let [source, bitcode, object] = ["trial.rs", "trial.bc", "trial.o"].map(|name| directory.join(name));
+    let [source, bitcode, object] =
+        ["trial.rs", "trial.bc", "trial.o"].map(|name| directory.join(name));
     fs::write(&source, TRIAL).context("cannot write to .tools/trial")?;
     let mut compile = Command::new(&compiler.rustc);
     compile
-        .args(["--edition=2024", "-O", "--crate-type=lib", "--emit=llvm-bc", "-o"])
+        .args([
+            "--edition=2024",
+            "-O",
+            "--crate-type=lib",
+            "--emit=llvm-bc",
+            "-o",
+        ])
         .arg(&bitcode)
         .arg(&source);
     read(&mut compile)?;
     let mut link = Command::new(linker);
-    link.args(["--target=bpfel-unknown-none", "--export=trial", "--emit=obj", "-o"])
-        .arg(&object)
-        .arg(&bitcode);
-    link.env("LD_LIBRARY_PATH", llvm_directory()).env("RUST_BACKTRACE", "0");
+    link.args([
+        "--target=bpfel-unknown-none",
+        "--export=trial",
+        "--emit=obj",
+        "-o",
+    ])
+    .arg(&object)
+    .arg(&bitcode);
+    link.env("LD_LIBRARY_PATH", llvm_directory())
+        .env("RUST_BACKTRACE", "0");
     let result = output(&mut link)?;
     if result.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&result.stderr);
-    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-    bail!("{} does not fit {}: {first}", linker.display(), compiler.rustc.display())
+    let first = said
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("no reason given");
+    bail!(
+        "{} does not fit {}: {first}",
+        linker.display(),
+        compiler.rustc.display()
+    )
 }

@@ -73,9 +73,16 @@ fn install_required(installer: &Installer, required: &[&'static Need]) -> Result
         bail!("{reason:#}; run: {}", installer.advice(&packages));
     }
     // A package that installed without bringing what it should is found out here, not by a compiler's error.
-    let still: Vec<_> = required.iter().filter(|need| !need.is_there()).map(|need| need.name).collect();
+    let still: Vec<_> = required
+        .iter()
+        .filter(|need| !need.is_there())
+        .map(|need| need.name)
+        .collect();
     if !still.is_empty() {
-        bail!("still missing after the installation: {}; install it by hand", still.join(", "));
+        bail!(
+            "still missing after the installation: {}; install it by hand",
+            still.join(", ")
+        );
     }
     Ok(())
 }
@@ -87,7 +94,9 @@ fn install_tools(installer: &Installer, tools: &'static [Need], what: &str) {
         return;
     }
     let packages = installer.packages_for(&missing);
-    let Err(reason) = installer.install(&packages) else { return };
+    let Err(reason) = installer.install(&packages) else {
+        return;
+    };
     // A package that this distribution doesn't have must not keep the others away.
     if installer.can_install() && packages.len() > 1 {
         for package in &packages {
@@ -98,7 +107,13 @@ fn install_tools(installer: &Installer, tools: &'static [Need], what: &str) {
     let missing = needs::missing(tools);
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|need| need.name).collect();
-        eprintln!("warning: {reason:#}: {what} that need {} will be skipped", names.join(", "));
-        eprintln!("         to run them too: {}", installer.advice(&installer.packages_for(&missing)));
+        eprintln!(
+            "warning: {reason:#}: {what} that need {} will be skipped",
+            names.join(", ")
+        );
+        eprintln!(
+            "         to run them too: {}",
+            installer.advice(&installer.packages_for(&missing))
+        );
     }
 }

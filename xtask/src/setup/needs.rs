@@ -26,7 +26,10 @@ pub const BUILD: &[Need] = &[
     program("cc", ["gcc", "gcc", "gcc"]),
     program("make", ["make", "make", "make"]),
     program("m4", ["m4", "m4", "m4"]),
-    program("pkg-config", ["pkg-config", "pkgconf-pkg-config", "pkgconf"]),
+    program(
+        "pkg-config",
+        ["pkg-config", "pkgconf-pkg-config", "pkgconf"],
+    ),
     program("clang", ["clang", "clang", "clang"]),
     header("gelf.h", ["libelf-dev", "elfutils-libelf-devel", "libelf"]),
     header("zlib.h", ["zlib1g-dev", "zlib-devel", "zlib"]),
@@ -70,11 +73,19 @@ pub const BENCH: &[Need] = &[
 ];
 
 const fn program(name: &'static str, packages: [&'static str; 3]) -> Need {
-    Need { name, probe: Probe::Program(name), packages }
+    Need {
+        name,
+        probe: Probe::Program(name),
+        packages,
+    }
 }
 
 const fn header(name: &'static str, packages: [&'static str; 3]) -> Need {
-    Need { name, probe: Probe::Header(name), packages }
+    Need {
+        name,
+        probe: Probe::Header(name),
+        packages,
+    }
 }
 
 impl Need {

@@ -26,16 +26,28 @@ enum Manager {
 impl Installer {
     /// What this machine has.
     pub fn detect() -> Self {
-        let managers = [("apt-get", Manager::Apt), ("dnf", Manager::Dnf), ("pacman", Manager::Pacman)];
-        let manager =
-            managers.iter().find(|(program, _)| find(program).is_some()).map(|(_, manager)| *manager);
-        Self { manager, privilege: Privilege::detect() }
+        let managers = [
+            ("apt-get", Manager::Apt),
+            ("dnf", Manager::Dnf),
+            ("pacman", Manager::Pacman),
+        ];
+        let manager = managers
+            .iter()
+            .find(|(program, _)| find(program).is_some())
+            .map(|(_, manager)| *manager);
+        Self {
+            manager,
+            privilege: Privilege::detect(),
+        }
     }
 
     /// The packages that bring `needs`, each once.
     pub fn packages_for(&self, needs: &[&'static Need]) -> Vec<String> {
         let index = self.manager.unwrap_or(Manager::Apt) as usize;
-        let mut packages: Vec<_> = needs.iter().map(|need| need.packages[index].to_string()).collect();
+        let mut packages: Vec<_> = needs
+            .iter()
+            .map(|need| need.packages[index].to_string())
+            .collect();
         packages.sort();
         packages.dedup();
         packages
@@ -67,7 +79,10 @@ impl Installer {
             bail!("{} must be installed", packages.join(", "));
         }
         if self.privilege == Privilege::None {
-            bail!("{} must be installed, which needs root", packages.join(", "));
+            bail!(
+                "{} must be installed, which needs root",
+                packages.join(", ")
+            );
         }
         keep_nginx_from_starting(self.privilege, packages)?;
         if !has_package_lists() {
@@ -112,15 +127,24 @@ impl Installer {
 
     /// `--no-remove`: a package that would push out one of the person's own is not installed.
     fn apt_install(&self, packages: &[String]) -> Result<()> {
-        let options =
-            ["install", "-y", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=120"];
+        let options = [
+            "install",
+            "-y",
+            "--no-install-recommends",
+            "--no-remove",
+            "-o",
+            "DPkg::Lock::Timeout=120",
+        ];
         run(self.apt_get()?.args(options).args(packages))
     }
 
     /// No package may ask a question. sudo drops variables, so there it takes `env` to set one.
     fn apt_get(&self) -> Result<Command> {
         const QUIET: (&str, &str) = ("DEBIAN_FRONTEND", "noninteractive");
-        let mut command = self.privilege.command("env").context("installing packages needs root")?;
+        let mut command = self
+            .privilege
+            .command("env")
+            .context("installing packages needs root")?;
         if self.privilege == Privilege::Root {
             command = Command::new("apt-get");
             command.env(QUIET.0, QUIET.1);
@@ -143,5 +167,8 @@ fn keep_nginx_from_starting(privilege: Privilege, packages: &[String]) -> Result
     if !has_systemd || !packages.iter().any(|package| package.starts_with("nginx")) {
         return Ok(());
     }
-    run(privilege.command("systemctl").context("needs root")?.args(["mask", "nginx.service"]))
+    run(privilege
+        .command("systemctl")
+        .context("needs root")?
+        .args(["mask", "nginx.service"]))
 }

@@ -29,9 +29,17 @@ impl Toolchain {
     /// The pair that passed the trial in an earlier run, if neither has changed since.
     fn remembered() -> Option<Self> {
         let record = fs::read_to_string(record()).ok()?;
-        let mut paths = record.lines().map(|line| line.split('\t').next().unwrap_or_default().into());
-        let compiler = Compiler { rustc: paths.next()?, cargo: paths.next()? };
-        let toolchain = Self { compiler, linker: paths.next()? };
+        let mut paths = record
+            .lines()
+            .map(|line| line.split('\t').next().unwrap_or_default().into());
+        let compiler = Compiler {
+            rustc: paths.next()?,
+            cargo: paths.next()?,
+        };
+        let toolchain = Self {
+            compiler,
+            linker: paths.next()?,
+        };
         let unchanged = toolchain.fingerprint().is_ok_and(|now| now == record);
         (unchanged && linker::llvm_directory().exists()).then_some(toolchain)
     }
@@ -117,5 +125,10 @@ fn record() -> PathBuf {
 
 fn identity(path: &Path) -> Result<String> {
     let data = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
-    Ok(format!("{}\t{}\t{}\n", path.display(), data.len(), data.mtime()))
+    Ok(format!(
+        "{}\t{}\t{}\n",
+        path.display(),
+        data.len(),
+        data.mtime()
+    ))
 }

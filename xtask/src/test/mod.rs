@@ -44,23 +44,50 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
 
     let mut report = Report::default();
     run_tests(&mut units(), arguments, &skip_log, &mut report)?;
-    if arguments.filter.as_deref().is_none_or(|filter| INTERLEAVINGS.contains(filter)) {
-        run_tests(&mut interleavings(), &Arguments::default(), &skip_log, &mut report)?;
+    if arguments
+        .filter
+        .as_deref()
+        .is_none_or(|filter| INTERLEAVINGS.contains(filter))
+    {
+        run_tests(
+            &mut interleavings(),
+            &Arguments::default(),
+            &skip_log,
+            &mut report,
+        )?;
     }
     if arguments.no_e2e {
         eprintln!("The end-to-end tests are left out (--no-e2e).");
     } else {
-        run_tests(&mut end_to_end(&programs), arguments, &skip_log, &mut report)?;
+        run_tests(
+            &mut end_to_end(&programs),
+            arguments,
+            &skip_log,
+            &mut report,
+        )?;
     }
-    report.add_skipped(&fs::read_to_string(&skip_log).context("cannot read the names of skipped tests")?);
+    report.add_skipped(
+        &fs::read_to_string(&skip_log).context("cannot read the names of skipped tests")?,
+    );
     report.print(started.elapsed());
-    Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.failed() == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Unit, property, engine and RPC tests: in parallel, they share nothing.
 fn units() -> Command {
     let mut command = cargo();
-    command.args(["test", "--locked", "--no-fail-fast", "--workspace", "--exclude", END_TO_END]);
+    command.args([
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        "--workspace",
+        "--exclude",
+        END_TO_END,
+    ]);
     command
 }
 
@@ -68,7 +95,14 @@ fn units() -> Command {
 /// compiled on the checker's atomics, with which nothing else works.
 fn interleavings() -> Command {
     let mut command = cargo();
-    command.args(["test", "--locked", "--no-fail-fast", "--package", "monitor-engine", "--lib"]);
+    command.args([
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        "--package",
+        "monitor-engine",
+        "--lib",
+    ]);
     command.args(["--features", "loom", INTERLEAVINGS]);
     command
 }
@@ -77,7 +111,13 @@ fn interleavings() -> Command {
 /// they would measure each other.
 fn end_to_end(programs: &Programs) -> Command {
     let mut command = cargo();
-    command.args(["test", "--locked", "--no-fail-fast", "--package", END_TO_END]);
+    command.args([
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        "--package",
+        END_TO_END,
+    ]);
     command
         .env("MONITORD", &programs.monitord)
         .env("MONITORCTL", &programs.monitorctl)
@@ -94,8 +134,11 @@ fn run_tests(
 ) -> Result<()> {
     command.args(&arguments.filter);
     show(command);
-    let mut child =
-        command.env(SKIP_LOG, skip_log).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let mut child = command
+        .env(SKIP_LOG, skip_log)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
     let counted = report.results();
     for line in BufReader::new(output).split(b'\n') {

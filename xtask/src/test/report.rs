@@ -26,14 +26,18 @@ impl Report {
             self.passed += count(counts, "passed");
             self.failed += count(counts, "failed");
             self.binaries += 1;
-        } else if let Some((name, result)) =
-            line.strip_prefix("test ").and_then(|test| test.split_once(" ... "))
+        } else if let Some((name, result)) = line
+            .strip_prefix("test ")
+            .and_then(|test| test.split_once(" ... "))
         {
             if result.starts_with("FAILED") {
                 self.failures.push(name.to_string());
             } else if let Some(reason) = result.strip_prefix("ignored") {
                 let reason = reason.trim_start_matches(", ");
-                self.ignored.push(format!("{name}: {}", if reason.is_empty() { "ignored" } else { reason }));
+                self.ignored.push(format!(
+                    "{name}: {}",
+                    if reason.is_empty() { "ignored" } else { reason }
+                ));
             }
         }
     }
@@ -42,7 +46,8 @@ impl Report {
     pub fn end_of_run(&mut self, success: bool) {
         if !success && self.failed == self.failed_before {
             self.failed += 1;
-            self.failures.push("a test binary that ended without a result (see above)".to_string());
+            self.failures
+                .push("a test binary that ended without a result (see above)".to_string());
         }
         self.failed_before = self.failed;
     }
@@ -50,9 +55,17 @@ impl Report {
     /// Takes in the names and reasons of tests that returned early, since they cannot run here. The harness counted
     /// them as passed.
     pub fn add_skipped(&mut self, log: &str) {
-        self.skipped.extend(log.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from));
-        let names: BTreeSet<_> =
-            self.skipped.iter().map(|line| line.split(": ").next().unwrap_or(line)).collect();
+        self.skipped.extend(
+            log.lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .map(String::from),
+        );
+        let names: BTreeSet<_> = self
+            .skipped
+            .iter()
+            .map(|line| line.split(": ").next().unwrap_or(line))
+            .collect();
         self.passed = self.passed.saturating_sub(names.len());
     }
 
@@ -75,13 +88,20 @@ impl Report {
         for name in &self.failures {
             println!("failed  {name}");
         }
-        println!("The whole took {}:{:02} min.", elapsed.as_secs() / 60, elapsed.as_secs() % 60);
+        println!(
+            "The whole took {}:{:02} min.",
+            elapsed.as_secs() / 60,
+            elapsed.as_secs() % 60
+        );
         println!("{}", self.summary());
     }
 
     fn summary(&self) -> String {
-        let names: BTreeSet<_> =
-            self.skipped.iter().map(|line| line.split(": ").next().unwrap_or(line)).collect();
+        let names: BTreeSet<_> = self
+            .skipped
+            .iter()
+            .map(|line| line.split(": ").next().unwrap_or(line))
+            .collect();
         format!(
             "{} passed, {} failed, {} skipped",
             self.passed,

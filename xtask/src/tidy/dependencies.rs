@@ -12,17 +12,64 @@ use crate::workspace::root;
 /// A package, and what it must not depend on, tests aside.
 const PACKAGES: &[(&str, &[&str])] = &[
     // Compiled for the kernel too: nothing but aya's marker traits, and these only on the user side.
-    ("monitor-common", &["anyhow", "libc", "monitor-client", "monitor-daemon", "monitor-engine", "tokio"]),
+    (
+        "monitor-common",
+        &[
+            "anyhow",
+            "libc",
+            "monitor-client",
+            "monitor-daemon",
+            "monitor-engine",
+            "tokio",
+        ],
+    ),
     // Pure: no kernel, no files, no threads of a runtime, no clock.
     (
         "monitor-engine",
-        &["anyhow", "aya", "aya-log", "monitor-client", "monitor-daemon", "tokio", "tracing", "xsk-rs"],
+        &[
+            "anyhow",
+            "aya",
+            "aya-log",
+            "monitor-client",
+            "monitor-daemon",
+            "tokio",
+            "tracing",
+            "xsk-rs",
+        ],
     ),
     // What other programs link to: it must not bring the daemon along.
-    ("monitor-client", &["aya", "monitor-common", "monitor-daemon", "monitor-engine", "xsk-rs"]),
-    ("clients/c", &["aya", "monitor-common", "monitor-daemon", "monitor-engine", "tokio", "xsk-rs"]),
+    (
+        "monitor-client",
+        &[
+            "aya",
+            "monitor-common",
+            "monitor-daemon",
+            "monitor-engine",
+            "xsk-rs",
+        ],
+    ),
+    (
+        "clients/c",
+        &[
+            "aya",
+            "monitor-common",
+            "monitor-daemon",
+            "monitor-engine",
+            "tokio",
+            "xsk-rs",
+        ],
+    ),
     // Small, so that the first command of a newcomer does not wait for it.
-    ("xtask", &["aya", "monitor-common", "monitor-daemon", "monitor-engine", "tokio"]),
+    (
+        "xtask",
+        &[
+            "aya",
+            "monitor-common",
+            "monitor-daemon",
+            "monitor-engine",
+            "tokio",
+        ],
+    ),
 ];
 
 /// Where in the daemon, and what must not be named there. A worker's thread may post to a channel of the runtime, but
@@ -30,7 +77,14 @@ const PACKAGES: &[(&str, &[&str])] = &[
 const ROOMS: &[(&str, &[&str])] = &[
     (
         "monitor-daemon/src/capture",
-        &["crate::control", "crate::events", "crate::rpc", "crate::service", "crate::worker", "tokio::"],
+        &[
+            "crate::control",
+            "crate::events",
+            "crate::rpc",
+            "crate::service",
+            "crate::worker",
+            "tokio::",
+        ],
     ),
     (
         "monitor-daemon/src/worker",
@@ -47,17 +101,46 @@ const ROOMS: &[(&str, &[&str])] = &[
     // What workers and clients have in common: it knows neither of them.
     (
         "monitor-daemon/src/events",
-        &["crate::control", "crate::rpc", "crate::service", "crate::worker", ".lock()", "tokio::"],
+        &[
+            "crate::control",
+            "crate::rpc",
+            "crate::service",
+            "crate::worker",
+            ".lock()",
+            "tokio::",
+        ],
     ),
     (
         "monitor-daemon/src/control",
-        &["crate::capture", "crate::rpc", "crate::service", "crate::worker", "tokio::spawn", "tokio::task"],
+        &[
+            "crate::capture",
+            "crate::rpc",
+            "crate::service",
+            "crate::worker",
+            "tokio::spawn",
+            "tokio::task",
+        ],
     ),
-    ("monitor-daemon/src/rpc", &["crate::capture", "crate::service", "crate::worker", "aya::", "xsk_rs::"]),
+    (
+        "monitor-daemon/src/rpc",
+        &[
+            "crate::capture",
+            "crate::service",
+            "crate::worker",
+            "aya::",
+            "xsk_rs::",
+        ],
+    ),
     // Pure: text and connections go in.
-    ("monitor-daemon/src/filter", &["crate::", "tokio::", "std::fs"]),
+    (
+        "monitor-daemon/src/filter",
+        &["crate::", "tokio::", "std::fs"],
+    ),
     // Pure: patterns and bytes.
-    ("monitor-daemon/src/scan", &["crate::", "tokio::", "std::fs", "monitor_engine"]),
+    (
+        "monitor-daemon/src/scan",
+        &["crate::", "tokio::", "std::fs", "monitor_engine"],
+    ),
     (
         "monitor-engine/src",
         &[
@@ -76,8 +159,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 pub fn check(findings: &mut Findings) -> Result<()> {
     for (package, forbidden) in PACKAGES {
         let manifest = root().join(package).join("Cargo.toml");
-        let text =
-            fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+        let text = fs::read_to_string(&manifest)
+            .with_context(|| format!("cannot read {}", manifest.display()))?;
         for name in dependencies(&text).filter(|name| forbidden.contains(name)) {
             findings.error(format!("{package}/Cargo.toml: must not depend on {name}"));
         }
@@ -92,8 +175,10 @@ pub fn check(findings: &mut Findings) -> Result<()> {
 
 /// The names under `[dependencies]`.
 fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
-    let section =
-        manifest.split("\n[").find(|section| section.starts_with("dependencies]")).unwrap_or_default();
+    let section = manifest
+        .split("\n[")
+        .find(|section| section.starts_with("dependencies]"))
+        .unwrap_or_default();
     section.lines().skip(1).filter_map(|line| {
         let name = line.split(['.', ' ', '=']).next()?;
         (!name.is_empty() && !name.starts_with('#')).then_some(name)
@@ -102,9 +187,13 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
 
 fn check_room(path: &Path, text: &str, findings: &mut Findings) {
     let name = path.display().to_string();
-    let is_test = ["/tests/", "tests.rs", "/interleavings.rs"].iter().any(|part| name.contains(part));
+    let is_test = ["/tests/", "tests.rs", "/interleavings.rs"]
+        .iter()
+        .any(|part| name.contains(part));
     for (room, forbidden) in ROOMS {
-        let inside = name.strip_prefix(room).is_some_and(|rest| rest.starts_with(['/', '.']));
+        let inside = name
+            .strip_prefix(room)
+            .is_some_and(|rest| rest.starts_with(['/', '.']));
         if !inside || is_test {
             continue;
         }
@@ -127,16 +216,27 @@ mod tests {
     fn dependencies_of_tests_do_not_count() {
         let manifest = "[package]\nname = \"a\"\n\n[dependencies]\n# why\nlibc.workspace = true\nserde = \"1\"\n\n\
                         [dev-dependencies]\ntokio.workspace = true\n";
-        assert_eq!(dependencies(manifest).collect::<Vec<_>>(), ["libc", "serde"]);
+        assert_eq!(
+            dependencies(manifest).collect::<Vec<_>>(),
+            ["libc", "serde"]
+        );
     }
 
     #[test]
     fn a_room_is_checked_up_to_its_tests() {
         let mut findings = Findings::default();
         let text = "use crate::worker;\n// crate::worker\n#[cfg(test)]\nmod tests { use crate::worker; }\n";
-        check_room(Path::new("monitor-daemon/src/rpc/serve.rs"), text, &mut findings);
+        check_room(
+            Path::new("monitor-daemon/src/rpc/serve.rs"),
+            text,
+            &mut findings,
+        );
         assert_eq!(findings.errors.len(), 1);
-        check_room(Path::new("monitor-daemon/src/worker.rs"), "use tokio::net::UnixStream;", &mut findings);
+        check_room(
+            Path::new("monitor-daemon/src/worker.rs"),
+            "use tokio::net::UnixStream;",
+            &mut findings,
+        );
         assert_eq!(findings.errors.len(), 2);
     }
 }

@@ -11,7 +11,9 @@ use crate::workspace::root;
 pub fn check(findings: &mut Findings) -> Result<()> {
     check_settings(&text("config.toml")?, &text("README.md")?, findings);
     match text("docs/rpc.md") {
-        Ok(reference) => check_methods(&text("monitor-client/src/method.rs")?, &reference, findings),
+        Ok(reference) => {
+            check_methods(&text("monitor-client/src/method.rs")?, &reference, findings)
+        }
         Err(error) => findings.error(format!("{error:#}")),
     }
     Ok(())
@@ -20,10 +22,16 @@ pub fn check(findings: &mut Findings) -> Result<()> {
 fn check_settings(config: &str, readme: &str, findings: &mut Findings) {
     for setting in settings(config) {
         if !setting.is_explained {
-            findings.error(format!("config.toml: `{}` has no comment that says what it does", setting.key));
+            findings.error(format!(
+                "config.toml: `{}` has no comment that says what it does",
+                setting.key
+            ));
         }
         if !readme.contains(&format!("`{}`", setting.key)) {
-            findings.error(format!("README.md: the table of settings lacks `{}`", setting.key));
+            findings.error(format!(
+                "README.md: the table of settings lacks `{}`",
+                setting.key
+            ));
         }
     }
 }
@@ -32,7 +40,10 @@ fn check_settings(config: &str, readme: &str, findings: &mut Findings) {
 fn check_methods(list: &str, reference: &str, findings: &mut Findings) {
     for method in methods(list) {
         let name = format!("`{method}");
-        if !reference.lines().any(|line| line.starts_with('#') && line.contains(&name)) {
+        if !reference
+            .lines()
+            .any(|line| line.starts_with('#') && line.contains(&name))
+        {
             findings.error(format!(
                 "docs/rpc.md: the method `{method}` has no section (a heading with its name)"
             ));
@@ -59,12 +70,18 @@ fn settings(config: &str) -> Vec<Setting> {
     let mut previous = "";
     let mut found = Vec::new();
     for line in config.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
             section = name;
         } else if let Some((key, _)) = line.split_once(" = ")
             && !line.starts_with(['#', ' '])
         {
-            found.push(Setting { key: format!("{section}.{key}"), is_explained: previous.starts_with('#') });
+            found.push(Setting {
+                key: format!("{section}.{key}"),
+                is_explained: previous.starts_with('#'),
+            });
         }
         previous = line;
     }
@@ -76,7 +93,10 @@ fn methods(source: &str) -> Vec<&str> {
     let Some((_, list)) = source.split_once("\nmethods! {") else {
         return Vec::new();
     };
-    list.lines().take_while(|line| *line != "}").filter_map(|line| line.split('"').nth(1)).collect()
+    list.lines()
+        .take_while(|line| *line != "}")
+        .filter_map(|line| line.split('"').nth(1))
+        .collect()
 }
 
 #[cfg(test)]
@@ -89,7 +109,10 @@ mod tests {
         let expected = [("a.x", true), ("a.y", false)];
         assert_eq!(found.len(), expected.len());
         for (setting, (key, is_explained)) in found.iter().zip(expected) {
-            assert_eq!((setting.key.as_str(), setting.is_explained), (key, is_explained));
+            assert_eq!(
+                (setting.key.as_str(), setting.is_explained),
+                (key, is_explained)
+            );
         }
     }
 

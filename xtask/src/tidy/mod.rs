@@ -63,8 +63,9 @@ fn format(findings: &mut Findings) -> Result<()> {
         let mut command = cargo();
         command.args(["fmt", "--check", "--all", "--manifest-path", manifest]);
         if let Err(error) = run(&mut command) {
-            findings
-                .error(format!("{manifest}: {error:#}; run `cargo fmt --all --manifest-path {manifest}`"));
+            findings.error(format!(
+                "{manifest}: {error:#}; run `cargo fmt --all --manifest-path {manifest}`"
+            ));
         }
     }
     Ok(())
@@ -76,7 +77,14 @@ fn clippy(findings: &mut Findings) -> Result<()> {
         build::bpf(&toolchain)?;
     }
     let mut command = cargo();
-    command.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-Dwarnings"]);
+    command.args([
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-Dwarnings",
+    ]);
     if let Err(error) = run(&mut command) {
         findings.error(format!("clippy: {error:#}"));
     }

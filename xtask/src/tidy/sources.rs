@@ -44,7 +44,9 @@ pub fn check(findings: &mut Findings) -> Result<()> {
 fn check_length(name: &str, text: &str, findings: &mut Findings) {
     let lines = text.lines().count();
     if lines > TOO_LONG {
-        findings.error(format!("{name}: {lines} lines; split it (at most {TOO_LONG}, better under {LONG})"));
+        findings.error(format!(
+            "{name}: {lines} lines; split it (at most {TOO_LONG}, better under {LONG})"
+        ));
     } else if lines > LONG {
         findings.warn(format!("{name}: {lines} lines; better under {LONG}"));
     }
@@ -58,7 +60,10 @@ fn check_unsafe(name: &str, text: &str, findings: &mut Findings) {
         }
         let at = format!("{name}:{}", index + 1);
         if !UNSAFE_ROOMS.iter().any(|room| name.starts_with(room)) {
-            findings.error(format!("{at}: unsafe outside its rooms ({})", UNSAFE_ROOMS.join(", ")));
+            findings.error(format!(
+                "{at}: unsafe outside its rooms ({})",
+                UNSAFE_ROOMS.join(", ")
+            ));
         }
     }
 }
@@ -68,7 +73,15 @@ fn check_unsafe(name: &str, text: &str, findings: &mut Findings) {
 fn uses_unsafe(line: &str) -> bool {
     let outside_of_strings: String = line.split('"').step_by(2).collect();
     let code = outside_of_strings.split("//").next().unwrap_or_default();
-    ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern"].iter().any(|form| {
+    [
+        "unsafe {",
+        "unsafe fn",
+        "unsafe impl",
+        "unsafe trait",
+        "unsafe extern",
+    ]
+    .iter()
+    .any(|form| {
         code.find(form).is_some_and(|at| {
             let before = code[..at].chars().next_back();
             !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
@@ -134,16 +147,24 @@ mod tests {
         assert!(uses_unsafe("pub unsafe fn f() {}"));
         assert!(!uses_unsafe("// an unsafe { block }"));
         assert!(!uses_unsafe("#![expect(unsafe_code, reason = \"x\")]"));
-        let outside = findings(|f| check_unsafe("monitor-client/src/lib.rs", "unsafe impl Send for X {}", f));
+        let outside =
+            findings(|f| check_unsafe("monitor-client/src/lib.rs", "unsafe impl Send for X {}", f));
         assert_eq!(outside.len(), 1);
-        let inside = findings(|f| check_unsafe("monitor-daemon/src/capture/xsk.rs", "unsafe { }", f));
+        let inside =
+            findings(|f| check_unsafe("monitor-daemon/src/capture/xsk.rs", "unsafe { }", f));
         assert!(inside.is_empty());
     }
 
     #[test]
     fn a_note_needs_a_reason() {
         let [note, _] = NOTES;
-        assert_eq!(findings(|f| check_notes("a.rs", &format!("// {note} later"), f)).len(), 1);
-        assert!(findings(|f| check_notes("a.rs", &format!("// {note}(kernel 7.0): drop"), f)).is_empty());
+        assert_eq!(
+            findings(|f| check_notes("a.rs", &format!("// {note} later"), f)).len(),
+            1
+        );
+        assert!(
+            findings(|f| check_notes("a.rs", &format!("// {note}(kernel 7.0): drop"), f))
+                .is_empty()
+        );
     }
 }

@@ -8,8 +8,8 @@ use monitor_client::DEFAULT_SOCKET;
 use crate::failure::exit_codes;
 use crate::show::colour::When;
 use crate::{
-    call, completions, config, events, follow, fragments, info, lookup, man, peek, ppeek, save, set, sockets,
-    stats, stop, top, wait, watch,
+    call, completions, config, events, follow, fragments, info, lookup, man, peek, ppeek, save,
+    set, sockets, stats, stop, top, wait, watch,
 };
 
 /// Looks into live TCP connections through monitord.
@@ -92,15 +92,23 @@ pub struct FormatArgs {
 
 /// A size: a plain number of bytes, or with a unit.
 pub fn size(text: &str) -> Result<u64, String> {
-    let size: bytesize::ByteSize =
-        text.parse().map_err(|_| "a number of bytes, like 4096, 64KiB or 1MiB".to_owned())?;
+    let size: bytesize::ByteSize = text
+        .parse()
+        .map_err(|_| "a number of bytes, like 4096, 64KiB or 1MiB".to_owned())?;
     Ok(size.as_u64())
 }
 
 /// A time: plain seconds, or with a unit.
 pub fn seconds(text: &str) -> Result<f64, String> {
-    let plain = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
-    let parsed = plain.or_else(|| humantime::parse_duration(text).ok().map(|time| time.as_secs_f64()));
+    let plain = text
+        .parse()
+        .ok()
+        .filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+    let parsed = plain.or_else(|| {
+        humantime::parse_duration(text)
+            .ok()
+            .map(|time| time.as_secs_f64())
+    });
     parsed.ok_or_else(|| "a time, like 2, 500ms or 10m".to_owned())
 }
 
@@ -117,7 +125,10 @@ mod tests {
 
     #[test]
     fn sizes_and_times_have_units_or_none() {
-        assert_eq!((size("4096"), size("64KiB"), size("1 MB")), (Ok(4096), Ok(65_536), Ok(1_000_000)));
+        assert_eq!(
+            (size("4096"), size("64KiB"), size("1 MB")),
+            (Ok(4096), Ok(65_536), Ok(1_000_000))
+        );
         assert_eq!((seconds("0.5"), seconds("2m")), (Ok(0.5), Ok(120.0)));
         assert!(size("much").is_err() && seconds("-1").is_err() && seconds("NaN").is_err());
     }

@@ -27,7 +27,9 @@ fn method(name: &str) -> Result<Method, String> {
 }
 
 fn parameter(text: &str) -> Result<(String, Value), String> {
-    let (name, value) = text.split_once('=').ok_or("a parameter is NAME=VALUE, as in port=443")?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("a parameter is NAME=VALUE, as in port=443")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
     Ok((name.to_owned(), value))
 }
@@ -52,9 +54,18 @@ mod tests {
     #[test]
     fn values_are_json_or_strings() {
         assert_eq!(parameter("port=443"), Ok(("port".to_owned(), json!(443))));
-        assert_eq!(parameter("side=server"), Ok(("side".to_owned(), json!("server"))));
-        assert_eq!(parameter("vlan=[1,2]"), Ok(("vlan".to_owned(), json!([1, 2]))));
-        assert_eq!(parameter("filter=port = 80"), Ok(("filter".to_owned(), json!("port = 80"))));
+        assert_eq!(
+            parameter("side=server"),
+            Ok(("side".to_owned(), json!("server")))
+        );
+        assert_eq!(
+            parameter("vlan=[1,2]"),
+            Ok(("vlan".to_owned(), json!([1, 2])))
+        );
+        assert_eq!(
+            parameter("filter=port = 80"),
+            Ok(("filter".to_owned(), json!("port = 80")))
+        );
         assert!(parameter("port").is_err());
     }
 }

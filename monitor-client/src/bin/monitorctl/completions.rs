@@ -18,7 +18,12 @@ pub struct Args {
 pub fn completions(out: &mut impl Write, args: &Args) -> Result<(), Failure> {
     // It cannot say that writing failed.
     let mut script = Vec::new();
-    generate(args.shell, &mut crate::args::Args::command(), "monitorctl", &mut script);
+    generate(
+        args.shell,
+        &mut crate::args::Args::command(),
+        "monitorctl",
+        &mut script,
+    );
     out.write_all(&script)?;
     Ok(())
 }

@@ -39,12 +39,22 @@ pub fn config<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fai
         Action::Get { key } => get(context, key.as_deref()),
         Action::Test { file } => {
             let text = file.as_deref().map(text).transpose()?;
-            let tested = context.client.config_test(&ConfigTestParams { text, file: None })?;
-            if context.json { context.json(&tested) } else { changes(&mut context.out, &tested.changes) }
+            let tested = context
+                .client
+                .config_test(&ConfigTestParams { text, file: None })?;
+            if context.json {
+                context.json(&tested)
+            } else {
+                changes(&mut context.out, &tested.changes)
+            }
         }
         Action::Reload => {
             let reloaded = context.client.config_reload()?;
-            if context.json { context.json(&reloaded) } else { changes(&mut context.out, &reloaded.changes) }
+            if context.json {
+                context.json(&reloaded)
+            } else {
+                changes(&mut context.out, &reloaded.changes)
+            }
         }
     }
 }
@@ -54,7 +64,9 @@ fn text(path: &Path) -> Result<String, Failure> {
     if path == Path::new("-") {
         let mut text = String::new();
         let read = std::io::stdin().read_to_string(&mut text);
-        return read.map(|_| text).map_err(|source| Failure::file("read", path, source));
+        return read
+            .map(|_| text)
+            .map_err(|source| Failure::file("read", path, source));
     }
     fs::read_to_string(path).map_err(|source| Failure::file("read", path, source))
 }
@@ -70,9 +82,14 @@ fn get<W: Write>(context: &mut Context<W>, key: Option<&str>) -> Result<(), Fail
         }
         return print(&mut context.out, &Value::Object(got.config));
     };
-    let value =
-        find(&got.config, key).ok_or(Failure::Usage("no such setting; `config get` shows them all"))?;
-    if context.json { context.json(value) } else { print(&mut context.out, value) }
+    let value = find(&got.config, key).ok_or(Failure::Usage(
+        "no such setting; `config get` shows them all",
+    ))?;
+    if context.json {
+        context.json(value)
+    } else {
+        print(&mut context.out, value)
+    }
 }
 
 fn find<'a>(config: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
@@ -107,7 +124,12 @@ fn changes(out: &mut impl Write, changes: &[Change]) -> Result<(), Failure> {
             Applies::Now => "now",
             Applies::Restart => "after a restart",
         };
-        table.row([change.key.clone(), change.from.to_string(), change.to.to_string(), applies.to_owned()]);
+        table.row([
+            change.key.clone(),
+            change.from.to_string(),
+            change.to.to_string(),
+            applies.to_owned(),
+        ]);
     }
     table.print(out)?;
     Ok(())
@@ -121,7 +143,8 @@ mod tests {
 
     #[test]
     fn settings_are_printed_as_in_the_file_and_values_plain() {
-        let config = json!({"store": {"window": "1MiB", "prefault": true}, "filter": {"ports": [80]}});
+        let config =
+            json!({"store": {"window": "1MiB", "prefault": true}, "filter": {"ports": [80]}});
         let printed = |value: &Value| {
             let mut out = Vec::new();
             print(&mut out, value).unwrap();

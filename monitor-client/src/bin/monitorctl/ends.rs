@@ -22,7 +22,15 @@ impl Ends {
             self.known.clear();
         }
         let told = || Some((note.client?.to_string(), note.server?.to_string()));
-        let mut asked = || client.info(sockid).ok().map(|it| (it.client.to_string(), it.server.to_string()));
-        self.known.entry(sockid).or_insert_with(|| told().or_else(&mut asked)).as_ref()
+        let mut asked = || {
+            client
+                .info(sockid)
+                .ok()
+                .map(|it| (it.client.to_string(), it.server.to_string()))
+        };
+        self.known
+            .entry(sockid)
+            .or_insert_with(|| told().or_else(&mut asked))
+            .as_ref()
     }
 }

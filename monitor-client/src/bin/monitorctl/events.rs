@@ -36,7 +36,10 @@ pub struct Args {
 
 fn kind(name: &str) -> Result<EventKind, String> {
     let names: Vec<_> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
-    let kind = EventKind::ALL.iter().copied().find(|kind| kind.name() == name);
+    let kind = EventKind::ALL
+        .iter()
+        .copied()
+        .find(|kind| kind.name() == name);
     kind.ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 

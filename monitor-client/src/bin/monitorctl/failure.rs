@@ -30,7 +30,9 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
 
 /// The same as text.
 pub fn exit_codes() -> String {
-    let lines = EXIT_CODES.iter().map(|(code, meaning)| format!("\n  {code}  {meaning}"));
+    let lines = EXIT_CODES
+        .iter()
+        .map(|(code, meaning)| format!("\n  {code}  {meaning}"));
     format!("Exit codes:{}", lines.collect::<String>())
 }
 
@@ -68,13 +70,21 @@ impl From<io::Error> for Failure {
 
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
-        if error.is_io() { Failure::Output(error.into()) } else { Failure::Json(error) }
+        if error.is_io() {
+            Failure::Output(error.into())
+        } else {
+            Failure::Json(error)
+        }
     }
 }
 
 impl Failure {
     pub fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Failure::File { doing, path: path.to_path_buf(), source }
+        Failure::File {
+            doing,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 
     /// Whoever read our output has enough: `monitorctl ... | head`.
@@ -118,17 +128,37 @@ impl fmt::Display for Failure {
         match self {
             Failure::Client(Error::Connect { path, source }) => explain_connect(f, path, source),
             Failure::Client(Error::Rpc(error)) => error.fmt(f),
-            Failure::Client(Error::Io(source)) => write!(f, "the connection to the daemon broke: {source}"),
-            Failure::Client(Error::Closed) => {
-                write!(f, "the daemon closed the connection; its log says why (is it stopping?)")
+            Failure::Client(Error::Io(source)) => {
+                write!(f, "the connection to the daemon broke: {source}")
             }
-            Failure::Client(error) => write!(f, "{error}; do monitorctl and monitord have the same version?"),
+            Failure::Client(Error::Closed) => {
+                write!(
+                    f,
+                    "the daemon closed the connection; its log says why (is it stopping?)"
+                )
+            }
+            Failure::Client(error) => write!(
+                f,
+                "{error}; do monitorctl and monitord have the same version?"
+            ),
             Failure::Output(error) => write!(f, "cannot write the output: {error}"),
             Failure::Json(error) => write!(f, "cannot write the result as JSON: {error}"),
-            Failure::File { doing, path, source } if source.kind() == io::ErrorKind::AlreadyExists => {
-                write!(f, "cannot {doing} {}: it is there already; name another directory", path.display())
+            Failure::File {
+                doing,
+                path,
+                source,
+            } if source.kind() == io::ErrorKind::AlreadyExists => {
+                write!(
+                    f,
+                    "cannot {doing} {}: it is there already; name another directory",
+                    path.display()
+                )
             }
-            Failure::File { doing, path, source } => write!(f, "cannot {doing} {}: {source}", path.display()),
+            Failure::File {
+                doing,
+                path,
+                source,
+            } => write!(f, "cannot {doing} {}: {source}", path.display()),
             Failure::Usage(sentence) => f.write_str(sentence),
         }
     }
@@ -144,13 +174,19 @@ fn explain_connect(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -
             )
         }
         io::ErrorKind::ConnectionRefused => {
-            write!(f, "the daemon that made {shown} is gone: start it again (`sudo monitord`)")
+            write!(
+                f,
+                "the daemon that made {shown} is gone: start it again (`sudo monitord`)"
+            )
         }
         io::ErrorKind::PermissionDenied => {
             write!(f, "permission denied on {shown}")?;
             match fs::metadata(path) {
                 Ok(metadata) => {
-                    let (mode, group) = (metadata.permissions().mode() & 0o7777, group_name(metadata.gid()));
+                    let (mode, group) = (
+                        metadata.permissions().mode() & 0o7777,
+                        group_name(metadata.gid()),
+                    );
                     write!(
                         f,
                         ": it has mode {mode:04o} and belongs to uid {} and group {group}; ",

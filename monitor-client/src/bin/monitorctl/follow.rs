@@ -8,7 +8,8 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use monitor_client::types::{
-    Encoding, EventKind, EventParams, FollowParams, Listening, Socket, SocketsParams, SubscribeParams,
+    Encoding, EventKind, EventParams, FollowParams, Listening, Socket, SocketsParams,
+    SubscribeParams,
 };
 use monitor_client::{Error, Event, Method, Side};
 
@@ -36,7 +37,12 @@ pub struct Args {
     #[arg(long, value_name = "FILTER", group = "which")]
     filter: Option<String>,
     /// Where to start in the stream
-    #[arg(long, value_name = "OFFSET", default_value = "0", conflicts_with = "filter")]
+    #[arg(
+        long,
+        value_name = "OFFSET",
+        default_value = "0",
+        conflicts_with = "filter"
+    )]
     off: u64,
     #[command(flatten)]
     format: FormatArgs,
@@ -50,7 +56,10 @@ pub fn follow<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fai
         format => format,
     };
     let printer = Printer::new(format, args.side.is_none(), context.palette);
-    let mut follower = Follower { printer, streams: HashMap::new() };
+    let mut follower = Follower {
+        printer,
+        streams: HashMap::new(),
+    };
     match (args.sockid, &args.filter) {
         (Some(sockid), _) => {
             follower.start(context, sockid, args.side, Some(args.off), None)?;
@@ -82,7 +91,11 @@ struct Stream {
 
 impl Follower {
     /// Follows those that there are, and hears of those to come.
-    fn all<W: Write>(&mut self, context: &mut Context<W>, filter: Option<String>) -> Result<(), Failure> {
+    fn all<W: Write>(
+        &mut self,
+        context: &mut Context<W>,
+        filter: Option<String>,
+    ) -> Result<(), Failure> {
         let opened = SubscribeParams {
             events: Some(vec![EventKind::Opened]),
             filter: filter.clone(),
@@ -91,7 +104,11 @@ impl Follower {
         // Before they are listed: none is missed between.
         let _: Listening = context.client.call(Method::Subscribe, &opened)?;
         let mut sockets: Vec<Socket> = Vec::new();
-        let params = SocketsParams { filter, closed: Some(false), ..SocketsParams::default() };
+        let params = SocketsParams {
+            filter,
+            closed: Some(false),
+            ..SocketsParams::default()
+        };
         pages(&mut context.client, params, u64::MAX, |page| {
             sockets.append(page);
             Ok(())
@@ -114,11 +131,21 @@ impl Follower {
         off: Option<u64>,
         ends: Option<(String, String)>,
     ) -> Result<(), Failure> {
-        let encoding = if context.json { Encoding::Base64 } else { Encoding::Raw };
-        let params = FollowParams { sockid, side, off, encoding };
+        let encoding = if context.json {
+            Encoding::Base64
+        } else {
+            Encoding::Raw
+        };
+        let params = FollowParams {
+            sockid,
+            side,
+            off,
+            encoding,
+        };
         let listening: Listening = context.client.call(Method::Follow, &params)?;
         let open = if side.is_none() { 2 } else { 1 };
-        self.streams.insert(listening.sockid, Stream { sockid, ends, open });
+        self.streams
+            .insert(listening.sockid, Stream { sockid, ends, open });
         Ok(())
     }
 
@@ -147,11 +174,19 @@ impl Follower {
                 // Opened while the others were listed, it is followed already.
                 && !self.streams.values().any(|stream| stream.sockid == sockid)
             {
-                self.start_or_say(context, sockid, None, Some(0), (client.to_string(), server.to_string()))?;
+                self.start_or_say(
+                    context,
+                    sockid,
+                    None,
+                    Some(0),
+                    (client.to_string(), server.to_string()),
+                )?;
             }
             return Ok(());
         }
-        let Some(stream) = self.streams.get_mut(&told.listener) else { return Ok(()) };
+        let Some(stream) = self.streams.get_mut(&told.listener) else {
+            return Ok(());
+        };
         let ends = stream.ends.clone();
         if told.event == "end" {
             stream.open = stream.open.saturating_sub(1);
@@ -164,9 +199,17 @@ impl Follower {
             return Ok(());
         }
         let Some(side) = told.side else { return Ok(()) };
-        let (client, server) =
-            ends.as_ref().map_or(("client", "server"), |(client, server)| (client.as_str(), server.as_str()));
-        let origin = Origin { sockid: told.sockid.unwrap_or(0), client, server, side };
+        let (client, server) = ends
+            .as_ref()
+            .map_or(("client", "server"), |(client, server)| {
+                (client.as_str(), server.as_str())
+            });
+        let origin = Origin {
+            sockid: told.sockid.unwrap_or(0),
+            client,
+            server,
+            side,
+        };
         self.print(&mut context.out, origin, &told, &event.bytes)
     }
 
@@ -185,7 +228,9 @@ impl Follower {
             }
             ("data", None) => return Ok(self.printer.bytes(out, origin, off, raw)?),
             ("gap", _) => format!("{len} bytes missing at offset {off}, never captured"),
-            ("lost", _) => format!("{len} bytes missing at offset {off}, evicted before they were read"),
+            ("lost", _) => {
+                format!("{len} bytes missing at offset {off}, evicted before they were read")
+            }
             ("end", _) => return self.end(out, origin, told.reason.as_deref().unwrap_or("closed")),
             _ => return Ok(()),
         };
@@ -197,7 +242,12 @@ impl Follower {
     }
 
     /// An end in order is worth a line among many connections only.
-    fn end(&mut self, out: &mut impl Write, origin: Origin<'_>, reason: &str) -> Result<(), Failure> {
+    fn end(
+        &mut self,
+        out: &mut impl Write,
+        origin: Origin<'_>,
+        reason: &str,
+    ) -> Result<(), Failure> {
         let is_one_of_many = origin.client != "client";
         match reason {
             "eof" | "closed" if is_one_of_many => {
@@ -206,7 +256,10 @@ impl Follower {
             "eof" | "closed" => {}
             _ => {
                 out.flush()?;
-                say(&format_args!("{}: its bytes cannot be read any more ({reason})", origin.side));
+                say(&format_args!(
+                    "{}: its bytes cannot be read any more ({reason})",
+                    origin.side
+                ));
             }
         }
         Ok(())

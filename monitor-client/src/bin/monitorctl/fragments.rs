@@ -29,13 +29,19 @@ pub fn fragments<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), 
 
 /// Runs of bytes, and the holes between them, from offset 0 to the end.
 fn table(fragments: &Fragments) -> Table<3> {
-    let mut table = Table::new([("OFFSET", Align::Right), ("LENGTH", Align::Right), ("BYTES", Align::Left)]);
+    let mut table = Table::new([
+        ("OFFSET", Align::Right),
+        ("LENGTH", Align::Right),
+        ("BYTES", Align::Left),
+    ]);
     let mut line = |off: u64, to: u64, what: &str| {
         if off < to {
             table.row([off.to_string(), (to - off).to_string(), what.to_owned()]);
         }
     };
-    let Fragments { base, next, end, .. } = *fragments;
+    let Fragments {
+        base, next, end, ..
+    } = *fragments;
     line(0, base, "evicted");
     let mut at = base;
     let missing = |line: &mut dyn FnMut(u64, u64, &str), at: u64, to: u64| {
@@ -58,11 +64,20 @@ mod tests {
 
     #[test]
     fn every_byte_of_the_stream_is_accounted_for() {
-        let fragments = Fragments { extents: vec![(10, 10), (25, 5), (40, 10)], base: 10, next: 30, end: 55 };
+        let fragments = Fragments {
+            extents: vec![(10, 10), (25, 5), (40, 10)],
+            base: 10,
+            next: 30,
+            end: 55,
+        };
         let mut out = Vec::new();
         table(&fragments).print(&mut out).unwrap();
         let lines = String::from_utf8(out).unwrap();
-        let cells: Vec<Vec<&str>> = lines.lines().skip(1).map(|l| l.split_whitespace().collect()).collect();
+        let cells: Vec<Vec<&str>> = lines
+            .lines()
+            .skip(1)
+            .map(|l| l.split_whitespace().collect())
+            .collect();
         assert_eq!(
             cells,
             [

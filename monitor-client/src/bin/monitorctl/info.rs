@@ -15,5 +15,9 @@ pub struct Args {
 
 pub fn info<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let socket = context.client.info(args.sockid)?;
-    if context.json { context.json(&socket) } else { show::socket::print(&mut context.out, &socket) }
+    if context.json {
+        context.json(&socket)
+    } else {
+        show::socket::print(&mut context.out, &socket)
+    }
 }

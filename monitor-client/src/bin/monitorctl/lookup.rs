@@ -22,7 +22,15 @@ pub struct Args {
 }
 
 pub fn lookup<W: Write>(context: &mut Context<W>, args: Args) -> Result<(), Failure> {
-    let params = LookupParams { client: args.client, server: args.server, vlan: args.vlan };
+    let params = LookupParams {
+        client: args.client,
+        server: args.server,
+        vlan: args.vlan,
+    };
     let socket = context.client.lookup(&params)?;
-    if context.json { context.json(&socket) } else { show::socket::print(&mut context.out, &socket) }
+    if context.json {
+        context.json(&socket)
+    } else {
+        show::socket::print(&mut context.out, &socket)
+    }
 }

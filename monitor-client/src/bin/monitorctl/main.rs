@@ -73,7 +73,11 @@ fn main() -> ExitCode {
             // Help and version come this way too, and are no failures.
             let failed = error.use_stderr();
             let _ = error.print();
-            return if failed { failure::USAGE.into() } else { ExitCode::SUCCESS };
+            return if failed {
+                failure::USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     match run(args) {
@@ -96,7 +100,12 @@ fn run(args: Args) -> Result<(), Failure> {
         Verb::Top(top) => return top::top(out, &args.socket, args.json, &top),
         verb => {
             let client = connect(&args.socket)?;
-            let mut context = Context { client, json: args.json, palette: Palette::choose(args.color), out };
+            let mut context = Context {
+                client,
+                json: args.json,
+                palette: Palette::choose(args.color),
+                out,
+            };
             ask(&mut context, verb)?;
             out = context.out;
         }

@@ -27,8 +27,15 @@ pub fn man(out: &mut impl Write, args: &Args) -> Result<(), Failure> {
     command.build();
     write(dir, "monitorctl.1", &page(&command)?)?;
     // `help` is not worth a page of its own.
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-        write(dir, &format!("monitorctl-{}.1", verb.get_name()), &page(verb)?)?;
+    for verb in command
+        .get_subcommands()
+        .filter(|verb| verb.get_name() != "help")
+    {
+        write(
+            dir,
+            &format!("monitorctl-{}.1", verb.get_name()),
+            &page(verb)?,
+        )?;
     }
     Ok(())
 }
@@ -40,7 +47,9 @@ fn write(dir: &Path, name: &str, page: &[u8]) -> Result<(), Failure> {
 
 fn page(command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    let man = Man::new(command.clone()).manual("monitor").source("monitor");
+    let man = Man::new(command.clone())
+        .manual("monitor")
+        .source("monitor");
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
@@ -53,8 +62,14 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     for (code, meaning) in EXIT_CODES {
         writeln!(page, ".TP\n\\fB{code}\\fR\n{meaning}.")?;
     }
-    writeln!(page, ".SH ENVIRONMENT\n.TP\n\\fBNO_COLOR\\fR\nIf set and not empty, nothing is coloured.")?;
-    writeln!(page, ".SH \"SEE ALSO\"\n\\fBmonitord\\fR(8); the reference of the RPC, docs/rpc.md.")?;
+    writeln!(
+        page,
+        ".SH ENVIRONMENT\n.TP\n\\fBNO_COLOR\\fR\nIf set and not empty, nothing is coloured."
+    )?;
+    writeln!(
+        page,
+        ".SH \"SEE ALSO\"\n\\fBmonitord\\fR(8); the reference of the RPC, docs/rpc.md."
+    )?;
     Ok(page)
 }
 
@@ -65,8 +80,18 @@ mod tests {
     #[test]
     fn the_page_has_its_sections() {
         let page = String::from_utf8(page(&crate::args::Args::command()).unwrap()).unwrap();
-        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "SUBCOMMANDS", "\"EXIT STATUS\""] {
-            assert!(page.contains(&format!(".SH {section}")), "{section}: {page}");
+        for section in [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "OPTIONS",
+            "SUBCOMMANDS",
+            "\"EXIT STATUS\"",
+        ] {
+            assert!(
+                page.contains(&format!(".SH {section}")),
+                "{section}: {page}"
+            );
         }
         assert!(page.contains("monitorctl\\-ppeek(1)"), "{page}");
     }

@@ -42,7 +42,9 @@ pub fn peek<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failu
                 }
             }
             // Only nothing at all is a failure.
-            Err(Failure::Client(Error::Rpc(error))) if any && error.known_code() == Some(Code::NoData) => {
+            Err(Failure::Client(Error::Rpc(error)))
+                if any && error.known_code() == Some(Code::NoData) =>
+            {
                 if error.reason() == Some(Reason::Gap) {
                     context.out.flush()?;
                     say(&format_args!("stopped: {error}"));
@@ -57,10 +59,21 @@ pub fn peek<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failu
 }
 
 /// One answer, printed.
-fn step<W: Write>(context: &mut Context<W>, args: &Args, len: u64, format: Format) -> Result<Peek, Failure> {
+fn step<W: Write>(
+    context: &mut Context<W>,
+    args: &Args,
+    len: u64,
+    format: Format,
+) -> Result<Peek, Failure> {
     if context.json {
         let Args { sockid, side, .. } = *args;
-        let params = PeekParams { sockid, side, len, encoding: Encoding::Base64, worker: None };
+        let params = PeekParams {
+            sockid,
+            side,
+            len,
+            encoding: Encoding::Base64,
+            worker: None,
+        };
         let head: Peek = context.client.call(Method::Peek, &params)?;
         context.json(&head)?;
         return Ok(head);
@@ -68,7 +81,12 @@ fn step<W: Write>(context: &mut Context<W>, args: &Args, len: u64, format: Forma
     let peeked = context.client.peek(args.sockid, args.side, len)?;
     let head = peeked.head;
     if head.lost > 0 {
-        missing(context, head.off - head.lost.min(head.off), head.lost, "kept no more")?;
+        missing(
+            context,
+            head.off - head.lost.min(head.off),
+            head.lost,
+            "kept no more",
+        )?;
     }
     format.print(&mut context.out, head.off, &peeked.bytes)?;
     if let Some(gap) = head.gap {
@@ -77,7 +95,12 @@ fn step<W: Write>(context: &mut Context<W>, args: &Args, len: u64, format: Forma
     Ok(head)
 }
 
-fn missing<W: Write>(context: &mut Context<W>, off: u64, len: u64, why: &str) -> Result<(), Failure> {
+fn missing<W: Write>(
+    context: &mut Context<W>,
+    off: u64,
+    len: u64,
+    why: &str,
+) -> Result<(), Failure> {
     context.out.flush()?;
     say(&format_args!("{len} bytes missing at offset {off}, {why}"));
     Ok(())

@@ -34,8 +34,12 @@ pub fn ppeek<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fail
         return json(context, args);
     }
     let format = Format::choose(args.format, Format::Hex);
-    let Some(len) = args.len else { return to_the_end(context, args, format) };
-    let read = context.client.ppeek(args.sockid, args.side, args.off, len)?;
+    let Some(len) = args.len else {
+        return to_the_end(context, args, format);
+    };
+    let read = context
+        .client
+        .ppeek(args.sockid, args.side, args.off, len)?;
     format.print(&mut context.out, args.off, &read.bytes)?;
     Ok(())
 }
@@ -54,11 +58,18 @@ fn json<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> 
 }
 
 /// Reads on until there is no next byte. Only nothing at all is a failure.
-fn to_the_end<W: Write>(context: &mut Context<W>, args: &Args, format: Format) -> Result<(), Failure> {
+fn to_the_end<W: Write>(
+    context: &mut Context<W>,
+    args: &Args,
+    format: Format,
+) -> Result<(), Failure> {
     let mut off = args.off;
     let mut bytes = Vec::new();
     loop {
-        match context.client.ppeek_into(args.sockid, args.side, off, CHUNK, &mut bytes) {
+        match context
+            .client
+            .ppeek_into(args.sockid, args.side, off, CHUNK, &mut bytes)
+        {
             Ok(head) => {
                 format.print(&mut context.out, off, &bytes)?;
                 off += head.len;
@@ -66,7 +77,9 @@ fn to_the_end<W: Write>(context: &mut Context<W>, args: &Args, format: Format) -
                     return Ok(());
                 }
             }
-            Err(Error::Rpc(error)) if off > args.off && error.known_code() == Some(Code::NoData) => {
+            Err(Error::Rpc(error))
+                if off > args.off && error.known_code() == Some(Code::NoData) =>
+            {
                 if error.reason() != Some(Reason::Future) {
                     context.out.flush()?;
                     say(&format_args!("stopped: {error}"));

@@ -69,10 +69,14 @@ struct Sides {
 
 pub fn save<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let sockets = choose(&mut context.client, args)?;
-    fs::create_dir_all(&args.dir).map_err(|source| Failure::file("make the directory", &args.dir, source))?;
-    let sides = args.side.map_or_else(|| Side::BOTH.to_vec(), |side| vec![side]);
-    let retained =
-        sockets.iter().flat_map(|socket| sides.iter().map(|&side| socket.sides.get(side).retained));
+    fs::create_dir_all(&args.dir)
+        .map_err(|source| Failure::file("make the directory", &args.dir, source))?;
+    let sides = args
+        .side
+        .map_or_else(|| Side::BOTH.to_vec(), |side| vec![side]);
+    let retained = sockets
+        .iter()
+        .flat_map(|socket| sides.iter().map(|&side| socket.sides.get(side).retained));
     let bar = bar(retained.sum());
     for socket in &sockets {
         bar.set_message(format!("{} -> {}", socket.client, socket.server));
@@ -97,10 +101,17 @@ pub fn save<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failu
 
 fn choose(client: &mut Client, args: &Args) -> Result<Vec<Socket>, Failure> {
     if !args.sockids.is_empty() {
-        return args.sockids.iter().map(|&sockid| Ok(client.info(sockid)?)).collect();
+        return args
+            .sockids
+            .iter()
+            .map(|&sockid| Ok(client.info(sockid)?))
+            .collect();
     }
     let mut sockets = Vec::new();
-    let params = SocketsParams { filter: args.filter.clone(), ..SocketsParams::default() };
+    let params = SocketsParams {
+        filter: args.filter.clone(),
+        ..SocketsParams::default()
+    };
     pages(client, params, u64::MAX, |page| {
         sockets.append(page);
         Ok(())
@@ -111,7 +122,8 @@ fn choose(client: &mut Client, args: &Args) -> Result<Vec<Socket>, Failure> {
 /// On standard error, and only if that is a terminal.
 fn bar(bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(bytes);
-    let template = "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {wide_msg}";
+    let template =
+        "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {wide_msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
@@ -132,10 +144,12 @@ fn connection<'a>(
         let mut file = BufWriter::new(file);
         let mut written = |bytes: &[u8]| {
             bar.inc(bytes.len() as u64);
-            file.write_all(bytes).map_err(|source| Failure::file("write", &path, source))
+            file.write_all(bytes)
+                .map_err(|source| Failure::file("write", &path, source))
         };
         let mut copied = side::copy(client, socket, side, &mut written)?;
-        file.flush().map_err(|source| Failure::file("write", &path, source))?;
+        file.flush()
+            .map_err(|source| Failure::file("write", &path, source))?;
         copied.file = name;
         match side {
             Side::Client => saved.client = Some(copied),
@@ -156,7 +170,8 @@ fn connection<'a>(
     let (mut file, path) = create(dir, &format!("{}.json", socket.sockid))?;
     let mut text = serde_json::to_vec_pretty(&sidecar)?;
     text.push(b'\n');
-    file.write_all(&text).map_err(|source| Failure::file("write", &path, source))?;
+    file.write_all(&text)
+        .map_err(|source| Failure::file("write", &path, source))?;
     Ok(sidecar)
 }
 
@@ -171,7 +186,15 @@ fn create(dir: &Path, name: &str) -> Result<(File, PathBuf), Failure> {
 
 fn line(out: &mut impl Write, socket: &Socket, sides: &Sides) -> std::io::Result<()> {
     write!(out, "{}  ", socket.sockid)?;
-    write!(out, "{}", direction(&socket.client.to_string(), &socket.server.to_string(), Side::Server))?;
+    write!(
+        out,
+        "{}",
+        direction(
+            &socket.client.to_string(),
+            &socket.server.to_string(),
+            Side::Server
+        )
+    )?;
     for (side, saved) in [(Side::Server, &sides.server), (Side::Client, &sides.client)] {
         if let Some(saved) = saved {
             write!(out, "  {side} {}", size(saved.bytes))?;

@@ -78,7 +78,9 @@ pub fn sockets<W: Write>(context: &mut Context<W>, args: Args) -> Result<(), Fai
     };
     let mut printer = Printer::new(context.json, params.sort.is_some());
     let out = &mut context.out;
-    let next = pages(&mut context.client, params, limit, |page| printer.page(out, page))?;
+    let next = pages(&mut context.client, params, limit, |page| {
+        printer.page(out, page)
+    })?;
     printer.end(out, next)
 }
 
@@ -130,7 +132,10 @@ impl Printer {
             ("TO CLIENT", Right),
             ("LAST", Right),
         ]);
-        Printer::People { table: Box::new(table), sorted }
+        Printer::People {
+            table: Box::new(table),
+            sorted,
+        }
     }
 
     fn page(&mut self, out: &mut impl Write, sockets: &mut [Socket]) -> Result<(), Failure> {

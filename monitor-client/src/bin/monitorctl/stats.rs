@@ -24,8 +24,16 @@ pub fn stats<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fail
     let out = &mut context.out;
     capture(out, &stats.capture)?;
     let groups = groups(&stats, args.workers);
-    let name_width = width(groups.iter().flat_map(|(_, rows)| rows).map(|(name, _)| name.len()));
-    let cells = groups.iter().flat_map(|(_, rows)| rows).flat_map(|(_, values)| values);
+    let name_width = width(
+        groups
+            .iter()
+            .flat_map(|(_, rows)| rows)
+            .map(|(name, _)| name.len()),
+    );
+    let cells = groups
+        .iter()
+        .flat_map(|(_, rows)| rows)
+        .flat_map(|(_, values)| values);
     let value_width = width(cells.map(|value| value.to_string().len()));
     for (group, rows) in groups {
         writeln!(out, "\n{group}")?;
@@ -41,14 +49,30 @@ pub fn stats<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fail
 }
 
 fn capture(out: &mut impl Write, capture: &CaptureStats) -> Result<(), Failure> {
-    let xdp = capture.xdp.as_deref().map(|xdp| format!(", {xdp} XDP")).unwrap_or_default();
+    let xdp = capture
+        .xdp
+        .as_deref()
+        .map(|xdp| format!(", {xdp} XDP"))
+        .unwrap_or_default();
     let finished = if capture.finished { ", finished" } else { "" };
-    writeln!(out, "{} with {} workers{xdp}{finished}", capture.mode, capture.workers)?;
+    writeln!(
+        out,
+        "{} with {} workers{xdp}{finished}",
+        capture.mode, capture.workers
+    )?;
     for interface in &capture.interfaces {
         let state = if interface.up { "up" } else { "down" };
         let xdp = interface.xdp.as_deref().unwrap_or("-");
-        let queues = if interface.queues == 1 { "queue" } else { "queues" };
-        writeln!(out, "  {}: {state}, {} {queues}, XDP {xdp}", interface.name, interface.queues)?;
+        let queues = if interface.queues == 1 {
+            "queue"
+        } else {
+            "queues"
+        };
+        writeln!(
+            out,
+            "  {}: {state}, {} {queues}, XDP {xdp}",
+            interface.name, interface.queues
+        )?;
     }
     Ok(())
 }
@@ -64,13 +88,33 @@ fn groups(stats: &Stats, workers: bool) -> Vec<(&'static str, Rows<'_>)> {
         });
         (sums, rows.collect())
     };
-    let shares = if workers { stats.workers.as_slice() } else { &[] };
+    let shares = if workers {
+        stats.workers.as_slice()
+    } else {
+        &[]
+    };
     vec![
         rows("capture", |stats| &stats.capture.counters, Vec::new()),
-        rows("decode", |stats| &stats.decode, shares.iter().map(|own| &own.decode).collect()),
-        rows("flows", |stats| &stats.flows, shares.iter().map(|own| &own.flows).collect()),
-        rows("tcp", |stats| &stats.tcp, shares.iter().map(|own| &own.tcp).collect()),
-        rows("store", |stats| &stats.store, shares.iter().map(|own| &own.store).collect()),
+        rows(
+            "decode",
+            |stats| &stats.decode,
+            shares.iter().map(|own| &own.decode).collect(),
+        ),
+        rows(
+            "flows",
+            |stats| &stats.flows,
+            shares.iter().map(|own| &own.flows).collect(),
+        ),
+        rows(
+            "tcp",
+            |stats| &stats.tcp,
+            shares.iter().map(|own| &own.tcp).collect(),
+        ),
+        rows(
+            "store",
+            |stats| &stats.store,
+            shares.iter().map(|own| &own.store).collect(),
+        ),
         rows("rpc", |stats| &stats.rpc, Vec::new()),
     ]
 }

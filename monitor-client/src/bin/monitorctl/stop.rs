@@ -22,5 +22,9 @@ pub struct Args {
 
 pub fn stop<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let socket = context.client.stop(args.sockid, args.side)?;
-    if context.json { context.json(&socket) } else { show::socket::print(&mut context.out, &socket) }
+    if context.json {
+        context.json(&socket)
+    } else {
+        show::socket::print(&mut context.out, &socket)
+    }
 }

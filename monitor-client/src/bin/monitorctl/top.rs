@@ -47,7 +47,8 @@ pub struct Args {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = Duration::try_from_secs_f64(seconds(text)?).map_err(|error| error.to_string())?;
+    let interval =
+        Duration::try_from_secs_f64(seconds(text)?).map_err(|error| error.to_string())?;
     let range = view::INTERVALS;
     if interval < range[0] || interval > range[range.len() - 1] {
         return Err("from 100ms to 1m".to_owned());
@@ -60,7 +61,9 @@ pub fn top(out: impl Write, socket: &Path, json: bool, args: &Args) -> Result<()
         return lines(out, Source::connect(socket, args.filter.clone())?, args);
     }
     if !io::stdout().is_terminal() {
-        return Err(Failure::Usage("top draws on a terminal; for a pipe or a file: monitorctl top --json"));
+        return Err(Failure::Usage(
+            "top draws on a terminal; for a pipe or a file: monitorctl top --json",
+        ));
     }
     let source = Source::connect(socket, args.filter.clone())?;
     let signals = Signals::catch().map_err(Failure::Output)?;
@@ -104,8 +107,12 @@ fn watch(
 ) -> Result<Option<i32>, Failure> {
     let mut live = Live::new(poller, args);
     loop {
-        live.view.sort.order(&mut live.model.rows, live.view.reverse);
-        terminal.draw(|frame| screen::draw(frame, &live.model, &mut live.view)).map_err(Failure::Output)?;
+        live.view
+            .sort
+            .order(&mut live.model.rows, live.view.reverse);
+        terminal
+            .draw(|frame| screen::draw(frame, &live.model, &mut live.view))
+            .map_err(Failure::Output)?;
         if args.count.is_some_and(|count| live.looks >= count) {
             return Ok(None);
         }
@@ -140,7 +147,14 @@ impl Live {
     fn new(poller: Poller, args: &Args) -> Self {
         poller.ask();
         let view = View::new(args.sort, args.interval);
-        Self { poller, view, model: Model::default(), before: None, looked: None, looks: 0 }
+        Self {
+            poller,
+            view,
+            model: Model::default(),
+            before: None,
+            looked: None,
+            looks: 0,
+        }
     }
 
     /// Waits for it.
@@ -153,20 +167,30 @@ impl Live {
                 self.take(answer);
                 return Ok(Change::Answer);
             }
-            if !self.view.paused && self.looked.is_some_and(|looked| looked.elapsed() >= self.view.interval) {
+            if !self.view.paused
+                && self
+                    .looked
+                    .is_some_and(|looked| looked.elapsed() >= self.view.interval)
+            {
                 self.looked = None;
                 self.poller.ask();
             }
             if event::poll(self.patience()).map_err(Failure::Output)? {
                 let event = event::read().map_err(Failure::Output)?;
-                return Ok(Change::Wish(happened(&event, &mut self.view, self.model.rows.len())));
+                return Ok(Change::Wish(happened(
+                    &event,
+                    &mut self.view,
+                    self.model.rows.len(),
+                )));
             }
         }
     }
 
     /// Until the next look, if nothing else happens.
     fn patience(&self) -> Duration {
-        let left = self.looked.map(|looked| self.view.interval.saturating_sub(looked.elapsed()));
+        let left = self
+            .looked
+            .map(|looked| self.view.interval.saturating_sub(looked.elapsed()));
         left.unwrap_or(TICK).min(TICK)
     }
 

@@ -24,12 +24,26 @@ pub struct Args {
 }
 
 pub fn wait<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
-    let Args { sockid, side, off, timeout } = *args;
-    let params = WaitParams { sockid, side, off, timeout: Some(timeout) };
+    let Args {
+        sockid,
+        side,
+        off,
+        timeout,
+    } = *args;
+    let params = WaitParams {
+        sockid,
+        side,
+        off,
+        timeout: Some(timeout),
+    };
     let waited: Waited = context.client.call(Method::Wait, &params)?;
     if context.json {
         return context.json(&waited);
     }
-    writeln!(context.out, "{} bytes are there from offset {} on", waited.available, waited.off)?;
+    writeln!(
+        context.out,
+        "{} bytes are there from offset {} on",
+        waited.available, waited.off
+    )?;
     Ok(())
 }

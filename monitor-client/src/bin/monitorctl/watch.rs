@@ -52,7 +52,12 @@ pub struct Args {
 
 pub fn watch<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let params = WatchParams {
-        patterns: Some(args.patterns.iter().map(|pattern| form(args, pattern)).collect()),
+        patterns: Some(
+            args.patterns
+                .iter()
+                .map(|pattern| form(args, pattern))
+                .collect(),
+        ),
         side: args.side,
         filter: args.filter.clone(),
         sockid: args.sockid,

@@ -14,10 +14,14 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum BpfError {
     /// The object was not there when the daemon was built.
-    #[error("built without the BPF object; run `cargo xtask build-ebpf`, then build monitord again")]
+    #[error(
+        "built without the BPF object; run `cargo xtask build-ebpf`, then build monitord again"
+    )]
     NoObject,
     /// The object is there, but lacks a part.
-    #[error("the BPF object has no `{name}`; run `cargo xtask build-ebpf`, then build monitord again")]
+    #[error(
+        "the BPF object has no `{name}`; run `cargo xtask build-ebpf`, then build monitord again"
+    )]
     Missing {
         /// The map or program.
         name: &'static str,
@@ -72,7 +76,10 @@ pub enum BpfError {
         source: ProgramError,
     },
     /// A program could not be attached for any other reason.
-    #[error("interface `{interface}`: cannot attach the BPF program `{program}`: {}", reason(source))]
+    #[error(
+        "interface `{interface}`: cannot attach the BPF program `{program}`: {}",
+        reason(source)
+    )]
     Attach {
         /// Its name.
         interface: String,
@@ -141,9 +148,10 @@ impl BpfError {
 
     pub(super) fn program(program: &'static str, source: ProgramError) -> Self {
         match source {
-            ProgramError::LoadError { io_error, verifier_log }
-                if io_error.raw_os_error() == Some(EPERM) && verifier_log.to_string().is_empty() =>
-            {
+            ProgramError::LoadError {
+                io_error,
+                verifier_log,
+            } if io_error.raw_os_error() == Some(EPERM) && verifier_log.to_string().is_empty() => {
                 Self::Permission(io_error)
             }
             source => {
@@ -158,19 +166,29 @@ impl BpfError {
         let interface = interface.to_owned();
         match os_error(&source) {
             Some(ENODEV) => Self::NoInterface { interface },
-            _ if matches!(source, ProgramError::UnknownInterface { .. }) => Self::NoInterface { interface },
-            _ => Self::Attach { interface, program, source },
+            _ if matches!(source, ProgramError::UnknownInterface { .. }) => {
+                Self::NoInterface { interface }
+            }
+            _ => Self::Attach {
+                interface,
+                program,
+                source,
+            },
         }
     }
 
     pub(super) fn attach_xdp(interface: &str, mode: &'static str, source: ProgramError) -> Self {
         match os_error(&source) {
-            Some(EBUSY | EEXIST) => Self::Busy { interface: interface.to_owned() },
+            Some(EBUSY | EEXIST) => Self::Busy {
+                interface: interface.to_owned(),
+            },
             // What drivers say when they lack XDP, multi-buffer, or cannot with the present MTU, rings or offloads;
             // ENOSPC: a veth whose other end sends on more queues than this one receives on.
-            Some(EOPNOTSUPP | EINVAL | ERANGE | E2BIG | ENOMEM | ENOSPC) => {
-                Self::Unsupported { interface: interface.to_owned(), mode, source }
-            }
+            Some(EOPNOTSUPP | EINVAL | ERANGE | E2BIG | ENOMEM | ENOSPC) => Self::Unsupported {
+                interface: interface.to_owned(),
+                mode,
+                source,
+            },
             _ => Self::attach(interface, names::STEER, source),
         }
     }
@@ -197,17 +215,30 @@ fn os_error(error: &ProgramError) -> Option<i32> {
 
 /// A refusal in one line: what the verifier said last.
 fn brief(error: &ProgramError) -> String {
-    let ProgramError::LoadError { io_error, verifier_log } = error else { return error.to_string() };
+    let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    else {
+        return error.to_string();
+    };
     let log = verifier_log.to_string();
-    let lines = log.lines().take_while(|line| !line.starts_with("verification time"));
+    let lines = log
+        .lines()
+        .take_while(|line| !line.starts_with("verification time"));
     match lines.filter(|line| !line.trim().is_empty()).last() {
-        Some(verdict) => format!("{} ({io_error}; RUST_LOG=debug shows the verifier's log)", verdict.trim()),
+        Some(verdict) => format!(
+            "{} ({io_error}; RUST_LOG=debug shows the verifier's log)",
+            verdict.trim()
+        ),
         None => io_error.to_string(),
     }
 }
 
 /// What the kernel said, if it is in there; aya's own sentences name the call only.
 fn reason(error: &ProgramError) -> String {
-    os_error(error)
-        .map_or_else(|| error.to_string(), |number| io::Error::from_raw_os_error(number).to_string())
+    os_error(error).map_or_else(
+        || error.to_string(),
+        |number| io::Error::from_raw_os_error(number).to_string(),
+    )
 }

@@ -57,15 +57,24 @@ impl Shunts<'_> {
     pub fn sweep(&mut self, patience: Duration) -> Result<usize, BpfError> {
         let (patience, now) = (nanoseconds(patience), now());
         // A walk that an entry is taken away from starts again: it finds some twice, but not for ever.
-        let walk = self.flows()?.iter().take(2 * MAX_SHUNTS as usize).collect::<Result<Vec<_>, _>>()?;
-        let (old, kept): (Vec<_>, Vec<_>) =
-            walk.into_iter().partition(|(_, seen)| now.saturating_sub(*seen) > patience);
+        let walk = self
+            .flows()?
+            .iter()
+            .take(2 * MAX_SHUNTS as usize)
+            .collect::<Result<Vec<_>, _>>()?;
+        let (old, kept): (Vec<_>, Vec<_>) = walk
+            .into_iter()
+            .partition(|(_, seen)| now.saturating_sub(*seen) > patience);
         for (flow, _) in old {
             self.remove(&flow)?;
         }
         // It may have been another one when they were added.
         self.announce(if kept.is_empty() { 0 } else { patience.max(1) })?;
-        Ok(kept.into_iter().map(|(flow, _)| flow).collect::<HashSet<_>>().len())
+        Ok(kept
+            .into_iter()
+            .map(|(flow, _)| flow)
+            .collect::<HashSet<_>>()
+            .len())
     }
 
     fn flows(&mut self) -> Result<HashMap<&mut MapData, ShuntKey, u64>, BpfError> {
@@ -92,5 +101,6 @@ fn nanoseconds(time: Duration) -> u64 {
 /// The clock that the programs read.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }

@@ -67,18 +67,46 @@ impl Steer {
     /// # Errors
     /// Settings out of range; a daemon built without the object; no privilege; a program that the kernel refuses.
     pub fn load(settings: &SteerSettings<'_>) -> Result<Self, BpfError> {
-        let &SteerSettings { seed, workers, queues, start, drop_rest, rules } = settings;
+        let &SteerSettings {
+            seed,
+            workers,
+            queues,
+            start,
+            drop_rest,
+            rules,
+        } = settings;
         if workers == 0 || workers > MAX_WORKERS {
             return Err(BpfError::Workers { given: workers });
         }
-        let sockets =
-            queues.max(1).checked_mul(MAX_WORKERS).ok_or(BpfError::NoPlace { queue: queues, worker: 0 })?;
-        let options = when(start == Start::Ip, option::STARTS_AT_IP) | when(drop_rest, option::DROP_REST);
-        let mut object =
-            Object::new(Config { seed, options, workers, ..Config::default() }, &rules, sockets)?;
+        let sockets = queues
+            .max(1)
+            .checked_mul(MAX_WORKERS)
+            .ok_or(BpfError::NoPlace {
+                queue: queues,
+                worker: 0,
+            })?;
+        let options =
+            when(start == Start::Ip, option::STARTS_AT_IP) | when(drop_rest, option::DROP_REST);
+        let mut object = Object::new(
+            Config {
+                seed,
+                options,
+                workers,
+                ..Config::default()
+            },
+            &rules,
+            sockets,
+        )?;
         let program: &mut Xdp = object.program_mut(names::STEER)?;
-        program.load().map_err(|error| BpfError::program(names::STEER, error))?;
-        Ok(Self { object, workers, queues, link: None })
+        program
+            .load()
+            .map_err(|error| BpfError::program(names::STEER, error))?;
+        Ok(Self {
+            object,
+            workers,
+            queues,
+            link: None,
+        })
     }
 
     /// Attaches the program to `interface` in exactly this mode; one that is attached is detached first.
@@ -115,7 +143,12 @@ impl Steer {
     ///
     /// # Errors
     /// [`BpfError::NoPlace`] outside of the settings' queues and workers.
-    pub fn set_socket(&mut self, queue: u32, worker: u32, socket: BorrowedFd<'_>) -> Result<(), BpfError> {
+    pub fn set_socket(
+        &mut self,
+        queue: u32,
+        worker: u32,
+        socket: BorrowedFd<'_>,
+    ) -> Result<(), BpfError> {
         let index = self.place(queue, worker)?;
         let mut map: XskMap<_> = self.object.map_mut(names::SOCKETS)?.try_into()?;
         Ok(map.set(index, socket.as_raw_fd(), 0)?)
@@ -164,8 +197,14 @@ impl Steer {
     /// The kernel takes no packet shorter than 14 bytes.
     pub fn dry_run(&self, packet: &[u8], repeat: u32) -> Result<(u32, Duration), BpfError> {
         let program: &Xdp = self.object.program(names::STEER)?;
-        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::default() };
-        let result = program.test_run(options).map_err(|error| BpfError::program(names::STEER, error))?;
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            repeat,
+            ..TestRunOptions::default()
+        };
+        let result = program
+            .test_run(options)
+            .map_err(|error| BpfError::program(names::STEER, error))?;
         Ok((result.return_value, result.duration))
     }
 

@@ -60,15 +60,31 @@ impl Tap {
     /// # Errors
     /// Settings out of range; a daemon built without the object; no privilege; a program that the kernel refuses.
     pub fn load(settings: &TapSettings<'_>) -> Result<Self, BpfError> {
-        let &TapSettings { monitor, start, relay, rules } = settings;
-        let options =
-            when(start == Start::Ip, option::STARTS_AT_IP) | when(relay.is_some(), option::RESTORE_VLAN);
-        let config = Config { options, monitor, relay: relay.unwrap_or(0), ..Config::default() };
+        let &TapSettings {
+            monitor,
+            start,
+            relay,
+            rules,
+        } = settings;
+        let options = when(start == Start::Ip, option::STARTS_AT_IP)
+            | when(relay.is_some(), option::RESTORE_VLAN);
+        let config = Config {
+            options,
+            monitor,
+            relay: relay.unwrap_or(0),
+            ..Config::default()
+        };
         let mut object = Object::new(config, &rules, 1)?;
-        let programs: &[_] = if relay.is_some() { &[names::TAP, names::RETAG] } else { &[names::TAP] };
+        let programs: &[_] = if relay.is_some() {
+            &[names::TAP, names::RETAG]
+        } else {
+            &[names::TAP]
+        };
         for &name in programs {
             let program: &mut SchedClassifier = object.program_mut(name)?;
-            program.load().map_err(|error| BpfError::program(name, error))?;
+            program
+                .load()
+                .map_err(|error| BpfError::program(name, error))?;
         }
         Ok(Self { object })
     }
@@ -141,8 +157,14 @@ impl Tap {
     /// The kernel takes no packet shorter than 14 bytes.
     pub fn dry_run(&self, packet: &[u8], repeat: u32) -> Result<(i32, Duration), BpfError> {
         let program: &SchedClassifier = self.object.program(names::TAP)?;
-        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::default() };
-        let result = program.test_run(options).map_err(|error| BpfError::program(names::TAP, error))?;
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            repeat,
+            ..TestRunOptions::default()
+        };
+        let result = program
+            .test_run(options)
+            .map_err(|error| BpfError::program(names::TAP, error))?;
         Ok((result.return_value.cast_signed(), result.duration))
     }
 
@@ -154,11 +176,18 @@ impl Tap {
         self.object.walked()
     }
 
-    fn attach_program(&mut self, name: &'static str, interface: &str, hook: Hook) -> Result<(), BpfError> {
+    fn attach_program(
+        &mut self,
+        name: &'static str,
+        interface: &str,
+        hook: Hook,
+    ) -> Result<(), BpfError> {
         let program: &mut SchedClassifier = self.object.program_mut(name)?;
         let attached = if KernelVersion::current().is_ok_and(|running| running >= FIRST_WITH_TCX) {
             let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-            program.attach_with_options(interface, hook.into(), order).map(|_| ())
+            program
+                .attach_with_options(interface, hook.into(), order)
+                .map(|_| ())
         } else {
             attach_clsact(program, interface, hook)
         };
@@ -166,14 +195,23 @@ impl Tap {
     }
 }
 
-fn attach_clsact(program: &mut SchedClassifier, interface: &str, hook: Hook) -> Result<(), ProgramError> {
+fn attach_clsact(
+    program: &mut SchedClassifier,
+    interface: &str,
+    hook: Hook,
+) -> Result<(), ProgramError> {
     match qdisc_add_clsact(interface) {
         Ok(()) | Err(TcError::AlreadyAttached) => {}
         Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let first = NlOptions { priority: 1, ..NlOptions::default() };
-    program.attach_with_options(interface, hook.into(), TcAttachOptions::Netlink(first)).map(|_| ())
+    let first = NlOptions {
+        priority: 1,
+        ..NlOptions::default()
+    };
+    program
+        .attach_with_options(interface, hook.into(), TcAttachOptions::Netlink(first))
+        .map(|_| ())
 }
 
 const FIRST_WITH_TCX: KernelVersion = KernelVersion::new(6, 6, 0);

@@ -20,7 +20,14 @@ pub(super) struct Buffer<R> {
 
 impl<R: Read> Buffer<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, storage: vec![0; INITIAL], start: 0, end: 0, skip: 0, offset: 0 }
+        Self {
+            source,
+            storage: vec![0; INITIAL],
+            start: 0,
+            end: 0,
+            skip: 0,
+            offset: 0,
+        }
     }
 
     /// What was read and not yet consumed.
@@ -40,7 +47,9 @@ impl<R: Read> Buffer<R> {
 
     /// Drops the next `n` bytes, read or not.
     pub(super) fn consume(&mut self, n: u64) {
-        let here = usize::try_from(n).unwrap_or(usize::MAX).min(self.end - self.start);
+        let here = usize::try_from(n)
+            .unwrap_or(usize::MAX)
+            .min(self.end - self.start);
         self.start += here;
         self.offset += here as u64;
         self.skip += n - here as u64;

@@ -24,7 +24,12 @@ pub const BATCH: usize = 64;
 pub(super) const MAX_RECORD: usize = 16 << 20;
 
 /// What an unused place of a batch holds.
-pub(super) const NOTHING: Packet<'static> = Packet { time: 0, link: Link::Ethernet, data: &[], more: &[] };
+pub(super) const NOTHING: Packet<'static> = Packet {
+    time: 0,
+    link: Link::Ethernet,
+    data: &[],
+    more: &[],
+};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -82,13 +87,21 @@ pub(super) struct Frame<'a> {
 impl CaptureFile {
     /// Opens a file and finds out what it is, by its content.
     pub fn open(path: &Path) -> Result<Self, ReplayError> {
-        let refused = |source| ReplayError::Open { path: path.to_owned(), source };
+        let refused = |source| ReplayError::Open {
+            path: path.to_owned(),
+            source,
+        };
         // Opening a pipe that nobody writes to would wait.
         if !path.metadata().map_err(refused)?.is_file() {
-            return Err(ReplayError::NotRegular { path: path.to_owned() });
+            return Err(ReplayError::NotRegular {
+                path: path.to_owned(),
+            });
         }
         let file = File::open(path).map_err(refused)?;
-        let unreadable = |source| ReplayError::Read { path: path.to_owned(), source };
+        let unreadable = |source| ReplayError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let source = decompressed(file).map_err(unreadable)?;
         Self::read(path, source)
     }
@@ -97,12 +110,19 @@ impl CaptureFile {
     pub fn read(path: &Path, source: Box<dyn Read + Send>) -> Result<Self, ReplayError> {
         let mut buffer = Buffer::new(source);
         while buffer.bytes().len() < 4 {
-            let more = buffer.fill().map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
+            let more = buffer.fill().map_err(|source| ReplayError::Read {
+                path: path.to_owned(),
+                source,
+            })?;
             if !more {
                 break;
             }
         }
-        let Some(format) = buffer.bytes().first_chunk().and_then(|start| Format::recognize(*start)) else {
+        let Some(format) = buffer
+            .bytes()
+            .first_chunk()
+            .and_then(|start| Format::recognize(*start))
+        else {
             return Err(unrecognized(path, buffer.bytes()));
         };
         Ok(Self {
@@ -127,14 +147,24 @@ impl CaptureFile {
         let mut malformed = None;
         let bytes = self.buffer.bytes();
         while count < BATCH {
-            let Some(rest) = usize::try_from(used).ok().and_then(|used| bytes.get(used..)) else { break };
+            let Some(rest) = usize::try_from(used)
+                .ok()
+                .and_then(|used| bytes.get(used..))
+            else {
+                break;
+            };
             match self.format.step(rest) {
                 Step::Frame(frame, length) => {
                     used += length as u64;
                     self.time = frame.time.unwrap_or(self.time);
                     match link::link(frame.link_type) {
                         Some(link) => {
-                            packets[count] = Packet { time: self.time, link, data: frame.data, more: &[] };
+                            packets[count] = Packet {
+                                time: self.time,
+                                link,
+                                data: frame.data,
+                                more: &[],
+                            };
                             count += 1;
                         }
                         None => count_skipped(&mut self.skipped, frame.link_type),
@@ -150,7 +180,10 @@ impl CaptureFile {
                 }
                 Step::Need => break,
                 Step::Malformed(reason) => {
-                    malformed = Some(Broken::Malformed { offset: self.buffer.offset() + used, reason });
+                    malformed = Some(Broken::Malformed {
+                        offset: self.buffer.offset() + used,
+                        reason,
+                    });
                     break;
                 }
             }
@@ -168,7 +201,11 @@ impl CaptureFile {
     }
 
     fn fill(&mut self) -> Result<More, Broken> {
-        let offset = if self.buffer.skipping() { self.skipping } else { self.buffer.offset() };
+        let offset = if self.buffer.skipping() {
+            self.skipping
+        } else {
+            self.buffer.offset()
+        };
         match self.buffer.fill() {
             Ok(true) => Ok(More::Yes),
             Ok(false) if self.buffer.skipping() || !self.buffer.bytes().is_empty() => {
@@ -229,16 +266,27 @@ fn decompressed(mut file: File) -> io::Result<Box<dyn Read + Send>> {
         }
     }
     file.rewind()?;
-    Ok(if start == GZIP { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+    Ok(if start == GZIP {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    })
 }
 
 fn unrecognized(path: &Path, bytes: &[u8]) -> ReplayError {
     let path = path.to_owned();
-    let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let start: Vec<String> = bytes
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     if start.is_empty() {
         ReplayError::Empty { path }
     } else {
-        ReplayError::NotACapture { path, start: start.join(" ") }
+        ReplayError::NotACapture {
+            path,
+            start: start.join(" "),
+        }
     }
 }
 

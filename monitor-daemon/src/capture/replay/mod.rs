@@ -59,14 +59,21 @@ impl Replay {
         if files.is_empty() {
             return Err(ReplayError::NoFiles);
         }
-        if let Some(speed) = options.speed.filter(|speed| !(speed.is_finite() && *speed > 0.0)) {
+        if let Some(speed) = options
+            .speed
+            .filter(|speed| !(speed.is_finite() && *speed > 0.0))
+        {
             return Err(ReplayError::Speed { speed });
         }
         for file in files {
             CaptureFile::open(file)?;
         }
         let status = Arc::new(ReplayStatus::new(files, options.workers));
-        Ok(Self { files: files.into(), options, status })
+        Ok(Self {
+            files: files.into(),
+            options,
+            status,
+        })
     }
 
     /// What `stats` shows of this capture.
@@ -124,7 +131,10 @@ impl Replay {
                 Err(broken) => {
                     if first {
                         self.status.broken();
-                        warn!("{}: {broken}; what comes before is used", file.path().display());
+                        warn!(
+                            "{}: {broken}; what comes before is used",
+                            file.path().display()
+                        );
                     }
                     break;
                 }

@@ -21,7 +21,12 @@ pub(super) struct Pace<'a, S: Sink> {
 impl<'a, S: Sink> Pace<'a, S> {
     /// `speed`: multiple of the recorded one, above 0; `None`: everything is due at once.
     pub(super) fn new(speed: Option<f64>, besides: Besides<'a, S>) -> Self {
-        Self { besides, stopped: false, speed, origin: None }
+        Self {
+            besides,
+            stopped: false,
+            speed,
+            origin: None,
+        }
     }
 
     /// Whether to end before the files do.
@@ -53,7 +58,10 @@ impl<'a, S: Sink> Pace<'a, S> {
                     return;
                 }
             }
-            let due = rest.iter().take_while(|packet| delay(origin, speed, packet.time).is_zero()).count();
+            let due = rest
+                .iter()
+                .take_while(|packet| delay(origin, speed, packet.time).is_zero())
+                .count();
             let (now, later) = rest.split_at(due.max(1));
             engine.process(now);
             rest = later;
@@ -69,6 +77,7 @@ impl<'a, S: Sink> Pace<'a, S> {
 /// How long until a packet of this time is due.
 fn delay((start, first): (Instant, u64), speed: f64, time: u64) -> Duration {
     let recorded = Duration::from_nanos(time.saturating_sub(first));
-    let after = Duration::try_from_secs_f64(recorded.as_secs_f64() / speed).unwrap_or(Duration::MAX);
+    let after =
+        Duration::try_from_secs_f64(recorded.as_secs_f64() / speed).unwrap_or(Duration::MAX);
     after.saturating_sub(start.elapsed())
 }

@@ -26,7 +26,12 @@ impl Pcap {
             [0xa1, 0xb2, 0x3c, 0x4d] => (true, 1),
             _ => return None,
         };
-        Some(Self { big_endian, fraction, link_type: 0, header_read: false })
+        Some(Self {
+            big_endian,
+            fraction,
+            link_type: 0,
+            header_read: false,
+        })
     }
 
     #[inline]
@@ -34,27 +39,46 @@ impl Pcap {
         if !self.header_read {
             return self.header(bytes);
         }
-        let Some(&record) = bytes.first_chunk::<RECORD>() else { return Step::Need };
-        let field = |at: usize| self.u32([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+        let Some(&record) = bytes.first_chunk::<RECORD>() else {
+            return Step::Need;
+        };
+        let field =
+            |at: usize| self.u32([record[at], record[at + 1], record[at + 2], record[at + 3]]);
         let captured = field(8) as usize;
         if captured > MAX_RECORD {
             return Step::Malformed("a packet claims more than 16 MiB");
         }
-        let Some(data) = bytes.get(RECORD..RECORD + captured) else { return Step::Need };
+        let Some(data) = bytes.get(RECORD..RECORD + captured) else {
+            return Step::Need;
+        };
         let time = u64::from(field(0)) * 1_000_000_000 + u64::from(field(4)) * self.fraction;
-        Step::Frame(Frame { time: Some(time), link_type: self.link_type, data }, RECORD + captured)
+        Step::Frame(
+            Frame {
+                time: Some(time),
+                link_type: self.link_type,
+                data,
+            },
+            RECORD + captured,
+        )
     }
 
     fn header<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
-        let Some(header) = bytes.first_chunk::<HEADER>() else { return Step::Need };
+        let Some(header) = bytes.first_chunk::<HEADER>() else {
+            return Step::Need;
+        };
         // The upper half says whether frames end with their checksum, which the IP length trims anyway.
-        self.link_type = (self.u32([header[20], header[21], header[22], header[23]]) & 0xffff) as u16;
+        self.link_type =
+            (self.u32([header[20], header[21], header[22], header[23]]) & 0xffff) as u16;
         self.header_read = true;
         Step::Skip(HEADER as u64)
     }
 
     #[inline]
     fn u32(self, bytes: [u8; 4]) -> u32 {
-        if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+        if self.big_endian {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
+        }
     }
 }

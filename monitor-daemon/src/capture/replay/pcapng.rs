@@ -44,7 +44,9 @@ impl PcapNg {
 
     #[inline]
     pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
-        let (Some(kind), Some(length)) = (self.u32(bytes, 0), self.u32(bytes, 4)) else { return Step::Need };
+        let (Some(kind), Some(length)) = (self.u32(bytes, 0), self.u32(bytes, 4)) else {
+            return Step::Need;
+        };
         if kind == SECTION_HEADER {
             return self.section(bytes);
         }
@@ -52,13 +54,18 @@ impl PcapNg {
         if length < FRAMING || !length.is_multiple_of(4) {
             return Step::Malformed("a block has an impossible length");
         }
-        if !matches!(kind, INTERFACE_DESCRIPTION | OBSOLETE_PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
+        if !matches!(
+            kind,
+            INTERFACE_DESCRIPTION | OBSOLETE_PACKET | SIMPLE_PACKET | ENHANCED_PACKET
+        ) {
             return Step::Skip(length as u64);
         }
         if length > MAX_RECORD {
             return Step::Malformed("a block claims more than 16 MiB");
         }
-        let Some(block) = bytes.get(..length) else { return Step::Need };
+        let Some(block) = bytes.get(..length) else {
+            return Step::Need;
+        };
         let body = &block[8..length - 4];
         match kind {
             INTERFACE_DESCRIPTION => self.interface(body, length),
@@ -69,7 +76,9 @@ impl PcapNg {
 
     /// A section header block: what was known of interfaces ends here.
     fn section<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
-        let Some(&magic) = bytes.get(8..).and_then(<[u8]>::first_chunk::<4>) else { return Step::Need };
+        let Some(&magic) = bytes.get(8..).and_then(<[u8]>::first_chunk::<4>) else {
+            return Step::Need;
+        };
         self.big_endian = match magic {
             [0x1a, 0x2b, 0x3c, 0x4d] => true,
             [0x4d, 0x3c, 0x2b, 0x1a] => false,
@@ -77,7 +86,9 @@ impl PcapNg {
         };
         self.interfaces.clear();
         match self.u32(bytes, 4) {
-            Some(length) if length >= 28 && length.is_multiple_of(4) => Step::Skip(u64::from(length)),
+            Some(length) if length >= 28 && length.is_multiple_of(4) => {
+                Step::Skip(u64::from(length))
+            }
             _ => Step::Malformed("a section header has an impossible length"),
         }
     }
@@ -90,7 +101,11 @@ impl PcapNg {
             return Step::Malformed("more than 65536 interfaces");
         }
         let clock = self.clock(&body[8..]);
-        self.interfaces.push(Interface { link_type, snap_len, clock });
+        self.interfaces.push(Interface {
+            link_type,
+            snap_len,
+            clock,
+        });
         Step::Skip(length as u64)
     }
 
@@ -98,13 +113,17 @@ impl PcapNg {
     fn clock(&self, mut options: &[u8]) -> Clock {
         let (mut resolution, mut offset) = (None, 0);
         while let (Some(code @ 1..), Some(len)) = (self.u16(options, 0), self.u16(options, 2)) {
-            let Some(value) = options.get(4..4 + usize::from(len)) else { break };
+            let Some(value) = options.get(4..4 + usize::from(len)) else {
+                break;
+            };
             match (code, value) {
                 (OPTION_TSRESOL, &[power]) => resolution = Some(power),
                 (OPTION_TSOFFSET, value) => offset = self.i64(value).unwrap_or(0),
                 _ => {}
             }
-            let Some(rest) = options.get(4 + usize::from(len).next_multiple_of(4)..) else { break };
+            let Some(rest) = options.get(4 + usize::from(len).next_multiple_of(4)..) else {
+                break;
+            };
             options = rest;
         }
         Clock::new(resolution, offset)
@@ -116,18 +135,31 @@ impl PcapNg {
         let Some(header) = body.first_chunk::<20>() else {
             return Step::Malformed("a packet block is too short");
         };
-        let field = |at: usize| self.order([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let field =
+            |at: usize| self.order([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let index = match kind {
             ENHANCED_PACKET => field(0) as usize,
             _ => usize::from(self.order16([header[0], header[1]])),
         };
-        let Some(data) = body.get(20..).and_then(|rest| rest.get(..field(12) as usize)) else {
+        let Some(data) = body
+            .get(20..)
+            .and_then(|rest| rest.get(..field(12) as usize))
+        else {
             return Step::Malformed("a packet is longer than its block");
         };
-        let Some(interface) = self.interfaces.get(index) else { return Step::UnknownInterface(length) };
+        let Some(interface) = self.interfaces.get(index) else {
+            return Step::UnknownInterface(length);
+        };
         let units = u64::from(field(4)) << 32 | u64::from(field(8));
         let time = Some(interface.clock.nanoseconds(units));
-        Step::Frame(Frame { time, link_type: interface.link_type, data }, length)
+        Step::Frame(
+            Frame {
+                time,
+                link_type: interface.link_type,
+                data,
+            },
+            length,
+        )
     }
 
     /// A simple packet block: interface 0, no time, and a captured length that follows from the snap length.
@@ -135,35 +167,66 @@ impl PcapNg {
         let Some(original) = self.u32(body, 0) else {
             return Step::Malformed("a simple packet block is too short");
         };
-        let Some(interface) = self.interfaces.first() else { return Step::UnknownInterface(length) };
-        let snap_len = if interface.snap_len == 0 { u32::MAX } else { interface.snap_len };
+        let Some(interface) = self.interfaces.first() else {
+            return Step::UnknownInterface(length);
+        };
+        let snap_len = if interface.snap_len == 0 {
+            u32::MAX
+        } else {
+            interface.snap_len
+        };
         let Some(data) = body[4..].get(..original.min(snap_len) as usize) else {
             return Step::Malformed("a packet is longer than its block");
         };
-        Step::Frame(Frame { time: None, link_type: interface.link_type, data }, length)
+        Step::Frame(
+            Frame {
+                time: None,
+                link_type: interface.link_type,
+                data,
+            },
+            length,
+        )
     }
 
     #[inline]
     fn u32(&self, bytes: &[u8], at: usize) -> Option<u32> {
-        bytes.get(at..)?.first_chunk().map(|field| self.order(*field))
+        bytes
+            .get(at..)?
+            .first_chunk()
+            .map(|field| self.order(*field))
     }
 
     fn u16(&self, bytes: &[u8], at: usize) -> Option<u16> {
-        bytes.get(at..)?.first_chunk().map(|field| self.order16(*field))
+        bytes
+            .get(at..)?
+            .first_chunk()
+            .map(|field| self.order16(*field))
     }
 
     fn i64(&self, bytes: &[u8]) -> Option<i64> {
         let field = *bytes.first_chunk()?;
-        Some(if self.big_endian { i64::from_be_bytes(field) } else { i64::from_le_bytes(field) })
+        Some(if self.big_endian {
+            i64::from_be_bytes(field)
+        } else {
+            i64::from_le_bytes(field)
+        })
     }
 
     #[inline]
     fn order(&self, field: [u8; 4]) -> u32 {
-        if self.big_endian { u32::from_be_bytes(field) } else { u32::from_le_bytes(field) }
+        if self.big_endian {
+            u32::from_be_bytes(field)
+        } else {
+            u32::from_le_bytes(field)
+        }
     }
 
     #[inline]
     fn order16(&self, field: [u8; 2]) -> u16 {
-        if self.big_endian { u16::from_be_bytes(field) } else { u16::from_le_bytes(field) }
+        if self.big_endian {
+            u16::from_be_bytes(field)
+        } else {
+            u16::from_le_bytes(field)
+        }
     }
 }

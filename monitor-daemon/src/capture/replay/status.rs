@@ -26,7 +26,10 @@ pub struct ReplayStatus {
 impl ReplayStatus {
     pub(super) fn new(files: &[PathBuf], workers: u16) -> Self {
         Self {
-            files: files.iter().map(|file| file.display().to_string()).collect(),
+            files: files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect(),
             workers: workers.max(1),
             workers_done: AtomicU16::new(0),
             current: AtomicUsize::new(0),
@@ -83,11 +86,31 @@ impl CaptureStatus for ReplayStatus {
             interfaces: self.files.iter().enumerate().map(interface).collect(),
             workers: self.workers,
             counters: vec![
-                ("rx_packets", "Packets read from the files.", self.packets.load(Relaxed)),
-                ("rx_bytes", "Captured bytes of those packets.", self.bytes.load(Relaxed)),
-                ("rx_dropped", "Packets dropped by the kernel; none in a replay.", 0),
-                ("rx_ring_full", "Packets lost to a full receive ring; none in a replay.", 0),
-                ("fill_ring_empty", "Times that the fill ring ran dry; none in a replay.", 0),
+                (
+                    "rx_packets",
+                    "Packets read from the files.",
+                    self.packets.load(Relaxed),
+                ),
+                (
+                    "rx_bytes",
+                    "Captured bytes of those packets.",
+                    self.bytes.load(Relaxed),
+                ),
+                (
+                    "rx_dropped",
+                    "Packets dropped by the kernel; none in a replay.",
+                    0,
+                ),
+                (
+                    "rx_ring_full",
+                    "Packets lost to a full receive ring; none in a replay.",
+                    0,
+                ),
+                (
+                    "fill_ring_empty",
+                    "Times that the fill ring ran dry; none in a replay.",
+                    0,
+                ),
                 ("passed", "Packets left to the kernel; none in a replay.", 0),
                 (
                     "skipped_frames",

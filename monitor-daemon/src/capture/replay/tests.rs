@@ -8,7 +8,9 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use monitor_engine::{Link, Packet};
-use monitor_tests::wiregen::{Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random};
+use monitor_tests::wiregen::{
+    Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random,
+};
 
 use super::*;
 use crate::status::CaptureStatus as _;
@@ -17,7 +19,10 @@ use crate::status::CaptureStatus as _;
 type Contents = (Vec<(u64, Link, Vec<u8>)>, Result<(), Broken>);
 
 fn open(bytes: &[u8]) -> Result<CaptureFile, ReplayError> {
-    CaptureFile::read(Path::new("test.pcap"), Box::new(Cursor::new(bytes.to_vec())))
+    CaptureFile::read(
+        Path::new("test.pcap"),
+        Box::new(Cursor::new(bytes.to_vec())),
+    )
 }
 
 fn drain(file: &mut CaptureFile) -> Contents {
@@ -25,7 +30,11 @@ fn drain(file: &mut CaptureFile) -> Contents {
     loop {
         let more = file.batch(|batch| {
             assert!(!batch.is_empty() && batch.len() <= file::BATCH);
-            packets.extend(batch.iter().map(|packet| (packet.time, packet.link, packet.data.to_vec())));
+            packets.extend(
+                batch
+                    .iter()
+                    .map(|packet| (packet.time, packet.link, packet.data.to_vec())),
+            );
         });
         match more {
             Ok(More::Yes) => {}
@@ -41,12 +50,18 @@ fn contents(bytes: &[u8]) -> Contents {
 
 fn capture(link: LinkLayer, bytes: usize) -> Capture {
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
-    flow.open().send(End::Server, &Random::new(1).bytes(bytes)).close();
+    flow.open()
+        .send(End::Server, &Random::new(1).bytes(bytes))
+        .close();
     Capture::of(&Layers::on(link), &flow)
 }
 
 fn expected(capture: &Capture, link: Link) -> Vec<(u64, Link, Vec<u8>)> {
-    capture.frames.iter().map(|frame| (frame.time, link, frame.data.clone())).collect()
+    capture
+        .frames
+        .iter()
+        .map(|frame| (frame.time, link, frame.data.clone()))
+        .collect()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -61,9 +76,16 @@ fn every_pcap_flavour() {
     assert!(capture.bytes() > 3 * 262_144, "more than the buffer holds");
     for big_endian in [false, true] {
         for nanoseconds in [false, true] {
-            let (packets, end) = contents(&capture.pcap_as(PcapFlavour { big_endian, nanoseconds }));
+            let (packets, end) = contents(&capture.pcap_as(PcapFlavour {
+                big_endian,
+                nanoseconds,
+            }));
             end.unwrap();
-            assert_eq!(packets, expected(&capture, Link::Ethernet), "{big_endian} {nanoseconds}");
+            assert_eq!(
+                packets,
+                expected(&capture, Link::Ethernet),
+                "{big_endian} {nanoseconds}"
+            );
         }
     }
 }
@@ -95,7 +117,10 @@ fn every_link_layer() {
 fn pcapng_sections_interfaces_and_clocks() {
     for big_endian in [false, true] {
         let mut file = PcapNg::new(big_endian);
-        file.section().interface(1, 6, 0).interface(101, 0x80 | 10, 100).block(0x0bad_0000, &[1, 2, 3, 4]);
+        file.section()
+            .interface(1, 6, 0)
+            .interface(101, 0x80 | 10, 100)
+            .block(0x0bad_0000, &[1, 2, 3, 4]);
         file.packet(Block::Enhanced, 1, 1536, b"odd");
         file.packet(Block::Obsolete, 0, 2_000_001, b"even");
         file.packet(Block::Simple, 0, 0, b"simple");
@@ -112,7 +137,10 @@ fn pcapng_sections_interfaces_and_clocks() {
             (2_000_001_000, Link::Ethernet, b"simple"),
             (4_000_000_000, Link::LinuxSll2, b"later"),
         ];
-        let got: Vec<_> = packets.iter().map(|(time, link, data)| (*time, *link, &data[..])).collect();
+        let got: Vec<_> = packets
+            .iter()
+            .map(|(time, link, data)| (*time, *link, &data[..]))
+            .collect();
         assert_eq!(got, expected);
         assert_eq!(file.unknown_interface(), 1);
     }
@@ -148,7 +176,10 @@ fn cut_files_are_used_up_to_the_cut() {
         for length in (4..file.len()).step_by(3).chain([file.len() - 1]) {
             let (packets, end) = contents(&file[..length]);
             assert!(all.starts_with(&packets));
-            assert!(packets.len() >= seen, "a longer file gives no fewer packets");
+            assert!(
+                packets.len() >= seen,
+                "a longer file gives no fewer packets"
+            );
             seen = packets.len();
             match end {
                 Ok(()) => {}
@@ -163,16 +194,25 @@ fn cut_files_are_used_up_to_the_cut() {
 #[test]
 fn what_is_no_capture_is_refused_by_name() {
     let refused = |bytes: &[u8]| open(bytes).err().map(|error| error.to_string()).unwrap();
-    assert_eq!(refused(b""), "test.pcap is empty: a capture has at least a file header");
+    assert_eq!(
+        refused(b""),
+        "test.pcap is empty: a capture has at least a file header"
+    );
     assert_eq!(
         refused(b"#!/bin/sh"),
         "test.pcap is neither a pcap nor a pcapng file (it starts with 23 21 2f 62): give a capture as \
          tcpdump -w or Wireshark writes it, gzipped or not"
     );
     let missing = Replay::open(&["/nonexistent.pcap".into()], Options::default()).unwrap_err();
-    assert_eq!(missing.to_string(), "cannot open /nonexistent.pcap: No such file or directory (os error 2)");
+    assert_eq!(
+        missing.to_string(),
+        "cannot open /nonexistent.pcap: No such file or directory (os error 2)"
+    );
     let directory = Replay::open(&["/".into()], Options::default()).unwrap_err();
-    assert_eq!(directory.to_string(), "/ is not a regular file: write the capture to a file first");
+    assert_eq!(
+        directory.to_string(),
+        "/ is not a regular file: write the capture to a file first"
+    );
 }
 
 #[test]
@@ -183,19 +223,29 @@ fn other_link_types_are_counted() {
     let (packets, end) = drain(&mut file);
     end.unwrap();
     assert_eq!(packets, []);
-    assert_eq!(file.skipped().collect::<Vec<_>>(), [(127, capture.frames.len() as u64)]);
+    assert_eq!(
+        file.skipped().collect::<Vec<_>>(),
+        [(127, capture.frames.len() as u64)]
+    );
     assert_eq!(link::name(127), "127 (IEEE 802.11 radiotap)");
     assert_eq!(link::name(9999), "9999");
 }
 
 #[test]
 fn claimed_lengths_allocate_nothing() {
-    let mut pcap = Capture { link_type: 1, frames: Vec::new() }.pcap();
+    let mut pcap = Capture {
+        link_type: 1,
+        frames: Vec::new(),
+    }
+    .pcap();
     pcap.extend([0; 8]);
     pcap.extend([0xff; 8]);
     let (packets, end) = contents(&pcap);
     assert_eq!(packets, []);
-    assert!(matches!(end, Err(Broken::Malformed { offset: 24, .. })), "{end:?}");
+    assert!(
+        matches!(end, Err(Broken::Malformed { offset: 24, .. })),
+        "{end:?}"
+    );
 
     // A packet block may not be that long; any other block is skipped without being read into memory.
     for (kind, truncated) in [(6_u32, false), (0x0bad_0000, true)] {
@@ -204,7 +254,11 @@ fn claimed_lengths_allocate_nothing() {
         pcapng.extend(0xffff_fff0_u32.to_le_bytes());
         pcapng.extend([0; 100]);
         let (_, end) = contents(&pcapng);
-        assert_eq!(matches!(end, Err(Broken::Truncated { .. })), truncated, "{end:?}");
+        assert_eq!(
+            matches!(end, Err(Broken::Truncated { .. })),
+            truncated,
+            "{end:?}"
+        );
         assert!(end.is_err());
     }
 }
@@ -215,19 +269,21 @@ fn no_bytes_panic() {
     let capture = capture(LinkLayer::Ethernet, 3000);
     let good = [capture.pcap(), capture.pcapng(), {
         let mut file = PcapNg::new(true);
-        file.section().interface(1, 6, 5).packet(Block::Obsolete, 0, 1, b"a").packet(
-            Block::Simple,
-            0,
-            1,
-            b"b",
-        );
+        file.section()
+            .interface(1, 6, 5)
+            .packet(Block::Obsolete, 0, 1, b"a")
+            .packet(Block::Simple, 0, 1, b"b");
         file.finish()
     }];
     for round in 0..3_000 {
         let mut bytes = good[round % good.len()].clone();
         for _ in 0..=random.below(8) {
             let at = 4 + random.below(bytes.len().min(400) - 4);
-            bytes[at] = if random.chance(30) { 0xff } else { random.number() as u8 };
+            bytes[at] = if random.chance(30) {
+                0xff
+            } else {
+                random.number() as u8
+            };
         }
         bytes.truncate(4 + random.below(bytes.len() - 3));
         let _ = contents(&bytes);
@@ -242,9 +298,20 @@ fn a_replay_counts_what_it_reads() {
     std::fs::write(&whole, gzip(&capture.pcapng())).unwrap();
     let pcap = capture.pcap();
     std::fs::write(&cut, &pcap[..pcap.len() - 1]).unwrap();
-    std::fs::write(&radio, Capture { link_type: 127, ..capture.clone() }.pcap()).unwrap();
+    std::fs::write(
+        &radio,
+        Capture {
+            link_type: 127,
+            ..capture.clone()
+        }
+        .pcap(),
+    )
+    .unwrap();
 
-    let options = Options { workers: 1, ..Options::default() };
+    let options = Options {
+        workers: 1,
+        ..Options::default()
+    };
     let replay = Replay::open(&[whole, cut, radio], options).unwrap();
     let mut engine = Engine::new(monitor_engine::EngineConfig::default(), ()).unwrap();
     assert!(!replay.status().snapshot().finished);
@@ -252,21 +319,37 @@ fn a_replay_counts_what_it_reads() {
 
     let snapshot = replay.status().snapshot();
     assert!(snapshot.finished && snapshot.interfaces.iter().all(|file| !file.up));
-    let counter = |name| snapshot.counters.iter().find(|counter| counter.0 == name).unwrap().2;
+    let counter = |name| {
+        snapshot
+            .counters
+            .iter()
+            .find(|counter| counter.0 == name)
+            .unwrap()
+            .2
+    };
     let frames = capture.frames.len() as u64;
     let last = capture.frames.last().unwrap().data.len() as u64;
     assert_eq!(counter("rx_packets"), 2 * frames - 1);
     assert_eq!(counter("rx_bytes"), 2 * capture.bytes() - last);
-    assert_eq!((counter("skipped_frames"), counter("broken_files")), (frames, 1));
+    assert_eq!(
+        (counter("skipped_frames"), counter("broken_files")),
+        (frames, 1)
+    );
     assert_eq!(engine.counters().packets.get(), 2 * frames - 1);
-    assert_eq!(engine.reader().connections(None).count(), 2, "the second file opens it anew");
+    assert_eq!(
+        engine.reader().connections(None).count(),
+        2,
+        "the second file opens it anew"
+    );
 }
 
 #[test]
 fn recorded_speed() {
     let due = [0, 2, 60, 62, 62].map(Duration::from_millis);
-    let packets =
-        [0, 1, 30, 31, 10].map(|ms| Packet { time: 5_000_000_000 + ms * 1_000_000, ..file::NOTHING });
+    let packets = [0, 1, 30, 31, 10].map(|ms| Packet {
+        time: 5_000_000_000 + ms * 1_000_000,
+        ..file::NOTHING
+    });
     let mut engine = Engine::new(monitor_engine::EngineConfig::default(), ()).unwrap();
     let start = Instant::now();
     let mut pauses = Vec::new();
@@ -281,15 +364,26 @@ fn recorded_speed() {
     };
     let mut pace = Pace::new(Some(0.5), &mut besides);
     pace.each(&packets[..3], &mut engine);
-    assert!(start.elapsed() >= due[2], "the third packet came after {:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= due[2],
+        "the third packet came after {:?}",
+        start.elapsed()
+    );
     pace.each(&packets[3..], &mut engine);
     assert!(!pace.stopped() && engine.counters().packets.get() == 5);
     // Told to stop in the pause before it: it is not handed out any more.
-    let late = Packet { time: 3_600_000_000_000, ..file::NOTHING };
+    let late = Packet {
+        time: 3_600_000_000_000,
+        ..file::NOTHING
+    };
     pace.each(&[late], &mut engine);
     assert!(pace.stopped() && engine.counters().packets.get() == 5);
     for (done, until) in pauses.iter().filter(|(done, _)| *done < 5) {
-        assert!(*until >= due[*done], "packet {done} is due after {:?}, not {until:?}", due[*done]);
+        assert!(
+            *until >= due[*done],
+            "packet {done} is due after {:?}, not {until:?}",
+            due[*done]
+        );
     }
     assert!(pauses.iter().any(|(done, _)| *done == 2), "{pauses:?}");
 }
@@ -308,8 +402,15 @@ fn the_corpus() {
         let mut file = CaptureFile::open(&corpus.join("pcaps").join(name)).unwrap();
         let (packets, end) = drain(&mut file);
         let skipped: u64 = file.skipped().map(|(_, frames)| frames).sum();
-        assert_eq!(packets.len() as u64 + skipped, entry["packets"].as_u64().unwrap(), "{name}");
+        assert_eq!(
+            packets.len() as u64 + skipped,
+            entry["packets"].as_u64().unwrap(),
+            "{name}"
+        );
         // Two of them are cut in their last record.
-        assert!(matches!(end, Ok(()) | Err(Broken::Truncated { .. })), "{name}: {end:?}");
+        assert!(
+            matches!(end, Ok(()) | Err(Broken::Truncated { .. })),
+            "{name}: {end:?}"
+        );
     }
 }

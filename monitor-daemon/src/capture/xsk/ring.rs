@@ -1,5 +1,8 @@
 //! The fill ring of a queue, between the workers.
-#![expect(unsafe_code, reason = "the lock makes sure that the fill ring has one writer at a time")]
+#![expect(
+    unsafe_code,
+    reason = "the lock makes sure that the fill ring has one writer at a time"
+)]
 
 use std::sync::{Mutex, PoisonError};
 

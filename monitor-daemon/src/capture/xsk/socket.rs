@@ -44,7 +44,13 @@ pub struct RxSocket {
 }
 
 impl RxSocket {
-    pub(super) fn new(umem: Umem, tx: TxQueue, rx: RxQueue, ring: Arc<FillRing>, link: Link) -> Self {
+    pub(super) fn new(
+        umem: Umem,
+        tx: TxQueue,
+        rx: RxQueue,
+        ring: Arc<FillRing>,
+        link: Link,
+    ) -> Self {
         Self {
             umem,
             rx,
@@ -62,12 +68,17 @@ impl RxSocket {
 
     /// A handle for its statistics.
     pub fn probe(&self) -> io::Result<Probe> {
-        Ok(Probe::new(self.fd().try_clone_to_owned()?, Arc::clone(&self.tally)))
+        Ok(Probe::new(
+            self.fd().try_clone_to_owned()?,
+            Arc::clone(&self.tally),
+        ))
     }
 
     /// The descriptors up to here are whole packets.
     fn complete(&self, taken: usize) -> usize {
-        let last = self.descriptors[..taken].iter().rposition(|descriptor| !descriptor.has_more_frames());
+        let last = self.descriptors[..taken]
+            .iter()
+            .rposition(|descriptor| !descriptor.has_more_frames());
         last.map_or(0, |last| last + 1)
     }
 
@@ -81,26 +92,43 @@ impl RxSocket {
     }
 
     /// Hands on the packets of the first `complete` descriptors.
-    fn hand_on(&mut self, complete: usize, time: u64, deliver: &mut dyn FnMut(&[Packet<'_>])) -> usize {
+    fn hand_on(
+        &mut self,
+        complete: usize,
+        time: u64,
+        deliver: &mut dyn FnMut(&[Packet<'_>]),
+    ) -> usize {
         let descriptors = &self.descriptors[..complete];
         let mut pieces: Vec<&[u8]> = reuse(mem::take(&mut self.pieces));
         // SAFETY: each descriptor came out of this socket's RX ring and is not given back before `release`, so the
         // kernel has written the frame and nobody writes it while it is borrowed. Its address and length are the
         // kernel's own, inside of the UMEM.
-        pieces.extend(descriptors.iter().map(|descriptor| unsafe { self.umem.data(descriptor) }.contents()));
+        pieces.extend(
+            descriptors
+                .iter()
+                .map(|descriptor| unsafe { self.umem.data(descriptor) }.contents()),
+        );
         let mut packets: Vec<Packet<'_>> = reuse(mem::take(&mut self.packets));
         let mut first = 0;
         for (index, descriptor) in descriptors.iter().enumerate() {
             if !descriptor.has_more_frames() {
                 let (data, more) = (pieces[first], &pieces[first + 1..=index]);
-                packets.push(Packet { time, link: self.link, data, more });
+                packets.push(Packet {
+                    time,
+                    link: self.link,
+                    data,
+                    more,
+                });
                 first = index + 1;
             }
         }
         packets.chunks(PACKETS).for_each(deliver);
         let count = packets.len();
         Tally::add(&self.tally.packets, count as u64);
-        Tally::add(&self.tally.bytes, pieces.iter().map(|piece| piece.len() as u64).sum());
+        Tally::add(
+            &self.tally.bytes,
+            pieces.iter().map(|piece| piece.len() as u64).sum(),
+        );
         self.packets = reuse(packets);
         self.pieces = reuse(pieces);
         count
@@ -109,7 +137,9 @@ impl RxSocket {
     /// Throws away the rest of a packet that does not fit into a batch. No kernel makes one today: a packet has at
     /// most 18 fragments of at most a page.
     fn discard(&mut self, taken: usize) {
-        let end = self.descriptors[..taken].iter().position(|descriptor| !descriptor.has_more_frames());
+        let end = self.descriptors[..taken]
+            .iter()
+            .position(|descriptor| !descriptor.has_more_frames());
         if !self.discarding {
             Tally::add(&self.tally.oversized, 1);
         }

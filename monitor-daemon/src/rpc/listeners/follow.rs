@@ -49,7 +49,14 @@ impl Follow {
         sides: [Option<u64>; 2],
         encoding: Encoding,
     ) -> Self {
-        Self { subscription, reader, id, sides, encoding, more: true }
+        Self {
+            subscription,
+            reader,
+            id,
+            sides,
+            encoding,
+            more: true,
+        }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -83,7 +90,13 @@ impl Follow {
     }
 
     /// Tells of what was found at `off`, and moves on; false if there was nothing.
-    async fn say(&mut self, side: Side, off: u64, found: &Found, voice: &mut Voice<'_>) -> io::Result<bool> {
+    async fn say(
+        &mut self,
+        side: Side,
+        off: u64,
+        found: &Found,
+        voice: &mut Voice<'_>,
+    ) -> io::Result<bool> {
         let about = |event: &'static str| EventParams {
             listener: self.subscription.number(),
             event: Cow::Borrowed(event),
@@ -91,8 +104,15 @@ impl Follow {
             side: Some(view::side_name(side)),
             ..EventParams::default()
         };
-        let part = |event, to: u64| EventParams { off: Some(off), len: Some(to - off), ..about(event) };
-        let end = |reason| EventParams { reason: Some(Cow::Borrowed(reason)), ..about("end") };
+        let part = |event, to: u64| EventParams {
+            off: Some(off),
+            len: Some(to - off),
+            ..about(event)
+        };
+        let end = |reason| EventParams {
+            reason: Some(Cow::Borrowed(reason)),
+            ..about("end")
+        };
         let next = match *found {
             Found::Nothing => return Ok(false),
             Found::Bytes(len, last) => {
@@ -125,14 +145,26 @@ impl Follow {
 
 fn find(reader: &Reader, id: SockId, side: Side, off: u64, voice: &mut Voice<'_>) -> Found {
     // Before the bytes are looked for: what came before its end is then found.
-    let over = reader.connection(id).is_none_or(|connection| connection.closed.is_some());
-    let nothing = if over { Found::End("closed") } else { Found::Nothing };
+    let over = reader
+        .connection(id)
+        .is_none_or(|connection| connection.closed.is_some());
+    let nothing = if over {
+        Found::End("closed")
+    } else {
+        Found::Nothing
+    };
     match reader.peek(id, side, off, voice.peeks.own(PIECE)) {
         Ok(peek) => Found::Bytes(peek.len, peek.eof),
         Err(PeekError::NoSuchConnection) => Found::End("gone"),
         Err(PeekError::Disabled) => Found::End("disabled"),
         Err(PeekError::NotConnected) => nothing,
-        Err(PeekError::NoData { reason, next_extent, base, next, .. }) => match reason {
+        Err(PeekError::NoData {
+            reason,
+            next_extent,
+            base,
+            next,
+            ..
+        }) => match reason {
             NoData::Evicted => Found::Lost(base),
             NoData::Eof => Found::End("eof"),
             NoData::Gap if next > off => Found::Gap(next_extent.unwrap_or(next).min(next)),

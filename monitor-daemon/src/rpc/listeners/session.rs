@@ -85,9 +85,19 @@ impl Session {
         if self.out.in_batch() || !self.listeners.are_ready() {
             return Ok(false);
         }
-        let Self { listeners, out, peeks, shared, .. } = self;
+        let Self {
+            listeners,
+            out,
+            peeks,
+            shared,
+            ..
+        } = self;
         let mut voice = Voice { out, peeks, shared };
-        for listener in listeners.list.iter_mut().filter(|listener| listener.is_ready()) {
+        for listener in listeners
+            .list
+            .iter_mut()
+            .filter(|listener| listener.is_ready())
+        {
             listener.tell(&mut voice).await?;
             voice.out.flush_if_full().await?;
         }

@@ -26,9 +26,18 @@ pub(in super::super) struct Subscribed {
 
 impl Subscribed {
     /// `max` is cut to what a client's own buffer holds.
-    pub(in super::super) fn new(subscription: Subscription, max: Option<u64>, encoding: Encoding) -> Self {
+    pub(in super::super) fn new(
+        subscription: Subscription,
+        max: Option<u64>,
+        encoding: Encoding,
+    ) -> Self {
         let max = max.map(|max| max.min(OWN as u64) as usize);
-        Self { subscription, max, encoding, more: false }
+        Self {
+            subscription,
+            max,
+            encoding,
+            more: false,
+        }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -58,7 +67,11 @@ impl Subscribed {
 
     async fn note(&self, note: &Note, voice: &mut Voice<'_>) -> io::Result<()> {
         let time = Some(view::seconds(note.time));
-        let params = EventParams { listener: self.number(), time, ..describe(&note.what) };
+        let params = EventParams {
+            listener: self.number(),
+            time,
+            ..describe(&note.what)
+        };
         match (note.what, self.max) {
             (What::Event(Event::Data { id, side, off, len }), Some(max)) => {
                 let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(max);
@@ -66,7 +79,9 @@ impl Subscribed {
                 let place = voice.peeks.own(wanted);
                 // Evicted meanwhile, or gone: then the bytes are fewer than were promised, and the client sees that.
                 let peek = reader.and_then(|reader| reader.peek(id, side, off, place).ok());
-                voice.bytes(params, peek.map_or(0, |peek| peek.len), self.encoding).await
+                voice
+                    .bytes(params, peek.map_or(0, |peek| peek.len), self.encoding)
+                    .await
             }
             _ => {
                 voice.event(&params);
@@ -103,18 +118,28 @@ fn describe(what: &What) -> EventParams {
             Event::Data { id, side, off, len } => bytes(EventKind::Data, id, side, off, len),
             Event::Gap { id, side, off, len } => bytes(EventKind::Gap, id, side, off, len),
             Event::Filled { id, side, off, len } => bytes(EventKind::Filled, id, side, off, len),
-            Event::Retransmit { id, side, off, len } => bytes(EventKind::Retransmit, id, side, off, len),
-            Event::Conflict { id, side, off, len, late } => {
-                EventParams { late: Some(late), ..bytes(EventKind::Conflict, id, side, off, len) }
+            Event::Retransmit { id, side, off, len } => {
+                bytes(EventKind::Retransmit, id, side, off, len)
             }
+            Event::Conflict {
+                id,
+                side,
+                off,
+                len,
+                late,
+            } => EventParams {
+                late: Some(late),
+                ..bytes(EventKind::Conflict, id, side, off, len)
+            },
             Event::State { id, side, state } => EventParams {
                 side: Some(view::side_name(side)),
                 state: Some(view::state(state)),
                 ..on(EventKind::State, id)
             },
-            Event::Closed { id, reason } => {
-                EventParams { reason: Some(Cow::Borrowed(reason.name())), ..on(EventKind::Closed, id) }
-            }
+            Event::Closed { id, reason } => EventParams {
+                reason: Some(Cow::Borrowed(reason.name())),
+                ..on(EventKind::Closed, id)
+            },
             Event::Evicted { id } => on(EventKind::Evicted, id),
         },
     }

@@ -42,15 +42,27 @@ impl Subscription {
             Whose::One(id) => id.worker()..id.worker() + 1,
             _ => 0..shared.status.mailboxes.workers(),
         };
-        let bytes = queue.unwrap_or(0).saturating_mul(Line::NOTE).saturating_mul(workers.len());
+        let bytes = queue
+            .unwrap_or(0)
+            .saturating_mul(Line::NOTE)
+            .saturating_mul(workers.len());
         let memory = if bytes > 0 {
-            Some(board.memory.lease(bytes).ok_or_else(fault::no_event_memory)?)
+            Some(
+                board
+                    .memory
+                    .lease(bytes)
+                    .ok_or_else(fault::no_event_memory)?,
+            )
         } else {
             None
         };
         let lines: Vec<_> = workers.clone().map(|_| Line::new(queue)).collect();
         let ready = Arc::new(AtomicBool::new(true));
-        let ear = Ear { lines: lines.clone(), ready: Arc::clone(&ready), wake: Arc::clone(wake) };
+        let ear = Ear {
+            lines: lines.clone(),
+            ready: Arc::clone(&ready),
+            wake: Arc::clone(wake),
+        };
         let number = board.add(ear).ok_or_else(fault::too_many_listeners)?;
         let mut this = Self {
             number,
@@ -64,11 +76,18 @@ impl Subscription {
         for (worker, line) in workers.zip(lines) {
             let reader = shared.status.readers.get(usize::from(worker));
             let slots = reader.map_or(0, monitor_engine::Reader::slots);
-            let listener =
-                Listener::new(number, interest, slots, Arc::clone(&line), Arc::clone(board.bell()));
+            let listener = Listener::new(
+                number,
+                interest,
+                slots,
+                Arc::clone(&line),
+                Arc::clone(board.bell()),
+            );
             // Before it is asked: whatever comes of it, it is told to forget.
             this.tails.push((worker, Tail::new(line)));
-            let asked = this.mailboxes.ask(worker, |answer| Command::Listen { listener, answer });
+            let asked = this
+                .mailboxes
+                .ask(worker, |answer| Command::Listen { listener, answer });
             asked.await.map_err(fault::unanswered)?;
         }
         Ok(this)
@@ -105,7 +124,9 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         for (worker, _) in &self.tails {
             if let Some(mailbox) = self.mailboxes.get(*worker) {
-                mailbox.send(Command::Forget { listener: self.number });
+                mailbox.send(Command::Forget {
+                    listener: self.number,
+                });
             }
         }
         self.board.remove(self.number);

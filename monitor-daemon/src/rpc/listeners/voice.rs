@@ -34,7 +34,14 @@ impl Voice<'_> {
     /// Writes a notification.
     pub(in super::super) fn event(&mut self, params: &EventParams) {
         self.shared.metrics.events.add(1);
-        reply::value(self.out.open(), &Notification { jsonrpc: "2.0", method: "event", params });
+        reply::value(
+            self.out.open(),
+            &Notification {
+                jsonrpc: "2.0",
+                method: "event",
+                params,
+            },
+        );
         self.out.close();
     }
 
@@ -42,7 +49,12 @@ impl Voice<'_> {
     pub(in super::super) fn lost(&mut self, listener: u64, count: u64) {
         self.shared.metrics.events_lost.add(count);
         let event = Cow::Borrowed("lost");
-        self.event(&EventParams { listener, event, count: Some(count), ..EventParams::default() });
+        self.event(&EventParams {
+            listener,
+            event,
+            count: Some(count),
+            ..EventParams::default()
+        });
     }
 
     /// Writes a notification with the first `len` bytes of the client's buffer.
@@ -54,7 +66,10 @@ impl Voice<'_> {
     ) -> io::Result<()> {
         match encoding {
             Encoding::Raw => {
-                self.event(&EventParams { raw: Some(len as u64), ..params });
+                self.event(&EventParams {
+                    raw: Some(len as u64),
+                    ..params
+                });
                 let bytes = self.peeks.filled(len);
                 if len > SMALL {
                     return self.out.flush_with(bytes).await;
@@ -62,7 +77,10 @@ impl Voice<'_> {
                 self.out.text().extend_from_slice(bytes);
             }
             Encoding::Base64 => {
-                self.event(&EventParams { data: Some(STANDARD.encode(self.peeks.filled(len))), ..params });
+                self.event(&EventParams {
+                    data: Some(STANDARD.encode(self.peeks.filled(len))),
+                    ..params
+                });
             }
         }
         self.out.flush_if_full().await

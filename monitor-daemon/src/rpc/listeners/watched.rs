@@ -74,7 +74,14 @@ enum Found {
 
 impl Watched {
     pub(in super::super) fn new(subscription: Subscription, search: Search, memory: Lease) -> Self {
-        Self { subscription, search, places: HashMap::new(), looks: Vec::new(), more: false, _memory: memory }
+        Self {
+            subscription,
+            search,
+            places: HashMap::new(),
+            looks: Vec::new(),
+            more: false,
+            _memory: memory,
+        }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -112,22 +119,38 @@ impl Watched {
     }
 
     fn note(&mut self, note: &Note, voice: &mut Voice<'_>) {
-        let What::Event(event) = note.what else { return };
-        let look = |id, side, over| Look { id, side, time: note.time, over };
+        let What::Event(event) = note.what else {
+            return;
+        };
+        let look = |id, side, over| Look {
+            id,
+            side,
+            time: note.time,
+            over,
+        };
         match event {
             Event::Data { id, side, off, len } => {
                 if self.know(id, side, off, voice) {
                     self.looks.push(look(id, side, false));
                 } else {
-                    let params =
-                        EventParams { off: Some(off), len: Some(len), ..self.about("lost", id, side) };
+                    let params = EventParams {
+                        off: Some(off),
+                        len: Some(len),
+                        ..self.about("lost", id, side)
+                    };
                     voice.event(&params);
                 }
             }
-            Event::Closed { id, .. } => self.looks.extend(Side::BOTH.map(|side| look(id, side, true))),
+            Event::Closed { id, .. } => self
+                .looks
+                .extend(Side::BOTH.map(|side| look(id, side, true))),
             // A FIN without bytes.
-            Event::State { id, .. } => self.looks.extend(Side::BOTH.map(|side| look(id, side, false))),
-            Event::Evicted { id } => Side::BOTH.into_iter().for_each(|side| self.forget(id, side)),
+            Event::State { id, .. } => self
+                .looks
+                .extend(Side::BOTH.map(|side| look(id, side, false))),
+            Event::Evicted { id } => Side::BOTH
+                .into_iter()
+                .for_each(|side| self.forget(id, side)),
             _ => {}
         }
     }
@@ -136,7 +159,13 @@ impl Watched {
     fn lost(&mut self, count: u64, voice: &mut Voice<'_>) {
         voice.lost(self.number(), count);
         self.sweep(&voice.shared.status.readers);
-        self.looks.extend(self.places.keys().map(|&(id, side)| Look { id, side, time: 0, over: false }));
+        self.looks
+            .extend(self.places.keys().map(|&(id, side)| Look {
+                id,
+                side,
+                time: 0,
+                over: false,
+            }));
     }
 
     /// Whether the side is searched, from `off` on if it is new.
@@ -149,7 +178,8 @@ impl Watched {
         }
         let room = self.places.len() < MOST_SIDES;
         if room {
-            self.places.insert((id, side), Some(self.search.set.start(off)));
+            self.places
+                .insert((id, side), Some(self.search.set.start(off)));
         }
         room
     }
@@ -157,7 +187,9 @@ impl Watched {
     /// Forgets what is gone.
     fn sweep(&mut self, readers: &[Reader]) {
         self.places.retain(|(id, _), _| {
-            readers.get(usize::from(id.worker())).is_some_and(|reader| reader.connection(*id).is_some())
+            readers
+                .get(usize::from(id.worker()))
+                .is_some_and(|reader| reader.connection(*id).is_some())
         });
     }
 
@@ -219,19 +251,35 @@ impl Watched {
             self.places.insert((id, side), None);
         }
         if let Found::Skip(to, true) = found {
-            voice.event(&EventParams { off: Some(at), len: Some(to - at), ..self.about("lost", id, side) });
+            voice.event(&EventParams {
+                off: Some(at),
+                len: Some(to - at),
+                ..self.about("lost", id, side)
+            });
         }
         voice.shared.metrics.searched_bytes.add(searched as u64);
         self.matched(look, &matches, voice).await?;
         if dropped > 0 {
-            voice.event(&EventParams { count: Some(dropped), ..self.about("lost", id, side) });
+            voice.event(&EventParams {
+                count: Some(dropped),
+                ..self.about("lost", id, side)
+            });
         }
         Ok(searched)
     }
 
-    async fn matched(&self, look: Look, matches: &[Match], voice: &mut Voice<'_>) -> io::Result<()> {
+    async fn matched(
+        &self,
+        look: Look,
+        matches: &[Match],
+        voice: &mut Voice<'_>,
+    ) -> io::Result<()> {
         for found in matches {
-            let reader = voice.shared.status.readers.get(usize::from(look.id.worker()));
+            let reader = voice
+                .shared
+                .status
+                .readers
+                .get(usize::from(look.id.worker()));
             let context = self.search.context.zip(reader);
             let params = EventParams {
                 time: (look.time > 0).then(|| view::seconds(look.time)),
@@ -239,7 +287,8 @@ impl Watched {
                 len: Some(found.len),
                 pattern: self.search.names.get(found.pattern as usize).cloned(),
                 cut: found.cut.then_some(true),
-                context: context.and_then(|(around, reader)| surroundings(reader, look, found, around)),
+                context: context
+                    .and_then(|(around, reader)| surroundings(reader, look, found, around)),
                 ..self.about("match", look.id, look.side)
             };
             voice.event(&params);
@@ -265,7 +314,13 @@ fn find(reader: &Reader, id: SockId, side: Side, at: u64, buffer: &mut [u8]) -> 
         Ok(Peek { len, eof, .. }) => Found::Bytes(len, eof),
         Err(PeekError::NoSuchConnection | PeekError::Disabled) => Found::Gone,
         Err(PeekError::NotConnected) => Found::Nothing,
-        Err(PeekError::NoData { reason, next_extent, base, next, .. }) => match reason {
+        Err(PeekError::NoData {
+            reason,
+            next_extent,
+            base,
+            next,
+            ..
+        }) => match reason {
             NoData::Evicted => Found::Skip(base, true),
             NoData::Gap if at < next => {
                 Found::Skip(next_extent.map_or(next, |extent| extent.min(next)), false)
@@ -278,13 +333,18 @@ fn find(reader: &Reader, id: SockId, side: Side, at: u64, buffer: &mut [u8]) -> 
 
 /// The match and so many bytes around it, as far as they are there.
 fn surroundings(reader: &Reader, look: Look, found: &Match, around: usize) -> Option<Context> {
-    let wanted = usize::try_from(found.len).unwrap_or(usize::MAX).saturating_add(around);
+    let wanted = usize::try_from(found.len)
+        .unwrap_or(usize::MAX)
+        .saturating_add(around);
     let read = |off: u64| {
         let mut bytes = vec![0; wanted.saturating_add((found.off.saturating_sub(off)) as usize)];
         let len = reader.peek(look.id, look.side, off, &mut bytes).ok()?.len;
         bytes.truncate(len);
         // Up to a hole in front of the match, or not at all.
-        (off + len as u64 > found.off).then(|| Context { off, data: STANDARD.encode(&bytes) })
+        (off + len as u64 > found.off).then(|| Context {
+            off,
+            data: STANDARD.encode(&bytes),
+        })
     };
     read(found.off.saturating_sub(around as u64)).or_else(|| read(found.off))
 }
@@ -298,6 +358,8 @@ struct Stored<'a> {
 
 impl Stream for Stored<'_> {
     fn read(&mut self, off: u64, to: &mut [u8]) -> bool {
-        self.reader.peek(self.id, self.side, off, to).is_ok_and(|peek| peek.len == to.len())
+        self.reader
+            .peek(self.id, self.side, off, to)
+            .is_ok_and(|peek| peek.len == to.len())
     }
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use monitor_client::ErrorObject;
-use monitor_client::types::{Applies, Change, ConfigGet, ConfigReload, ConfigTest, ConfigTestParams};
+use monitor_client::types::{
+    Applies, Change, ConfigGet, ConfigReload, ConfigTest, ConfigTestParams,
+};
 
 use super::super::fault;
 use super::super::peer::Peer;
@@ -17,8 +19,14 @@ const TEXT: &str = "text";
 
 pub(super) fn get(shared: &Shared) -> ConfigGet {
     let settings = &shared.status.settings;
-    let file = settings.source().file().map(|path| path.display().to_string());
-    ConfigGet { config: settings.sections(), file }
+    let file = settings
+        .source()
+        .file()
+        .map(|path| path.display().to_string());
+    ConfigGet {
+        config: settings.sections(),
+        file,
+    }
 }
 
 pub(super) async fn test(
@@ -31,7 +39,10 @@ pub(super) async fn test(
         return Err(fault::not_your_file(peer));
     }
     let changes = aside(shared, move |shared| planned(shared, &params)).await?;
-    Ok(ConfigTest { valid: true, changes })
+    Ok(ConfigTest {
+        valid: true,
+        changes,
+    })
 }
 
 fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, ErrorObject> {
@@ -42,22 +53,30 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
         Ok(settings.changes(&config))
     };
     match (&params.text, &params.file) {
-        (Some(_), Some(_)) => {
-            Err(fault::parameter("file", "parameter `file` cannot be given together with `text`"))
-        }
+        (Some(_), Some(_)) => Err(fault::parameter(
+            "file",
+            "parameter `file` cannot be given together with `text`",
+        )),
         (Some(text), None) => {
-            let parsed = settings.source().parse(text, TEXT).map_err(|error| error.to_string());
-            checked(parsed)
-                .map_err(|why: String| fault::parameter("text", format!("parameter `text` is wrong: {why}")))
+            let parsed = settings
+                .source()
+                .parse(text, TEXT)
+                .map_err(|error| error.to_string());
+            checked(parsed).map_err(|why: String| {
+                fault::parameter("text", format!("parameter `text` is wrong: {why}"))
+            })
         }
         (None, Some(file)) => {
-            let parsed = settings.source().read_from(Path::new(file)).map_err(|error| error.to_string());
-            checked(parsed)
-                .map_err(|why: String| fault::parameter("file", format!("parameter `file` is wrong: {why}")))
+            let parsed = settings
+                .source()
+                .read_from(Path::new(file))
+                .map_err(|error| error.to_string());
+            checked(parsed).map_err(|why: String| {
+                fault::parameter("file", format!("parameter `file` is wrong: {why}"))
+            })
         }
-        (None, None) => {
-            checked(settings.source().read().map_err(|error| error.to_string())).map_err(fault::config)
-        }
+        (None, None) => checked(settings.source().read().map_err(|error| error.to_string()))
+            .map_err(fault::config),
     }
 }
 
@@ -76,9 +95,22 @@ fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     shared.memory.resize(now.rpc.reply_memory);
     shared.users.resize(now.rpc.user_reply_memory);
     shared.board.memory.resize(now.rpc.event_memory);
-    shared.rules.send_replace(Arc::new(Rules { settings: now.rpc, ..rules }));
-    for Change { key, from, to, applies } in &changes {
-        let when = if *applies == Applies::Now { "now" } else { "after a restart" };
+    shared.rules.send_replace(Arc::new(Rules {
+        settings: now.rpc,
+        ..rules
+    }));
+    for Change {
+        key,
+        from,
+        to,
+        applies,
+    } in &changes
+    {
+        let when = if *applies == Applies::Now {
+            "now"
+        } else {
+            "after a restart"
+        };
         tracing::info!("{key} is {to} instead of {from}, {when}");
     }
     Ok(changes)
@@ -94,7 +126,9 @@ async fn aside<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => {
             tracing::error!(%error, "the settings could not be looked at");
-            Err(fault::config("the daemon failed to look at its settings; see its log"))
+            Err(fault::config(
+                "the daemon failed to look at its settings; see its log",
+            ))
         }
     }
 }

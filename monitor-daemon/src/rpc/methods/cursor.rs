@@ -57,24 +57,41 @@ struct Walk {
 
 impl Walk {
     fn from(start: u64) -> Self {
-        Self { start, at: start, lost: 0, gap: None }
+        Self {
+            start,
+            at: start,
+            lost: 0,
+            gap: None,
+        }
     }
 
     /// Goes past what will not come any more. False: there is nothing to pass.
     fn pass(&mut self, error: &PeekError) -> bool {
         match *error {
-            PeekError::NoData { reason: NoData::Evicted, base, .. } if self.at < base => {
+            PeekError::NoData {
+                reason: NoData::Evicted,
+                base,
+                ..
+            } if self.at < base => {
                 // With it went a hole that was passed already.
                 self.gap = None;
                 self.lost = base - self.start;
                 self.at = base;
                 true
             }
-            PeekError::NoData { reason: NoData::Gap, next, next_extent, .. } if self.at < next => {
+            PeekError::NoData {
+                reason: NoData::Gap,
+                next,
+                next_extent,
+                ..
+            } if self.at < next => {
                 let end = next_extent.map_or(next, |extent| extent.min(next));
                 // The edge may have moved on over more of the hole since it was passed.
                 let off = self.gap.map_or(self.at, |gap| gap.off);
-                self.gap = Some(Hole { off, len: end - off });
+                self.gap = Some(Hole {
+                    off,
+                    len: end - off,
+                });
                 self.at = end;
                 true
             }
@@ -112,7 +129,8 @@ impl Session {
         match peek {
             Ok(peek) => {
                 let head = |raw| Peek { raw, ..peek };
-                self.reply_bytes(id, params.encoding, peek.len as usize, head).await
+                self.reply_bytes(id, params.encoding, peek.len as usize, head)
+                    .await
             }
             Err(error) => {
                 self.error(Some(id), &error);
@@ -129,7 +147,13 @@ impl Session {
         let wanted = params.len.min(MAX_LEN) as usize;
         let mut walk = Walk::from(self.cursors.place((id, side), &shared)?);
         let read = loop {
-            let wish = Wish { reader, id, side, off: walk.at, len: wanted };
+            let wish = Wish {
+                reader,
+                id,
+                side,
+                off: walk.at,
+                len: wanted,
+            };
             let error = match fill(&mut self.peeks, &shared, wish).await {
                 Ok(read) => break read,
                 Err(error) => error,
@@ -140,7 +164,8 @@ impl Session {
                 // No byte, but something to tell.
                 let wish = Wish { len: 0, ..wish };
                 let read = fill(&mut self.peeks, &shared, wish).await;
-                break read.map_err(|error| fault::peek(error, params.sockid, params.side, walk.at))?;
+                break read
+                    .map_err(|error| fault::peek(error, params.sockid, params.side, walk.at))?;
             } else {
                 if error == PeekError::NoSuchConnection {
                     self.cursors.forget((id, side));

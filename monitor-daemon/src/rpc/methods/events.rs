@@ -18,17 +18,30 @@ use crate::filter::Filter;
 const QUEUE: usize = 4096;
 
 /// What may change what a read of one side finds.
-pub(super) const READABLE: &[Kind] =
-    &[Kind::Established, Kind::Data, Kind::Gap, Kind::State, Kind::Closed, Kind::Evicted];
+pub(super) const READABLE: &[Kind] = &[
+    Kind::Established,
+    Kind::Data,
+    Kind::Gap,
+    Kind::State,
+    Kind::Closed,
+    Kind::Evicted,
+];
 
 impl Session {
-    pub(super) async fn subscribe(&mut self, params: &SubscribeParams) -> Result<Listening, ErrorObject> {
+    pub(super) async fn subscribe(
+        &mut self,
+        params: &SubscribeParams,
+    ) -> Result<Listening, ErrorObject> {
         self.room_for_listener()?;
         let interest = self.interest(params)?;
         let queue = self.queue(params.queue)?;
         let subscription = self.listen(&interest, Some(queue)).await?;
         let number = subscription.number();
-        let subscribed = Subscribed::new(subscription, params.data.map(|data| data.max), params.encoding);
+        let subscribed = Subscribed::new(
+            subscription,
+            params.data.map(|data| data.max),
+            params.encoding,
+        );
         self.listeners.add(Listener::Subscribed(subscribed));
         Ok(Listening { sockid: number })
     }
@@ -37,13 +50,19 @@ impl Session {
         self.room_for_listener()?;
         let (reader, id) = self.shared.reader(params.sockid, None)?;
         let reader = reader.clone();
-        let interest =
-            Interest { kinds: Kinds::of(READABLE), side: params.side.map(view::side), whose: Whose::One(id) };
+        let interest = Interest {
+            kinds: Kinds::of(READABLE),
+            side: params.side.map(view::side),
+            whose: Whose::One(id),
+        };
         let subscription = self.listen(&interest, None).await?;
-        let connection = reader.connection(id).ok_or_else(|| fault::no_connection(params.sockid))?;
+        let connection = reader
+            .connection(id)
+            .ok_or_else(|| fault::no_connection(params.sockid))?;
         let wanted = |side| params.side.is_none_or(|own| view::side(own) == side);
-        if let Some(side) =
-            Side::BOTH.into_iter().find(|side| wanted(*side) && !connection.sides[side.index()].enabled)
+        if let Some(side) = Side::BOTH
+            .into_iter()
+            .find(|side| wanted(*side) && !connection.sides[side.index()].enabled)
         {
             return Err(fault::peek(
                 monitor_engine::PeekError::Disabled,
@@ -55,11 +74,20 @@ impl Session {
         let start = |side: Side| params.off.unwrap_or(connection.sides[side.index()].base);
         let sides = Side::BOTH.map(|side| wanted(side).then(|| start(side)));
         let number = subscription.number();
-        self.listeners.add(Listener::Follow(Follow::new(subscription, reader, id, sides, params.encoding)));
+        self.listeners.add(Listener::Follow(Follow::new(
+            subscription,
+            reader,
+            id,
+            sides,
+            params.encoding,
+        )));
         Ok(Listening { sockid: number })
     }
 
-    pub(super) fn unsubscribe(&mut self, params: &UnsubscribeParams) -> Result<Unsubscribed, ErrorObject> {
+    pub(super) fn unsubscribe(
+        &mut self,
+        params: &UnsubscribeParams,
+    ) -> Result<Unsubscribed, ErrorObject> {
         match self.listeners.remove(params.sockid) {
             true => Ok(Unsubscribed {}),
             false => Err(fault::no_listener(params.sockid)),
@@ -69,7 +97,11 @@ impl Session {
     /// Whether this client may have one more.
     pub(super) fn room_for_listener(&self) -> Result<(), ErrorObject> {
         let most = self.shared.rules.borrow().settings.max_subscriptions;
-        if self.listeners.len() < most { Ok(()) } else { Err(fault::too_many_subscriptions(most)) }
+        if self.listeners.len() < most {
+            Ok(())
+        } else {
+            Err(fault::too_many_subscriptions(most))
+        }
     }
 
     pub(super) async fn listen(
@@ -82,31 +114,40 @@ impl Session {
 
     pub(super) fn queue(&self, asked: Option<u64>) -> Result<usize, ErrorObject> {
         let longest = self.shared.rules.borrow().settings.event_queue;
-        let asked = asked.map_or(QUEUE.min(longest), |queue| usize::try_from(queue).unwrap_or(usize::MAX));
+        let asked = asked.map_or(QUEUE.min(longest), |queue| {
+            usize::try_from(queue).unwrap_or(usize::MAX)
+        });
         if (1..=longest).contains(&asked) {
             return Ok(asked);
         }
-        let message =
-            format!("parameter `queue` must be 1 to {longest} notes, not {asked}; [rpc] event_queue says so");
+        let message = format!(
+            "parameter `queue` must be 1 to {longest} notes, not {asked}; [rpc] event_queue says so"
+        );
         Err(fault::parameter("queue", message))
     }
 
     /// On which connections; all of them unless one is named, or a filter.
-    pub(super) fn whose(&self, sockid: Option<u64>, filter: Option<&str>) -> Result<Whose, ErrorObject> {
+    pub(super) fn whose(
+        &self,
+        sockid: Option<u64>,
+        filter: Option<&str>,
+    ) -> Result<Whose, ErrorObject> {
         match (sockid, filter) {
             (None, None) => Ok(Whose::All),
             (Some(sockid), None) => {
                 let (reader, id) = self.shared.reader(sockid, None)?;
-                reader.connection(id).ok_or_else(|| fault::no_connection(sockid))?;
+                reader
+                    .connection(id)
+                    .ok_or_else(|| fault::no_connection(sockid))?;
                 Ok(Whose::One(id))
             }
             (None, Some(text)) => {
-                let filter = Filter::compile(text).map_err(|error| fault::filter("filter", &error))?;
+                let filter =
+                    Filter::compile(text).map_err(|error| fault::filter("filter", &error))?;
                 Ok(Whose::Some(Arc::new(filter)))
             }
             (Some(_), Some(_)) => {
-                let message =
-                    "parameter `filter` chooses among connections, and `sockid` names one: give either";
+                let message = "parameter `filter` chooses among connections, and `sockid` names one: give either";
                 Err(fault::parameter("filter", message))
             }
         }
@@ -122,10 +163,19 @@ impl Session {
         };
         let events = params.events.clone().unwrap_or_else(|| usual().collect());
         if events.is_empty() {
-            return Err(fault::parameter("events", "parameter `events` must name an event: none were told"));
+            return Err(fault::parameter(
+                "events",
+                "parameter `events` must name an event: none were told",
+            ));
         }
-        let kinds = events.into_iter().fold(Kinds::default(), |kinds, event| kinds.with(kind(event)));
-        Ok(Interest { kinds, side: params.side.map(view::side), whose })
+        let kinds = events
+            .into_iter()
+            .fold(Kinds::default(), |kinds, event| kinds.with(kind(event)));
+        Ok(Interest {
+            kinds,
+            side: params.side.map(view::side),
+            whose,
+        })
     }
 }
 

@@ -30,7 +30,11 @@ struct Query {
 }
 
 impl Session {
-    pub(super) async fn sockets(&mut self, id: &RawValue, params: &SocketsParams) -> io::Result<()> {
+    pub(super) async fn sockets(
+        &mut self,
+        id: &RawValue,
+        params: &SocketsParams,
+    ) -> io::Result<()> {
         match Query::new(&self.shared, params) {
             Ok(query) => {
                 self.shared.metrics.requests.add(1);
@@ -56,7 +60,11 @@ impl Session {
         let mut next = None;
         'pages: loop {
             let more = scan.turn();
-            for connection in scan.found.drain(..).filter(|connection| query.wanted.matches(connection)) {
+            for connection in scan
+                .found
+                .drain(..)
+                .filter(|connection| query.wanted.matches(connection))
+            {
                 if listed == query.limit {
                     next = last;
                     break 'pages;
@@ -82,7 +90,10 @@ impl Session {
         let mut top = Top::new(sort, query.limit as usize);
         loop {
             let more = scan.turn();
-            let wanted = scan.found.drain(..).filter(|connection| query.wanted.matches(connection));
+            let wanted = scan
+                .found
+                .drain(..)
+                .filter(|connection| query.wanted.matches(connection));
             wanted.for_each(|connection| top.offer(connection));
             if !more {
                 break;
@@ -126,36 +137,58 @@ impl Query {
     fn new(shared: &Shared, params: &SocketsParams) -> Result<Self, ErrorObject> {
         let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
         if limit == 0 {
-            return Err(fault::parameter("limit", "parameter `limit` must be at least 1, not 0"));
+            return Err(fault::parameter(
+                "limit",
+                "parameter `limit` must be at least 1, not 0",
+            ));
         }
         let readers = &shared.status.readers;
         let after = match params.after.map(|after| (after, SockId::from_u64(after))) {
             None => None,
             Some((_, Some(id))) if usize::from(id.worker()) < readers.len() => Some(id),
             Some((after, _)) => {
-                let message =
-                    format!("parameter `after` must be the `next` of an earlier answer, not {after}");
+                let message = format!(
+                    "parameter `after` must be the `next` of an earlier answer, not {after}"
+                );
                 return Err(fault::parameter("after", message));
             }
         };
-        let now = shared.status.engines.iter().map(|engine| engine.clock.get()).max();
+        let now = shared
+            .status
+            .engines
+            .iter()
+            .map(|engine| engine.clock.get())
+            .max();
         let wanted = Wanted::new(params, now.unwrap_or(0))?;
         let lease = match params.sort {
             None => None,
             Some(_) => sorting(shared, limit, after)?,
         };
-        Ok(Self { wanted, limit, after, sort: params.sort, _lease: lease })
+        Ok(Self {
+            wanted,
+            limit,
+            after,
+            sort: params.sort,
+            _lease: lease,
+        })
     }
 }
 
 /// Memory to sort in, if it is more than each client has for its own.
-fn sorting(shared: &Shared, limit: u64, after: Option<SockId>) -> Result<Option<Lease>, ErrorObject> {
+fn sorting(
+    shared: &Shared,
+    limit: u64,
+    after: Option<SockId>,
+) -> Result<Option<Lease>, ErrorObject> {
     if after.is_some() {
         let message = "parameter `after` goes with pages: what `sort` puts in order is one answer";
         return Err(fault::parameter("after", message));
     }
     if limit > top::MOST {
-        let message = format!("parameter `limit` must be at most {} with `sort`, not {limit}", top::MOST);
+        let message = format!(
+            "parameter `limit` must be at most {} with `sort`, not {limit}",
+            top::MOST
+        );
         return Err(fault::parameter("limit", message));
     }
     let size = limit as usize * top::EACH;
@@ -166,15 +199,25 @@ fn sorting(shared: &Shared, limit: u64, after: Option<SockId>) -> Result<Option<
     }
 }
 
-pub(super) async fn lookup(readers: &[Reader], params: &LookupParams) -> Result<Socket, ErrorObject> {
+pub(super) async fn lookup(
+    readers: &[Reader],
+    params: &LookupParams,
+) -> Result<Socket, ErrorObject> {
     let mut scan = Scan::new(readers, None);
     let mut newest: Option<Connection> = None;
     loop {
         let more = scan.turn();
-        for connection in scan.found.drain(..).filter(|connection| is_between(connection, params)) {
+        for connection in scan
+            .found
+            .drain(..)
+            .filter(|connection| is_between(connection, params))
+        {
             // Of two that opened in the same nanosecond, the one that lives.
             let age = |connection: &Connection| (connection.opened, connection.closed.is_none());
-            if newest.as_ref().is_none_or(|newest| age(newest) < age(&connection)) {
+            if newest
+                .as_ref()
+                .is_none_or(|newest| age(newest) < age(&connection))
+            {
                 newest = Some(connection);
             }
         }
@@ -183,13 +226,19 @@ pub(super) async fn lookup(readers: &[Reader], params: &LookupParams) -> Result<
         }
         tokio::task::yield_now().await;
     }
-    newest.as_ref().map(view::socket).ok_or_else(fault::not_found)
+    newest
+        .as_ref()
+        .map(view::socket)
+        .ok_or_else(fault::not_found)
 }
 
 fn is_between(connection: &Connection, params: &LookupParams) -> bool {
     connection.client == params.client
         && connection.server == params.server
-        && params.vlan.as_ref().is_none_or(|vlan| connection.vlan == *vlan)
+        && params
+            .vlan
+            .as_ref()
+            .is_none_or(|vlan| connection.vlan == *vlan)
 }
 
 /// Walks the connections of all workers, in the order of their places.
@@ -206,7 +255,12 @@ impl<'a> Scan<'a> {
     fn new(readers: &'a [Reader], after: Option<SockId>) -> Self {
         let start = after.map_or(0, |id| usize::from(id.worker()));
         let mut readers = readers.get(start..).unwrap_or_default().iter();
-        Self { at: readers.next(), readers, after, found: Vec::new() }
+        Self {
+            at: readers.next(),
+            readers,
+            after,
+            found: Vec::new(),
+        }
     }
 
     /// Finds the next connections, not many. False: these were the last.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use monitor_client::types::{
-    CaptureStats, Hello, HelloCapture, HelloParams, InfoParams, InterfaceStats, Socket, Stats, WorkerStats,
+    CaptureStats, Hello, HelloCapture, HelloParams, InfoParams, InterfaceStats, Socket, Stats,
+    WorkerStats,
 };
 use monitor_client::{Counters, ErrorObject, MAX_LEN, Method, VERSION};
 
@@ -29,17 +30,26 @@ pub(super) async fn hello(shared: &Shared) -> Hello {
         instance: Some(shared.instance),
         capture: HelloCapture {
             mode: Cow::Borrowed(snapshot.mode),
-            interfaces: snapshot.interfaces.into_iter().map(|interface| interface.name).collect(),
+            interfaces: snapshot
+                .interfaces
+                .into_iter()
+                .map(|interface| interface.name)
+                .collect(),
             workers: snapshot.workers,
         },
         max_len: MAX_LEN,
-        methods: Method::ALL.iter().map(|method| Cow::Borrowed(method.name())).collect(),
+        methods: Method::ALL
+            .iter()
+            .map(|method| Cow::Borrowed(method.name()))
+            .collect(),
     }
 }
 
 pub(super) fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, ErrorObject> {
     let (reader, id) = shared.reader(params.sockid, params.worker)?;
-    let connection = reader.connection(id).ok_or_else(|| fault::no_connection(params.sockid))?;
+    let connection = reader
+        .connection(id)
+        .ok_or_else(|| fault::no_connection(params.sockid))?;
     Ok(view::socket(&connection))
 }
 
@@ -56,9 +66,15 @@ pub(super) async fn stats(shared: &Shared) -> Stats {
 
 /// All that `stats` shows but for what the server counts of itself.
 pub fn gather(snapshot: CaptureSnapshot, engines: &[Arc<monitor_engine::Counters>]) -> Stats {
-    let mut stats = Stats { capture: capture(snapshot), ..Stats::default() };
+    let mut stats = Stats {
+        capture: capture(snapshot),
+        ..Stats::default()
+    };
     for (worker, engine) in engines.iter().enumerate() {
-        let mut own = WorkerStats { worker: worker as u16, ..WorkerStats::default() };
+        let mut own = WorkerStats {
+            worker: worker as u16,
+            ..WorkerStats::default()
+        };
         for (group, name, _, value) in engine.each() {
             for (part, sum) in [
                 ("decode", &mut own.decode, &mut stats.decode),
@@ -82,7 +98,12 @@ pub fn gather(snapshot: CaptureSnapshot, engines: &[Arc<monitor_engine::Counters
 
 /// `evicted`: connections evicted in any state.
 fn add_evicted(flows: &mut Counters) {
-    let sum = flows.0.iter().filter(|(name, _)| name.starts_with("evicted_")).map(|&(_, value)| value).sum();
+    let sum = flows
+        .0
+        .iter()
+        .filter(|(name, _)| name.starts_with("evicted_"))
+        .map(|&(_, value)| value)
+        .sum();
     flows.add("evicted", sum);
 }
 

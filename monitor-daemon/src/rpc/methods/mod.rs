@@ -107,7 +107,8 @@ impl Session {
 
     /// Whether this client may ask for that. Who was refused and what admins do stands in the log.
     fn permit(&mut self, request: &Request<'_>) -> Result<(), ErrorObject> {
-        let Some(method) = Method::from_name(&request.method).filter(|method| method.role() > Role::Anybody)
+        let Some(method) =
+            Method::from_name(&request.method).filter(|method| method.role() > Role::Anybody)
         else {
             return Ok(());
         };
@@ -119,7 +120,13 @@ impl Session {
         }
         if method.role() == Role::Admin {
             let params = request.params.map(|params| fault::shorten(params.get()));
-            tracing::info!(method = method.name(), pid, uid, params, "asked by an admin");
+            tracing::info!(
+                method = method.name(),
+                pid,
+                uid,
+                params,
+                "asked by an admin"
+            );
         }
         Ok(())
     }
@@ -171,7 +178,9 @@ impl Shared {
         if worker.is_some_and(|worker| worker != u64::from(id.worker())) {
             return Err(fault::no_connection(sockid));
         }
-        let reader = readers.get(usize::from(id.worker())).ok_or_else(|| fault::no_connection(sockid))?;
+        let reader = readers
+            .get(usize::from(id.worker()))
+            .ok_or_else(|| fault::no_connection(sockid))?;
         Ok((reader, id))
     }
 

@@ -41,7 +41,10 @@ impl Session {
         };
         match read {
             Ok(read) => {
-                let head = |raw| Ppeek { raw, ..head(params.off, &read) };
+                let head = |raw| Ppeek {
+                    raw,
+                    ..head(params.off, &read)
+                };
                 self.reply_bytes(id, params.encoding, read.len, head).await
             }
             Err(error) => {
@@ -54,15 +57,20 @@ impl Session {
     async fn read(&mut self, params: &PpeekParams) -> Result<Peek, ErrorObject> {
         let (reader, id) = self.shared.reader(params.sockid, params.worker)?;
         let len = params.len.min(MAX_LEN) as usize;
-        let wish = Wish { reader, id, side: view::side(params.side), off: params.off, len };
+        let wish = Wish {
+            reader,
+            id,
+            side: view::side(params.side),
+            off: params.off,
+            len,
+        };
         let read = fill(&mut self.peeks, &self.shared, wish).await;
         read.map_err(|error| fault::peek(error, params.sockid, params.side, params.off))
     }
 
     pub(super) fn check_encoding(&self, encoding: Encoding) -> Result<(), ErrorObject> {
         if encoding == Encoding::Raw && self.out.in_batch() {
-            let message =
-                "parameter `encoding` cannot be \"raw\" within a batch: raw bytes follow a reply's own line";
+            let message = "parameter `encoding` cannot be \"raw\" within a batch: raw bytes follow a reply's own line";
             return Err(fault::parameter("encoding", message));
         }
         Ok(())
@@ -85,7 +93,12 @@ impl Session {
         }
     }
 
-    async fn reply_raw(&mut self, id: &RawValue, len: usize, head: &impl Serialize) -> io::Result<()> {
+    async fn reply_raw(
+        &mut self,
+        id: &RawValue,
+        len: usize,
+        head: &impl Serialize,
+    ) -> io::Result<()> {
         reply::result(self.out.open(), id, head);
         self.out.close();
         let bytes = self.peeks.filled(len);
@@ -97,7 +110,12 @@ impl Session {
         }
     }
 
-    async fn reply_base64(&mut self, id: &RawValue, len: usize, head: &impl Serialize) -> io::Result<()> {
+    async fn reply_base64(
+        &mut self,
+        id: &RawValue,
+        len: usize,
+        head: &impl Serialize,
+    ) -> io::Result<()> {
         let text = self.out.open();
         reply::start(text, id);
         reply::value(text, head);
@@ -115,7 +133,11 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn fragments(&mut self, id: &RawValue, params: &FragmentsParams) -> io::Result<()> {
+    pub(super) async fn fragments(
+        &mut self,
+        id: &RawValue,
+        params: &FragmentsParams,
+    ) -> io::Result<()> {
         let extents = match self.extents(params) {
             Ok(extents) => extents,
             Err(error) => {
@@ -125,7 +147,11 @@ impl Session {
         };
         // While a slow client reads it, the list takes memory like any other large reply.
         let size = size_of_val(extents.runs.as_slice());
-        let lease = if size > OWN { self.shared.memory.lease(size) } else { None };
+        let lease = if size > OWN {
+            self.shared.memory.lease(size)
+        } else {
+            None
+        };
         if size > OWN && lease.is_none() {
             self.error(Some(id), &fault::no_memory());
             return Ok(());
@@ -147,17 +173,27 @@ impl Session {
             self.out.flush_if_full().await?;
         }
         let text = self.out.text();
-        let Extents { base, next, end, .. } = extents;
-        text.extend_from_slice(format!("],\"base\":{base},\"next\":{next},\"end\":{end}}}").as_bytes());
+        let Extents {
+            base, next, end, ..
+        } = extents;
+        text.extend_from_slice(
+            format!("],\"base\":{base},\"next\":{next},\"end\":{end}}}").as_bytes(),
+        );
         reply::end(text);
         self.out.close();
         Ok(())
     }
 
     fn extents(&self, params: &FragmentsParams) -> Result<Extents, ErrorObject> {
-        let &FragmentsParams { sockid, side, worker } = params;
+        let &FragmentsParams {
+            sockid,
+            side,
+            worker,
+        } = params;
         let (reader, id) = self.shared.reader(sockid, worker)?;
-        reader.extents(id, view::side(side)).map_err(|error| fault::peek(error, sockid, side, 0))
+        reader
+            .extents(id, view::side(side))
+            .map_err(|error| fault::peek(error, sockid, side, 0))
     }
 }
 
@@ -168,7 +204,13 @@ pub(super) async fn fill(
     shared: &Shared,
     wish: Wish<'_>,
 ) -> Result<Peek, PeekError> {
-    let Wish { reader, id, side, off, len: wanted } = wish;
+    let Wish {
+        reader,
+        id,
+        side,
+        off,
+        len: wanted,
+    } = wish;
     let first = buffer.own(wanted.min(OWN));
     let room = first.len();
     let mut peek = reader.peek(id, side, off, first)?;
@@ -186,8 +228,13 @@ pub(super) async fn fill(
         let turn = (buffer.len() - peek.len).min(TURN);
         let rest = &mut buffer[peek.len..peek.len + turn];
         // A hole, or evicted meanwhile: what was read stands.
-        let Ok(more) = reader.peek(id, side, off + peek.len as u64, rest) else { break };
-        peek = Peek { len: peek.len + more.len, ..more };
+        let Ok(more) = reader.peek(id, side, off + peek.len as u64, rest) else {
+            break;
+        };
+        peek = Peek {
+            len: peek.len + more.len,
+            ..more
+        };
         if more.len < turn {
             break;
         }
@@ -213,6 +260,8 @@ fn head(off: u64, peek: &Peek) -> Ppeek {
 fn encode(text: &mut Vec<u8>, bytes: &[u8]) {
     let start = text.len();
     text.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    let written = STANDARD.encode_slice(bytes, &mut text[start..]).unwrap_or(0);
+    let written = STANDARD
+        .encode_slice(bytes, &mut text[start..])
+        .unwrap_or(0);
     text.truncate(start + written);
 }

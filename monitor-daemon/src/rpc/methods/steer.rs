@@ -32,53 +32,89 @@ enum Target<'a> {
 }
 
 pub(super) async fn stop(shared: &Shared, params: &StopParams) -> Result<Socket, ErrorObject> {
-    let &StopParams { sockid, side, worker } = params;
+    let &StopParams {
+        sockid,
+        side,
+        worker,
+    } = params;
     let (_, id) = shared.reader(sockid, worker)?;
     let side = side.map(view::side);
-    let stopped = shared.ask(id.worker(), |answer| Command::StopConnection { id, side, answer }).await?;
+    let stopped = shared
+        .ask(id.worker(), |answer| Command::StopConnection {
+            id,
+            side,
+            answer,
+        })
+        .await?;
     told(stopped, sockid)
 }
 
-pub(super) async fn configure(shared: &Shared, params: &ConfigureParams) -> Result<Configured, ErrorObject> {
+pub(super) async fn configure(
+    shared: &Shared,
+    params: &ConfigureParams,
+) -> Result<Configured, ErrorObject> {
     match target(params)? {
         Target::Connection(sockid) => {
             let (_, id) = shared.reader(sockid, params.worker)?;
             let settings = settings(params, shared.budget(id.worker()))?;
-            let configured =
-                shared.ask(id.worker(), |answer| Command::Configure { id, settings, answer }).await?;
-            told(configured, sockid).map(|socket| Configured { socket: Some(socket), rule: None })
+            let configured = shared
+                .ask(id.worker(), |answer| Command::Configure {
+                    id,
+                    settings,
+                    answer,
+                })
+                .await?;
+            told(configured, sockid).map(|socket| Configured {
+                socket: Some(socket),
+                rule: None,
+            })
         }
         Target::Opening(filter) => {
-            let least = (0..shared.status.mailboxes.workers()).map(|worker| shared.budget(worker)).min();
+            let least = (0..shared.status.mailboxes.workers())
+                .map(|worker| shared.budget(worker))
+                .min();
             let sides = settings(params, least.unwrap_or(0))?;
-            let filter = Filter::compile(filter).map_err(|error| fault::filter("filter", &error))?;
+            let filter =
+                Filter::compile(filter).map_err(|error| fault::filter("filter", &error))?;
             let applies = Arc::new(move |opened: &Connection| filter.matches(opened));
             let rule = shared.add_rule(Rule { applies, sides }).await?;
-            Ok(Configured { rule: Some(rule), socket: None })
+            Ok(Configured {
+                rule: Some(rule),
+                socket: None,
+            })
         }
-        Target::Removed(rule) => shared.remove_rule(rule).await.map(|()| Configured::default()),
+        Target::Removed(rule) => shared
+            .remove_rule(rule)
+            .await
+            .map(|()| Configured::default()),
     }
 }
 
 fn told(answer: Result<Connection, SteerError>, sockid: u64) -> Result<Socket, ErrorObject> {
-    answer.map(|connection| view::socket(&connection)).map_err(|error| fault::steer(error, sockid))
+    answer
+        .map(|connection| view::socket(&connection))
+        .map_err(|error| fault::steer(error, sockid))
 }
 
 /// Which of the three that `configure` can do is meant.
 fn target(params: &ConfigureParams) -> Result<Target<'_>, ErrorObject> {
-    let wrong = |name: &str, why: &str| Err(fault::parameter(name, format!("parameter `{name}` {why}")));
+    let wrong =
+        |name: &str, why: &str| Err(fault::parameter(name, format!("parameter `{name}` {why}")));
     let sets = params.side.is_some()
         || params.window.is_some()
         || params.enabled.is_some()
         || params.overlap.is_some();
     match (params.sockid, &params.filter, params.rule) {
-        (Some(_), Some(_), _) => {
-            wrong("filter", "is for connections to come, `sockid` for one that is there: give one of them")
-        }
+        (Some(_), Some(_), _) => wrong(
+            "filter",
+            "is for connections to come, `sockid` for one that is there: give one of them",
+        ),
         (Some(_), None, Some(_)) | (None, Some(_), Some(_)) => {
             wrong("rule", "names a rule to be removed and stands alone")
         }
-        (None, None, Some(_)) if sets => wrong("rule", "cannot be changed: remove it and make another"),
+        (None, None, Some(_)) if sets => {
+            wrong("rule", "cannot be changed: remove it and make another")
+        }
         (None, None, Some(_)) if !params.remove => {
             wrong("remove", "must be true: a rule can only be removed")
         }
@@ -88,7 +124,8 @@ fn target(params: &ConfigureParams) -> Result<Target<'_>, ErrorObject> {
         (Some(sockid), None, None) => Ok(Target::Connection(sockid)),
         (None, Some(filter), None) => Ok(Target::Opening(filter)),
         (None, None, None) => {
-            let message = "give `sockid` for a connection that is there, or `filter` for connections to come";
+            let message =
+                "give `sockid` for a connection that is there, or `filter` for connections to come";
             Err(fault::parameters(message))
         }
     }
@@ -114,10 +151,18 @@ fn settings(params: &ConfigureParams, budget: u64) -> Result<[SideSettings; 2], 
         disable: params.enabled == Some(false),
     };
     if wanted == SideSettings::default() {
-        return Err(fault::parameters("there is nothing to set: give `window`, `enabled` or `overlap`"));
+        return Err(fault::parameters(
+            "there is nothing to set: give `window`, `enabled` or `overlap`",
+        ));
     }
     let only = params.side.map(view::side);
-    Ok(Side::BOTH.map(|side| if only.is_none_or(|only| only == side) { wanted } else { Default::default() }))
+    Ok(Side::BOTH.map(|side| {
+        if only.is_none_or(|only| only == side) {
+            wanted
+        } else {
+            Default::default()
+        }
+    }))
 }
 
 impl Shared {
@@ -126,12 +171,19 @@ impl Shared {
         worker: u16,
         command: impl FnOnce(Answer<T>) -> Command,
     ) -> Result<T, ErrorObject> {
-        self.status.mailboxes.ask(worker, command).await.map_err(fault::unanswered)
+        self.status
+            .mailboxes
+            .ask(worker, command)
+            .await
+            .map_err(fault::unanswered)
     }
 
     /// The store of one worker, bytes.
     fn budget(&self, worker: u16) -> u64 {
-        self.status.engines.get(usize::from(worker)).map_or(0, |counters| counters.budget.get())
+        self.status
+            .engines
+            .get(usize::from(worker))
+            .map_or(0, |counters| counters.budget.get())
     }
 
     /// Every worker has the rule when this returns, or none has.
@@ -144,15 +196,24 @@ impl Shared {
         let mut rules = book.rules.clone();
         rules.push((name, rule));
         self.tell_rules(&rules, &book.rules).await?;
-        *book = RuleBook { made: name + 1, rules };
+        *book = RuleBook {
+            made: name + 1,
+            rules,
+        };
         Ok(name)
     }
 
     async fn remove_rule(&self, name: u64) -> Result<(), ErrorObject> {
         let mut book = self.book.lock().await;
-        let rules: Vec<_> = book.rules.iter().filter(|(own, _)| *own != name).cloned().collect();
+        let rules: Vec<_> = book
+            .rules
+            .iter()
+            .filter(|(own, _)| *own != name)
+            .cloned()
+            .collect();
         if rules.len() == book.rules.len() {
-            let message = format!("parameter `rule` is {name}, and there is no such rule, or not any more");
+            let message =
+                format!("parameter `rule` is {name}, and there is no such rule, or not any more");
             return Err(fault::parameter("rule", message));
         }
         self.tell_rules(&rules, &book.rules).await?;
@@ -161,7 +222,11 @@ impl Shared {
     }
 
     /// When one worker cannot, those that were told before go back to the rules that there were.
-    async fn tell_rules(&self, rules: &[(u64, Rule)], before: &[(u64, Rule)]) -> Result<(), ErrorObject> {
+    async fn tell_rules(
+        &self,
+        rules: &[(u64, Rule)],
+        before: &[(u64, Rule)],
+    ) -> Result<(), ErrorObject> {
         for worker in 0..self.status.mailboxes.workers() {
             if let Err(error) = self.tell(worker, rules).await {
                 for told in 0..=worker {
@@ -177,7 +242,9 @@ impl Shared {
 
     async fn tell(&self, worker: u16, rules: &[(u64, Rule)]) -> Result<(), ErrorObject> {
         let rules = rules.iter().map(|(_, rule)| rule.clone()).collect();
-        let told = self.ask(worker, |answer| Command::SetRules { rules, answer }).await?;
+        let told = self
+            .ask(worker, |answer| Command::SetRules { rules, answer })
+            .await?;
         told.map_err(|error| fault::steer(error, 0))
     }
 }

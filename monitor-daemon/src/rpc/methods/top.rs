@@ -29,11 +29,18 @@ struct Ranked {
 
 impl Top {
     pub(super) fn new(sort: Sort, limit: usize) -> Self {
-        Self { sort, limit, best: BinaryHeap::new() }
+        Self {
+            sort,
+            limit,
+            best: BinaryHeap::new(),
+        }
     }
 
     pub(super) fn offer(&mut self, connection: Connection) {
-        let offered = Ranked { rank: rank(self.sort, &connection), connection };
+        let offered = Ranked {
+            rank: rank(self.sort, &connection),
+            connection,
+        };
         if self.best.len() < self.limit {
             self.best.push(Reverse(offered));
         } else if let Some(mut worst) = self.best.peek_mut()
@@ -45,7 +52,10 @@ impl Top {
 
     /// The first ones, best first.
     pub(super) fn into_sorted(self) -> impl Iterator<Item = Connection> {
-        self.best.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.connection)
+        self.best
+            .into_sorted_vec()
+            .into_iter()
+            .map(|Reverse(ranked)| ranked.connection)
     }
 }
 
@@ -57,7 +67,10 @@ fn rank(sort: Sort, connection: &Connection) -> u64 {
         Sort::Last => connection.last,
         Sort::Bytes => bytes(connection),
         Sort::Rate => {
-            let life = connection.last.saturating_sub(connection.opened).max(SECOND);
+            let life = connection
+                .last
+                .saturating_sub(connection.opened)
+                .max(SECOND);
             let rate = u128::from(bytes(connection)) * u128::from(SECOND) / u128::from(life);
             u64::try_from(rate).unwrap_or(u64::MAX)
         }
@@ -68,7 +81,9 @@ fn rank(sort: Sort, connection: &Connection) -> u64 {
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
         let place = |ranked: &Self| Reverse(ranked.connection.id.place());
-        self.rank.cmp(&other.rank).then_with(|| place(self).cmp(&place(other)))
+        self.rank
+            .cmp(&other.rank)
+            .then_with(|| place(self).cmp(&place(other)))
     }
 }
 
@@ -94,7 +109,10 @@ mod tests {
     use super::*;
 
     fn connection(slot: u32, [opened, life, bytes]: [u64; 3]) -> Connection {
-        let side = |end| SideView { end, ..SideView::default() };
+        let side = |end| SideView {
+            end,
+            ..SideView::default()
+        };
         Connection {
             id: SockId::new(0, slot, 1),
             client: ([10, 0, 0, 1], 1).into(),

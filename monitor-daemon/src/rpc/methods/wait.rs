@@ -43,7 +43,8 @@ impl Session {
     async fn wait_for(&mut self, params: &WaitParams) -> io::Result<Result<Waited, ErrorObject>> {
         let patience = params.timeout.unwrap_or(PATIENCE);
         if !(0.0..=LONGEST).contains(&patience) {
-            let message = format!("parameter `timeout` must be 0 to {LONGEST} seconds, not {patience}");
+            let message =
+                format!("parameter `timeout` must be 0 to {LONGEST} seconds, not {patience}");
             return Ok(Err(fault::parameter("timeout", message)));
         }
         let (reader, id) = match self.shared.reader(params.sockid, None) {
@@ -55,7 +56,11 @@ impl Session {
         }
         let deadline = Instant::now() + Duration::from_secs_f64(patience);
         let side = Some(view::side(params.side));
-        let interest = Interest { kinds: Kinds::of(READABLE), side, whose: Whose::One(id) };
+        let interest = Interest {
+            kinds: Kinds::of(READABLE),
+            side,
+            whose: Whose::One(id),
+        };
         let _subscription = match self.listen(&interest, None).await {
             Ok(subscription) => subscription,
             Err(error) => return Ok(Err(error)),
@@ -90,7 +95,12 @@ impl Session {
 }
 
 fn look(reader: &Reader, id: SockId, params: &WaitParams) -> Found {
-    let &WaitParams { sockid, off, side: name, .. } = params;
+    let &WaitParams {
+        sockid,
+        off,
+        side: name,
+        ..
+    } = params;
     let side = view::side(name);
     // Before the byte is looked for: what came before its end is then found.
     let Some(connection) = reader.connection(id) else {
@@ -100,21 +110,47 @@ fn look(reader: &Reader, id: SockId, params: &WaitParams) -> Found {
     let at = &connection.sides[side.index()];
     let nothing = || match over {
         true => Found::Outcome(Err(fault::closed(off, at.base, at.next, at.end))),
-        false => Found::Nothing { ahead: off > at.next },
+        false => Found::Nothing {
+            ahead: off > at.next,
+        },
     };
     match reader.peek(id, side, off, &mut [0]) {
         Ok(peek) => {
-            let runs = reader.extents(id, side).map(|extents| extents.runs).unwrap_or_default();
-            let run = runs.into_iter().find(|(start, len)| (*start..*start + *len).contains(&off));
+            let runs = reader
+                .extents(id, side)
+                .map(|extents| extents.runs)
+                .unwrap_or_default();
+            let run = runs
+                .into_iter()
+                .find(|(start, len)| (*start..*start + *len).contains(&off));
             // Evicted since it was there.
             let available = run.map_or(peek.len as u64, |(start, len)| start + len - off);
-            let monitor_engine::Peek { base, next, end, fin, .. } = peek;
-            Found::Outcome(Ok(Waited { off, available, base, next, end, fin }))
+            let monitor_engine::Peek {
+                base,
+                next,
+                end,
+                fin,
+                ..
+            } = peek;
+            Found::Outcome(Ok(Waited {
+                off,
+                available,
+                base,
+                next,
+                end,
+                fin,
+            }))
         }
         Err(PeekError::NotConnected) => nothing(),
-        Err(PeekError::NoData { reason: NoData::Future, .. }) => nothing(),
+        Err(PeekError::NoData {
+            reason: NoData::Future,
+            ..
+        }) => nothing(),
         // One that was declared lost may still be filled, while packets come.
-        Err(PeekError::NoData { reason: NoData::Gap, .. }) if !over => Found::Nothing { ahead: true },
+        Err(PeekError::NoData {
+            reason: NoData::Gap,
+            ..
+        }) if !over => Found::Nothing { ahead: true },
         Err(error) => Found::Outcome(Err(fault::peek(error, sockid, name, off))),
     }
 }

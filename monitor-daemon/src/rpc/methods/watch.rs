@@ -29,33 +29,71 @@ impl Session {
         let whose = self.whose(params.sockid, params.filter.as_deref())?;
         let queue = self.queue(params.queue)?;
         let set = Arc::new(self.compile(params, patterns).await?);
-        let memory = self.shared.board.memory.lease(set.memory()).ok_or_else(fault::no_event_memory)?;
-        let interest = Interest { kinds: Kinds::of(SEARCHABLE), side: params.side.map(view::side), whose };
+        let memory = self
+            .shared
+            .board
+            .memory
+            .lease(set.memory())
+            .ok_or_else(fault::no_event_memory)?;
+        let interest = Interest {
+            kinds: Kinds::of(SEARCHABLE),
+            side: params.side.map(view::side),
+            whose,
+        };
         let subscription = self.listen(&interest, Some(queue)).await?;
         let sockid = subscription.number();
         let context = params.context.map(|context| context as usize);
-        let search = Search { scratch: set.scratch(), set, names, context };
-        self.listeners.add(Listener::Watched(Box::new(Watched::new(subscription, search, memory))));
-        Ok(Watching { sockid, patterns: count })
+        let search = Search {
+            scratch: set.scratch(),
+            set,
+            names,
+            context,
+        };
+        self.listeners.add(Listener::Watched(Box::new(Watched::new(
+            subscription,
+            search,
+            memory,
+        ))));
+        Ok(Watching {
+            sockid,
+            patterns: count,
+        })
     }
 
     /// One client's patterns at a time, on a thread where nobody waits for it.
-    async fn compile(&self, params: &WatchParams, patterns: Vec<Pattern>) -> Result<Set, ErrorObject> {
+    async fn compile(
+        &self,
+        params: &WatchParams,
+        patterns: Vec<Pattern>,
+    ) -> Result<Set, ErrorObject> {
         let limits = {
             let rules = self.shared.rules.borrow();
             let memory = usize::try_from(rules.settings.watch_memory).unwrap_or(usize::MAX);
-            Limits { patterns: rules.settings.watch_patterns, memory }
+            Limits {
+                patterns: rules.settings.watch_patterns,
+                memory,
+            }
         };
         let _one_at_a_time = self.shared.compiling.lock().await;
         let set = tokio::task::spawn_blocking(move || Set::new(&patterns, limits)).await;
-        let parameter = if params.pattern.is_some() { "pattern" } else { "patterns" };
+        let parameter = if params.pattern.is_some() {
+            "pattern"
+        } else {
+            "patterns"
+        };
         match set {
             Ok(Ok(set)) => Ok(set),
             Ok(Err(SetError::Pattern { index, why })) => Err(wrong(parameter, index, &why)),
-            Ok(Err(error)) => Err(fault::parameter(parameter, format!("parameter `{parameter}`: {error}"))),
+            Ok(Err(error)) => Err(fault::parameter(
+                parameter,
+                format!("parameter `{parameter}`: {error}"),
+            )),
             Err(error) => {
                 tracing::error!(%error, "patterns could not be compiled");
-                Err(fault::parameter(parameter, format!("parameter `{parameter}` could not be compiled")))
+                Err(fault::parameter(
+                    parameter,
+                    format!("parameter `{parameter}` could not be compiled"),
+                ))
             }
         }
     }
@@ -63,8 +101,15 @@ impl Session {
 
 /// A pattern cannot be searched for. The message says which one and why.
 fn wrong(parameter: &str, index: usize, why: &str) -> ErrorObject {
-    let name = if parameter == "pattern" { "pattern".to_owned() } else { format!("patterns[{index}]") };
-    fault::parameter(&name, format!("parameter `{name}` cannot be searched for: {why}"))
+    let name = if parameter == "pattern" {
+        "pattern".to_owned()
+    } else {
+        format!("patterns[{index}]")
+    };
+    fault::parameter(
+        &name,
+        format!("parameter `{name}` cannot be searched for: {why}"),
+    )
 }
 
 /// The patterns and their names.
@@ -73,7 +118,8 @@ fn read(params: &WatchParams) -> Result<(Vec<Pattern>, Vec<PatternId>), ErrorObj
         (Some(pattern), None) => ("pattern", std::slice::from_ref(pattern)),
         (None, Some(patterns)) => ("patterns", &**patterns),
         _ => {
-            let message = "give what to search for as parameter `pattern`, or as `patterns` if it is several";
+            let message =
+                "give what to search for as parameter `pattern`, or as `patterns` if it is several";
             return Err(fault::parameter("pattern", message));
         }
     };
@@ -81,10 +127,22 @@ fn read(params: &WatchParams) -> Result<(Vec<Pattern>, Vec<PatternId>), ErrorObj
     let mut names = Vec::with_capacity(list.len());
     for (index, pattern) in list.iter().enumerate() {
         let (pattern, name) = match pattern {
-            WatchPattern::Regex(regex) => (Pattern { what: What::Regex(regex.clone()), nocase: false }, None),
+            WatchPattern::Regex(regex) => (
+                Pattern {
+                    what: What::Regex(regex.clone()),
+                    nocase: false,
+                },
+                None,
+            ),
             WatchPattern::Form(form) => {
                 let what = form_of(form).map_err(|why| wrong(parameter, index, why))?;
-                (Pattern { what, nocase: form.nocase }, form.id.clone())
+                (
+                    Pattern {
+                        what,
+                        nocase: form.nocase,
+                    },
+                    form.id.clone(),
+                )
             }
         };
         patterns.push(pattern);
@@ -97,9 +155,9 @@ fn form_of(form: &PatternForm) -> Result<What, &'static str> {
     match (&form.regex, &form.text, &form.hex) {
         (Some(regex), None, None) => Ok(What::Regex(regex.clone())),
         (None, Some(text), None) => Ok(What::Literal(text.clone().into_bytes())),
-        (None, None, Some(hex)) => {
-            bytes(hex).map(What::Literal).ok_or("`hex` must be pairs of hexadecimal digits such as \"00ff\"")
-        }
+        (None, None, Some(hex)) => bytes(hex)
+            .map(What::Literal)
+            .ok_or("`hex` must be pairs of hexadecimal digits such as \"00ff\""),
         _ => Err("it must have exactly one of `regex`, `text` and `hex`"),
     }
 }
@@ -108,5 +166,7 @@ fn form_of(form: &PatternForm) -> Result<What, &'static str> {
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = hex.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+    pairs
+        .map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?))
+        .collect()
 }

@@ -27,7 +27,11 @@ impl Peer {
         });
         gids.push(credentials.gid.as_raw());
         let pid = credentials.pid.as_raw_nonzero().get();
-        Self { pid: (pid > 0).then_some(pid), uid: Some(credentials.uid.as_raw()), gids }
+        Self {
+            pid: (pid > 0).then_some(pid),
+            uid: Some(credentials.uid.as_raw()),
+            gids,
+        }
     }
 }
 
@@ -53,7 +57,11 @@ mod tests {
         let peer = Peer::of(&socket);
         assert_eq!(peer.pid, Some(std::process::id() as i32));
         assert_eq!(peer.uid, Some(rustix::process::geteuid().as_raw()));
-        let mut own: Vec<_> = rustix::process::getgroups().unwrap().iter().map(|gid| gid.as_raw()).collect();
+        let mut own: Vec<_> = rustix::process::getgroups()
+            .unwrap()
+            .iter()
+            .map(|gid| gid.as_raw())
+            .collect();
         own.push(rustix::process::getegid().as_raw());
         assert_eq!(peer.gids, own);
     }

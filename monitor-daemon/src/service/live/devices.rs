@@ -50,7 +50,13 @@ impl Reading {
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let (device, sockets) = MonitorDevice::create(layer, frames, settings)?;
         let mut way = vec![Lossy::new(&device.device.name, device.device.index, 0)];
-        way.extend(device.device.relay.as_ref().map(|(name, index)| Lossy::new(name, *index, 0)));
+        way.extend(
+            device
+                .device
+                .relay
+                .as_ref()
+                .map(|(name, index)| Lossy::new(name, *index, 0)),
+        );
         let sockets = sockets.into_iter().map(|socket| vec![socket]).collect();
         Self::new(id, Kind::Monitor(device), sockets, way)
     }
@@ -63,7 +69,11 @@ impl Reading {
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let (port, sockets) = Port::open(interface, frames, settings)?;
-        let way = vec![Lossy::new(&interface.name, interface.index, interface.rx_lost)];
+        let way = vec![Lossy::new(
+            &interface.name,
+            interface.index,
+            interface.rx_lost,
+        )];
         Self::new(id, Kind::Port(port), sockets, way)
     }
 
@@ -73,9 +83,21 @@ impl Reading {
         sockets: Vec<Vec<RxSocket>>,
         way: Vec<Lossy>,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
-        let probes = sockets.iter().flatten().map(RxSocket::probe).collect::<Result<_, _>>();
+        let probes = sockets
+            .iter()
+            .flatten()
+            .map(RxSocket::probe)
+            .collect::<Result<_, _>>();
         let probes = probes.map_err(CaptureError::Probe)?;
-        Ok((Self { id, kind, probes, way }, sockets))
+        Ok((
+            Self {
+                id,
+                kind,
+                probes,
+                way,
+            },
+            sockets,
+        ))
     }
 
     /// Detaches the program: no packet comes any more.
@@ -129,7 +151,12 @@ impl Reading {
 
 impl Lossy {
     fn new(name: &str, index: u32, before: u64) -> Self {
-        Self { name: name.to_owned(), index, before, since: AtomicU64::new(0) }
+        Self {
+            name: name.to_owned(),
+            index,
+            before,
+            since: AtomicU64::new(0),
+        }
     }
 
     /// Packets that it lost since we came.
@@ -137,7 +164,8 @@ impl Lossy {
         if let Ok(Some(now)) = netlink::interface(&self.name)
             && now.index == self.index
         {
-            self.since.fetch_max(now.rx_lost.saturating_sub(self.before), Relaxed);
+            self.since
+                .fetch_max(now.rx_lost.saturating_sub(self.before), Relaxed);
         }
         self.since.load(Relaxed)
     }
@@ -155,7 +183,10 @@ impl Attached {
     /// As [`InterfaceSnapshot`](crate::status::InterfaceSnapshot) has it: mode of XDP, number of queues.
     pub(super) fn xdp(&self) -> (&'static str, u32) {
         match self {
-            Self::Port(Reading { kind: Kind::Port(port), .. }) => (port.xdp, port.queues),
+            Self::Port(Reading {
+                kind: Kind::Port(port),
+                ..
+            }) => (port.xdp, port.queues),
             // Monitor devices run XDP in the network stack and have one queue.
             _ => ("generic", 1),
         }

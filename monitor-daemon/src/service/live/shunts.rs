@@ -17,9 +17,12 @@ impl State {
         for shunt in shunts {
             match shunt {
                 Shunt::Start(flow) => {
-                    let added: Vec<_> =
-                        self.attached().map(|attached| attached.shunts().add(&flow, patience)).collect();
-                    let full = |result: &Result<_, _>| matches!(result, Err(BpfError::TooManyShunts));
+                    let added: Vec<_> = self
+                        .attached()
+                        .map(|attached| attached.shunts().add(&flow, patience))
+                        .collect();
+                    let full =
+                        |result: &Result<_, _>| matches!(result, Err(BpfError::TooManyShunts));
                     self.shunts_refused += u64::from(added.iter().any(full));
                     self.shunted += usize::from(added.iter().any(|new| matches!(new, Ok(true))));
                     added
@@ -39,7 +42,8 @@ impl State {
     /// Forgets the flows that have been quiet for too long, and counts the others.
     pub(super) fn sweep_shunts(&mut self, patience: Duration) {
         if self.shunted > 0 {
-            let left = |attached: &mut Attached| attached.shunts().sweep(patience).inspect_err(say).ok();
+            let left =
+                |attached: &mut Attached| attached.shunts().sweep(patience).inspect_err(say).ok();
             // A flow may go through several interfaces.
             self.shunted = self.attached().filter_map(left).max().unwrap_or(0);
         }
@@ -61,7 +65,9 @@ impl State {
     }
 
     fn attached(&mut self) -> impl Iterator<Item = &mut Attached> {
-        self.interfaces.iter_mut().filter_map(|watched| watched.attached.as_mut())
+        self.interfaces
+            .iter_mut()
+            .filter_map(|watched| watched.attached.as_mut())
     }
 }
 

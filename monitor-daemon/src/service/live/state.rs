@@ -84,8 +84,14 @@ impl State {
 
     /// Other rules for everything that is attached; the last that failed, if any did.
     pub(super) fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
-        let monitors = self.monitors.iter_mut().map(|monitor| monitor.set_rules(rules));
-        let attached = self.interfaces.iter_mut().filter_map(|interface| interface.attached.as_mut());
+        let monitors = self
+            .monitors
+            .iter_mut()
+            .map(|monitor| monitor.set_rules(rules));
+        let attached = self
+            .interfaces
+            .iter_mut()
+            .filter_map(|interface| interface.attached.as_mut());
         let results = monitors.chain(attached.map(|attached| attached.set_rules(rules)));
         results.filter_map(Result::err).last().map_or(Ok(()), Err)
     }
@@ -131,13 +137,23 @@ impl State {
 
     pub(super) fn snapshot(&self, handoffs_lost: u64) -> CaptureSnapshot {
         let mut numbers = self.retired.clone();
-        self.monitors.iter().chain(&self.closing).for_each(|reading| reading.count(&mut numbers));
-        self.interfaces.iter().filter_map(|i| i.attached.as_ref()).for_each(|a| a.count(&mut numbers));
+        self.monitors
+            .iter()
+            .chain(&self.closing)
+            .for_each(|reading| reading.count(&mut numbers));
+        self.interfaces
+            .iter()
+            .filter_map(|i| i.attached.as_ref())
+            .for_each(|a| a.count(&mut numbers));
         let interfaces: Vec<_> = self.interfaces.iter().map(Watched::snapshot).collect();
         CaptureSnapshot {
             xdp: slowest(interfaces.iter().filter_map(|interface| interface.xdp)),
             interfaces,
-            counters: numbers.named(handoffs_lost).into_iter().chain(self.shunt_counters()).collect(),
+            counters: numbers
+                .named(handoffs_lost)
+                .into_iter()
+                .chain(self.shunt_counters())
+                .collect(),
             ..CaptureSnapshot::default()
         }
     }
@@ -159,7 +175,9 @@ impl Numbers {
     /// Adds a program's counters to those of the same name.
     pub(super) fn add_verdicts(&mut self, counters: Result<Vec<Counter>, BpfError>) {
         match counters {
-            Ok(counters) => counters.into_iter().for_each(|counter| self.add_verdict(counter)),
+            Ok(counters) => counters
+                .into_iter()
+                .for_each(|counter| self.add_verdict(counter)),
             Err(error) => debug!("reading the counters of a program: {error}"),
         }
     }
@@ -174,28 +192,48 @@ impl Numbers {
     pub(super) fn add(&mut self, other: &Self) {
         self.received += other.received;
         self.device_dropped += other.device_dropped;
-        other.verdicts.iter().for_each(|counter| self.add_verdict(*counter));
+        other
+            .verdicts
+            .iter()
+            .for_each(|counter| self.add_verdict(*counter));
     }
 
     /// Everything, as `stats` shows it.
     fn named(self, handoffs_lost: u64) -> Vec<Counter> {
-        let passed = self.verdicts.iter().filter(|(name, ..)| PASSED.contains(name)).map(|(.., n)| n).sum();
+        let passed = self
+            .verdicts
+            .iter()
+            .filter(|(name, ..)| PASSED.contains(name))
+            .map(|(.., n)| n)
+            .sum();
         let received = self.received;
         let mut all = vec![
-            ("rx_packets", "Packets that workers took in.", received.packets),
+            (
+                "rx_packets",
+                "Packets that workers took in.",
+                received.packets,
+            ),
             ("rx_bytes", "Bytes of those packets.", received.bytes),
             (
                 "rx_dropped",
                 "Packets lost because no packet buffer was free: a worker was too slow; raise [capture] buffers.",
                 received.dropped,
             ),
-            ("rx_ring_full", "Packets lost because a socket's ring was full.", received.ring_full),
+            (
+                "rx_ring_full",
+                "Packets lost because a socket's ring was full.",
+                received.ring_full,
+            ),
             (
                 "fill_ring_empty",
                 "How often the kernel found no free packet buffer.",
                 received.fill_ring_empty,
             ),
-            ("rx_oversized", "Packets lost because they had too many pieces.", received.oversized),
+            (
+                "rx_oversized",
+                "Packets lost because they had too many pieces.",
+                received.oversized,
+            ),
             (
                 "device_dropped",
                 "Packets lost before the program: in tap mode the monitor device's backlog was full \
@@ -236,7 +274,12 @@ mod tests {
         total.add(&sum);
         total.add(&sum);
         let named = total.named(9);
-        let get = |name| named.iter().find(|(own, ..)| *own == name).map(|(.., n)| *n);
+        let get = |name| {
+            named
+                .iter()
+                .find(|(own, ..)| *own == name)
+                .map(|(.., n)| *n)
+        };
         assert_eq!(get("tap_cloned"), Some(10));
         assert_eq!(get("passed"), Some(10));
         assert_eq!(get("xdp_redirected"), Some(14));
@@ -245,7 +288,10 @@ mod tests {
 
     #[test]
     fn the_slowest_interface_names_the_mode() {
-        assert_eq!(slowest(["zerocopy", "generic", "native"].into_iter()), Some("generic"));
+        assert_eq!(
+            slowest(["zerocopy", "generic", "native"].into_iter()),
+            Some("generic")
+        );
         assert_eq!(slowest(["native", "zerocopy"].into_iter()), Some("native"));
         assert_eq!(slowest([].into_iter()), None);
     }
@@ -253,7 +299,10 @@ mod tests {
     #[test]
     fn passed_names_counters_that_exist() {
         use monitor_common::abi::{Count, SteerCount, TapCount};
-        let names = SteerCount::ALL.iter().map(|c| c.name()).chain(TapCount::ALL.iter().map(|c| c.name()));
+        let names = SteerCount::ALL
+            .iter()
+            .map(|c| c.name())
+            .chain(TapCount::ALL.iter().map(|c| c.name()));
         let names: Vec<_> = names.collect();
         assert!(PASSED.iter().all(|name| names.contains(name)));
     }

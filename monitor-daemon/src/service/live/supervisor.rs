@@ -30,7 +30,10 @@ use crate::{
 };
 
 /// How often is looked without being told, and the programs' messages are taken to the log.
-const PERIOD: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const PERIOD: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 /// A little less, so that a whole period is never told from it.
 const LOOK: Duration = Duration::from_millis(900);
 /// How often flows are looked for that are shunted and have been quiet for too long.
@@ -47,13 +50,27 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     pub(super) fn new(shared: Arc<Shared>, changes: Changes, stop: OwnedFd) -> Self {
-        Self { shared, changes, stop, next_id: AtomicU64::new(0) }
+        Self {
+            shared,
+            changes,
+            stop,
+            next_id: AtomicU64::new(0),
+        }
     }
 
     /// Attaches every interface, or says why one cannot be.
     pub(super) fn attach_all(&self) -> Result<(), CaptureError> {
-        let names: Vec<_> = self.shared.state().interfaces.iter().map(|i| i.name.clone()).collect();
-        let interfaces = names.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<_> = self
+            .shared
+            .state()
+            .interfaces
+            .iter()
+            .map(|i| i.name.clone())
+            .collect();
+        let interfaces = names
+            .iter()
+            .map(|name| find(name))
+            .collect::<Result<Vec<_>, _>>()?;
         if self.shared.mode == Mode::Tap {
             tap::supported().map_err(CaptureError::TunDevice)?;
             let mut kinds = Vec::new();
@@ -68,7 +85,8 @@ impl Supervisor {
             }
         }
         for (place, interface) in interfaces.iter().enumerate() {
-            self.attach(place, interface).inspect_err(|_| self.shared.state().detach_all())?;
+            self.attach(place, interface)
+                .inspect_err(|_| self.shared.state().detach_all())?;
         }
         Ok(())
     }
@@ -88,7 +106,9 @@ impl Supervisor {
                 return;
             }
             let patience = self.shared.settings().shunt_patience;
-            self.shared.state().follow(self.shared.shunts.take(), patience);
+            self.shared
+                .state()
+                .follow(self.shared.shunts.take(), patience);
             if swept.elapsed() >= SWEEP {
                 self.shared.state().sweep_shunts(patience);
                 swept = Instant::now();
@@ -112,7 +132,10 @@ impl Supervisor {
             let (name, attached_to) = {
                 let state = self.shared.state();
                 let watched = &state.interfaces[place];
-                (watched.name.clone(), watched.attached.as_ref().map(|_| watched.index))
+                (
+                    watched.name.clone(),
+                    watched.attached.as_ref().map(|_| watched.index),
+                )
             };
             match (netlink::interface(&name), attached_to) {
                 (Ok(Some(now)), Some(index)) if now.index == index => {
@@ -144,7 +167,9 @@ impl Supervisor {
     fn queues_changed(&self, place: usize, interface: &Interface) -> bool {
         let state = self.shared.state();
         match &state.interfaces[place].attached {
-            Some(port @ Attached::Port(_)) => mirror::queues(interface).is_ok_and(|now| now != port.xdp().1),
+            Some(port @ Attached::Port(_)) => {
+                mirror::queues(interface).is_ok_and(|now| now != port.xdp().1)
+            }
             _ => false,
         }
     }
@@ -207,7 +232,8 @@ impl Supervisor {
 
     fn add_monitor(&self, layer: Layer, share: u32) -> Result<(), CaptureError> {
         let frames = self.shared.frames / share;
-        let (reading, sockets) = Reading::monitor(self.new_id(), layer, frames, &self.shared.settings())?;
+        let (reading, sockets) =
+            Reading::monitor(self.new_id(), layer, frames, &self.shared.settings())?;
         self.hand_out(reading.id, sockets);
         self.shared.state().monitors.push(reading);
         Ok(())
@@ -216,7 +242,13 @@ impl Supervisor {
     /// Monitor devices that somebody took down come up again; for one that was deleted a new one is made.
     fn look_at_monitors(&self) {
         let identity = |reading: &Reading| Some((reading.id, reading.device()?.clone()));
-        let devices: Vec<_> = self.shared.state().monitors.iter().filter_map(identity).collect();
+        let devices: Vec<_> = self
+            .shared
+            .state()
+            .monitors
+            .iter()
+            .filter_map(identity)
+            .collect();
         for (id, device) in devices {
             let name = &device.name;
             match netlink::interface(name) {
@@ -239,11 +271,12 @@ impl Supervisor {
     /// Detaches its interfaces; they are attached again, to a new device, with those that came back.
     fn replace_monitor(&self, id: u64) {
         let mut state = self.shared.state();
-        let Some(place) = state.monitors.iter().position(|monitor| monitor.id == id) else { return };
+        let Some(place) = state.monitors.iter().position(|monitor| monitor.id == id) else {
+            return;
+        };
         let monitor = state.monitors.remove(place);
         let index = monitor.device().map(|device| device.index);
-        let clones =
-            |attached: &Attached| matches!(attached, Attached::Tapped(t) if Some(t.monitor) == index);
+        let clones = |attached: &Attached| matches!(attached, Attached::Tapped(t) if Some(t.monitor) == index);
         let places = state.interfaces.iter().enumerate();
         let places = places.filter(|(_, watched)| watched.attached.as_ref().is_some_and(clones));
         let places: Vec<_> = places.map(|(place, _)| place).collect();
@@ -257,7 +290,9 @@ impl Supervisor {
         let mut state = self.shared.state();
         let watched = &mut state.interfaces[place];
         watched.up = false;
-        let Some(attached) = watched.attached.take() else { return };
+        let Some(attached) = watched.attached.take() else {
+            return;
+        };
         match attached {
             tapped @ Attached::Tapped(_) => {
                 let mut numbers = Numbers::default();
@@ -289,7 +324,9 @@ impl Supervisor {
 
     fn hand_out(&self, port: u64, sockets: Vec<Vec<RxSocket>>) {
         for (place, sockets) in self.shared.places.iter().zip(sockets) {
-            sockets.into_iter().for_each(|source| place.add(port, source));
+            sockets
+                .into_iter()
+                .for_each(|source| place.add(port, source));
         }
     }
 
@@ -317,13 +354,22 @@ impl Supervisor {
 
     fn monitor(&self, layer: Layer) -> Option<Device> {
         let state = self.shared.state();
-        state.monitors.iter().filter_map(Reading::device).find(|device| device.layer == layer).cloned()
+        state
+            .monitors
+            .iter()
+            .filter_map(Reading::device)
+            .find(|device| device.layer == layer)
+            .cloned()
     }
 
     fn drain_logs(&self) {
         let mut state = self.shared.state();
         state.monitors.iter_mut().for_each(Reading::drain_log);
-        state.interfaces.iter_mut().filter_map(|i| i.attached.as_mut()).for_each(Attached::drain_log);
+        state
+            .interfaces
+            .iter_mut()
+            .filter_map(|i| i.attached.as_mut())
+            .for_each(Attached::drain_log);
     }
 
     fn new_id(&self) -> u64 {
@@ -338,7 +384,10 @@ fn find(name: &str) -> Result<Interface, CaptureError> {
         Some(interface) => Ok(interface),
         None => {
             let there = netlink::names().map_err(CaptureError::Netlink)?;
-            Err(CaptureError::NoInterface { interface: name.to_owned(), there })
+            Err(CaptureError::NoInterface {
+                interface: name.to_owned(),
+                there,
+            })
         }
     }
 }

@@ -38,7 +38,10 @@ impl History {
         const MOST: u32 = 4096;
         /// One side may not take all.
         const SHARE: u32 = 4;
-        Self { nodes: Nodes::new(segments as usize), limit: (segments / SHARE).clamp(1, MOST) as u16 }
+        Self {
+            nodes: Nodes::new(segments as usize),
+            limit: (segments / SHARE).clamp(1, MOST) as u16,
+        }
     }
 
     /// Bytes in use.
@@ -48,7 +51,12 @@ impl History {
 
     /// Queues a segment that starts ahead of the in-order edge. Returns from where on, up to its end, its bytes replace
     /// those that wait there already. On an error the side's queue is forgotten until [`Self::restart`].
-    pub fn arrive(&mut self, side: &Cell32, policy: OverlapPolicy, run: Run) -> Result<u64, Untold> {
+    pub fn arrive(
+        &mut self,
+        side: &Cell32,
+        policy: OverlapPolicy,
+        run: Run,
+    ) -> Result<u64, Untold> {
         if Self::untold(side) {
             return Err(Untold);
         }
@@ -100,15 +108,23 @@ impl History {
 /// The same as [`History::arrive`] as far as it can be told from the received bytes alone. `island` is the first run of
 /// them that shares bytes with the segment: it counts as one queued segment.
 pub fn approximately(policy: OverlapPolicy, segment: Run, island: Option<Run>) -> u64 {
-    let Some(island) = island else { return segment.0 };
+    let Some(island) = island else {
+        return segment.0;
+    };
     let first_keeps = match policy {
         OverlapPolicy::First => return segment.1,
         OverlapPolicy::Last => false,
         OverlapPolicy::Bsd => island.0 <= segment.0,
         // Of two that start together the longer is kept.
-        OverlapPolicy::Linux => island.0 < segment.0 || (island.0 == segment.0 && segment.1 <= island.1),
+        OverlapPolicy::Linux => {
+            island.0 < segment.0 || (island.0 == segment.0 && segment.1 <= island.1)
+        }
     };
-    if first_keeps { island.1.min(segment.1) } else { segment.0 }
+    if first_keeps {
+        island.1.min(segment.1)
+    } else {
+        segment.0
+    }
 }
 
 #[cfg(test)]

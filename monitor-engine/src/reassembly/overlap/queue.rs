@@ -18,7 +18,10 @@ pub struct Queue<'a> {
 
 impl<'a> Queue<'a> {
     pub fn new(nodes: &'a mut super::tree::Nodes, root: &'a Cell32, limit: u16) -> Self {
-        Self { tree: Tree { nodes, root }, limit }
+        Self {
+            tree: Tree { nodes, root },
+            limit,
+        }
     }
 
     /// Linux, tcp_data_queue_ofo() in net/ipv4/tcp_input.c: a segment is joined to one that ends where it starts, if

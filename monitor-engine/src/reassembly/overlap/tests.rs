@@ -42,8 +42,17 @@ impl Bench {
         record.flags.set(flag::ESTABLISHED);
         record.set_overlap([OverlapPolicy::First, policy]);
         record.side(Side::Server).fin.set(NO_FIN);
-        let space = Space { blocks: Pool::new(64), history: History::new(waiting), parts: Vec::new() };
-        Self { memory, space, counters: Counters::default(), events: Vec::new() }
+        let space = Space {
+            blocks: Pool::new(64),
+            history: History::new(waiting),
+            parts: Vec::new(),
+        };
+        Self {
+            memory,
+            space,
+            counters: Counters::default(),
+            events: Vec::new(),
+        }
     }
 
     fn receiver(&mut self) -> Receiver<'_, Vec<Event>> {
@@ -52,7 +61,10 @@ impl Bench {
             space: &mut self.space,
             counters: &self.counters,
             sink: &mut self.events,
-            limits: Limits { window: 1 << 16, islands: 1000 },
+            limits: Limits {
+                window: 1 << 16,
+                islands: 1000,
+            },
             id: SockId::new(0, 0, 0),
             name: Side::Server,
             record: self.memory.record(0).unwrap(),
@@ -61,7 +73,11 @@ impl Bench {
 
     fn segment(&mut self, segment: Segment) {
         let bytes = vec![segment.byte; (segment.end - segment.start) as usize];
-        self.receiver().segment(segment.start as i64, &Payload::new(&bytes, &[], bytes.len()), false);
+        self.receiver().segment(
+            segment.start as i64,
+            &Payload::new(&bytes, &[], bytes.len()),
+            false,
+        );
     }
 
     fn record(&self) -> &Record {
@@ -70,11 +86,19 @@ impl Bench {
 
     /// What is there, offset by offset.
     fn view(&self) -> Vec<Option<u8>> {
-        let reader = Reader::new(Arc::clone(&self.memory), Arc::new(Windows::new(1 << 20, 1)), 0);
+        let reader = Reader::new(
+            Arc::clone(&self.memory),
+            Arc::new(Windows::new(1 << 20, 1)),
+            0,
+        );
         let id = SockId::new(0, 0, 0);
         let byte = |off| {
             let mut byte = [0];
-            reader.peek(id, Side::Server, off, &mut byte).ok().filter(|peek| peek.len == 1).map(|_| byte[0])
+            reader
+                .peek(id, Side::Server, off, &mut byte)
+                .ok()
+                .filter(|peek| peek.len == 1)
+                .map(|_| byte[0])
         };
         (0..SPAN as u64).map(byte).collect()
     }
@@ -93,7 +117,9 @@ impl Queued {
     }
 
     fn byte(&self, off: u64) -> Option<u8> {
-        self.bytes.get(usize::try_from(off.checked_sub(self.start)?).ok()?).copied()
+        self.bytes
+            .get(usize::try_from(off.checked_sub(self.start)?).ok()?)
+            .copied()
     }
 }
 
@@ -114,7 +140,16 @@ impl Twin {
     fn new(policy: OverlapPolicy) -> Self {
         let (nodes, root) = (Nodes::new(100), Cell32::default());
         let (delivered, queue) = (Vec::new(), Vec::new());
-        Self { policy, delivered, queue, nodes, root, conflicts: 0, ambiguous: 0, keepalives: 0 }
+        Self {
+            policy,
+            delivered,
+            queue,
+            nodes,
+            root,
+            conflicts: 0,
+            ambiguous: 0,
+            keepalives: 0,
+        }
     }
 
     fn next(&self) -> u64 {
@@ -122,7 +157,10 @@ impl Twin {
     }
 
     fn waiting(&self, off: u64) -> Option<u8> {
-        let mut carriers = self.queue.iter().filter(|queued| queued.byte(off).is_some());
+        let mut carriers = self
+            .queue
+            .iter()
+            .filter(|queued| queued.byte(off).is_some());
         match self.policy {
             OverlapPolicy::First => carriers.next(),
             OverlapPolicy::Last => carriers.next_back(),
@@ -133,7 +171,12 @@ impl Twin {
     }
 
     fn view(&self) -> Vec<Option<u8>> {
-        let byte = |off| self.delivered.get(off as usize).copied().or_else(|| self.waiting(off));
+        let byte = |off| {
+            self.delivered
+                .get(off as usize)
+                .copied()
+                .or_else(|| self.waiting(off))
+        };
         (0..SPAN as u64).map(byte).collect()
     }
 
@@ -145,12 +188,18 @@ impl Twin {
         let next = self.next();
         if self.policy == OverlapPolicy::Last {
             let old = end.min(next);
-            self.delivered.get_mut(start as usize..old as usize).unwrap_or_default().fill(byte);
+            self.delivered
+                .get_mut(start as usize..old as usize)
+                .unwrap_or_default()
+                .fill(byte);
         }
         if end <= next {
             return;
         }
-        let arrived = Queued { start, bytes: vec![byte; (end - start) as usize] };
+        let arrived = Queued {
+            start,
+            bytes: vec![byte; (end - start) as usize],
+        };
         match self.policy {
             OverlapPolicy::Linux | OverlapPolicy::Bsd if start <= next => {
                 self.delivered.resize(end as usize, byte);
@@ -165,7 +214,10 @@ impl Twin {
     fn count(&mut self, segment: Segment) -> bool {
         let (view, next) = (self.view(), self.next());
         let differs = |off: &u64| view[*off as usize].is_some_and(|byte| byte != segment.byte);
-        let highest = view.iter().rposition(Option::is_some).map_or(0, |at| at as u64 + 1);
+        let highest = view
+            .iter()
+            .rposition(Option::is_some)
+            .map_or(0, |at| at as u64 + 1);
         if segment.end - segment.start == 1
             && segment.end == next
             && next == highest
@@ -186,12 +238,19 @@ impl Twin {
         }
         let next = self.next();
         self.queue.retain(|queued| queued.end() > next);
-        Tree { nodes: &mut self.nodes, root: &self.root }.erase_up_to(next);
+        Tree {
+            nodes: &mut self.nodes,
+            root: &self.root,
+        }
+        .erase_up_to(next);
     }
 
     fn queue_as_linux(&mut self, arrived: Queued) {
         let (start, end) = (arrived.start, arrived.end());
-        let mut tree = Tree { nodes: &mut self.nodes, root: &self.root };
+        let mut tree = Tree {
+            nodes: &mut self.nodes,
+            root: &self.root,
+        };
         let last = tree.last();
         // The last of all is looked at first, and nobody else by a segment beyond it.
         let mut met = if last == NIL { Vec::new() } else { vec![last] };
@@ -200,7 +259,11 @@ impl Twin {
         }
         for &id in &met {
             let (low, high) = tree.run(id);
-            let queued = self.queue.iter().position(|queued| queued.start == low).unwrap();
+            let queued = self
+                .queue
+                .iter()
+                .position(|queued| queued.start == low)
+                .unwrap();
             if low <= start && end <= high {
                 return;
             }
@@ -215,7 +278,14 @@ impl Twin {
             }
         }
         let (parent, side) = match met.last() {
-            Some(&parent) => (parent, if start < tree.run(parent).0 { LEFT } else { RIGHT }),
+            Some(&parent) => (
+                parent,
+                if start < tree.run(parent).0 {
+                    LEFT
+                } else {
+                    RIGHT
+                },
+            ),
             None => (NIL, LEFT),
         };
         tree.insert(parent, side, (start, end)).unwrap();
@@ -226,12 +296,20 @@ impl Twin {
     /// One after the other to the right of `start`, until one is not covered.
     fn drop_covered(&mut self, start: u64, end: u64) {
         let right = |queued: &&Queued| queued.start > start;
-        while let Some(next) = self.queue.iter().filter(right).min_by_key(|queued| queued.start)
+        while let Some(next) = self
+            .queue
+            .iter()
+            .filter(right)
+            .min_by_key(|queued| queued.start)
             && next.end() <= end
         {
             let gone = next.start;
             self.queue.retain(|queued| queued.start != gone);
-            Tree { nodes: &mut self.nodes, root: &self.root }.erase_start(gone);
+            Tree {
+                nodes: &mut self.nodes,
+                root: &self.root,
+            }
+            .erase_start(gone);
         }
     }
 }
@@ -249,7 +327,11 @@ impl Tree<'_> {
     }
 
     fn erase_start(&mut self, start: u64) {
-        let id = self.way_to(start).into_iter().find(|id| self.run(*id).0 == start).unwrap();
+        let id = self
+            .way_to(start)
+            .into_iter()
+            .find(|id| self.run(*id).0 == start)
+            .unwrap();
         self.erase(id);
     }
 
@@ -264,7 +346,13 @@ fn segments() -> impl Strategy<Value = Vec<Segment>> {
     let segment = (0..SPAN as u64 - 16, 1..16u64);
     prop::collection::vec(segment, 1..40).prop_map(|list| {
         let numbered = list.into_iter().zip(1..);
-        numbered.map(|((start, len), byte)| Segment { start, end: start + len, byte }).collect()
+        numbered
+            .map(|((start, len), byte)| Segment {
+                start,
+                end: start + len,
+                byte,
+            })
+            .collect()
     })
 }
 
@@ -274,7 +362,13 @@ fn behind_a_hole() -> impl Strategy<Value = Vec<Segment>> {
     prop::collection::vec(segment, 2..60).prop_map(|list| {
         let fill = (0, 1);
         let numbered = list.into_iter().chain([fill]).zip(1..);
-        numbered.map(|((start, len), byte)| Segment { start, end: start + len, byte }).collect()
+        numbered
+            .map(|((start, len), byte)| Segment {
+                start,
+                end: start + len,
+                byte,
+            })
+            .collect()
     })
 }
 
@@ -342,14 +436,22 @@ fn a_queue_too_long_is_counted_and_followed_again_after_the_hole() {
     for at in [10, 20, 30, 40] {
         bench.segment(segment(at, at + 5, b'a'));
     }
-    assert_eq!(bench.counters.overlap_history_full.get(), 1, "two of four are told apart");
+    assert_eq!(
+        bench.counters.overlap_history_full.get(),
+        1,
+        "two of four are told apart"
+    );
     assert_eq!(bench.space.history.used(), 0);
     bench.segment(segment(8, 12, b'b'));
     assert_eq!(bench.view()[10], Some(b'b'), "it starts further left");
     bench.segment(segment(0, 45, b'c'));
     assert!(!History::untold(&bench.record().side(Side::Server).history));
     bench.segment(segment(50, 60, b'd'));
-    assert_eq!(bench.space.history.used(), History::BYTES, "the next hole is followed");
+    assert_eq!(
+        bench.space.history.used(),
+        History::BYTES,
+        "the next hole is followed"
+    );
     bench.receiver().release();
     assert_eq!(bench.space.history.used(), 0);
 }
@@ -372,7 +474,10 @@ fn late_copies_are_told_from_conflicts_that_matter() {
     assert_eq!(conflicts, [(4, 2, true), (20, 4, false)]);
     assert_eq!(bench.counters.conflict_bytes.get(), 6);
     assert_eq!(bench.counters.ambiguous_bytes.get(), 4);
-    assert_eq!((bench.view()[5], bench.view()[20]), (Some(b'a'), Some(b'd')));
+    assert_eq!(
+        (bench.view()[5], bench.view()[20]),
+        (Some(b'a'), Some(b'd'))
+    );
 }
 
 #[test]
@@ -381,11 +486,21 @@ fn a_fin_waits_like_a_byte() {
     bench.segment(segment(10, 14, b'a'));
     bench.record().side(Side::Server).fin.set(14);
     let again = |bench: &mut Bench, byte: u8, fin: bool| {
-        bench.receiver().segment(10, &Payload::new(&[byte; 4], &[], 4), fin);
+        bench
+            .receiver()
+            .segment(10, &Payload::new(&[byte; 4], &[], 4), fin);
         bench.view()[10]
     };
-    assert_eq!(again(&mut bench, b'b', false), Some(b'a'), "nothing new in it");
-    assert_eq!(again(&mut bench, b'c', true), Some(b'c'), "longer by the FIN");
+    assert_eq!(
+        again(&mut bench, b'b', false),
+        Some(b'a'),
+        "nothing new in it"
+    );
+    assert_eq!(
+        again(&mut bench, b'c', true),
+        Some(b'c'),
+        "longer by the FIN"
+    );
     assert_eq!(again(&mut bench, b'd', true), Some(b'c'));
     bench.receiver().finish();
     assert_eq!(bench.space.history.used(), 0);

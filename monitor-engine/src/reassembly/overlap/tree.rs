@@ -57,7 +57,12 @@ impl Nodes {
     pub fn new(most: usize) -> Self {
         let mut list = Vec::with_capacity(most + 1);
         list.push(Node::default());
-        Self { list, free: NIL, used: 0, most }
+        Self {
+            list,
+            free: NIL,
+            used: 0,
+            most,
+        }
     }
 
     /// Nodes in use.
@@ -170,7 +175,15 @@ impl Tree<'_> {
     /// Puts a segment where a search for its start ends: on the free `side` of `parent`, or, with [`NIL`], alone.
     pub fn insert(&mut self, parent: Id, side: usize, run: Run) -> Result<Id, Full> {
         let (start, end) = run;
-        let node = Node { start, end, reach: end, parent, child: [NIL; 2], count: 1, red: true };
+        let node = Node {
+            start,
+            end,
+            reach: end,
+            parent,
+            child: [NIL; 2],
+            count: 1,
+            red: true,
+        };
         let id = self.nodes.take(node)?;
         if parent == NIL {
             self.root.set(id);
@@ -190,7 +203,12 @@ impl Tree<'_> {
 
     /// Takes a segment out.
     pub fn erase(&mut self, id: Id) {
-        let Node { child: [left, right], red, parent, .. } = self.nodes[id];
+        let Node {
+            child: [left, right],
+            red,
+            parent,
+            ..
+        } = self.nodes[id];
         let mut missing_black = !red;
         // From here on upwards, sub-trees have changed.
         let mut lowest = parent;
@@ -203,7 +221,12 @@ impl Tree<'_> {
             }
         } else {
             let successor = self.outermost(right, LEFT);
-            let Node { child: [_, orphan], red: was_red, parent, .. } = self.nodes[successor];
+            let Node {
+                child: [_, orphan],
+                red: was_red,
+                parent,
+                ..
+            } = self.nodes[successor];
             lowest = successor;
             if parent != id {
                 self.hang(parent, LEFT, orphan);
@@ -258,8 +281,14 @@ impl Tree<'_> {
 
     fn update(&mut self, id: Id) {
         let node = &self.nodes[id];
-        let (left, right) = (&self.nodes[node.child[LEFT]], &self.nodes[node.child[RIGHT]]);
-        let (reach, count) = (node.end.max(left.reach).max(right.reach), left.count + right.count + 1);
+        let (left, right) = (
+            &self.nodes[node.child[LEFT]],
+            &self.nodes[node.child[RIGHT]],
+        );
+        let (reach, count) = (
+            node.end.max(left.reach).max(right.reach),
+            left.count + right.count + 1,
+        );
         let node = &mut self.nodes[id];
         (node.reach, node.count) = (reach, count);
     }

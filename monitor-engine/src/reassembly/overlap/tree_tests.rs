@@ -32,7 +32,11 @@ fn in_order(tree: &Tree<'_>) -> Vec<Id> {
 
 /// FNV-1a over key and colour of every node, parents first, and over the places without one.
 fn digest(tree: &Tree<'_>, at: Id, hash: &mut u64) {
-    let value = if at == NIL { 0 } else { tree.run(at).0 * 2 + 2 + u64::from(tree.red(at)) };
+    let value = if at == NIL {
+        0
+    } else {
+        tree.run(at).0 * 2 + 2 + u64::from(tree.red(at))
+    };
     *hash = (*hash ^ value).wrapping_mul(0x100_0000_01b3);
     if at != NIL {
         digest(tree, tree.child(at, LEFT), hash);
@@ -51,11 +55,15 @@ fn the_shape_is_the_kernels() {
         (1000, 3000, 0x3e88_5c56_ada9_d24b),
     ] {
         let (mut nodes, root) = (Nodes::new(1000), Cell32::default());
-        let mut tree = Tree { nodes: &mut nodes, root: &root };
+        let mut tree = Tree {
+            nodes: &mut nodes,
+            root: &root,
+        };
         let (mut random, mut hash) = (span, 0xcbf2_9ce4_8422_2325);
         for _ in 0..steps {
-            random =
-                6_364_136_223_846_793_005_u64.wrapping_mul(random).wrapping_add(1_442_695_040_888_963_407);
+            random = 6_364_136_223_846_793_005_u64
+                .wrapping_mul(random)
+                .wrapping_add(1_442_695_040_888_963_407);
             let key = (random >> 33) % span;
             match search(&tree, key) {
                 Ok(id) => tree.erase(id),

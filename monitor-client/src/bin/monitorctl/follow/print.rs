@@ -37,7 +37,12 @@ struct Last {
 impl Printer {
     pub fn new(format: Format, headings: bool, palette: Palette) -> Self {
         // A heading between bytes as they are could not be told from them.
-        Self { format, headings: headings && format != Format::Raw, palette, last: None }
+        Self {
+            format,
+            headings: headings && format != Format::Raw,
+            palette,
+            last: None,
+        }
     }
 
     pub fn bytes(
@@ -47,11 +52,12 @@ impl Printer {
         off: u64,
         bytes: &[u8],
     ) -> io::Result<()> {
-        let Some(end) = bytes.last() else { return Ok(()) };
-        let goes_on = self
-            .last
-            .as_ref()
-            .is_some_and(|last| (last.sockid, last.side, last.next) == (from.sockid, from.side, off));
+        let Some(end) = bytes.last() else {
+            return Ok(());
+        };
+        let goes_on = self.last.as_ref().is_some_and(|last| {
+            (last.sockid, last.side, last.next) == (from.sockid, from.side, off)
+        });
         if self.headings && !goes_on {
             self.heading(out, from, &format!("offset {off}"))?;
         }
@@ -101,17 +107,38 @@ mod tests {
     use crate::show::colour::When;
 
     fn from(sockid: u64, side: Side) -> Origin<'static> {
-        Origin { sockid, client: "10.0.0.1:1", server: "10.0.0.2:80", side }
+        Origin {
+            sockid,
+            client: "10.0.0.1:1",
+            server: "10.0.0.2:80",
+            side,
+        }
     }
 
     fn conversation(mut printer: Printer) -> String {
         let mut out = Vec::new();
-        printer.bytes(&mut out, from(7, Side::Server), 0, b"GET /").unwrap();
-        printer.bytes(&mut out, from(7, Side::Server), 5, b" HTTP/1.1\r\n").unwrap();
-        printer.bytes(&mut out, from(7, Side::Client), 0, b"HTTP/1.1 200").unwrap();
-        printer.bytes(&mut out, from(8, Side::Client), 12, b"x").unwrap();
-        printer.note(&mut out, from(8, Side::Client), "3 bytes missing at offset 13").unwrap();
-        printer.bytes(&mut out, from(8, Side::Client), 16, b"y\n").unwrap();
+        printer
+            .bytes(&mut out, from(7, Side::Server), 0, b"GET /")
+            .unwrap();
+        printer
+            .bytes(&mut out, from(7, Side::Server), 5, b" HTTP/1.1\r\n")
+            .unwrap();
+        printer
+            .bytes(&mut out, from(7, Side::Client), 0, b"HTTP/1.1 200")
+            .unwrap();
+        printer
+            .bytes(&mut out, from(8, Side::Client), 12, b"x")
+            .unwrap();
+        printer
+            .note(
+                &mut out,
+                from(8, Side::Client),
+                "3 bytes missing at offset 13",
+            )
+            .unwrap();
+        printer
+            .bytes(&mut out, from(8, Side::Client), 16, b"y\n")
+            .unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -142,6 +169,9 @@ y
     fn each_side_has_its_colour() {
         let printer = Printer::new(Format::Text, false, Palette::choose(When::Always));
         let shown = conversation(printer);
-        assert!(shown.starts_with("\x1b[36mGET /\x1b[0m\x1b[36m HTTP/1.1\n\x1b[0m\x1b[33mHTTP"), "{shown:?}");
+        assert!(
+            shown.starts_with("\x1b[36mGET /\x1b[0m\x1b[36m HTTP/1.1\n\x1b[0m\x1b[33mHTTP"),
+            "{shown:?}"
+        );
     }
 }

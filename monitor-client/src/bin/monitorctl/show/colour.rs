@@ -65,7 +65,11 @@ impl Palette {
 
     /// What stands before a piece in this colour.
     pub fn begin(self, ink: Ink) -> String {
-        if self.on { format!("\x1b[{}m", ink.code()) } else { String::new() }
+        if self.on {
+            format!("\x1b[{}m", ink.code())
+        } else {
+            String::new()
+        }
     }
 
     /// What stands behind it.

@@ -56,14 +56,22 @@ fn hex(out: &mut impl Write, off: u64, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn visible(byte: u8) -> char {
-    if byte.is_ascii_graphic() || byte == b' ' { byte as char } else { '.' }
+    if byte.is_ascii_graphic() || byte == b' ' {
+        byte as char
+    } else {
+        '.'
+    }
 }
 
 /// Line feeds and tabs as they are, other control characters as escapes: a stream must not command the terminal.
 fn text(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     for chunk in bytes.utf8_chunks() {
         let mut plain = 0;
-        for (at, character) in chunk.valid().char_indices().filter(|(_, character)| is_command(*character)) {
+        for (at, character) in chunk
+            .valid()
+            .char_indices()
+            .filter(|(_, character)| is_command(*character))
+        {
             out.write_all(&chunk.valid().as_bytes()[plain..at])?;
             if character != '\r' {
                 write!(out, "{}", character.escape_default())?;
@@ -98,12 +106,18 @@ mod tests {
 00000010  47 45 54 20 2f 20 48 54  54 50 2f 31 2e 31 0d 0a  |GET / HTTP/1.1..|
 00000020  00 ff                                             |..|
 ";
-        assert_eq!(printed(Format::Hex, 16, b"GET / HTTP/1.1\r\n\x00\xff"), expected);
+        assert_eq!(
+            printed(Format::Hex, 16, b"GET / HTTP/1.1\r\n\x00\xff"),
+            expected
+        );
     }
 
     #[test]
     fn text_cannot_command_the_terminal() {
         let bytes = b"a\tb\r\n\x1b[2J\xff\xc3\xa4\xc2\x9b";
-        assert_eq!(printed(Format::Text, 0, bytes), "a\tb\n\\u{1b}[2J\\xffä\\u{9b}");
+        assert_eq!(
+            printed(Format::Text, 0, bytes),
+            "a\tb\n\\u{1b}[2J\\xffä\\u{9b}"
+        );
     }
 }

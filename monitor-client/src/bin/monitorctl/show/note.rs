@@ -10,7 +10,10 @@ use super::colour::{Ink, Palette};
 /// What a later daemon tells is shown by its name.
 pub fn line(note: &EventParams, ends: Option<&(String, String)>, palette: Palette) -> String {
     let time = note.time.map_or_else(|| " ".repeat(15), clock);
-    let mut line = format!("{time}  {}", palette.paint(Ink::Kind, &format!("{:<11}", note.event)));
+    let mut line = format!(
+        "{time}  {}",
+        palette.paint(Ink::Kind, &format!("{:<11}", note.event))
+    );
     if let Some(sockid) = note.sockid {
         add(&mut line, format_args!("{sockid}"));
     }
@@ -18,7 +21,10 @@ pub fn line(note: &EventParams, ends: Option<&(String, String)>, palette: Palett
         add(&mut line, format_args!("{client} -> {server}"));
     }
     if let Some(side) = note.side {
-        add(&mut line, format_args!("{}", palette.paint(Ink::Side(side), side.name())));
+        add(
+            &mut line,
+            format_args!("{}", palette.paint(Ink::Side(side), side.name())),
+        );
     }
     match (note.off, note.len) {
         (Some(off), Some(len)) => add(&mut line, format_args!("{len} bytes at {off}")),
@@ -26,7 +32,10 @@ pub fn line(note: &EventParams, ends: Option<&(String, String)>, palette: Palett
         _ => {}
     }
     if let Some(count) = note.count {
-        add(&mut line, format_args!("{count} events were lost here: this reader was too slow"));
+        add(
+            &mut line,
+            format_args!("{count} events were lost here: this reader was too slow"),
+        );
     }
     if let Some(state) = note.state {
         add(&mut line, format_args!("{state}"));
@@ -73,13 +82,32 @@ mod tests {
         };
         let ends = ("10.0.0.1:1".to_owned(), "10.0.0.2:80".to_owned());
         let shown = |note: &EventParams| line(note, Some(&ends), Palette::NONE);
-        assert_eq!(shown(&note("opened")), "22:13:20.250000  opened       7  10.0.0.1:1 -> 10.0.0.2:80");
-        let gap = EventParams { side: Some(Side::Server), off: Some(5), len: Some(3), ..note("gap") };
-        assert!(shown(&gap).ends_with("  server  3 bytes at 5"), "{}", shown(&gap));
-        let state =
-            EventParams { state: Some(State::Established), side: Some(Side::Client), ..note("state") };
+        assert_eq!(
+            shown(&note("opened")),
+            "22:13:20.250000  opened       7  10.0.0.1:1 -> 10.0.0.2:80"
+        );
+        let gap = EventParams {
+            side: Some(Side::Server),
+            off: Some(5),
+            len: Some(3),
+            ..note("gap")
+        };
+        assert!(
+            shown(&gap).ends_with("  server  3 bytes at 5"),
+            "{}",
+            shown(&gap)
+        );
+        let state = EventParams {
+            state: Some(State::Established),
+            side: Some(Side::Client),
+            ..note("state")
+        };
         assert!(shown(&state).ends_with("  client  ESTABLISHED"));
-        let lost = EventParams { event: "lost".into(), count: Some(9), ..EventParams::default() };
+        let lost = EventParams {
+            event: "lost".into(),
+            count: Some(9),
+            ..EventParams::default()
+        };
         assert_eq!(
             line(&lost, None, Palette::NONE).trim_start(),
             "lost         9 events were lost here: this reader was too slow"

@@ -19,7 +19,11 @@ pub fn direction(client: &str, server: &str, side: Side) -> String {
 
 pub fn vlan(socket: &Socket) -> String {
     let ids: Vec<_> = socket.vlan.iter().map(u16::to_string).collect();
-    if ids.is_empty() { "-".to_owned() } else { ids.join(".") }
+    if ids.is_empty() {
+        "-".to_owned()
+    } else {
+        ids.join(".")
+    }
 }
 
 pub fn state(socket: &Socket) -> String {
@@ -56,9 +60,27 @@ pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
     writeln!(out, "server     {}", socket.server)?;
     writeln!(out, "vlan       {}", vlan(socket))?;
     writeln!(out, "state      {}", state(socket))?;
-    writeln!(out, "opened     {} ago (at {:.6})", ago(socket.opened), socket.opened)?;
-    writeln!(out, "last       {} ago (at {:.6})", ago(socket.last), socket.last)?;
-    writeln!(out, "midstream  {}", if socket.midstream { "yes: its start was not seen" } else { "no" })?;
+    writeln!(
+        out,
+        "opened     {} ago (at {:.6})",
+        ago(socket.opened),
+        socket.opened
+    )?;
+    writeln!(
+        out,
+        "last       {} ago (at {:.6})",
+        ago(socket.last),
+        socket.last
+    )?;
+    writeln!(
+        out,
+        "midstream  {}",
+        if socket.midstream {
+            "yes: its start was not seen"
+        } else {
+            "no"
+        }
+    )?;
     writeln!(out, "worker     {}", socket.worker)?;
     writeln!(out)?;
     sides(socket).print(out)?;
@@ -66,14 +88,19 @@ pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
 }
 
 fn sides(socket: &Socket) -> Table<3> {
-    let columns = [("", Align::Left), ("CLIENT RECEIVED", Align::Right), ("SERVER RECEIVED", Align::Right)];
+    let columns = [
+        ("", Align::Left),
+        ("CLIENT RECEIVED", Align::Right),
+        ("SERVER RECEIVED", Align::Right),
+    ];
     let mut table = Table::new(columns);
     let mut line = |name: &str, value: &dyn Fn(Side, &SideInfo) -> String| {
         let cells = Side::BOTH.map(|side| value(side, socket.sides.get(side)));
         let [client, server] = cells;
         table.row([name.to_owned(), client, server]);
     };
-    let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let or_dash =
+        |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let state = |side| -> State {
         match side {
             Side::Client => socket.state.client,
@@ -90,6 +117,8 @@ fn sides(socket: &Socket) -> Table<3> {
     line("gaps", &|_, info| info.gaps.to_string());
     line("retransmitted", &|_, info| info.retransmitted.to_string());
     line("conflicts", &|_, info| info.conflicts.to_string());
-    line("buffered", &|_, info| if info.enabled { "yes" } else { "no" }.to_owned());
+    line("buffered", &|_, info| {
+        if info.enabled { "yes" } else { "no" }.to_owned()
+    });
     table
 }

@@ -21,7 +21,12 @@ impl<const N: usize> Table<N> {
     pub fn new(columns: [(&'static str, Align); N]) -> Self {
         let headings = columns.map(|(heading, _)| heading);
         let widths = headings.map(str::len);
-        Self { headings: Some(headings), align: columns.map(|(_, align)| align), widths, rows: Vec::new() }
+        Self {
+            headings: Some(headings),
+            align: columns.map(|(_, align)| align),
+            widths,
+            rows: Vec::new(),
+        }
     }
 
     pub fn row(&mut self, cells: [String; N]) {
@@ -69,6 +74,9 @@ mod tests {
         table.row(["longer".into(), "1000000".into()]);
         let mut out = Vec::new();
         table.print(&mut out).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "NAME      COUNT\na             1\nlonger  1000000\n");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "NAME      COUNT\na             1\nlonger  1000000\n"
+        );
     }
 }

@@ -7,7 +7,11 @@ pub fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    let (value, unit) = scaled(bytes as f64, 1024.0, &["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]);
+    let (value, unit) = scaled(
+        bytes as f64,
+        1024.0,
+        &["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"],
+    );
     format!("{} {unit}", digits(value))
 }
 
@@ -51,7 +55,11 @@ fn scaled<'a>(value: f64, step: f64, units: &[&'a str]) -> (f64, &'a str) {
 
 /// Two digits at least, no fraction that says nothing.
 fn digits(value: f64) -> String {
-    if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") }
+    if value < 9.95 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
 }
 
 /// How long ago a time since the epoch was, in the largest unit that leaves two digits.
@@ -61,7 +69,9 @@ pub fn ago(time: f64) -> String {
 
 /// Seconds since the epoch.
 pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |now| now.as_secs_f64())
 }
 
 /// A span of time, in the largest unit that leaves two digits.
@@ -97,14 +107,25 @@ mod tests {
 
     #[test]
     fn rates() {
-        for (value, shown) in [(0.0, "0"), (1.5, "12 bit/s"), (125.0, "1.0 kbit/s"), (1.25e9, "10 Gbit/s")] {
+        for (value, shown) in [
+            (0.0, "0"),
+            (1.5, "12 bit/s"),
+            (125.0, "1.0 kbit/s"),
+            (1.25e9, "10 Gbit/s"),
+        ] {
             assert_eq!(bits(value), shown, "{value}");
         }
-        assert_eq!((frequency(12.0), frequency(1500.0)), ("12/s".to_owned(), "1.5 k/s".to_owned()));
+        assert_eq!(
+            (frequency(12.0), frequency(1500.0)),
+            ("12/s".to_owned(), "1.5 k/s".to_owned())
+        );
     }
 
     #[test]
     fn ages() {
-        assert_eq!((age(-1.0), age(61.0), age(7_200.0)), ("0.0s".into(), "61s".into(), "2h".into()));
+        assert_eq!(
+            (age(-1.0), age(61.0), age(7_200.0)),
+            ("0.0s".into(), "61s".into(), "2h".into())
+        );
     }
 }

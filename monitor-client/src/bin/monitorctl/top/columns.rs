@@ -34,15 +34,24 @@ impl Column {
 pub fn fitting(rows: &[&Row], width: u16) -> Vec<Column> {
     let mut columns = all(rows);
     while needed(&columns) > usize::from(width) && columns.len() > 1 {
-        let lowest = columns.iter().enumerate().min_by_key(|(_, column)| column.rank);
-        let Some(lowest) = lowest.map(|(index, _)| index) else { break };
+        let lowest = columns
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, column)| column.rank);
+        let Some(lowest) = lowest.map(|(index, _)| index) else {
+            break;
+        };
         columns.remove(lowest);
     }
     columns
 }
 
 fn needed(columns: &[Column]) -> usize {
-    columns.iter().map(|column| usize::from(column.width + SPACING)).sum::<usize>() - usize::from(SPACING)
+    columns
+        .iter()
+        .map(|column| usize::from(column.width + SPACING))
+        .sum::<usize>()
+        - usize::from(SPACING)
 }
 
 fn all(rows: &[&Row]) -> Vec<Column> {
@@ -52,8 +61,18 @@ fn all(rows: &[&Row]) -> Vec<Column> {
     };
     let column = |heading: &'static str, alignment, rank, cell: &dyn Fn(&Row) -> String| {
         let cells: Vec<String> = rows.iter().map(|row| cell(row)).collect();
-        let widest = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        Column { heading, alignment, rank, width: widest.max(heading.len()) as u16, cells }
+        let widest = cells
+            .iter()
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0);
+        Column {
+            heading,
+            alignment,
+            rank,
+            width: widest.max(heading.len()) as u16,
+            cells,
+        }
     };
     vec![
         column("SOCKID", Right, 7, &|row| row.socket.sockid.to_string()),
@@ -64,11 +83,19 @@ fn all(rows: &[&Row]) -> Vec<Column> {
         column("TO CLIENT", Right, 8, &|row| bits(row.to_client)),
         column("BYTES", Right, 6, &|row| {
             let sides = &row.socket.sides;
-            let mark = if is_whole(&sides.server) && is_whole(&sides.client) { "" } else { "*" };
+            let mark = if is_whole(&sides.server) && is_whole(&sides.client) {
+                ""
+            } else {
+                "*"
+            };
             format!("{}{mark}", size(both(row, |side| side.end)))
         }),
-        column("MEMORY", Right, 5, &|row| size(both(row, |side| side.retained))),
-        column("HOLES", Right, 3, &|row| both(row, |side| side.gaps).to_string()),
+        column("MEMORY", Right, 5, &|row| {
+            size(both(row, |side| side.retained))
+        }),
+        column("HOLES", Right, 3, &|row| {
+            both(row, |side| side.gaps).to_string()
+        }),
         column("OPENED", Right, 1, &|row| ago(row.socket.opened)),
         column("LAST", Right, 2, &|row| ago(row.socket.last)),
     ]

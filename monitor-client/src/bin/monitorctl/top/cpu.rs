@@ -10,7 +10,9 @@ const TICKS: f64 = 100.0;
 pub fn of_worker(pid: u32, worker: u16) -> Option<f64> {
     let name = format!("worker-{worker}");
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let stats = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    let stats = tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
     stats.into_iter().find_map(|stat| seconds(&stat, &name))
 }
 
@@ -23,7 +25,11 @@ fn seconds(stat: &str, name: &str) -> Option<f64> {
     }
     // utime and stime are fields 14 and 15; `after` starts with field 3.
     let mut fields = after.split_ascii_whitespace().skip(11);
-    let ticks: u64 = fields.next()?.parse::<u64>().ok()?.checked_add(fields.next()?.parse().ok()?)?;
+    let ticks: u64 = fields
+        .next()?
+        .parse::<u64>()
+        .ok()?
+        .checked_add(fields.next()?.parse().ok()?)?;
     Some(ticks as f64 / TICKS)
 }
 

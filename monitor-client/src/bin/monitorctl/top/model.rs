@@ -81,12 +81,15 @@ pub struct Row {
 
 impl Model {
     pub fn new(before: Option<&Sample>, now: &Sample) -> Self {
-        let seconds = before.and_then(|before| Some(now.at?.duration_since(before.at?).as_secs_f64()));
+        let seconds =
+            before.and_then(|before| Some(now.at?.duration_since(before.at?).as_secs_f64()));
         let seconds = seconds.unwrap_or_default();
         let none = Sample::default();
         let before = before.unwrap_or(&none);
         let rate = Rate { seconds };
-        let stats = |sample: &Sample, group: fn(&Sample) -> &Counters, name: &str| count(group(sample), name);
+        let stats = |sample: &Sample, group: fn(&Sample) -> &Counters, name: &str| {
+            count(group(sample), name)
+        };
         let per_second = |group: fn(&Sample) -> &Counters, name: &str| {
             rate.of(stats(before, group, name), stats(now, group, name))
         };
@@ -95,7 +98,11 @@ impl Model {
         Self {
             seconds,
             mode: capture.mode.clone().into_owned(),
-            interfaces: capture.interfaces.iter().map(|interface| interface.name.clone()).collect(),
+            interfaces: capture
+                .interfaces
+                .iter()
+                .map(|interface| interface.name.clone())
+                .collect(),
             finished: capture.finished,
             packets: per_second(|sample| &sample.stats.capture.counters, "rx_packets"),
             bytes: per_second(|sample| &sample.stats.capture.counters, "rx_bytes"),
@@ -109,7 +116,12 @@ impl Model {
             opened: per_second(|sample| &sample.stats.flows, "opened"),
             used: count(&now.stats.store, "used"),
             budget: count(&now.stats.store, "budget"),
-            workers: now.stats.workers.iter().map(|own| load(rate, before, now, own)).collect(),
+            workers: now
+                .stats
+                .workers
+                .iter()
+                .map(|own| load(rate, before, now, own))
+                .collect(),
             rows: rows(rate, before, now),
         }
     }
@@ -124,7 +136,11 @@ struct Rate {
 impl Rate {
     /// 0 when there was no look before, and when a daemon that was started again counts from 0.
     fn of(self, before: u64, now: u64) -> f64 {
-        if self.seconds > 0.0 { now.saturating_sub(before) as f64 / self.seconds } else { 0.0 }
+        if self.seconds > 0.0 {
+            now.saturating_sub(before) as f64 / self.seconds
+        } else {
+            0.0
+        }
     }
 }
 
@@ -133,21 +149,34 @@ fn count(counters: &Counters, name: &str) -> u64 {
 }
 
 fn losses(sample: &Sample) -> u64 {
-    LOSSES.iter().map(|name| count(&sample.stats.capture.counters, name)).sum()
+    LOSSES
+        .iter()
+        .map(|name| count(&sample.stats.capture.counters, name))
+        .sum()
 }
 
 fn load(rate: Rate, before: &Sample, now: &Sample, own: &WorkerStats) -> Load {
     let nothing = WorkerStats::default();
-    let then = before.stats.workers.iter().find(|then| then.worker == own.worker).unwrap_or(&nothing);
+    let then = before
+        .stats
+        .workers
+        .iter()
+        .find(|then| then.worker == own.worker)
+        .unwrap_or(&nothing);
     let cpu = |sample: &Sample| *sample.cpu.get(usize::from(own.worker))?;
     let cpu = match (cpu(before), cpu(now)) {
-        (Some(then), Some(now)) if rate.seconds > 0.0 => Some(((now - then) / rate.seconds).clamp(0.0, 1.0)),
+        (Some(then), Some(now)) if rate.seconds > 0.0 => {
+            Some(((now - then) / rate.seconds).clamp(0.0, 1.0))
+        }
         _ => None,
     };
     Load {
         worker: own.worker,
         cpu,
-        packets: rate.of(count(&then.decode, "packets"), count(&own.decode, "packets")),
+        packets: rate.of(
+            count(&then.decode, "packets"),
+            count(&own.decode, "packets"),
+        ),
         bytes: rate.of(count(&then.decode, "bytes"), count(&own.decode, "bytes")),
         active: count(&own.flows, "active"),
         used: count(&own.store, "used"),
@@ -156,11 +185,17 @@ fn load(rate: Rate, before: &Sample, now: &Sample, own: &WorkerStats) -> Load {
 }
 
 fn rows(rate: Rate, before: &Sample, now: &Sample) -> Vec<Row> {
-    let then: HashMap<u64, &Socket> = before.sockets.iter().map(|socket| (socket.sockid, socket)).collect();
+    let then: HashMap<u64, &Socket> = before
+        .sockets
+        .iter()
+        .map(|socket| (socket.sockid, socket))
+        .collect();
     let row = |socket: &Socket| {
         // One that was not there before has sent all of its bytes since.
         let then = then.get(&socket.sockid);
-        let (server, client) = then.map_or((0, 0), |then| (then.sides.server.end, then.sides.client.end));
+        let (server, client) = then.map_or((0, 0), |then| {
+            (then.sides.server.end, then.sides.client.end)
+        });
         Row {
             to_server: rate.of(server, socket.sides.server.end),
             to_client: rate.of(client, socket.sides.client.end),

@@ -33,7 +33,11 @@ pub struct Source {
 impl Source {
     pub fn connect(socket: &Path, filter: Option<String>) -> Result<Self, Failure> {
         let client = Some(connect(socket)?);
-        Ok(Self { socket: socket.to_path_buf(), filter, client })
+        Ok(Self {
+            socket: socket.to_path_buf(),
+            filter,
+            client,
+        })
     }
 
     /// One sample. After a failure it connects anew: a daemon may be started again.
@@ -56,15 +60,25 @@ fn connect(socket: &Path) -> Result<(Client, u32), Error> {
 
 fn sample(client: &mut Client, pid: u32, filter: Option<&String>) -> Result<Sample, Failure> {
     let stats = client.stats()?;
-    let cpu = (0..stats.capture.workers).map(|worker| cpu::of_worker(pid, worker)).collect();
+    let cpu = (0..stats.capture.workers)
+        .map(|worker| cpu::of_worker(pid, worker))
+        .collect();
     let mut sockets = Vec::new();
     let at = Some(Instant::now());
-    let params = SocketsParams { filter: filter.cloned(), ..SocketsParams::default() };
+    let params = SocketsParams {
+        filter: filter.cloned(),
+        ..SocketsParams::default()
+    };
     pages(client, params, u64::MAX, |page| {
         sockets.append(page);
         Ok(())
     })?;
-    Ok(Sample { at, stats, sockets, cpu })
+    Ok(Sample {
+        at,
+        stats,
+        sockets,
+        cpu,
+    })
 }
 
 /// The thread that looks when it is told to.

@@ -60,12 +60,25 @@ fn some(mut lines: Vec<Line<'_>>, most: usize) -> Vec<Line<'_>> {
 
 fn summary<'a>(model: &Model, view: &View) -> Vec<Line<'a>> {
     let finished = if model.finished { ", finished" } else { "" };
-    let paused = if view.paused { "  paused".yellow() } else { Span::raw("") };
+    let paused = if view.paused {
+        "  paused".yellow()
+    } else {
+        Span::raw("")
+    };
     let order = if view.reverse { ", inverted" } else { "" };
     let every = humantime::format_duration(Duration::from_millis(view.interval.as_millis() as u64));
     let first = vec![
-        Span::raw(format!("monitord {} {}{finished}", model.mode, model.interfaces.join(" "))).bold(),
-        Span::raw(format!("  {}  {} packets", bits(model.bytes), frequency(model.packets))),
+        Span::raw(format!(
+            "monitord {} {}{finished}",
+            model.mode,
+            model.interfaces.join(" ")
+        ))
+        .bold(),
+        Span::raw(format!(
+            "  {}  {} packets",
+            bits(model.bytes),
+            frequency(model.packets)
+        )),
         Span::raw(format!("  by {}{order}, every {every}", view.sort.name())).dim(),
         paused,
     ];
@@ -80,7 +93,10 @@ fn summary<'a>(model: &Model, view: &View) -> Vec<Line<'a>> {
     ));
     let lost = Line::from(vec![
         Span::raw("lost "),
-        alarm(format!("{} packets ({})", model.lost, frequency(model.lost_rate)), model.lost > 0),
+        alarm(
+            format!("{} packets ({})", model.lost, frequency(model.lost_rate)),
+            model.lost > 0,
+        ),
         Span::raw("   missing "),
         alarm(size(model.gap_bytes), model.gap_bytes > 0),
         Span::raw("   unstored "),
@@ -90,7 +106,11 @@ fn summary<'a>(model: &Model, view: &View) -> Vec<Line<'a>> {
 }
 
 fn alarm<'a>(text: String, is_bad: bool) -> Span<'a> {
-    if is_bad { text.red().bold() } else { text.green() }
+    if is_bad {
+        text.red().bold()
+    } else {
+        text.green()
+    }
 }
 
 fn worker<'a>(load: &Load) -> Line<'a> {
@@ -98,7 +118,11 @@ fn worker<'a>(load: &Load) -> Line<'a> {
         Some(cpu) => (bar(cpu), format!("{:>3.0}%", cpu * 100.0)),
         None => (" ".repeat(BAR), "  - ".to_owned()),
     };
-    let memory = if load.budget == 0 { 0.0 } else { load.used as f64 / load.budget as f64 };
+    let memory = if load.budget == 0 {
+        0.0
+    } else {
+        load.used as f64 / load.budget as f64
+    };
     Line::from(vec![
         Span::raw(format!("worker {:<2} [", load.worker)),
         bar.cyan(),
@@ -124,12 +148,23 @@ fn connections(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &mut View
     let columns = columns::fitting(&rows, area.width);
     let headings = Cells::new(columns.iter().map(columns::Column::heading))
         .style(Style::new().add_modifier(Modifier::REVERSED));
-    let widths = columns.iter().map(|column| Constraint::Length(column.width));
+    let widths = columns
+        .iter()
+        .map(|column| Constraint::Length(column.width));
     let lines = (0..rows.len()).map(|index| {
         let line = Cells::new(columns.iter().map(|column| column.cell(index)));
-        if rows[index].socket.closed.is_some() { line.dim() } else { line }
+        if rows[index].socket.closed.is_some() {
+            line.dim()
+        } else {
+            line
+        }
     });
-    frame.render_widget(Table::new(lines, widths).header(headings).column_spacing(columns::SPACING), area);
+    frame.render_widget(
+        Table::new(lines, widths)
+            .header(headings)
+            .column_spacing(columns::SPACING),
+        area,
+    );
 }
 
 fn last_line<'a>(view: &View) -> Paragraph<'a> {

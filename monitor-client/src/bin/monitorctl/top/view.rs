@@ -96,7 +96,15 @@ pub struct View {
 
 impl View {
     pub fn new(sort: Sort, interval: Duration) -> Self {
-        Self { sort, reverse: false, interval, paused: false, first: 0, page: 1, trouble: None }
+        Self {
+            sort,
+            reverse: false,
+            interval,
+            paused: false,
+            first: 0,
+            page: 1,
+            trouble: None,
+        }
     }
 
     /// Does what a key means, in a list of so many rows.
@@ -139,11 +147,18 @@ impl View {
 }
 
 fn longer(interval: Duration) -> Duration {
-    INTERVALS.into_iter().find(|step| *step > interval).unwrap_or(interval)
+    INTERVALS
+        .into_iter()
+        .find(|step| *step > interval)
+        .unwrap_or(interval)
 }
 
 fn shorter(interval: Duration) -> Duration {
-    INTERVALS.into_iter().rev().find(|step| *step < interval).unwrap_or(interval)
+    INTERVALS
+        .into_iter()
+        .rev()
+        .find(|step| *step < interval)
+        .unwrap_or(interval)
 }
 
 #[cfg(test)]
@@ -156,7 +171,10 @@ mod tests {
 
     #[test]
     fn keys() {
-        let mut view = View { page: 10, ..View::new(Sort::Rate, Duration::from_secs(1)) };
+        let mut view = View {
+            page: 10,
+            ..View::new(Sort::Rate, Duration::from_secs(1))
+        };
         assert_eq!(press(&mut view, KeyCode::Char('m')), Wish::Nothing);
         assert_eq!(view.sort, Sort::Memory);
         for (key, first) in [

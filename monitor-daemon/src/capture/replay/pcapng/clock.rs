@@ -29,7 +29,10 @@ impl Clock {
             29..=0x7f => Scale::Multiply(0),
             power => Scale::Binary(power & 0x7f),
         };
-        Self { scale, offset: i128::from(offset) * i128::from(NANOSECONDS) }
+        Self {
+            scale,
+            offset: i128::from(offset) * i128::from(NANOSECONDS),
+        }
     }
 
     /// Nanoseconds since the epoch; times before it and past the year 2554 are cut to the nearest that there is.

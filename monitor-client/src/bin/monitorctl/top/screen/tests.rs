@@ -21,19 +21,31 @@ fn counters(values: &[(&'static str, u64)]) -> Counters {
 }
 
 fn socket(number: u64, received: u64) -> Socket {
-    let side = |end| SideInfo { next: end, end, retained: end / 2, enabled: true, ..SideInfo::default() };
+    let side = |end| SideInfo {
+        next: end,
+        end,
+        retained: end / 2,
+        enabled: true,
+        ..SideInfo::default()
+    };
     Socket {
         sockid: 1_073_741_824 + number,
         client: format!("10.0.0.1:{}", 40_000 + number).parse().unwrap(),
         server: "10.0.0.2:80".parse().unwrap(),
         vlan: Vec::new(),
-        state: States { client: State::Established, server: State::Established },
+        state: States {
+            client: State::Established,
+            server: State::Established,
+        },
         opened: 1_700_000_000.0 + number as f64,
         last: 1_700_000_000.0,
         closed: None,
         midstream: false,
         worker: 0,
-        sides: Sides { client: side(received), server: side(100) },
+        sides: Sides {
+            client: side(received),
+            server: side(100),
+        },
     }
 }
 
@@ -64,7 +76,9 @@ fn samples() -> (Sample, Sample) {
         Sample {
             at: Some(start + Duration::from_secs(seconds)),
             stats,
-            sockets: (0..30).map(|number| socket(number, 1000 * number * seconds)).collect(),
+            sockets: (0..30)
+                .map(|number| socket(number, 1000 * number * seconds))
+                .collect(),
             cpu: vec![Some(0.5 * seconds as f64), None],
         }
     };
@@ -79,7 +93,9 @@ fn drawn(width: u16, height: u16, view: &mut View) -> Vec<String> {
     terminal.draw(|frame| draw(frame, &model, view)).unwrap();
     let buffer = terminal.backend().buffer();
     let lines = buffer.content().chunks(usize::from(width.max(1)));
-    lines.map(|line| line.iter().map(ratatui::buffer::Cell::symbol).collect()).collect()
+    lines
+        .map(|line| line.iter().map(ratatui::buffer::Cell::symbol).collect())
+        .collect()
 }
 
 fn view() -> View {
@@ -97,11 +113,33 @@ fn everything_has_its_place_on_a_wide_screen() {
         lines[1].contains("connections 30 open, 2 closed, 40/s new   memory 2.0 MiB of 8.0 MiB"),
         "{lines:#?}"
     );
-    assert!(lines[2].contains("lost 3 packets (1/s)   missing 2.0 KiB   unstored 0 B"), "{lines:#?}");
-    assert!(lines[3].starts_with("worker 0  [||||||||||          ]  50%"), "{lines:#?}");
-    assert!(lines[4].starts_with("worker 1  [                    ]   -"), "{lines:#?}");
-    assert!(lines[4].contains("500/s packets  15 connections  memory 25%"), "{lines:#?}");
-    for heading in ["SOCKID", "CLIENT", "SERVER", "STATE", "TO SERVER", "MEMORY", "HOLES", "OPENED", "LAST"] {
+    assert!(
+        lines[2].contains("lost 3 packets (1/s)   missing 2.0 KiB   unstored 0 B"),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[3].starts_with("worker 0  [||||||||||          ]  50%"),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[4].starts_with("worker 1  [                    ]   -"),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[4].contains("500/s packets  15 connections  memory 25%"),
+        "{lines:#?}"
+    );
+    for heading in [
+        "SOCKID",
+        "CLIENT",
+        "SERVER",
+        "STATE",
+        "TO SERVER",
+        "MEMORY",
+        "HOLES",
+        "OPENED",
+        "LAST",
+    ] {
         assert!(lines[5].contains(heading), "{heading}: {lines:#?}");
     }
     assert!(
@@ -114,9 +152,15 @@ fn everything_has_its_place_on_a_wide_screen() {
 
 #[test]
 fn the_order_and_the_place_in_the_list_are_the_view_s() {
-    let mut slowest = View { reverse: true, ..view() };
+    let mut slowest = View {
+        reverse: true,
+        ..view()
+    };
     assert!(drawn(80, 24, &mut slowest)[6].contains("10.0.0.1:40000"));
-    let mut newest = View { first: 1000, ..View::new(Sort::Opened, Duration::from_secs(1)) };
+    let mut newest = View {
+        first: 1000,
+        ..View::new(Sort::Opened, Duration::from_secs(1))
+    };
     let lines = drawn(80, 24, &mut newest);
     assert!(
         lines[22].contains("10.0.0.1:40000"),
@@ -128,7 +172,12 @@ fn the_order_and_the_place_in_the_list_are_the_view_s() {
 #[test]
 fn columns_give_way_to_the_ends_and_the_rates() {
     let lines = drawn(80, 24, &mut view());
-    for (heading, shown) in [("CLIENT", true), ("TO CLIENT", true), ("SOCKID", true), ("OPENED", false)] {
+    for (heading, shown) in [
+        ("CLIENT", true),
+        ("TO CLIENT", true),
+        ("SOCKID", true),
+        ("OPENED", false),
+    ] {
         assert_eq!(lines[5].contains(heading), shown, "{heading}: {lines:#?}");
     }
     assert!(drawn(20, 24, &mut view())[5].starts_with("CLIENT"));
@@ -142,12 +191,18 @@ fn no_window_is_too_small() {
         }
     }
     let low = drawn(80, 5, &mut view());
-    assert!(low[1].contains("CLIENT") && low[2].contains("10.0.0.1:40029"), "{low:#?}");
+    assert!(
+        low[1].contains("CLIENT") && low[2].contains("10.0.0.1:40029"),
+        "{low:#?}"
+    );
 }
 
 #[test]
 fn trouble_is_said_where_the_keys_are() {
-    let mut view = View { trouble: Some("no daemon serves".to_owned()), ..view() };
+    let mut view = View {
+        trouble: Some("no daemon serves".to_owned()),
+        ..view()
+    };
     assert!(drawn(80, 24, &mut view)[23].starts_with("no daemon serves"));
 }
 
@@ -155,6 +210,9 @@ fn trouble_is_said_where_the_keys_are() {
 fn the_first_look_knows_no_rates() {
     let (_, now) = samples();
     let model = Model::new(None, &now);
-    assert_eq!((model.seconds, model.packets, model.rows[29].to_client), (0.0, 0.0, 0.0));
+    assert_eq!(
+        (model.seconds, model.packets, model.rows[29].to_client),
+        (0.0, 0.0, 0.0)
+    );
     assert_eq!(model.workers[0].cpu, None);
 }
