@@ -1,6 +1,9 @@
 //! Puts the BPF object where `include_bytes!` finds it.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
 
 /// Names the object to embed; by default the one that `cargo xtask build-ebpf` leaves in the workspace.
 const OBJECT_VARIABLE: &str = "MONITOR_BPF_OBJECT";

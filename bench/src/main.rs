@@ -14,10 +14,8 @@ mod scale;
 mod sys;
 mod workload;
 
-use std::{
-    path::PathBuf,
-    process::{Command, ExitCode},
-};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};

@@ -5,11 +5,9 @@
 
 mod hash;
 
-use crate::{
-    abi,
-    wire::{
-        self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Vlans,
-    },
+use crate::abi;
+use crate::wire::{
+    self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Vlans,
 };
 
 pub use hash::{address_hash, flow_hash};

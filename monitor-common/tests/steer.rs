@@ -3,15 +3,15 @@
 
 mod packets;
 
-use std::{collections::HashSet, hash::Hasher, net::IpAddr};
+use std::collections::HashSet;
+use std::hash::Hasher;
+use std::net::IpAddr;
 
-use monitor_common::{
-    abi::{self, ShuntKey},
-    steer::{
-        Ends, Everything, Filter, Skip, Start, address_hash, classify, decide, flow_hash, worker,
-    },
-    wire::{Address, Vlans},
+use monitor_common::abi::{self, ShuntKey};
+use monitor_common::steer::{
+    Ends, Everything, Filter, Skip, Start, address_hash, classify, decide, flow_hash, worker,
 };
+use monitor_common::wire::{Address, Vlans};
 use packets::{Network, Spec, spec};
 use proptest::prelude::*;
 use siphasher::sip::SipHasher13;

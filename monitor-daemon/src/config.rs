@@ -10,11 +10,9 @@ mod error;
 mod principal;
 mod units;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use monitor_common::wire::Address;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use monitor_daemon::service::{self, cli::Cli};
+use monitor_daemon::service;
+use monitor_daemon::service::cli::Cli;
 
 fn main() -> ExitCode {
     match service::run(&Cli::parse()) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use monitor_engine::{Counters, Reader};
 
-use crate::{config::Current, control::Mailboxes};
+use crate::config::Current;
+use crate::control::Mailboxes;
 
 /// Everything that the RPC server may look at. Cheap to clone; holds no lock that a worker takes.
 #[derive(Clone)]

@@ -12,24 +12,18 @@ mod replay;
 mod shunts;
 mod thread;
 
-use std::{
-    mem,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use monitor_engine::EngineError;
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    time::{ClockId, Timespec, clock_gettime},
-};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::{
-    capture::source::{Source, reuse},
-    config::{Capture, Config, Mode, Origin},
-    control::{Engine, obey},
-    events::Publisher,
-};
+use crate::capture::source::{Source, reuse};
+use crate::config::{Capture, Config, Mode, Origin};
+use crate::control::{Engine, obey};
+use crate::events::Publisher;
 use place::Change;
 pub use place::Place;
 pub use replay::ReplayWorker;

@@ -11,13 +11,11 @@
 )]
 mod frame;
 
-use std::{
-    fs::File,
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    ops::Range,
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use frame::{ACK, FIN, PSH, RST, SYN, Segment};
 use monitor_daemon::capture::tap::{self, Layer};

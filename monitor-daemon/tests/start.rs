@@ -6,18 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use monitor_tests::{
-    skip,
-    wiregen::{Capture, Flow, Layers},
-};
+use monitor_tests::skip;
+use monitor_tests::wiregen::{Capture, Flow, Layers};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 

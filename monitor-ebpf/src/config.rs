@@ -4,15 +4,12 @@
     reason = "read-only data that the loader overwrites, and map values behind pointers"
 )]
 
-use aya_ebpf::{
-    macros::map,
-    maps::{Array, LpmTrie, lpm_trie::Key},
-};
-use monitor_common::{
-    abi::{Config, MAX_NETWORKS, PORT_WORDS, option, port_bit},
-    steer::{Filter, Start},
-    wire::Address,
-};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::{Array, LpmTrie};
+use monitor_common::abi::{Config, MAX_NETWORKS, PORT_WORDS, option, port_bit};
+use monitor_common::steer::{Filter, Start};
+use monitor_common::wire::Address;
 
 /// Written by the loader before the object reaches the kernel, which then knows each bit: a branch on an option that is
 /// off is not even compiled.

@@ -4,7 +4,9 @@
     reason = "per-CPU map values are written through pointers"
 )]
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
 use monitor_common::abi::{Count, SteerCount, TapCount};
 
 #[map]

@@ -8,11 +8,9 @@
     reason = "packet memory is reached through pointers that the verifier checks"
 )]
 
-use aya_ebpf::{
-    bindings::__sk_buff,
-    helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
-    programs::{TcContext, XdpContext},
-};
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use monitor_common::wire::Bytes;
 
 /// No header lies further in than this: three tags, and as many extension headers of the longest kind as are walked.

@@ -4,16 +4,12 @@
     reason = "map values are written through pointers, and a helper that aya has no safe form of"
 )]
 
-use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
-    helpers::generated::bpf_ktime_get_coarse_ns,
-    macros::map,
-    maps::{Array, HashMap, PerCpuArray},
-};
-use monitor_common::{
-    abi::{MAX_SHUNTS, ShuntKey},
-    wire::{self, Bytes, flags},
-};
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use monitor_common::abi::{MAX_SHUNTS, ShuntKey};
+use monitor_common::wire::{self, Bytes, flags};
 
 #[map]
 static SHUNTED: HashMap<ShuntKey, u64> = HashMap::with_max_entries(MAX_SHUNTS, BPF_F_NO_PREALLOC);

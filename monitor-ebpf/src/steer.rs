@@ -1,21 +1,15 @@
-use aya_ebpf::{
-    bindings::xdp_action,
-    macros::{map, xdp},
-    maps::XskMap,
-    programs::XdpContext,
-};
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::{map, xdp};
+use aya_ebpf::maps::XskMap;
+use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
-use monitor_common::{
-    abi::{MAX_WORKERS, ShuntKey, SteerCount, option, socket_index},
-    steer::{Ends, Skip, decide},
-};
+use monitor_common::abi::{MAX_WORKERS, ShuntKey, SteerCount, option, socket_index};
+use monitor_common::steer::{Ends, Skip, decide};
 
-use crate::{
-    config::{self, Wanted},
-    count::{self, Message},
-    packet::Frame,
-    shunt,
-};
+use crate::config::{self, Wanted};
+use crate::count::{self, Message};
+use crate::packet::Frame;
+use crate::shunt;
 
 /// The loader makes room for all queues of the interface.
 #[map]

@@ -1,23 +1,17 @@
 #![expect(unsafe_code, reason = "helpers that aya has no safe form of")]
 
-use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
-    helpers::{bpf_redirect, bpf_skb_vlan_push},
-    macros::classifier,
-    programs::TcContext,
-};
+use aya_ebpf::bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::helpers::{bpf_redirect, bpf_skb_vlan_push};
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
-use monitor_common::{
-    abi::{ShuntKey, TapCount, option, tagged, untagged},
-    steer::{Ends, Skip, classify},
-};
+use monitor_common::abi::{ShuntKey, TapCount, option, tagged, untagged};
+use monitor_common::steer::{Ends, Skip, classify};
 
-use crate::{
-    config::{self, Wanted},
-    count::{self, Message},
-    packet::Skb,
-    shunt,
-};
+use crate::config::{self, Wanted};
+use crate::count::{self, Message};
+use crate::packet::Skb;
+use crate::shunt;
 
 /// Clones a wanted packet into the monitor device. Whatever happens, the packet itself goes on to the next program and
 /// then on its way.

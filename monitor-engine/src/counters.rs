@@ -1,6 +1,7 @@
 //! What happened, in numbers: one writer (the engine), any number of readers.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A number that one thread writes and any thread reads.
 #[derive(Debug, Default)]

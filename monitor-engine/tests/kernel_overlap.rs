@@ -5,8 +5,9 @@
 
 mod common;
 
+use std::env;
+use std::fs;
 use std::path::PathBuf;
-use std::{env, fs};
 
 use common::{Flow, Lab};
 use monitor_engine::{EngineConfig, Side};

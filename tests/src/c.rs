@@ -1,6 +1,7 @@
 //! C programs that use the library for C.
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
+use std::process::Command;
 
 use tempfile::TempDir;
 

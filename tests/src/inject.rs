@@ -1,6 +1,7 @@
 //! Frames that no network stack made, put on a cable as they are.
 
-use crate::{Namespace, Program, wiregen::Capture};
+use crate::wiregen::Capture;
+use crate::{Namespace, Program};
 
 /// Sends the frames of a pcap file through a packet socket. With more than one processor named, frames of the two
 /// directions (by the sender's MAC address) go out on different ones, hence on different transmit queues.

@@ -1,13 +1,12 @@
 //! Network namespaces and the cables between them. Everything is removed when it is dropped.
 
-use std::{
-    fs::{self, File},
-    os::fd::AsFd as _,
-    path::{Path, PathBuf},
-    process::{Command, id},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
-    thread,
-};
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 

@@ -1,6 +1,7 @@
 //! A real web server, on its own port, in a namespace, apart from any other nginx of the host.
 
-use std::{fs, path::PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 

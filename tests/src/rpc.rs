@@ -1,12 +1,10 @@
 //! A client of the RPC that shares no code with the program: what the contract says, over a plain socket.
 
-use std::{
-    fmt,
-    io::{BufRead, BufReader, Read, Write},
-    os::unix::net::UnixStream,
-    path::Path,
-    time::Duration,
-};
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 

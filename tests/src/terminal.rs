@@ -1,6 +1,7 @@
 //! A terminal with a shell in it, for programs that draw on one: tmux plays the part.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;

@@ -1,10 +1,8 @@
 //! TCP transfers between namespaces, whose bytes the test knows.
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    thread,
-};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
 
 use crate::{DEADLINE, Namespace};
 

@@ -1,7 +1,9 @@
 //! Clients of other users: threads, of which each may have a user of its own on Linux.
 
+use std::fs;
+use std::panic;
 use std::path::Path;
-use std::{fs, panic, thread};
+use std::thread;
 
 use std::os::unix::fs::PermissionsExt;
 

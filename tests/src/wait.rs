@@ -1,9 +1,7 @@
 //! Waiting for things that happen in other processes.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Long enough for a loaded machine, short enough to find a hang.
 pub const DEADLINE: Duration = Duration::from_secs(30);

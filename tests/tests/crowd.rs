@@ -6,19 +6,17 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use std::{
-    io::{Read, Write},
-    os::unix::net::UnixStream,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    thread,
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::thread;
+use std::time::Duration;
 
-use monitor_tests::{
-    Daemon, Network, Pair, Rpc, Transfer, exchange, monitorctl, needs, until, wiregen::Random,
-};
+use monitor_tests::wiregen::Random;
+use monitor_tests::{Daemon, Network, Pair, Rpc, Transfer, exchange, monitorctl, needs, until};
 use serde_json::json;
 
 const MIB: usize = 1 << 20;

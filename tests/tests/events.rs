@@ -5,12 +5,11 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
-use monitor_tests::{Daemon, Namespace, Rpc, needs, wiregen::Random};
+use monitor_tests::wiregen::Random;
+use monitor_tests::{Daemon, Namespace, Rpc, needs};
 use serde_json::{Value, json};
 
 const MB: usize = 1_000_000;

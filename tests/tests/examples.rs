@@ -5,17 +5,13 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    process::Command,
-    time::Duration,
-};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
 
-use monitor_tests::{
-    CProgram, Daemon, Namespace, Network, Nginx, Pair, Program, needs, until,
-    wiregen::{Capture, End, Flow, Layers, Random, flags},
-};
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random, flags};
+use monitor_tests::{CProgram, Daemon, Namespace, Network, Nginx, Pair, Program, needs, until};
 use serde_json::{Value, json};
 
 /// Cargo looks whether what an example is tested with is built too.

@@ -5,7 +5,8 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use monitor_tests::{Daemon, Network, Pair, Transfer, exchange, needs, wiregen::Random};
+use monitor_tests::wiregen::Random;
+use monitor_tests::{Daemon, Network, Pair, Transfer, exchange, needs};
 use serde_json::json;
 
 /// Runs the same five connections under a filter; those to `kept` addresses must be there whole, the others not at

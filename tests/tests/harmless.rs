@@ -7,9 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use monitor_tests::{
-    Daemon, Namespace, Network, Pair, Transfer, exchange, needs, until, wiregen::Random,
-};
+use monitor_tests::wiregen::Random;
+use monitor_tests::{Daemon, Namespace, Network, Pair, Transfer, exchange, needs, until};
 
 /// Counters of the kernel's TCP that only rise when something went wrong.
 const TROUBLE: [&str; 8] = [

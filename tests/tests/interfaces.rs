@@ -7,10 +7,8 @@
 
 use std::time::Duration;
 
-use monitor_tests::{
-    Daemon, Network, Pair, Rpc, Transfer, exchange, inject, needs, until,
-    wiregen::{Capture, End, Flow, Layers, Random},
-};
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
+use monitor_tests::{Daemon, Network, Pair, Rpc, Transfer, exchange, inject, needs, until};
 use serde_json::{Value, json};
 
 const MIRROR: &str = "[capture]\nmode = 'mirror'\ninterfaces = ['veth']\nworkers = 2\nbuffers = '64MiB'\n\

@@ -5,13 +5,12 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    process::Command,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    thread,
-};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::thread;
 
 use monitor_tests::{DEADLINE, Daemon, Namespace, Network, Pair, Program, needs, until};
 use serde_json::json;

@@ -7,10 +7,8 @@
 
 use std::process::Command;
 
-use monitor_tests::{
-    Daemon, Network, Pair, Program, Rpc, inject, needs, until,
-    wiregen::{Capture, End, Flow, Layers, Random},
-};
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
+use monitor_tests::{Daemon, Network, Pair, Program, Rpc, inject, needs, until};
 use serde_json::{Value, json};
 
 fn mirror(workers: u32, more: &str) -> String {

@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
-use monitor_tests::{
-    Daemon, Network, Pair, Program, Transfer, exchange, monitorctl, needs, until, wiregen::Random,
-};
+use monitor_tests::wiregen::Random;
+use monitor_tests::{Daemon, Network, Pair, Program, Transfer, exchange, monitorctl, needs, until};
 
 #[test]
 fn a_transfer_is_told_saved_and_followed() {

@@ -6,7 +6,9 @@
     reason = "a test says what it expects"
 )]
 
-use std::{fs, path::Path, time::Duration};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use monitor_tests::{Finished, Namespace, Program, needs};
 

@@ -7,9 +7,9 @@
 
 use std::net::SocketAddr;
 
+use monitor_tests::wiregen::Random;
 use monitor_tests::{
     Daemon, Network, Pair, Rpc, Transfer, as_user, exchange, needs, open_to_all, until,
-    wiregen::Random,
 };
 use serde_json::{Value, json};
 

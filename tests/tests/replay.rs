@@ -5,20 +5,16 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use monitor_tests::{
-    Daemon, Program, Rpc, monitord,
-    wiregen::{
-        Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random, Segment, flags,
-    },
+use monitor_tests::wiregen::{
+    Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random, Segment, flags,
 };
+use monitor_tests::{Daemon, Program, Rpc, monitord};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -5,14 +5,13 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use std::{
-    io::Write as _, net::Shutdown, os::unix::fs::PermissionsExt as _, os::unix::net::UnixStream,
-};
+use std::io::Write as _;
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 
-use monitor_tests::{
-    Daemon, Program, Rpc, monitorctl, skip,
-    wiregen::{Capture, End, Flow, Layers, Random, flags},
-};
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random, flags};
+use monitor_tests::{Daemon, Program, Rpc, monitorctl, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

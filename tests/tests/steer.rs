@@ -5,21 +5,18 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    os::fd::OwnedFd,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    thread,
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
 
+use monitor_tests::wiregen::flags::{ACK, PSH, SYN};
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
 use monitor_tests::{
     DEADLINE, Daemon, Namespace, Network, Pair, Rpc, Transfer, exchange, inject, needs, until,
-    wiregen::{
-        Capture, End, Flow, Layers, Random,
-        flags::{ACK, PSH, SYN},
-    },
 };
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use serde_json::{Value, json};

@@ -7,10 +7,10 @@
 
 use std::net::SocketAddr;
 
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
 use monitor_tests::{
     Daemon, Namespace, Network, Nginx, Pair, Program, Rpc, Transfer, exchange, inject, needs, skip,
     until,
-    wiregen::{Capture, End, Flow, Layers, Random},
 };
 use serde_json::{Value, json};
 

@@ -9,10 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use monitor_tests::{
-    Daemon,
-    wiregen::{Capture, End, Flow, Layers, Random},
-};
+use monitor_tests::Daemon;
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
 use serde_json::json;
 
 const SECOND: u64 = 1_000_000_000;

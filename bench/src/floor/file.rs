@@ -1,9 +1,7 @@
 //! Reading a classic pcap file of this machine's byte order.
 
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::io::{self, Read};
+use std::path::Path;
 
 use super::frame::Frame;
 

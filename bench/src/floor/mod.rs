@@ -11,7 +11,8 @@ mod file;
 mod frame;
 mod table;
 
-use std::{io, path::Path};
+use std::io;
+use std::path::Path;
 
 use file::File;
 use frame::Frame;

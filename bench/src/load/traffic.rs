@@ -2,7 +2,8 @@
 
 use monitor_tests::wiregen::flags::ACK;
 
-use crate::sys::{bpf::Template, xdp::Sender};
+use crate::sys::bpf::Template;
+use crate::sys::xdp::Sender;
 
 const FLOWS: usize = 64;
 /// Of the first client.

@@ -1,17 +1,17 @@
 //! The engine: captures through `monitord replay --exit`, beside the floor and libnids.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use monitor_tests::monitord;
 
 use super::Row;
-use crate::{
-    Context,
-    measure::{Run, Runs, in_turns, run},
-    report::{Bar, Line, Report, Unit},
-    workload::Workload,
-};
+use crate::Context;
+use crate::measure::{Run, Runs, in_turns, run};
+use crate::report::{Bar, Line, Report, Unit};
+use crate::workload::Workload;
 
 pub const ROWS: &[Row] = &[
     Row {

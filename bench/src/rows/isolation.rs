@@ -1,21 +1,18 @@
 //! Readers that are as greedy as they can be, and the packets that are lost meanwhile.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    thread,
-    time::{Duration, Instant},
-};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use monitor_tests::{Daemon, Pair};
 use serde_json::json;
 
 use super::{Row, network};
-use crate::{
-    Context,
-    load::Sending,
-    report::{Bar, Line, Report, Unit},
-};
+use crate::Context;
+use crate::load::Sending;
+use crate::report::{Bar, Line, Report, Unit};
 
 pub const ROWS: &[Row] = &[Row {
     name: "isolation",

@@ -4,10 +4,8 @@ use anyhow::{Result, ensure};
 use monitor_tests::{Pair, Program, until};
 
 use super::{Row, network};
-use crate::{
-    Context,
-    report::{Bar, Line, Report, Unit},
-};
+use crate::Context;
+use crate::report::{Bar, Line, Report, Unit};
 
 pub const ROWS: &[Row] = &[
     Row {

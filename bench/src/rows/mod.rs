@@ -13,7 +13,8 @@ use anyhow::{Result, bail};
 
 pub use truth::check;
 
-use crate::{Context, report::Report};
+use crate::Context;
+use crate::report::Report;
 
 /// Something that is measured by itself.
 #[derive(Clone, Copy)]

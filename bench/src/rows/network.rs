@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 use monitor_tests::{Daemon, Namespace, Network, Pair, Program, Rpc, skip, until};
 use serde_json::{Value, json};
 
-use crate::{Context, load::Sending};
+use crate::Context;
+use crate::load::Sending;
 
 /// The worker and every receiver it is compared with.
 pub const RECEIVER_CORE: usize = 0;

@@ -1,21 +1,18 @@
 //! Reading over the RPC, beside a server on a Unix socket that answers as many bytes and knows nothing.
 
-use std::{fs, time::Duration};
+use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use monitor_tests::{
-    Daemon, Namespace, Pair, Program, inject, until,
-    wiregen::{Capture, End, Flow, Layers},
-};
+use monitor_tests::wiregen::{Capture, End, Flow, Layers};
+use monitor_tests::{Daemon, Namespace, Pair, Program, inject, until};
 use serde_json::json;
 
 use super::{Row, network};
-use crate::{
-    Context,
-    load::Sending,
-    report::{Bar, Line, Report, Unit},
-    rpc::Target,
-};
+use crate::Context;
+use crate::load::Sending;
+use crate::report::{Bar, Line, Report, Unit};
+use crate::rpc::Target;
 
 pub const ROWS: &[Row] = &[
     Row {

@@ -3,12 +3,9 @@
 use anyhow::{Context as _, Result};
 
 use super::Row;
-use crate::{
-    Context,
-    measure::{Runs, in_turns},
-    report::{Bar, Line, Report, Unit},
-    scale,
-};
+use crate::measure::{Runs, in_turns};
+use crate::report::{Bar, Line, Report, Unit};
+use crate::{Context, scale};
 
 pub const ROWS: &[Row] = &[
     Row {

@@ -5,10 +5,8 @@ use monitor_tests::{Daemon, Namespace, Network, Pair, Program, until};
 use serde_json::{Value, json};
 
 use super::{Row, network};
-use crate::{
-    Context,
-    report::{Bar, Line, Report, Unit},
-};
+use crate::Context;
+use crate::report::{Bar, Line, Report, Unit};
 
 pub const ROWS: &[Row] = &[
     Row {

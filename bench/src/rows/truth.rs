@@ -4,10 +4,8 @@ use anyhow::{Result, ensure};
 use monitor_tests::{Daemon, Rpc};
 use serde_json::{Value, json};
 
-use crate::{
-    Context,
-    workload::{Flow, Workload},
-};
+use crate::Context;
+use crate::workload::{Flow, Workload};
 
 /// Everything is kept, so that all of it can be compared.
 const SETTINGS: &str = "[tcp]\nlinger = \"off\"\nidle_timeout = \"off\"\nverify_checksums = \"never\"\n\

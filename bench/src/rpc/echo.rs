@@ -1,11 +1,9 @@
 //! The server that does nothing: a thread for each client, one read, one write.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    os::unix::net::{UnixListener, UnixStream},
-    path::Path,
-    thread,
-};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread;
 
 use anyhow::{Context, Result};
 

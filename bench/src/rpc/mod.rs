@@ -4,13 +4,11 @@
 
 mod echo;
 
-use std::{
-    io::{self, Read, Write},
-    os::unix::net::UnixStream,
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 

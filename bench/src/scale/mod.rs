@@ -5,14 +5,13 @@
 
 mod packets;
 
-use std::{fs, time::Instant};
+use std::fs;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use monitor_engine::{Counters, Engine, EngineConfig, Link, Packet};
-use monitor_tests::wiregen::{
-    Random,
-    flags::{ACK, FIN, SYN},
-};
+use monitor_tests::wiregen::Random;
+use monitor_tests::wiregen::flags::{ACK, FIN, SYN};
 use serde_json::{Value, json};
 
 use packets::{End, Packets};

@@ -1,11 +1,9 @@
 //! XDP programs of a few instructions, loaded by hand: one that gives every packet to the socket of its queue, one that
 //! lets it pass, and one that sends.
 
-use std::{
-    io,
-    mem::size_of,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
-};
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::checked;
 

@@ -8,12 +8,10 @@ pub mod bpf;
 pub mod packet;
 pub mod xdp;
 
-use std::{
-    io,
-    mem::zeroed,
-    process::{Child, ExitStatus},
-    time::Duration,
-};
+use std::io;
+use std::mem::zeroed;
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 

@@ -2,12 +2,10 @@
 //!
 //! See the kernel's Documentation/networking/packet_mmap.rst.
 
-use std::{
-    io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    ptr,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 

@@ -1,12 +1,12 @@
 //! AF_XDP: a receiver that does nothing, and a sender.
 
-use std::{io, num::NonZeroU32, os::fd::AsRawFd};
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result};
-use xsk_rs::{
-    CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem,
-    config::{BindFlags, LibxdpFlags, QueueSize, SocketConfig, UmemConfig},
-};
+use xsk_rs::config::{BindFlags, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
+use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
 use super::bpf::Redirect;
 

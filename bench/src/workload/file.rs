@@ -1,10 +1,8 @@
 //! A capture file that is being written: Ethernet, IPv4, TCP, every checksum right.
 
-use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
-    path::Path,
-};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use monitor_tests::wiregen::flags::{ACK, SYN};
 

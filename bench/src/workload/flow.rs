@@ -1,14 +1,10 @@
 //! One connection as a queue of segments, and what may happen to them on their way.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::{Ipv4Addr, SocketAddrV4},
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-use monitor_tests::wiregen::{
-    Random,
-    flags::{ACK, FIN, PSH, SYN},
-};
+use monitor_tests::wiregen::Random;
+use monitor_tests::wiregen::flags::{ACK, FIN, PSH, SYN};
 
 use super::content::Content;
 

@@ -11,10 +11,9 @@ mod content;
 mod file;
 mod flow;
 
-use std::{
-    fs, io,
-    path::{Path as FilePath, PathBuf},
-};
+use std::fs;
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
 
 use monitor_tests::wiregen::Random;
 

@@ -19,16 +19,14 @@ mod tap;
 
 use std::net::IpAddr;
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{Array, LpmTrie, Map, PerCpuArray, lpm_trie::Key},
-    programs::{Program, ProgramError},
-};
-use monitor_common::{
-    abi::{self, Config, Count, names, option},
-    steer::Filter,
-    wire::Address,
-};
+use aya::Ebpf;
+use aya::EbpfLoader;
+use aya::maps::lpm_trie::Key;
+use aya::maps::{Array, LpmTrie, Map, PerCpuArray};
+use aya::programs::{Program, ProgramError};
+use monitor_common::abi::{self, Config, Count, names, option};
+use monitor_common::steer::Filter;
+use monitor_common::wire::Address;
 
 pub use error::BpfError;
 pub use shunt::Shunts;

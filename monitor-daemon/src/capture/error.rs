@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{bpf::BpfError, xsk::XskError};
+use super::bpf::BpfError;
+use super::xsk::XskError;
 
 /// Why an interface, or all of them, cannot be captured.
 #[derive(Debug, thiserror::Error)]

@@ -7,22 +7,19 @@
     reason = "the ethtool interface is an ioctl with a struct of its own"
 )]
 
-use std::{
-    io, mem,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-};
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use monitor_common::steer::Start;
 use monitor_engine::Link;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use tracing::{debug, warn};
 
-use super::{
-    CaptureError, Settings,
-    bpf::{Steer, SteerSettings, XdpMode},
-    netlink::{Header, Interface},
-    xsk::{LEAST_FRAMES, Queue, RxSocket, Transfer, XskError},
-};
+use super::bpf::{Steer, SteerSettings, XdpMode};
+use super::netlink::{Header, Interface};
+use super::xsk::{LEAST_FRAMES, Queue, RxSocket, Transfer, XskError};
+use super::{CaptureError, Settings};
 
 /// A port at work. Dropping it detaches the program and leaves promiscuous mode.
 pub struct Port {

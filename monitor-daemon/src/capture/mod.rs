@@ -9,7 +9,9 @@ pub mod source;
 pub mod tap;
 pub mod xsk;
 
-use std::{net::IpAddr, os::fd::AsFd, time::Duration};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 pub use error::CaptureError;
 

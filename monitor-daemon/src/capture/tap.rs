@@ -6,21 +6,17 @@
 //! kernel takes the header off the clone.
 #![expect(unsafe_code, reason = "TUNSETIFF is an ioctl with a struct of its own")]
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::fd::AsRawFd,
-};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
 
 use monitor_common::steer::Start;
 use monitor_engine::Link;
 
-use super::{
-    CaptureError, Settings,
-    bpf::{Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode},
-    netlink::{self, Header, Interface},
-    xsk::{Queue, RxSocket, Transfer},
-};
+use super::bpf::{Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode};
+use super::netlink::{self, Header, Interface};
+use super::xsk::{Queue, RxSocket, Transfer};
+use super::{CaptureError, Settings};
 
 const DEVICE: &str = "/dev/net/tun";
 /// The kernel puts the first free number in place of %d.

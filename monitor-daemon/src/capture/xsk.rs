@@ -15,20 +15,16 @@ mod ring;
 mod socket;
 mod statistics;
 
-use std::{
-    io,
-    num::NonZeroU32,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use monitor_engine::Link;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use xsk_rs::{
-    CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem,
-    config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig},
-};
+use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
+use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
 use ring::FillRing;
 pub use socket::RxSocket;

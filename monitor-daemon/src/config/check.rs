@@ -1,6 +1,8 @@
 //! Values that parse and cannot work.
 
-use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use monitor_engine::{SockId, TcpConfig};
 

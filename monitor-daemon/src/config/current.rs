@@ -1,8 +1,9 @@
 //! The settings that apply, where they come from, and how they change while the daemon runs.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::{fs, io};
 
 use monitor_client::types::Change;
 use serde_json::{Map, Value};
@@ -172,7 +173,8 @@ impl Current {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
 
     use monitor_client::types::Applies;
 

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, in sentences that name the key.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]

@@ -49,7 +49,8 @@ pub(super) mod size {
 
 /// A time with its unit, or `"off"`.
 pub(super) mod duration {
-    use std::{fmt, time::Duration};
+    use std::fmt;
+    use std::time::Duration;
 
     use serde::{Deserializer, Serializer, de};
 
@@ -89,7 +90,8 @@ pub(super) mod duration {
 pub(super) mod time {
     use std::time::Duration;
 
-    use serde::{Deserializer, Serializer, de::Error};
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
         super::duration::serialize(&Some(*duration), to)

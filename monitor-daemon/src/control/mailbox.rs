@@ -1,18 +1,14 @@
 //! What other threads leave for a worker.
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
-};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use monitor_engine::Handoff;
-use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
-    fd::{AsFd, BorrowedFd, OwnedFd},
-    time::Timespec,
-};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::time::Timespec;
 
 use super::Command;
 

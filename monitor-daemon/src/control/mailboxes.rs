@@ -1,6 +1,7 @@
 //! The mailboxes of all workers, for those who ask.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 

@@ -1,15 +1,12 @@
 //! What workers ring when there is something on a line.
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
-};
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 
 use crossbeam_queue::SegQueue;
-use rustix::{
-    event::{EventfdFlags, eventfd},
-    fd::{AsFd, BorrowedFd, OwnedFd},
-};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::Listener;
 

@@ -1,12 +1,8 @@
 //! A line from one worker to one who listens: the worker writes, one other reads, neither waits.
 
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicBool, AtomicU64,
-        Ordering::{Acquire, Release, SeqCst},
-    },
-};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -120,7 +116,8 @@ impl Iterator for Tail {
 mod tests {
     use monitor_engine::{Event, SockId};
 
-    use super::{super::What, *};
+    use super::super::What;
+    use super::*;
 
     fn note(time: u64, lost: u64) -> Note {
         Note {

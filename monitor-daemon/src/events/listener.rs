@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use monitor_engine::{Event, Side, SockId};
 
-use super::{
-    Bell, Ends, Interest, Kind, Kinds, Line, Note, What, Whose, interest::subject,
-    publisher::Subject,
-};
+use super::interest::subject;
+use super::publisher::Subject;
+use super::{Bell, Ends, Interest, Kind, Kinds, Line, Note, What, Whose};
 use crate::filter::Filter;
 
 /// An interest, and the line that the notes go into. Made by who listens, used by one worker.

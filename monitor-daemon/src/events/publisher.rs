@@ -2,7 +2,8 @@
 
 use monitor_engine::{Connection, Engine, EngineConfig, EngineError, Event, Reader, Sink, SockId};
 
-use super::{Kind, Kinds, Listener, interest::subject};
+use super::interest::subject;
+use super::{Kind, Kinds, Listener};
 
 /// Takes the events of one engine.
 #[derive(Debug, Default)]

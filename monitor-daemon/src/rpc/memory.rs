@@ -1,7 +1,8 @@
 //! Memory for stream bytes on their way to clients, within bounds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use memmap2::MmapMut;
 

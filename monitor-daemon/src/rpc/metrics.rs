@@ -1,6 +1,7 @@
 //! What the RPC counts.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A number that every client's task adds to.
 #[derive(Debug, Default)]

@@ -1,7 +1,8 @@
 //! Literals: an Aho-Corasick automaton.
 
 use aho_corasick::automaton::{Automaton, StateID};
-use aho_corasick::{Anchored, dfa, nfa::contiguous};
+use aho_corasick::nfa::contiguous;
+use aho_corasick::{Anchored, dfa};
 
 use super::place::{Found, Match, Place};
 

@@ -4,14 +4,13 @@ use std::io;
 
 use monitor_engine::EngineError;
 
-use super::{live::LiveError, privilege::MissingPrivilege};
-use crate::{
-    capture::replay::ReplayError,
-    config::ConfigError,
-    control::MailboxError,
-    rpc::{AccessError, ListenError},
-    worker::SpawnError,
-};
+use super::live::LiveError;
+use super::privilege::MissingPrivilege;
+use crate::capture::replay::ReplayError;
+use crate::config::ConfigError;
+use crate::control::MailboxError;
+use crate::rpc::{AccessError, ListenError};
+use crate::worker::SpawnError;
 
 /// Each is a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]

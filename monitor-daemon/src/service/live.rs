@@ -5,27 +5,23 @@ mod shunts;
 mod state;
 mod supervisor;
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
-};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use rustix::{
-    event::{EventfdFlags, eventfd},
-    fd::OwnedFd,
-};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
 
 use tracing::{error, warn};
 
 use super::settings;
-use crate::{
-    capture::{self, CaptureError, Settings, netlink::Changes, xsk::RxSocket},
-    config::{Config, Mode, Origin, Take},
-    control::{Command, Engine, Mailboxes},
-    status::{CaptureSnapshot, CaptureStatus},
-    worker::{Crew, Patience, Place, Shunts, SpawnError, Worker},
-};
+use crate::capture::netlink::Changes;
+use crate::capture::xsk::RxSocket;
+use crate::capture::{self, CaptureError, Settings};
+use crate::config::{Config, Mode, Origin, Take};
+use crate::control::{Command, Engine, Mailboxes};
+use crate::status::{CaptureSnapshot, CaptureStatus};
+use crate::worker::{Crew, Patience, Place, Shunts, SpawnError, Worker};
 use state::State;
 use supervisor::Supervisor;
 

@@ -9,19 +9,18 @@ mod running;
 mod settings;
 mod summary;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use monitor_engine::{Counters, Reader};
 use tokio::sync::mpsc;
 
-use crate::{
-    capture::replay::{Options, Replay},
-    config::{Config, Current, MAX_WORKERS, Origin},
-    control::{Engine, Mailboxes},
-    rpc::{self, Listener},
-    status::{CaptureStatus, Status},
-    worker::{self, Crew, ReplayWorker, cores},
-};
+use crate::capture::replay::{Options, Replay};
+use crate::config::{Config, Current, MAX_WORKERS, Origin};
+use crate::control::{Engine, Mailboxes};
+use crate::rpc::{self, Listener};
+use crate::status::{CaptureStatus, Status};
+use crate::worker::{self, Crew, ReplayWorker, cores};
 use cli::{Cli, Command};
 pub use error::ServiceError;
 use live::Live;

@@ -1,22 +1,21 @@
 //! From the first request to the last: serving while a capture runs, and stopping both in order.
 
-use std::{future::Future, io, time::Instant};
+use std::future::Future;
+use std::io;
+use std::time::Instant;
 
-use tokio::{
-    runtime::Runtime,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tracing::info;
 
-use super::{ServiceError, live::Live};
-use crate::{
-    control::{Command, Mailboxes},
-    rpc::{self, Listener},
-    status::Status,
-    worker::{Crew, Ended},
-};
+use super::ServiceError;
+use super::live::Live;
+use crate::control::{Command, Mailboxes};
+use crate::rpc::{self, Listener};
+use crate::status::Status;
+use crate::worker::{Crew, Ended};
 
 /// Threads for the clients. They copy bytes out of the store, for a few clients at once; workers have their own.
 const SERVER_THREADS: usize = 2;

@@ -3,10 +3,8 @@
 use tokio::runtime::Handle;
 use tracing::error;
 
-use crate::{
-    config::{Origin, Take},
-    control::{Command, Mailboxes},
-};
+use crate::config::{Origin, Take};
+use crate::control::{Command, Mailboxes};
 
 /// Gives all workers their part of changed settings, and waits until each has taken it. To be called on a thread of the
 /// runtime that may block.

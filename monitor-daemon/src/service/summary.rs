@@ -1,14 +1,13 @@
 //! What `monitord replay --exit` prints.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::io::{self, Write};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::ServiceError;
-use crate::{rpc, status::Status};
+use crate::rpc;
+use crate::status::Status;
 
 /// The headline (`packets` and `bytes` of the files, `payload_bytes` and `flows` of TCP, wall-clock `seconds`), and in
 /// `stats` what the RPC's `stats` shows.

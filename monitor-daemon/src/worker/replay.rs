@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::{
-    capture::replay::Replay,
-    control::{Engine, Mailbox, attend},
-};
+use crate::capture::replay::Replay;
+use crate::control::{Engine, Mailbox, attend};
 
 /// One thread's worth of a replay.
 pub struct ReplayWorker {

@@ -4,10 +4,8 @@ use std::io;
 
 use crossbeam_queue::SegQueue;
 use monitor_engine::Shunt;
-use rustix::{
-    event::{EventfdFlags, eventfd},
-    fd::{AsFd, BorrowedFd, OwnedFd},
-};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Flows whose packets nobody wants any more, or wants again, from all workers to whoever keeps the programs. A flow's
 /// own come in the order in which its worker said them. There are as many as clients stop connections, and one a second

@@ -1,9 +1,7 @@
 use std::sync::mpsc;
 
-use rustix::{
-    event::{EventfdFlags, eventfd},
-    fd::{AsFd, BorrowedFd, OwnedFd},
-};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use monitor_engine::{Link, Packet};
 

@@ -1,6 +1,7 @@
 //! Threads, each on a core of its own or where there is room.
 
-use std::{io, thread};
+use std::io;
+use std::thread;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::sync::mpsc;

@@ -1,25 +1,17 @@
 //! What reaches a monitor device: segments of every size, from interfaces of every kind, through both kinds of device.
 
-use std::{
-    io::{self, Read, Write},
-    net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
-    thread,
-};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
-use monitor_common::{
-    steer::Start,
-    wire::{self, flags},
-};
-use monitor_daemon::{
-    capture::{
-        Settings,
-        bpf::{Hook, Rules, Tap, TapSettings},
-        source::Source,
-        tap::{Layer, MonitorDevice},
-    },
-    config::Config,
-};
+use monitor_common::steer::Start;
+use monitor_common::wire::{self, flags};
+use monitor_daemon::capture::Settings;
+use monitor_daemon::capture::bpf::{Hook, Rules, Tap, TapSettings};
+use monitor_daemon::capture::source::Source;
+use monitor_daemon::capture::tap::{Layer, MonitorDevice};
+use monitor_daemon::config::Config;
 use monitor_engine::{Link, Packet};
 
 use crate::netns::{eventually, monitor, nonzero, run, value, within};

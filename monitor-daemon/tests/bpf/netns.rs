@@ -1,20 +1,16 @@
 //! A network namespace for a test, and what a test does in it.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    os::fd::{AsFd, OwnedFd},
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use monitor_daemon::capture::bpf::{self, Counter};
-use rustix::{
-    net::{AddressFamily, SocketType, socket},
-    thread::{LinkNameSpaceType, move_into_link_name_space},
-};
+use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Runs `test` in a new network namespace; says that it is skipped, and why, where that cannot be done.
 pub fn within(name: &str, test: impl FnOnce() + Send) {

@@ -1,20 +1,19 @@
 //! Flows that are shunted: both programs leave them alone, until they begin anew or have been quiet for long.
 
-use std::{os::fd::AsFd, thread, time::Duration};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
 
-use monitor_common::{
-    abi::{MAX_SHUNTS, ShuntKey},
-    steer::{Ends, Everything, Start, classify},
-    wire::{self, Address, flags::*},
-};
+use monitor_common::abi::{MAX_SHUNTS, ShuntKey};
+use monitor_common::steer::{Ends, Everything, Start, classify};
+use monitor_common::wire::flags::*;
+use monitor_common::wire::{self, Address};
 use monitor_daemon::capture::bpf::{
     BpfError, Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode,
 };
 
-use crate::{
-    netns::{eventually, monitor, nonzero, send, value, veth, within, xdp_socket},
-    packets::{Network, Spec},
-};
+use crate::netns::{eventually, monitor, nonzero, send, value, veth, within, xdp_socket};
+use crate::packets::{Network, Spec};
 
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;

@@ -1,21 +1,17 @@
 //! The kernel's verdict on a packet is that of the very same functions in user space.
 
-use std::{collections::BTreeMap, net::IpAddr, os::fd::AsFd};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
 
-use monitor_common::{
-    abi::{Count, SteerCount, TapCount},
-    steer::{Ends, Skip, Start, classify, decide},
-};
+use monitor_common::abi::{Count, SteerCount, TapCount};
+use monitor_common::steer::{Ends, Skip, Start, classify, decide};
 use monitor_daemon::capture::bpf::{Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode};
-use proptest::{
-    strategy::{Strategy, ValueTree},
-    test_runner::TestRunner,
-};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 
-use crate::{
-    netns::{eventually, index, monitor, nonzero, send, value, veth, within, xdp_socket},
-    packets::{Network, Spec, spec},
-};
+use crate::netns::{eventually, index, monitor, nonzero, send, value, veth, within, xdp_socket};
+use crate::packets::{Network, Spec, spec};
 
 const SEED: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 const WORKERS: u32 = 3;

@@ -1,12 +1,11 @@
 //! VLAN tags that the kernel keeps beside the packet.
 
-use monitor_common::{steer::Start, wire};
+use monitor_common::steer::Start;
+use monitor_common::wire;
 use monitor_daemon::capture::bpf::{Hook, Rules, Tap, TapSettings};
 
-use crate::{
-    netns::{index, monitor, nonzero, receive, receive_as_stack, run, send, veth, within},
-    packets::{Network, Spec},
-};
+use crate::netns::{index, monitor, nonzero, receive, receive_as_stack, run, send, veth, within};
+use crate::packets::{Network, Spec};
 
 /// A segment, `len` bytes of data long, with its VLAN tags.
 fn segment(tags: &[(u16, u16)], len: usize) -> Vec<u8> {

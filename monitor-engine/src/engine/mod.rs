@@ -5,7 +5,8 @@ mod open;
 mod retire;
 mod steer;
 
-use std::{slice, sync::Arc};
+use std::slice;
+use std::sync::Arc;
 
 use monitor_common::steer::worker;
 use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};

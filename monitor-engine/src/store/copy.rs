@@ -188,7 +188,8 @@ mod imp {
 
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 mod imp {
-    use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::sync::atomic::{AtomicU8, AtomicU64};
 
     /// # Safety
     /// `to` valid for writes and `from` for reads of `len` bytes, not overlapping.

@@ -1,8 +1,10 @@
 //! Lists of segments that the engine and its twin both get, and what must be equal after each.
 
+use std::fmt;
+use std::process;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
-use std::{fmt, process, thread};
 
 use monitor_engine::{CloseReason, Event, OverlapPolicy, PeekError, Side, SideSettings};
 

@@ -1,11 +1,11 @@
-use std::{io, net::IpAddr};
+use std::io;
+use std::net::IpAddr;
 
-use aya::{
-    EbpfError,
-    maps::MapError,
-    programs::{ProgramError, tc::TcError},
-    sys::SyscallError,
-};
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+use aya::programs::tc::TcError;
+use aya::sys::SyscallError;
 use libc::{E2BIG, EBUSY, EEXIST, EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ERANGE};
 use monitor_common::abi::{MAX_NETWORKS, MAX_SHUNTS, MAX_WORKERS, names};
 use thiserror::Error;

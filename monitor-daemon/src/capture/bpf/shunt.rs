@@ -1,4 +1,5 @@
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
+use std::time::Duration;
 
 use aya::maps::{Array, HashMap, MapData, MapError};
 use libc::{E2BIG, EEXIST, ENOENT};

@@ -1,17 +1,12 @@
-use std::{
-    os::fd::{AsRawFd, BorrowedFd},
-    time::Duration,
-};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
-use aya::{
-    TestRunOptions,
-    maps::XskMap,
-    programs::{TestRun, Xdp, xdp::XdpLinkId},
-};
-use monitor_common::{
-    abi::{Config, MAX_WORKERS, SteerCount, names, option, socket_index},
-    steer::Start,
-};
+use aya::TestRunOptions;
+use aya::maps::XskMap;
+use aya::programs::xdp::XdpLinkId;
+use aya::programs::{TestRun, Xdp};
+use monitor_common::abi::{Config, MAX_WORKERS, SteerCount, names, option, socket_index};
+use monitor_common::steer::Start;
 
 use super::{BpfError, Counter, Object, Rules, Shunts, when};
 

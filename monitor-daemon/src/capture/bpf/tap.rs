@@ -1,17 +1,11 @@
 use std::time::Duration;
 
-use aya::{
-    TestRunOptions,
-    programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType, TestRun,
-        tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact},
-    },
-    util::KernelVersion,
-};
-use monitor_common::{
-    abi::{Config, TapCount, names, option},
-    steer::Start,
-};
+use aya::TestRunOptions;
+use aya::programs::tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, TestRun};
+use aya::util::KernelVersion;
+use monitor_common::abi::{Config, TapCount, names, option};
+use monitor_common::steer::Start;
 
 use super::{BpfError, Counter, Object, Rules, Shunts, when};
 

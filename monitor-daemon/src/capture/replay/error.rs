@@ -1,6 +1,7 @@
 //! What can be wrong with a capture file.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 /// Why a replay cannot start.
 #[derive(Debug, thiserror::Error)]

@@ -1,21 +1,17 @@
 //! One capture file: opened, recognized, and handed out in batches.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek},
-    path::{Path, PathBuf},
-};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use monitor_engine::{Link, Packet};
 
-use super::{
-    buffer::Buffer,
-    error::{Broken, ReplayError},
-    link,
-    pcap::Pcap,
-    pcapng::PcapNg,
-};
+use super::buffer::Buffer;
+use super::error::{Broken, ReplayError};
+use super::link;
+use super::pcap::Pcap;
+use super::pcapng::PcapNg;
 
 /// Most packets handed out at a time: enough to spread the cost of a call, and their headers stay in the cache.
 pub const BATCH: usize = 64;

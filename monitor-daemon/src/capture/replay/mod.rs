@@ -20,7 +20,9 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use monitor_engine::{Engine, Sink};
 use tracing::{info, warn};

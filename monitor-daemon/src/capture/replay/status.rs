@@ -1,9 +1,8 @@
 //! What `stats` shows of a replay.
 
-use std::{
-    path::PathBuf,
-    sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed},
-};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize};
 
 use monitor_engine::Packet;
 

@@ -1,12 +1,11 @@
 //! Generated files of every flavour, and what is wrong with files.
 
-use std::{
-    io::{Cursor, Write},
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use monitor_engine::{Link, Packet};
 use monitor_tests::wiregen::{
     Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random,

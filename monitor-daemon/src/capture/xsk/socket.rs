@@ -4,19 +4,16 @@
     reason = "frames are read between the RX ring and the fill ring, when nobody writes them"
 )]
 
-use std::{
-    io, mem,
-    os::fd::{AsRawFd, BorrowedFd},
-    sync::Arc,
-};
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
 use monitor_engine::{Link, Packet};
 use xsk_rs::{FrameDesc, RxQueue, TxQueue, Umem};
 
-use super::{
-    ring::FillRing,
-    statistics::{Probe, Tally},
-};
+use super::ring::FillRing;
+use super::statistics::{Probe, Tally};
 use crate::capture::source::{Source, reuse};
 
 /// Descriptors that a worker takes from a socket at once: enough to make the clock and the fill ring's lock cheap,

@@ -1,14 +1,12 @@
 //! What a socket received and what it lost.
 
-use std::{
-    os::fd::OwnedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::net::{sockopt::xdp_statistics, xdp::XdpStatistics};
+use rustix::net::sockopt::xdp_statistics;
+use rustix::net::xdp::XdpStatistics;
 
 /// What a socket has received; written by its worker, read by anybody.
 #[derive(Debug, Default)]

@@ -1,19 +1,15 @@
 //! What is attached to an interface, in either mode.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::{
-    capture::{
-        CaptureError, Settings,
-        bpf::Shunts,
-        bpf::{BpfError, Rules, Steer},
-        mirror::Port,
-        netlink::{self, Interface},
-        tap::{Device, Layer, MonitorDevice, Tapped},
-        xsk::{Probe, RxSocket},
-    },
-    service::live::state::Numbers,
-};
+use crate::capture::bpf::{BpfError, Rules, Shunts, Steer};
+use crate::capture::mirror::Port;
+use crate::capture::netlink::{self, Interface};
+use crate::capture::tap::{Device, Layer, MonitorDevice, Tapped};
+use crate::capture::xsk::{Probe, RxSocket};
+use crate::capture::{CaptureError, Settings};
+use crate::service::live::state::Numbers;
 
 /// Sockets that workers read, with the program that fills them.
 pub(super) struct Reading {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use monitor_engine::Shunt;
 use tracing::warn;
 
-use super::{devices::Attached, state::State};
+use super::devices::Attached;
+use super::state::State;
 use crate::capture::bpf::{BpfError, Counter};
 
 impl State {

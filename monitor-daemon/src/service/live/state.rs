@@ -3,13 +3,9 @@
 use tracing::debug;
 
 use super::devices::{Attached, Reading};
-use crate::{
-    capture::{
-        bpf::{BpfError, Counter, Rules},
-        xsk::Received,
-    },
-    status::{CaptureSnapshot, InterfaceSnapshot},
-};
+use crate::capture::bpf::{BpfError, Counter, Rules};
+use crate::capture::xsk::Received;
+use crate::status::{CaptureSnapshot, InterfaceSnapshot};
 
 /// The interfaces of a capture, and the monitor devices that they share.
 pub(super) struct State {

@@ -2,32 +2,23 @@
 //!
 //! It compares what there is with what is attached, and never relies on having seen every change.
 
-use std::{
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering, mpsc},
-    time::{Duration, Instant},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    fd::OwnedFd,
-    time::Timespec,
-};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use rustix::time::Timespec;
 use tracing::{error, info, warn};
 
-use super::{
-    Shared,
-    devices::{Attached, Reading},
-    state::Numbers,
-};
-use crate::{
-    capture::{
-        CaptureError, mirror,
-        netlink::{self, Changes, Interface},
-        tap::{self, Device, Layer, Tapped},
-        xsk::RxSocket,
-    },
-    config::Mode,
-};
+use super::Shared;
+use super::devices::{Attached, Reading};
+use super::state::Numbers;
+use crate::capture::netlink::{self, Changes, Interface};
+use crate::capture::tap::{self, Device, Layer, Tapped};
+use crate::capture::xsk::RxSocket;
+use crate::capture::{CaptureError, mirror};
+use crate::config::Mode;
 
 /// How often is looked without being told, and the programs' messages are taken to the log.
 const PERIOD: Timespec = Timespec {
