@@ -233,7 +233,7 @@ mod tests {
         );
         assert_eq!(findings.errors.len(), 1);
         check_room(
-            Path::new("monitor-daemon/src/worker.rs"),
+            Path::new("monitor-daemon/src/worker/mod.rs"),
             "use tokio::net::UnixStream;",
             &mut findings,
         );

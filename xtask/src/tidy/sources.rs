@@ -151,7 +151,7 @@ mod tests {
             findings(|f| check_unsafe("monitor-client/src/lib.rs", "unsafe impl Send for X {}", f));
         assert_eq!(outside.len(), 1);
         let inside =
-            findings(|f| check_unsafe("monitor-daemon/src/capture/xsk.rs", "unsafe { }", f));
+            findings(|f| check_unsafe("monitor-daemon/src/capture/xsk/mod.rs", "unsafe { }", f));
         assert!(inside.is_empty());
     }
 
