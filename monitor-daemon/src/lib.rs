@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod events;
 pub mod filter;
+pub mod live;
 pub mod rpc;
 pub mod scan;
 pub mod service;

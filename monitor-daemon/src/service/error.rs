@@ -4,11 +4,11 @@ use std::io;
 
 use monitor_engine::EngineError;
 
-use super::live::LiveError;
 use super::privilege::MissingPrivilege;
 use crate::capture::replay::ReplayError;
 use crate::config::ConfigError;
 use crate::control::MailboxError;
+use crate::live::LiveError;
 use crate::rpc::{AccessError, ListenError};
 use crate::worker::SpawnError;
 

@@ -2,7 +2,6 @@
 
 pub mod cli;
 mod error;
-pub mod live;
 mod log;
 pub mod privilege;
 mod running;
@@ -18,12 +17,12 @@ use tokio::sync::mpsc;
 use crate::capture::replay::{Options, Replay};
 use crate::config::{Config, Current, MAX_WORKERS, Origin};
 use crate::control::{Engine, Mailboxes};
+use crate::live::Live;
 use crate::rpc::{self, Listener};
 use crate::status::{CaptureStatus, Status};
 use crate::worker::{self, Crew, ReplayWorker, cores};
 use cli::{Cli, Command};
 pub use error::ServiceError;
-use live::Live;
 use running::{Host, Running};
 
 /// Does what the command line says; returns when the daemon has ended in order.
@@ -54,7 +53,8 @@ fn capture(config: &Config, current: Current) -> Result<(), ServiceError> {
         seed,
     } = Parts::new(config, Origin::Live)?;
     let live = Live::start(config, seed, engines, &views.mailboxes, &cores)?;
-    let flows = live.taker(views.mailboxes.clone());
+    let workers = settings::to_workers(views.mailboxes.clone(), Origin::Live, seed);
+    let flows = live.apply_after(workers);
     let status = views.with(live.status(), current.with_flows(flows));
     host.serve(listener, status, Running::Live(live), false)
         .map(|_| ())

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::ServiceError;
-use super::live::Live;
 use crate::control::{Command, Mailboxes};
+use crate::live::Live;
 use crate::rpc::{self, Listener};
 use crate::status::Status;
 use crate::worker::{Crew, Ended};

@@ -80,6 +80,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "crate::control",
             "crate::events",
+            "crate::live",
             "crate::rpc",
             "crate::service",
             "crate::worker",
@@ -89,6 +90,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "monitor-daemon/src/worker",
         &[
+            "crate::live",
             "crate::rpc",
             "crate::service",
             ".await",
@@ -97,6 +99,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "tokio::spawn",
             "tokio::task",
         ],
+    ),
+    (
+        "monitor-daemon/src/live",
+        &["crate::rpc", "crate::service", "tokio::"],
     ),
     // What workers and clients have in common: it knows neither of them.
     (
@@ -125,6 +131,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "monitor-daemon/src/rpc",
         &[
             "crate::capture",
+            "crate::live",
             "crate::service",
             "crate::worker",
             "aya::",

@@ -14,7 +14,6 @@ use rustix::fd::OwnedFd;
 
 use tracing::{error, warn};
 
-use super::settings;
 use crate::capture::netlink::Changes;
 use crate::capture::xsk::RxSocket;
 use crate::capture::{self, CaptureError, Settings};
@@ -154,11 +153,11 @@ impl Live {
         Arc::clone(&self.shared) as Arc<dyn CaptureStatus>
     }
 
-    /// What takes changed settings of `[filter]`, `[ip]` and `[tcp]`: the workers, then the programs.
+    /// Returns a callback that applies changed settings of `[filter]`, `[ip]` and `[tcp]`: by `workers` to the workers,
+    /// then to the BPF programs.
     #[must_use]
-    pub fn taker(&self, mailboxes: Mailboxes) -> Take {
+    pub fn apply_after(&self, workers: Take) -> Take {
         let shared = Arc::clone(&self.shared);
-        let workers = settings::to_workers(mailboxes, Origin::Live, shared.settings().seed);
         Box::new(move |config| {
             workers(config);
             shared.refilter(config);

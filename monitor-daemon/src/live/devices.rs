@@ -3,13 +3,13 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::state::Numbers;
 use crate::capture::bpf::{BpfError, Rules, Shunts, Steer};
 use crate::capture::mirror::Port;
 use crate::capture::netlink::{self, Interface};
 use crate::capture::tap::{Device, Layer, MonitorDevice, Tapped};
 use crate::capture::xsk::{Probe, RxSocket};
 use crate::capture::{CaptureError, Settings};
-use crate::service::live::state::Numbers;
 
 /// Sockets that workers read, with the program that fills them.
 pub(super) struct Reading {
