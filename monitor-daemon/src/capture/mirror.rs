@@ -66,7 +66,7 @@ impl Port {
             queues,
             start,
             drop_rest: false,
-            rules: settings.rules(),
+            filter: settings.filter(),
         })?;
         let promiscuous = promiscuous(interface).map_err(|source| CaptureError::Promiscuous {
             interface: name.clone(),

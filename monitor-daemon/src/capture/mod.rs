@@ -25,7 +25,7 @@ pub struct Settings {
     /// Among how many workers flows are spread.
     pub workers: u16,
     /// How long a flow that is left alone may be quiet: as long as a connection that is followed.
-    pub shunt_patience: Duration,
+    pub shunt_timeout: Duration,
     ports: Vec<u16>,
     networks: Vec<(IpAddr, u8)>,
 }
@@ -38,7 +38,7 @@ impl Settings {
         Self {
             seed,
             workers,
-            shunt_patience: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
+            shunt_timeout: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
             ports: config.filter.ports.clone(),
             networks: networks
                 .iter()
@@ -49,8 +49,8 @@ impl Settings {
 
     /// What is wanted of them.
     #[must_use]
-    pub fn rules(&self) -> bpf::Rules<'_> {
-        bpf::Rules {
+    pub fn filter(&self) -> bpf::CaptureFilter<'_> {
+        bpf::CaptureFilter {
             ports: &self.ports,
             networks: &self.networks,
         }

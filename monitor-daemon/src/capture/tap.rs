@@ -119,7 +119,7 @@ impl MonitorDevice {
             queues: 1,
             start: layer.start(),
             drop_rest: true,
-            rules: settings.rules(),
+            filter: settings.filter(),
         })?;
         // The program first: an XDP socket that is bound before its device has a program gets no multi-buffer packets
         // on some drivers.
@@ -187,7 +187,7 @@ impl Tapped {
             monitor: device.index,
             start,
             relay: relay.map(|(_, index)| *index),
-            rules: settings.rules(),
+            filter: settings.filter(),
         })?;
         if let Some((relay, _)) = relay {
             tap.attach_relay(relay)?;

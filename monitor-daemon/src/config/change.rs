@@ -24,7 +24,6 @@ const TAKERS: &[(&str, Taker)] = &[
     ("capture.interfaces", Taker::Start),
     ("capture.workers", Taker::Start),
     ("capture.buffers", Taker::Start),
-    ("capture.spin", Taker::Start),
     ("capture.nap", Taker::Start),
     ("capture.nice", Taker::Start),
     ("capture.pin", Taker::Start),

@@ -28,8 +28,6 @@ const MOST_FRAGMENTS: usize = 8192;
 /// How long a datagram may take.
 const SHORTEST_TO_LONGEST: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(3600);
-/// Spinning longer than this is burning a core: that is asked for by name, not by accident.
-const LONGEST_SPIN: Duration = Duration::from_millis(100);
 /// A fast sender fills the default buffers in that time.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 
@@ -166,9 +164,6 @@ impl Capture {
                 "[capture] buffers is {} bytes: 1MiB to 64GiB are possible",
                 self.buffers
             ));
-        }
-        if self.spin.is_some_and(|spin| spin > LONGEST_SPIN) {
-            return Err("[capture] spin is above 100ms: a longer one only burns a core".into());
         }
         if self.nap.is_some_and(|nap| nap > LONGEST_NAP) {
             return Err("[capture] nap is above 10ms: buffers run over meanwhile".into());

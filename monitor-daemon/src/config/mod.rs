@@ -62,9 +62,6 @@ pub struct Capture {
     /// Packet buffers between kernel and workers (UMEM), bytes, all interfaces and queues together.
     #[serde(with = "units::size")]
     pub buffers: u64,
-    /// How long an idle worker keeps looking before it sleeps. `None`: it sleeps at once.
-    #[serde(with = "units::duration")]
-    pub spin: Option<Duration>,
     /// How long a worker in tap mode lets packets gather once it has taken all there were. `None`: it does not wait.
     #[serde(with = "units::duration")]
     pub nap: Option<Duration>,
@@ -379,7 +376,6 @@ impl Default for Capture {
             interfaces: vec!["lo".to_owned()],
             workers: 0,
             buffers: 32 << 20,
-            spin: Some(Duration::from_micros(20)),
             nap: Some(Duration::from_micros(100)),
             nice: -10,
             pin: When::default(),

@@ -49,13 +49,13 @@ fn the_documented_file_names_every_key_under_a_comment() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let text = "[capture]\nmode = 'mirror'\ninterfaces = ['eth0', 'eth1']\nworkers = 4\nspin = 'off'\n\
+    let text = "[capture]\nmode = 'mirror'\ninterfaces = ['eth0', 'eth1']\nworkers = 4\nnap = 'off'\n\
                 [filter]\nports = [80]\nnetworks = ['10.0.0.0/8', '::1']\n\
                 [tcp]\noverlap = 'bsd'\nlinger = 'off'\nidle_timeout = '1h 30m'\n\
                 [store]\nmemory = 1_000_000\nwindow = '64KiB'\n[rpc]\nmode = '0600'\n";
     let config = Config::parse(text, "test.toml").unwrap();
     assert_eq!(config.capture.mode, Mode::Mirror);
-    assert_eq!(config.capture.spin, None);
+    assert_eq!(config.capture.nap, None);
     assert_eq!(
         config.filter.networks[1],
         "::1/128".parse::<IpNet>().unwrap()
@@ -196,7 +196,6 @@ fn values_out_of_range_name_their_key() {
         ("[capture]\ninterfaces = ['a/b']\n", "a/b"),
         ("[capture]\nmode = 'mirror'\n", "use mode \"tap\""),
         ("[capture]\nbuffers = '4KiB'\n", "[capture] buffers"),
-        ("[capture]\nspin = '1s'\n", "[capture] spin"),
         ("[capture]\nnap = '20ms'\n", "[capture] nap"),
         ("[capture]\nnice = -21\n", "[capture] nice"),
         ("[filter]\nports = [0]\n", "[filter] ports"),

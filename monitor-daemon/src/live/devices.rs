@@ -1,43 +1,43 @@
-//! What is attached to an interface, in either mode.
+//! Attachments of an interface, in either mode: programs, sockets, and their counters.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::state::Numbers;
-use crate::capture::bpf::{BpfError, Rules, Shunts, Steer};
+use super::state::Totals;
+use crate::capture::bpf::{BpfError, CaptureFilter, Shunts, Steer};
 use crate::capture::mirror::Port;
 use crate::capture::netlink::{self, Interface};
 use crate::capture::tap::{Device, Layer, MonitorDevice, Tapped};
 use crate::capture::xsk::{Probe, RxSocket};
 use crate::capture::{CaptureError, Settings};
 
-/// Sockets that workers read, with the program that fills them.
-pub(super) struct Reading {
-    /// What [`Place::remove`](crate::worker::Place::remove) calls its sockets.
+/// Monitor device or port, with the sockets that workers read and the program that fills them.
+pub(super) struct CaptureDevice {
+    /// Key of its sockets in [`WorkerHandle::remove`](crate::worker::WorkerHandle::remove).
     pub(super) id: u64,
-    pub(super) kind: Kind,
+    pub(super) kind: DeviceKind,
     probes: Vec<Probe>,
-    /// The interfaces that packets go through on their way to the program.
-    way: Vec<Lossy>,
+    /// Interfaces on the packets' path to the program, which may drop them.
+    path: Vec<DropCounter>,
 }
 
-/// An interface that may lose packets before a program sees them.
-struct Lossy {
+/// Drop counter of an interface that packets pass before a program sees them.
+struct DropCounter {
     name: String,
     index: u32,
-    /// What it had lost before we came.
+    /// Packets dropped before the capture started.
     before: u64,
-    /// What it has lost since, as last seen: when it is gone, it cannot be asked.
+    /// Packets dropped since, when last read: an interface that is gone has no statistics.
     since: AtomicU64,
 }
 
-pub(super) enum Kind {
+pub(super) enum DeviceKind {
     Monitor(MonitorDevice),
     Port(Port),
 }
 
-impl Reading {
-    /// A monitor device and its sockets, by worker.
+impl CaptureDevice {
+    /// Creates a monitor device and its sockets, by worker.
     pub(super) fn monitor(
         id: u64,
         layer: Layer,
@@ -45,19 +45,23 @@ impl Reading {
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let (device, sockets) = MonitorDevice::create(layer, frames, settings)?;
-        let mut way = vec![Lossy::new(&device.device.name, device.device.index, 0)];
-        way.extend(
+        let mut path = vec![DropCounter::new(
+            &device.device.name,
+            device.device.index,
+            0,
+        )];
+        path.extend(
             device
                 .device
                 .relay
                 .as_ref()
-                .map(|(name, index)| Lossy::new(name, *index, 0)),
+                .map(|(name, index)| DropCounter::new(name, *index, 0)),
         );
         let sockets = sockets.into_iter().map(|socket| vec![socket]).collect();
-        Self::new(id, Kind::Monitor(device), sockets, way)
+        Self::new(id, DeviceKind::Monitor(device), sockets, path)
     }
 
-    /// A port and its sockets, by worker.
+    /// Opens a port and its sockets, by worker.
     pub(super) fn port(
         id: u64,
         interface: &Interface,
@@ -65,19 +69,19 @@ impl Reading {
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let (port, sockets) = Port::open(interface, frames, settings)?;
-        let way = vec![Lossy::new(
+        let path = vec![DropCounter::new(
             &interface.name,
             interface.index,
             interface.rx_lost,
         )];
-        Self::new(id, Kind::Port(port), sockets, way)
+        Self::new(id, DeviceKind::Port(port), sockets, path)
     }
 
     fn new(
         id: u64,
-        kind: Kind,
+        kind: DeviceKind,
         sockets: Vec<Vec<RxSocket>>,
-        way: Vec<Lossy>,
+        path: Vec<DropCounter>,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let probes = sockets
             .iter()
@@ -90,42 +94,42 @@ impl Reading {
                 id,
                 kind,
                 probes,
-                way,
+                path,
             },
             sockets,
         ))
     }
 
-    /// Detaches the program: no packet comes any more.
+    /// Detaches the program: no further packet arrives.
     pub(super) fn detach(&mut self) {
         self.steer().detach();
     }
 
-    /// The monitor device's identity; `None` for a port.
+    /// Returns the identity of the monitor device; `None` for a port.
     pub(super) fn device(&self) -> Option<&Device> {
         match &self.kind {
-            Kind::Monitor(monitor) => Some(&monitor.device),
-            Kind::Port(_) => None,
+            DeviceKind::Monitor(monitor) => Some(&monitor.device),
+            DeviceKind::Port(_) => None,
         }
     }
 
-    /// Adds what it counted so far.
-    pub(super) fn count(&self, into: &mut Numbers) {
+    /// Adds its counters to `into`.
+    pub(super) fn count(&self, into: &mut Totals) {
         for probe in &self.probes {
             into.received += probe.read();
         }
-        into.device_dropped += self.way.iter().map(Lossy::lost).sum::<u64>();
+        into.device_dropped += self.path.iter().map(DropCounter::dropped).sum::<u64>();
         let steer = match &self.kind {
-            Kind::Monitor(device) => &device.steer,
-            Kind::Port(port) => &port.steer,
+            DeviceKind::Monitor(device) => &device.steer,
+            DeviceKind::Port(port) => &port.steer,
         };
         into.add_verdicts(steer.counters());
     }
 
     fn shunts(&mut self) -> Shunts<'_> {
         match &mut self.kind {
-            Kind::Monitor(device) => device.steer.shunts(),
-            Kind::Port(port) => port.steer.shunts(),
+            DeviceKind::Monitor(device) => device.steer.shunts(),
+            DeviceKind::Port(port) => port.steer.shunts(),
         }
     }
 
@@ -133,19 +137,19 @@ impl Reading {
         self.steer().drain_log();
     }
 
-    pub(super) fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
-        self.steer().set_rules(rules)
+    pub(super) fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
+        self.steer().set_filter(filter)
     }
 
     fn steer(&mut self) -> &mut Steer {
         match &mut self.kind {
-            Kind::Monitor(device) => &mut device.steer,
-            Kind::Port(port) => &mut port.steer,
+            DeviceKind::Monitor(device) => &mut device.steer,
+            DeviceKind::Port(port) => &mut port.steer,
         }
     }
 }
 
-impl Lossy {
+impl DropCounter {
     fn new(name: &str, index: u32, before: u64) -> Self {
         Self {
             name: name.to_owned(),
@@ -155,8 +159,8 @@ impl Lossy {
         }
     }
 
-    /// Packets that it lost since we came.
-    fn lost(&self) -> u64 {
+    /// Returns the packets dropped since the capture started.
+    fn dropped(&self) -> u64 {
         if let Ok(Some(now)) = netlink::interface(&self.name)
             && now.index == self.index
         {
@@ -167,20 +171,20 @@ impl Lossy {
     }
 }
 
-/// How packets of an interface are had.
+/// Attachment of an interface.
 pub(super) enum Attached {
-    /// Cloned into a monitor device.
+    /// Its packets are cloned into a monitor device.
     Tapped(Tapped),
-    /// Read from its queues.
-    Port(Reading),
+    /// Its packets are read from its queues.
+    Port(CaptureDevice),
 }
 
 impl Attached {
-    /// As [`InterfaceSnapshot`](crate::status::InterfaceSnapshot) has it: mode of XDP, number of queues.
+    /// Returns the XDP mode and the number of queues, as in [`InterfaceSnapshot`](crate::status::InterfaceSnapshot).
     pub(super) fn xdp(&self) -> (&'static str, u32) {
         match self {
-            Self::Port(Reading {
-                kind: Kind::Port(port),
+            Self::Port(CaptureDevice {
+                kind: DeviceKind::Port(port),
                 ..
             }) => (port.xdp, port.queues),
             // Monitor devices run XDP in the network stack and have one queue.
@@ -188,32 +192,32 @@ impl Attached {
         }
     }
 
-    pub(super) fn count(&self, into: &mut Numbers) {
+    pub(super) fn count(&self, into: &mut Totals) {
         match self {
             Self::Tapped(tapped) => into.add_verdicts(tapped.tap.counters()),
-            Self::Port(reading) => reading.count(into),
+            Self::Port(device) => device.count(into),
         }
     }
 
-    /// The flows that its program leaves alone.
+    /// Returns the table of flows that its program skips.
     pub(super) fn shunts(&mut self) -> Shunts<'_> {
         match self {
             Self::Tapped(tapped) => tapped.tap.shunts(),
-            Self::Port(reading) => reading.shunts(),
+            Self::Port(device) => device.shunts(),
         }
     }
 
     pub(super) fn drain_log(&mut self) {
         match self {
             Self::Tapped(tapped) => tapped.tap.drain_log(),
-            Self::Port(reading) => reading.drain_log(),
+            Self::Port(device) => device.drain_log(),
         }
     }
 
-    pub(super) fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+    pub(super) fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
         match self {
-            Self::Tapped(tapped) => tapped.tap.set_rules(rules),
-            Self::Port(reading) => reading.set_rules(rules),
+            Self::Tapped(tapped) => tapped.tap.set_filter(filter),
+            Self::Port(device) => device.set_filter(filter),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A live capture: workers, and a supervisor that keeps the interfaces attached while they come and go.
+//! Live capture: workers, and a supervisor that keeps interfaces attached while they are created and deleted.
 
 mod devices;
 mod shunts;
@@ -20,56 +20,56 @@ use crate::capture::{self, CaptureError, Settings};
 use crate::config::{Config, Mode, Origin, Take};
 use crate::control::{Command, Engine, Mailboxes};
 use crate::status::{CaptureSnapshot, CaptureStatus};
-use crate::worker::{Crew, Patience, Place, Shunts, SpawnError, Worker};
+use crate::worker::{IdlePolicy, Shunts, SpawnError, Worker, WorkerHandle, WorkerThreads};
 use state::State;
 use supervisor::Supervisor;
 
-/// A live capture at work.
+/// A running live capture.
 pub struct Live {
-    /// Its threads.
-    pub crew: Crew,
+    /// Its worker threads.
+    pub threads: WorkerThreads,
     shared: Arc<Shared>,
     supervisor: thread::JoinHandle<()>,
     stop: OwnedFd,
 }
 
-/// Why a capture does not start.
+/// Reason that a capture does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
-    /// An interface, or something that all of them need.
+    /// Failure of an interface, or of a part that all of them need.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// A worker's thread.
+    /// Failure of a worker's thread.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// The supervisor.
-    #[error("cannot start watching the interfaces: {0}")]
+    /// Failure of the supervisor.
+    #[error("cannot start watching the interfaces")]
     Supervisor(#[source] io::Error),
 }
 
-/// What supervisor, status and stop have in common. Workers know their places of it, nothing else.
+/// State shared by the supervisor, the status and `stop`. Workers hold their handles alone.
 struct Shared {
     settings: Mutex<Arc<Settings>>,
-    /// Held while interfaces are attached, and while it changes how.
+    /// Held while interfaces are attached, and while the settings for it change.
     attaching: Mutex<()>,
     mode: Mode,
     verify_checksums: bool,
-    /// Packet buffers for everything together.
+    /// Packet buffers of all devices together.
     frames: u32,
-    places: Arc<[Place<RxSocket>]>,
-    /// What the workers would have the programs leave alone.
+    handles: Arc<[WorkerHandle<RxSocket>]>,
+    /// Requests of the workers to shunt and unshunt flows.
     shunts: Arc<Shunts>,
-    /// Held for as long as it takes to read or note something, never while an interface is opened.
+    /// Held for short reads and writes, never while an interface is opened.
     state: Mutex<State>,
 }
 
-/// Has all stores touched, at once.
+/// Touches the memory of all stores, in parallel.
 fn prefault(engines: &[Engine]) {
     thread::scope(|scope| {
         for engine in engines {
             scope.spawn(|| {
                 if let Err(error) = engine.prefault() {
-                    warn!("cannot touch the store beforehand: {error}; bursts may lose packets");
+                    warn!("cannot prefault the store: {error}; bursts may lose packets");
                 }
             });
         }
@@ -77,7 +77,7 @@ fn prefault(engines: &[Engine]) {
 }
 
 impl Live {
-    /// Starts workers and attaches all interfaces; if one cannot be attached, nothing is left behind.
+    /// Starts workers and attaches all interfaces. If one cannot be attached, everything is undone.
     pub fn start(
         config: &Config,
         seed: [u64; 2],
@@ -90,9 +90,9 @@ impl Live {
             prefault(&engines);
         }
         let workers = engines.len() as u16;
-        let places: Arc<[_]> = mailboxes
+        let handles: Arc<[_]> = mailboxes
             .iter()
-            .map(|mailbox| Place::new(Arc::clone(mailbox)))
+            .map(|mailbox| WorkerHandle::new(Arc::clone(mailbox)))
             .collect();
         let shunts = Arc::new(Shunts::new().map_err(LiveError::Supervisor)?);
         let shared = Arc::new(Shared {
@@ -105,22 +105,22 @@ impl Live {
                 .verify_checksums,
             frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES)
                 .unwrap_or(u32::MAX),
-            places: Arc::clone(&places),
+            handles: Arc::clone(&handles),
             shunts: Arc::clone(&shunts),
             state: Mutex::new(State::new(&config.capture.interfaces)),
         });
         let changes = Changes::new().map_err(LiveError::Supervisor)?;
-        let bell = eventfd(0, EventfdFlags::CLOEXEC)
+        let notifier = eventfd(0, EventfdFlags::CLOEXEC)
             .map_err(|errno| LiveError::Supervisor(errno.into()))?;
-        let stop = bell.try_clone().map_err(LiveError::Supervisor)?;
-        let supervisor = Supervisor::new(Arc::clone(&shared), changes, bell);
+        let stop = notifier.try_clone().map_err(LiveError::Supervisor)?;
+        let supervisor = Supervisor::new(Arc::clone(&shared), changes, notifier);
         let bodies = engines.into_iter().enumerate().map(|(index, engine)| {
             let worker = Worker::new(
                 engine,
                 index,
-                Arc::clone(&places),
+                Arc::clone(&handles),
                 Arc::clone(&shunts),
-                Patience::of(&config.capture),
+                IdlePolicy::of(&config.capture),
             );
             move || worker.run()
         });
@@ -129,10 +129,10 @@ impl Live {
         } else {
             &[]
         };
-        let crew = Crew::start(bodies.collect(), cores, config.capture.nice)?;
+        let threads = WorkerThreads::start(bodies.collect(), cores, config.capture.nice)?;
         if let Err(error) = supervisor.attach_all() {
             shared.stop_workers();
-            crew.join();
+            threads.join();
             return Err(error.into());
         }
         let thread = thread::Builder::new()
@@ -140,14 +140,14 @@ impl Live {
             .spawn(move || supervisor.run());
         let supervisor = thread.map_err(LiveError::Supervisor)?;
         Ok(Self {
-            crew,
+            threads,
             shared,
             supervisor,
             stop,
         })
     }
 
-    /// What `stats` shows of it.
+    /// Returns the source of its part of `stats`.
     #[must_use]
     pub fn status(&self) -> Arc<dyn CaptureStatus> {
         Arc::clone(&self.shared) as Arc<dyn CaptureStatus>
@@ -160,25 +160,25 @@ impl Live {
         let shared = Arc::clone(&self.shared);
         Box::new(move |config| {
             workers(config);
-            shared.refilter(config);
+            shared.update_filter(config);
         })
     }
 
-    /// Detaches the programs, then ends the workers. What was captured stays readable until the engines' readers go.
+    /// Detaches the programs, then ends the workers. Captured data stays readable through the engines' readers.
     pub fn stop(self) {
-        // Cannot fail: nobody else writes to it.
+        // Cannot fail: the counter is at 0.
         let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
-        // A panic of the supervisor was printed when it happened, and there is nothing left to stop in it.
+        // A panic of the supervisor was printed when it happened.
         let _ = self.supervisor.join();
         self.shared.state().detach_all();
         self.shared.stop_workers();
-        self.crew.join();
+        self.threads.join();
     }
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Poisoned by a panic: the numbers are still good.
+        // The counters are valid even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,14 +192,14 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes another `[filter]`, after the workers did: what the programs let through now finds engines that want it.
-    fn refilter(&self, config: &Config) {
+    /// Applies a changed `[filter]`, after the workers did: packets that the programs now pass find engines that accept them.
+    fn update_filter(&self, config: &Config) {
         let Settings { seed, workers, .. } = *self.settings();
-        // What is attached meanwhile is attached under the new settings, what is attached already gets them below.
-        let _not_meanwhile = self.attaching();
+        // An interface is attached either before this, and gets the filter below, or after, with the new settings.
+        let _guard = self.attaching();
         let settings = Arc::new(Settings::new(config, seed, workers));
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
-        if let Err(error) = self.state().set_rules(&settings.rules()) {
+        if let Err(error) = self.state().set_filter(&settings.filter()) {
             error!(
                 "the new filter is not in all programs: {error}; restart monitord to have it everywhere"
             );
@@ -207,15 +207,19 @@ impl Shared {
     }
 
     fn stop_workers(&self) {
-        self.places
+        self.handles
             .iter()
-            .for_each(|place| place.mailbox().send(Command::Stop));
+            .for_each(|handle| handle.mailbox().send(Command::Stop));
     }
 }
 
 impl CaptureStatus for Shared {
     fn snapshot(&self) -> CaptureSnapshot {
-        let lost_handoffs = self.places.iter().map(|place| place.mailbox().lost()).sum();
+        let lost_handoffs = self
+            .handles
+            .iter()
+            .map(|handle| handle.mailbox().lost())
+            .sum();
         let mut snapshot = self.state().snapshot(lost_handoffs);
         snapshot.mode = self.mode.name();
         snapshot.workers = self.settings().workers;

@@ -1,7 +1,7 @@
-//! Flows that the programs of all interfaces leave alone.
+//! Shunted flows of all interfaces: flows whose packets the BPF programs skip.
 //!
-//! Each interface has a table of its own. One that is attached later starts with an empty table: workers ask again for
-//! what still comes, and nothing is carried over that a SYN may have taken out of another table meanwhile.
+//! Each interface has its own table. An interface that is attached later starts with an empty one, and the workers ask
+//! again for flows whose packets still arrive. Copying the other tables would bring back flows that a SYN removed.
 
 use std::time::Duration;
 
@@ -13,53 +13,59 @@ use super::state::State;
 use crate::capture::bpf::{BpfError, Counter};
 
 impl State {
-    /// Does what the workers ask for. A flow that was quiet for `patience` is looked at again.
-    pub(super) fn follow(&mut self, shunts: impl Iterator<Item = Shunt>, patience: Duration) {
+    /// Executes the workers' requests. A shunted flow expires after it was quiet for `timeout`.
+    pub(super) fn apply_shunts(&mut self, shunts: impl Iterator<Item = Shunt>, timeout: Duration) {
         for shunt in shunts {
             match shunt {
                 Shunt::Start(flow) => {
-                    let added: Vec<_> = self
-                        .attached()
-                        .map(|attached| attached.shunts().add(&flow, patience))
-                        .collect();
-                    let full =
-                        |result: &Result<_, _>| matches!(result, Err(BpfError::TooManyShunts));
-                    self.shunts_refused += u64::from(added.iter().any(full));
-                    self.shunted += usize::from(added.iter().any(|new| matches!(new, Ok(true))));
-                    added
-                        .iter()
-                        .filter(|result| !full(result))
-                        .filter_map(|r| r.as_ref().err())
-                        .for_each(say);
+                    let (mut added, mut full) = (false, false);
+                    for attached in self.attached() {
+                        match attached.shunts().add(&flow, timeout) {
+                            Ok(new) => added |= new,
+                            Err(BpfError::TooManyShunts) => full = true,
+                            Err(error) => warn_unchanged(&error),
+                        }
+                    }
+                    self.shunted += usize::from(added);
+                    self.shunts_refused += u64::from(full);
                 }
-                Shunt::End(flow) => self
-                    .attached()
-                    .filter_map(|attached| attached.shunts().remove(&flow).err())
-                    .for_each(|error| say(&error)),
+                Shunt::End(flow) => {
+                    for attached in self.attached() {
+                        if let Err(error) = attached.shunts().remove(&flow) {
+                            warn_unchanged(&error);
+                        }
+                    }
+                }
             }
         }
     }
 
-    /// Forgets the flows that have been quiet for too long, and counts the others.
-    pub(super) fn sweep_shunts(&mut self, patience: Duration) {
-        if self.shunted > 0 {
-            let left =
-                |attached: &mut Attached| attached.shunts().sweep(patience).inspect_err(say).ok();
-            // A flow may go through several interfaces.
-            self.shunted = self.attached().filter_map(left).max().unwrap_or(0);
+    /// Removes the flows that were quiet for longer than `timeout`, and counts the others.
+    pub(super) fn sweep_shunts(&mut self, timeout: Duration) {
+        if self.shunted == 0 {
+            return;
         }
+        let mut left = 0;
+        for attached in self.attached() {
+            match attached.shunts().sweep(timeout) {
+                // A flow may pass several interfaces: the largest table counts.
+                Ok(flows) => left = left.max(flows),
+                Err(error) => warn_unchanged(&error),
+            }
+        }
+        self.shunted = left;
     }
 
     pub(super) fn shunt_counters(&self) -> [Counter; 2] {
         [
             (
                 "shunted_flows",
-                "Flows of stopped connections that the programs leave alone (gauge; those that ended go within 10 s).",
+                "Flows of stopped connections that the programs skip (gauge; ended ones are removed within 10 s).",
                 self.shunted as u64,
             ),
             (
                 "shunts_refused",
-                "Stopped connections whose packets are captured and dropped, since as many flows as there can be are shunted.",
+                "Stopped connections whose packets are captured and dropped, because the table of shunted flows is full.",
                 self.shunts_refused,
             ),
         ]
@@ -68,11 +74,11 @@ impl State {
     fn attached(&mut self) -> impl Iterator<Item = &mut Attached> {
         self.interfaces
             .iter_mut()
-            .filter_map(|watched| watched.attached.as_mut())
+            .filter_map(|interface| interface.attached.as_mut())
     }
 }
 
-/// Nothing is lost: the packets of a stopped connection come on, and its worker drops them.
-fn say(error: &BpfError) {
+/// Warns of a failed change. It costs time only: the worker drops the packets of the stopped connection.
+fn warn_unchanged(error: &BpfError) {
     warn!("cannot change which flows are shunted: {error}");
 }

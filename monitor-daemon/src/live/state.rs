@@ -1,47 +1,47 @@
-//! What is attached now, and what was counted by that and by what is gone.
+//! State of a live capture: attached interfaces, monitor devices, and the counters of current and former ones.
 
 use tracing::debug;
 
-use super::devices::{Attached, Reading};
-use crate::capture::bpf::{BpfError, Counter, Rules};
+use super::devices::{Attached, CaptureDevice};
+use crate::capture::bpf::{BpfError, CaptureFilter, Counter};
 use crate::capture::xsk::Received;
 use crate::status::{CaptureSnapshot, InterfaceSnapshot};
 
-/// The interfaces of a capture, and the monitor devices that they share.
+/// Interfaces of a capture, and the monitor devices that they share.
 pub(super) struct State {
-    pub(super) interfaces: Vec<Watched>,
-    /// One for each kind that is needed; none in mirror mode.
-    pub(super) monitors: Vec<Reading>,
-    /// Gone, but workers may still read what is left in their sockets.
-    pub(super) closing: Vec<Reading>,
-    /// Counted by interfaces and devices that are gone.
-    pub(super) retired: Numbers,
-    /// Flows that the programs leave alone: those of the last sweep, and those that came since.
+    pub(super) interfaces: Vec<InterfaceState>,
+    /// One for each link type in use; none in mirror mode.
+    pub(super) monitors: Vec<CaptureDevice>,
+    /// Detached devices whose remaining packets the workers still read.
+    pub(super) closing: Vec<CaptureDevice>,
+    /// Counters of interfaces and devices that are gone.
+    pub(super) retired: Totals,
+    /// Number of shunted flows: counted by the last sweep, plus those added since.
     pub(super) shunted: usize,
-    /// Those that could not be shunted.
+    /// Number of flows that found a table full.
     pub(super) shunts_refused: u64,
 }
 
-/// An interface of the configuration.
-pub(super) struct Watched {
+/// Interface of the configuration.
+pub(super) struct InterfaceState {
     pub(super) name: String,
-    /// Which interface of that name was attached.
+    /// Index of the interface that was attached: another one after the interface was recreated.
     pub(super) index: u32,
     pub(super) up: bool,
     pub(super) attached: Option<Attached>,
-    /// What was last said about it, so that it is said once.
-    pub(super) said: String,
+    /// Text of the last warning about it, so that none is repeated.
+    pub(super) last_warning: String,
 }
 
-/// What interfaces and devices count. None goes down.
+/// Sums of the counters of interfaces and devices. None decreases.
 #[derive(Clone, Default)]
-pub(super) struct Numbers {
+pub(super) struct Totals {
     pub(super) received: Received,
     pub(super) device_dropped: u64,
     pub(super) verdicts: Vec<Counter>,
 }
 
-/// Verdicts that leave a packet to the network stack, or that keep it out of the clones.
+/// Verdicts for packets that are not captured.
 const PASSED: [&str; 14] = [
     "xdp_shunted",
     "tap_shunted",
@@ -61,91 +61,95 @@ const PASSED: [&str; 14] = [
 
 impl State {
     pub(super) fn new(interfaces: &[String]) -> Self {
-        let watched = |name: &String| Watched {
+        let interface = |name: &String| InterfaceState {
             name: name.clone(),
             index: 0,
             up: false,
             attached: None,
-            said: String::new(),
+            last_warning: String::new(),
         };
         Self {
-            interfaces: interfaces.iter().map(watched).collect(),
+            interfaces: interfaces.iter().map(interface).collect(),
             monitors: Vec::new(),
             closing: Vec::new(),
-            retired: Numbers::default(),
+            retired: Totals::default(),
             shunted: 0,
             shunts_refused: 0,
         }
     }
 
-    /// Other rules for everything that is attached; the last that failed, if any did.
-    pub(super) fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+    /// Replaces the filter of every program; returns the last error, if any.
+    pub(super) fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
         let monitors = self
             .monitors
             .iter_mut()
-            .map(|monitor| monitor.set_rules(rules));
+            .map(|monitor| monitor.set_filter(filter));
         let attached = self
             .interfaces
             .iter_mut()
             .filter_map(|interface| interface.attached.as_mut());
-        let results = monitors.chain(attached.map(|attached| attached.set_rules(rules)));
+        let results = monitors.chain(attached.map(|attached| attached.set_filter(filter)));
         results.filter_map(Result::err).last().map_or(Ok(()), Err)
     }
 
-    /// Detaches its program; it goes on counting until [`State::closed`]. Returns its id.
-    pub(super) fn close(&mut self, mut reading: Reading) -> u64 {
-        reading.detach();
-        let id = reading.id;
-        self.closing.push(reading);
+    /// Detaches its program; its counters stay current until [`State::closed`]. Returns its key.
+    pub(super) fn close(&mut self, mut device: CaptureDevice) -> u64 {
+        device.detach();
+        let id = device.id;
+        self.closing.push(device);
         id
     }
 
-    /// Keeps the numbers of what was closing, and hands it out to be dropped.
-    pub(super) fn closed(&mut self, id: u64) -> Option<Reading> {
-        let place = self.closing.iter().position(|reading| reading.id == id)?;
-        let reading = self.closing.swap_remove(place);
-        let mut numbers = Numbers::default();
-        reading.count(&mut numbers);
-        self.retired.add(&numbers);
-        Some(reading)
+    /// Retains the counters of a closing device, and returns it for dropping.
+    pub(super) fn closed(&mut self, id: u64) -> Option<CaptureDevice> {
+        let place = self.closing.iter().position(|device| device.id == id)?;
+        let device = self.closing.swap_remove(place);
+        let mut totals = Totals::default();
+        device.count(&mut totals);
+        self.retired.add(&totals);
+        Some(device)
     }
 
-    /// Detaches every program; sockets stay until their workers close them.
+    /// Detaches every program. Sockets stay open until their workers close them.
     pub(super) fn detach_all(&mut self) {
-        let mut numbers = Numbers::default();
-        for watched in &mut self.interfaces {
-            match watched.attached.take() {
+        let mut totals = Totals::default();
+        for interface in &mut self.interfaces {
+            match interface.attached.take() {
                 Some(Attached::Port(mut port)) => {
                     port.detach();
-                    port.count(&mut numbers);
+                    port.count(&mut totals);
                 }
-                Some(tapped @ Attached::Tapped(_)) => tapped.count(&mut numbers),
+                Some(tapped @ Attached::Tapped(_)) => tapped.count(&mut totals),
                 None => {}
             }
-            watched.up = false;
+            interface.up = false;
         }
-        for mut reading in self.monitors.drain(..).chain(self.closing.drain(..)) {
-            reading.detach();
-            reading.count(&mut numbers);
+        for mut device in self.monitors.drain(..).chain(self.closing.drain(..)) {
+            device.detach();
+            device.count(&mut totals);
         }
-        self.retired.add(&numbers);
+        self.retired.add(&totals);
     }
 
     pub(super) fn snapshot(&self, handoffs_lost: u64) -> CaptureSnapshot {
-        let mut numbers = self.retired.clone();
+        let mut totals = self.retired.clone();
         self.monitors
             .iter()
             .chain(&self.closing)
-            .for_each(|reading| reading.count(&mut numbers));
+            .for_each(|device| device.count(&mut totals));
         self.interfaces
             .iter()
             .filter_map(|i| i.attached.as_ref())
-            .for_each(|a| a.count(&mut numbers));
-        let interfaces: Vec<_> = self.interfaces.iter().map(Watched::snapshot).collect();
+            .for_each(|a| a.count(&mut totals));
+        let interfaces: Vec<_> = self
+            .interfaces
+            .iter()
+            .map(InterfaceState::snapshot)
+            .collect();
         CaptureSnapshot {
             xdp: slowest(interfaces.iter().filter_map(|interface| interface.xdp)),
             interfaces,
-            counters: numbers
+            counters: totals
                 .named(handoffs_lost)
                 .into_iter()
                 .chain(self.shunt_counters())
@@ -155,7 +159,7 @@ impl State {
     }
 }
 
-impl Watched {
+impl InterfaceState {
     fn snapshot(&self) -> InterfaceSnapshot {
         let xdp = self.attached.as_ref().map(Attached::xdp);
         InterfaceSnapshot {
@@ -167,14 +171,14 @@ impl Watched {
     }
 }
 
-impl Numbers {
+impl Totals {
     /// Adds a program's counters to those of the same name.
     pub(super) fn add_verdicts(&mut self, counters: Result<Vec<Counter>, BpfError>) {
         match counters {
             Ok(counters) => counters
                 .into_iter()
                 .for_each(|counter| self.add_verdict(counter)),
-            Err(error) => debug!("reading the counters of a program: {error}"),
+            Err(error) => debug!("device the counters of a program: {error}"),
         }
     }
 
@@ -194,7 +198,7 @@ impl Numbers {
             .for_each(|counter| self.add_verdict(*counter));
     }
 
-    /// Everything, as `stats` shows it.
+    /// Returns all counters as `stats` shows them.
     fn named(self, handoffs_lost: u64) -> Vec<Counter> {
         let passed = self
             .verdicts
@@ -206,7 +210,7 @@ impl Numbers {
         let mut all = vec![
             (
                 "rx_packets",
-                "Packets that workers took in.",
+                "Packets read by the workers.",
                 received.packets,
             ),
             ("rx_bytes", "Bytes of those packets.", received.bytes),
@@ -222,7 +226,7 @@ impl Numbers {
             ),
             (
                 "fill_ring_empty",
-                "How often the kernel found no free packet buffer.",
+                "Number of times that the kernel found no free packet buffer.",
                 received.fill_ring_empty,
             ),
             (
@@ -243,7 +247,7 @@ impl Numbers {
             ),
             (
                 "passed",
-                "Packets left alone: no TCP, filtered out, of stopped connections, or unreadable.",
+                "Packets not captured: not TCP, filtered out, of stopped connections, or unreadable.",
                 passed,
             ),
         ];
@@ -262,11 +266,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_add_up_by_name() {
-        let mut sum = Numbers::default();
+    fn counters_are_summed_by_name() {
+        let mut sum = Totals::default();
         sum.add_verdicts(Ok(vec![("tap_cloned", "", 5), ("tap_not_tcp", "", 2)]));
         sum.add_verdicts(Ok(vec![("tap_not_tcp", "", 3), ("xdp_redirected", "", 7)]));
-        let mut total = Numbers::default();
+        let mut total = Totals::default();
         total.add(&sum);
         total.add(&sum);
         let named = total.named(9);
@@ -283,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_interface_names_the_mode() {
+    fn the_slowest_interface_determines_the_reported_mode() {
         assert_eq!(
             slowest(["zerocopy", "generic", "native"].into_iter()),
             Some("generic")
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn passed_names_counters_that_exist() {
+    fn passed_sums_counters_that_exist() {
         use monitor_common::abi::{Count, SteerCount, TapCount};
         let names = SteerCount::ALL
             .iter()

@@ -1,6 +1,6 @@
-//! Keeps the interfaces attached: looks at them when the kernel says that one changed, and once a second.
+//! Supervisor thread: keeps the interfaces attached. It checks them when the kernel reports a change, and once a second.
 //!
-//! It compares what there is with what is attached, and never relies on having seen every change.
+//! Each check compares the interfaces that exist with those that are attached, so that a missed report does no harm.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -12,25 +12,25 @@ use rustix::time::Timespec;
 use tracing::{error, info, warn};
 
 use super::Shared;
-use super::devices::{Attached, Reading};
-use super::state::Numbers;
+use super::devices::{Attached, CaptureDevice};
+use super::state::Totals;
 use crate::capture::netlink::{self, Changes, Interface};
 use crate::capture::tap::{self, Device, Layer, Tapped};
 use crate::capture::xsk::RxSocket;
 use crate::capture::{CaptureError, mirror};
 use crate::config::Mode;
 
-/// How often is looked without being told, and the programs' messages are taken to the log.
+/// Interval of checks without a report, and of draining the programs' messages into the log.
 const PERIOD: Timespec = Timespec {
     tv_sec: 1,
     tv_nsec: 0,
 };
-/// A little less, so that a whole period is never told from it.
-const LOOK: Duration = Duration::from_millis(900);
-/// How often flows are looked for that are shunted and have been quiet for too long.
+/// Least time between two periodic checks: a little less than the period, since poll() may return early.
+const CHECK: Duration = Duration::from_millis(900);
+/// Interval of removing shunted flows that were quiet for too long.
 const SWEEP: Duration = Duration::from_secs(10);
-/// A worker that has not closed a socket after so long hangs.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time that a worker has for closing its sockets.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
@@ -49,7 +49,7 @@ impl Supervisor {
         }
     }
 
-    /// Attaches every interface, or says why one cannot be.
+    /// Attaches every interface; returns the error of the first that cannot be attached.
     pub(super) fn attach_all(&self) -> Result<(), CaptureError> {
         let names: Vec<_> = self
             .shared
@@ -82,9 +82,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Works until it is told to stop.
+    /// Runs until the stop descriptor is readable.
     pub(super) fn run(self) {
-        let (mut looked, mut swept) = (Instant::now(), Instant::now());
+        let (mut checked, mut swept) = (Instant::now(), Instant::now());
         loop {
             let mut list = [
                 PollFd::new(&self.changes, PollFlags::IN),
@@ -96,51 +96,54 @@ impl Supervisor {
             if !list[1].revents().is_empty() {
                 return;
             }
-            let patience = self.shared.settings().shunt_patience;
+            let timeout = self.shared.settings().shunt_timeout;
             self.shared
                 .state()
-                .follow(self.shared.shunts.take(), patience);
+                .apply_shunts(self.shared.shunts.take(), timeout);
             if swept.elapsed() >= SWEEP {
-                self.shared.state().sweep_shunts(patience);
+                self.shared.state().sweep_shunts(timeout);
                 swept = Instant::now();
             }
-            if list[0].revents().is_empty() && looked.elapsed() < LOOK {
+            if list[0].revents().is_empty() && checked.elapsed() < CHECK {
                 continue;
             }
-            looked = Instant::now();
+            checked = Instant::now();
             self.changes.clear();
             let attaching = self.shared.attaching();
-            self.look_at_monitors();
-            self.look_at_interfaces();
+            self.check_monitors();
+            self.check_interfaces();
             drop(attaching);
             self.drain_logs();
         }
     }
 
-    fn look_at_interfaces(&self) {
+    fn check_interfaces(&self) {
         let count = self.shared.state().interfaces.len();
         for place in 0..count {
             let (name, attached_to) = {
                 let state = self.shared.state();
-                let watched = &state.interfaces[place];
+                let interface_state = &state.interfaces[place];
                 (
-                    watched.name.clone(),
-                    watched.attached.as_ref().map(|_| watched.index),
+                    interface_state.name.clone(),
+                    interface_state
+                        .attached
+                        .as_ref()
+                        .map(|_| interface_state.index),
                 )
             };
             match (netlink::interface(&name), attached_to) {
                 (Ok(Some(now)), Some(index)) if now.index == index => {
-                    self.note_up(place, &now);
+                    self.update_up(place, &now);
                     if self.queues_changed(place, &now) {
-                        self.say(place, "has another number of queues; opening it again");
+                        self.warn_once(place, "has another number of queues; reopening it");
                         self.detach(place);
                         self.reattach(place, &now);
                     }
                 }
                 (Ok(now), Some(_)) => {
-                    self.say(
+                    self.warn_once(
                         place,
-                        "is gone; the capture goes on without it and picks it up when it is back",
+                        "is gone; the capture continues without it and attaches it when it is back",
                     );
                     self.detach(place);
                     if let Some(now) = now {
@@ -149,12 +152,12 @@ impl Supervisor {
                 }
                 (Ok(Some(now)), None) => self.reattach(place, &now),
                 (Ok(None), None) => {}
-                (Err(error), _) => self.say(place, &format!("cannot be looked at: {error}")),
+                (Err(error), _) => self.warn_once(place, &format!("cannot be checked: {error}")),
             }
         }
     }
 
-    /// Packets of a queue without a socket would go unseen.
+    /// Returns whether a port has another number of queues: packets of a queue without a socket are not captured.
     fn queues_changed(&self, place: usize, interface: &Interface) -> bool {
         let state = self.shared.state();
         match &state.interfaces[place].attached {
@@ -172,12 +175,12 @@ impl Supervisor {
         {
             let share = self.shared.state().monitors.len() as u32 + 1;
             if let Err(error) = self.add_monitor(layer, share) {
-                self.say(place, &format!("cannot be captured: {error}"));
+                self.warn_once(place, &format!("cannot be captured: {error}"));
                 return;
             }
         }
         if let Err(error) = self.attach(place, interface) {
-            self.say(place, &format!("cannot be captured: {error}; trying again"));
+            self.warn_once(place, &format!("cannot be captured: {error}; retrying"));
         }
     }
 
@@ -186,25 +189,25 @@ impl Supervisor {
             Mode::Tap => Attached::Tapped(self.tap(interface)?),
             Mode::Mirror => {
                 let frames = self.shared.frames / self.shared.state().interfaces.len() as u32;
-                let (reading, sockets) =
-                    Reading::port(self.new_id(), interface, frames, &self.shared.settings())?;
-                self.hand_out(reading.id, sockets);
-                Attached::Port(reading)
+                let (device, sockets) =
+                    CaptureDevice::port(self.new_id(), interface, frames, &self.shared.settings())?;
+                self.distribute(device.id, sockets);
+                Attached::Port(device)
             }
         };
         let (xdp, queues) = attached.xdp();
         let mut state = self.shared.state();
-        let watched = &mut state.interfaces[place];
+        let interface_state = &mut state.interfaces[place];
         match self.shared.mode {
             Mode::Tap => info!("{}: tapping this host's connections", interface.name),
             Mode::Mirror => info!("{}: capturing, {xdp}, {queues} queues", interface.name),
         }
-        watched.index = interface.index;
-        watched.attached = Some(attached);
-        watched.up = true;
-        watched.said.clear();
+        interface_state.index = interface.index;
+        interface_state.attached = Some(attached);
+        interface_state.up = true;
+        interface_state.last_warning.clear();
         drop(state);
-        self.note_up(place, interface);
+        self.update_up(place, interface);
         if interface.veth && self.shared.verify_checksums {
             warn!(
                 "{}: what a host sends into a veth has no checksum yet and will be dropped as damaged (counted as \
@@ -223,16 +226,16 @@ impl Supervisor {
 
     fn add_monitor(&self, layer: Layer, share: u32) -> Result<(), CaptureError> {
         let frames = self.shared.frames / share;
-        let (reading, sockets) =
-            Reading::monitor(self.new_id(), layer, frames, &self.shared.settings())?;
-        self.hand_out(reading.id, sockets);
-        self.shared.state().monitors.push(reading);
+        let (device, sockets) =
+            CaptureDevice::monitor(self.new_id(), layer, frames, &self.shared.settings())?;
+        self.distribute(device.id, sockets);
+        self.shared.state().monitors.push(device);
         Ok(())
     }
 
-    /// Monitor devices that somebody took down come up again; for one that was deleted a new one is made.
-    fn look_at_monitors(&self) {
-        let identity = |reading: &Reading| Some((reading.id, reading.device()?.clone()));
+    /// Brings monitor devices up that were taken down, and replaces deleted ones.
+    fn check_monitors(&self) {
+        let identity = |device: &CaptureDevice| Some((device.id, device.device()?.clone()));
         let devices: Vec<_> = self
             .shared
             .state()
@@ -251,15 +254,15 @@ impl Supervisor {
                     }
                 }
                 Ok(_) => {
-                    error!("{name}: the monitor device was removed; making a new one");
+                    error!("{name}: the monitor device was removed; creating another");
                     self.replace_monitor(id);
                 }
-                Err(error) => warn!("{name}: cannot be looked at: {error}"),
+                Err(error) => warn!("{name}: cannot be checked: {error}"),
             }
         }
     }
 
-    /// Detaches its interfaces; they are attached again, to a new device, with those that came back.
+    /// Detaches a monitor device and its interfaces. The next check attaches them to another device.
     fn replace_monitor(&self, id: u64) {
         let mut state = self.shared.state();
         let Some(place) = state.monitors.iter().position(|monitor| monitor.id == id) else {
@@ -269,7 +272,8 @@ impl Supervisor {
         let index = monitor.device().map(|device| device.index);
         let clones = |attached: &Attached| matches!(attached, Attached::Tapped(t) if Some(t.monitor) == index);
         let places = state.interfaces.iter().enumerate();
-        let places = places.filter(|(_, watched)| watched.attached.as_ref().is_some_and(clones));
+        let places = places
+            .filter(|(_, interface_state)| interface_state.attached.as_ref().is_some_and(clones));
         let places: Vec<_> = places.map(|(place, _)| place).collect();
         let id = state.close(monitor);
         drop(state);
@@ -279,16 +283,16 @@ impl Supervisor {
 
     fn detach(&self, place: usize) {
         let mut state = self.shared.state();
-        let watched = &mut state.interfaces[place];
-        watched.up = false;
-        let Some(attached) = watched.attached.take() else {
+        let interface_state = &mut state.interfaces[place];
+        interface_state.up = false;
+        let Some(attached) = interface_state.attached.take() else {
             return;
         };
         match attached {
             tapped @ Attached::Tapped(_) => {
-                let mut numbers = Numbers::default();
-                tapped.count(&mut numbers);
-                state.retired.add(&numbers);
+                let mut totals = Totals::default();
+                tapped.count(&mut totals);
+                state.retired.add(&totals);
             }
             Attached::Port(port) => {
                 let id = state.close(port);
@@ -298,14 +302,14 @@ impl Supervisor {
         }
     }
 
-    /// Lets the workers read what is left, closes the sockets and keeps the numbers.
+    /// Lets the workers read the remaining packets, closes the sockets, and retains the counters.
     fn retire(&self, id: u64) {
-        let (gone, wait) = mpsc::channel();
-        for place in self.shared.places.iter() {
-            place.remove(id, gone.clone());
+        let (closed, wait) = mpsc::channel();
+        for handle in self.shared.handles.iter() {
+            handle.remove(id, closed.clone());
         }
-        drop(gone);
-        if wait.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        drop(closed);
+        if wait.recv_timeout(CLOSE_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
             error!("a worker does not answer; its sockets stay open");
         }
         let closed = self.shared.state().closed(id);
@@ -313,33 +317,33 @@ impl Supervisor {
         drop(closed);
     }
 
-    fn hand_out(&self, port: u64, sockets: Vec<Vec<RxSocket>>) {
-        for (place, sockets) in self.shared.places.iter().zip(sockets) {
+    fn distribute(&self, device: u64, sockets: Vec<Vec<RxSocket>>) {
+        for (handle, sockets) in self.shared.handles.iter().zip(sockets) {
             sockets
                 .into_iter()
-                .for_each(|source| place.add(port, source));
+                .for_each(|source| handle.add(device, source));
         }
     }
 
-    fn note_up(&self, place: usize, interface: &Interface) {
+    fn update_up(&self, place: usize, interface: &Interface) {
         let was = std::mem::replace(&mut self.shared.state().interfaces[place].up, interface.up);
         match (was, interface.up) {
-            (true, false) => self.say(place, "is down; nothing comes until it is up"),
+            (true, false) => self.warn_once(place, "is down; nothing comes until it is up"),
             (false, true) => {
                 info!("{}: is up again", interface.name);
-                self.shared.state().interfaces[place].said.clear();
+                self.shared.state().interfaces[place].last_warning.clear();
             }
             _ => {}
         }
     }
 
-    /// A warning about an interface, unless it was the last thing said about it.
-    fn say(&self, place: usize, what: &str) {
+    /// Logs a warning about an interface, unless it repeats the last one.
+    fn warn_once(&self, place: usize, text: &str) {
         let mut state = self.shared.state();
-        let watched = &mut state.interfaces[place];
-        if watched.said != what {
-            warn!("{}: {what}", watched.name);
-            what.clone_into(&mut watched.said);
+        let interface_state = &mut state.interfaces[place];
+        if interface_state.last_warning != text {
+            warn!("{}: {text}", interface_state.name);
+            text.clone_into(&mut interface_state.last_warning);
         }
     }
 
@@ -348,14 +352,14 @@ impl Supervisor {
         state
             .monitors
             .iter()
-            .filter_map(Reading::device)
+            .filter_map(CaptureDevice::device)
             .find(|device| device.layer == layer)
             .cloned()
     }
 
     fn drain_logs(&self) {
         let mut state = self.shared.state();
-        state.monitors.iter_mut().for_each(Reading::drain_log);
+        state.monitors.iter_mut().for_each(CaptureDevice::drain_log);
         state
             .interfaces
             .iter_mut()
@@ -368,7 +372,7 @@ impl Supervisor {
     }
 }
 
-/// The interface of that name, or an error that lists those there are.
+/// Returns the interface of that name, or an error that lists the existing ones.
 fn find(name: &str) -> Result<Interface, CaptureError> {
     let found = netlink::interface(name).map_err(CaptureError::Netlink)?;
     match found {

@@ -20,7 +20,7 @@ use crate::control::{Engine, Mailboxes};
 use crate::live::Live;
 use crate::rpc::{self, Listener};
 use crate::status::{CaptureStatus, Status};
-use crate::worker::{self, Crew, ReplayWorker, cores};
+use crate::worker::{self, ReplayWorker, WorkerThreads, cores};
 use cli::{Cli, Command};
 pub use error::ServiceError;
 use running::{Host, Running};
@@ -97,9 +97,9 @@ fn replay(config: &Config, current: Current, asked: &cli::Replay) -> Result<(), 
     } else {
         &[]
     };
-    let crew = Crew::start(bodies, cores, 0)?;
+    let threads = WorkerThreads::start(bodies, cores, 0)?;
     let running = Running::Replay {
-        crew,
+        threads,
         mailboxes: status.mailboxes.clone(),
         read,
         reading,

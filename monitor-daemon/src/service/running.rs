@@ -15,7 +15,7 @@ use crate::control::{Command, Mailboxes};
 use crate::live::Live;
 use crate::rpc::{self, Listener};
 use crate::status::Status;
-use crate::worker::{Crew, Ended};
+use crate::worker::{WorkerExit, WorkerThreads};
 
 /// Threads for the clients. They copy bytes out of the store, for a few clients at once; workers have their own.
 const SERVER_THREADS: usize = 2;
@@ -29,7 +29,7 @@ pub(super) enum Running {
     /// From files: its threads are there after their end, too.
     Replay {
         /// Its threads.
-        crew: Crew,
+        threads: WorkerThreads,
         /// Where they are told to stop.
         mailboxes: Mailboxes,
         /// A word of each of them that has read everything.
@@ -43,15 +43,15 @@ impl Running {
     /// The end of a thread, or of all files. Can be dropped and called again.
     async fn news(&mut self) -> News {
         match self {
-            Self::Live(live) => News::Ended(live.crew.ended().await),
+            Self::Live(live) => News::Exit(live.threads.next_exit().await),
             Self::Replay {
-                crew,
+                threads,
                 read,
                 reading,
                 ..
             } => loop {
                 tokio::select! {
-                    ended = crew.ended() => return News::Ended(ended),
+                    ended = threads.next_exit() => return News::Exit(ended),
                     Some(()) = read.recv(), if *reading > 0 => {
                         *reading -= 1;
                         if *reading == 0 {
@@ -67,12 +67,12 @@ impl Running {
         match self {
             Self::Live(live) => live.stop(),
             Self::Replay {
-                crew, mailboxes, ..
+                threads, mailboxes, ..
             } => {
                 mailboxes
                     .iter()
                     .for_each(|mailbox| mailbox.send(Command::Stop));
-                crew.join();
+                threads.join();
             }
         }
     }
@@ -81,7 +81,7 @@ impl Running {
 /// What can happen to a capture by itself.
 enum News {
     /// A thread ended; `None`: there is none any more.
-    Ended(Option<Ended>),
+    Exit(Option<WorkerExit>),
     /// All files are read.
     Read,
 }
@@ -181,7 +181,7 @@ async fn end(
             result = outcome(&mut *server) => return result,
             news = running.news() => match news {
                 // Workers stay until they are told to stop.
-                News::Ended(ended) => {
+                News::Exit(ended) => {
                     return Err(ServiceError::Worker { worker: ended.map_or(0, |ended| ended.worker) });
                 }
                 News::Read if exit => return Ok(()),

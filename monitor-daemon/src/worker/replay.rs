@@ -1,11 +1,11 @@
-//! A worker that reads capture files, and goes on seeing to its mail when they are over.
+//! Worker that reads capture files, and continues to run commands after their end.
 
 use std::sync::Arc;
 
 use crate::capture::replay::Replay;
 use crate::control::{Engine, Mailbox, attend};
 
-/// One thread's worth of a replay.
+/// One thread of a replay.
 pub struct ReplayWorker {
     engine: Engine,
     index: u16,
@@ -13,7 +13,7 @@ pub struct ReplayWorker {
 }
 
 impl ReplayWorker {
-    /// The worker at place `index` among those of the replay.
+    /// Creates the worker with number `index` of the replay.
     #[must_use]
     pub fn new(engine: Engine, index: u16, mailbox: Arc<Mailbox>) -> Self {
         Self {
@@ -23,23 +23,23 @@ impl ReplayWorker {
         }
     }
 
-    /// Reads the files, calls `read` at their end, and works on until it is told to stop.
-    pub fn run(mut self, files: &Replay, read: impl FnOnce()) {
+    /// Reads the files, calls `on_end` at their end, and runs commands until it receives the one to stop.
+    pub fn run(mut self, files: &Replay, on_end: impl FnOnce()) {
         let mailbox = &self.mailbox;
-        let mut going = true;
+        let mut running = true;
         files.run(self.index, &mut self.engine, &mut |engine, left| {
             if !left.is_zero() {
                 mailbox.wait(Some(left));
             }
-            going = going && attend(engine, mailbox);
-            // A file's packets come whether anybody wants them or not.
+            running = running && attend(engine, mailbox);
+            // No BPF program runs here that could shunt a connection.
             drop(engine.shunts());
-            going
+            running
         });
-        read();
-        while going {
+        on_end();
+        while running {
             mailbox.wait(None);
-            going = attend(&mut self.engine, mailbox);
+            running = attend(&mut self.engine, mailbox);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What workers would have the capture leave alone.
+//! Queue of flows to shunt and unshunt, from all workers to the supervisor.
 
 use std::io;
 
@@ -7,42 +7,44 @@ use monitor_engine::Shunt;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Flows whose packets nobody wants any more, or wants again, from all workers to whoever keeps the programs. A flow's
-/// own come in the order in which its worker said them. There are as many as clients stop connections, and one a second
-/// for each of those that go on coming: nobody on the wire can make them more.
+/// Flows that the BPF programs must shunt (skip), or capture again. Requests for one flow arrive in the order in which
+/// its worker posted them.
+///
+/// The queue is unbounded, but traffic cannot fill it. It holds one request for each connection that a client stops,
+/// and one a second for each stopped connection whose packets still arrive.
 pub struct Shunts {
     queue: SegQueue<Shunt>,
-    /// Readable when something was posted.
-    bell: OwnedFd,
+    /// Readable when a request was posted.
+    notifier: OwnedFd,
 }
 
 impl Shunts {
-    /// None yet.
+    /// Creates an empty queue.
     pub fn new() -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let notifier = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self {
             queue: SegQueue::new(),
-            bell,
+            notifier,
         })
     }
 
-    /// Hands one on. Never waits.
+    /// Appends a request. Never waits.
     pub fn post(&self, shunt: Shunt) {
         self.queue.push(shunt);
-        // Fails when the counter is at its end only, and then it rings already.
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        // Fails only when the counter is at its maximum; then the descriptor is readable already.
+        let _ = rustix::io::write(&self.notifier, &1_u64.to_ne_bytes());
     }
 
-    /// All that came.
+    /// Removes and returns all requests.
     pub fn take(&self) -> impl Iterator<Item = Shunt> {
-        // First the bell: what comes after it rings again.
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        // Reset first: a request posted after this line makes the descriptor readable again.
+        let _ = rustix::io::read(&self.notifier, &mut [0; 8]);
         std::iter::from_fn(|| self.queue.pop())
     }
 }
 
 impl AsFd for Shunts {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.notifier.as_fd()
     }
 }

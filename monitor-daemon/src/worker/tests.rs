@@ -1,3 +1,5 @@
+//! Unit tests of the workers, with sources that hand out prepared frames.
+
 use std::sync::mpsc;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -11,9 +13,9 @@ use super::*;
 use crate::capture::replay::{Options, Replay};
 use crate::control::{Answer, Command, Mailbox};
 
-/// A source that hands out the frames it is given, through a descriptor that can be polled.
+/// Source that delivers the frames of a channel, through a descriptor that can be polled.
 struct Scripted {
-    bell: OwnedFd,
+    notifier: OwnedFd,
     frames: mpsc::Receiver<Vec<u8>>,
     given: mpsc::Sender<usize>,
 }
@@ -29,7 +31,7 @@ impl Source for Scripted {
         };
         let packets: Vec<Packet<'_>> = frames.iter().map(|frame| packet(&frame[..])).collect();
         if !packets.is_empty() {
-            let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+            let _ = rustix::io::read(&self.notifier, &mut [0; 8]);
             deliver(&packets);
             let _ = self.given.send(packets.len());
         }
@@ -37,20 +39,20 @@ impl Source for Scripted {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.notifier.as_fd()
     }
 }
 
 type Feed = (mpsc::Sender<Vec<u8>>, mpsc::Receiver<usize>, OwnedFd);
 
 fn scripted() -> (Scripted, Feed) {
-    let bell = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+    let notifier = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
     let (to, frames) = mpsc::channel();
     let (given, from) = mpsc::channel();
-    let ring = bell.try_clone().unwrap();
+    let ring = notifier.try_clone().unwrap();
     (
         Scripted {
-            bell,
+            notifier,
             frames,
             given,
         },
@@ -58,61 +60,68 @@ fn scripted() -> (Scripted, Feed) {
     )
 }
 
-fn start(patience: Patience) -> (Arc<[Place<Scripted>]>, Crew, Arc<monitor_engine::Counters>) {
-    let places: Arc<[Place<Scripted>]> = Arc::new([Place::new(Arc::new(Mailbox::new().unwrap()))]);
+fn start(
+    policy: IdlePolicy,
+) -> (
+    Arc<[WorkerHandle<Scripted>]>,
+    WorkerThreads,
+    Arc<monitor_engine::Counters>,
+) {
+    let handles: Arc<[WorkerHandle<Scripted>]> =
+        Arc::new([WorkerHandle::new(Arc::new(Mailbox::new().unwrap()))]);
     let engine = Publisher::engine(Default::default()).unwrap();
     let counters = engine.counters();
     let worker = Worker::new(
         engine,
         0,
-        Arc::clone(&places),
+        Arc::clone(&handles),
         Arc::new(Shunts::new().unwrap()),
-        patience,
+        policy,
     );
-    let crew = Crew::start(vec![move || worker.run()], &cores(), 0).unwrap();
-    (places, crew, counters)
+    let threads = WorkerThreads::start(vec![move || worker.run()], &cores(), 0).unwrap();
+    (handles, threads, counters)
 }
 
-/// At once asleep; spinning; napping.
-const PATIENCES: [Patience; 3] = [
-    Patience {
-        nap: None,
-        spin: Duration::ZERO,
+/// Policies that sleep immediately, busy-poll, and coalesce.
+const POLICIES: [IdlePolicy; 3] = [
+    IdlePolicy {
+        coalesce: None,
+        busy_poll: Duration::ZERO,
     },
-    Patience {
-        nap: None,
-        spin: Duration::from_millis(1),
+    IdlePolicy {
+        coalesce: None,
+        busy_poll: Duration::from_millis(1),
     },
-    Patience {
-        nap: Some(Duration::from_millis(1)),
-        spin: Duration::ZERO,
+    IdlePolicy {
+        coalesce: Some(Duration::from_millis(1)),
+        busy_poll: Duration::ZERO,
     },
 ];
 
 #[test]
-fn packets_of_a_mirror_port_do_not_wait() {
+fn packets_of_a_mirror_port_are_not_coalesced() {
     let mut capture = Capture::default();
-    assert!(Patience::of(&capture).nap.is_some());
+    assert!(IdlePolicy::of(&capture).coalesce.is_some());
     capture.mode = Mode::Mirror;
-    assert_eq!(Patience::of(&capture).nap, None);
+    assert_eq!(IdlePolicy::of(&capture).coalesce, None);
 }
 
 const LONG: Duration = Duration::from_secs(20);
 
 #[test]
 fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
-    for patience in PATIENCES {
-        let (places, crew, counters) = start(patience);
-        let (source, (to, from, bell)) = scripted();
-        places[0].add(7, source);
+    for policy in POLICIES {
+        let (handles, threads, counters) = start(policy);
+        let (source, (to, from, notifier)) = scripted();
+        handles[0].add(7, source);
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(5));
             to.send(vec![0; 60]).unwrap();
-            rustix::io::write(&bell, &1_u64.to_ne_bytes()).unwrap();
+            rustix::io::write(&notifier, &1_u64.to_ne_bytes()).unwrap();
             assert_eq!(from.recv_timeout(LONG), Ok(1));
         }
-        places[0].mailbox().send(Command::Stop);
-        crew.join();
+        handles[0].mailbox().send(Command::Stop);
+        threads.join();
         let packets = counters
             .each()
             .find(|(_, name, ..)| *name == "packets")
@@ -123,46 +132,46 @@ fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
 }
 
 #[test]
-fn a_removed_port_is_closed_before_the_answer() {
-    let (places, crew, _) = start(PATIENCES[0]);
+fn a_removed_device_is_closed_before_the_answer() {
+    let (handles, threads, _) = start(POLICIES[0]);
     let (source, (to, ..)) = scripted();
     let (other, (to_other, ..)) = scripted();
-    places[0].add(1, source);
-    places[0].add(2, other);
-    let (gone, wait) = mpsc::channel();
-    places[0].remove(1, gone);
+    handles[0].add(1, source);
+    handles[0].add(2, other);
+    let (closed, wait) = mpsc::channel();
+    handles[0].remove(1, closed);
     assert_eq!(
         wait.recv_timeout(LONG),
         Err(mpsc::RecvTimeoutError::Disconnected)
     );
     assert!(
         to.send(vec![]).is_err(),
-        "the source of port 1 must be closed"
+        "the source of device 1 must be closed"
     );
     assert!(
         to_other.send(vec![]).is_ok(),
-        "the source of port 2 must be open"
+        "the source of device 2 must be open"
     );
-    places[0].mailbox().send(Command::Stop);
-    crew.join();
+    handles[0].mailbox().send(Command::Stop);
+    threads.join();
 }
 
 #[tokio::test]
-async fn the_end_of_a_thread_is_reported() {
+async fn the_end_of_a_worker_thread_is_reported() {
     let quiet: Box<dyn FnOnce() + Send> = Box::new(|| {});
-    let mut crew = Crew::start(vec![quiet], &cores(), 0).unwrap();
+    let mut threads = WorkerThreads::start(vec![quiet], &cores(), 0).unwrap();
     assert_eq!(
-        crew.ended().await,
-        Some(Ended {
+        threads.next_exit().await,
+        Some(WorkerExit {
             worker: 0,
             panicked: false
         })
     );
-    assert_eq!(crew.ended().await, None);
-    crew.join();
+    assert_eq!(threads.next_exit().await, None);
+    threads.join();
 }
 
-/// Asks, and waits for the answer; the error says that it did not come.
+/// Sends a command and waits for the answer; an error means that none came.
 fn ask<T>(
     mailbox: &Mailbox,
     command: impl FnOnce(Answer<T>) -> Command,
@@ -173,20 +182,20 @@ fn ask<T>(
 }
 
 #[test]
-fn a_live_worker_answers_awake_and_asleep() {
-    for patience in PATIENCES {
-        let (places, crew, _) = start(patience);
+fn a_live_worker_runs_commands_awake_and_asleep() {
+    for policy in POLICIES {
+        let (handles, threads, _) = start(policy);
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(5));
-            ask(places[0].mailbox(), |answer| Command::Ping { answer }).unwrap();
+            ask(handles[0].mailbox(), |answer| Command::Ping { answer }).unwrap();
         }
-        places[0].mailbox().send(Command::Stop);
-        crew.join();
+        handles[0].mailbox().send(Command::Stop);
+        threads.join();
     }
 }
 
 #[test]
-fn a_replay_answers_between_packets_and_after_the_last_until_it_is_told_to_stop() {
+fn a_replay_runs_commands_between_packets_and_after_the_last_until_the_command_to_stop() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file.pcap");
     // The second packet is due an hour after the first.
@@ -199,16 +208,16 @@ fn a_replay_answers_between_packets_and_after_the_last_until_it_is_told_to_stop(
         let counters = engine.counters();
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let worker = ReplayWorker::new(engine, 0, Arc::clone(&mailbox));
-        let (done, read) = mpsc::channel();
+        let (done, end) = mpsc::channel();
         let status = files.status();
-        let crew = Crew::start(
+        let threads = WorkerThreads::start(
             vec![move || worker.run(&files, || done.send(()).unwrap())],
             &cores(),
             0,
         )
         .unwrap();
         if speed.is_none() {
-            read.recv_timeout(LONG).expect("the end of the file");
+            end.recv_timeout(LONG).expect("the end of the file");
             assert!(status.finished());
         } else {
             let start = Instant::now();
@@ -220,13 +229,13 @@ fn a_replay_answers_between_packets_and_after_the_last_until_it_is_told_to_stop(
         ask(&mailbox, |answer| Command::Ping { answer }).unwrap();
         assert_eq!(counters.packets.get(), if speed.is_none() { 2 } else { 1 });
         mailbox.send(Command::Stop);
-        crew.join();
-        assert!(ask_in_vain(&mailbox), "nobody is there any more");
+        threads.join();
+        assert!(has_no_answer(&mailbox), "the thread has ended");
     }
 }
 
-/// The command stays in the box.
-fn ask_in_vain(mailbox: &Mailbox) -> bool {
+/// Returns whether a command stays in the queue.
+fn has_no_answer(mailbox: &Mailbox) -> bool {
     let (answer, mut answered) = oneshot::channel();
     mailbox.send(Command::Ping { answer });
     answered.try_recv() == Err(oneshot::error::TryRecvError::Empty)

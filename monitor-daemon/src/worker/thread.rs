@@ -1,4 +1,4 @@
-//! Threads, each on a core of its own or where there is room.
+//! Worker threads: started, pinned to a core where that is configured, and joined.
 
 use std::io;
 use std::thread;
@@ -8,32 +8,32 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 /// The threads of all workers.
-pub struct Crew {
+pub struct WorkerThreads {
     threads: Vec<thread::JoinHandle<()>>,
-    ended: mpsc::UnboundedReceiver<Ended>,
+    exits: mpsc::UnboundedReceiver<WorkerExit>,
 }
 
-/// A worker's thread is over.
+/// End of a worker's thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Which one.
+pub struct WorkerExit {
+    /// Index of the worker.
     pub worker: usize,
-    /// It did not come to its end: a fault of the program.
+    /// True after a panic, which is a fault of the program.
     pub panicked: bool,
 }
 
-/// The system refused a thread.
+/// Refusal of the system to start a thread.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start the thread of worker {worker}: {source}")]
+#[error("cannot start the thread of worker {worker}")]
 pub struct SpawnError {
     worker: usize,
     source: io::Error,
 }
 
-/// The cores that this process may run on.
+/// Returns the cores that this process may run on.
 #[must_use]
 pub fn cores() -> Vec<usize> {
-    // Fails in sandboxes that forbid the call: then there is one core, as far as we know.
+    // Fails in sandboxes that forbid the call: then one core is assumed.
     let allowed = sched_getaffinity(None).unwrap_or_else(|_| {
         let mut first = CpuSet::new();
         first.set(0);
@@ -44,14 +44,14 @@ pub fn cores() -> Vec<usize> {
         .collect()
 }
 
-impl Crew {
-    /// Runs each body on a thread at priority `nice`, the first on the first of `cores` and so on, around and around;
-    /// without `cores`, wherever the kernel likes.
+impl WorkerThreads {
+    /// Runs each body on a thread at priority `nice`. The threads are pinned to `cores` in turn; with an empty list the
+    /// kernel places them.
     pub fn start<F>(bodies: Vec<F>, cores: &[usize], nice: i8) -> Result<Self, SpawnError>
     where
         F: FnOnce() + Send + 'static,
     {
-        let (report, ended) = mpsc::unbounded_channel();
+        let (report, exits) = mpsc::unbounded_channel();
         let mut threads = Vec::with_capacity(bodies.len());
         for (worker, body) in bodies.into_iter().enumerate() {
             let core = cores.get(worker % cores.len().max(1)).copied();
@@ -59,31 +59,31 @@ impl Crew {
             let thread = thread::Builder::new()
                 .name(format!("worker-{worker}"))
                 .spawn(move || {
-                    let _report = Report { worker, to: report };
-                    settle(worker, core, nice);
+                    let _guard = ExitGuard { worker, report };
+                    configure(worker, core, nice);
                     body();
                 });
             threads.push(thread.map_err(|source| SpawnError { worker, source })?);
         }
-        Ok(Self { threads, ended })
+        Ok(Self { threads, exits })
     }
 
-    /// The next thread that ends; `None` when all have. Can be dropped and called again.
-    pub fn ended(&mut self) -> impl Future<Output = Option<Ended>> + '_ {
-        self.ended.recv()
+    /// Waits for the next thread to end; `None` when all have ended. Cancel safe.
+    pub fn next_exit(&mut self) -> impl Future<Output = Option<WorkerExit>> + '_ {
+        self.exits.recv()
     }
 
-    /// Waits until all threads are over; they have been told to end.
+    /// Joins all threads. The caller has sent each of them the command to stop.
     pub fn join(self) {
         for thread in self.threads {
-            // A panic was reported through `ended`, and printed, when it happened.
+            // A panic was printed and reported by `next_exit` when it happened.
             let _ = thread.join();
         }
     }
 }
 
-/// Pins the calling thread and sets its priority. Works without, only less well: a warning is enough.
-fn settle(worker: usize, core: Option<usize>, nice: i8) {
+/// Pins the calling thread and sets its priority. A failure costs performance only, so that it is a warning.
+fn configure(worker: usize, core: Option<usize>, nice: i8) {
     if let Some(core) = core {
         let mut set = CpuSet::new();
         set.set(core);
@@ -91,26 +91,26 @@ fn settle(worker: usize, core: Option<usize>, nice: i8) {
             warn!("cannot pin worker {worker} to core {core}: {error}");
         }
     }
-    // On Linux this sets the thread's priority, not the process's.
+    // On Linux this sets the priority of the thread, not of the process.
     if nice != 0
         && let Err(error) = rustix::process::setpriority_process(None, nice.into())
     {
         warn!(
-            "cannot give worker {worker} the priority {nice}: {error} ([capture] nice; needs CAP_SYS_NICE)"
+            "cannot set worker {worker} to priority {nice}: {error} ([capture] nice; needs CAP_SYS_NICE)"
         );
     }
 }
 
-/// Reports the end of its thread, however it ends.
-struct Report {
+/// Reports the end of its thread, by return or by panic.
+struct ExitGuard {
     worker: usize,
-    to: mpsc::UnboundedSender<Ended>,
+    report: mpsc::UnboundedSender<WorkerExit>,
 }
 
-impl Drop for Report {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
-        // Nobody listens any more while the daemon stops.
-        let _ = self.to.send(Ended {
+        // The receiver is gone while the daemon stops.
+        let _ = self.report.send(WorkerExit {
             worker: self.worker,
             panicked: thread::panicking(),
         });

@@ -8,7 +8,7 @@ use std::thread;
 use monitor_common::steer::Start;
 use monitor_common::wire::{self, flags};
 use monitor_daemon::capture::Settings;
-use monitor_daemon::capture::bpf::{Hook, Rules, Tap, TapSettings};
+use monitor_daemon::capture::bpf::{CaptureFilter, Hook, Tap, TapSettings};
 use monitor_daemon::capture::source::Source;
 use monitor_daemon::capture::tap::{Layer, MonitorDevice};
 use monitor_daemon::config::Config;
@@ -29,7 +29,7 @@ fn transfer_over_lo(layer: Layer) {
         monitor: monitor.device.index,
         start: Start::Ethernet,
         relay: None,
-        rules: Rules::default(),
+        filter: CaptureFilter::default(),
     };
     let mut tap = Tap::load(&tap).unwrap();
     tap.attach("lo", Hook::Ingress).unwrap();
@@ -168,7 +168,7 @@ fn clsact_filters_come_and_go() {
             monitor: monitor("monitor", "tun", 65535),
             start: Start::Ethernet,
             relay: None,
-            rules: Rules::default(),
+            filter: CaptureFilter::default(),
         };
         for _ in 0..2 {
             let mut tap = Tap::load(&settings).unwrap();
@@ -195,7 +195,7 @@ fn a_monitor_device_that_is_gone_harms_nobody() {
             monitor: index,
             start: Start::Ethernet,
             relay: None,
-            rules: Rules::default(),
+            filter: CaptureFilter::default(),
         };
         let mut tap = Tap::load(&settings).unwrap();
         tap.attach("lo", Hook::Ingress).unwrap();

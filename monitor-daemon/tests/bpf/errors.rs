@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use monitor_common::steer::Start;
 use monitor_daemon::capture::bpf::{
-    BpfError, Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode,
+    BpfError, CaptureFilter, Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode,
 };
 
 use crate::netns::{veth, within, xdp_socket};
@@ -16,7 +16,7 @@ fn settings() -> SteerSettings<'static> {
         queues: 2,
         start: Start::Ethernet,
         drop_rest: false,
-        rules: Rules::default(),
+        filter: CaptureFilter::default(),
     }
 }
 
@@ -67,12 +67,12 @@ fn an_interface_that_is_not_there_is_named() {
                 .to_string(),
             expected
         );
-        let rules = Rules::default();
+        let filter = CaptureFilter::default();
         let mut tap = Tap::load(&TapSettings {
             monitor: 1,
             start: Start::Ip,
             relay: None,
-            rules,
+            filter,
         })
         .unwrap();
         assert_eq!(
@@ -104,12 +104,12 @@ fn settings_out_of_range_are_refused() {
             );
         }
         let networks = [("10.0.0.0".parse().unwrap(), 33)];
-        let rules = Rules {
+        let filter = CaptureFilter {
             ports: &[],
             networks: &networks,
         };
         let error = Steer::load(&SteerSettings {
-            rules,
+            filter,
             ..settings()
         })
         .err()

@@ -9,7 +9,7 @@ use monitor_common::steer::{Ends, Everything, Start, classify};
 use monitor_common::wire::flags::*;
 use monitor_common::wire::{self, Address};
 use monitor_daemon::capture::bpf::{
-    BpfError, Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode,
+    BpfError, CaptureFilter, Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode,
 };
 
 use crate::netns::{eventually, monitor, nonzero, send, value, veth, within, xdp_socket};
@@ -58,7 +58,7 @@ fn steer(drop_rest: bool) -> (Steer, impl Sized) {
         queues: 1,
         start: Start::Ethernet,
         drop_rest,
-        rules: Rules::default(),
+        filter: CaptureFilter::default(),
     };
     let mut steer = Steer::load(&settings).unwrap();
     let socket = xdp_socket();
@@ -206,7 +206,7 @@ fn tap_does_not_clone_a_shunted_flow() {
                 monitor: device,
                 start: Start::Ethernet,
                 relay: with_relay.then_some(relay),
-                rules: Rules::default(),
+                filter: CaptureFilter::default(),
             };
             let mut tap = Tap::load(&settings).unwrap();
             if with_relay {

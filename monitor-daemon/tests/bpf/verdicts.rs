@@ -6,7 +6,9 @@ use std::os::fd::AsFd;
 
 use monitor_common::abi::{Count, SteerCount, TapCount};
 use monitor_common::steer::{Ends, Skip, Start, classify, decide};
-use monitor_daemon::capture::bpf::{Hook, Rules, Steer, SteerSettings, Tap, TapSettings, XdpMode};
+use monitor_daemon::capture::bpf::{
+    CaptureFilter, Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode,
+};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -78,7 +80,7 @@ fn too_deep(spec: &mut Spec, start: Start) {
 /// Ports and networks of a filter.
 type Lists = (&'static [u16], Vec<(IpAddr, u8)>);
 
-fn rules() -> [Lists; 4] {
+fn filter() -> [Lists; 4] {
     let networks: Vec<_> = [("10.1.0.0", 17), ("2001:db8::", 123)]
         .map(|(network, len)| (network.parse().unwrap(), len))
         .into();
@@ -119,7 +121,7 @@ fn steer_decides_as_user_space_does() {
     within("steer_decides_as_user_space_does", || {
         let mut seen = BTreeMap::new();
         for start in [Start::Ethernet, Start::Ip] {
-            for (number, (ports, networks)) in (0..).zip(&rules()) {
+            for (number, (ports, networks)) in (0..).zip(&filter()) {
                 // Every worker's turn where everything is wanted; one of them with each filter.
                 let turns = if number == 0 {
                     0..WORKERS
@@ -127,8 +129,8 @@ fn steer_decides_as_user_space_does() {
                     number - 1..number
                 };
                 for only in turns {
-                    let rules = Rules { ports, networks };
-                    for (name, count) in check_steer(start, rules, only) {
+                    let filter = CaptureFilter { ports, networks };
+                    for (name, count) in check_steer(start, filter, only) {
                         *seen.entry(name).or_insert(0) += count;
                     }
                 }
@@ -144,7 +146,7 @@ fn steer_decides_as_user_space_does() {
 }
 
 /// Only one worker has a socket, so that a redirected packet is one of that worker.
-fn check_steer(start: Start, rules: Rules<'_>, only: u32) -> Vec<(&'static str, u64)> {
+fn check_steer(start: Start, filter: CaptureFilter<'_>, only: u32) -> Vec<(&'static str, u64)> {
     let drop_rest = only == 1;
     let settings = SteerSettings {
         seed: SEED,
@@ -152,7 +154,7 @@ fn check_steer(start: Start, rules: Rules<'_>, only: u32) -> Vec<(&'static str, 
         queues: 1,
         start,
         drop_rest,
-        rules,
+        filter,
     };
     let mut steer = Steer::load(&settings).unwrap();
     let socket = xdp_socket();
@@ -160,7 +162,7 @@ fn check_steer(start: Start, rules: Rules<'_>, only: u32) -> Vec<(&'static str, 
     let rest = if drop_rest { XDP_DROP } else { XDP_PASS };
     let mut expected = BTreeMap::new();
     for packet in corpus(start, 300) {
-        let verdict = decide(packet.as_slice(), start, &rules, SEED, WORKERS);
+        let verdict = decide(packet.as_slice(), start, &filter, SEED, WORKERS);
         let (action, count) = match verdict {
             Ok((Ends::Flow { .. }, worker)) if worker == only => {
                 (XDP_REDIRECT, SteerCount::Redirected)
@@ -175,14 +177,14 @@ fn check_steer(start: Start, rules: Rules<'_>, only: u32) -> Vec<(&'static str, 
         assert_eq!(
             steer.dry_run(&packet, 1).unwrap().0,
             action,
-            "{start:?} {rules:?} {verdict:?} {packet:02x?}"
+            "{start:?} {filter:?} {verdict:?} {packet:02x?}"
         );
     }
     let counted = nonzero(&steer.counters().unwrap());
     assert_eq!(
         counted.iter().copied().collect::<BTreeMap<_, _>>(),
         expected,
-        "{start:?} {rules:?}"
+        "{start:?} {filter:?}"
     );
     counted
 }
@@ -193,25 +195,25 @@ fn tap_decides_as_user_space_does_and_clones_what_it_says() {
         "tap_decides_as_user_space_does_and_clones_what_it_says",
         || {
             for (start, mode) in [(Start::Ethernet, "tap"), (Start::Ip, "tun")] {
-                for (number, (ports, networks)) in rules().iter().enumerate() {
+                for (number, (ports, networks)) in filter().iter().enumerate() {
                     let device = format!("{mode}{number}");
                     let index = monitor(&device, mode, 9000);
-                    check_tap(start, Rules { ports, networks }, &device, index);
+                    check_tap(start, CaptureFilter { ports, networks }, &device, index);
                 }
             }
         },
     );
 }
 
-fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
-    let everything = Rules::default();
+fn check_tap(start: Start, filter: CaptureFilter<'_>, device: &str, index: u32) {
+    let everything = CaptureFilter::default();
     let settings = SteerSettings {
         seed: SEED,
         workers: 1,
         queues: 1,
         start,
         drop_rest: true,
-        rules: everything,
+        filter: everything,
     };
     let mut steer = Steer::load(&settings).unwrap();
     let socket = xdp_socket();
@@ -222,7 +224,7 @@ fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
         monitor: index,
         start: Start::Ethernet,
         relay: None,
-        rules,
+        filter,
     })
     .unwrap();
     // What is cut within the IP header, BPF_PROG_TEST_RUN does not take for a TC program.
@@ -232,7 +234,7 @@ fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
         .collect();
     let mut expected = BTreeMap::new();
     for frame in &frames {
-        let count = tap_count(classify(frame.as_slice(), Start::Ethernet, &rules));
+        let count = tap_count(classify(frame.as_slice(), Start::Ethernet, &filter));
         *expected.entry(count.name()).or_insert(0) += 1;
         assert_eq!(tap.dry_run(frame, 1).unwrap().0, TC_ACT_UNSPEC);
     }
@@ -240,7 +242,7 @@ fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
     assert_eq!(
         nonzero(&tapped).into_iter().collect::<BTreeMap<_, _>>(),
         expected,
-        "{rules:?}"
+        "{filter:?}"
     );
     let clones = value(&tapped, "tap_cloned") + value(&tapped, "tap_fragments");
     assert!(clones > 0, "nothing was cloned");
@@ -250,7 +252,7 @@ fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
     });
     // A TUN device takes off the Ethernet header, but no tags in the bytes: it is for interfaces that have none.
     let steerable = frames.iter().filter(|frame| {
-        let cloned = classify(frame.as_slice(), Start::Ethernet, &rules).is_ok();
+        let cloned = classify(frame.as_slice(), Start::Ethernet, &filter).is_ok();
         cloned
             && (start == Start::Ethernet || classify(&frame[14..], Start::Ip, &everything).is_ok())
     });
@@ -265,24 +267,24 @@ fn check_tap(start: Start, rules: Rules<'_>, device: &str, index: u32) {
 #[test]
 fn the_programs_stay_far_from_the_verifiers_limit() {
     within("the_programs_stay_far_from_the_verifiers_limit", || {
-        let [nothing, .., both] = &rules();
+        let [nothing, .., both] = &filter();
         for (ports, networks) in [nothing, both] {
             for start in [Start::Ethernet, Start::Ip] {
-                let rules = Rules { ports, networks };
+                let filter = CaptureFilter { ports, networks };
                 let settings = SteerSettings {
                     seed: SEED,
                     workers: 64,
                     queues: 8,
                     start,
                     drop_rest: true,
-                    rules,
+                    filter,
                 };
                 let steer = Steer::load(&settings).unwrap();
                 let tap = Tap::load(&TapSettings {
                     monitor: 1,
                     start,
                     relay: Some(2),
-                    rules,
+                    filter,
                 })
                 .unwrap();
                 for (name, walked) in steer
@@ -293,7 +295,7 @@ fn the_programs_stay_far_from_the_verifiers_limit() {
                 {
                     assert!(
                         (1..200_000).contains(&walked),
-                        "{name}: {walked} instructions walked, {rules:?}"
+                        "{name}: {walked} instructions walked, {filter:?}"
                     );
                 }
             }
@@ -310,8 +312,8 @@ fn packets_on_a_wire_are_judged_alike_by_both_programs() {
         || {
             veth("one", "other");
             let device = monitor("monitor", "tap", 9000);
-            let (ports, networks) = &rules()[1];
-            let rules = Rules { ports, networks };
+            let (ports, networks) = &filter()[1];
+            let filter = CaptureFilter { ports, networks };
             let start = Start::Ethernet;
             let mut steer = Steer::load(&SteerSettings {
                 seed: SEED,
@@ -319,7 +321,7 @@ fn packets_on_a_wire_are_judged_alike_by_both_programs() {
                 queues: 1,
                 start,
                 drop_rest: true,
-                rules,
+                filter,
             })
             .unwrap();
             let socket = xdp_socket();
@@ -329,7 +331,7 @@ fn packets_on_a_wire_are_judged_alike_by_both_programs() {
                 monitor: device,
                 start,
                 relay: None,
-                rules,
+                filter,
             })
             .unwrap();
             tap.attach("one", Hook::Egress).unwrap();
@@ -341,7 +343,7 @@ fn packets_on_a_wire_are_judged_alike_by_both_programs() {
             }
             let mut expected = BTreeMap::new();
             for frame in &frames {
-                let count = tap_count(classify(frame.as_slice(), start, &rules));
+                let count = tap_count(classify(frame.as_slice(), start, &filter));
                 *expected.entry(count.name()).or_insert(0) += 1;
             }
             send("one", &frames);

@@ -2,7 +2,7 @@
 
 use monitor_common::steer::Start;
 use monitor_common::wire;
-use monitor_daemon::capture::bpf::{Hook, Rules, Tap, TapSettings};
+use monitor_daemon::capture::bpf::{CaptureFilter, Hook, Tap, TapSettings};
 
 use crate::netns::{index, monitor, nonzero, receive, receive_as_stack, run, send, veth, within};
 use crate::packets::{Network, Spec};
@@ -27,7 +27,7 @@ fn tap(relay: Option<u32>) -> Tap {
         monitor: index("monitor"),
         start: Start::Ethernet,
         relay,
-        rules: Rules {
+        filter: CaptureFilter {
             ports: &[80],
             networks: &[],
         },

@@ -48,7 +48,7 @@ pub type Counter = (&'static str, &'static str, u64);
 
 /// The flows that are wanted.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rules<'a> {
+pub struct CaptureFilter<'a> {
     /// Only flows with one of these ports at an end; all when empty.
     pub ports: &'a [u16],
     /// Only flows with an end in one of these prefixes (address, length; bits behind the length are ignored); all
@@ -57,7 +57,7 @@ pub struct Rules<'a> {
 }
 
 /// The very decision of the BPF programs, for packets that do not come through them (replay).
-impl Filter for Rules<'_> {
+impl Filter for CaptureFilter<'_> {
     fn port(&self, port: u16) -> bool {
         self.ports.is_empty() || self.ports.contains(&port)
     }
@@ -94,10 +94,10 @@ struct Object {
 }
 
 impl Object {
-    fn new(mut config: Config, rules: &Rules<'_>, sockets: u32) -> Result<Self, BpfError> {
+    fn new(mut config: Config, filter: &CaptureFilter<'_>, sockets: u32) -> Result<Self, BpfError> {
         available()?;
-        config.options |= when(!rules.ports.is_empty(), option::FILTER_PORTS);
-        config.options |= when(!rules.networks.is_empty(), option::FILTER_NETWORKS);
+        config.options |= when(!filter.ports.is_empty(), option::FILTER_PORTS);
+        config.options |= when(!filter.networks.is_empty(), option::FILTER_NETWORKS);
         let mut ebpf = EbpfLoader::new()
             .override_global(names::CONFIG, &config, true)
             .map_max_entries(names::SOCKETS, sockets)
@@ -111,18 +111,18 @@ impl Object {
             options: config.options,
             networks: Vec::new(),
         };
-        object.set_rules(rules)?;
+        object.set_filter(filter)?;
         Ok(object)
     }
 
     /// From now on these flows are wanted; those that were and still are miss no packet. A filter that was off when the
     /// programs were loaded stays off: then more comes than is wanted, and the engine leaves it aside.
-    fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
+    fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
         if self.options & option::FILTER_PORTS != 0 {
-            self.set_ports(rules.ports)?;
+            self.set_ports(filter.ports)?;
         }
         if self.options & option::FILTER_NETWORKS != 0 {
-            let networks = rules.networks.iter().map(|&(ip, len)| prefix(ip, len));
+            let networks = filter.networks.iter().map(|&(ip, len)| prefix(ip, len));
             self.set_networks(networks.collect::<Result<_, _>>()?)?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use aya::programs::{TestRun, Xdp};
 use monitor_common::abi::{Config, MAX_WORKERS, SteerCount, names, option, socket_index};
 use monitor_common::steer::Start;
 
-use super::{BpfError, Counter, Object, Rules, Shunts, when};
+use super::{BpfError, CaptureFilter, Counter, Object, Shunts, when};
 
 /// How the program of one interface steers.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub struct SteerSettings<'a> {
     /// packets are clones, and the stack would answer them a second time.
     pub drop_rest: bool,
     /// What is steered.
-    pub rules: Rules<'a>,
+    pub filter: CaptureFilter<'a>,
 }
 
 /// Where the XDP program runs.
@@ -68,7 +68,7 @@ impl Steer {
             queues,
             start,
             drop_rest,
-            rules,
+            filter,
         } = settings;
         if workers == 0 || workers > MAX_WORKERS {
             return Err(BpfError::Workers { given: workers });
@@ -89,7 +89,7 @@ impl Steer {
                 workers,
                 ..Config::default()
             },
-            &rules,
+            &filter,
             sockets,
         )?;
         let program: &mut Xdp = object.program_mut(names::STEER)?;
@@ -164,12 +164,12 @@ impl Steer {
         Shunts(&mut self.object)
     }
 
-    /// Other rules for packets from now on, see [`Rules`]. A filter that was off when the program was loaded stays off.
+    /// Other filter for packets from now on, see [`CaptureFilter`]. A filter that was off when the program was loaded stays off.
     ///
     /// # Errors
-    /// Rules out of range, or a map that cannot be written.
-    pub fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
-        self.object.set_rules(rules)
+    /// CaptureFilter out of range, or a map that cannot be written.
+    pub fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
+        self.object.set_filter(filter)
     }
 
     /// What the program counted so far.

@@ -7,7 +7,7 @@ use aya::util::KernelVersion;
 use monitor_common::abi::{Config, TapCount, names, option};
 use monitor_common::steer::Start;
 
-use super::{BpfError, Counter, Object, Rules, Shunts, when};
+use super::{BpfError, CaptureFilter, Counter, Object, Shunts, when};
 
 /// How the program of one interface of the host taps it.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub struct TapSettings<'a> {
     /// VLAN tags which the kernel keeps beside the packet are put back into the clones. Only for a TAP device.
     pub relay: Option<u32>,
     /// What is cloned.
-    pub rules: Rules<'a>,
+    pub filter: CaptureFilter<'a>,
 }
 
 /// The direction of the packets that a program sees.
@@ -58,7 +58,7 @@ impl Tap {
             monitor,
             start,
             relay,
-            rules,
+            filter,
         } = settings;
         let options = when(start == Start::Ip, option::STARTS_AT_IP)
             | when(relay.is_some(), option::RESTORE_VLAN);
@@ -68,7 +68,7 @@ impl Tap {
             relay: relay.unwrap_or(0),
             ..Config::default()
         };
-        let mut object = Object::new(config, &rules, 1)?;
+        let mut object = Object::new(config, &filter, 1)?;
         let programs: &[_] = if relay.is_some() {
             &[names::TAP, names::RETAG]
         } else {
@@ -83,12 +83,12 @@ impl Tap {
         Ok(Self { object })
     }
 
-    /// Other rules for packets from now on, see [`Rules`]. A filter that was off when the program was loaded stays off.
+    /// Other filter for packets from now on, see [`CaptureFilter`]. A filter that was off when the program was loaded stays off.
     ///
     /// # Errors
-    /// Rules out of range, or a map that cannot be written.
-    pub fn set_rules(&mut self, rules: &Rules<'_>) -> Result<(), BpfError> {
-        self.object.set_rules(rules)
+    /// CaptureFilter out of range, or a map that cannot be written.
+    pub fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
+        self.object.set_filter(filter)
     }
 
     /// Attaches the program that restores VLAN tags to the relay. To be called before [`attach`](Self::attach), if the
