@@ -14,4 +14,5 @@ pub mod rpc;
 pub mod scan;
 pub mod service;
 pub mod status;
+pub mod util;
 pub mod worker;

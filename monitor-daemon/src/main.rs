@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use monitor_daemon::service;
 use monitor_daemon::service::cli::Cli;
+use monitor_daemon::util::chain::Chain;
 
 fn main() -> ExitCode {
     match service::run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("monitord: {error}");
+            eprintln!("monitord: {}", Chain(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,0 +1,3 @@
+//! Helpers without knowledge of the daemon.
+
+pub mod chain;
