@@ -2,15 +2,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use monitor_common::steer::{Ends, Everything, Start, decide};
-use monitor_engine::{Engine, EngineConfig, Link, Packet};
+use monitor_common::LinkType;
+use monitor_common::steer::{Ends, Everything, decide};
+use monitor_engine::{Engine, EngineConfig, Packet};
 
-const LINKS: [Link; 5] = [
-    Link::Ethernet,
-    Link::Ip,
-    Link::LinuxSll,
-    Link::LinuxSll2,
-    Link::Null,
+const LINKS: [LinkType; 5] = [
+    LinkType::Ethernet,
+    LinkType::Ip,
+    LinkType::LinuxSll,
+    LinkType::LinuxSll2,
+    LinkType::Null,
 ];
 const SEED: [u64; 2] = [11, 12];
 const WORKERS: u16 = 4;
@@ -43,7 +44,7 @@ fuzz_target!(|input: &[u8]| {
     let reader = engine.reader();
     let connections: Vec<_> = reader.connections(None).collect();
     assert!(connections.len() <= 1);
-    if let Some(start) = [Some(Start::Ethernet), Some(Start::Ip)]
+    if let Some(start) = [Some(LinkType::Ethernet), Some(LinkType::Ip)]
         .get(usize::from(kind & 7))
         .copied()
         .flatten()

@@ -13,7 +13,7 @@ use monitor_daemon::config::Rpc;
 use monitor_daemon::control::Mailboxes;
 use monitor_daemon::rpc::{Listener, serve};
 use monitor_daemon::status::{CaptureSnapshot, CaptureStatus, Status};
-use monitor_engine::{Engine, EngineConfig, Link, Packet};
+use monitor_engine::{Engine, EngineConfig, LinkType, Packet};
 
 struct Nothing;
 
@@ -53,7 +53,7 @@ fn socket() -> &'static PathBuf {
         let mut engine = Engine::new(config, ()).expect("a megabyte is enough");
         engine.process(&[Packet {
             time: 1,
-            link: Link::Ip,
+            link: LinkType::Ip,
             data: &packet(),
             more: &[],
         }]);

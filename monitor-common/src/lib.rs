@@ -1,10 +1,19 @@
-//! What the BPF programs and user space share, written once and compiled for both sides:
-//! the header readers ([`wire`]), the steering decision ([`steer`]) and the layout of the maps ([`abi`]).
+//! Shared parts of the BPF programs, the engine, the daemon and the clients, compiled for all of them: the vocabulary
+//! ([`types`]), the header readers ([`wire`]), the steering decision ([`steer`]) and the layout of the BPF maps ([`abi`]).
 //!
-//! **Architecture invariant:** `no_std`, no allocation, no dependency on either side. The code the verifier
-//! accepts is the code that the property tests and the fuzzers ran.
+//! **Invariant:** `no_std`, no allocation (except for the schemas of [`types`]), no dependency on either side. The code
+//! that the verifier accepts is the code that the property tests and the fuzzers ran.
 #![cfg_attr(not(test), no_std)]
+
+#[cfg(feature = "schemars")]
+extern crate alloc;
 
 pub mod abi;
 pub mod steer;
+pub mod types;
 pub mod wire;
+
+pub use types::{
+    ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, PrefixError, Side,
+    SideStats, SockId, TcpState, UnknownSide, UnknownState,
+};

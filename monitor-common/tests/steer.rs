@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::hash::Hasher;
 use std::net::IpAddr;
 
+use monitor_common::LinkType;
 use monitor_common::abi::{self, ShuntKey};
 use monitor_common::steer::{
-    Ends, Everything, Filter, Skip, Start, address_hash, classify, decide, flow_hash, worker,
+    Ends, Everything, Filter, Skip, address_hash, classify, decide, flow_hash, worker,
 };
 use monitor_common::wire::{Address, Vlans};
 use packets::{Network, Spec, spec};
@@ -111,20 +112,20 @@ proptest! {
         let version_6 = matches!(spec.network, Network::V6(..));
         let ids: Vec<u16> = spec.tags.iter().map(|(_, control)| control & 0x0fff).collect();
         let (frame, _, payload) = spec.frame();
-        let told = classify(frame.as_slice(), Start::Ethernet, &filter);
+        let told = classify(frame.as_slice(), LinkType::Ethernet, &filter);
         if let Ok(Ends::Flow { link, segment, .. }) = told {
             prop_assert_eq!((abi::is_v6(link), abi::tags(link).collect::<Vec<_>>()), (version_6, ids));
             prop_assert_eq!(segment, payload);
         }
         prop_assert_eq!(told.map(place_less), expected);
         let (packet, payload) = spec.packet();
-        let told = classify(packet.as_slice(), Start::Ip, &filter);
+        let told = classify(packet.as_slice(), LinkType::Ip, &filter);
         if let Ok(Ends::Flow { link, segment, .. }) = told {
             prop_assert_eq!((abi::is_v6(link), abi::tags(link).count(), segment), (version_6, 0, payload));
         }
         prop_assert_eq!(told.map(place_less), expected);
 
-        let decided = decide(frame.as_slice(), Start::Ethernet, &filter, [1, 2], 7);
+        let decided = decide(frame.as_slice(), LinkType::Ethernet, &filter, [1, 2], 7);
         let decided = decided.map(|(ends, worker)| (place_less(ends), worker));
         prop_assert_eq!(decided, expected.map(|ends| (ends, worker(ends.hash([1, 2]), 7))));
     }
@@ -145,7 +146,7 @@ proptest! {
     #[test]
     fn a_hidden_tag_is_told_as_if_it_stood_in_the_bytes(spec in spec(), hidden in any::<u16>()) {
         prop_assume!(spec.fragment.is_none() && spec.protocol == 6);
-        let link = |spec: &Spec| match classify(spec.frame().0.as_slice(), Start::Ethernet, &Everything) {
+        let link = |spec: &Spec| match classify(spec.frame().0.as_slice(), LinkType::Ethernet, &Everything) {
             Ok(Ends::Flow { link, .. }) => link,
             other => panic!("{other:?}"),
         };
@@ -158,7 +159,7 @@ proptest! {
 
     #[test]
     fn anything_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        for start in [Start::Ethernet, Start::Ip] {
+        for start in [LinkType::Ethernet, LinkType::Ip] {
             let _ = classify(bytes.as_slice(), start, &Everything);
         }
     }
@@ -198,7 +199,7 @@ fn neither_end_in_the_networks_is_skipped() {
         networks: vec![Address::v4([10, 0, 0, last])],
     };
     let (frame, ..) = spec.frame();
-    let verdict = |last| classify(frame.as_slice(), Start::Ethernet, &only(last)).map(|_| ());
+    let verdict = |last| classify(frame.as_slice(), LinkType::Ethernet, &only(last)).map(|_| ());
     assert_eq!(
         (verdict(1), verdict(2), verdict(3)),
         (Ok(()), Ok(()), Err(Skip::Network))
@@ -209,7 +210,7 @@ fn neither_end_in_the_networks_is_skipped() {
 fn what_is_not_ip_or_too_deep_is_skipped_with_its_reason() {
     let spec = plain(Network::V4([10, 0, 0, 1], [10, 0, 0, 2], vec![]));
     let (mut frame, ..) = spec.frame();
-    let skip = |frame: &[u8]| classify(frame, Start::Ethernet, &Everything).unwrap_err();
+    let skip = |frame: &[u8]| classify(frame, LinkType::Ethernet, &Everything).unwrap_err();
     assert_eq!(skip(&frame[..13]), Skip::Malformed);
     assert_eq!(skip(&frame[..36]), Skip::Malformed);
     // ARP; IPv4 said to be IPv6.
@@ -230,7 +231,7 @@ fn a_fragment_of_an_extension_header_may_be_tcp() {
         protocol: 60,
         ..plain(network)
     };
-    let verdict = classify(spec.frame().0.as_slice(), Start::Ethernet, &Everything);
+    let verdict = classify(spec.frame().0.as_slice(), LinkType::Ethernet, &Everything);
     assert_eq!(
         verdict,
         Ok(Ends::Fragment {

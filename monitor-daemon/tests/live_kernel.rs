@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use frame::{ACK, FIN, PSH, RST, SYN, Segment};
 use monitor_daemon::capture::tap::{self, Layer};
-use monitor_engine::{Engine, EngineConfig, Link, Packet, Side};
+use monitor_engine::{Engine, EngineConfig, LinkType, Packet, Side};
 use monitor_tests::{Namespace, needs, skip};
 use rustix::fs::{OFlags, fcntl_setfl};
 
@@ -245,7 +245,7 @@ impl<'a> Conversation<'a> {
     fn see(&mut self, packet: &[u8]) {
         self.engine.process(&[Packet {
             time: 1_000_000_000,
-            link: Link::Ip,
+            link: LinkType::Ip,
             data: packet,
             more: &[],
         }]);

@@ -413,7 +413,7 @@ fn sockets_are_listed_in_pages() {
     assert_eq!(all.len(), 60);
     let places: Vec<_> = all
         .iter()
-        .map(|&id| SockId::from_u64(id).unwrap().place())
+        .map(|&id| SockId::from_u64(id).unwrap().position())
         .collect();
     assert!(places.is_sorted(), "{places:?}");
     for limit in [1, 7, 20, 59, 60, 61] {

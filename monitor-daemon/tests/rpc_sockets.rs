@@ -282,7 +282,7 @@ fn who_stays_is_listed_once_while_others_come_and_go() {
                 stay.iter().all(|id| unique.contains(id)),
                 "limit {limit}, filter {filter:?}"
             );
-            assert!(listed.is_sorted_by_key(|id| SockId::from_u64(*id).unwrap().place()));
+            assert!(listed.is_sorted_by_key(|id| SockId::from_u64(*id).unwrap().position()));
         }
     }
     let after = ids(&wire.result("sockets", json!({})));

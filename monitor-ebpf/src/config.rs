@@ -7,8 +7,9 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, LpmTrie};
+use monitor_common::LinkType;
 use monitor_common::abi::{Config, MAX_NETWORKS, PORT_WORDS, option, port_bit};
-use monitor_common::steer::{Filter, Start};
+use monitor_common::steer::Filter;
 use monitor_common::wire::Address;
 
 /// Written by the loader before the object reaches the kernel, which then knows each bit: a branch on an option that is
@@ -63,11 +64,11 @@ pub fn is_on(bit: u64) -> bool {
 }
 
 #[inline(always)]
-pub fn start() -> Start {
+pub fn start() -> LinkType {
     if is_on(option::STARTS_AT_IP) {
-        Start::Ip
+        LinkType::Ip
     } else {
-        Start::Ethernet
+        LinkType::Ethernet
     }
 }
 

@@ -10,7 +10,7 @@ use common::Flow;
 use common::frame::{ACK, FIN, PSH, Segment};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use monitor_engine::{Engine, EngineConfig, Link, Packet, Side};
+use monitor_engine::{Engine, EngineConfig, LinkType, Packet, Side};
 
 /// What a worker takes from its ring at a time.
 const BATCH: usize = 64;
@@ -74,7 +74,7 @@ impl Load {
         for batch in self.frames.chunks(BATCH) {
             let mut packets = [Packet {
                 time: self.now,
-                link: Link::Ip,
+                link: LinkType::Ip,
                 data: &[],
                 more: &[],
             }; BATCH];

@@ -4,6 +4,7 @@ use monitor_common::wire::Address;
 
 use crate::flow::FlowKey;
 use crate::store::islands::MAX_ISLANDS;
+use crate::{OverlapPolicy, Prefix};
 
 /// Settings of one engine. Sizes in bytes, times in nanoseconds of packet time.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +45,8 @@ pub struct FragmentConfig {
 pub struct FlowFilter {
     /// Ports; empty: all.
     pub ports: Vec<u16>,
-    /// Prefixes and their lengths in bits, of the 128-bit form (IPv4: 96 more); empty: all.
-    pub networks: Vec<(Address, u8)>,
+    /// Networks; empty: all.
+    pub networks: Vec<Prefix>,
 }
 
 impl FlowFilter {
@@ -55,15 +56,13 @@ impl FlowFilter {
         let port = self.ports.is_empty()
             || self.ports.contains(&key.sport)
             || self.ports.contains(&key.dport);
-        let network =
-            |address: &Address| self.networks.iter().any(|prefix| contains(prefix, address));
-        port && (self.networks.is_empty() || network(&key.src) || network(&key.dst))
+        let network = self.networks.is_empty()
+            || self
+                .networks
+                .iter()
+                .any(|prefix| prefix.contains(&key.src) || prefix.contains(&key.dst));
+        port && network
     }
-}
-
-fn contains((prefix, len): &(Address, u8), address: &Address) -> bool {
-    let differ = u128::from_be_bytes(prefix.octets()) ^ u128::from_be_bytes(address.octets());
-    *len == 0 || differ >> (128 - u32::from((*len).min(128))) == 0
 }
 
 /// How TCP is followed. Times in nanoseconds.
@@ -89,8 +88,8 @@ pub struct TcpConfig {
 /// How hosts in some networks are followed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TcpPolicy {
-    /// The hosts that this is for, as prefixes like those of [`FlowFilter::networks`].
-    pub networks: Vec<(Address, u8)>,
+    /// Networks of the hosts that this is for.
+    pub networks: Vec<Prefix>,
     /// Whose bytes win in what these hosts receive.
     pub overlap: OverlapPolicy,
 }
@@ -106,34 +105,12 @@ impl TcpConfig {
             policy
                 .networks
                 .iter()
-                .any(|prefix| contains(prefix, receiver))
+                .any(|prefix| prefix.contains(receiver))
         };
         self.policies
             .iter()
             .find(named)
             .map_or(self.overlap, |policy| policy.overlap)
-    }
-}
-
-/// Whose bytes win where two segments carry different bytes for the same offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum OverlapPolicy {
-    /// What the Linux receive path does, its queue's merging included.
-    #[default]
-    Linux,
-    /// The first copy to arrive.
-    First,
-    /// The last copy to arrive, even of bytes already in order.
-    Last,
-    /// The copy whose segment starts further left; of two that start together, the first.
-    Bsd,
-}
-
-impl OverlapPolicy {
-    /// The policy with this number, of which the lowest two bits count.
-    pub(crate) fn of(number: u8) -> Self {
-        [Self::Linux, Self::First, Self::Last, Self::Bsd][usize::from(number & 3)]
     }
 }
 

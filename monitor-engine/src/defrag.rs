@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use monitor_common::wire::Address;
 
 use crate::decode::Piece;
-use crate::{Counters, FragmentConfig, Link};
+use crate::{Counters, FragmentConfig, LinkType};
 
 /// Largest IP datagram.
 const MAX_DATAGRAM: usize = 65535;
@@ -31,7 +31,7 @@ struct Key {
 #[derive(Debug)]
 struct Waiting {
     deadline: u64,
-    link: Link,
+    link: LinkType,
     /// Everything before the fragments' payload, from the first fragment: link and IP headers.
     head: Vec<u8>,
     /// Where the IP header starts in it.
@@ -48,7 +48,7 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Whole {
     /// How to read it.
-    pub link: Link,
+    pub link: LinkType,
     /// A frame as if it had never been fragmented.
     pub data: Vec<u8>,
 }
@@ -205,7 +205,7 @@ impl Waiting {
     fn new(deadline: u64) -> Self {
         Self {
             deadline,
-            link: Link::Ip,
+            link: LinkType::Ip,
             head: Vec::new(),
             ip: 0,
             payload: Vec::new(),

@@ -1,6 +1,6 @@
 //! What happens on connections, as plain values.
 
-use crate::{CloseReason, Side, SockId, TcpState};
+use crate::{CloseReason, EventKind, Side, SockId, TcpState};
 
 /// One thing that happened to one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,42 @@ pub enum Event {
         /// Which one.
         id: SockId,
     },
+}
+
+impl Event {
+    /// Returns the connection that it is about.
+    #[must_use]
+    pub const fn id(&self) -> SockId {
+        match *self {
+            Self::Opened { id }
+            | Self::Established { id }
+            | Self::Data { id, .. }
+            | Self::Gap { id, .. }
+            | Self::Filled { id, .. }
+            | Self::Retransmit { id, .. }
+            | Self::Conflict { id, .. }
+            | Self::State { id, .. }
+            | Self::Closed { id, .. }
+            | Self::Evicted { id } => id,
+        }
+    }
+
+    /// Returns its kind.
+    #[must_use]
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::Opened { .. } => EventKind::Opened,
+            Self::Established { .. } => EventKind::Established,
+            Self::Data { .. } => EventKind::Data,
+            Self::Gap { .. } => EventKind::Gap,
+            Self::Filled { .. } => EventKind::Filled,
+            Self::Retransmit { .. } => EventKind::Retransmit,
+            Self::Conflict { .. } => EventKind::Conflict,
+            Self::State { .. } => EventKind::State,
+            Self::Closed { .. } => EventKind::Closed,
+            Self::Evicted { .. } => EventKind::Evicted,
+        }
+    }
 }
 
 /// Where events go. Called on the worker's thread, so it must not block.

@@ -17,18 +17,18 @@ pub mod packet;
 mod payload;
 mod reader;
 mod reassembly;
-pub mod sockid;
 mod state;
 mod store;
 pub mod view;
 
-pub use config::{EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy};
+pub use config::{EngineConfig, FlowFilter, FragmentConfig, TcpConfig, TcpPolicy};
 pub use counters::Counters;
 pub use engine::{Engine, EngineError, Handoff, Rule, Shunt, SideSettings, SteerError};
 pub use event::{Event, Sink};
-pub use packet::{Link, Packet};
-pub use reader::Reader;
-pub use sockid::SockId;
-pub use view::{
-    CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, TcpState,
+pub use monitor_common::{
+    ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, Side, SideStats, SockId,
+    TcpState,
 };
+pub use packet::Packet;
+pub use reader::Reader;
+pub use view::{Connection, Extents, NoData, Peek, PeekError};

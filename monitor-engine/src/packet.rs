@@ -1,5 +1,7 @@
 //! What a capture hands to the engine.
 
+use crate::LinkType;
+
 /// One captured frame. It may lie in several pieces (AF_XDP multi-buffer: a 64 KiB GSO packet spans many chunks);
 /// every header lies in the first.
 #[derive(Clone, Copy, Debug)]
@@ -7,7 +9,7 @@ pub struct Packet<'a> {
     /// Nanoseconds since the Unix epoch. Never runs the engine's clock backwards: an earlier time counts as now.
     pub time: u64,
     /// What the first byte belongs to.
-    pub link: Link,
+    pub link: LinkType,
     /// The first, usually only, piece.
     pub data: &'a [u8],
     /// The pieces after it, in order.
@@ -27,19 +29,4 @@ impl Packet<'_> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// Where a frame starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// Ethernet II, with or without 802.1Q/802.1ad tags.
-    Ethernet,
-    /// An IPv4 or IPv6 header (LINKTYPE_RAW, TUN devices).
-    Ip,
-    /// Linux cooked capture v1 (LINKTYPE_LINUX_SLL).
-    LinuxSll,
-    /// Linux cooked capture v2 (LINKTYPE_LINUX_SLL2).
-    LinuxSll2,
-    /// BSD loopback: a four-byte address family in either byte order (LINKTYPE_NULL, LINKTYPE_LOOP).
-    Null,
 }

@@ -15,7 +15,7 @@ use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
 use crate::store::windows::Windows;
 use crate::store::{Acquire, fence, pause};
 use crate::{
-    CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideView, SockId, TcpState,
+    CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideStats, SockId, TcpState,
 };
 
 /// Looks at one engine's connections from any thread, without its help and without disturbing it.
@@ -68,7 +68,7 @@ impl Reader {
 
     /// Connections in the order of their slots, after `after`'s place (its connection may be gone), or from the start.
     pub fn connections(&self, after: Option<SockId>) -> impl Iterator<Item = Connection> + '_ {
-        let first = match after.map(SockId::place) {
+        let first = match after.map(SockId::position) {
             Some((worker, _)) if worker > self.worker => self.memory.records(),
             Some((worker, slot)) if worker == self.worker => slot + 1,
             _ => 0,
@@ -196,17 +196,20 @@ pub fn view(memory: &Memory, windows: &Windows, id: SockId, record: &Record) -> 
         vlan: abi::tags(link).collect(),
         opened: record.opened.get(),
         last: record.last.get(),
-        closed: close_reason(record.closed.get()),
+        closed: CloseReason::from_number(record.closed.get()),
         midstream: flags & flag::MIDSTREAM != 0,
+        states: record
+            .sides
+            .each_ref()
+            .map(|side| TcpState::from_number(side.state.get())),
         sides: Side::BOTH.map(|side| side_view(memory, windows, record, side)),
     }
 }
 
-fn side_view(memory: &Memory, windows: &Windows, record: &Record, name: Side) -> SideView {
+fn side_view(memory: &Memory, windows: &Windows, record: &Record, name: Side) -> SideStats {
     let side = record.side(name);
     let enabled = record.enabled(name);
-    SideView {
-        state: TcpState::of(side.state.get()),
+    SideStats {
         isn: side
             .has(side_flag::ISN)
             .then(|| side.start.get().wrapping_sub(1)),
@@ -340,11 +343,4 @@ fn address(cells: &[Cell64; 2], link: u32, port: u16) -> SocketAddr {
         Ipv4Addr::from_bits(bits as u32).into()
     };
     SocketAddr::new(ip, port)
-}
-
-fn close_reason(reason: u8) -> Option<CloseReason> {
-    use CloseReason::{Evicted, Fin, Reused, Rst, Stopped, Timeout};
-    [Fin, Rst, Timeout, Reused, Evicted, Stopped]
-        .into_iter()
-        .find(|known| *known as u8 == reason)
 }

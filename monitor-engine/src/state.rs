@@ -5,26 +5,6 @@ use monitor_common::wire::flags;
 use crate::store::record::{NO_FIN, Record, SideRecord, side_flag};
 use crate::{Side, TcpState};
 
-impl TcpState {
-    pub(crate) fn of(state: u8) -> Self {
-        use TcpState as S;
-        const ALL: [TcpState; 11] = [
-            S::Closed,
-            S::Listen,
-            S::SynSent,
-            S::SynReceived,
-            S::Established,
-            S::FinWait1,
-            S::FinWait2,
-            S::CloseWait,
-            S::Closing,
-            S::LastAck,
-            S::TimeWait,
-        ];
-        ALL.get(usize::from(state)).copied().unwrap_or_default()
-    }
-}
-
 impl SideRecord {
     pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0
@@ -98,7 +78,7 @@ impl SideRecord {
     }
 
     fn state(&self) -> TcpState {
-        TcpState::of(self.state.get())
+        TcpState::from_number(self.state.get())
     }
 }
 

@@ -2,118 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{OverlapPolicy, SockId};
-
-/// A side of a connection, named after the receiver: [`Side::Server`] holds what the client sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// What the client received.
-    Client,
-    /// What the server received.
-    Server,
-}
-
-impl Side {
-    /// Both, in the order of their indices.
-    pub const BOTH: [Side; 2] = [Side::Client, Side::Server];
-
-    /// 0 for the client, 1 for the server.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The side at the other end.
-    #[must_use]
-    pub fn peer(self) -> Self {
-        match self {
-            Side::Client => Side::Server,
-            Side::Server => Side::Client,
-        }
-    }
-}
-
-/// The state of one end, as far as the packets show it (RFC 9293, section 3.3.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TcpState {
-    /// Nothing seen yet, or all over.
-    #[default]
-    Closed = 0,
-    /// Waiting for a SYN.
-    Listen,
-    /// Sent a SYN.
-    SynSent,
-    /// Got a SYN and answered.
-    SynReceived,
-    /// Open both ways.
-    Established,
-    /// Sent a FIN.
-    FinWait1,
-    /// Its FIN is acknowledged.
-    FinWait2,
-    /// Got the peer's FIN.
-    CloseWait,
-    /// Both sent FINs that crossed.
-    Closing,
-    /// Got a FIN, sent its own.
-    LastAck,
-    /// Waiting for stray segments to die.
-    TimeWait,
-}
-
-impl TcpState {
-    /// The name RFC 9293 uses.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            TcpState::Closed => "CLOSED",
-            TcpState::Listen => "LISTEN",
-            TcpState::SynSent => "SYN-SENT",
-            TcpState::SynReceived => "SYN-RECEIVED",
-            TcpState::Established => "ESTABLISHED",
-            TcpState::FinWait1 => "FIN-WAIT-1",
-            TcpState::FinWait2 => "FIN-WAIT-2",
-            TcpState::CloseWait => "CLOSE-WAIT",
-            TcpState::Closing => "CLOSING",
-            TcpState::LastAck => "LAST-ACK",
-            TcpState::TimeWait => "TIME-WAIT",
-        }
-    }
-}
-
-/// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum CloseReason {
-    /// Both FINs were seen and acknowledged.
-    Fin = 1,
-    /// A believable RST.
-    Rst,
-    /// No packet for the idle timeout.
-    Timeout,
-    /// A new connection took the same addresses and ports.
-    Reused,
-    /// Its memory was needed.
-    Evicted,
-    /// A client had it stopped ([`crate::Engine::stop`]).
-    Stopped,
-}
-
-impl CloseReason {
-    /// The word clients see.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            CloseReason::Fin => "fin",
-            CloseReason::Rst => "rst",
-            CloseReason::Timeout => "timeout",
-            CloseReason::Reused => "reused",
-            CloseReason::Evicted => "evicted",
-            CloseReason::Stopped => "stopped",
-        }
-    }
-}
+use crate::{CloseReason, SideStats, SockId, TcpState};
 
 /// One connection at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,39 +23,10 @@ pub struct Connection {
     pub closed: Option<CloseReason>,
     /// No SYN was seen: offset 0 is the first byte captured.
     pub midstream: bool,
-    /// By [`Side::index`].
-    pub sides: [SideView; 2],
-}
-
-/// One side at one moment. Offsets count from the first payload byte and never wrap.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SideView {
-    /// State of the end that this side is named after.
-    pub state: TcpState,
-    /// Initial sequence number of this side's sender; `None` if neither its SYN nor the peer's SYN+ACK was seen.
-    pub isn: Option<u32>,
-    /// Lowest retained offset.
-    pub base: u64,
-    /// The in-order edge: every byte below it was received or declared lost.
-    pub next: u64,
-    /// One past the highest byte received.
-    pub end: u64,
-    /// Offset of the FIN, once seen.
-    pub fin: Option<u64>,
-    /// Bytes held.
-    pub retained: u64,
-    /// Holes declared lost.
-    pub gaps: u64,
-    /// Bytes that arrived again.
-    pub retransmitted: u64,
-    /// Bytes that arrived again and differed.
-    pub conflicts: u64,
-    /// False once buffering of this side was switched off.
-    pub enabled: bool,
-    /// Bytes that are retained at most.
-    pub window: u64,
-    /// Whose bytes win where segments overlap and differ.
-    pub overlap: OverlapPolicy,
+    /// State of each end, by [`Side::index`](crate::Side::index).
+    pub states: [TcpState; 2],
+    /// By [`Side::index`](crate::Side::index).
+    pub sides: [SideStats; 2],
 }
 
 /// What a peek returned besides the bytes.

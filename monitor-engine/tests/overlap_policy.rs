@@ -4,14 +4,10 @@
 mod common;
 
 use common::{Flow, Lab};
-use monitor_common::wire::Address;
-use monitor_engine::{OverlapPolicy, Side, TcpPolicy};
+use monitor_engine::{OverlapPolicy, Prefix, Side, TcpPolicy};
 
-fn mapped(ip: [u8; 4], len: u8) -> (Address, u8) {
-    let mut bytes = [0; 16];
-    (bytes[10], bytes[11]) = (0xff, 0xff);
-    bytes[12..].copy_from_slice(&ip);
-    (Address::v6(bytes), 96 + len)
+fn v4(ip: [u8; 4], len: u8) -> Prefix {
+    Prefix::new(ip.into(), len).unwrap()
 }
 
 /// What is read when a late copy is longer, starts where the first copy starts, and both wait behind a hole.
@@ -27,10 +23,10 @@ fn told_apart(lab: &mut Lab, flow: &mut Flow, from: Side) -> String {
 #[test]
 fn the_receivers_prefix_decides() {
     let default = OverlapPolicy::Linux;
-    let server = mapped([192, 0, 2, 1], 32);
-    let elsewhere = mapped([192, 0, 3, 0], 24);
-    let clients = mapped([10, 0, 0, 0], 8);
-    let policy = |networks: &[(Address, u8)], overlap| TcpPolicy {
+    let server = v4([192, 0, 2, 1], 32);
+    let elsewhere = v4([192, 0, 3, 0], 24);
+    let clients = v4([10, 0, 0, 0], 8);
+    let policy = |networks: &[Prefix], overlap| TcpPolicy {
         networks: networks.to_vec(),
         overlap,
     };
@@ -53,7 +49,7 @@ fn the_receivers_prefix_decides() {
         (
             vec![
                 policy(&[server], OverlapPolicy::Last),
-                policy(&[mapped([0; 4], 0)], OverlapPolicy::First),
+                policy(&[v4([0; 4], 0)], OverlapPolicy::First),
             ],
             first,
             last,
@@ -80,7 +76,7 @@ fn the_receivers_prefix_decides() {
 fn ipv4_prefixes_do_not_name_ipv6_hosts() {
     let mut config = Lab::config();
     config.tcp.policies = vec![TcpPolicy {
-        networks: vec![mapped([0; 4], 0)],
+        networks: vec![v4([0; 4], 0)],
         overlap: OverlapPolicy::First,
     }];
     let (mut lab, mut flow) = (

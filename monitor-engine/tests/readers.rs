@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use common::frame::{FIN, PSH};
 use common::{Flow, MS};
 use monitor_engine::{
-    Connection, Engine, EngineConfig, Link, OverlapPolicy, Packet, PeekError, Reader, Side, SockId,
+    Connection, Engine, EngineConfig, LinkType, OverlapPolicy, Packet, PeekError, Reader, Side,
+    SockId,
 };
 
 const FLOWS: u32 = 48;
@@ -55,7 +56,7 @@ impl Writer {
         self.now += MS / 50;
         self.engine.process(&[Packet {
             time: self.now,
-            link: Link::Ip,
+            link: LinkType::Ip,
             data,
             more: &[],
         }]);

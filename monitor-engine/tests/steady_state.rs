@@ -11,7 +11,7 @@ mod common;
 
 use common::frame::{ACK, FIN, PSH};
 use common::{Flow, MS, S as SECOND};
-use monitor_engine::{Engine, EngineConfig, Link, Packet, Side};
+use monitor_engine::{Engine, EngineConfig, LinkType, Packet, Side};
 
 const FLOWS: u32 = 32;
 const LEN: usize = 1448;
@@ -62,7 +62,7 @@ fn run(engine: &mut Engine, number: u64) -> u64 {
     let time = 1000 * SECOND + number * 20 * MS;
     let packet = |data| Packet {
         time,
-        link: Link::Ip,
+        link: LinkType::Ip,
         data,
         more: &[],
     };

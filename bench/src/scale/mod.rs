@@ -9,7 +9,7 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use monitor_engine::{Counters, Engine, EngineConfig, Link, Packet};
+use monitor_engine::{Counters, Engine, EngineConfig, LinkType, Packet};
 use monitor_tests::wiregen::Random;
 use monitor_tests::wiregen::flags::{ACK, FIN, SYN};
 use serde_json::{Value, json};
@@ -168,7 +168,7 @@ impl Load {
         loop {
             let mut batch = [Packet {
                 time: self.now,
-                link: Link::Ip,
+                link: LinkType::Ip,
                 data: &[],
                 more: &[],
             }; BATCH];

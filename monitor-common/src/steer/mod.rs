@@ -5,21 +5,13 @@
 
 mod hash;
 
+use crate::LinkType;
 use crate::abi;
 use crate::wire::{
     self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Vlans,
 };
 
 pub use hash::{address_hash, flow_hash};
-
-/// What the first byte of a packet belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// An Ethernet header: network cards, veth, `lo`, TAP devices.
-    Ethernet,
-    /// An IP header: TUN devices, WireGuard, tunnels without a link layer.
-    Ip,
-}
 
 /// The flows that are wanted.
 pub trait Filter {
@@ -115,7 +107,7 @@ impl From<Error> for Skip {
 #[inline(always)]
 pub fn classify<B: Bytes + ?Sized, F: Filter>(
     bytes: &B,
-    start: Start,
+    start: LinkType,
     filter: &F,
 ) -> Result<Ends, Skip> {
     let (datagram, vlans) = datagram(bytes, start)?;
@@ -155,7 +147,7 @@ pub fn classify<B: Bytes + ?Sized, F: Filter>(
 #[inline(always)]
 pub fn decide<B: Bytes + ?Sized, F: Filter>(
     bytes: &B,
-    start: Start,
+    start: LinkType,
     filter: &F,
     seed: [u64; 2],
     workers: u32,
@@ -173,10 +165,10 @@ pub const fn worker(hash: u64, workers: u32) -> u32 {
 
 /// The IP datagram in a packet, and its tags. An Ethernet type that its IP version contradicts is not IP.
 #[inline(always)]
-fn datagram<B: Bytes + ?Sized>(bytes: &B, start: Start) -> Result<(Datagram, Vlans), Skip> {
+fn datagram<B: Bytes + ?Sized>(bytes: &B, start: LinkType) -> Result<(Datagram, Vlans), Skip> {
     match start {
-        Start::Ip => Ok((wire::ip(bytes, 0)?, Vlans::default())),
-        Start::Ethernet => {
+        LinkType::Ip => Ok((wire::ip(bytes, 0)?, Vlans::default())),
+        LinkType::Ethernet => {
             let ethernet = wire::ethernet(bytes)?;
             let version = match ethernet.ethertype {
                 ETHERTYPE_IPV4 => 4,
@@ -190,5 +182,7 @@ fn datagram<B: Bytes + ?Sized>(bytes: &B, start: Start) -> Result<(Datagram, Vla
                 Err(Skip::NotIp)
             }
         }
+        // Found in capture files only, which are not steered.
+        LinkType::LinuxSll | LinkType::LinuxSll2 | LinkType::Null => Err(Skip::NotIp),
     }
 }

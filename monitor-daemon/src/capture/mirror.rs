@@ -11,8 +11,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use monitor_common::steer::Start;
-use monitor_engine::Link;
+use monitor_common::LinkType;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use tracing::{debug, warn};
 
@@ -49,8 +48,8 @@ impl Port {
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let start = match interface.header {
-            Header::Ethernet | Header::Loopback => Start::Ethernet,
-            Header::Ip => Start::Ip,
+            Header::Ethernet | Header::Loopback => LinkType::Ethernet,
+            Header::Ip => LinkType::Ip,
             Header::Other(kind) => {
                 return Err(CaptureError::LinkType {
                     interface: interface.name.clone(),
@@ -100,7 +99,7 @@ struct Opening<'a> {
     frames: u32,
     /// Bytes of the largest packet.
     largest: u64,
-    start: Start,
+    start: LinkType,
     workers: u16,
 }
 
@@ -170,11 +169,7 @@ impl Opening<'_> {
                 workers: self.workers,
                 frames: self.frames,
                 transfer,
-                link: if self.start == Start::Ip {
-                    Link::Ip
-                } else {
-                    Link::Ethernet
-                },
+                link: self.start,
             }
             .open()?;
             super::register(steer, queue, &sockets)?;

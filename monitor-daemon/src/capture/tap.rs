@@ -10,8 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 
-use monitor_common::steer::Start;
-use monitor_engine::Link;
+use monitor_common::LinkType;
 
 use super::bpf::{Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode};
 use super::netlink::{self, Header, Interface};
@@ -47,17 +46,10 @@ impl Layer {
         }
     }
 
-    fn start(self) -> Start {
+    fn link(self) -> LinkType {
         match self {
-            Self::Ethernet => Start::Ethernet,
-            Self::Ip => Start::Ip,
-        }
-    }
-
-    fn link(self) -> Link {
-        match self {
-            Self::Ethernet => Link::Ethernet,
-            Self::Ip => Link::Ip,
+            Self::Ethernet => LinkType::Ethernet,
+            Self::Ip => LinkType::Ip,
         }
     }
 }
@@ -117,7 +109,7 @@ impl MonitorDevice {
             seed: settings.seed,
             workers: settings.workers.into(),
             queues: 1,
-            start: layer.start(),
+            start: layer.link(),
             drop_rest: true,
             filter: settings.filter(),
         })?;
@@ -178,9 +170,9 @@ impl Tapped {
         settings: &Settings,
     ) -> Result<Self, CaptureError> {
         let start = if interface.header == Header::Ip {
-            Start::Ip
+            LinkType::Ip
         } else {
-            Start::Ethernet
+            LinkType::Ethernet
         };
         let relay = device.relay.as_ref();
         let mut tap = Tap::load(&TapSettings {

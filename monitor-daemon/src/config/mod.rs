@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use monitor_common::wire::Address;
+use monitor_common::Prefix;
 use monitor_engine::{
     EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy,
 };
@@ -330,11 +330,12 @@ impl Policy {
 }
 
 /// A network in the 128-bit form.
-fn prefix(network: &IpNet) -> (Address, u8) {
-    match network {
-        IpNet::V4(v4) => (Address::v4(v4.network().octets()), 96 + v4.prefix_len()),
-        IpNet::V6(v6) => (Address::v6(v6.network().octets()), v6.prefix_len()),
-    }
+fn prefix(network: &IpNet) -> Prefix {
+    let len = match network {
+        IpNet::V4(v4) => 96 + v4.prefix_len(),
+        IpNet::V6(v6) => v6.prefix_len(),
+    };
+    Prefix::masked(network.addr().into(), len)
 }
 
 impl Mode {

@@ -110,11 +110,7 @@ fn policies_reach_the_engine_in_their_order() {
         .map(|policy| {
             (
                 policy.overlap,
-                policy
-                    .networks
-                    .iter()
-                    .map(|(_, len)| *len)
-                    .collect::<Vec<_>>(),
+                policy.networks.iter().map(Prefix::bits).collect::<Vec<_>>(),
             )
         })
         .collect();
@@ -306,14 +302,14 @@ fn the_filter_reaches_the_engine() {
     .unwrap();
     let filter = config.engine(Origin::Live, 0, 1, [0; 2]).filter;
     assert_eq!(filter.ports, [80]);
-    let lengths: Vec<u8> = filter.networks.iter().map(|(_, length)| *length).collect();
+    let lengths: Vec<u8> = filter.networks.iter().map(Prefix::bits).collect();
     assert_eq!(
         lengths,
         [104, 32],
         "IPv4 lengths count from the front of ::ffff:0:0/96"
     );
     assert_eq!(
-        filter.networks[0].0.octets(),
+        filter.networks[0].address().octets(),
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 0]
     );
 }

@@ -119,7 +119,7 @@ mod tests {
             mailbox.post(Handoff {
                 worker: 0,
                 time: 0,
-                link: monitor_engine::Link::Ip,
+                link: monitor_engine::LinkType::Ip,
                 data: vec![],
             });
         }

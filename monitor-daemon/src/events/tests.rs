@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use monitor_engine::{Engine, EngineConfig, Event, Link, Packet, Side, SockId};
+use monitor_engine::{Engine, EngineConfig, Event, LinkType, Packet, Side, SockId};
 
 use super::*;
 use crate::filter::Filter;
@@ -35,7 +35,7 @@ fn process(engine: &mut Engine<Publisher>, time: u64, packets: &[Vec<u8>]) {
         .iter()
         .map(|data| Packet {
             time,
-            link: Link::Ip,
+            link: LinkType::Ip,
             data,
             more: &[],
         })

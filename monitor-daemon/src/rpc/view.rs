@@ -1,7 +1,7 @@
 //! The engine's view of a connection in the RPC's words.
 
 use monitor_client::types::{Closed, Overlap, SideInfo, Sides, Socket, State, States};
-use monitor_engine::{CloseReason, Connection, OverlapPolicy, Side, SideView, TcpState};
+use monitor_engine::{CloseReason, Connection, OverlapPolicy, Side, SideStats, TcpState};
 
 pub(super) fn socket(connection: &Connection) -> Socket {
     let [client, server] = &connection.sides;
@@ -11,8 +11,8 @@ pub(super) fn socket(connection: &Connection) -> Socket {
         server: connection.server,
         vlan: connection.vlan.clone(),
         state: States {
-            client: state(client.state),
-            server: state(server.state),
+            client: state(connection.states[0]),
+            server: state(connection.states[1]),
         },
         opened: seconds(connection.opened),
         last: seconds(connection.last),
@@ -64,10 +64,11 @@ fn closed(reason: CloseReason) -> Closed {
         CloseReason::Reused => Closed::Reused,
         CloseReason::Evicted => Closed::Evicted,
         CloseReason::Stopped => Closed::Stopped,
+        CloseReason::Other => Closed::Other,
     }
 }
 
-fn side_info(view: &SideView) -> SideInfo {
+fn side_info(view: &SideStats) -> SideInfo {
     SideInfo {
         base: view.base,
         next: view.next,

@@ -36,7 +36,7 @@ pub(super) fn print(line: &(impl std::fmt::Display + ?Sized)) -> Result<(), Serv
 mod tests {
     use std::sync::Arc;
 
-    use monitor_engine::{Link, Packet};
+    use monitor_engine::{LinkType, Packet};
 
     use super::*;
     use crate::control::{Engine, Mailboxes};
@@ -60,7 +60,7 @@ mod tests {
         for engine in &mut engines {
             engine.process(&[Packet {
                 time: 1,
-                link: Link::Ethernet,
+                link: LinkType::Ethernet,
                 data: &[0; 60],
                 more: &[],
             }]);

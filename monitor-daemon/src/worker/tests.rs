@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use monitor_engine::{Link, Packet};
+use monitor_engine::{LinkType, Packet};
 
 use tokio::sync::oneshot;
 
@@ -25,7 +25,7 @@ impl Source for Scripted {
         let frames: Vec<Vec<u8>> = self.frames.try_iter().collect();
         let packet = |data| Packet {
             time,
-            link: Link::Ethernet,
+            link: LinkType::Ethernet,
             data,
             more: &[],
         };

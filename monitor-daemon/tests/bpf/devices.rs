@@ -5,14 +5,14 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use monitor_common::steer::Start;
+use monitor_common::LinkType;
 use monitor_common::wire::{self, flags};
 use monitor_daemon::capture::Settings;
 use monitor_daemon::capture::bpf::{CaptureFilter, Hook, Tap, TapSettings};
 use monitor_daemon::capture::source::Source;
 use monitor_daemon::capture::tap::{Layer, MonitorDevice};
 use monitor_daemon::config::Config;
-use monitor_engine::{Link, Packet};
+use monitor_engine::Packet;
 
 use crate::netns::{eventually, monitor, nonzero, run, value, within};
 
@@ -27,7 +27,7 @@ fn transfer_over_lo(layer: Layer) {
     let (monitor, mut sockets) = MonitorDevice::create(layer, FRAMES, &settings).unwrap();
     let tap = TapSettings {
         monitor: monitor.device.index,
-        start: Start::Ethernet,
+        start: LinkType::Ethernet,
         relay: None,
         filter: CaptureFilter::default(),
     };
@@ -79,7 +79,7 @@ impl Sent {
             .iter()
             .for_each(|piece| whole.extend_from_slice(piece));
         let whole = whole.as_slice();
-        let header = if packet.link == Link::Ip {
+        let header = if packet.link == LinkType::Ip {
             0
         } else {
             wire::ethernet(whole).unwrap().payload
@@ -166,7 +166,7 @@ fn clsact_filters_come_and_go() {
     within("clsact_filters_come_and_go", || {
         let settings = TapSettings {
             monitor: monitor("monitor", "tun", 65535),
-            start: Start::Ethernet,
+            start: LinkType::Ethernet,
             relay: None,
             filter: CaptureFilter::default(),
         };
@@ -193,7 +193,7 @@ fn a_monitor_device_that_is_gone_harms_nobody() {
         let index = monitor("monitor", "tun", 65535);
         let settings = TapSettings {
             monitor: index,
-            start: Start::Ethernet,
+            start: LinkType::Ethernet,
             relay: None,
             filter: CaptureFilter::default(),
         };

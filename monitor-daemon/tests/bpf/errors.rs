@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use monitor_common::steer::Start;
+use monitor_common::LinkType;
 use monitor_daemon::capture::bpf::{
     BpfError, CaptureFilter, Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode,
 };
@@ -14,7 +14,7 @@ fn settings() -> SteerSettings<'static> {
         seed: [1, 2],
         workers: 2,
         queues: 2,
-        start: Start::Ethernet,
+        start: LinkType::Ethernet,
         drop_rest: false,
         filter: CaptureFilter::default(),
     }
@@ -70,7 +70,7 @@ fn an_interface_that_is_not_there_is_named() {
         let filter = CaptureFilter::default();
         let mut tap = Tap::load(&TapSettings {
             monitor: 1,
-            start: Start::Ip,
+            start: LinkType::Ip,
             relay: None,
             filter,
         })

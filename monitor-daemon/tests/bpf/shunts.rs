@@ -4,8 +4,9 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
+use monitor_common::LinkType;
 use monitor_common::abi::{MAX_SHUNTS, ShuntKey};
-use monitor_common::steer::{Ends, Everything, Start, classify};
+use monitor_common::steer::{Ends, Everything, classify};
 use monitor_common::wire::flags::*;
 use monitor_common::wire::{self, Address};
 use monitor_daemon::capture::bpf::{
@@ -45,7 +46,7 @@ fn segment(network: &Network, ports: (u16, u16), tags: &[(u16, u16)], control: u
 }
 
 fn flow(frame: &[u8]) -> ShuntKey {
-    match classify(frame, Start::Ethernet, &Everything).unwrap() {
+    match classify(frame, LinkType::Ethernet, &Everything).unwrap() {
         Ends::Flow { src, dst, link, .. } => ShuntKey::new(src, dst, link),
         Ends::Fragment { .. } => unreachable!("segments are whole"),
     }
@@ -56,7 +57,7 @@ fn steer(drop_rest: bool) -> (Steer, impl Sized) {
         seed: [1, 2],
         workers: 1,
         queues: 1,
-        start: Start::Ethernet,
+        start: LinkType::Ethernet,
         drop_rest,
         filter: CaptureFilter::default(),
     };
@@ -204,7 +205,7 @@ fn tap_does_not_clone_a_shunted_flow() {
         ] {
             let settings = TapSettings {
                 monitor: device,
-                start: Start::Ethernet,
+                start: LinkType::Ethernet,
                 relay: with_relay.then_some(relay),
                 filter: CaptureFilter::default(),
             };

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
+use monitor_common::LinkType;
 use monitor_common::abi::{Count, SteerCount, TapCount};
-use monitor_common::steer::{Ends, Skip, Start, classify, decide};
+use monitor_common::steer::{Ends, Skip, classify, decide};
 use monitor_daemon::capture::bpf::{
     CaptureFilter, Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode,
 };
@@ -25,7 +26,7 @@ const TC_ACT_UNSPEC: i32 = -1;
 const SHORTEST: usize = 14;
 
 /// Well-formed packets, damaged ones, cut ones.
-fn corpus(start: Start, count: usize) -> Vec<Vec<u8>> {
+fn corpus(start: LinkType, count: usize) -> Vec<Vec<u8>> {
     let mut runner = TestRunner::deterministic();
     let mut packets = Vec::new();
     for round in 0..count {
@@ -34,8 +35,8 @@ fn corpus(start: Start, count: usize) -> Vec<Vec<u8>> {
             too_deep(&mut spec, start);
         }
         let mut packet = match start {
-            Start::Ethernet => spec.frame().0,
-            Start::Ip => spec.packet().0,
+            LinkType::Ethernet => spec.frame().0,
+            _ => spec.packet().0,
         };
         match round % 4 {
             0 => {
@@ -70,10 +71,10 @@ fn as_steer_says(name: &str) -> String {
 }
 
 /// More tags than are read or, in packets that have none, more extension headers than are walked.
-fn too_deep(spec: &mut Spec, start: Start) {
+fn too_deep(spec: &mut Spec, start: LinkType) {
     match start {
-        Start::Ethernet => spec.tags = vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3), (0x8100, 4)],
-        Start::Ip => spec.network = Network::V6([1; 16], [2; 16], vec![(60, 0); 9]),
+        LinkType::Ethernet => spec.tags = vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3), (0x8100, 4)],
+        _ => spec.network = Network::V6([1; 16], [2; 16], vec![(60, 0); 9]),
     }
 }
 
@@ -120,7 +121,7 @@ fn tap_count(verdict: Result<Ends, Skip>) -> TapCount {
 fn steer_decides_as_user_space_does() {
     within("steer_decides_as_user_space_does", || {
         let mut seen = BTreeMap::new();
-        for start in [Start::Ethernet, Start::Ip] {
+        for start in [LinkType::Ethernet, LinkType::Ip] {
             for (number, (ports, networks)) in (0..).zip(&filter()) {
                 // Every worker's turn where everything is wanted; one of them with each filter.
                 let turns = if number == 0 {
@@ -146,7 +147,7 @@ fn steer_decides_as_user_space_does() {
 }
 
 /// Only one worker has a socket, so that a redirected packet is one of that worker.
-fn check_steer(start: Start, filter: CaptureFilter<'_>, only: u32) -> Vec<(&'static str, u64)> {
+fn check_steer(start: LinkType, filter: CaptureFilter<'_>, only: u32) -> Vec<(&'static str, u64)> {
     let drop_rest = only == 1;
     let settings = SteerSettings {
         seed: SEED,
@@ -194,7 +195,7 @@ fn tap_decides_as_user_space_does_and_clones_what_it_says() {
     within(
         "tap_decides_as_user_space_does_and_clones_what_it_says",
         || {
-            for (start, mode) in [(Start::Ethernet, "tap"), (Start::Ip, "tun")] {
+            for (start, mode) in [(LinkType::Ethernet, "tap"), (LinkType::Ip, "tun")] {
                 for (number, (ports, networks)) in filter().iter().enumerate() {
                     let device = format!("{mode}{number}");
                     let index = monitor(&device, mode, 9000);
@@ -205,7 +206,7 @@ fn tap_decides_as_user_space_does_and_clones_what_it_says() {
     );
 }
 
-fn check_tap(start: Start, filter: CaptureFilter<'_>, device: &str, index: u32) {
+fn check_tap(start: LinkType, filter: CaptureFilter<'_>, device: &str, index: u32) {
     let everything = CaptureFilter::default();
     let settings = SteerSettings {
         seed: SEED,
@@ -222,19 +223,19 @@ fn check_tap(start: Start, filter: CaptureFilter<'_>, device: &str, index: u32) 
     // BPF_PROG_TEST_RUN hands a TC program Ethernet frames: the clone into a TUN device loses that header.
     let tap = Tap::load(&TapSettings {
         monitor: index,
-        start: Start::Ethernet,
+        start: LinkType::Ethernet,
         relay: None,
         filter,
     })
     .unwrap();
     // What is cut within the IP header, BPF_PROG_TEST_RUN does not take for a TC program.
-    let frames: Vec<_> = corpus(Start::Ethernet, 300)
+    let frames: Vec<_> = corpus(LinkType::Ethernet, 300)
         .into_iter()
         .filter(|frame| frame.len() >= 14 + 40)
         .collect();
     let mut expected = BTreeMap::new();
     for frame in &frames {
-        let count = tap_count(classify(frame.as_slice(), Start::Ethernet, &filter));
+        let count = tap_count(classify(frame.as_slice(), LinkType::Ethernet, &filter));
         *expected.entry(count.name()).or_insert(0) += 1;
         assert_eq!(tap.dry_run(frame, 1).unwrap().0, TC_ACT_UNSPEC);
     }
@@ -252,9 +253,10 @@ fn check_tap(start: Start, filter: CaptureFilter<'_>, device: &str, index: u32) 
     });
     // A TUN device takes off the Ethernet header, but no tags in the bytes: it is for interfaces that have none.
     let steerable = frames.iter().filter(|frame| {
-        let cloned = classify(frame.as_slice(), Start::Ethernet, &filter).is_ok();
+        let cloned = classify(frame.as_slice(), LinkType::Ethernet, &filter).is_ok();
         cloned
-            && (start == Start::Ethernet || classify(&frame[14..], Start::Ip, &everything).is_ok())
+            && (start == LinkType::Ethernet
+                || classify(&frame[14..], LinkType::Ip, &everything).is_ok())
     });
     let steered = steer.counters().unwrap();
     assert_eq!(
@@ -269,7 +271,7 @@ fn the_programs_stay_far_from_the_verifiers_limit() {
     within("the_programs_stay_far_from_the_verifiers_limit", || {
         let [nothing, .., both] = &filter();
         for (ports, networks) in [nothing, both] {
-            for start in [Start::Ethernet, Start::Ip] {
+            for start in [LinkType::Ethernet, LinkType::Ip] {
                 let filter = CaptureFilter { ports, networks };
                 let settings = SteerSettings {
                     seed: SEED,
@@ -314,7 +316,7 @@ fn packets_on_a_wire_are_judged_alike_by_both_programs() {
             let device = monitor("monitor", "tap", 9000);
             let (ports, networks) = &filter()[1];
             let filter = CaptureFilter { ports, networks };
-            let start = Start::Ethernet;
+            let start = LinkType::Ethernet;
             let mut steer = Steer::load(&SteerSettings {
                 seed: SEED,
                 workers: 1,

@@ -1,6 +1,6 @@
 //! VLAN tags that the kernel keeps beside the packet.
 
-use monitor_common::steer::Start;
+use monitor_common::LinkType;
 use monitor_common::wire;
 use monitor_daemon::capture::bpf::{CaptureFilter, Hook, Tap, TapSettings};
 
@@ -25,7 +25,7 @@ fn segment(tags: &[(u16, u16)], len: usize) -> Vec<u8> {
 fn tap(relay: Option<u32>) -> Tap {
     let settings = TapSettings {
         monitor: index("monitor"),
-        start: Start::Ethernet,
+        start: LinkType::Ethernet,
         relay,
         filter: CaptureFilter {
             ports: &[80],

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use monitor_daemon::control::Engine;
-use monitor_engine::{Link, Packet, SockId};
+use monitor_engine::{LinkType, Packet, SockId};
 
 pub const SYN: u8 = 2;
 pub const FIN: u8 = 1;
@@ -145,7 +145,7 @@ impl Talk {
         self.time += 1_000;
         let packet = Packet {
             time: self.time,
-            link: Link::Ethernet,
+            link: LinkType::Ethernet,
             data: &frame,
             more: &[],
         };

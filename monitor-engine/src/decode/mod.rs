@@ -9,7 +9,7 @@ use monitor_common::wire::{
 
 use crate::flow::FlowKey;
 use crate::payload::Payload;
-use crate::{Counters, Link, Packet};
+use crate::{Counters, LinkType, Packet};
 
 /// One TCP segment of one flow.
 #[derive(Clone, Copy, Debug, Default)]
@@ -184,7 +184,7 @@ fn usual(packet: &Packet<'_>) -> Option<Datagram> {
     let head: &[u8; HEADERS] = packet.data.first_chunk()?;
     let [.., a, b, first, _, c, d, _, _, e, f, _, protocol, _, _] = *head.first_chunk::<26>()?;
     let word = |high, low| u16::from_be_bytes([high, low]);
-    let usual = packet.link == Link::Ethernet
+    let usual = packet.link == LinkType::Ethernet
         && word(a, b) == ETHERTYPE_IPV4
         && first == VERSION_AND_LENGTH
         && word(c, d) != 0
@@ -215,7 +215,7 @@ fn datagram(packet: &Packet<'_>) -> Result<(Vlans, Datagram), Error> {
 #[inline(always)]
 fn network(packet: &Packet<'_>) -> Result<(Vlans, Option<u8>, usize), Error> {
     match packet.link {
-        Link::Ethernet => {
+        LinkType::Ethernet => {
             let ethernet = wire::ethernet(packet.data)?;
             Ok((
                 ethernet.vlans,
@@ -223,10 +223,10 @@ fn network(packet: &Packet<'_>) -> Result<(Vlans, Option<u8>, usize), Error> {
                 ethernet.payload,
             ))
         }
-        Link::Ip => Ok((Vlans::default(), None, 0)),
-        Link::Null => Ok((Vlans::default(), None, 4)),
-        Link::LinuxSll => cooked(packet.data, 14, 16),
-        Link::LinuxSll2 => cooked(packet.data, 0, 20),
+        LinkType::Ip => Ok((Vlans::default(), None, 0)),
+        LinkType::Null => Ok((Vlans::default(), None, 4)),
+        LinkType::LinuxSll => cooked(packet.data, 14, 16),
+        LinkType::LinuxSll2 => cooked(packet.data, 0, 20),
     }
 }
 
@@ -300,7 +300,7 @@ mod tests {
             for (at, byte) in hits {
                 frame[at] = byte;
             }
-            let packet = Packet { time: 0, link: Link::Ethernet, data: &frame[..len], more: &[] };
+            let packet = Packet { time: 0, link: LinkType::Ethernet, data: &frame[..len], more: &[] };
             if let Some(found) = usual(&packet) {
                 prop_assert_eq!(datagram(&packet), Ok((Vlans::default(), found)));
             }
@@ -314,7 +314,7 @@ mod tests {
         frame[23] = PROTOCOL_TCP;
         let packet = |data| Packet {
             time: 0,
-            link: Link::Ethernet,
+            link: LinkType::Ethernet,
             data,
             more: &[],
         };
@@ -322,7 +322,7 @@ mod tests {
         assert!(usual(&packet(&frame[..53])).is_none());
         assert!(
             usual(&Packet {
-                link: Link::Ip,
+                link: LinkType::Ip,
                 ..packet(&frame)
             })
             .is_none()

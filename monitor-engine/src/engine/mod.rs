@@ -97,7 +97,7 @@ pub struct Handoff {
     /// Its time, nanoseconds since the epoch.
     pub time: u64,
     /// What `data` starts with.
-    pub link: crate::Link,
+    pub link: crate::LinkType,
     /// A frame as if it had never been fragmented.
     pub data: Vec<u8>,
 }

@@ -203,7 +203,7 @@ impl Record {
 
     /// Whose bytes win where segments that this side received overlap.
     pub fn overlap(&self, side: Side) -> OverlapPolicy {
-        OverlapPolicy::of(self.overlap.get() >> (OVERLAP_BITS * side.index() as u32))
+        OverlapPolicy::from_number(self.overlap.get() >> (OVERLAP_BITS * side.index() as u32))
     }
 
     /// Sets the policies of both sides, by [`Side::index`].

@@ -1,6 +1,6 @@
 //! Where a connection begins: with a SYN, with its answer, in the middle, on a tuple that was used before.
 
-use monitor_engine::{CloseReason, Event, Link, PeekError, Side};
+use monitor_engine::{CloseReason, Event, LinkType, PeekError, Side};
 
 use crate::common::frame::{ACK, FIN, PSH, RST, SYN, Segment};
 use crate::common::{Flow, Lab};
@@ -329,7 +329,7 @@ fn the_same_addresses_in_another_vlan_are_another_connection() {
         (&[8, 7], "turn"),
     ] {
         let frame = flow.segment(C, 0, PSH, text.as_bytes()).ethernet(tags, 0);
-        lab.frame(Link::Ethernet, &frame);
+        lab.frame(LinkType::Ethernet, &frame);
     }
     let mut found: Vec<_> = lab
         .connections()

@@ -1,6 +1,6 @@
 //! Frames: what is not TCP over IP is counted, what is padding is cut off, pieces make one packet.
 
-use monitor_engine::{Link, Packet, Side};
+use monitor_engine::{LinkType, Packet, Side};
 use proptest::prelude::*;
 
 use crate::common::frame::{PSH, ethernet};
@@ -16,17 +16,17 @@ fn ethernet_padding_is_not_payload() {
         ("[2001:db8::1]:5000", "[2001:db8::2]:80"),
     ] {
         let (mut lab, flow) = (Lab::new(), Flow::between(client, server));
-        lab.frame(Link::Ethernet, &flow.syn().ethernet(&[], 6));
+        lab.frame(LinkType::Ethernet, &flow.syn().ethernet(&[], 6));
         lab.frame(
-            Link::Ethernet,
+            LinkType::Ethernet,
             &flow.segment(C, 0, PSH, b"x").ethernet(&[5], 18),
         );
         lab.frame(
-            Link::Ethernet,
+            LinkType::Ethernet,
             &flow.segment(C, 0, PSH, b"x").ethernet(&[], 18),
         );
         lab.frame(
-            Link::Ethernet,
+            LinkType::Ethernet,
             &flow.segment(C, 1, PSH, b"y").ethernet(&[], 40),
         );
         let connection = lab.newest(flow.client, flow.server).unwrap();
@@ -52,7 +52,7 @@ fn pieces_make_one_packet() {
     let more: Vec<&[u8]> = rest.chunks(333).collect();
     lab.engine.process(&[Packet {
         time: lab.now,
-        link: Link::Ethernet,
+        link: LinkType::Ethernet,
         data: first,
         more: &more,
     }]);
@@ -66,7 +66,7 @@ fn padding_in_a_piece_of_its_own_is_not_payload() {
     let more: [&[u8]; 1] = [b"padding"];
     lab.engine.process(&[Packet {
         time: lab.now,
-        link: Link::Ethernet,
+        link: LinkType::Ethernet,
         data: &frame,
         more: &more,
     }]);
@@ -87,7 +87,7 @@ fn a_length_of_zero_reaches_to_the_end() {
         let more: Vec<&[u8]> = rest.chunks(4096).collect();
         lab.engine.process(&[Packet {
             time: lab.now,
-            link: Link::Ip,
+            link: LinkType::Ip,
             data: first,
             more: &more,
         }]);
@@ -128,13 +128,13 @@ fn every_link_type_is_read() {
     let cooked = with(&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0]);
     let cooked2 = with(&[8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0]);
     for (link, frame) in [
-        (Link::Ip, ip.clone()),
-        (Link::Ethernet, ethernet(&ip, &[], 0)),
-        (Link::Ethernet, ethernet(&ip, &[1, 2, 3], 0)),
-        (Link::LinuxSll, cooked),
-        (Link::LinuxSll2, cooked2),
-        (Link::Null, with(&[2, 0, 0, 0])),
-        (Link::Null, with(&[0, 0, 0, 2])),
+        (LinkType::Ip, ip.clone()),
+        (LinkType::Ethernet, ethernet(&ip, &[], 0)),
+        (LinkType::Ethernet, ethernet(&ip, &[1, 2, 3], 0)),
+        (LinkType::LinuxSll, cooked),
+        (LinkType::LinuxSll2, cooked2),
+        (LinkType::Null, with(&[2, 0, 0, 0])),
+        (LinkType::Null, with(&[0, 0, 0, 2])),
     ] {
         let mut lab = Lab::new();
         lab.frame(link, &frame);
@@ -148,7 +148,7 @@ fn what_is_not_followed_is_counted() {
     let mut udp = flow.syn().ip();
     udp[9] = 17;
     lab.ip(&udp);
-    lab.frame(Link::Ethernet, &[0; 60]);
+    lab.frame(LinkType::Ethernet, &[0; 60]);
     lab.ip(&flow.syn().ip()[..30]);
     lab.ip(&[]);
     let mut short_header = flow.syn().ip();
@@ -167,7 +167,7 @@ fn a_type_that_the_ip_version_contradicts_is_not_ip() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     let mut frame = flow.syn().ethernet(&[], 0);
     frame[12..14].copy_from_slice(&[0x86, 0xdd]);
-    lab.frame(Link::Ethernet, &frame);
+    lab.frame(LinkType::Ethernet, &frame);
     assert_eq!((lab.count("not_ip"), lab.connections().len()), (1, 0));
 }
 
@@ -193,13 +193,13 @@ fn wrong_checksums_are_dropped_only_when_asked() {
     }
 }
 
-fn link() -> impl Strategy<Value = Link> {
+fn link() -> impl Strategy<Value = LinkType> {
     prop_oneof![
-        Just(Link::Ethernet),
-        Just(Link::Ip),
-        Just(Link::LinuxSll),
-        Just(Link::LinuxSll2),
-        Just(Link::Null)
+        Just(LinkType::Ethernet),
+        Just(LinkType::Ip),
+        Just(LinkType::LinuxSll),
+        Just(LinkType::LinuxSll2),
+        Just(LinkType::Null)
     ]
 }
 
@@ -229,7 +229,7 @@ proptest! {
                 0..4 => segment.ip(),
                 _ => crate::common::frame::fragments(&segment.ip(), 77, 8).swap_remove(kind - 4),
             };
-            let mut frame = if link == Link::Ethernet { ethernet(&ip, &[9, 9][..kind / 2 % 3], 3) } else { ip };
+            let mut frame = if link == LinkType::Ethernet { ethernet(&ip, &[9, 9][..kind / 2 % 3], 3) } else { ip };
             for (at, value) in changes {
                 let at = at.index(frame.len());
                 frame[at] = value;

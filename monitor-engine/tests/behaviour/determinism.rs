@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use monitor_engine::{Engine, EngineConfig, Event, Link, Packet, Side, SockId};
+use monitor_engine::{Engine, EngineConfig, Event, LinkType, Packet, Side, SockId};
 use proptest::prelude::*;
 
 use crate::common::frame::{FIN, PSH, RST, fragments};
@@ -32,7 +32,7 @@ fn stories(packets: &[(u64, Vec<u8>)], workers: u16, batch: usize) -> Vec<Story>
                 .iter()
                 .map(|(time, data)| Packet {
                     time: *time,
-                    link: Link::Ip,
+                    link: LinkType::Ip,
                     data,
                     more: &[],
                 })

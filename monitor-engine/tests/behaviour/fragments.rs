@@ -1,6 +1,6 @@
 //! IP fragments: any order, either version, bounded, overlaps dropped (RFC 5722).
 
-use monitor_engine::{Engine, EngineConfig, Link, Packet, Side};
+use monitor_engine::{Engine, EngineConfig, LinkType, Packet, Side};
 
 use crate::common::frame::{PSH, Part, ethernet, fragment, fragments, parts};
 use crate::common::{Flow, Lab};
@@ -41,7 +41,7 @@ fn in_ethernet_with_tags_and_padding() {
     for flow in flows() {
         let mut lab = Lab::new();
         for piece in fragments(&flow.segment(C, 0, PSH, b"short but cut").ip(), 9, 24) {
-            lab.frame(Link::Ethernet, &ethernet(&piece, &[5, 6], 12));
+            lab.frame(LinkType::Ethernet, &ethernet(&piece, &[5, 6], 12));
         }
         assert_eq!(lab.text(S), "short but cut");
         assert_eq!(lab.only().vlan, [5, 6]);
@@ -238,7 +238,7 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
             // All fragments between two addresses come to one worker, here to worker 1.
             engines[1].process(&[Packet {
                 time: 5,
-                link: Link::Ip,
+                link: LinkType::Ip,
                 data: &data,
                 more: &[],
             }]);

@@ -1,6 +1,6 @@
 //! What other reassemblers are known to get wrong, each as a test with its name.
 
-use monitor_engine::{CloseReason, EngineConfig, Event, Link, Side, SockId, TcpState};
+use monitor_engine::{CloseReason, EngineConfig, Event, LinkType, Side, SockId, TcpState};
 
 use crate::common::frame::{FIN, PSH};
 use crate::common::{Flow, Lab, S as SECOND};
@@ -152,13 +152,13 @@ fn pcapplusplus_identifies_a_flow_by_a_32_bit_hash() {
 #[test]
 fn tcpflow_counts_ethernet_padding_as_payload() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
-    lab.frame(Link::Ethernet, &flow.syn().ethernet(&[], 6));
+    lab.frame(LinkType::Ethernet, &flow.syn().ethernet(&[], 6));
     lab.frame(
-        Link::Ethernet,
+        LinkType::Ethernet,
         &flow.segment(C, 0, PSH, b"").ethernet(&[], 6),
     );
     lab.frame(
-        Link::Ethernet,
+        LinkType::Ethernet,
         &flow.segment(C, 0, PSH, b"ab").ethernet(&[], 4),
     );
     assert_eq!(lab.text(S), "ab");
@@ -185,7 +185,7 @@ fn mos_has_no_midstream_pickup_no_ipv6_no_vlan_no_fragments() {
         crate::common::frame::fragments(&flow.segment(S, 70, PSH, b"all four at once").ip(), 1, 16)
     {
         lab.frame(
-            Link::Ethernet,
+            LinkType::Ethernet,
             &crate::common::frame::ethernet(&piece, &[100, 200], 0),
         );
     }
@@ -219,7 +219,7 @@ fn mos_lets_any_rst_end_a_flow() {
     flow.rst(&mut lab, C, 1_000_000);
     flow.send(&mut lab, C, b" world");
     assert_eq!(lab.text(S), "hello world");
-    assert_eq!(lab.only().sides[1].state, TcpState::Established);
+    assert_eq!(lab.only().states[1], TcpState::Established);
 }
 
 #[test]

@@ -23,10 +23,7 @@ fn at_the_edge_it_ends_the_connection() {
     flow.rst(&mut lab, C, 10);
     let connection = lab.only();
     assert_eq!(connection.closed, Some(CloseReason::Rst));
-    assert_eq!(
-        connection.sides.each_ref().map(|side| side.state),
-        [TcpState::Closed; 2]
-    );
+    assert_eq!(connection.states, [TcpState::Closed; 2]);
     let closed = Event::Closed {
         id: connection.id,
         reason: CloseReason::Rst,

@@ -12,7 +12,7 @@ const S: Side = Side::Server;
 /// Client's and server's state.
 fn states(lab: &Lab) -> (T, T) {
     let connection = lab.only();
-    (connection.sides[0].state, connection.sides[1].state)
+    connection.states.into()
 }
 
 fn opened() -> (Lab, Flow) {

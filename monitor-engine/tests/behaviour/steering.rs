@@ -5,7 +5,7 @@ use std::sync::Arc;
 use monitor_common::abi::ShuntKey;
 use monitor_common::wire::Address;
 use monitor_engine::{
-    CloseReason, Connection, Event, Link, NoData, OverlapPolicy, PeekError, Rule, Shunt, Side,
+    CloseReason, Connection, Event, NoData, OverlapPolicy, PeekError, Rule, Shunt, Side,
     SideSettings, SteerError, TcpState,
 };
 
@@ -201,11 +201,13 @@ fn a_flow_is_shunted_under_its_tags_and_version() {
     let mut lab = Lab::new();
     let flow = Flow::between("[2001:db8::9]:40000", "[2001:db8::1]:80");
     let frame = flow.segment(C, 0, PSH, b"x").ethernet(&[100, 7], 0);
-    lab.frame(Link::Ethernet, &frame);
+    lab.frame(LinkType::Ethernet, &frame);
     let id = lab.only().id;
     lab.engine.stop(id, None).unwrap();
-    use monitor_common::steer::{Ends, Everything, Start, classify};
-    let Ok(Ends::Flow { src, dst, link, .. }) = classify(&frame[..], Start::Ethernet, &Everything)
+    use monitor_common::LinkType;
+    use monitor_common::steer::{Ends, Everything, classify};
+    let Ok(Ends::Flow { src, dst, link, .. }) =
+        classify(&frame[..], LinkType::Ethernet, &Everything)
     else {
         panic!("not a segment");
     };
@@ -254,10 +256,7 @@ fn a_stopped_side_keeps_nothing_and_its_states_go_on() {
     let closed = lab.only();
     assert_eq!(closed.closed, Some(CloseReason::Fin));
     assert_eq!(closed.sides[S.index()].fin, Some(13));
-    assert_eq!(
-        closed.sides.map(|side| side.state),
-        [TcpState::TimeWait, TcpState::Closed]
-    );
+    assert_eq!(closed.states, [TcpState::TimeWait, TcpState::Closed]);
     assert_eq!(
         lab.count("evicted_bytes"),
         7,

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use monitor_engine::{
-    Connection, Engine, EngineConfig, Event, Link, OverlapPolicy, Packet, PeekError, Reader, Side,
-    SideView, SockId,
+    Connection, Engine, EngineConfig, Event, LinkType, OverlapPolicy, Packet, PeekError, Reader,
+    Side, SideStats, SockId,
 };
 
 use super::{MS, S};
@@ -50,11 +50,11 @@ impl Lab {
 
     /// One IP packet, now.
     pub fn ip(&mut self, data: &[u8]) {
-        self.frame(Link::Ip, data);
+        self.frame(LinkType::Ip, data);
     }
 
     /// One frame, now.
-    pub fn frame(&mut self, link: Link, data: &[u8]) {
+    pub fn frame(&mut self, link: LinkType, data: &[u8]) {
         self.engine.process(&[Packet {
             time: self.now,
             link,
@@ -93,7 +93,7 @@ impl Lab {
             .max_by_key(|c| (c.closed.is_none(), c.opened, c.id.generation()))
     }
 
-    pub fn side(&self, side: Side) -> SideView {
+    pub fn side(&self, side: Side) -> SideStats {
         self.only().sides[side.index()].clone()
     }
 

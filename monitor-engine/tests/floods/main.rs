@@ -14,7 +14,7 @@ mod syns;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use monitor_engine::{Engine, EngineConfig, Link, Packet};
+use monitor_engine::{Engine, EngineConfig, LinkType, Packet};
 use rustix::time::{ClockId, clock_gettime};
 
 use common::memory::resident;
@@ -68,7 +68,7 @@ impl Attacked {
             .zip((self.now..).step_by(1000))
             .map(|(data, time)| Packet {
                 time,
-                link: Link::Ip,
+                link: LinkType::Ip,
                 data: data.as_ref(),
                 more: &[],
             })

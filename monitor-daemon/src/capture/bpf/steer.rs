@@ -5,8 +5,8 @@ use aya::TestRunOptions;
 use aya::maps::XskMap;
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{TestRun, Xdp};
+use monitor_common::LinkType;
 use monitor_common::abi::{Config, MAX_WORKERS, SteerCount, names, option, socket_index};
-use monitor_common::steer::Start;
 
 use super::{BpfError, CaptureFilter, Counter, Object, Shunts, when};
 
@@ -21,7 +21,7 @@ pub struct SteerSettings<'a> {
     /// How many receive queues the interface has.
     pub queues: u32,
     /// What its packets start with: `Ip` for a TUN device, else `Ethernet`.
-    pub start: Start,
+    pub start: LinkType,
     /// Drop what no socket gets instead of handing it to the network stack. Must be set on a monitor device: its
     /// packets are clones, and the stack would answer them a second time.
     pub drop_rest: bool,
@@ -81,7 +81,7 @@ impl Steer {
                 worker: 0,
             })?;
         let options =
-            when(start == Start::Ip, option::STARTS_AT_IP) | when(drop_rest, option::DROP_REST);
+            when(start == LinkType::Ip, option::STARTS_AT_IP) | when(drop_rest, option::DROP_REST);
         let mut object = Object::new(
             Config {
                 seed,

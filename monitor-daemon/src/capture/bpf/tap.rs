@@ -4,8 +4,8 @@ use aya::TestRunOptions;
 use aya::programs::tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, TestRun};
 use aya::util::KernelVersion;
+use monitor_common::LinkType;
 use monitor_common::abi::{Config, TapCount, names, option};
-use monitor_common::steer::Start;
 
 use super::{BpfError, CaptureFilter, Counter, Object, Shunts, when};
 
@@ -17,7 +17,7 @@ pub struct TapSettings<'a> {
     pub monitor: u32,
     /// What the packets of the tapped interface start with: `Ip` when its ARPHRD type is NONE, `Ethernet` when it
     /// is ETHER or LOOPBACK.
-    pub start: Start,
+    pub start: LinkType,
     /// Interface index of the relay, a TAP device of its own, if [`Tap::attach_relay`] is going to be called, so that
     /// VLAN tags which the kernel keeps beside the packet are put back into the clones. Only for a TAP device.
     pub relay: Option<u32>,
@@ -60,7 +60,7 @@ impl Tap {
             relay,
             filter,
         } = settings;
-        let options = when(start == Start::Ip, option::STARTS_AT_IP)
+        let options = when(start == LinkType::Ip, option::STARTS_AT_IP)
             | when(relay.is_some(), option::RESTORE_VLAN);
         let config = Config {
             options,

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use monitor_engine::{Link, Packet};
+use monitor_engine::{LinkType, Packet};
 
 use super::buffer::Buffer;
 use super::error::{Broken, ReplayError};
@@ -22,7 +22,7 @@ pub(super) const MAX_RECORD: usize = 16 << 20;
 /// What an unused place of a batch holds.
 pub(super) const NOTHING: Packet<'static> = Packet {
     time: 0,
-    link: Link::Ethernet,
+    link: LinkType::Ethernet,
     data: &[],
     more: &[],
 };

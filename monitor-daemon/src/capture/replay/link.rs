@@ -1,16 +1,16 @@
 //! Link types: what the first byte of a captured frame belongs to (www.tcpdump.org/linktypes.html).
 
-use monitor_engine::Link;
+use monitor_common::LinkType;
 
 /// Where frames of this link type start; `None` for those that are not read.
-pub(super) fn link(link_type: u16) -> Option<Link> {
+pub(super) fn link(link_type: u16) -> Option<LinkType> {
     Some(match link_type {
-        1 => Link::Ethernet,
-        0 | 108 => Link::Null,
+        1 => LinkType::Ethernet,
+        0 | 108 => LinkType::Null,
         // DLT_RAW has the number 12 or 14 by platform; 101 is its number in files.
-        12 | 14 | 101 | 228 | 229 => Link::Ip,
-        113 => Link::LinuxSll,
-        276 => Link::LinuxSll2,
+        12 | 14 | 101 | 228 | 229 => LinkType::Ip,
+        113 => LinkType::LinuxSll,
+        276 => LinkType::LinuxSll2,
         _ => return None,
     })
 }

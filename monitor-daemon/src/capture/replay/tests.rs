@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use monitor_engine::{Link, Packet};
+use monitor_engine::{LinkType, Packet};
 use monitor_tests::wiregen::{
     Block, Capture, End, Flow, Layers, LinkLayer, PcapFlavour, PcapNg, Random,
 };
@@ -15,7 +15,7 @@ use super::*;
 use crate::status::CaptureStatus as _;
 
 /// Time, link and bytes of every packet of a file, and how the file ended.
-type Contents = (Vec<(u64, Link, Vec<u8>)>, Result<(), Broken>);
+type Contents = (Vec<(u64, LinkType, Vec<u8>)>, Result<(), Broken>);
 
 fn open(bytes: &[u8]) -> Result<CaptureFile, ReplayError> {
     CaptureFile::read(
@@ -55,7 +55,7 @@ fn capture(link: LinkLayer, bytes: usize) -> Capture {
     Capture::of(&Layers::on(link), &flow)
 }
 
-fn expected(capture: &Capture, link: Link) -> Vec<(u64, Link, Vec<u8>)> {
+fn expected(capture: &Capture, link: LinkType) -> Vec<(u64, LinkType, Vec<u8>)> {
     capture
         .frames
         .iter()
@@ -82,7 +82,7 @@ fn every_pcap_flavour() {
             end.unwrap();
             assert_eq!(
                 packets,
-                expected(&capture, Link::Ethernet),
+                expected(&capture, LinkType::Ethernet),
                 "{big_endian} {nanoseconds}"
             );
         }
@@ -92,12 +92,12 @@ fn every_pcap_flavour() {
 #[test]
 fn every_link_layer() {
     let layers = [
-        (LinkLayer::Ethernet, Link::Ethernet),
-        (LinkLayer::Raw, Link::Ip),
-        (LinkLayer::Sll, Link::LinuxSll),
-        (LinkLayer::Sll2, Link::LinuxSll2),
-        (LinkLayer::Null, Link::Null),
-        (LinkLayer::Loop, Link::Null),
+        (LinkLayer::Ethernet, LinkType::Ethernet),
+        (LinkLayer::Raw, LinkType::Ip),
+        (LinkLayer::Sll, LinkType::LinuxSll),
+        (LinkLayer::Sll2, LinkType::LinuxSll2),
+        (LinkLayer::Null, LinkType::Null),
+        (LinkLayer::Loop, LinkType::Null),
     ];
     for (layer, link) in layers {
         let capture = capture(layer, 5000);
@@ -108,7 +108,7 @@ fn every_link_layer() {
         }
     }
     for link_type in [12, 14, 228, 229] {
-        assert_eq!(link::link(link_type), Some(Link::Ip));
+        assert_eq!(link::link(link_type), Some(LinkType::Ip));
     }
 }
 
@@ -130,11 +130,11 @@ fn pcapng_sections_interfaces_and_clocks() {
         let mut file = open(&file.finish()).unwrap();
         let (packets, end) = drain(&mut file);
         end.unwrap();
-        let expected: [(u64, Link, &[u8]); 4] = [
-            (101_500_000_000, Link::Ip, b"odd"),
-            (2_000_001_000, Link::Ethernet, b"even"),
-            (2_000_001_000, Link::Ethernet, b"simple"),
-            (4_000_000_000, Link::LinuxSll2, b"later"),
+        let expected: [(u64, LinkType, &[u8]); 4] = [
+            (101_500_000_000, LinkType::Ip, b"odd"),
+            (2_000_001_000, LinkType::Ethernet, b"even"),
+            (2_000_001_000, LinkType::Ethernet, b"simple"),
+            (4_000_000_000, LinkType::LinuxSll2, b"later"),
         ];
         let got: Vec<_> = packets
             .iter()
@@ -156,21 +156,21 @@ fn gzipped_files_by_content() {
     std::fs::write(&path, [gzip(front), gzip(back)].concat()).unwrap();
     let (packets, end) = drain(&mut CaptureFile::open(&path).unwrap());
     end.unwrap();
-    assert_eq!(packets, expected(&capture, Link::Ethernet));
+    assert_eq!(packets, expected(&capture, LinkType::Ethernet));
 
     let cut = gzip(&whole);
     std::fs::write(&path, &cut[..cut.len() / 2]).unwrap();
     let (packets, end) = drain(&mut CaptureFile::open(&path).unwrap());
     assert!(matches!(end, Err(Broken::Read { .. })), "{end:?}");
     assert!(packets.len() > 100 && packets.len() < capture.frames.len());
-    assert!(expected(&capture, Link::Ethernet).starts_with(&packets));
+    assert!(expected(&capture, LinkType::Ethernet).starts_with(&packets));
 }
 
 #[test]
 fn cut_files_are_used_up_to_the_cut() {
     let capture = capture(LinkLayer::Ethernet, 4000);
     for file in [capture.pcap(), capture.pcapng()] {
-        let all = expected(&capture, Link::Ethernet);
+        let all = expected(&capture, LinkType::Ethernet);
         let mut seen = 0;
         for length in (4..file.len()).step_by(3).chain([file.len() - 1]) {
             let (packets, end) = contents(&file[..length]);

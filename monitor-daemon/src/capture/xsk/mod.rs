@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use monitor_engine::Link;
+use monitor_common::LinkType;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
@@ -115,7 +115,7 @@ pub struct Queue<'a> {
     /// How they are filled.
     pub transfer: Transfer,
     /// What its packets start with.
-    pub link: Link,
+    pub link: LinkType,
 }
 
 /// A socket's own rings, and those of its queue if it is the first.

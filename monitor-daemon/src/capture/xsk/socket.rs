@@ -9,7 +9,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
-use monitor_engine::{Link, Packet};
+use monitor_engine::{LinkType, Packet};
 use xsk_rs::{FrameDesc, RxQueue, TxQueue, Umem};
 
 use super::ring::FillRing;
@@ -28,7 +28,7 @@ pub struct RxSocket {
     /// Unused, but the socket would lose its half-made state without it.
     _tx: TxQueue,
     ring: Arc<FillRing>,
-    link: Link,
+    link: LinkType,
     /// What was taken off the RX ring; the first `held` are the start of a packet whose rest has not been read.
     descriptors: Vec<FrameDesc>,
     held: usize,
@@ -46,7 +46,7 @@ impl RxSocket {
         tx: TxQueue,
         rx: RxQueue,
         ring: Arc<FillRing>,
-        link: Link,
+        link: LinkType,
     ) -> Self {
         Self {
             umem,

@@ -80,7 +80,7 @@ fn rank(sort: Sort, connection: &Connection) -> u64 {
 /// Of two with the same rank, the one that is listed first without sorting is the better one.
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
-        let place = |ranked: &Self| Reverse(ranked.connection.id.place());
+        let place = |ranked: &Self| Reverse(ranked.connection.id.position());
         self.rank
             .cmp(&other.rank)
             .then_with(|| place(self).cmp(&place(other)))
@@ -103,15 +103,15 @@ impl Eq for Ranked {}
 
 #[cfg(test)]
 mod tests {
-    use monitor_engine::{SideView, SockId};
+    use monitor_engine::{SideStats, SockId, TcpState};
     use proptest::prelude::*;
 
     use super::*;
 
     fn connection(slot: u32, [opened, life, bytes]: [u64; 3]) -> Connection {
-        let side = |end| SideView {
+        let side = |end| SideStats {
             end,
-            ..SideView::default()
+            ..SideStats::default()
         };
         Connection {
             id: SockId::new(0, slot, 1),
@@ -122,6 +122,7 @@ mod tests {
             last: opened + life,
             closed: None,
             midstream: false,
+            states: [TcpState::Established; 2],
             sides: [side(bytes / 3), side(bytes - bytes / 3)],
         }
     }

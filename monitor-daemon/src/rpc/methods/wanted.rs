@@ -45,9 +45,9 @@ impl Wanted {
         let ends = [connection.client, connection.server];
         self.state.is_none_or(|state| {
             connection
-                .sides
+                .states
                 .iter()
-                .any(|side| view::state(side.state) == state)
+                .any(|end| view::state(*end) == state)
         }) && self
             .port
             .is_none_or(|port| ends.iter().any(|end| end.port() == port))
