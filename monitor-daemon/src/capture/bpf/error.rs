@@ -1,3 +1,5 @@
+//! Errors of loading, attaching and configuring the BPF programs.
+
 use std::io;
 use std::net::IpAddr;
 
@@ -10,15 +12,15 @@ use libc::{E2BIG, EBUSY, EEXIST, EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP, EPE
 use monitor_common::abi::{MAX_NETWORKS, MAX_SHUNTS, MAX_WORKERS, names};
 use thiserror::Error;
 
-/// Why a BPF program is not at work.
+/// Error of a BPF program or map.
 #[derive(Debug, Error)]
 pub enum BpfError {
-    /// The object was not there when the daemon was built.
+    /// The daemon was built without the object.
     #[error(
         "built without the BPF object; run `cargo xtask build-ebpf`, then build monitord again"
     )]
     NoObject,
-    /// The object is there, but lacks a part.
+    /// The object lacks a map or a program.
     #[error(
         "the BPF object has no `{name}`; run `cargo xtask build-ebpf`, then build monitord again"
     )]
@@ -26,29 +28,29 @@ pub enum BpfError {
         /// The map or program.
         name: &'static str,
     },
-    /// The kernel refused the call for want of a privilege.
+    /// A privilege is missing.
     #[error(
         "no permission to load BPF programs; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW"
     )]
     Permission(#[source] io::Error),
     /// The object could not be loaded.
-    #[error("cannot load the BPF object: {0}")]
+    #[error("cannot load the BPF object")]
     Load(#[source] EbpfError),
     /// The verifier, or the kernel for another reason, refused a program.
-    #[error("the kernel refused the BPF program `{program}`: {}", brief(source))]
+    #[error("the kernel refused the BPF program `{program}`: {}", brief(cause))]
     Program {
-        /// Which.
+        /// Its name.
         program: &'static str,
-        /// With what the verifier said.
-        source: ProgramError,
+        /// With the log of the verifier. Not a source: the log has hundreds of lines.
+        cause: ProgramError,
     },
-    /// The kernel does not tell about a program that it has loaded.
-    #[error("cannot ask the kernel about a BPF program: {source}")]
+    /// The kernel returned no information about a loaded program.
+    #[error("cannot read the kernel's information about a BPF program")]
     Info {
-        /// What it said.
+        /// Error of the kernel.
         source: ProgramError,
     },
-    /// There is no such interface, or it is gone.
+    /// The interface does not exist.
     #[error("interface `{interface}`: there is no such interface")]
     NoInterface {
         /// Its name.
@@ -65,72 +67,72 @@ pub enum BpfError {
     /// The driver cannot run the program in this mode.
     #[error(
         "interface `{interface}`: the driver does not run this XDP program in {mode} mode: {}",
-        reason(source)
+        reason(cause)
     )]
     Unsupported {
         /// Its name.
         interface: String,
         /// `native` or `generic`.
         mode: &'static str,
-        /// What the kernel said.
-        source: ProgramError,
+        /// Error of the kernel, which the text shows without aya's part.
+        cause: ProgramError,
     },
     /// A program could not be attached for any other reason.
     #[error(
         "interface `{interface}`: cannot attach the BPF program `{program}`: {}",
-        reason(source)
+        reason(cause)
     )]
     Attach {
         /// Its name.
         interface: String,
-        /// Which.
+        /// Name of the program.
         program: &'static str,
-        /// What the kernel said.
-        source: ProgramError,
+        /// Error of the kernel, which the text shows without aya's part.
+        cause: ProgramError,
     },
     /// A map could not be read or written.
-    #[error("BPF map: {0}")]
+    #[error("cannot access a BPF map")]
     Map(#[from] MapError),
-    /// The object's log could not be opened.
-    #[error("the BPF log: {0}")]
+    /// The log of the programs could not be opened.
+    #[error("cannot open the log of the BPF programs")]
     Log(#[from] aya_log::Error),
-    /// More workers than the socket map has places for.
+    /// More workers than the socket map has entries for.
     #[error("{given} workers: must be 1 to {MAX_WORKERS}")]
     Workers {
-        /// How many were asked for.
+        /// Number asked for.
         given: u32,
     },
-    /// A queue or worker outside of what [`SteerSettings`](super::SteerSettings) said.
-    #[error("no place for a socket of queue {queue} and worker {worker}")]
+    /// A queue or worker outside of the [`SteerSettings`](super::SteerSettings).
+    #[error("no entry for a socket of queue {queue} and worker {worker}")]
     NoPlace {
         /// The queue.
         queue: u32,
         /// The worker.
         worker: u32,
     },
-    /// As many flows are shunted as the map has room for.
-    #[error("{MAX_SHUNTS} flows of this interface are shunted already: there is no room for more")]
+    /// The table of shunted flows is full.
+    #[error("{MAX_SHUNTS} flows of this interface are shunted already, which is the maximum")]
     TooManyShunts,
     /// A prefix that is longer than its address.
     #[error("network {network}/{len}: the length must be at most {most}")]
     PrefixLength {
         /// The address.
         network: IpAddr,
-        /// The length that was given.
+        /// Length given.
         len: u8,
-        /// The longest of its kind.
+        /// Longest length of its address family.
         most: u8,
     },
-    /// More prefixes than the filter has room for.
+    /// More prefixes than the filter holds.
     #[error("{given} networks: the filter takes at most {MAX_NETWORKS}")]
     TooManyNetworks {
-        /// How many were given.
+        /// Number given.
         given: usize,
     },
 }
 
 impl BpfError {
-    /// Whether another mode of the ladder may do better.
+    /// Returns whether another mode may work.
     pub fn is_unsupported(&self) -> bool {
         matches!(self, Self::Unsupported { .. })
     }
@@ -154,47 +156,46 @@ impl BpfError {
             } if io_error.raw_os_error() == Some(EPERM) && verifier_log.to_string().is_empty() => {
                 Self::Permission(io_error)
             }
-            source => {
-                // Hundreds of lines, for whoever changes the program.
-                tracing::debug!("{source}");
-                Self::Program { program, source }
+            cause => {
+                tracing::debug!("{cause}");
+                Self::Program { program, cause }
             }
         }
     }
 
-    pub(super) fn attach(interface: &str, program: &'static str, source: ProgramError) -> Self {
+    pub(super) fn attach(interface: &str, program: &'static str, cause: ProgramError) -> Self {
         let interface = interface.to_owned();
-        match os_error(&source) {
+        match os_error(&cause) {
             Some(ENODEV) => Self::NoInterface { interface },
-            _ if matches!(source, ProgramError::UnknownInterface { .. }) => {
+            _ if matches!(cause, ProgramError::UnknownInterface { .. }) => {
                 Self::NoInterface { interface }
             }
             _ => Self::Attach {
                 interface,
                 program,
-                source,
+                cause,
             },
         }
     }
 
-    pub(super) fn attach_xdp(interface: &str, mode: &'static str, source: ProgramError) -> Self {
-        match os_error(&source) {
+    pub(super) fn attach_xdp(interface: &str, mode: &'static str, cause: ProgramError) -> Self {
+        match os_error(&cause) {
             Some(EBUSY | EEXIST) => Self::Busy {
                 interface: interface.to_owned(),
             },
-            // What drivers say when they lack XDP, multi-buffer, or cannot with the present MTU, rings or offloads;
-            // ENOSPC: a veth whose other end sends on more queues than this one receives on.
+            // Drivers return these without XDP or multi-buffer, or when MTU, rings or offloads do not permit it.
+            // ENOSPC: a veth whose peer sends on more queues than this end receives on.
             Some(EOPNOTSUPP | EINVAL | ERANGE | E2BIG | ENOMEM | ENOSPC) => Self::Unsupported {
                 interface: interface.to_owned(),
                 mode,
-                source,
+                cause,
             },
-            _ => Self::attach(interface, names::STEER, source),
+            _ => Self::attach(interface, names::STEER, cause),
         }
     }
 }
 
-/// The kernel's error number in what aya says, wherever it stands.
+/// Returns the kernel's error number out of aya's error.
 fn os_error(error: &ProgramError) -> Option<i32> {
     match error {
         ProgramError::SyscallError(SyscallError { io_error, .. })
@@ -213,7 +214,7 @@ fn os_error(error: &ProgramError) -> Option<i32> {
     }
 }
 
-/// A refusal in one line: what the verifier said last.
+/// Returns a refusal in one line: the last one of the verifier's log.
 fn brief(error: &ProgramError) -> String {
     let ProgramError::LoadError {
         io_error,
@@ -235,7 +236,7 @@ fn brief(error: &ProgramError) -> String {
     }
 }
 
-/// What the kernel said, if it is in there; aya's own sentences name the call only.
+/// Returns the kernel's error if there is one; aya's own texts name the system call only.
 fn reason(error: &ProgramError) -> String {
     os_error(error).map_or_else(
         || error.to_string(),

@@ -1,9 +1,11 @@
+//! Log messages of the BPF programs, forwarded to the log of the daemon.
+
 use aya::Ebpf;
 use aya_log::EbpfLogger;
 
 use super::BpfError;
 
-/// The rare messages of the programs of one object, on their way into the daemon's log.
+/// Ring of messages of the programs of one object.
 pub(super) struct Log(EbpfLogger<Forward>);
 
 impl Log {
@@ -16,7 +18,7 @@ impl Log {
     }
 }
 
-/// Hands what aya-log reads to `tracing`, under the target `bpf`.
+/// Logger that forwards to `tracing`, under the target `bpf`.
 struct Forward;
 
 impl log::Log for Forward {

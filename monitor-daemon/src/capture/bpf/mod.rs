@@ -1,15 +1,14 @@
-//! The BPF programs: loading, configuring, attaching, counting.
+//! Loader of the BPF programs: their settings, filters, attachments and counters.
 //!
-//! One loaded object serves one interface: [`Steer`] the interface whose packets go into AF_XDP sockets, [`Tap`] an
-//! interface of the host whose packets are cloned into such a one. Their settings are read-only data that the verifier
-//! knows, so that a filter that is off costs nothing; an interface that changes or comes back gets a new object.
+//! One loaded object serves one interface. [`Steer`] redirects the packets of an interface into AF_XDP sockets; [`Tap`]
+//! clones the packets of an interface into a monitor device. Settings are read-only data that the verifier knows, so
+//! that a disabled filter costs nothing. An interface that changes or is recreated gets another object.
 //!
-//! Everything is owned by file descriptors of this process and nothing is pinned: when the process ends, however it
-//! ends, the kernel detaches the programs and frees the maps. (Before Linux 6.6, TC programs have no such links: see
-//! [`Tap::attach`].)
+//! **Invariant:** file descriptors of this process own everything, and nothing is pinned. The kernel detaches the
+//! programs and frees the maps when the process ends, even by SIGKILL. (Before Linux 6.6, TC programs have no links:
+//! see [`Tap::attach`].)
 //!
-//! BPF memory is charged to the memory cgroup, not to RLIMIT_MEMLOCK, on every kernel that has XDP multi-buffer (5.18
-//! and later): no limit needs to be raised here.
+//! From Linux 5.11 on, BPF memory is charged to the memory cgroup, not to RLIMIT_MEMLOCK: no limit is raised here.
 
 mod error;
 mod log;
@@ -33,30 +32,30 @@ pub use shunt::Shunts;
 pub use steer::{Steer, SteerSettings, XdpMode};
 pub use tap::{Hook, Tap, TapSettings};
 
-/// What `cargo xtask build-ebpf` made; empty when the daemon was built without it.
+/// Object built by `cargo xtask build-ebpf`; empty when the daemon was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor-ebpf"));
 
-/// Room for the rare messages of one object, until [`Steer::drain_log`] or [`Tap::drain_log`] is called. A full ring
-/// loses messages, never packets. A power of two of pages.
+/// Size of the message ring of one object, which [`Steer::drain_log`] and [`Tap::drain_log`] empty. A full ring loses
+/// messages, never packets. Must be a power of two of pages.
 const LOG_BYTES: u32 = 16 * 1024;
 
-/// The prefix of every address.
+/// Prefix of all addresses.
 const EVERYTHING: (Address, u8) = (Address::v6([0; 16]), 0);
 
-/// A counter: its name in `stats`, what it counts, its value. It never goes down while its object is loaded.
+/// Counter: its name in `stats`, its meaning, its value. It never decreases while its object is loaded.
 pub type Counter = (&'static str, &'static str, u64);
 
-/// The flows that are wanted.
+/// Filter of the flows to capture.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CaptureFilter<'a> {
-    /// Only flows with one of these ports at an end; all when empty.
+    /// Ports; a flow passes with either end at one of them. Empty: all.
     pub ports: &'a [u16],
-    /// Only flows with an end in one of these prefixes (address, length; bits behind the length are ignored); all
-    /// when empty. At most [`abi::MAX_NETWORKS`].
+    /// Prefixes (address, length; further bits are ignored); a flow passes with either end in one of them. Empty: all.
+    /// At most [`abi::MAX_NETWORKS`].
     pub networks: &'a [(IpAddr, u8)],
 }
 
-/// The very decision of the BPF programs, for packets that do not come through them (replay).
+/// Same decision as in the BPF programs, in user space.
 impl Filter for CaptureFilter<'_> {
     fn port(&self, port: u16) -> bool {
         self.ports.is_empty() || self.ports.contains(&port)
@@ -70,10 +69,10 @@ impl Filter for CaptureFilter<'_> {
     }
 }
 
-/// Whether this daemon was built with the BPF object.
+/// Checks that this daemon was built with the BPF object.
 ///
 /// # Errors
-/// [`BpfError::NoObject`] when it was not; the message says what to do.
+/// [`BpfError::NoObject`] when it was not.
 pub fn available() -> Result<(), BpfError> {
     if OBJECT.is_empty() {
         Err(BpfError::NoObject)
@@ -82,14 +81,14 @@ pub fn available() -> Result<(), BpfError> {
     }
 }
 
-/// An object in the kernel with its maps filled; no program is loaded yet.
+/// Object with its maps filled. Programs are loaded by its users.
 struct Object {
     ebpf: Ebpf,
-    /// Which filters the programs were loaded with: the others they do not have, and cannot get.
+    /// Options of the programs. A filter that is not among them cannot be enabled later.
     options: u64,
-    /// The networks in the map.
+    /// Networks in the map.
     networks: Vec<(Address, u8)>,
-    /// Holds the map that the programs log into: dropped after they are loaded, never before.
+    /// Owner of the map that the programs log into: must not be dropped before they are loaded.
     log: log::Log,
 }
 
@@ -115,8 +114,8 @@ impl Object {
         Ok(object)
     }
 
-    /// From now on these flows are wanted; those that were and still are miss no packet. A filter that was off when the
-    /// programs were loaded stays off: then more comes than is wanted, and the engine leaves it aside.
+    /// Replaces the filter. Flows that pass both the old and the new one lose no packet. A filter that was disabled at
+    /// load stays disabled: more packets than wanted arrive, and the engine skips them.
     fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
         if self.options & option::FILTER_PORTS != 0 {
             self.set_ports(filter.ports)?;
@@ -146,7 +145,7 @@ impl Object {
         if networks.is_empty() {
             networks.push(EVERYTHING);
         }
-        // Both the old and the new ones are in the map for a moment.
+        // The map holds the old and the new ones for a moment.
         let stale: Vec<_> = self
             .networks
             .iter()
@@ -196,7 +195,7 @@ impl Object {
         program.try_into().map_err(|_| BpfError::Missing { name })
     }
 
-    /// How many instructions the verifier walked to accept each of the programs that are loaded, by name.
+    /// Returns the number of instructions that the verifier processed for each loaded program, by name.
     fn walked(&self) -> Result<Vec<(String, u32)>, BpfError> {
         let mut walked = Vec::new();
         for (name, program) in self.ebpf.programs() {
@@ -212,7 +211,7 @@ impl Object {
         Ok(walked)
     }
 
-    /// The counters of one program, each summed over all CPUs.
+    /// Returns the counters of one program, each summed over all CPUs.
     fn counters<C: Count>(&self, name: &'static str) -> Result<Vec<Counter>, BpfError> {
         let map: PerCpuArray<_, u64> = self.map(name)?.try_into()?;
         C::ALL
@@ -228,7 +227,7 @@ impl Object {
     }
 }
 
-/// A prefix of 128 bits with the bits behind its length cleared; IPv4 mapped.
+/// Returns a prefix in 128 bits (IPv4 mapped) with the bits after its length cleared.
 fn prefix(network: IpAddr, len: u8) -> Result<(Address, u8), BpfError> {
     let most = if network.is_ipv4() { 32 } else { 128 };
     if len > most {
@@ -238,13 +237,13 @@ fn prefix(network: IpAddr, len: u8) -> Result<(Address, u8), BpfError> {
     Ok((masked(network.into(), len), len))
 }
 
-/// The first `len` bits of an address; the rest is 0.
+/// Returns the first `len` bits of an address; the others are 0.
 fn masked(address: Address, len: u8) -> Address {
     let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
     Address::v6((u128::from_be_bytes(address.octets()) & mask).to_be_bytes())
 }
 
-/// An option of [`Config`], if it is on.
+/// Returns an option bit of [`Config`] if it is on.
 fn when(on: bool, option: u64) -> u64 {
     if on { option } else { 0 }
 }

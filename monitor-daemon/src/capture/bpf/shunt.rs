@@ -1,3 +1,5 @@
+//! Table of shunted flows of one interface.
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -8,19 +10,19 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{BpfError, Object};
 
-/// An entry that is there already is an error.
+/// Flag: an existing entry is an error.
 const BPF_NOEXIST: u64 = 1;
 
-/// The flows of one interface that its program leaves alone, as if nobody wanted them.
+/// Flows of one interface whose packets its program skips.
 pub struct Shunts<'a>(pub(super) &'a mut Object);
 
 impl Shunts<'_> {
-    /// Leaves a flow alone until it begins anew (with a SYN that answers none) or has been quiet for `patience`, which
-    /// is the same for all of them. Whether it was not before.
+    /// Shunts a flow until another connection begins on it (a SYN without ACK) or it was quiet for `timeout`, which is
+    /// common to all flows. Returns whether the entry is new.
     ///
     /// # Errors
-    /// [`BpfError::TooManyShunts`] when there are as many as there can be; when the map cannot be written.
-    pub fn add(&mut self, flow: &ShuntKey, patience: Duration) -> Result<bool, BpfError> {
+    /// [`BpfError::TooManyShunts`] when the table is full; an error of the map.
+    pub fn add(&mut self, flow: &ShuntKey, timeout: Duration) -> Result<bool, BpfError> {
         let mut flows = self.flows()?;
         let new = match flows.insert(flow, now(), BPF_NOEXIST) {
             Ok(()) => true,
@@ -33,31 +35,30 @@ impl Shunts<'_> {
         if !new {
             flows.insert(flow, now(), 0)?;
         }
-        // After the first flow, or the program could look for it in vain.
-        self.announce(nanoseconds(patience).max(1))?;
+        // Last, so that the program finds the flow once it searches the table.
+        self.set_timeout(nanoseconds(timeout).max(1))?;
         Ok(new)
     }
 
-    /// Looks at a flow again, whether it was left alone or not.
+    /// Unshunts a flow; without effect on other flows.
     ///
     /// # Errors
-    /// When the map cannot be written.
+    /// An error of the map.
     pub fn remove(&mut self, flow: &ShuntKey) -> Result<(), BpfError> {
         match self.flows()?.remove(flow) {
-            // The program was faster, or the flow was never there.
+            // The program removed it before, or it was never shunted.
             Err(error) if errno(&error) != Some(ENOENT) => Err(error.into()),
             _ => Ok(()),
         }
     }
 
-    /// Forgets flows that have been quiet for `patience`; returns how many are left. Without any, the program does not
-    /// look for them any more.
+    /// Removes flows that were quiet for `timeout`; returns the number left. The program doesn't search an empty table.
     ///
     /// # Errors
-    /// When the map cannot be read or written.
-    pub fn sweep(&mut self, patience: Duration) -> Result<usize, BpfError> {
-        let (patience, now) = (nanoseconds(patience), now());
-        // A walk that an entry is taken away from starts again: it finds some twice, but not for ever.
+    /// An error of the map.
+    pub fn sweep(&mut self, timeout: Duration) -> Result<usize, BpfError> {
+        let (timeout, now) = (nanoseconds(timeout), now());
+        // Iteration restarts when its current entry is removed: it may return entries twice, and is bounded here.
         let walk = self
             .flows()?
             .iter()
@@ -65,12 +66,12 @@ impl Shunts<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         let (old, kept): (Vec<_>, Vec<_>) = walk
             .into_iter()
-            .partition(|(_, seen)| now.saturating_sub(*seen) > patience);
+            .partition(|(_, seen)| now.saturating_sub(*seen) > timeout);
         for (flow, _) in old {
             self.remove(&flow)?;
         }
-        // It may have been another one when they were added.
-        self.announce(if kept.is_empty() { 0 } else { patience.max(1) })?;
+        // The setting may have changed since the flows were added.
+        self.set_timeout(if kept.is_empty() { 0 } else { timeout.max(1) })?;
         Ok(kept
             .into_iter()
             .map(|(flow, _)| flow)
@@ -82,9 +83,9 @@ impl Shunts<'_> {
         Ok(self.0.map_mut(names::SHUNTED)?.try_into()?)
     }
 
-    fn announce(&mut self, patience: u64) -> Result<(), BpfError> {
+    fn set_timeout(&mut self, timeout: u64) -> Result<(), BpfError> {
         let mut setting: Array<_, u64> = self.0.map_mut(names::SHUNTING)?.try_into()?;
-        Ok(setting.set(0, patience, 0)?)
+        Ok(setting.set(0, timeout, 0)?)
     }
 }
 
@@ -99,7 +100,7 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The clock that the programs read.
+/// Returns the time of the programs' clock, nanoseconds.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000

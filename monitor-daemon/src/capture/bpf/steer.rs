@@ -1,3 +1,5 @@
+//! XDP program that redirects the packets of one interface into AF_XDP sockets.
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -10,36 +12,36 @@ use monitor_common::abi::{Config, MAX_WORKERS, SteerCount, names, option, socket
 
 use super::{BpfError, CaptureFilter, Counter, Object, Shunts, when};
 
-/// How the program of one interface steers.
+/// Settings of the program of one interface.
 #[derive(Clone, Copy, Debug)]
 pub struct SteerSettings<'a> {
-    /// Key of the flow hash: random, and the same for all interfaces, so that a flow that comes through two of them
-    /// still has one worker.
+    /// Key of the flow hash: random, and the same for all interfaces, so that a flow that passes two of them has one
+    /// worker.
     pub seed: [u64; 2],
-    /// Among how many workers flows are spread: 1 to [`MAX_WORKERS`].
+    /// Number of workers: 1 to [`MAX_WORKERS`].
     pub workers: u32,
-    /// How many receive queues the interface has.
+    /// Number of receive queues of the interface.
     pub queues: u32,
-    /// What its packets start with: `Ip` for a TUN device, else `Ethernet`.
+    /// First header of its packets: `Ip` for a TUN device, else `Ethernet`.
     pub start: LinkType,
-    /// Drop what no socket gets instead of handing it to the network stack. Must be set on a monitor device: its
-    /// packets are clones, and the stack would answer them a second time.
+    /// Drops packets that no socket receives instead of passing them to the network stack. Must be set on a monitor
+    /// device: its packets are clones, and the stack would answer them a second time.
     pub drop_rest: bool,
-    /// What is steered.
+    /// Filter of the flows to capture.
     pub filter: CaptureFilter<'a>,
 }
 
-/// Where the XDP program runs.
+/// Attachment mode of the XDP program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpMode {
     /// In the driver.
     Native,
-    /// In the network stack, on every driver, after the kernel has built its packet: slow.
+    /// In the network stack, with every driver, after the kernel has built its packet: slow.
     Generic,
 }
 
 impl XdpMode {
-    /// As `stats` says it.
+    /// Returns the name in `stats`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -57,7 +59,7 @@ pub struct Steer {
 }
 
 impl Steer {
-    /// Loads the program with its settings; no packet reaches it yet.
+    /// Loads the program with its settings, unattached.
     ///
     /// # Errors
     /// Settings out of range; a daemon built without the object; no privilege; a program that the kernel refuses.
@@ -107,8 +109,8 @@ impl Steer {
     /// Attaches the program to `interface` in exactly this mode; one that is attached is detached first.
     ///
     /// # Errors
-    /// [`BpfError::is_unsupported`] when the driver cannot: the caller may go down the ladder. [`BpfError::Busy`] when
-    /// another program is attached; it is left alone.
+    /// [`BpfError::is_unsupported`] when the driver cannot: another mode may work. [`BpfError::Busy`] when another
+    /// program is attached, which stays.
     pub fn attach(&mut self, interface: &str, mode: XdpMode) -> Result<(), BpfError> {
         self.detach();
         let program: &mut Xdp = self.object.program_mut(names::STEER)?;
@@ -123,7 +125,7 @@ impl Steer {
         Ok(())
     }
 
-    /// Detaches the program, if it is attached and the interface is still there.
+    /// Detaches the program, if it is attached and the interface exists.
     pub fn detach(&mut self) {
         let Some(link) = self.link.take() else { return };
         if let Ok(program) = self.object.program_mut::<Xdp>(names::STEER)
@@ -133,8 +135,8 @@ impl Steer {
         }
     }
 
-    /// Gives `socket` the packets of `queue` that belong to `worker`. It must be an AF_XDP socket bound to that queue
-    /// of the interface, or the kernel drops what it is given. When the socket is closed, its place empties by itself.
+    /// Redirects the packets of `queue` that belong to `worker` into `socket`. It must be an AF_XDP socket bound to that
+    /// queue, or the kernel drops them. Closing the socket removes its entry.
     ///
     /// # Errors
     /// [`BpfError::NoPlace`] outside of the settings' queues and workers.
@@ -149,47 +151,47 @@ impl Steer {
         Ok(map.set(index, socket.as_raw_fd(), 0)?)
     }
 
-    /// Empties the place of a socket: packets for it count as `xdp_no_socket`.
+    /// Removes the entry of a socket: its packets count as `xdp_no_socket`.
     ///
     /// # Errors
-    /// When there is no socket in it.
+    /// No such entry.
     pub fn unset_socket(&mut self, queue: u32, worker: u32) -> Result<(), BpfError> {
         let index = self.place(queue, worker)?;
         let mut map: XskMap<_> = self.object.map_mut(names::SOCKETS)?.try_into()?;
         Ok(map.unset(index)?)
     }
 
-    /// Flows that it leaves alone.
+    /// Returns the table of flows that it skips.
     pub fn shunts(&mut self) -> Shunts<'_> {
         Shunts(&mut self.object)
     }
 
-    /// Other filter for packets from now on, see [`CaptureFilter`]. A filter that was off when the program was loaded stays off.
+    /// Replaces the filter. One that was disabled at load stays disabled.
     ///
     /// # Errors
-    /// CaptureFilter out of range, or a map that cannot be written.
+    /// A filter out of range, or an error of the map.
     pub fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
         self.object.set_filter(filter)
     }
 
-    /// What the program counted so far.
+    /// Returns the counters of the program.
     ///
     /// # Errors
-    /// When the map cannot be read.
+    /// An error of the map.
     pub fn counters(&self) -> Result<Vec<Counter>, BpfError> {
         self.object.counters::<SteerCount>(names::STEER_COUNTERS)
     }
 
-    /// Hands the program's messages to the daemon's log. To be called now and then, a second apart, say.
+    /// Forwards the program's messages to the daemon's log. Must be called regularly, for example once a second.
     pub fn drain_log(&mut self) {
         self.object.log.drain();
     }
 
-    /// Runs the program on a packet without any interface (BPF_PROG_TEST_RUN): its verdict, an `XDP_*` action, and
-    /// the mean time of `repeat` runs. The packet counts; it is not redirected.
+    /// Runs the program on a packet without an interface (BPF_PROG_TEST_RUN). Returns its verdict, an `XDP_*` action,
+    /// and the mean time of `repeat` runs. The packet is counted but not redirected.
     ///
     /// # Errors
-    /// The kernel takes no packet shorter than 14 bytes.
+    /// The kernel refuses packets shorter than 14 bytes.
     pub fn dry_run(&self, packet: &[u8], repeat: u32) -> Result<(u32, Duration), BpfError> {
         let program: &Xdp = self.object.program(names::STEER)?;
         let options = TestRunOptions {
@@ -203,10 +205,10 @@ impl Steer {
         Ok((result.return_value, result.duration))
     }
 
-    /// How many instructions the verifier walked to accept the program, by name: of a million at most.
+    /// Returns the number of instructions that the verifier processed (limit: a million), by name.
     ///
     /// # Errors
-    /// When the kernel does not tell.
+    /// No information from the kernel.
     pub fn walked(&self) -> Result<Vec<(String, u32)>, BpfError> {
         self.object.walked()
     }

@@ -1,3 +1,5 @@
+//! TC programs that clone the packets of one interface of the host.
+
 use std::time::Duration;
 
 use aya::TestRunOptions;
@@ -9,23 +11,23 @@ use monitor_common::abi::{Config, TapCount, names, option};
 
 use super::{BpfError, CaptureFilter, Counter, Object, Shunts, when};
 
-/// How the program of one interface of the host taps it.
+/// Settings of the program of one interface.
 #[derive(Clone, Copy, Debug)]
 pub struct TapSettings<'a> {
-    /// Interface index of the monitor device. It must start its packets as the interface does: a TAP device for
-    /// `Ethernet`, or a TUN device for either (the kernel takes the Ethernet header off the clone).
+    /// Interface index of the monitor device: a TAP device for `Ethernet`, or a TUN device for either (the kernel
+    /// removes the Ethernet header of the clone).
     pub monitor: u32,
-    /// What the packets of the tapped interface start with: `Ip` when its ARPHRD type is NONE, `Ethernet` when it
-    /// is ETHER or LOOPBACK.
+    /// First header of the interface's packets: `Ip` when its ARPHRD type is NONE, `Ethernet` when it is ETHER or
+    /// LOOPBACK.
     pub start: LinkType,
-    /// Interface index of the relay, a TAP device of its own, if [`Tap::attach_relay`] is going to be called, so that
-    /// VLAN tags which the kernel keeps beside the packet are put back into the clones. Only for a TAP device.
+    /// Interface index of the relay, if [`Tap::attach_relay`] will be called. The relay is a second TAP device, on which
+    /// VLAN tags that the kernel keeps beside the packet are inserted into the clones.
     pub relay: Option<u32>,
-    /// What is cloned.
+    /// Filter of the flows to clone.
     pub filter: CaptureFilter<'a>,
 }
 
-/// The direction of the packets that a program sees.
+/// Direction of the packets that a program sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// Received.
@@ -49,7 +51,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Loads the program with its settings; no packet reaches it yet.
+    /// Loads the program with its settings, unattached.
     ///
     /// # Errors
     /// Settings out of range; a daemon built without the object; no privilege; a program that the kernel refuses.
@@ -83,72 +85,71 @@ impl Tap {
         Ok(Self { object })
     }
 
-    /// Other filter for packets from now on, see [`CaptureFilter`]. A filter that was off when the program was loaded stays off.
+    /// Replaces the filter. One that was disabled at load stays disabled.
     ///
     /// # Errors
-    /// CaptureFilter out of range, or a map that cannot be written.
+    /// A filter out of range, or an error of the map.
     pub fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
         self.object.set_filter(filter)
     }
 
-    /// Attaches the program that restores VLAN tags to the relay. To be called before [`attach`](Self::attach), if the
-    /// settings announced it: tagged clones go through it.
+    /// Attaches the program that restores VLAN tags to the relay. If the settings name a relay, must be called before
+    /// [`attach`](Self::attach): tagged clones pass it.
     ///
     /// # Errors
-    /// When the interface is not there or the kernel refuses.
+    /// No such interface, or a refusal of the kernel.
     pub fn attach_relay(&mut self, relay: &str) -> Result<(), BpfError> {
         self.attach_program(names::RETAG, relay, Hook::Ingress)
     }
 
-    /// Attaches the program to one direction of `interface`. On `lo` take [`Hook::Ingress`] alone: every packet there
-    /// is sent and received.
+    /// Attaches the program to one direction of `interface`. On `lo`, [`Hook::Ingress`] suffices: every packet is sent
+    /// and received there.
     ///
-    /// It goes before all other TC programs, so that it sees what came over the wire and what the host sent, whatever
-    /// they do with it. From Linux 6.6 on it is a TCX link, which ends with this process; on older kernels see
+    /// It runs before all other TC programs, so that it sees packets before these drop or change them. From Linux 6.6
+    /// on it is a TCX link, which ends with this process; on older kernels see
     /// [`attach_clsact`](Self::attach_clsact).
     ///
     /// # Errors
-    /// When the interface is not there or the kernel refuses.
+    /// No such interface, or a refusal of the kernel.
     pub fn attach(&mut self, interface: &str, hook: Hook) -> Result<(), BpfError> {
         self.attach_program(names::TAP, interface, hook)
     }
 
     /// Attaches the program as [`attach`](Self::attach) does on kernels without TCX: as a filter on the interface's
-    /// `clsact` qdisc, which is added if it is missing. Dropping this removes the filter and leaves the empty qdisc.
-    /// After SIGKILL the filter stays until `cargo xtask unload`; it is harmless then, since its monitor device is gone
-    /// and there is nothing to clone into.
+    /// `clsact` qdisc, which is added if it is missing. Dropping this removes the filter but not the qdisc.
+    /// After SIGKILL the filter stays until `cargo xtask unload`. It is harmless then: its monitor device is gone.
     ///
     /// # Errors
-    /// When the interface is not there or the kernel refuses.
+    /// No such interface, or a refusal of the kernel.
     pub fn attach_clsact(&mut self, interface: &str, hook: Hook) -> Result<(), BpfError> {
         let program: &mut SchedClassifier = self.object.program_mut(names::TAP)?;
         attach_clsact(program, interface, hook)
             .map_err(|error| BpfError::attach(interface, names::TAP, error))
     }
 
-    /// Flows that it leaves alone.
+    /// Returns the table of flows that it skips.
     pub fn shunts(&mut self) -> Shunts<'_> {
         Shunts(&mut self.object)
     }
 
-    /// What the program counted so far.
+    /// Returns the counters of the program.
     ///
     /// # Errors
-    /// When the map cannot be read.
+    /// An error of the map.
     pub fn counters(&self) -> Result<Vec<Counter>, BpfError> {
         self.object.counters::<TapCount>(names::TAP_COUNTERS)
     }
 
-    /// Hands the program's messages to the daemon's log. To be called now and then, a second apart, say.
+    /// Forwards the program's messages to the daemon's log. Must be called regularly, for example once a second.
     pub fn drain_log(&mut self) {
         self.object.log.drain();
     }
 
-    /// Runs the program on a packet without any interface (BPF_PROG_TEST_RUN): its verdict, a `TC_ACT_*` action, and
-    /// the mean time of `repeat` runs. The packet counts and is really cloned.
+    /// Runs the program on a packet without an interface (BPF_PROG_TEST_RUN). Returns its verdict, a `TC_ACT_*` action,
+    /// and the mean time of `repeat` runs. The packet is counted and cloned.
     ///
     /// # Errors
-    /// The kernel takes no packet shorter than 14 bytes.
+    /// The kernel refuses packets shorter than 14 bytes.
     pub fn dry_run(&self, packet: &[u8], repeat: u32) -> Result<(i32, Duration), BpfError> {
         let program: &SchedClassifier = self.object.program(names::TAP)?;
         let options = TestRunOptions {
@@ -162,10 +163,10 @@ impl Tap {
         Ok((result.return_value.cast_signed(), result.duration))
     }
 
-    /// How many instructions the verifier walked to accept each program: of a million at most.
+    /// Returns the number of instructions that the verifier processed for each program (limit: a million).
     ///
     /// # Errors
-    /// When the kernel does not tell.
+    /// No information from the kernel.
     pub fn walked(&self) -> Result<Vec<(String, u32)>, BpfError> {
         self.object.walked()
     }
