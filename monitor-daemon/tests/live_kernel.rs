@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use frame::{ACK, FIN, PSH, RST, SYN, Segment};
-use monitor_daemon::capture::tap::{self, Layer};
+use monitor_daemon::capture::tap;
 use monitor_engine::{Engine, EngineConfig, LinkType, Packet, Side};
 use monitor_tests::{Namespace, needs, skip};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -40,7 +40,7 @@ fn overlaps_end_as_in_this_kernel() {
     namespace.set("ipv6/conf/all/disable_ipv6", "1");
     namespace.set("ipv6/conf/default/disable_ipv6", "1");
     namespace.enter(|| {
-        let (tun, name) = tap::make(Layer::Ip).unwrap();
+        let (tun, name) = tap::make(LinkType::Ip).unwrap();
         fcntl_setfl(&tun, OFlags::NONBLOCK).unwrap();
         namespace.ip(&format!("address add 10.77.0.1/24 dev {name}"));
         namespace.ip(&format!("link set {name} up"));

@@ -1,46 +1,46 @@
-//! Why nothing is captured, in sentences that say what is missing.
+//! Errors of starting a live capture.
 
 use std::io;
 
 use super::bpf::BpfError;
 use super::xsk::XskError;
 
-/// Why an interface, or all of them, cannot be captured.
+/// Reason that an interface, or all of them, cannot be captured.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The kernel was built without AF_XDP.
     #[error(
-        "this kernel has no XDP sockets ({0}): it needs CONFIG_XDP_SOCKETS; capture files can still be replayed"
+        "this kernel has no XDP sockets; it needs CONFIG_XDP_SOCKETS; capture files can still be replayed"
     )]
     XdpSockets(#[source] io::Error),
     /// No TUN driver, or no access to it.
     #[error(
-        "cannot make a monitor device with /dev/net/tun ({0}): mode \"tap\" needs CONFIG_TUN and access to that file"
+        "cannot create a monitor device: mode \"tap\" needs CONFIG_TUN and access to /dev/net/tun"
     )]
     TunDevice(#[source] io::Error),
     /// The monitor device could not be set up.
-    #[error("cannot set up the monitor device {name}: {source}")]
+    #[error("cannot set up the monitor device {name}")]
     MonitorDevice {
         /// Its name.
         name: String,
-        /// What the system said.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// It could not be made again after somebody removed it.
+    /// The monitor device was removed and could not be recreated.
     #[error("there is no monitor device to clone packets into")]
     NoMonitor,
     /// No interface of that name.
     #[error("there is no interface \"{interface}\"; there are: {}", there.join(", "))]
     NoInterface {
-        /// Asked for.
+        /// Configured name.
         interface: String,
-        /// The names there are.
+        /// Names of the existing interfaces.
         there: Vec<String>,
     },
-    /// The kernel did not answer.
-    #[error("cannot ask the kernel about interfaces: {0}")]
+    /// No answer by rtnetlink.
+    #[error("cannot read the interfaces from the kernel")]
     Netlink(#[source] io::Error),
-    /// Neither Ethernet nor IP.
+    /// Packets start with neither an Ethernet nor an IP header.
     #[error(
         "interface {interface} carries neither Ethernet nor IP (ARPHRD type {kind}): it cannot be monitored"
     )]
@@ -50,37 +50,37 @@ pub enum CaptureError {
         /// As in linux/if_arp.h.
         kind: u16,
     },
-    /// The driver does not say how many queues there are.
-    #[error("cannot find out how many receive queues {interface} has: {source}")]
+    /// The driver did not report its queues.
+    #[error("cannot read the number of receive queues of {interface}")]
     Channels {
         /// Its name.
         interface: String,
-        /// What the driver said.
+        /// Error of the driver.
         source: io::Error,
     },
-    /// Nothing to read from.
+    /// The driver reports no receive queue.
     #[error(
-        "interface {interface} says it has no receive queue, so nothing could be captured; set some with `ethtool -L`"
+        "interface {interface} has no receive queue, so that nothing would be captured; add some with `ethtool -L`"
     )]
     NoQueues {
         /// Its name.
         interface: String,
     },
-    /// Packets for others would not come in.
-    #[error("cannot set {interface} to promiscuous mode: {source}")]
+    /// Promiscuous mode, without which packets for other stations are not received.
+    #[error("cannot set {interface} to promiscuous mode")]
     Promiscuous {
         /// Its name.
         interface: String,
-        /// What the system said.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// No second handle on a socket, for its statistics.
-    #[error("cannot duplicate an XDP socket's descriptor: {0}")]
+    /// A socket could not be duplicated for reading its statistics.
+    #[error("cannot duplicate an XDP socket's descriptor")]
     Probe(#[source] io::Error),
-    /// The BPF programs.
+    /// Error of a BPF program.
     #[error(transparent)]
     Bpf(Box<BpfError>),
-    /// The sockets.
+    /// Error of an XDP socket.
     #[error(transparent)]
     Xsk(#[from] XskError),
 }

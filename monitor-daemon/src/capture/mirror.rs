@@ -1,7 +1,8 @@
-//! A SPAN or TAP port, or one end of a veth: its packets are steered into AF_XDP sockets and end there.
+//! Capture of a mirror port (SPAN or TAP port, or one end of a veth): its packets are redirected into AF_XDP sockets and
+//! do not reach the network stack.
 //!
-//! The ladder: zero-copy in the driver, copy in the driver, copy in the network stack. The last is slower than
-//! AF_PACKET; it is said loudly.
+//! The modes are tried in this order: zero-copy in the driver, copy in the driver, copy in the network stack. The last
+//! is slower than AF_PACKET, which is logged as a warning.
 #![expect(
     unsafe_code,
     reason = "the ethtool interface is an ioctl with a struct of its own"
@@ -16,23 +17,24 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use tracing::{debug, warn};
 
 use super::bpf::{Steer, SteerSettings, XdpMode};
-use super::netlink::{Header, Interface};
+use super::netlink::Interface;
 use super::xsk::{LEAST_FRAMES, Queue, RxSocket, Transfer, XskError};
 use super::{CaptureError, Settings};
+use crate::util::chain::Chain;
 
-/// A port at work. Dropping it detaches the program and leaves promiscuous mode.
+/// Port with its program. Dropping it detaches the program and leaves promiscuous mode.
 pub struct Port {
-    /// Steers its packets.
+    /// Program that redirects its packets.
     pub steer: Steer,
-    /// `zerocopy`, `native` or `generic`.
+    /// Mode: `zerocopy`, `native` or `generic`.
     pub xdp: &'static str,
-    /// How many receive queues are read.
+    /// Number of receive queues.
     pub queues: u32,
     _promiscuous: OwnedFd,
 }
 
-/// The rungs, best first.
-const LADDER: [(XdpMode, Transfer, &str); 4] = [
+/// Modes, fastest first.
+const MODES: [(XdpMode, Transfer, &str); 4] = [
     (XdpMode::Native, Transfer::ZeroCopy, "zerocopy"),
     (XdpMode::Native, Transfer::ZeroCopySingle, "zerocopy"),
     (XdpMode::Native, Transfer::Copy, "native"),
@@ -40,23 +42,14 @@ const LADDER: [(XdpMode, Transfer, &str); 4] = [
 ];
 
 impl Port {
-    /// Takes over a port, with `frames` packet buffers for all its queues together. The sockets come in an outer list
-    /// by worker.
+    /// Opens a port with `frames` packet buffers for all its queues together. Returns its sockets in a list for each
+    /// worker.
     pub fn open(
         interface: &Interface,
         frames: u32,
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
-        let start = match interface.header {
-            Header::Ethernet | Header::Loopback => LinkType::Ethernet,
-            Header::Ip => LinkType::Ip,
-            Header::Other(kind) => {
-                return Err(CaptureError::LinkType {
-                    interface: interface.name.clone(),
-                    kind,
-                });
-            }
-        };
+        let start = super::link_type(interface)?;
         let name = &interface.name;
         let queues = queues(interface)?;
         let mut steer = Steer::load(&SteerSettings {
@@ -79,7 +72,7 @@ impl Port {
             start,
             workers: settings.workers,
         };
-        let (sockets, xdp) = opening.climb(&mut steer)?;
+        let (sockets, xdp) = opening.open(&mut steer)?;
         Ok((
             Self {
                 steer,
@@ -92,48 +85,47 @@ impl Port {
     }
 }
 
-/// What the attempts on all rungs have in common.
+/// Parameters common to all modes.
 struct Opening<'a> {
     name: &'a str,
     queues: u32,
     frames: u32,
-    /// Bytes of the largest packet.
+    /// Largest packet, bytes.
     largest: u64,
     start: LinkType,
     workers: u16,
 }
 
-/// Ethernet header, two VLAN tags.
+/// Bytes of the Ethernet header and two VLAN tags.
 const HEADERS: u64 = 14 + 2 * 4;
 
 impl Opening<'_> {
-    /// The best rung that works.
-    fn climb(&self, steer: &mut Steer) -> Result<(Vec<Vec<RxSocket>>, &'static str), CaptureError> {
+    /// Opens the port in the first mode that works.
+    fn open(&self, steer: &mut Steer) -> Result<(Vec<Vec<RxSocket>>, &'static str), CaptureError> {
         let mut attached = None;
         let mut last = None;
-        let fits = |transfer: Transfer| transfer.most().is_none_or(|most| self.largest <= most);
-        for (mode, transfer, xdp) in LADDER
-            .into_iter()
-            .filter(|(_, transfer, _)| fits(*transfer))
-        {
+        for (mode, transfer, xdp) in MODES {
+            if transfer.most().is_some_and(|most| self.largest > most) {
+                continue;
+            }
             if attached != Some(mode) {
                 match steer.attach(self.name, mode) {
                     Ok(()) => attached = Some(mode),
                     Err(error) if error.is_unsupported() && mode == XdpMode::Native => {
-                        debug!("{}: {error}", self.name);
+                        debug!("{}: {}", self.name, Chain(&error));
                         last = Some(CaptureError::from(error));
                         continue;
                     }
                     Err(error) => return Err(error.into()),
                 }
             }
-            match self.open(steer, transfer) {
+            match self.open_queues(steer, transfer) {
                 Ok(sockets) => {
-                    self.announce(xdp, last.as_ref());
+                    self.warn_if_generic(xdp, last.as_ref());
                     return Ok((sockets, xdp));
                 }
                 Err(error @ CaptureError::Xsk(XskError::Bind { .. })) => {
-                    debug!("{}: {xdp}: {error}", self.name);
+                    debug!("{}: {xdp}: {}", self.name, Chain(&error));
                     last = Some(error);
                 }
                 Err(error) => return Err(error),
@@ -144,9 +136,9 @@ impl Opening<'_> {
         }))
     }
 
-    fn announce(&self, xdp: &'static str, why: Option<&CaptureError>) {
+    fn warn_if_generic(&self, xdp: &'static str, why: Option<&CaptureError>) {
         if xdp == "generic" {
-            let why = why.map_or(String::new(), |why| format!(" ({why})"));
+            let why = why.map_or(String::new(), |why| format!(" ({})", Chain(why)));
             warn!(
                 "{}: the driver cannot run XDP{why}; capturing in generic mode, which is slower than AF_PACKET and \
                  will lose packets under load",
@@ -155,8 +147,8 @@ impl Opening<'_> {
         }
     }
 
-    /// All queues, or none.
-    fn open(
+    /// Opens all queues.
+    fn open_queues(
         &self,
         steer: &mut Steer,
         transfer: Transfer,
@@ -181,11 +173,12 @@ impl Opening<'_> {
     }
 }
 
-/// How many receive queues an interface uses. Zero, which some virtual drivers say, is refused: it would capture nothing.
+/// Returns the number of receive queues that an interface uses. Zero, which some virtual drivers report, is an error:
+/// nothing would be captured.
 pub fn queues(interface: &Interface) -> Result<u32, CaptureError> {
     let queues = match channels(&interface.name) {
         Ok(queues) => queues,
-        // The driver does not say: as many as it was made with.
+        // Not supported by the driver: all queues count.
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => interface.rx_queues,
         Err(source) => {
             return Err(CaptureError::Channels {
@@ -202,7 +195,7 @@ pub fn queues(interface: &Interface) -> Result<u32, CaptureError> {
     Ok(queues)
 }
 
-/// Receive and combined channels in use (ETHTOOL_GCHANNELS; the ring count of ETHTOOL_GRXRINGS is not known to veth).
+/// Returns the receive and combined channels in use (ETHTOOL_GCHANNELS; veth does not support ETHTOOL_GRXRINGS).
 fn channels(name: &str) -> io::Result<u32> {
     #[repr(C)]
     #[derive(Default)]
@@ -221,9 +214,9 @@ fn channels(name: &str) -> io::Result<u32> {
     };
     // SAFETY: all zeros are a valid ifreq.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    // One byte less than there is room for: the name ends with 0.
-    let room = request.ifr_name.len() - 1;
-    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
+    // The last byte stays 0: the name is terminated.
+    let most = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..most].iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = (&raw mut channels).cast();
@@ -241,15 +234,14 @@ fn channels(name: &str) -> io::Result<u32> {
     Ok(channels.rx + channels.combined)
 }
 
-/// Lets packets for other stations in, as long as the result is open: the kernel counts who asked, and forgets those
-/// that are gone.
+/// Sets promiscuous mode while the returned descriptor is open: the kernel counts the sockets that requested it.
 fn promiscuous(interface: &Interface) -> io::Result<OwnedFd> {
     // SAFETY: a system call without pointers. Protocol 0: this socket receives nothing.
     let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor was just made and belongs to nobody else.
+    // SAFETY: the descriptor was just created and has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let request = libc::packet_mreq {
         mr_ifindex: interface.index.cast_signed(),

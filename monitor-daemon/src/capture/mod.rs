@@ -1,4 +1,4 @@
-//! Where packets come from: the host itself ([`tap`]), a port ([`mirror`]), files ([`replay`]).
+//! Captures: the host's own packets ([`tap`]), a mirror port ([`mirror`]), or capture files ([`replay`]).
 
 pub mod bpf;
 mod error;
@@ -9,45 +9,41 @@ pub mod source;
 pub mod tap;
 pub mod xsk;
 
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 pub use error::CaptureError;
+use monitor_common::{LinkType, Prefix};
 
-use crate::config::Config;
+use crate::config::{Config, prefix};
 
-/// What all interfaces of a capture have in common.
+/// Settings common to all interfaces of a capture.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Key of the flow hash.
     pub seed: [u64; 2],
-    /// Among how many workers flows are spread.
+    /// Number of workers.
     pub workers: u16,
-    /// How long a flow that is left alone may be quiet: as long as a connection that is followed.
+    /// Time after which a quiet shunted flow expires: the same as for a monitored connection.
     pub shunt_timeout: Duration,
     ports: Vec<u16>,
-    networks: Vec<(IpAddr, u8)>,
+    networks: Vec<Prefix>,
 }
 
 impl Settings {
-    /// For a capture under `config`.
+    /// Extracts the settings from `config`.
     #[must_use]
     pub fn new(config: &Config, seed: [u64; 2], workers: u16) -> Self {
-        let networks = &config.filter.networks;
         Self {
             seed,
             workers,
             shunt_timeout: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
             ports: config.filter.ports.clone(),
-            networks: networks
-                .iter()
-                .map(|network| (network.addr(), network.prefix_len()))
-                .collect(),
+            networks: config.filter.networks.iter().map(prefix).collect(),
         }
     }
 
-    /// What is wanted of them.
+    /// Returns the filter of the flows to capture.
     #[must_use]
     pub fn filter(&self) -> bpf::CaptureFilter<'_> {
         bpf::CaptureFilter {
@@ -57,13 +53,21 @@ impl Settings {
     }
 }
 
-/// Says what this kernel, or this build, lacks for a live capture.
+/// Returns an error if this kernel, or this build, cannot capture live.
 pub fn supported() -> Result<(), CaptureError> {
     bpf::available()?;
     xsk::supported().map_err(CaptureError::XdpSockets)
 }
 
-/// Puts the sockets of a queue, by worker, where the program finds them.
+/// Returns the first header of an interface's packets, or an error for one that is not supported.
+fn link_type(interface: &netlink::Interface) -> Result<LinkType, CaptureError> {
+    interface.link_type.map_err(|kind| CaptureError::LinkType {
+        interface: interface.name.clone(),
+        kind,
+    })
+}
+
+/// Inserts the sockets of a queue, by worker, into the map of the program.
 fn register(
     steer: &mut bpf::Steer,
     queue: u32,

@@ -1,11 +1,11 @@
-//! Asking the kernel about interfaces, and being told when they change (rtnetlink(7)).
+//! Interfaces of this network namespace, and notifications of their changes (rtnetlink(7)).
 //!
-//! Plain request and answer: nothing here is on the packet path. Not read from sysfs, which shows the interfaces of
-//! the network namespace it was mounted in rather than of the one we are in.
+//! Not on the packet path. sysfs is no alternative: it shows the interfaces of the namespace in which it was mounted.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use monitor_common::LinkType;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
@@ -17,44 +17,33 @@ use netlink_packet_route::link::{
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
-/// RTNLGRP_LINK: interfaces come, go and change.
+/// RTNLGRP_LINK: interfaces are created, deleted, or change.
 const GROUP_LINK: u32 = 1;
 
-/// An interface.
+/// Interface of this network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Its name.
     pub name: String,
-    /// Its index: another one when it was made again.
+    /// Its index: another one after it was recreated.
     pub index: u32,
-    /// Whether it is up and has a carrier.
+    /// True if it is up and has a carrier.
     pub up: bool,
-    /// What its packets start with.
-    pub header: Header,
+    /// First header of its packets; an error holds an ARPHRD type that is not supported.
+    pub link_type: Result<LinkType, u16>,
+    /// True for `lo`: its packets have an Ethernet header without meaning.
+    pub loopback: bool,
     /// Its largest packet, bytes from the IP header on.
     pub mtu: u32,
-    /// Packets lost on their way in, by the card, its driver or the kernel's backlog.
-    pub rx_lost: u64,
-    /// Receive queues, as far as rtnetlink knows: most that there can be.
+    /// Received packets dropped by the card, its driver or the kernel's backlog.
+    pub rx_dropped: u64,
+    /// Number of receive queues allocated; fewer may be in use.
     pub rx_queues: u32,
-    /// One end of a pair of virtual interfaces.
+    /// True for one end of a pair of virtual Ethernet interfaces.
     pub veth: bool,
 }
 
-/// What the packets of an interface start with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Header {
-    /// An Ethernet header.
-    Ethernet,
-    /// An Ethernet header without meaning (`lo`).
-    Loopback,
-    /// An IP header (WireGuard, TUN devices).
-    Ip,
-    /// Anything else: not understood.
-    Other(u16),
-}
-
-/// The interface of that name; `None` if there is none.
+/// Returns the interface of that name; `None` if it does not exist.
 pub fn interface(name: &str) -> io::Result<Option<Interface>> {
     let mut request = LinkMessage::default();
     request
@@ -67,7 +56,7 @@ pub fn interface(name: &str) -> io::Result<Option<Interface>> {
     }
 }
 
-/// The names of all interfaces.
+/// Returns the names of all interfaces.
 pub fn names() -> io::Result<Vec<String>> {
     let links = ask(
         RouteNetlinkMessage::GetLink(LinkMessage::default()),
@@ -80,22 +69,22 @@ pub fn names() -> io::Result<Vec<String>> {
         .collect())
 }
 
-/// Brings a monitor device up: as large packets as it takes, and no address or neighbour traffic of its own.
+/// Brings a monitor device up, with packets of at most `mtu` bytes and without addresses or neighbour discovery.
 pub fn bring_up(index: u32, mtu: u32) -> io::Result<()> {
     let mut request = LinkMessage::default();
     request.header.index = index;
     request.header.flags = LinkFlags::Up | LinkFlags::Noarp;
     request.header.change_mask = LinkFlags::Up | LinkFlags::Noarp;
     request.attributes.push(LinkAttribute::Mtu(mtu));
-    let quiet = vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)];
-    let mut silenced = request.clone();
-    silenced
+    let no_address = vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)];
+    let mut without_ipv6 = request.clone();
+    without_ipv6
         .attributes
         .push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
-            quiet,
+            no_address,
         )]));
-    let result = ask(RouteNetlinkMessage::SetLink(silenced), NLM_F_ACK);
-    // A kernel without IPv6 has no such setting, and no IPv6 traffic either.
+    let result = ask(RouteNetlinkMessage::SetLink(without_ipv6), NLM_F_ACK);
+    // A kernel without IPv6 does not know the setting.
     let result = match result {
         Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
             ask(RouteNetlinkMessage::SetLink(request), NLM_F_ACK)
@@ -105,11 +94,11 @@ pub fn bring_up(index: u32, mtu: u32) -> io::Result<()> {
     result.map(|_| ())
 }
 
-/// Tells when any interface changes.
+/// Socket that is readable after an interface changed.
 pub struct Changes(Socket);
 
 impl Changes {
-    /// Starts listening.
+    /// Subscribes to the changes.
     pub fn new() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
@@ -118,9 +107,9 @@ impl Changes {
         Ok(Self(socket))
     }
 
-    /// Forgets what came so far: whoever looks at the interfaces afterwards sees it all.
+    /// Discards the notifications so far. The caller must read the interfaces afterwards.
     pub fn clear(&self) {
-        // An overrun is reported once as an error and is one more change.
+        // An overrun is reported once, as an error, and counts as a change.
         while self.0.recv_from_full().is_ok() {}
     }
 }
@@ -139,14 +128,14 @@ fn read(message: &LinkMessage) -> Option<Interface> {
             .header
             .flags
             .contains(LinkFlags::Up | LinkFlags::LowerUp),
-        header: match message.header.link_layer_type {
-            LinkLayerType::Ether => Header::Ethernet,
-            LinkLayerType::Loopback => Header::Loopback,
-            LinkLayerType::None | LinkLayerType::Rawip => Header::Ip,
-            other => Header::Other(other.into()),
+        link_type: match message.header.link_layer_type {
+            LinkLayerType::Ether | LinkLayerType::Loopback => Ok(LinkType::Ethernet),
+            LinkLayerType::None | LinkLayerType::Rawip => Ok(LinkType::Ip),
+            other => Err(other.into()),
         },
+        loopback: message.header.link_layer_type == LinkLayerType::Loopback,
         mtu: 0,
-        rx_lost: 0,
+        rx_dropped: 0,
         rx_queues: 0,
         veth: false,
     };
@@ -155,7 +144,7 @@ fn read(message: &LinkMessage) -> Option<Interface> {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
             LinkAttribute::Stats64(stats) => {
-                interface.rx_lost = stats.rx_dropped + stats.rx_missed_errors
+                interface.rx_dropped = stats.rx_dropped + stats.rx_missed_errors
             }
             LinkAttribute::NumRxQueues(queues) => interface.rx_queues = *queues,
             LinkAttribute::LinkInfo(infos) => {
@@ -167,7 +156,7 @@ fn read(message: &LinkMessage) -> Option<Interface> {
     (!interface.name.is_empty()).then_some(interface)
 }
 
-/// The links that the kernel answers with.
+/// Sends a request and returns the links of the answer.
 fn ask(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<LinkMessage>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
@@ -182,14 +171,14 @@ fn ask(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<LinkMessage>>
     let mut links = Vec::new();
     loop {
         let (datagram, _) = socket.recv_from_full()?;
-        if take(&datagram, &mut links)? {
+        if parse(&datagram, &mut links)? {
             return Ok(links);
         }
     }
 }
 
-/// The links of one datagram; true when it ends the answer.
-fn take(datagram: &[u8], links: &mut Vec<LinkMessage>) -> io::Result<bool> {
+/// Appends the links of one datagram; returns true at the end of the answer.
+fn parse(datagram: &[u8], links: &mut Vec<LinkMessage>) -> io::Result<bool> {
     let mut rest = datagram;
     while !rest.is_empty() {
         let message =
@@ -212,17 +201,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_loopback_interface_is_known() {
+    fn the_loopback_interface_is_found() {
         let lo = interface("lo").unwrap().unwrap();
         assert_eq!(
-            (lo.name.as_str(), lo.header, lo.index > 0),
-            ("lo", Header::Loopback, true)
+            (lo.name.as_str(), lo.loopback, lo.index > 0),
+            ("lo", true, true)
         );
         assert!(names().unwrap().contains(&"lo".to_owned()));
     }
 
     #[test]
-    fn an_interface_that_is_not_there_is_none() {
+    fn a_missing_interface_is_none() {
         assert_eq!(interface("no-such-one").unwrap(), None);
     }
 }

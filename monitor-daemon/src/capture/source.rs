@@ -1,23 +1,23 @@
-//! What a worker reads from: AF_XDP sockets, or a test's stand-in.
+//! Interface between a worker and the sockets that it reads.
 
 use std::os::fd::BorrowedFd;
 
 use monitor_engine::Packet;
 
-/// Where a worker's packets come from.
+/// Source of packets: a socket, or its substitute in tests.
 pub trait Source {
-    /// Hands what has arrived, a batch at most, to `deliver` and takes its memory back. Never blocks, except that it
-    /// may have to wake a driver that sleeps. `time` is what the packets get, nanoseconds since the epoch.
+    /// Passes at most one batch of packets to `deliver`, then releases their memory. Never blocks, but may have to wake
+    /// a sleeping driver. `time` is the time stamp of the packets, nanoseconds since the epoch.
     ///
-    /// Returns how many packets there were.
+    /// Returns the number of packets.
     fn receive(&mut self, time: u64, deliver: &mut dyn FnMut(&[Packet<'_>])) -> usize;
 
-    /// Becomes readable when packets arrive.
+    /// Returns the descriptor that becomes readable when packets arrive.
     fn fd(&self) -> BorrowedFd<'_>;
 }
 
-/// The empty vector in another life: same memory, for elements that borrow from something else. The standard library
-/// collects a vector's own elements in place when their size stays.
+/// Reuses the allocation of a vector for another element type, for example one with another lifetime. The standard
+/// library collects in place when the elements have the same size.
 pub(crate) fn reuse<A, B>(mut vector: Vec<A>) -> Vec<B> {
     const { assert!(size_of::<A>() == size_of::<B>()) };
     vector.clear();
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reused_memory_is_the_same_memory() {
+    fn a_reused_vector_keeps_its_allocation() {
         let mut vector: Vec<&'static [u8]> = Vec::with_capacity(100);
         vector.push(b"x");
         let (place, capacity) = (vector.as_ptr(), vector.capacity());

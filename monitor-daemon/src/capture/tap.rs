@@ -1,9 +1,10 @@
-//! The host's own packets: TC programs clone them into a monitor device, whose ingress is steered into AF_XDP sockets.
+//! Capture of the host's own packets: TC programs clone them into a monitor device, and the XDP program there redirects
+//! the clones into AF_XDP sockets.
 //!
-//! A monitor device is a TAP or TUN device that lives as long as the descriptor that made it: however this process
-//! ends, it is gone, and so is everything attached to it. Interfaces with an Ethernet header get a TAP device. `lo` and
-//! interfaces without one get a TUN device: its MTU of 65535 takes every IP packet, however it is segmented, and the
-//! kernel takes the header off the clone.
+//! A monitor device is a TAP or TUN device. The kernel deletes it, and all that is attached to it, when the descriptor
+//! that created it is closed, even by SIGKILL. Interfaces with an Ethernet header use a TAP device. `lo` and interfaces
+//! without that header use a TUN device: its MTU of 65535 fits every IP packet, also with segmentation offload, and the
+//! kernel removes the header of the clone.
 #![expect(unsafe_code, reason = "TUNSETIFF is an ioctl with a struct of its own")]
 
 use std::fs::{File, OpenOptions};
@@ -13,79 +14,59 @@ use std::os::fd::AsRawFd;
 use monitor_common::LinkType;
 
 use super::bpf::{Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode};
-use super::netlink::{self, Header, Interface};
+use super::netlink::{self, Interface};
 use super::xsk::{Queue, RxSocket, Transfer};
 use super::{CaptureError, Settings};
 
 const DEVICE: &str = "/dev/net/tun";
-/// The kernel puts the first free number in place of %d.
+/// Name pattern: the kernel replaces %d by the first free number.
 const NAME: &str = "monitord%d";
-/// What the kernel allows: IP_MAX_MTU, less the Ethernet header on a TAP device.
+/// Largest MTU that the kernel permits: IP_MAX_MTU, less the Ethernet header on a TAP device.
 const TUN_MTU: u32 = 65535;
 const TAP_MTU: u32 = 65521;
 
-/// Which kind of monitor device takes the clones of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
-    /// A TAP device: clones keep their Ethernet header.
-    Ethernet,
-    /// A TUN device: clones start with their IP header.
-    Ip,
+/// Returns the link type of the monitor device for an interface: `Ethernet` for a TAP device, `Ip` for a TUN device.
+pub fn device_type(interface: &Interface) -> Result<LinkType, CaptureError> {
+    let link_type = super::link_type(interface)?;
+    Ok(if interface.loopback {
+        LinkType::Ip
+    } else {
+        link_type
+    })
 }
 
-impl Layer {
-    /// The device for an interface; an error for one whose packets are not understood.
-    pub fn of(interface: &Interface) -> Result<Self, CaptureError> {
-        match interface.header {
-            Header::Ethernet => Ok(Self::Ethernet),
-            Header::Loopback | Header::Ip => Ok(Self::Ip),
-            Header::Other(kind) => Err(CaptureError::LinkType {
-                interface: interface.name.clone(),
-                kind,
-            }),
-        }
-    }
-
-    fn link(self) -> LinkType {
-        match self {
-            Self::Ethernet => LinkType::Ethernet,
-            Self::Ip => LinkType::Ip,
-        }
-    }
-}
-
-/// A monitor device at work. Dropping it detaches the program and removes the device.
+/// Monitor device with its program. Dropping it detaches the program and deletes the device.
 pub struct MonitorDevice {
-    /// Detached before the device goes.
+    /// Program, detached before the device is deleted.
     pub steer: Steer,
-    /// Which one it is.
+    /// Identity of the device.
     pub device: Device,
     _tun: File,
     _relay: Option<File>,
 }
 
-/// A monitor device's identity.
+/// Identity of a monitor device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Its name, `monitord0` for example.
+    /// Name, for example `monitord0`.
     pub name: String,
-    /// Its interface index.
+    /// Interface index.
     pub index: u32,
-    /// What its clones start with.
-    pub layer: Layer,
-    /// Where clones get back the VLAN tag that the kernel keeps beside a packet, before they come to this device: a
-    /// TAP device as well, by name and interface index. `None` without an Ethernet header: there are no tags.
+    /// First header of its clones.
+    pub link_type: LinkType,
+    /// Name and index of the relay: a second TAP device, where the VLAN tag that the kernel keeps beside a packet is
+    /// inserted into the clone. `None` on a TUN device, whose packets have no tags.
     pub relay: Option<(String, u32)>,
 }
 
 impl MonitorDevice {
-    /// Makes a device with its sockets, one for each worker; `frames` packet buffers.
+    /// Creates a device with `frames` packet buffers, and a socket for each worker.
     pub fn create(
-        layer: Layer,
+        link_type: LinkType,
         frames: u32,
         settings: &Settings,
     ) -> Result<(Self, Vec<RxSocket>), CaptureError> {
-        let (tun, name) = make(layer).map_err(CaptureError::TunDevice)?;
+        let (tun, name) = make(link_type).map_err(CaptureError::TunDevice)?;
         let failed = |source| CaptureError::MonitorDevice {
             name: name.clone(),
             source,
@@ -94,14 +75,16 @@ impl MonitorDevice {
         let index = made
             .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?
             .index;
-        let (tun_relay, relay) = match layer {
-            Layer::Ethernet => relay().map(|(file, relay)| (Some(file), Some(relay)))?,
-            Layer::Ip => (None, None),
+        let (tun_relay, relay) = if link_type == LinkType::Ethernet {
+            let (file, relay) = relay()?;
+            (Some(file), Some(relay))
+        } else {
+            (None, None)
         };
         let device = Device {
             name,
             index,
-            layer,
+            link_type,
             relay,
         };
         device.bring_up()?;
@@ -109,12 +92,12 @@ impl MonitorDevice {
             seed: settings.seed,
             workers: settings.workers.into(),
             queues: 1,
-            start: layer.link(),
+            start: link_type,
             drop_rest: true,
             filter: settings.filter(),
         })?;
-        // The program first: an XDP socket that is bound before its device has a program gets no multi-buffer packets
-        // on some drivers.
+        // The program first: with some drivers, a socket that is bound before the program is attached receives no
+        // multi-buffer packets.
         steer.attach(&device.name, XdpMode::Generic)?;
         let queue = Queue {
             interface: &device.name,
@@ -122,7 +105,7 @@ impl MonitorDevice {
             workers: settings.workers,
             frames,
             transfer: Transfer::Copy,
-            link: layer.link(),
+            link: link_type,
         };
         let sockets = queue.open()?;
         super::register(&mut steer, 0, &sockets)?;
@@ -139,9 +122,9 @@ impl MonitorDevice {
 }
 
 impl Device {
-    /// Makes it take packets, as large ones as it can.
+    /// Brings the device up with the largest MTU.
     pub fn bring_up(&self) -> Result<(), CaptureError> {
-        let mtu = if self.layer == Layer::Ip {
+        let mtu = if self.link_type == LinkType::Ip {
             TUN_MTU
         } else {
             TAP_MTU
@@ -154,11 +137,11 @@ impl Device {
     }
 }
 
-/// An interface whose packets are cloned. Dropping it detaches the programs.
+/// Interface whose packets are cloned. Dropping it detaches the programs.
 pub struct Tapped {
     /// The programs.
     pub tap: Tap,
-    /// Interface index of the monitor device that its clones go into.
+    /// Interface index of the monitor device of its clones.
     pub monitor: u32,
 }
 
@@ -169,15 +152,10 @@ impl Tapped {
         device: &Device,
         settings: &Settings,
     ) -> Result<Self, CaptureError> {
-        let start = if interface.header == Header::Ip {
-            LinkType::Ip
-        } else {
-            LinkType::Ethernet
-        };
         let relay = device.relay.as_ref();
         let mut tap = Tap::load(&TapSettings {
             monitor: device.index,
-            start,
+            start: super::link_type(interface)?,
             relay: relay.map(|(_, index)| *index),
             filter: settings.filter(),
         })?;
@@ -185,8 +163,8 @@ impl Tapped {
             tap.attach_relay(relay)?;
         }
         tap.attach(&interface.name, Hook::Ingress)?;
-        // What lo sends, it receives: once is enough.
-        if interface.header != Header::Loopback {
+        // lo receives all that it sends.
+        if !interface.loopback {
             tap.attach(&interface.name, Hook::Egress)?;
         }
         Ok(Self {
@@ -196,7 +174,7 @@ impl Tapped {
     }
 }
 
-/// Whether devices can be made at all.
+/// Checks that monitor devices can be created.
 pub fn supported() -> io::Result<()> {
     OpenOptions::new()
         .read(true)
@@ -205,9 +183,9 @@ pub fn supported() -> io::Result<()> {
         .map(|_| ())
 }
 
-/// Makes a relay that takes packets.
+/// Creates a relay and brings it up.
 fn relay() -> Result<(File, (String, u32)), CaptureError> {
-    let (tun, name) = make(Layer::Ethernet).map_err(CaptureError::TunDevice)?;
+    let (tun, name) = make(LinkType::Ethernet).map_err(CaptureError::TunDevice)?;
     let failed = |source| CaptureError::MonitorDevice {
         name: name.clone(),
         source,
@@ -220,20 +198,21 @@ fn relay() -> Result<(File, (String, u32)), CaptureError> {
     Ok((tun, (name, index)))
 }
 
-/// Makes a device and returns its name. It goes when the file is closed.
-pub fn make(layer: Layer) -> io::Result<(File, String)> {
+/// Creates a device, TAP for `Ethernet` and TUN for `Ip`, and returns its name. Closing the file deletes it.
+pub fn make(link_type: LinkType) -> io::Result<(File, String)> {
     let file = OpenOptions::new().read(true).write(true).open(DEVICE)?;
     // SAFETY: all zeros are a valid ifreq: an empty name and a union of integers.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(NAME.bytes()) {
         *to = from as libc::c_char;
     }
-    let kind = match layer {
-        Layer::Ethernet => libc::IFF_TAP,
-        Layer::Ip => libc::IFF_TUN,
+    let kind = if link_type == LinkType::Ethernet {
+        libc::IFF_TAP
+    } else {
+        libc::IFF_TUN
     };
     request.ifr_ifru.ifru_flags = (kind | libc::IFF_NO_PI) as libc::c_short;
-    // SAFETY: TUNSETIFF reads and writes one ifreq, which lives through the call; the kernel ends the name with 0.
+    // SAFETY: TUNSETIFF reads and writes one ifreq, which lives through the call; the kernel terminates the name.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
     if result != 0 {
         return Err(io::Error::last_os_error());

@@ -329,8 +329,8 @@ impl Policy {
     }
 }
 
-/// A network in the 128-bit form.
-fn prefix(network: &IpNet) -> Prefix {
+/// Returns a network in the 128-bit form.
+pub(crate) fn prefix(network: &IpNet) -> Prefix {
     let len = match network {
         IpNet::V4(v4) => 96 + v4.prefix_len(),
         IpNet::V6(v6) => v6.prefix_len(),

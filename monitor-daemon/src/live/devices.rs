@@ -3,11 +3,13 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use monitor_common::LinkType;
+
 use super::state::Totals;
 use crate::capture::bpf::{BpfError, CaptureFilter, Shunts, Steer};
 use crate::capture::mirror::Port;
 use crate::capture::netlink::{self, Interface};
-use crate::capture::tap::{Device, Layer, MonitorDevice, Tapped};
+use crate::capture::tap::{Device, MonitorDevice, Tapped};
 use crate::capture::xsk::{Probe, RxSocket};
 use crate::capture::{CaptureError, Settings};
 
@@ -40,11 +42,11 @@ impl CaptureDevice {
     /// Creates a monitor device and its sockets, by worker.
     pub(super) fn monitor(
         id: u64,
-        layer: Layer,
+        link_type: LinkType,
         frames: u32,
         settings: &Settings,
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
-        let (device, sockets) = MonitorDevice::create(layer, frames, settings)?;
+        let (device, sockets) = MonitorDevice::create(link_type, frames, settings)?;
         let mut path = vec![DropCounter::new(
             &device.device.name,
             device.device.index,
@@ -72,7 +74,7 @@ impl CaptureDevice {
         let path = vec![DropCounter::new(
             &interface.name,
             interface.index,
-            interface.rx_lost,
+            interface.rx_dropped,
         )];
         Self::new(id, DeviceKind::Port(port), sockets, path)
     }
@@ -165,7 +167,7 @@ impl DropCounter {
             && now.index == self.index
         {
             self.since
-                .fetch_max(now.rx_lost.saturating_sub(self.before), Relaxed);
+                .fetch_max(now.rx_dropped.saturating_sub(self.before), Relaxed);
         }
         self.since.load(Relaxed)
     }

@@ -20,6 +20,7 @@ use crate::capture::{self, CaptureError, Settings};
 use crate::config::{Config, Mode, Origin, Take};
 use crate::control::{Command, Engine, Mailboxes};
 use crate::status::{CaptureSnapshot, CaptureStatus};
+use crate::util::chain::Chain;
 use crate::worker::{IdlePolicy, Shunts, SpawnError, Worker, WorkerHandle, WorkerThreads};
 use state::State;
 use supervisor::Supervisor;
@@ -201,7 +202,8 @@ impl Shared {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
         if let Err(error) = self.state().set_filter(&settings.filter()) {
             error!(
-                "the new filter is not in all programs: {error}; restart monitord to have it everywhere"
+                "the new filter is not in all programs: {}; restart monitord to apply it everywhere",
+                Chain(&error)
             );
         }
     }

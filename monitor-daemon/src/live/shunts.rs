@@ -11,6 +11,7 @@ use tracing::warn;
 use super::devices::Attached;
 use super::state::State;
 use crate::capture::bpf::{BpfError, Counter};
+use crate::util::chain::Chain;
 
 impl State {
     /// Executes the workers' requests. A shunted flow expires after it was quiet for `timeout`.
@@ -80,5 +81,5 @@ impl State {
 
 /// Warns of a failed change. It costs time only: the worker drops the packets of the stopped connection.
 fn warn_unchanged(error: &BpfError) {
-    warn!("cannot change which flows are shunted: {error}");
+    warn!("cannot change which flows are shunted: {}", Chain(error));
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use monitor_common::LinkType;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
@@ -15,10 +16,11 @@ use super::Shared;
 use super::devices::{Attached, CaptureDevice};
 use super::state::Totals;
 use crate::capture::netlink::{self, Changes, Interface};
-use crate::capture::tap::{self, Device, Layer, Tapped};
+use crate::capture::tap::{self, Device, Tapped};
 use crate::capture::xsk::RxSocket;
 use crate::capture::{CaptureError, mirror};
 use crate::config::Mode;
+use crate::util::chain::Chain;
 
 /// Interval of checks without a report, and of draining the programs' messages into the log.
 const PERIOD: Timespec = Timespec {
@@ -64,15 +66,15 @@ impl Supervisor {
             .collect::<Result<Vec<_>, _>>()?;
         if self.shared.mode == Mode::Tap {
             tap::supported().map_err(CaptureError::TunDevice)?;
-            let mut kinds = Vec::new();
+            let mut types = Vec::new();
             for interface in &interfaces {
-                let layer = Layer::of(interface)?;
-                if !kinds.contains(&layer) {
-                    kinds.push(layer);
+                let link_type = tap::device_type(interface)?;
+                if !types.contains(&link_type) {
+                    types.push(link_type);
                 }
             }
-            for layer in &kinds {
-                self.add_monitor(*layer, kinds.len() as u32)?;
+            for link_type in &types {
+                self.add_monitor(*link_type, types.len() as u32)?;
             }
         }
         for (place, interface) in interfaces.iter().enumerate() {
@@ -152,7 +154,9 @@ impl Supervisor {
                 }
                 (Ok(Some(now)), None) => self.reattach(place, &now),
                 (Ok(None), None) => {}
-                (Err(error), _) => self.warn_once(place, &format!("cannot be checked: {error}")),
+                (Err(error), _) => {
+                    self.warn_once(place, &format!("cannot be checked: {}", Chain(&error)))
+                }
             }
         }
     }
@@ -170,17 +174,20 @@ impl Supervisor {
 
     fn reattach(&self, place: usize, interface: &Interface) {
         if self.shared.mode == Mode::Tap
-            && let Ok(layer) = Layer::of(interface)
-            && self.monitor(layer).is_none()
+            && let Ok(link_type) = tap::device_type(interface)
+            && self.monitor(link_type).is_none()
         {
             let share = self.shared.state().monitors.len() as u32 + 1;
-            if let Err(error) = self.add_monitor(layer, share) {
-                self.warn_once(place, &format!("cannot be captured: {error}"));
+            if let Err(error) = self.add_monitor(link_type, share) {
+                self.warn_once(place, &format!("cannot be captured: {}", Chain(&error)));
                 return;
             }
         }
         if let Err(error) = self.attach(place, interface) {
-            self.warn_once(place, &format!("cannot be captured: {error}; retrying"));
+            self.warn_once(
+                place,
+                &format!("cannot be captured: {}; retrying", Chain(&error)),
+            );
         }
     }
 
@@ -219,15 +226,15 @@ impl Supervisor {
     }
 
     fn tap(&self, interface: &Interface) -> Result<Tapped, CaptureError> {
-        let layer = Layer::of(interface)?;
-        let device = self.monitor(layer).ok_or(CaptureError::NoMonitor)?;
+        let link_type = tap::device_type(interface)?;
+        let device = self.monitor(link_type).ok_or(CaptureError::NoMonitor)?;
         Tapped::attach(interface, &device, &self.shared.settings())
     }
 
-    fn add_monitor(&self, layer: Layer, share: u32) -> Result<(), CaptureError> {
+    fn add_monitor(&self, link_type: LinkType, share: u32) -> Result<(), CaptureError> {
         let frames = self.shared.frames / share;
         let (device, sockets) =
-            CaptureDevice::monitor(self.new_id(), layer, frames, &self.shared.settings())?;
+            CaptureDevice::monitor(self.new_id(), link_type, frames, &self.shared.settings())?;
         self.distribute(device.id, sockets);
         self.shared.state().monitors.push(device);
         Ok(())
@@ -250,7 +257,7 @@ impl Supervisor {
                 Ok(Some(now)) if now.index == device.index => {
                     warn!("{name}: the monitor device was taken down; bringing it up again");
                     if let Err(error) = device.bring_up() {
-                        error!("{error}");
+                        error!("{}", Chain(&error));
                     }
                 }
                 Ok(_) => {
@@ -347,13 +354,13 @@ impl Supervisor {
         }
     }
 
-    fn monitor(&self, layer: Layer) -> Option<Device> {
+    fn monitor(&self, link_type: LinkType) -> Option<Device> {
         let state = self.shared.state();
         state
             .monitors
             .iter()
             .filter_map(CaptureDevice::device)
-            .find(|device| device.layer == layer)
+            .find(|device| device.link_type == link_type)
             .cloned()
     }
 

@@ -10,7 +10,7 @@ use monitor_common::wire::{self, flags};
 use monitor_daemon::capture::Settings;
 use monitor_daemon::capture::bpf::{CaptureFilter, Hook, Tap, TapSettings};
 use monitor_daemon::capture::source::Source;
-use monitor_daemon::capture::tap::{Layer, MonitorDevice};
+use monitor_daemon::capture::tap::MonitorDevice;
 use monitor_daemon::config::Config;
 use monitor_engine::Packet;
 
@@ -22,9 +22,9 @@ const FRAMES: u32 = 16384;
 const BYTES: usize = 8_000_000;
 
 /// A transfer over `lo` with the monitor in the way: everything cloned, everything steered, every byte delivered.
-fn transfer_over_lo(layer: Layer) {
+fn transfer_over_lo(link_type: LinkType) {
     let settings = Settings::new(&Config::default(), [1, 2], 1);
-    let (monitor, mut sockets) = MonitorDevice::create(layer, FRAMES, &settings).unwrap();
+    let (monitor, mut sockets) = MonitorDevice::create(link_type, FRAMES, &settings).unwrap();
     let tap = TapSettings {
         monitor: monitor.device.index,
         start: LinkType::Ethernet,
@@ -136,27 +136,27 @@ fn without_offloads() {
 
 #[test]
 fn lo_through_tun() {
-    within("lo_through_tun", || transfer_over_lo(Layer::Ip));
+    within("lo_through_tun", || transfer_over_lo(LinkType::Ip));
 }
 
 #[test]
 fn lo_through_tun_without_offloads() {
     within("lo_through_tun_without_offloads", || {
         without_offloads();
-        transfer_over_lo(Layer::Ip);
+        transfer_over_lo(LinkType::Ip);
     });
 }
 
 #[test]
 fn lo_through_tap() {
-    within("lo_through_tap", || transfer_over_lo(Layer::Ethernet));
+    within("lo_through_tap", || transfer_over_lo(LinkType::Ethernet));
 }
 
 #[test]
 fn lo_through_tap_without_offloads() {
     within("lo_through_tap_without_offloads", || {
         without_offloads();
-        transfer_over_lo(Layer::Ethernet);
+        transfer_over_lo(LinkType::Ethernet);
     });
 }
 

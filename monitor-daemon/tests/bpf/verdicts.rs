@@ -1,12 +1,11 @@
-//! The kernel's verdict on a packet is that of the very same functions in user space.
+//! Verdicts of the BPF programs, compared with those of the same functions in user space.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use monitor_common::LinkType;
 use monitor_common::abi::{Count, SteerCount, TapCount};
 use monitor_common::steer::{Ends, Skip, classify, decide};
+use monitor_common::{LinkType, Prefix};
 use monitor_daemon::capture::bpf::{
     CaptureFilter, Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode,
 };
@@ -79,12 +78,12 @@ fn too_deep(spec: &mut Spec, start: LinkType) {
 }
 
 /// Ports and networks of a filter.
-type Lists = (&'static [u16], Vec<(IpAddr, u8)>);
+type Lists = (&'static [u16], Vec<Prefix>);
 
 fn filter() -> [Lists; 4] {
-    let networks: Vec<_> = [("10.1.0.0", 17), ("2001:db8::", 123)]
-        .map(|(network, len)| (network.parse().unwrap(), len))
-        .into();
+    let networks = ["10.1.0.0/17", "2001:db8::/123"]
+        .map(|network| network.parse().unwrap())
+        .to_vec();
     [
         (&[], vec![]),
         (&[80, 443, 8080], vec![]),

@@ -1,7 +1,6 @@
 //! Errors of loading, attaching and configuring the BPF programs.
 
 use std::io;
-use std::net::IpAddr;
 
 use aya::EbpfError;
 use aya::maps::MapError;
@@ -113,16 +112,6 @@ pub enum BpfError {
     /// The table of shunted flows is full.
     #[error("{MAX_SHUNTS} flows of this interface are shunted already, which is the maximum")]
     TooManyShunts,
-    /// A prefix that is longer than its address.
-    #[error("network {network}/{len}: the length must be at most {most}")]
-    PrefixLength {
-        /// The address.
-        network: IpAddr,
-        /// Length given.
-        len: u8,
-        /// Longest length of its address family.
-        most: u8,
-    },
     /// More prefixes than the filter holds.
     #[error("{given} networks: the filter takes at most {MAX_NETWORKS}")]
     TooManyNetworks {

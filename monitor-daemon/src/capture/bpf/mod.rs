@@ -16,13 +16,12 @@ mod shunt;
 mod steer;
 mod tap;
 
-use std::net::IpAddr;
-
 use aya::Ebpf;
 use aya::EbpfLoader;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, PerCpuArray};
 use aya::programs::{Program, ProgramError};
+use monitor_common::Prefix;
 use monitor_common::abi::{self, Config, Count, names, option};
 use monitor_common::steer::Filter;
 use monitor_common::wire::Address;
@@ -39,9 +38,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mo
 /// messages, never packets. Must be a power of two of pages.
 const LOG_BYTES: u32 = 16 * 1024;
 
-/// Prefix of all addresses.
-const EVERYTHING: (Address, u8) = (Address::v6([0; 16]), 0);
-
 /// Counter: its name in `stats`, its meaning, its value. It never decreases while its object is loaded.
 pub type Counter = (&'static str, &'static str, u64);
 
@@ -50,9 +46,8 @@ pub type Counter = (&'static str, &'static str, u64);
 pub struct CaptureFilter<'a> {
     /// Ports; a flow passes with either end at one of them. Empty: all.
     pub ports: &'a [u16],
-    /// Prefixes (address, length; further bits are ignored); a flow passes with either end in one of them. Empty: all.
-    /// At most [`abi::MAX_NETWORKS`].
-    pub networks: &'a [(IpAddr, u8)],
+    /// Prefixes; a flow passes with either end in one of them. Empty: all. At most [`abi::MAX_NETWORKS`].
+    pub networks: &'a [Prefix],
 }
 
 /// Same decision as in the BPF programs, in user space.
@@ -62,10 +57,7 @@ impl Filter for CaptureFilter<'_> {
     }
 
     fn network(&self, address: &Address) -> bool {
-        let covers = |&(network, len): &(IpAddr, u8)| {
-            prefix(network, len).is_ok_and(|(network, len)| masked(*address, len) == network)
-        };
-        self.networks.is_empty() || self.networks.iter().any(covers)
+        self.networks.is_empty() || self.networks.iter().any(|prefix| prefix.contains(address))
     }
 }
 
@@ -87,7 +79,7 @@ struct Object {
     /// Options of the programs. A filter that is not among them cannot be enabled later.
     options: u64,
     /// Networks in the map.
-    networks: Vec<(Address, u8)>,
+    networks: Vec<Prefix>,
     /// Owner of the map that the programs log into: must not be dropped before they are loaded.
     log: log::Log,
 }
@@ -121,8 +113,7 @@ impl Object {
             self.set_ports(filter.ports)?;
         }
         if self.options & option::FILTER_NETWORKS != 0 {
-            let networks = filter.networks.iter().map(|&(ip, len)| prefix(ip, len));
-            self.set_networks(networks.collect::<Result<_, _>>()?)?;
+            self.set_networks(filter.networks.to_vec())?;
         }
         Ok(())
     }
@@ -141,9 +132,9 @@ impl Object {
         Ok(())
     }
 
-    fn set_networks(&mut self, mut networks: Vec<(Address, u8)>) -> Result<(), BpfError> {
+    fn set_networks(&mut self, mut networks: Vec<Prefix>) -> Result<(), BpfError> {
         if networks.is_empty() {
-            networks.push(EVERYTHING);
+            networks.push(Prefix::ALL);
         }
         // The map holds the old and the new ones for a moment.
         let stale: Vec<_> = self
@@ -158,11 +149,11 @@ impl Object {
             });
         }
         let mut map: LpmTrie<_, [u8; 16], u8> = self.map_mut(names::NETWORKS)?.try_into()?;
-        for &(network, len) in &networks {
-            map.insert(&Key::new(u32::from(len), network.octets()), 1, 0)?;
+        for prefix in &networks {
+            map.insert(&key(prefix), 1, 0)?;
         }
-        for (network, len) in stale {
-            map.remove(&Key::new(u32::from(len), network.octets()))?;
+        for prefix in &stale {
+            map.remove(&key(prefix))?;
         }
         self.networks = networks;
         Ok(())
@@ -227,20 +218,8 @@ impl Object {
     }
 }
 
-/// Returns a prefix in 128 bits (IPv4 mapped) with the bits after its length cleared.
-fn prefix(network: IpAddr, len: u8) -> Result<(Address, u8), BpfError> {
-    let most = if network.is_ipv4() { 32 } else { 128 };
-    if len > most {
-        return Err(BpfError::PrefixLength { network, len, most });
-    }
-    let len = len + (128 - most);
-    Ok((masked(network.into(), len), len))
-}
-
-/// Returns the first `len` bits of an address; the others are 0.
-fn masked(address: Address, len: u8) -> Address {
-    let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
-    Address::v6((u128::from_be_bytes(address.octets()) & mask).to_be_bytes())
+fn key(prefix: &Prefix) -> Key<[u8; 16]> {
+    Key::new(prefix.bits().into(), prefix.address().octets())
 }
 
 /// Returns an option bit of [`Config`] if it is on.

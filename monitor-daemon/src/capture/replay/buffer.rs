@@ -1,20 +1,20 @@
-//! A window over a stream of bytes: what is parsed lies in one piece, and memory grows with what was really read.
+//! Sliding window over a stream of bytes. A record is contiguous in it, and it grows only with bytes that were read.
 
 use std::io::{self, Read};
 
-/// Large enough that system calls don't count, small enough that what was read is still in the second-level cache
-/// when the engine copies it. 128 KiB to 1 MiB measured alike.
+/// Initial size: large enough to amortize system calls, small enough that the bytes are in the second-level cache when
+/// the engine copies them. 128 KiB to 1 MiB measured alike.
 const INITIAL: usize = 256 << 10;
 
-/// The next bytes of `source`.
+/// Window over the bytes of `source`.
 pub(super) struct Buffer<R> {
     source: R,
     storage: Vec<u8>,
     start: usize,
     end: usize,
-    /// Bytes to be dropped that were not read yet.
+    /// Bytes to skip that were not read yet.
     skip: u64,
-    /// Where `start` is in the stream.
+    /// Offset of `start` in the stream.
     offset: u64,
 }
 
@@ -30,22 +30,22 @@ impl<R: Read> Buffer<R> {
         }
     }
 
-    /// What was read and not yet consumed.
+    /// Returns the bytes that were read and not yet consumed.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.storage[self.start..self.end]
     }
 
-    /// Where [`Self::bytes`] starts in the stream.
+    /// Returns the offset of [`Self::bytes`] in the stream.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Whether bytes that were to be skipped are still to come.
+    /// Returns whether bytes to skip were not read yet.
     pub(super) fn skipping(&self) -> bool {
         self.skip > 0
     }
 
-    /// Drops the next `n` bytes, read or not.
+    /// Skips the next `n` bytes, read or not.
     pub(super) fn consume(&mut self, n: u64) {
         let here = usize::try_from(n)
             .unwrap_or(usize::MAX)

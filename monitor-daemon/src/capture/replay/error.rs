@@ -1,86 +1,86 @@
-//! What can be wrong with a capture file.
+//! Errors of capture files.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a replay cannot start.
+/// Reason that a replay cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// Nothing to read.
+    /// No file was given.
     #[error("replay needs at least one capture file")]
     NoFiles,
-    /// A speed that time cannot have.
+    /// A speed that is not a positive number.
     #[error(
         "a replay at {speed} times the recorded speed is not possible: give a number above 0, 1 for as recorded"
     )]
     Speed {
-        /// As given.
+        /// Speed given.
         speed: f64,
     },
-    /// The system refused.
-    #[error("cannot open {}: {source}", path.display())]
+    /// The file cannot be opened.
+    #[error("cannot open {}", path.display())]
     Open {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
-    /// A pipe, a device or a directory: each worker reads the file for itself, so it must be one.
+    /// A pipe, a device or a directory. Each worker reads the file, which a pipe does not permit.
     #[error("{} is not a regular file: write the capture to a file first", path.display())]
     NotRegular {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// It opened, but reading failed.
-    #[error("cannot read {}: {source}", path.display())]
+    /// The file opened, but reading failed.
+    #[error("cannot read {}", path.display())]
     Read {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system or the decompressor said.
+        /// Error of the system or the decompressor.
         source: io::Error,
     },
-    /// Nothing in it.
+    /// The file is empty.
     #[error("{} is empty: a capture has at least a file header", path.display())]
     Empty {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// Some other kind of file.
+    /// Another kind of file.
     #[error(
         "{} is neither a pcap nor a pcapng file (it starts with {start}): give a capture as tcpdump -w or Wireshark writes it, gzipped or not",
         path.display()
     )]
     NotACapture {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// Its first bytes, in hex.
         start: String,
     },
 }
 
-/// Where and why the rest of a file cannot be used.
+/// Reason that the rest of a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// The file ends inside a record.
     #[error("cut off: it ends inside the record that starts at byte {offset}")]
     Truncated {
-        /// Where the record starts in the (decompressed) file.
+        /// Offset of the record in the (decompressed) file.
         offset: u64,
     },
     /// The record contradicts the format.
     #[error("broken at byte {offset}: {reason}")]
     Malformed {
-        /// Where the record starts in the (decompressed) file.
+        /// Offset of the record in the (decompressed) file.
         offset: u64,
-        /// What is wrong with it.
+        /// Contradiction.
         reason: &'static str,
     },
     /// Reading or decompressing failed.
-    #[error("reading stopped after byte {offset}: {source}")]
+    #[error("reading stopped after byte {offset}")]
     Read {
-        /// How far the (decompressed) file was used.
+        /// End of the part of the (decompressed) file that was used.
         offset: u64,
-        /// What the system or the decompressor said.
+        /// Error of the system or the decompressor.
         source: io::Error,
     },
 }

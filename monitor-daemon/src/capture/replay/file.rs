@@ -1,4 +1,4 @@
-//! One capture file: opened, recognized, and handed out in batches.
+//! One capture file: its format is recognized by content, and its packets are delivered in batches.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -12,14 +12,12 @@ use super::error::{Broken, ReplayError};
 use super::link;
 use super::pcap::Pcap;
 use super::pcapng::PcapNg;
+use super::record::Step;
 
-/// Most packets handed out at a time: enough to spread the cost of a call, and their headers stay in the cache.
+/// Largest batch of packets: enough to amortize the cost of a call, and their headers stay in the cache.
 pub const BATCH: usize = 64;
 
-/// Longest record that is taken for one. libpcap's own limit for a packet is 256 KiB.
-pub(super) const MAX_RECORD: usize = 16 << 20;
-
-/// What an unused place of a batch holds.
+/// Value of unused entries of a batch.
 pub(super) const NOTHING: Packet<'static> = Packet {
     time: 0,
     link: LinkType::Ethernet,
@@ -29,17 +27,17 @@ pub(super) const NOTHING: Packet<'static> = Packet {
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// A pcap or pcapng file that is being read.
+/// Reader of a pcap or pcapng file.
 pub struct CaptureFile {
     path: PathBuf,
     buffer: Buffer<Box<dyn Read + Send>>,
     format: Format,
-    /// Where the record starts that is being skipped.
+    /// Offset of the record that is being skipped.
     skipping: u64,
     /// Time of the last packet that had one.
     time: u64,
     packets: u64,
-    /// Link type and frames, of those that are not read.
+    /// Link types that are not supported, and the number of frames of each.
     skipped: Vec<(u16, u64)>,
     unknown_interface: u64,
 }
@@ -49,45 +47,23 @@ enum Format {
     PcapNg(PcapNg),
 }
 
-/// Whether to ask again.
+/// Result of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {
     /// There may be more packets.
     Yes,
-    /// The file is over, and it ended where it should.
+    /// The file is complete.
     No,
 }
 
-/// What the front of some bytes is.
-pub(super) enum Step<'a> {
-    /// A packet, and the length of its record.
-    Frame(Frame<'a>, usize),
-    /// A packet of an interface that was not described, and the length of its record.
-    UnknownInterface(usize),
-    /// So many bytes without a packet; they need not have been read yet.
-    Skip(u64),
-    /// More bytes are needed to tell.
-    Need,
-    /// Not of this format: the file cannot be read on.
-    Malformed(&'static str),
-}
-
-/// A captured frame as the file describes it.
-pub(super) struct Frame<'a> {
-    /// Nanoseconds since the epoch, where the record has a time.
-    pub time: Option<u64>,
-    pub link_type: u16,
-    pub data: &'a [u8],
-}
-
 impl CaptureFile {
-    /// Opens a file and finds out what it is, by its content.
+    /// Opens a file and recognizes its format.
     pub fn open(path: &Path) -> Result<Self, ReplayError> {
         let refused = |source| ReplayError::Open {
             path: path.to_owned(),
             source,
         };
-        // Opening a pipe that nobody writes to would wait.
+        // Opening a pipe without a writer would block.
         if !path.metadata().map_err(refused)?.is_file() {
             return Err(ReplayError::NotRegular {
                 path: path.to_owned(),
@@ -102,7 +78,7 @@ impl CaptureFile {
         Self::read(path, source)
     }
 
-    /// The capture in a stream of bytes; `path` is what messages call it.
+    /// Reads the capture in a stream of bytes; `path` is its name in messages.
     pub fn read(path: &Path, source: Box<dyn Read + Send>) -> Result<Self, ReplayError> {
         let mut buffer = Buffer::new(source);
         while buffer.bytes().len() < 4 {
@@ -133,10 +109,10 @@ impl CaptureFile {
         })
     }
 
-    /// Hands up to [`BATCH`] packets to `take`, or none where only other records were found.
+    /// Passes up to [`BATCH`] packets to `deliver`, or none where only other records were found.
     ///
-    /// After an error the file is over.
-    pub fn batch(&mut self, take: impl FnOnce(&[Packet<'_>])) -> Result<More, Broken> {
+    /// An error is final.
+    pub fn batch(&mut self, deliver: impl FnOnce(&[Packet<'_>])) -> Result<More, Broken> {
         let mut packets = [NOTHING; BATCH];
         let mut count = 0;
         let mut used = 0_u64;
@@ -185,7 +161,7 @@ impl CaptureFile {
             }
         }
         if count > 0 {
-            take(&packets[..count]);
+            deliver(&packets[..count]);
         }
         self.packets += count as u64;
         self.buffer.consume(used);
@@ -212,24 +188,24 @@ impl CaptureFile {
         }
     }
 
-    /// What messages call it.
+    /// Returns the path for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Packets handed out.
+    /// Returns the number of packets delivered.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// Link types that are not read, and how many frames of each were skipped.
+    /// Returns the link types that are not supported, and the number of frames skipped of each.
     pub fn skipped(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.skipped.iter().copied()
     }
 
-    /// Packets skipped because the file does not describe their interface.
+    /// Returns the number of packets skipped because the file does not describe their interface.
     #[must_use]
     pub fn unknown_interface(&self) -> u64 {
         self.unknown_interface
@@ -251,7 +227,7 @@ impl Format {
     }
 }
 
-/// The content of the file, decompressed if it starts as gzip does.
+/// Returns the content of the file, decompressed if it starts with the magic bytes of gzip.
 fn decompressed(mut file: File) -> io::Result<Box<dyn Read + Send>> {
     let mut start = [0; GZIP.len()];
     let mut read = 0;
@@ -286,7 +262,7 @@ fn unrecognized(path: &Path, bytes: &[u8]) -> ReplayError {
     }
 }
 
-/// Grows to at most one entry for each 16-bit link type.
+/// Counts a skipped frame; at most one entry for each 16-bit link type.
 fn count_skipped(skipped: &mut Vec<(u16, u64)>, link_type: u16) {
     match skipped.iter_mut().find(|(seen, _)| *seen == link_type) {
         Some((_, frames)) => *frames += 1,

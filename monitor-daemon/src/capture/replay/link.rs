@@ -1,8 +1,8 @@
-//! Link types: what the first byte of a captured frame belongs to (www.tcpdump.org/linktypes.html).
+//! Link types in capture files (www.tcpdump.org/linktypes.html).
 
 use monitor_common::LinkType;
 
-/// Where frames of this link type start; `None` for those that are not read.
+/// Returns the first header of frames with this link type; `None` for those that are not supported.
 pub(super) fn link(link_type: u16) -> Option<LinkType> {
     Some(match link_type {
         1 => LinkType::Ethernet,
@@ -15,7 +15,7 @@ pub(super) fn link(link_type: u16) -> Option<LinkType> {
     })
 }
 
-/// The number and, for those that people meet, the name.
+/// Returns the number and, for common ones, the name.
 pub(super) fn name(link_type: u16) -> String {
     let name = match link_type {
         6 => "Token Ring",

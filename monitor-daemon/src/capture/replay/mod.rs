@@ -1,13 +1,12 @@
-//! Packets from capture files: pcap and pcapng, also gzipped.
+//! Replay of capture files: pcap and pcapng, also gzipped.
 //!
-//! The formats are read here rather than by a library: per packet they are four numbers in front of the bytes, and
-//! the libraries at hand either allocate for every packet that has options or refuse files that people have (a
-//! captured length above the original one, microseconds above a million). Files are read, not mapped: reading into
-//! 256 KiB measured as fast as a mapping of a file in the page cache, works the same for compressed files, and a file
-//! that shrinks under us is an end rather than a SIGBUS.
+//! The formats are parsed here rather than by a library. A record is four numbers before the bytes, and the libraries
+//! either allocate for every packet with options or refuse files found in practice (a captured length above the original
+//! one, microseconds above a million). Files are read, not mapped: reading into 256 KiB measured as fast as mapping a
+//! file in the page cache, and works for compressed files. A file that shrinks is an end, not a SIGBUS.
 //!
-//! Every worker walks all files by itself and its engine skips the flows of the others: no queue and no copy between
-//! threads, and the same result whatever their number.
+//! Every worker reads all files, and its engine skips the flows of the other workers: no queue and no copy between
+//! threads, and the result does not depend on their number.
 
 mod buffer;
 mod error;
@@ -16,6 +15,7 @@ mod link;
 mod pace;
 mod pcap;
 mod pcapng;
+mod record;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -31,9 +31,10 @@ pub use error::{Broken, ReplayError};
 pub use file::{CaptureFile, More};
 pub use status::ReplayStatus;
 
+use crate::util::chain::Chain;
 use pace::Pace;
 
-/// Files to be walked, one after another.
+/// Files to read, in this order.
 #[derive(Clone, Debug)]
 pub struct Replay {
     files: Arc<[PathBuf]>,
@@ -41,22 +42,22 @@ pub struct Replay {
     status: Arc<ReplayStatus>,
 }
 
-/// What a worker does besides: called between batches, and while no packet is due, with the time until one is; then it
-/// may wait for that long. False: the replay ends.
-pub type Besides<'a, S> = &'a mut dyn FnMut(&mut Engine<S>, Duration) -> bool;
+/// Idle hook of a worker. It is called between batches, and while no packet is due, with the time until the next one, in
+/// which it may wait. It returns false to end the replay.
+pub type IdleHook<'a, S> = &'a mut dyn FnMut(&mut Engine<S>, Duration) -> bool;
 
-/// How files are walked.
+/// Options of a replay.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Worker threads that will call [`Replay::run`].
+    /// Number of worker threads that call [`Replay::run`].
     pub workers: u16,
-    /// Multiple of the recorded speed; `None`: as fast as it goes.
+    /// Multiple of the recorded speed; `None`: full speed.
     pub speed: Option<f64>,
 }
 
 impl Replay {
-    /// Looks at the start of every file, so that a missing file and one that is no capture are told before anything
-    /// runs.
+    /// Checks the start of every file, so that a missing file, or one of another format, is reported before the replay
+    /// starts.
     pub fn open(files: &[PathBuf], options: Options) -> Result<Self, ReplayError> {
         if files.is_empty() {
             return Err(ReplayError::NoFiles);
@@ -78,20 +79,20 @@ impl Replay {
         })
     }
 
-    /// What `stats` shows of this capture.
+    /// Returns the source of its part of `stats`.
     #[must_use]
     pub fn status(&self) -> Arc<ReplayStatus> {
         Arc::clone(&self.status)
     }
 
-    /// Feeds all files to `engine`; for each worker on its own thread. Returns at the end of the last file, or when
-    /// `besides` says so.
+    /// Passes all files to `engine`; each worker calls it on its own thread. Returns at the end of the last file, or when
+    /// `idle_hook` returns false.
     ///
-    /// A file that breaks off is used up to there, and a warning says where; the next one follows. Worker 0 does the
-    /// counting and the warning for all of them.
-    pub fn run<S: Sink>(&self, worker: u16, engine: &mut Engine<S>, besides: Besides<'_, S>) {
+    /// A damaged file is used up to the damage, which a warning locates; the next file follows. Worker 0 counts and warns
+    /// for all workers.
+    pub fn run<S: Sink>(&self, worker: u16, engine: &mut Engine<S>, idle_hook: IdleHook<'_, S>) {
         let first = worker == 0;
-        let mut pace = Pace::new(self.options.speed, besides);
+        let mut pace = Pace::new(self.options.speed, idle_hook);
         for (index, path) in self.files.iter().enumerate() {
             if pace.stopped() {
                 break;
@@ -100,11 +101,11 @@ impl Replay {
                 self.status.start(index);
             }
             match CaptureFile::open(path) {
-                Ok(mut file) => self.walk(&mut file, first, &mut pace, engine),
+                Ok(mut file) => self.read(&mut file, first, &mut pace, engine),
                 Err(error) => {
                     if first {
                         self.status.broken();
-                        warn!("{error}; it is left out");
+                        warn!("{}; the file is skipped", Chain(&error));
                     }
                 }
             }
@@ -113,14 +114,14 @@ impl Replay {
         self.status.worker_done();
     }
 
-    fn walk<S: Sink>(
+    fn read<S: Sink>(
         &self,
         file: &mut CaptureFile,
         first: bool,
         pace: &mut Pace<'_, S>,
         engine: &mut Engine<S>,
     ) {
-        while pace.goes_on(engine) {
+        while pace.keeps_running(engine) {
             let more = file.batch(|packets| {
                 if first {
                     self.status.count(packets);
@@ -134,8 +135,9 @@ impl Replay {
                     if first {
                         self.status.broken();
                         warn!(
-                            "{}: {broken}; what comes before is used",
-                            file.path().display()
+                            "{}: {}; the part before is used",
+                            file.path().display(),
+                            Chain(&broken)
                         );
                     }
                     break;
@@ -151,7 +153,7 @@ impl Replay {
         for (link_type, frames) in file.skipped() {
             self.status.skip(frames);
             warn!(
-                "{}: skipped {frames} frames of link type {}; only Ethernet, raw IP, Linux cooked and null/loopback are read",
+                "{}: skipped {frames} frames of link type {}; only Ethernet, raw IP, Linux cooked and null/loopback are supported",
                 file.path().display(),
                 link::name(link_type),
             );

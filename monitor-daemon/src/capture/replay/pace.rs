@@ -1,46 +1,46 @@
-//! Replay at a multiple of the recorded speed.
+//! Pacing of a replay at a multiple of the recorded speed.
 
 use std::time::{Duration, Instant};
 
 use monitor_engine::{Engine, Packet, Sink};
 
-use super::Besides;
+use super::IdleHook;
 
-/// Longest pause that is asked for at once: further ones follow.
+/// Longest time passed to the idle hook at once.
 const SLICE: Duration = Duration::from_secs(3600);
 
-/// Holds packets back until they are due.
+/// Delays packets until they are due.
 pub(super) struct Pace<'a, S: Sink> {
-    besides: Besides<'a, S>,
+    idle_hook: IdleHook<'a, S>,
     stopped: bool,
     speed: Option<f64>,
-    /// When the first packet went out, and its time.
+    /// Instant at which the first packet was delivered, and its recorded time.
     origin: Option<(Instant, u64)>,
 }
 
 impl<'a, S: Sink> Pace<'a, S> {
     /// `speed`: multiple of the recorded one, above 0; `None`: everything is due at once.
-    pub(super) fn new(speed: Option<f64>, besides: Besides<'a, S>) -> Self {
+    pub(super) fn new(speed: Option<f64>, idle_hook: IdleHook<'a, S>) -> Self {
         Self {
-            besides,
+            idle_hook,
             stopped: false,
             speed,
             origin: None,
         }
     }
 
-    /// Whether to end before the files do.
+    /// Returns whether the idle hook has ended the replay.
     pub(super) fn stopped(&self) -> bool {
         self.stopped
     }
 
-    /// Lets the worker do what else it has to do; false when that is to end.
-    pub(super) fn goes_on(&mut self, engine: &mut Engine<S>) -> bool {
+    /// Calls the idle hook; returns false when it ends the replay.
+    pub(super) fn keeps_running(&mut self, engine: &mut Engine<S>) -> bool {
         self.pause(engine, Duration::ZERO)
     }
 
-    /// Hands the packets to the engine, those together that are due together. A packet earlier than its predecessors
-    /// is due with them. Returns early when told to stop.
+    /// Passes the packets to the engine, in batches of those due at one time. A packet earlier than its predecessors is
+    /// due with them. Returns early when the idle hook ends the replay.
     pub(super) fn each(&mut self, packets: &[Packet<'_>], engine: &mut Engine<S>) {
         let Some(speed) = self.speed else {
             engine.process(packets);
@@ -69,12 +69,12 @@ impl<'a, S: Sink> Pace<'a, S> {
     }
 
     fn pause(&mut self, engine: &mut Engine<S>, left: Duration) -> bool {
-        self.stopped = self.stopped || !(self.besides)(engine, left);
+        self.stopped = self.stopped || !(self.idle_hook)(engine, left);
         !self.stopped
     }
 }
 
-/// How long until a packet of this time is due.
+/// Returns the time until a packet recorded at `time` is due.
 fn delay((start, first): (Instant, u64), speed: f64, time: u64) -> Duration {
     let recorded = Duration::from_nanos(time.saturating_sub(first));
     let after =

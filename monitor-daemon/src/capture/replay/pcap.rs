@@ -1,23 +1,23 @@
-//! The classic format: a file header, then a record header in front of every packet
-//! (draft-ietf-opsawg-pcap). Microseconds or nanoseconds, either byte order.
+//! Parser of the pcap format (draft-ietf-opsawg-pcap): a file header, then a header before every packet. Microseconds
+//! or nanoseconds, either byte order.
 
-use super::file::{Frame, MAX_RECORD, Step};
+use super::record::{Frame, MAX_RECORD, Step};
 
 const HEADER: usize = 24;
 const RECORD: usize = 16;
 
-/// What the file header says.
+/// Contents of the file header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pcap {
     big_endian: bool,
-    /// Nanoseconds of one unit of a time stamp's fraction.
+    /// Nanoseconds in one unit of a time stamp's fraction.
     fraction: u64,
     link_type: u16,
     header_read: bool,
 }
 
 impl Pcap {
-    /// The reader for a file that starts with these bytes, if it is of this format.
+    /// Returns a parser if a file that starts with these bytes has this format.
     pub(super) fn recognize(start: [u8; 4]) -> Option<Self> {
         let (big_endian, fraction) = match start {
             [0xd4, 0xc3, 0xb2, 0xa1] => (false, 1000),
@@ -66,7 +66,7 @@ impl Pcap {
         let Some(header) = bytes.first_chunk::<HEADER>() else {
             return Step::Need;
         };
-        // The upper half says whether frames end with their checksum, which the IP length trims anyway.
+        // The upper half indicates frame check sequences, which the IP length excludes.
         self.link_type =
             (self.u32([header[20], header[21], header[22], header[23]]) & 0xffff) as u16;
         self.header_read = true;

@@ -1,4 +1,4 @@
-//! What `stats` shows of a replay.
+//! State and counters of a replay, for `stats`.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,13 +8,13 @@ use monitor_engine::Packet;
 
 use crate::status::{CaptureSnapshot, CaptureStatus, InterfaceSnapshot};
 
-/// The state of a replay. Written by worker 0, read by anybody.
+/// State of a replay. Written by worker 0 only.
 #[derive(Debug)]
 pub struct ReplayStatus {
     files: Vec<String>,
     workers: u16,
     workers_done: AtomicU16,
-    /// The file that is being read.
+    /// Index of the current file.
     current: AtomicUsize,
     packets: AtomicU64,
     bytes: AtomicU64,
@@ -39,7 +39,7 @@ impl ReplayStatus {
         }
     }
 
-    /// Whether every worker has walked all files.
+    /// Returns whether every worker has read all files.
     #[must_use]
     pub fn finished(&self) -> bool {
         self.workers_done.load(Relaxed) >= self.workers
@@ -107,18 +107,18 @@ impl CaptureStatus for ReplayStatus {
                 ),
                 (
                     "fill_ring_empty",
-                    "Times that the fill ring ran dry; none in a replay.",
+                    "Number of times that the fill ring was empty; none in a replay.",
                     0,
                 ),
-                ("passed", "Packets left to the kernel; none in a replay.", 0),
+                ("passed", "Packets not captured; none in a replay.", 0),
                 (
                     "skipped_frames",
-                    "Frames of link types that are not read, or of interfaces that their file does not describe.",
+                    "Frames of link types that are not supported, or of interfaces that their file does not describe.",
                     self.skipped.load(Relaxed),
                 ),
                 (
                     "broken_files",
-                    "Files that broke off: cut, or not of their format from some byte on.",
+                    "Files that are truncated or malformed from some byte on.",
                     self.broken.load(Relaxed),
                 ),
             ],
@@ -126,7 +126,7 @@ impl CaptureStatus for ReplayStatus {
     }
 }
 
-/// For the one writer alone: not a locked instruction.
+/// Adds without a locked instruction: there is one writer.
 fn add(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
 }

@@ -13,6 +13,7 @@ use monitor_tests::wiregen::{
 
 use super::*;
 use crate::status::CaptureStatus as _;
+use crate::util::chain::Chain;
 
 /// Time, link and bytes of every packet of a file, and how the file ended.
 type Contents = (Vec<(u64, LinkType, Vec<u8>)>, Result<(), Broken>);
@@ -191,7 +192,7 @@ fn cut_files_are_used_up_to_the_cut() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_by_name() {
+fn files_of_other_formats_are_refused_by_name() {
     let refused = |bytes: &[u8]| open(bytes).err().map(|error| error.to_string()).unwrap();
     assert_eq!(
         refused(b""),
@@ -204,7 +205,7 @@ fn what_is_no_capture_is_refused_by_name() {
     );
     let missing = Replay::open(&["/nonexistent.pcap".into()], Options::default()).unwrap_err();
     assert_eq!(
-        missing.to_string(),
+        Chain(&missing).to_string(),
         "cannot open /nonexistent.pcap: No such file or directory (os error 2)"
     );
     let directory = Replay::open(&["/".into()], Options::default()).unwrap_err();

@@ -1,14 +1,14 @@
-//! AF_XDP sockets: one for each queue and worker; those of one queue share its packet buffers and its fill ring.
+//! AF_XDP sockets: one for each queue and worker. The sockets of a queue share its UMEM and its fill ring.
 //!
-//! Life of a frame: free → fill ring → (kernel writes a packet) → RX ring of one worker's socket → read in place by
-//! the engine → fill ring. Every ring has a place for every frame of its queue, so giving frames back always succeeds
-//! and an RX ring is never full: when packets come faster than they are read, the frames run out, and the kernel
-//! counts that as `rx_dropped`.
+//! A frame moves from the fill ring (the kernel writes a packet) to the RX ring of one worker's socket, is read in place
+//! by the engine, and returns to the fill ring. Every ring has an entry for every frame of its queue: returning frames
+//! always succeeds, and an RX ring is never full. When packets arrive faster than they are read, the frames run out,
+//! and the kernel counts `rx_dropped`.
 //!
-//! See the kernel's Documentation/networking/af_xdp.rst.
+//! See Documentation/networking/af_xdp.rst of the kernel.
 #![expect(
     unsafe_code,
-    reason = "frames are shared with the kernel; who may touch one follows from the rings"
+    reason = "frames are shared with the kernel; the ring that holds a frame determines its owner"
 )]
 
 mod ring;
@@ -30,55 +30,55 @@ use ring::FillRing;
 pub use socket::RxSocket;
 pub use statistics::{Probe, Received};
 
-/// One page: the largest chunk that any driver takes without huge pages.
+/// Frame size: one page, the largest that every driver supports without huge pages.
 pub const FRAME_BYTES: u64 = 4096;
-/// Frames below which a queue cannot hold even a few of the largest packets.
+/// Least number of frames of a queue: fewer cannot hold a few of the largest packets.
 pub const LEAST_FRAMES: u32 = 256;
-/// We send nothing, but libxdp makes these rings always.
+/// Entries of the rings for sending, which libxdp always creates.
 const UNUSED_RING: u32 = 64;
-/// A queue whose socket was just closed is busy until the kernel has cleaned up behind it.
+/// Time in which a queue may be busy after its socket was closed: the kernel cleans up asynchronously.
 const BUSY_FOR: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Why a queue could not be opened.
+/// Reason that a queue cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum XskError {
-    /// The buffers could not be had.
+    /// The kernel refused the packet buffers.
     #[error(
         "cannot register {frames} packet buffers with the kernel: {reason}; lower [capture] buffers"
     )]
     Umem {
-        /// How many.
+        /// Number of frames.
         frames: u32,
-        /// What was said.
+        /// Error of libxdp or the kernel.
         reason: String,
     },
-    /// Another program has the queue.
+    /// Another program uses the queue.
     #[error("queue {queue} of {interface} is in use by another AF_XDP program; stop it first")]
     Busy {
         /// Its name.
         interface: String,
-        /// Which queue.
+        /// Number of the queue.
         queue: u32,
     },
-    /// The driver cannot do what was asked.
-    #[error("cannot bind an XDP socket to queue {queue} of {interface}: {source}")]
+    /// The driver does not support the transfer.
+    #[error("cannot bind an XDP socket to queue {queue} of {interface}")]
     Bind {
         /// Its name.
         interface: String,
-        /// Which queue.
+        /// Number of the queue.
         queue: u32,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
 }
 
-/// How the kernel fills the frames.
+/// Transfer of packets into the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// The card writes into them.
     ZeroCopy,
-    /// The card writes into them, and cannot spread a packet over several: every packet must fit into one.
+    /// The card writes into them, one packet per frame: every packet must fit.
     ZeroCopySingle,
     /// The kernel copies.
     Copy,
@@ -93,37 +93,37 @@ impl Transfer {
         }
     }
 
-    /// The largest packet, bytes from the Ethernet header on; `None` where packets are spread.
+    /// Returns the largest packet, bytes from the Ethernet header on; `None` where a packet may use several frames.
     pub fn most(self) -> Option<u64> {
-        // The kernel keeps this much of each frame for XDP programs that put something in front.
+        // The kernel reserves this part of each frame for XDP programs that prepend a header.
         const HEADROOM: u64 = 256;
         (self == Self::ZeroCopySingle).then_some(FRAME_BYTES - HEADROOM)
     }
 }
 
-/// A queue to be opened.
+/// Parameters of a queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Queue<'a> {
     /// The interface's name.
     pub interface: &'a str,
-    /// Which queue of it.
+    /// Number of the queue.
     pub queue: u32,
-    /// How many workers read it, a socket each.
+    /// Number of workers; each gets a socket.
     pub workers: u16,
-    /// How many packet buffers it gets.
+    /// Number of packet buffers.
     pub frames: u32,
-    /// How they are filled.
+    /// Transfer into the buffers.
     pub transfer: Transfer,
-    /// What its packets start with.
+    /// First header of its packets.
     pub link: LinkType,
 }
 
-/// A socket's own rings, and those of its queue if it is the first.
+/// Rings of a socket, and those of its queue if it is the first.
 type Bound = (TxQueue, RxQueue, Option<(FillQueue, CompQueue)>);
 
 impl Queue<'_> {
-    /// The sockets of all workers, in their order, bound and with the fill ring full. No packet comes before they are
-    /// put into the XSKMAP.
+    /// Opens the sockets of all workers, in their order, with a full fill ring. They receive no packet before they are
+    /// inserted into the XSKMAP.
     pub fn open(&self) -> Result<Vec<RxSocket>, XskError> {
         let (umem, frames) = self.umem()?;
         let mut ring = None;
@@ -133,7 +133,7 @@ impl Queue<'_> {
             if let Some((fill, completion)) = own {
                 ring = Some(Arc::new(self.fill(fill, completion, &frames, &mut rx)?));
             }
-            // The first socket of a queue is the one that gets its rings.
+            // The first socket of a queue owns its rings.
             let Some(ring) = &ring else {
                 return Err(self.failed(io::ErrorKind::NotConnected.into()));
             };
@@ -164,12 +164,12 @@ impl Queue<'_> {
         Umem::new(config, frames, false).map_err(|e| failed(with_source(&e)))
     }
 
-    /// Entries of each ring: a place for every frame.
+    /// Returns the size of each ring: an entry for every frame.
     fn ring(&self) -> u32 {
         self.frames.next_power_of_two()
     }
 
-    /// A bound socket. A queue that was closed a moment ago, by an earlier daemon or by ourselves, is waited for.
+    /// Binds a socket. Waits for a queue that was closed a moment ago, by another process or this one.
     fn bind(&self, umem: &Umem) -> Result<Bound, XskError> {
         let invalid = |_| self.failed(io::ErrorKind::InvalidInput.into());
         let name: Interface = self
@@ -183,7 +183,7 @@ impl Queue<'_> {
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
             .bind_flags(self.transfer.flags() | BindFlags::XDP_USE_NEED_WAKEUP)
             .build();
-        let give_up = Instant::now() + BUSY_FOR;
+        let deadline = Instant::now() + BUSY_FOR;
         loop {
             // SAFETY: where the UMEM and the queue are shared, the flag XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD has to be
             // set; it is, above.
@@ -194,7 +194,7 @@ impl Queue<'_> {
             if error.kind() != io::ErrorKind::ResourceBusy {
                 return Err(self.failed(error));
             }
-            if Instant::now() > give_up {
+            if Instant::now() > deadline {
                 return Err(XskError::Busy {
                     interface: self.interface.to_owned(),
                     queue: self.queue,
@@ -204,8 +204,8 @@ impl Queue<'_> {
         }
     }
 
-    /// Gives all frames to the kernel. xsk-rs hands the ring out only after binding, so drivers that found it empty
-    /// then are woken.
+    /// Inserts all frames into the fill ring. xsk-rs returns the ring only after binding: drivers that found it empty are
+    /// woken.
     fn fill(
         &self,
         mut fill: FillQueue,
@@ -213,10 +213,10 @@ impl Queue<'_> {
         frames: &[FrameDesc],
         rx: &mut RxQueue,
     ) -> Result<FillRing, XskError> {
-        // SAFETY: the frames are those of this ring's UMEM and were never given to anybody before.
-        let given = unsafe { fill.produce_and_wakeup(frames, rx.fd_mut(), 0) };
-        match given {
-            Ok(given) if given == frames.len() => Ok(FillRing::new(fill, completion)),
+        // SAFETY: the frames are those of this ring's UMEM, and no ring holds one yet.
+        let produced = unsafe { fill.produce_and_wakeup(frames, rx.fd_mut(), 0) };
+        match produced {
+            Ok(count) if count == frames.len() => Ok(FillRing::new(fill, completion)),
             Ok(_) => Err(self.failed(io::ErrorKind::StorageFull.into())),
             Err(error) => Err(self.failed(error)),
         }
@@ -231,7 +231,7 @@ impl Queue<'_> {
     }
 }
 
-/// Whether this kernel has AF_XDP at all.
+/// Checks that this kernel has AF_XDP.
 pub fn supported() -> io::Result<()> {
     socket_with(
         AddressFamily::XDP,
@@ -248,7 +248,7 @@ fn with_source(error: &dyn std::error::Error) -> String {
         .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// What the kernel said, out of xsk-rs's error.
+/// Returns the kernel's error out of xsk-rs's.
 fn os_error(error: &dyn std::error::Error) -> io::Error {
     let source = error
         .source()

@@ -1,7 +1,7 @@
-//! Reading packets where the kernel put them.
+//! AF_XDP socket of one worker, whose packets are read in place.
 #![expect(
     unsafe_code,
-    reason = "frames are read between the RX ring and the fill ring, when nobody writes them"
+    reason = "frames are read between the RX ring and the fill ring, when the kernel does not write them"
 )]
 
 use std::io;
@@ -16,23 +16,24 @@ use super::ring::FillRing;
 use super::statistics::{Probe, Tally};
 use crate::capture::source::{Source, reuse};
 
-/// Descriptors that a worker takes from a socket at once: enough to make the clock and the fill ring's lock cheap,
-/// few enough to stay in the second-level cache.
+/// Descriptors read from a socket at once: enough to amortize the clock and the fill ring's lock, and few enough for
+/// the second-level cache.
 const BATCH: usize = 256;
-/// Packets handed to the engine at once.
+/// Packets passed to the engine at once.
 const PACKETS: usize = 64;
+
 /// One worker's socket of one queue.
 pub struct RxSocket {
     umem: Umem,
     rx: RxQueue,
-    /// Unused, but the socket would lose its half-made state without it.
+    /// Unused, but xsk-rs closes the socket with it.
     _tx: TxQueue,
     ring: Arc<FillRing>,
     link: LinkType,
-    /// What was taken off the RX ring; the first `held` are the start of a packet whose rest has not been read.
+    /// Descriptors read from the RX ring; the first `held` are the start of an incomplete packet.
     descriptors: Vec<FrameDesc>,
     held: usize,
-    /// The rest of a packet that was too long is being thrown away.
+    /// Set while the rest of an oversized packet is discarded.
     discarding: bool,
     /// Empty between batches; only their memory is kept.
     pieces: Vec<&'static [u8]>,
@@ -63,7 +64,7 @@ impl RxSocket {
         }
     }
 
-    /// A handle for its statistics.
+    /// Returns a handle for its statistics.
     pub fn probe(&self) -> io::Result<Probe> {
         Ok(Probe::new(
             self.fd().try_clone_to_owned()?,
@@ -71,7 +72,7 @@ impl RxSocket {
         ))
     }
 
-    /// The descriptors up to here are whole packets.
+    /// Returns the number of descriptors that form complete packets.
     fn complete(&self, taken: usize) -> usize {
         let last = self.descriptors[..taken]
             .iter()
@@ -79,17 +80,17 @@ impl RxSocket {
         last.map_or(0, |last| last + 1)
     }
 
-    /// Gives the first `done` descriptors back and keeps the rest, up to `taken`, for the next round.
+    /// Releases the first `done` descriptors and retains the others, up to `taken`, for the next batch.
     fn release(&mut self, done: usize, taken: usize) {
-        // SAFETY: they came out of this socket's RX ring; `pieces`, which pointed into them, is empty again; they are
-        // forgotten in the next line.
-        unsafe { self.ring.give_back(&self.descriptors[..done], &mut self.rx) };
+        // SAFETY: they came out of this socket's RX ring; `pieces`, which borrowed them, is empty; the next line removes
+        // them.
+        unsafe { self.ring.release(&self.descriptors[..done], &mut self.rx) };
         self.descriptors.copy_within(done..taken, 0);
         self.held = taken - done;
     }
 
-    /// Hands on the packets of the first `complete` descriptors.
-    fn hand_on(
+    /// Delivers the packets of the first `complete` descriptors; returns their number.
+    fn deliver(
         &mut self,
         complete: usize,
         time: u64,
@@ -97,9 +98,9 @@ impl RxSocket {
     ) -> usize {
         let descriptors = &self.descriptors[..complete];
         let mut pieces: Vec<&[u8]> = reuse(mem::take(&mut self.pieces));
-        // SAFETY: each descriptor came out of this socket's RX ring and is not given back before `release`, so the
-        // kernel has written the frame and nobody writes it while it is borrowed. Its address and length are the
-        // kernel's own, inside of the UMEM.
+        // SAFETY: each descriptor came out of this socket's RX ring and is not returned before `release`: the kernel has
+        // written the frame and does not write it while it is borrowed. Address and length are the kernel's own, inside
+        // of the UMEM.
         pieces.extend(
             descriptors
                 .iter()
@@ -131,8 +132,8 @@ impl RxSocket {
         count
     }
 
-    /// Throws away the rest of a packet that does not fit into a batch. No kernel makes one today: a packet has at
-    /// most 18 fragments of at most a page.
+    /// Discards the rest of a packet that does not fit into a batch. No kernel produces one today: a packet has at most
+    /// 18 fragments of at most a page.
     fn discard(&mut self, taken: usize) {
         let end = self.descriptors[..taken]
             .iter()
@@ -147,7 +148,7 @@ impl RxSocket {
 
 impl Source for RxSocket {
     fn receive(&mut self, time: u64, deliver: &mut dyn FnMut(&[Packet<'_>])) -> usize {
-        // SAFETY: descriptors that come out of this RX ring are used with this socket's own UMEM and fill ring alone.
+        // SAFETY: descriptors out of this RX ring are used with this socket's own UMEM and fill ring alone.
         let new = unsafe { self.rx.consume(&mut self.descriptors[self.held..]) };
         let taken = self.held + new;
         if new == 0 {
@@ -162,13 +163,13 @@ impl Source for RxSocket {
             self.discard(taken);
             return 0;
         }
-        let packets = self.hand_on(complete, time, deliver);
+        let packets = self.deliver(complete, time, deliver);
         self.release(complete, taken);
         packets
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is open as long as the socket, which the result borrows.
+        // SAFETY: the descriptor is open while the socket exists, which the result borrows.
         unsafe { BorrowedFd::borrow_raw(self.rx.fd().as_raw_fd()) }
     }
 }

@@ -1,4 +1,4 @@
-//! What a socket received and what it lost.
+//! Statistics of an AF_XDP socket.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,38 +8,36 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustix::net::sockopt::xdp_statistics;
 use rustix::net::xdp::XdpStatistics;
 
-/// What a socket has received; written by its worker, read by anybody.
+/// Packets that a worker read from a socket.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Packets.
     pub(super) packets: AtomicU64,
-    /// Their bytes.
     pub(super) bytes: AtomicU64,
-    /// Packets of more pieces than a batch holds; lost.
+    /// Packets with more fragments than a batch holds, which are discarded.
     pub(super) oversized: AtomicU64,
 }
 
-/// A second handle on a socket, for its statistics. It keeps the socket open: to be dropped with it.
+/// Second descriptor of a socket, for its statistics. It keeps the socket open, and must be dropped with it.
 #[derive(Debug)]
 pub struct Probe {
     fd: OwnedFd,
     tally: Arc<Tally>,
 }
 
-/// A socket's numbers: the kernel's and ours.
+/// Counters of a socket: the kernel's and the worker's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Packets read.
     pub packets: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Packets lost: too many pieces.
+    /// Packets discarded because of too many fragments.
     pub oversized: u64,
-    /// Packets lost by the kernel for want of frames, or because they were not valid.
+    /// Packets dropped by the kernel without a free frame, or because they were invalid.
     pub dropped: u64,
-    /// Packets lost by the kernel because the RX ring was full.
+    /// Packets dropped by the kernel because the RX ring was full.
     pub ring_full: u64,
-    /// How often the kernel found the fill ring empty.
+    /// Number of times that the kernel found the fill ring empty.
     pub fill_ring_empty: u64,
 }
 
@@ -48,7 +46,7 @@ impl Probe {
         Self { fd, tally }
     }
 
-    /// The numbers now. A socket that cannot be asked any more has the numbers that are ours.
+    /// Returns the counters. Those of the kernel are 0 when the device is gone.
     #[must_use]
     pub fn read(&self) -> Received {
         let kernel = xdp_statistics(&self.fd).ok();

@@ -1,12 +1,12 @@
-//! The time of an interface: `if_tsresol` and `if_tsoffset`.
+//! Clock of an interface: `if_tsresol` and `if_tsoffset`.
 
 const NANOSECONDS: u32 = 1_000_000_000;
 
-/// How the units of an interface become nanoseconds since the epoch.
+/// Conversion from the units of an interface to nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Clock {
     scale: Scale,
-    /// Nanoseconds to be added.
+    /// Offset in nanoseconds.
     offset: i128,
 }
 
@@ -19,13 +19,13 @@ enum Scale {
 }
 
 impl Clock {
-    /// `resolution`: the byte of `if_tsresol` (a power of ten, or of two when the upper bit is set; without it
-    /// microseconds), `offset`: seconds.
+    /// Creates a clock from the byte of `if_tsresol` (a power of ten, or of two if the upper bit is set; default:
+    /// microseconds) and an offset in seconds.
     pub(super) fn new(resolution: Option<u8>, offset: i64) -> Self {
         let scale = match resolution.unwrap_or(6) {
             power @ 0..=9 => Scale::Multiply(10_u64.pow(9 - u32::from(power))),
             power @ 10..=28 => Scale::Divide(10_u64.pow(u32::from(power) - 9)),
-            // No 64-bit number of such units makes a nanosecond.
+            // The largest 64-bit number of such units is below a nanosecond.
             29..=0x7f => Scale::Multiply(0),
             power => Scale::Binary(power & 0x7f),
         };
@@ -35,7 +35,7 @@ impl Clock {
         }
     }
 
-    /// Nanoseconds since the epoch; times before it and past the year 2554 are cut to the nearest that there is.
+    /// Returns nanoseconds since the epoch. Times before it, or after the year 2554, saturate.
     #[inline]
     pub(super) fn nanoseconds(self, units: u64) -> u64 {
         let time = match self.scale {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resolutions() {
+    fn units_are_converted_by_resolution() {
         let at = |resolution, units| Clock::new(resolution, 0).nanoseconds(units);
         assert_eq!(at(None, 1_500_000), 1_500_000_000);
         assert_eq!(at(Some(0), 3), 3_000_000_000);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets() {
+    fn offsets_are_added_and_saturate() {
         assert_eq!(Clock::new(Some(9), 2).nanoseconds(5), 2_000_000_005);
         assert_eq!(Clock::new(Some(9), -2).nanoseconds(5), 0);
         assert_eq!(Clock::new(Some(6), i64::MAX).nanoseconds(1), u64::MAX);

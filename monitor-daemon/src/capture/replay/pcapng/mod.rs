@@ -1,9 +1,9 @@
-//! The block format (draft-ietf-opsawg-pcapng): sections, each with its byte order and its interfaces, each of those
-//! with its link type and its clock.
+//! Parser of the pcapng format (draft-ietf-opsawg-pcapng): sections with a byte order and interfaces, which have a link
+//! type and a clock.
 
 mod clock;
 
-use super::file::{Frame, MAX_RECORD, Step};
+use super::record::{Frame, MAX_RECORD, Step};
 use clock::Clock;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -15,12 +15,12 @@ const ENHANCED_PACKET: u32 = 6;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 
-/// Block type and length in front, length behind.
+/// Bytes of block type, length, and the repeated length at the end.
 const FRAMING: usize = 12;
-/// More interfaces than anybody captures on; a file of nothing but descriptions must not fill the memory.
+/// Largest number of interfaces: a file of descriptions must not exhaust memory.
 const MAX_INTERFACES: usize = 1 << 16;
 
-/// The section that is being read.
+/// State of the current section.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PcapNg {
     big_endian: bool,
@@ -36,9 +36,9 @@ struct Interface {
 }
 
 impl PcapNg {
-    /// The reader for a file that starts with these bytes, if it is of this format.
+    /// Returns a parser if a file that starts with these bytes has this format.
     pub(super) fn recognize(start: [u8; 4]) -> Option<Self> {
-        // The type of the section header block reads the same in both byte orders.
+        // The type of the section header block is a palindrome.
         (start == SECTION_HEADER.to_be_bytes()).then(Self::default)
     }
 
@@ -74,7 +74,7 @@ impl PcapNg {
         }
     }
 
-    /// A section header block: what was known of interfaces ends here.
+    /// Parses a section header block, which ends the validity of all interfaces.
     fn section<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
         let Some(&magic) = bytes.get(8..).and_then(<[u8]>::first_chunk::<4>) else {
             return Step::Need;
@@ -109,7 +109,7 @@ impl PcapNg {
         Step::Skip(length as u64)
     }
 
-    /// The clock that an interface's options describe.
+    /// Returns the clock that an interface's options describe.
     fn clock(&self, mut options: &[u8]) -> Clock {
         let (mut resolution, mut offset) = (None, 0);
         while let (Some(code @ 1..), Some(len)) = (self.u16(options, 0), self.u16(options, 2)) {
@@ -129,7 +129,7 @@ impl PcapNg {
         Clock::new(resolution, offset)
     }
 
-    /// An enhanced packet block, or the obsolete packet block, whose interface has 16 bits and a drop count beside it.
+    /// Parses an enhanced packet block, or an obsolete packet block, which has a 16-bit interface and a drop count.
     #[inline]
     fn packet<'a>(&self, kind: u32, body: &'a [u8], length: usize) -> Step<'a> {
         let Some(header) = body.first_chunk::<20>() else {
@@ -162,7 +162,7 @@ impl PcapNg {
         )
     }
 
-    /// A simple packet block: interface 0, no time, and a captured length that follows from the snap length.
+    /// Parses a simple packet block: interface 0, no time, and a captured length limited by the snap length.
     fn simple<'a>(&self, body: &'a [u8], length: usize) -> Step<'a> {
         let Some(original) = self.u32(body, 0) else {
             return Step::Malformed("a simple packet block is too short");
