@@ -1,7 +1,7 @@
-//! Overlapping segments sent to a real socket: what the application reads there, and what the engine says it reads.
+//! Overlapping segments sent to a real socket: bytes read by the application, compared with those of the engine.
 //!
-//! The segments go in through a TUN device in a namespace of their own, so that the running kernel's receive path is
-//! asked, with nothing in between. `MONITOR_SEED` makes other segments than the usual ones.
+//! The segments enter through a TUN device in a namespace, so that the running kernel's receive path decides.
+//! `MONITOR_SEED` selects other random segments.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "../../monitor-engine/tests/common/frame.rs"]
@@ -24,13 +24,13 @@ use monitor_tests::{Namespace, needs, skip};
 use rustix::fs::{OFlags, fcntl_setfl};
 
 const SERVER: &str = "10.77.0.1:7777";
-/// Random conversations in one run of the test.
+/// Number of random conversations.
 const CONVERSATIONS: u16 = 400;
-/// The kernel only answers; a second is long.
+/// Timeout of an answer of the kernel.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
-fn overlaps_end_as_in_this_kernel() {
+fn overlaps_are_resolved_like_this_kernel_does() {
     needs!("ip");
     if let Err(error) = tap::supported() {
         skip!("needs /dev/net/tun: {error}");
@@ -65,7 +65,7 @@ fn overlaps_end_as_in_this_kernel() {
     });
 }
 
-/// A generator that needs no crate (splitmix64).
+/// Random number generator (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -81,15 +81,15 @@ impl Random {
     }
 }
 
-/// What the client sends.
+/// Segments that the client sends.
 #[derive(Debug)]
 struct Plan {
-    /// Bytes in the stream: few enough for the kernel to join whatever touches (it copies into the room behind the
-    /// first one's bytes).
+    /// Bytes in the stream: few enough for the kernel to merge adjacent segments (it copies into the space behind the
+    /// bytes of the first).
     len: usize,
-    /// Offsets of segments, in the order in which they are sent, and whether they carry the FIN.
+    /// Offsets of segments in sending order, with a flag for the FIN.
     segments: Vec<(Range<usize>, bool)>,
-    /// How long the segments are that fill the holes afterwards, one after the other.
+    /// Lengths of the segments that fill the holes afterwards.
     fillers: Vec<usize>,
     /// The stream ends with a FIN.
     fin: bool,
@@ -99,7 +99,7 @@ impl Plan {
     fn new(random: &mut Random) -> Self {
         let len = random.within(4..40);
         let fin = random.within(0..3) == 0;
-        // Pairs and triples as often as longer sequences; most of them behind a hole.
+        // Pairs and triples are as frequent as longer sequences; most follow a hole.
         let count = [2, 3, random.within(4..9), random.within(4..20)][random.within(0..4)];
         let lowest = usize::from(random.within(0..4) != 0);
         let longest = [3, 6, 16][random.within(0..3)];
@@ -127,7 +127,7 @@ impl Plan {
     }
 }
 
-/// One connection: the client is this test, the server is the kernel, and the engine sees both.
+/// Connection between this test and the kernel, which the engine monitors.
 struct Conversation<'a> {
     tun: &'a File,
     client: SocketAddr,
@@ -182,7 +182,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// What the application reads, and what the engine has.
+    /// Returns the bytes that the application reads, and those of the engine.
     fn close(mut self, len: usize) -> (String, String) {
         let mut stream = self.accepted.take().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -201,7 +201,7 @@ impl<'a> Conversation<'a> {
         (text(kernel), text(engine))
     }
 
-    /// The in-order edge.
+    /// Returns the in-order edge.
     fn next(&self) -> usize {
         let connection = self.engine.reader().connections(None).next().unwrap();
         connection.sides[Side::Server.index()].next as usize
@@ -222,7 +222,7 @@ impl<'a> Conversation<'a> {
         self.answers();
     }
 
-    /// The engine sees what the kernel has sent meanwhile.
+    /// Passes the kernel's segments to the engine.
     fn answers(&mut self) {
         let mut packet = [0; 2048];
         loop {
@@ -231,7 +231,7 @@ impl<'a> Conversation<'a> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => panic!("reading from the TUN device: {error}"),
             };
-            // IPv4 without options, then TCP: to this client, from an earlier connection perhaps.
+            // IPv4 without options, then TCP; possibly of an earlier connection.
             if len < 40 || packet[22..24] != self.client.port().to_be_bytes() {
                 continue;
             }

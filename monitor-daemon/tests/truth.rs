@@ -1,7 +1,7 @@
-//! Real captures, read as `monitord replay` reads them, against what two independent readers agree on.
+//! Real captures, read as by `monitord replay`, compared with the streams on which two independent readers agree.
 //!
-//! The captures are other projects' test data and no part of this one: they are looked for in `$MONITOR_CORPUS` and in
-//! `../shared/corpus` beside the checkout. Without them the tests are skipped by name.
+//! The captures are test data of other projects and no part of this one. They are searched in `$MONITOR_CORPUS` and in
+//! `../shared/corpus` beside the checkout. Without them the tests are skipped with a message.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::collections::HashMap;
@@ -15,12 +15,12 @@ use monitor_tests::skip;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// Directions that cannot be equal: capture, stream, side, and why. None.
+/// Directions that cannot be equal: capture, stream, side, reason. None.
 const EXCEPTIONS: [(&str, u64, u64, &str); 0] = [];
 
 const NOWHERE: &str = "no captures with known answers here (MONITOR_CORPUS names their directory)";
 
-/// One direction of one stream, as a line of `gold.jsonl` tells it.
+/// Direction of a stream: a line of `gold.jsonl`.
 #[derive(Clone, Debug, Deserialize)]
 struct Gold {
     file: String,
@@ -35,12 +35,12 @@ struct Gold {
     contiguous: u64,
     sha256_contiguous: String,
     sha256_present: String,
-    /// The first of them where there are many.
+    /// First of several.
     gaps: Vec<(u64, u64)>,
     gap_count: usize,
 }
 
-/// A line of `index.jsonl`.
+/// Line of `index.jsonl`.
 #[derive(Deserialize)]
 struct Listed {
     file: String,
@@ -52,7 +52,7 @@ struct Variant {
     base: String,
 }
 
-/// One direction as the engine holds it.
+/// Direction as the engine has it.
 #[derive(Debug)]
 struct Direction {
     isn: Option<u32>,
@@ -66,7 +66,7 @@ struct Direction {
 type Ends = (SocketAddr, SocketAddr);
 
 #[test]
-fn every_capture_reads_as_its_truth_says_first() {
+fn every_capture_equals_its_reference_with_policy_first() {
     let Some(corpus) = corpus() else {
         skip!("{NOWHERE}")
     };
@@ -74,7 +74,7 @@ fn every_capture_reads_as_its_truth_says_first() {
 }
 
 #[test]
-fn every_capture_reads_as_its_truth_says_linux() {
+fn every_capture_equals_its_reference_with_policy_linux() {
     let Some(corpus) = corpus() else {
         skip!("{NOWHERE}")
     };
@@ -82,7 +82,7 @@ fn every_capture_reads_as_its_truth_says_linux() {
 }
 
 #[test]
-fn every_variant_reads_as_its_base_first() {
+fn every_variant_equals_its_base_with_policy_first() {
     let Some(corpus) = corpus() else {
         skip!("{NOWHERE}")
     };
@@ -90,7 +90,7 @@ fn every_variant_reads_as_its_base_first() {
 }
 
 #[test]
-fn every_variant_reads_as_its_base_linux() {
+fn every_variant_equals_its_base_with_policy_linux() {
     let Some(corpus) = corpus() else {
         skip!("{NOWHERE}")
     };
@@ -103,7 +103,7 @@ fn captures(corpus: &Path, policy: OverlapPolicy) {
     let mut faults = Faults::default();
     for line in index.lines() {
         let Listed { file } = serde_json::from_str(line).unwrap();
-        // A few hold no stream whose bytes the readers agree on; they must be survived all the same.
+        // In a few the readers agree on no stream; they must not cause a failure.
         let directions = gold.get(&file).map_or(&[][..], Vec::as_slice);
         faults.check(
             &corpus.join("pcaps").join(file),
@@ -128,7 +128,7 @@ fn variants(corpus: &Path, policy: OverlapPolicy) {
     let mut faults = Faults::default();
     for Variant { variant, base } in &variants {
         let path = corpus.join("variants/pcaps").join(variant);
-        // This kind has other sequence numbers: that is what it is for.
+        // This variant changes the sequence numbers.
         let numbers = if variant.contains(".wrap.") {
             Numbers::Moved
         } else {
@@ -139,7 +139,7 @@ fn variants(corpus: &Path, policy: OverlapPolicy) {
     faults.report();
 }
 
-/// Where the captures are.
+/// Returns the directory of the captures.
 fn corpus() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     let named = std::env::var_os("MONITOR_CORPUS").map(PathBuf::from);
@@ -163,7 +163,7 @@ fn gold(corpus: &Path) -> HashMap<String, Vec<Gold>> {
     gold
 }
 
-/// Whether a capture has the sequence numbers of its truth.
+/// Relation of a capture's sequence numbers to those of its reference.
 #[derive(Clone, Copy, PartialEq)]
 enum Numbers {
     Own,
@@ -216,7 +216,7 @@ fn excepted(gold: &Gold) -> bool {
 
 impl Direction {
     fn is(&self, gold: &Gold, numbers: Numbers) -> bool {
-        // Where the peer's SYN+ACK gave offset 0 away, that is the initial sequence number too.
+        // The peer's SYN+ACK determines the initial sequence number as well.
         let start = match gold.base_source.as_str() {
             "first_packet" => None,
             _ => Some(gold.base.wrapping_sub(1)),
@@ -235,9 +235,9 @@ impl Direction {
     }
 }
 
-/// Walks a capture; every direction that it holds, by sender and receiver.
+/// Reads a capture; returns its directions by sender and receiver.
 fn read(path: &Path, policy: OverlapPolicy) -> HashMap<Ends, Vec<Direction>> {
-    // Nothing may be let go: the truth is about all bytes.
+    // Nothing must be evicted: the reference has all bytes.
     let tcp = TcpConfig {
         overlap: policy,
         idle_timeout: None,
@@ -253,7 +253,7 @@ fn read(path: &Path, policy: OverlapPolicy) -> HashMap<Ends, Vec<Direction>> {
     };
     let mut engine = Engine::new(config, ()).unwrap();
     let mut file = CaptureFile::open(path).unwrap();
-    // A file that breaks off is used up to there, as a replay does.
+    // A damaged file is used up to the damage, as in a replay.
     while let Ok(More::Yes) = file.batch(|packets| engine.process(packets)) {}
     let reader = engine.reader();
     let mut all: HashMap<Ends, Vec<Direction>> = HashMap::new();

@@ -1,4 +1,4 @@
-//! The settings and the filter of this object's interface.
+//! Settings and filter of this object's interface.
 #![expect(
     unsafe_code,
     reason = "read-only data that the loader overwrites, and map values behind pointers"
@@ -12,8 +12,8 @@ use monitor_common::abi::{Config, MAX_NETWORKS, PORT_WORDS, option, port_bit};
 use monitor_common::steer::Filter;
 use monitor_common::wire::Address;
 
-/// Written by the loader before the object reaches the kernel, which then knows each bit: a branch on an option that is
-/// off is not even compiled.
+/// Settings, written by the loader before the object reaches the kernel. The verifier knows each bit: the branch of a
+/// disabled option is removed.
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config {
     seed: [0; 2],
@@ -30,10 +30,10 @@ static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 #[map]
 static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(MAX_NETWORKS, 0);
 
-/// Reads one setting. Volatile, or the compiler would use the zeros above.
+/// Reads a setting. Volatile: otherwise the compiler would use the zeros above.
 macro_rules! setting {
     ($field:ident) => {
-        // SAFETY: the field of a static is valid and aligned, and nothing writes to it once the program runs.
+        // SAFETY: the field of a static is valid and aligned, and nothing writes to it while the program runs.
         unsafe { core::ptr::read_volatile(&raw const CONFIG.$field) }
     };
 }
@@ -72,10 +72,10 @@ pub fn start() -> LinkType {
     }
 }
 
-/// The filter in the maps.
-pub struct Wanted;
+/// Filter in the maps.
+pub struct MapFilter;
 
-impl Filter for Wanted {
+impl Filter for MapFilter {
     #[inline(always)]
     fn port(&self, port: u16) -> bool {
         if !is_on(option::FILTER_PORTS) {

@@ -1,4 +1,4 @@
-//! Counters, and the clock that keeps rare messages rare.
+//! Counters of the programs, and the rate limit of their messages.
 #![expect(
     unsafe_code,
     reason = "per-CPU map values are written through pointers"
@@ -17,11 +17,11 @@ static STEER_COUNTERS: PerCpuArray<u64> =
 static TAP_COUNTERS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(TapCount::ALL.len() as u32, 0);
 
-/// When the last message of each kind was sent, on this CPU, in nanoseconds of the monotonic clock.
+/// Time of the last message of each kind on this CPU, nanoseconds of the monotonic clock.
 #[map]
 static LAST_MESSAGES: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
 
-/// A message of one kind is sent at most once in this time on each CPU: the counters say how often it happened.
+/// Least time between two messages of one kind on one CPU. The counters have the number of events.
 const MESSAGE_INTERVAL_NS: u64 = 5_000_000_000;
 
 /// Kinds of messages.
@@ -43,14 +43,14 @@ pub fn tap(count: TapCount) {
     increment(&TAP_COUNTERS, count.index());
 }
 
-/// Whether a message of this kind may be sent now; if so, the next ones have to wait.
+/// Returns whether a message of this kind may be sent now, and starts the interval if so.
 #[inline(always)]
-pub fn may_say(message: Message) -> bool {
+pub fn may_log(message: Message) -> bool {
     let Some(last) = LAST_MESSAGES.get_ptr_mut(message as u32) else {
         return false;
     };
     // SAFETY: the helper reads the clock and takes no argument; the pointer is valid while the program runs and to a
-    // value of this CPU alone. A program that interrupts this one on the same CPU can at worst say one message more.
+    // value of this CPU alone. A program that interrupts this one on the same CPU can at worst send one more message.
     unsafe {
         let now = bpf_ktime_get_ns();
         let may = *last == 0 || now.wrapping_sub(*last) > MESSAGE_INTERVAL_NS;

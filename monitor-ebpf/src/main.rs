@@ -1,10 +1,10 @@
-//! The kernel's side: a thin shell over monitor-common, where the headers are read and the decisions are made.
+//! BPF programs: a thin shell over monitor-common, which parses the headers and decides.
 //!
-//! `steer` (XDP) gives each TCP packet of its interface to the AF_XDP socket of its flow's worker. `tap` (TC) clones
-//! each TCP packet of an interface of the host into a monitor device, whose `steer` then does the same; `retag` (TC)
-//! helps it with VLAN tags. One loaded object serves one interface.
+//! `steer` (XDP) redirects each TCP packet of its interface into the AF_XDP socket of its flow's worker. `tap` (TC)
+//! clones each TCP packet of an interface of the host into a monitor device, where `steer` runs; `retag` (TC) restores
+//! VLAN tags of clones. Each interface has a loaded object of its own.
 //!
-//! **Architecture invariant:** `tap` never changes, delays or drops a packet of the host.
+//! **Invariant:** `tap` never changes, delays or drops a packet of the host.
 #![no_std]
 #![no_main]
 
@@ -15,7 +15,7 @@ mod shunt;
 mod steer;
 mod tap;
 
-/// Nothing that can panic is compiled into a program: the verifier has no place for it.
+/// Required by the compiler. No code that can panic is compiled into a program: the verifier refuses the loop.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}

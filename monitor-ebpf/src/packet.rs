@@ -1,8 +1,7 @@
-//! The bytes of a packet in the kernel, for the readers of monitor-common.
+//! Bytes of a packet in the kernel, for the parsers of monitor-common.
 //!
-//! A header is read from the linear part directly when it lies there, as headers do nearly always; otherwise through a
-//! helper that finds it in the fragments. Reading changes nothing, not even the packet's layout (as pulling data into
-//! the linear part would).
+//! A header is read directly from the linear part, where it nearly always is, or else by a helper that reads the
+//! fragments. Neither changes the packet's layout, as pulling data into the linear part would.
 #![expect(
     unsafe_code,
     reason = "packet memory is reached through pointers that the verifier checks"
@@ -13,11 +12,11 @@ use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_b
 use aya_ebpf::programs::{TcContext, XdpContext};
 use monitor_common::wire::Bytes;
 
-/// No header lies further in than this: three tags, and as many extension headers of the longest kind as are walked.
-/// The verifier wants a bound on each offset before it is added to a packet pointer.
+/// Largest offset of a header: more than three tags and the longest extension headers that are parsed. The verifier
+/// requires a bound of each offset before it is added to a packet pointer.
 const FURTHEST: usize = 0x7fff;
 
-/// A packet of an XDP program.
+/// Packet of an XDP program.
 pub struct Frame<'a>(pub &'a XdpContext);
 
 impl Bytes for Frame<'_> {
@@ -40,11 +39,11 @@ impl Bytes for Frame<'_> {
     }
 }
 
-/// A packet of a TC program.
+/// Packet of a TC program.
 pub struct Skb<'a>(pub &'a TcContext);
 
 impl Skb<'_> {
-    /// The protocol, in network order, of a VLAN tag that the kernel keeps beside the bytes, if there is one.
+    /// Returns the protocol, in network order, of the VLAN tag that the kernel keeps beside the bytes, if there is one.
     #[inline(always)]
     pub fn hidden_tag(&self) -> Option<u16> {
         let skb = self.raw();
@@ -52,7 +51,7 @@ impl Skb<'_> {
         unsafe { ((*skb).vlan_present != 0).then(|| (*skb).vlan_proto as u16) }
     }
 
-    /// The id of that tag.
+    /// Returns the id of that tag.
     #[inline(always)]
     pub fn hidden_id(&self) -> Option<u16> {
         let skb = self.raw();
@@ -90,18 +89,18 @@ impl Bytes for Skb<'_> {
     }
 }
 
-/// `N` bytes at `off` of the memory from `data` to `end`.
+/// Returns `N` bytes at `off` of the memory from `data` to `end`.
 #[inline(always)]
 fn linear<const N: usize>(data: usize, end: usize, off: usize) -> Option<[u8; N]> {
     if off > FURTHEST {
         return None;
     }
     let start = data + off;
-    // Asked for a single byte, the compiler would test `start >= end`, from which the verifier learns nothing when
-    // `off` is 0. With a last byte alone it is the helper's turn.
+    // For a single byte the compiler would test `start >= end`, from which the verifier learns nothing when `off` is 0.
+    // The helper reads a byte that is the last one.
     if start + N.max(2) > end {
         return None;
     }
-    // SAFETY: `data..end` is packet memory, and `start..start + N` lies in it; an array of bytes needs no alignment.
+    // SAFETY: `data..end` is packet memory and contains `start..start + N`; an array of bytes needs no alignment.
     Some(unsafe { *(start as *const [u8; N]) })
 }

@@ -1,4 +1,4 @@
-//! Flows that nobody wants to see any more: their packets go on as if there were no monitor.
+//! Shunted flows: their packets pass as if there were no monitor.
 #![expect(
     unsafe_code,
     reason = "map values are written through pointers, and a helper that aya has no safe form of"
@@ -17,43 +17,41 @@ static SHUNTED: HashMap<ShuntKey, u64> = HashMap::with_max_entries(MAX_SHUNTS, B
 #[map]
 static SHUNTING: Array<u64> = Array::with_max_entries(1, 0);
 
-/// What is looked up. The stack has no room for it beside the headers; and what is read back from here the verifier
-/// knows nothing of, so that it does not walk on from here for every way in which the headers may have been read.
+/// Scratch memory of a lookup. The stack has no room for it beside the headers. In addition, the verifier knows nothing
+/// of values read from a map: it checks the code after the lookup once, not for each path through the headers.
 #[map]
-static ASKED: PerCpuArray<Asked> = PerCpuArray::with_max_entries(1, 0);
+static LOOKUP: PerCpuArray<Lookup> = PerCpuArray::with_max_entries(1, 0);
 
 #[repr(C)]
-struct Asked {
+struct Lookup {
     key: ShuntKey,
     segment: usize,
 }
 
-/// When a flow was last seen is noted so often, in nanoseconds, and not with each packet: its packets may come on
-/// several CPUs at once.
+/// Interval of updating the time of a flow's last packet, nanoseconds. Not with each packet, since packets of a flow may
+/// arrive on several CPUs at once.
 const REFRESH_NS: u64 = 1_000_000_000;
 
-/// Whether any flow may be shunted, and for how long a flow may be quiet and still be. Until then the rest of this
-/// module costs nothing.
+/// Returns the time after which a quiet flow expires; `None` while no flow is shunted, so that the lookup is skipped.
 #[inline(always)]
-pub fn patience() -> Option<u64> {
-    SHUNTING.get(0).copied().filter(|patience| *patience != 0)
+pub fn timeout() -> Option<u64> {
+    SHUNTING.get(0).copied().filter(|timeout| *timeout != 0)
 }
 
-/// Whether a packet, whose TCP header is at `segment`, belongs to a flow that is shunted. A SYN that answers none
-/// begins another connection between the same ends, which must be seen; so must a flow that had been quiet for so long
-/// that nobody remembers it.
+/// Returns whether a packet with its TCP header at `segment` belongs to a shunted flow. Unshunts the flow at a SYN
+/// without ACK, which begins another connection between the same ends, and after the timeout.
 #[inline(always)]
-pub fn takes<B: Bytes>(bytes: &B, segment: usize, key: ShuntKey, patience: u64) -> bool {
-    let Some(asked) = ASKED.get_ptr_mut(0) else {
+pub fn contains<B: Bytes>(bytes: &B, segment: usize, key: ShuntKey, timeout: u64) -> bool {
+    let Some(lookup) = LOOKUP.get_ptr_mut(0) else {
         return false;
     };
-    // SAFETY: valid while the program runs, and a value of this CPU alone: what the program may have interrupted was a
-    // program of another interface, whose maps are its own.
+    // SAFETY: valid while the program runs, and a value of this CPU alone: a program that this one interrupted belongs to
+    // another interface and has its own maps.
     let (key, segment) = unsafe {
-        *asked = Asked { key, segment };
+        *lookup = Lookup { key, segment };
         (
-            &(*asked).key,
-            core::ptr::read_volatile(&raw const (*asked).segment),
+            &(*lookup).key,
+            core::ptr::read_volatile(&raw const (*lookup).segment),
         )
     };
     let Some(seen) = SHUNTED.get_ptr_mut(key) else {
@@ -70,8 +68,8 @@ pub fn takes<B: Bytes>(bytes: &B, segment: usize, key: ShuntKey, patience: u64) 
         quiet
     };
     let control = wire::control(bytes, segment).unwrap_or(0);
-    if control & (flags::SYN | flags::ACK) == flags::SYN || quiet > patience {
-        // Fails when another CPU was faster.
+    if control & (flags::SYN | flags::ACK) == flags::SYN || quiet > timeout {
+        // Fails when another CPU removed it first.
         let _ = SHUNTED.remove(key);
         return false;
     }

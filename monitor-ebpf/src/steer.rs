@@ -1,3 +1,5 @@
+//! XDP program `steer`.
+
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::XskMap;
@@ -6,22 +8,22 @@ use aya_log_ebpf::warn;
 use monitor_common::abi::{MAX_WORKERS, ShuntKey, SteerCount, option, socket_index};
 use monitor_common::steer::{Ends, Skip, decide};
 
-use crate::config::{self, Wanted};
+use crate::config::{self, MapFilter};
 use crate::count::{self, Message};
 use crate::packet::Frame;
 use crate::shunt;
 
-/// The loader makes room for all queues of the interface.
+/// Sockets by queue and worker; the loader sets the size.
 #[map]
 static SOCKETS: XskMap = XskMap::with_max_entries(MAX_WORKERS, 0);
 
-/// Steers a packet into the socket of its worker.
+/// Redirects a packet into the socket of its worker.
 #[xdp(frags)]
 pub fn steer(ctx: XdpContext) -> u32 {
     match decide(
         &Frame(&ctx),
         config::start(),
-        &Wanted,
+        &MapFilter,
         config::seed(),
         config::workers(),
     ) {
@@ -48,15 +50,10 @@ fn is_shunted(ctx: &XdpContext, ends: &Ends) -> bool {
     else {
         return false;
     };
-    let Some(patience) = shunt::patience() else {
+    let Some(timeout) = shunt::timeout() else {
         return false;
     };
-    shunt::takes(
-        &Frame(ctx),
-        segment,
-        ShuntKey::new(src, dst, link),
-        patience,
-    )
+    shunt::contains(&Frame(ctx), segment, ShuntKey::new(src, dst, link), timeout)
 }
 
 #[inline(always)]
@@ -64,7 +61,7 @@ fn redirect(ctx: &XdpContext, ends: Ends, worker: u32) -> u32 {
     let queue = ctx.rx_queue_index();
     let Ok(action) = SOCKETS.redirect(socket_index(queue, worker), 0) else {
         count::steer(SteerCount::NoSocket);
-        if count::may_say(Message::NoSocket) {
+        if count::may_log(Message::NoSocket) {
             warn!(
                 ctx,
                 "no socket for worker {} on queue {} of interface {}",
@@ -82,7 +79,7 @@ fn redirect(ctx: &XdpContext, ends: Ends, worker: u32) -> u32 {
     action
 }
 
-/// What becomes of packets that no socket gets.
+/// Returns the action for packets that are not redirected.
 #[inline(always)]
 fn rest() -> u32 {
     if config::is_on(option::DROP_REST) {

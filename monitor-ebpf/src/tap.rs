@@ -1,3 +1,4 @@
+//! TC programs `tap` and `retag`.
 #![expect(unsafe_code, reason = "helpers that aya has no safe form of")]
 
 use aya_ebpf::bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
@@ -8,16 +9,15 @@ use aya_log_ebpf::warn;
 use monitor_common::abi::{ShuntKey, TapCount, option, tagged, untagged};
 use monitor_common::steer::{Ends, Skip, classify};
 
-use crate::config::{self, Wanted};
+use crate::config::{self, MapFilter};
 use crate::count::{self, Message};
 use crate::packet::Skb;
 use crate::shunt;
 
-/// Clones a wanted packet into the monitor device. Whatever happens, the packet itself goes on to the next program and
-/// then on its way.
+/// Clones a wanted packet into the monitor device. The packet itself always continues to the next program.
 #[classifier]
 pub fn tap(ctx: TcContext) -> i32 {
-    match classify(&Skb(&ctx), config::start(), &Wanted) {
+    match classify(&Skb(&ctx), config::start(), &MapFilter) {
         Ok(ends) if is_shunted(&ctx, &ends) => count::tap(TapCount::Shunted),
         Ok(ends) => clone(&ctx, ends),
         Err(skip) => count::tap(skipped(skip)),
@@ -25,8 +25,8 @@ pub fn tap(ctx: TcContext) -> i32 {
     TC_ACT_UNSPEC
 }
 
-/// Asks for the flow by the tags that the daemon sees: those in a clone's bytes, the hidden one among them if it is put
-/// back there, and none at all where the clone loses its Ethernet header.
+/// Returns whether the flow is shunted. The key has the tags that the daemon sees in the clone: those in the bytes, with
+/// the hidden tag if it is restored, and none where the clone loses its Ethernet header.
 #[inline(always)]
 fn is_shunted(ctx: &TcContext, ends: &Ends) -> bool {
     let Ends::Flow {
@@ -38,7 +38,7 @@ fn is_shunted(ctx: &TcContext, ends: &Ends) -> bool {
     else {
         return false;
     };
-    let Some(patience) = shunt::patience() else {
+    let Some(timeout) = shunt::timeout() else {
         return false;
     };
     let skb = Skb(ctx);
@@ -49,7 +49,7 @@ fn is_shunted(ctx: &TcContext, ends: &Ends) -> bool {
     } else {
         link
     };
-    shunt::takes(&skb, segment, ShuntKey::new(src, dst, link), patience)
+    shunt::contains(&skb, segment, ShuntKey::new(src, dst, link), timeout)
 }
 
 #[inline(always)]
@@ -70,10 +70,10 @@ fn clone(ctx: &TcContext, ends: Ends) {
     count::tap(count);
 }
 
-/// A negative error is the helper's; a positive one is NET_RX_DROP, from the device.
+/// Counts a failed clone. A negative error is the helper's; a positive one is NET_RX_DROP, from the device.
 #[inline(always)]
 fn failed(ctx: &TcContext, error: i64) -> TapCount {
-    if count::may_say(Message::CloneFailed) {
+    if count::may_log(Message::CloneFailed) {
         warn!(
             ctx,
             "cannot clone a packet into the monitor device {}: {}",
@@ -88,26 +88,25 @@ fn failed(ctx: &TcContext, error: i64) -> TapCount {
     }
 }
 
-/// On the relay's ingress: puts the VLAN tag that the kernel keeps beside a clone into its bytes, where `steer` and the
-/// daemon look for it, and sends the clone on into the monitor device.
+/// Runs on the relay's ingress: moves the VLAN tag that the kernel keeps beside a clone into its bytes, where `steer` and
+/// the daemon parse it, and redirects the clone into the monitor device.
 ///
-/// It works on the clone alone: pushing makes the kernel copy the headers first, since they are shared with the
-/// packet of the host. Doing this in `tap` would mean to push onto the host's own packet and to rely on taking the tag
-/// off again. The monitor device cannot be its own relay: on its ingress XDP comes before TC, and a packet that was
-/// turned round at a device's egress is marked as redirected, which makes generic XDP leave it out.
+/// It changes the clone alone: pushing makes the kernel copy the headers, which are shared with the packet of the host.
+/// In `tap` the tag would have to be pushed onto the host's own packet and removed again. The monitor device cannot be
+/// its own relay: on its ingress XDP runs before TC, and generic XDP skips packets redirected from a device's egress.
 #[classifier]
 pub fn retag(ctx: TcContext) -> i32 {
     let skb = Skb(&ctx);
     let Some(protocol) = skb.hidden_tag() else {
-        // Not a clone of ours.
+        // Not a clone of `tap`.
         return TC_ACT_SHOT;
     };
-    // Pushing a second tag moves the first into the bytes; the second stays beside them and is not seen any more.
+    // Pushing a second tag moves the first into the bytes; the second stays beside them, where it is ignored.
     // SAFETY: the context is the one the program was called with.
     let failed = unsafe { bpf_skb_vlan_push(skb.raw(), protocol, 0) };
     if failed != 0 {
         count::tap(TapCount::RetagFailed);
-        if count::may_say(Message::RetagFailed) {
+        if count::may_log(Message::RetagFailed) {
             warn!(
                 &ctx,
                 "cannot put the VLAN tag of a packet back into its bytes: {}", failed
@@ -116,7 +115,7 @@ pub fn retag(ctx: TcContext) -> i32 {
         return TC_ACT_SHOT;
     }
     count::tap(TapCount::Retagged);
-    // SAFETY: the helper takes an interface index and flags; it only notes where the packet goes.
+    // SAFETY: the helper takes an interface index and flags; it only records the destination of the packet.
     unsafe { bpf_redirect(config::monitor(), u64::from(BPF_F_INGRESS)) as i32 }
 }
 

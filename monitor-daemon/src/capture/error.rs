@@ -47,7 +47,7 @@ pub enum CaptureError {
     LinkType {
         /// Its name.
         interface: String,
-        /// As in linux/if_arp.h.
+        /// Number in linux/if_arp.h.
         kind: u16,
     },
     /// The driver did not report its queues.

@@ -107,7 +107,7 @@ impl Changes {
         Ok(Self(socket))
     }
 
-    /// Discards the notifications so far. The caller must read the interfaces afterwards.
+    /// Discards the pending notifications. The caller must read the interfaces afterwards.
     pub fn clear(&self) {
         // An overrun is reported once, as an error, and counts as a change.
         while self.0.recv_from_full().is_ok() {}

@@ -55,7 +55,7 @@ pub struct Device {
     /// First header of its clones.
     pub link_type: LinkType,
     /// Name and index of the relay: a second TAP device, where the VLAN tag that the kernel keeps beside a packet is
-    /// inserted into the clone. `None` on a TUN device, whose packets have no tags.
+    /// inserted into the clone. `None` on a TUN device: its packets have no tags.
     pub relay: Option<(String, u32)>,
 }
 
@@ -137,7 +137,7 @@ impl Device {
     }
 }
 
-/// Interface whose packets are cloned. Dropping it detaches the programs.
+/// Tapped interface. Dropping it detaches the programs.
 pub struct Tapped {
     /// The programs.
     pub tap: Tap,

@@ -1,7 +1,7 @@
-//! Shunted flows of all interfaces: flows whose packets the BPF programs skip.
+//! Shunted flows of all interfaces: flows that the BPF programs skip.
 //!
 //! Each interface has its own table. An interface that is attached later starts with an empty one, and the workers ask
-//! again for flows whose packets still arrive. Copying the other tables would bring back flows that a SYN removed.
+//! again for flows that still send packets. Copying the other tables would bring back flows that a SYN removed.
 
 use std::time::Duration;
 

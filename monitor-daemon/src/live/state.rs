@@ -10,9 +10,9 @@ use crate::status::{CaptureSnapshot, InterfaceSnapshot};
 /// Interfaces of a capture, and the monitor devices that they share.
 pub(super) struct State {
     pub(super) interfaces: Vec<InterfaceState>,
-    /// One for each link type in use; none in mirror mode.
+    /// Monitor devices, one for each link type in use; none in mirror mode.
     pub(super) monitors: Vec<CaptureDevice>,
-    /// Detached devices whose remaining packets the workers still read.
+    /// Detached devices; the workers still read their remaining packets.
     pub(super) closing: Vec<CaptureDevice>,
     /// Counters of interfaces and devices that are gone.
     pub(super) retired: Totals,

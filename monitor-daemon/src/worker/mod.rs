@@ -80,7 +80,7 @@ impl IdlePolicy {
     }
 }
 
-/// One thread of a live capture.
+/// Thread of a live capture.
 pub struct Worker<S: Source> {
     engine: Engine,
     index: usize,
@@ -174,7 +174,7 @@ impl<S: Source> Worker<S> {
         running
     }
 
-    /// Reads the remaining packets of a device, whose program is detached, and closes its sources.
+    /// Reads the remaining packets of a detached device and closes its sources.
     fn close(&mut self, device: u64) {
         let time = now();
         let engine = &mut self.engine;

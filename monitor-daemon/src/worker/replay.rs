@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::capture::replay::Replay;
 use crate::control::{Engine, Mailbox, attend};
 
-/// One thread of a replay.
+/// Thread of a replay.
 pub struct ReplayWorker {
     engine: Engine,
     index: u16,

@@ -11,7 +11,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 /// its worker posted them.
 ///
 /// The queue is unbounded, but traffic cannot fill it. It holds one request for each connection that a client stops,
-/// and one a second for each stopped connection whose packets still arrive.
+/// and one a second for each stopped connection that still sends packets.
 pub struct Shunts {
     queue: SegQueue<Shunt>,
     /// Readable when a request was posted.

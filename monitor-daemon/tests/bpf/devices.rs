@@ -1,4 +1,4 @@
-//! What reaches a monitor device: segments of every size, from interfaces of every kind, through both kinds of device.
+//! Transfers over `lo` through both types of monitor device, with segments of every size.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,12 +16,12 @@ use monitor_engine::Packet;
 
 use crate::netns::{eventually, monitor, nonzero, run, value, within};
 
-/// Packet buffers.
+/// Number of packet buffers.
 const FRAMES: u32 = 16384;
-/// Few enough that the socket's ring takes all of it, however late the reader comes.
+/// Bytes of a transfer: few enough for the socket's ring without a reader.
 const BYTES: usize = 8_000_000;
 
-/// A transfer over `lo` with the monitor in the way: everything cloned, everything steered, every byte delivered.
+/// Transfers over `lo` through a monitor device: every packet is cloned and redirected, every byte delivered.
 fn transfer_over_lo(link_type: LinkType) {
     let settings = Settings::new(&Config::default(), [1, 2], 1);
     let (monitor, mut sockets) = MonitorDevice::create(link_type, FRAMES, &settings).unwrap();
@@ -62,7 +62,7 @@ fn transfer_over_lo(link_type: LinkType) {
     );
 }
 
-/// What the server sent, put together from packets.
+/// Bytes that the server sent, reassembled from packets.
 #[derive(Default)]
 struct Sent {
     start: Option<u32>,
@@ -107,7 +107,7 @@ impl Sent {
     }
 }
 
-/// What the server sends: no piece of it looks like another.
+/// Returns the bytes that the server sends, in which no part repeats.
 fn pattern() -> impl Iterator<Item = u8> {
     (0..BYTES as u32 / 4).flat_map(|number| number.wrapping_mul(0x9e37_79b1).to_le_bytes())
 }
@@ -129,7 +129,7 @@ fn transfer() {
     });
 }
 
-/// Segments that are not GSO, and as long as IP allows: no check of the monitor device's MTU may drop them.
+/// Disables segmentation offload: segments are as large as IP permits and must pass the MTU check of the device.
 fn without_offloads() {
     run("ethtool -K lo tso off gso off gro off");
 }
@@ -160,10 +160,10 @@ fn lo_through_tap_without_offloads() {
     });
 }
 
-/// As on kernels without TCX.
+/// Uses the attachment of kernels without TCX.
 #[test]
-fn clsact_filters_come_and_go() {
-    within("clsact_filters_come_and_go", || {
+fn clsact_filters_are_added_and_removed() {
+    within("clsact_filters_are_added_and_removed", || {
         let settings = TapSettings {
             monitor: monitor("monitor", "tun", 65535),
             start: LinkType::Ethernet,
@@ -185,11 +185,11 @@ fn clsact_filters_come_and_go() {
     });
 }
 
-/// From a device that is gone nothing comes back but a count, and a line in the log now and then: the transfer itself
-/// does not notice.
+/// Deletes the monitor device during a transfer. Failed clones are counted and logged rarely; the transfer is not
+/// affected.
 #[test]
-fn a_monitor_device_that_is_gone_harms_nobody() {
-    within("a_monitor_device_that_is_gone_harms_nobody", || {
+fn a_deleted_monitor_device_does_not_affect_the_host() {
+    within("a_deleted_monitor_device_does_not_affect_the_host", || {
         let index = monitor("monitor", "tun", 65535);
         let settings = TapSettings {
             monitor: index,
@@ -211,7 +211,7 @@ fn a_monitor_device_that_is_gone_harms_nobody() {
             .matches("cannot clone a packet into the monitor device")
             .count();
         let cpus = thread::available_parallelism().unwrap().get();
-        // Once in five seconds on each CPU; the transfer is shorter than ten.
+        // At most one message in 5 s on each CPU; the transfer takes less than 10 s.
         assert!(
             said >= 1 && said <= 2 * cpus,
             "{said} messages for {failed} failures:\n{log}"
@@ -220,7 +220,7 @@ fn a_monitor_device_that_is_gone_harms_nobody() {
     });
 }
 
-/// What is logged in the meantime.
+/// Returns the log output of `action`.
 fn logged(action: impl FnOnce()) -> String {
     let log = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&log);

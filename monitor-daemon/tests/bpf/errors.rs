@@ -1,4 +1,4 @@
-//! What goes wrong is said so that a person knows what to do.
+//! Error messages of the BPF module.
 
 use std::os::fd::AsFd;
 
@@ -21,27 +21,30 @@ fn settings() -> SteerSettings<'static> {
 }
 
 #[test]
-fn the_ladder_knows_what_an_interface_cannot() {
-    within("the_ladder_knows_what_an_interface_cannot", || {
-        let mut steer = Steer::load(&settings()).unwrap();
-        let error = steer.attach("lo", XdpMode::Native).unwrap_err();
-        assert!(error.is_unsupported(), "{error}");
-        let message = error.to_string();
-        assert!(
-            message.starts_with(
-                "interface `lo`: the driver does not run this XDP program in native mode: "
-            ),
-            "{message}"
-        );
-        steer.attach("lo", XdpMode::Generic).unwrap();
-        // Attaching again is not blocked by the program's own first time.
-        steer.attach("lo", XdpMode::Generic).unwrap();
-    });
+fn an_unsupported_mode_is_distinguished_from_other_errors() {
+    within(
+        "an_unsupported_mode_is_distinguished_from_other_errors",
+        || {
+            let mut steer = Steer::load(&settings()).unwrap();
+            let error = steer.attach("lo", XdpMode::Native).unwrap_err();
+            assert!(error.is_unsupported(), "{error}");
+            let message = error.to_string();
+            assert!(
+                message.starts_with(
+                    "interface `lo`: the driver does not run this XDP program in native mode: "
+                ),
+                "{message}"
+            );
+            steer.attach("lo", XdpMode::Generic).unwrap();
+            // A second attachment replaces the first.
+            steer.attach("lo", XdpMode::Generic).unwrap();
+        },
+    );
 }
 
 #[test]
-fn a_program_of_somebody_else_is_left_alone() {
-    within("a_program_of_somebody_else_is_left_alone", || {
+fn a_foreign_xdp_program_stays_attached() {
+    within("a_foreign_xdp_program_stays_attached", || {
         veth("one", "other");
         let mut theirs = Steer::load(&settings()).unwrap();
         theirs.attach("one", XdpMode::Native).unwrap();
@@ -56,8 +59,8 @@ fn a_program_of_somebody_else_is_left_alone() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_named() {
-    within("an_interface_that_is_not_there_is_named", || {
+fn a_missing_interface_is_named() {
+    within("a_missing_interface_is_named", || {
         let mut steer = Steer::load(&settings()).unwrap();
         let expected = "interface `nowhere`: there is no such interface";
         assert_eq!(

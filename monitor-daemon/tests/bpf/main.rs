@@ -1,6 +1,6 @@
-//! The BPF programs in the real kernel: what they decide, what they deliver, what they leave alone.
+//! Tests of the BPF programs in the running kernel: verdicts, delivery, shunted flows, errors.
 //!
-//! Every test runs in a network namespace of its own that has no name and ends with it.
+//! Every test runs in an unnamed network namespace of its own.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod devices;

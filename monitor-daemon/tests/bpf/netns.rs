@@ -1,4 +1,4 @@
-//! A network namespace for a test, and what a test does in it.
+//! Network namespace of a test, with helpers for interfaces, frames and counters.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use monitor_daemon::capture::bpf::{self, Counter};
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Runs `test` in a new network namespace; says that it is skipped, and why, where that cannot be done.
+/// Runs `test` in a new network namespace. Prints the reason where it must be skipped.
 pub fn within(name: &str, test: impl FnOnce() + Send) {
     if let Some(reason) = missing() {
         monitor_tests::skip::record(&format!("bpf::{name}"), &reason);
@@ -21,7 +21,7 @@ pub fn within(name: &str, test: impl FnOnce() + Send) {
     thread::scope(|scope| {
         let inside = scope.spawn(|| {
             enter();
-            // The kernel's own traffic on new interfaces would be counted too.
+            // Without IPv6 the kernel sends nothing of its own on new interfaces, which would be counted.
             for which in ["all", "default"] {
                 fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1").unwrap();
             }
@@ -41,7 +41,7 @@ fn missing() -> Option<String> {
     bpf::available().err().map(|error| error.to_string())
 }
 
-/// The name is taken off at once: the namespace then lives as long as this thread and what it starts.
+/// Enters a new namespace. Its name is removed, so that it ends with this thread and its children.
 fn enter() {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!(
@@ -55,7 +55,7 @@ fn enter() {
     run(&format!("ip netns del {name}"));
 }
 
-/// Runs a command in this thread's namespace; it must succeed.
+/// Runs a command in this thread's namespace, which must succeed.
 pub fn run(command: &str) -> String {
     let mut words = command.split_whitespace();
     let output = Command::new(words.next().unwrap())
@@ -70,7 +70,7 @@ pub fn run(command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A pair of veth interfaces, up, for frames of any size that a packet socket sends.
+/// Creates a pair of veth interfaces, up, for frames of every size that a packet socket sends.
 pub fn veth(one: &str, other: &str) {
     run(&format!(
         "ip link add {one} mtu 9000 type veth peer name {other} mtu 9000"
@@ -79,20 +79,20 @@ pub fn veth(one: &str, other: &str) {
     run(&format!("ip link set {other} up"));
 }
 
-/// A monitor device: `tap` or `tun`.
+/// Creates a monitor device: `tap` or `tun`.
 pub fn monitor(name: &str, mode: &str, mtu: u32) -> u32 {
     run(&format!("ip tuntap add dev {name} mode {mode}"));
     run(&format!("ip link set {name} mtu {mtu} up"));
     index(name)
 }
 
-/// The index of an interface.
+/// Returns the index of an interface.
 pub fn index(name: &str) -> u32 {
     let line = run(&format!("ip -o link show dev {name}"));
     line.split(':').next().unwrap().parse().unwrap()
 }
 
-/// A socket that can stand in the socket map. It is not bound: what it is given is dropped by the kernel.
+/// Creates a socket for the XSKMAP. It is not bound: the kernel drops packets redirected to it.
 pub fn xdp_socket() -> OwnedFd {
     socket(AddressFamily::XDP, SocketType::RAW, None).unwrap()
 }
@@ -102,7 +102,7 @@ pub fn send(interface: &str, frames: &[Vec<u8>]) {
     assert!(try_send(interface, frames), "sending on {interface}");
 }
 
-/// Sends frames: whether the interface took all of them.
+/// Sends frames; returns whether the interface accepted all of them.
 pub fn try_send(interface: &str, frames: &[Vec<u8>]) -> bool {
     let mut sender = python("send", interface, frames.len());
     let mut input = sender.stdin.take().unwrap();
@@ -113,7 +113,7 @@ pub fn try_send(interface: &str, frames: &[Vec<u8>]) -> bool {
     sender.wait().unwrap().success()
 }
 
-/// Starts to receive frames from a packet socket on an interface, before TC sees them; [`Receiver::frames`] ends it.
+/// Starts to receive frames from a packet socket on an interface, before TC; [`Receiver::frames`] ends it.
 pub fn receive(interface: &str, count: usize) -> Receiver {
     receiver("receive", interface, count)
 }
@@ -134,7 +134,7 @@ fn receiver(verb: &str, interface: &str, count: usize) -> Receiver {
 pub struct Receiver(Child);
 
 impl Receiver {
-    /// The frames that came: as many as were waited for, or what came within five seconds.
+    /// Returns the frames received: the expected number, or those of five seconds.
     pub fn frames(self) -> Vec<Vec<u8>> {
         let output = self.0.wait_with_output().unwrap();
         assert!(output.status.success());
@@ -171,7 +171,7 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// One counter's value.
+/// Returns the value of a counter.
 pub fn value(counters: &[Counter], name: &str) -> u64 {
     counters
         .iter()
@@ -180,7 +180,7 @@ pub fn value(counters: &[Counter], name: &str) -> u64 {
         .2
 }
 
-/// The counters that are not 0.
+/// Returns the counters that are not 0.
 pub fn nonzero(counters: &[Counter]) -> Vec<(&'static str, u64)> {
     counters
         .iter()
@@ -189,7 +189,7 @@ pub fn nonzero(counters: &[Counter]) -> Vec<(&'static str, u64)> {
         .collect()
 }
 
-/// Waits until `condition` holds: packets take their time through softirqs.
+/// Waits until `condition` holds: packets pass softirqs asynchronously.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {

@@ -1,4 +1,4 @@
-//! Flows that are shunted: both programs leave them alone, until they begin anew or have been quiet for long.
+//! Shunted flows: both programs skip them, until another connection begins or they were quiet for a time.
 
 use std::os::fd::AsFd;
 use std::thread;
@@ -20,15 +20,15 @@ const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;
 const LONG: Duration = Duration::from_secs(600);
-/// The clock that the programs read goes in ticks of up to 10 ms.
+/// Resolution of the programs' clock: ticks of up to 10 ms.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// Half of it is more than a loaded machine takes between two calls.
+/// Timeout of shunted flows: half of it is more than a loaded machine needs between two calls.
 const LATER: Duration = Duration::from_millis(1500);
 
 const V4: Network = Network::V4([10, 0, 0, 1], [10, 0, 0, 2], vec![]);
 
-/// A segment with these control bits.
+/// Returns a segment with these control bits.
 fn segment(network: &Network, ports: (u16, u16), tags: &[(u16, u16)], control: u8) -> Vec<u8> {
     let spec = Spec {
         tags: tags.to_vec(),
@@ -68,53 +68,50 @@ fn steer(drop_rest: bool) -> (Steer, impl Sized) {
 }
 
 #[test]
-fn steer_leaves_a_shunted_flow_alone_in_both_directions() {
-    within(
-        "steer_leaves_a_shunted_flow_alone_in_both_directions",
-        || {
-            let v6 = Network::V6([1; 16], [2; 16], vec![(60, 1)]);
-            for (drop_rest, rest) in [(false, XDP_PASS), (true, XDP_DROP)] {
-                for (there, back) in [
-                    (V4, Network::V4([10, 0, 0, 2], [10, 0, 0, 1], vec![])),
-                    (v6.clone(), Network::V6([2; 16], [1; 16], vec![])),
-                ] {
-                    for tags in [&[][..], &[(0x8100, 7)], &[(0x88a8, 100), (0x8100, 7)]] {
-                        let (mut steer, _socket) = steer(drop_rest);
-                        let data = segment(&there, (1234, 80), tags, PSH | ACK);
-                        let answer = segment(&back, (80, 1234), tags, SYN | ACK);
-                        let others = [
-                            segment(&there, (1235, 80), tags, ACK),
-                            segment(&there, (80, 1234), tags, ACK),
-                            segment(&there, (1234, 80), &[(0x8100, 8)], ACK),
-                        ];
-                        assert_eq!(steer.dry_run(&data, 1).unwrap().0, XDP_REDIRECT);
-                        steer.shunts().add(&flow(&data), LONG).unwrap();
-                        for shunted in [&data, &answer] {
-                            assert_eq!(
-                                steer.dry_run(shunted, 1).unwrap().0,
-                                rest,
-                                "{there:?} {tags:?}"
-                            );
-                        }
-                        for other in &others {
-                            assert_eq!(
-                                steer.dry_run(other, 1).unwrap().0,
-                                XDP_REDIRECT,
-                                "{there:?} {tags:?}"
-                            );
-                        }
-                        let expected = [("xdp_redirected", 4), ("xdp_shunted", 2)];
-                        assert_eq!(nonzero(&steer.counters().unwrap()), expected);
+fn steer_skips_a_shunted_flow_in_both_directions() {
+    within("steer_skips_a_shunted_flow_in_both_directions", || {
+        let v6 = Network::V6([1; 16], [2; 16], vec![(60, 1)]);
+        for (drop_rest, rest) in [(false, XDP_PASS), (true, XDP_DROP)] {
+            for (there, back) in [
+                (V4, Network::V4([10, 0, 0, 2], [10, 0, 0, 1], vec![])),
+                (v6.clone(), Network::V6([2; 16], [1; 16], vec![])),
+            ] {
+                for tags in [&[][..], &[(0x8100, 7)], &[(0x88a8, 100), (0x8100, 7)]] {
+                    let (mut steer, _socket) = steer(drop_rest);
+                    let data = segment(&there, (1234, 80), tags, PSH | ACK);
+                    let answer = segment(&back, (80, 1234), tags, SYN | ACK);
+                    let others = [
+                        segment(&there, (1235, 80), tags, ACK),
+                        segment(&there, (80, 1234), tags, ACK),
+                        segment(&there, (1234, 80), &[(0x8100, 8)], ACK),
+                    ];
+                    assert_eq!(steer.dry_run(&data, 1).unwrap().0, XDP_REDIRECT);
+                    steer.shunts().add(&flow(&data), LONG).unwrap();
+                    for shunted in [&data, &answer] {
+                        assert_eq!(
+                            steer.dry_run(shunted, 1).unwrap().0,
+                            rest,
+                            "{there:?} {tags:?}"
+                        );
                     }
+                    for other in &others {
+                        assert_eq!(
+                            steer.dry_run(other, 1).unwrap().0,
+                            XDP_REDIRECT,
+                            "{there:?} {tags:?}"
+                        );
+                    }
+                    let expected = [("xdp_redirected", 4), ("xdp_shunted", 2)];
+                    assert_eq!(nonzero(&steer.counters().unwrap()), expected);
                 }
             }
-        },
-    );
+        }
+    });
 }
 
 #[test]
-fn a_new_connection_between_the_same_ends_is_seen() {
-    within("a_new_connection_between_the_same_ends_is_seen", || {
+fn a_new_connection_between_the_same_ends_is_captured() {
+    within("a_new_connection_between_the_same_ends_is_captured", || {
         let (mut steer, _socket) = steer(false);
         let frame = |control| segment(&V4, (1234, 80), &[], control);
         steer.shunts().add(&flow(&frame(ACK)), LONG).unwrap();
@@ -136,15 +133,15 @@ fn a_new_connection_between_the_same_ends_is_seen() {
 }
 
 #[test]
-fn a_flow_that_was_quiet_for_long_is_seen_again() {
-    within("a_flow_that_was_quiet_for_long_is_seen_again", || {
+fn a_shunted_flow_expires_after_the_timeout() {
+    within("a_shunted_flow_expires_after_the_timeout", || {
         let (mut steer, _socket) = steer(false);
         let one = segment(&V4, (1234, 80), &[], ACK);
         let other = segment(&V4, (1235, 80), &[], ACK);
         steer.shunts().add(&flow(&one), SHORT).unwrap();
         thread::sleep(3 * SHORT);
         assert_eq!(steer.dry_run(&one, 1).unwrap().0, XDP_REDIRECT);
-        // The same for one that no packet comes of.
+        // The same for a flow without packets.
         steer.shunts().add(&flow(&one), LONG).unwrap();
         thread::sleep(LATER);
         steer.shunts().add(&flow(&other), LONG).unwrap();
@@ -157,15 +154,15 @@ fn a_flow_that_was_quiet_for_long_is_seen_again() {
         steer.shunts().remove(&flow(&other)).unwrap();
         assert_eq!(steer.dry_run(&other, 1).unwrap().0, XDP_REDIRECT);
         assert_eq!(steer.shunts().sweep(LONG).unwrap(), 0);
-        // Nothing is looked for any more, and again when there is something.
+        // The program stops searching the empty table, and searches again after an insertion.
         steer.shunts().add(&flow(&one), LONG).unwrap();
         assert_eq!(steer.dry_run(&one, 1).unwrap().0, XDP_PASS);
     });
 }
 
 #[test]
-fn there_are_no_more_than_there_is_room_for() {
-    within("there_are_no_more_than_there_is_room_for", || {
+fn a_full_table_refuses_flows() {
+    within("a_full_table_refuses_flows", || {
         let (mut steer, _socket) = steer(false);
         let server = (Address::v4([10, 0, 0, 2]), 80);
         let name = |n: u32| {
@@ -189,7 +186,7 @@ fn there_are_no_more_than_there_is_room_for() {
     });
 }
 
-/// The tag that the kernel took out of the bytes belongs to the flow where the daemon sees it, and does not where not.
+/// A tag beside the packet belongs to the key of the flow only where the daemon sees it in the clone.
 #[test]
 fn tap_does_not_clone_a_shunted_flow() {
     within("tap_does_not_clone_a_shunted_flow", || {
@@ -243,10 +240,10 @@ fn tap_does_not_clone_a_shunted_flow() {
     });
 }
 
-/// What a shunted packet costs, beside one that is redirected and one that is filtered out: printed, for people.
+/// Prints the cost of a shunted packet, beside that of a redirected and of a filtered one.
 #[test]
-fn a_shunted_packet_is_judged_in_the_driver() {
-    within("a_shunted_packet_is_judged_in_the_driver", || {
+fn a_shunted_packet_is_passed_in_the_driver() {
+    within("a_shunted_packet_is_passed_in_the_driver", || {
         veth("one", "other");
         let (mut steer, _socket) = steer(false);
         steer.attach("other", XdpMode::Native).unwrap();

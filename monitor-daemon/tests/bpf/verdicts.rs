@@ -21,10 +21,10 @@ const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;
 const TC_ACT_UNSPEC: i32 = -1;
-/// The shortest packet that BPF_PROG_TEST_RUN and packet sockets take.
+/// Shortest packet that BPF_PROG_TEST_RUN and packet sockets accept.
 const SHORTEST: usize = 14;
 
-/// Well-formed packets, damaged ones, cut ones.
+/// Returns well-formed, damaged and truncated packets.
 fn corpus(start: LinkType, count: usize) -> Vec<Vec<u8>> {
     let mut runner = TestRunner::deterministic();
     let mut packets = Vec::new();
@@ -39,7 +39,7 @@ fn corpus(start: LinkType, count: usize) -> Vec<Vec<u8>> {
         };
         match round % 4 {
             0 => {
-                // Any few bytes near the headers.
+                // Random bytes near the headers.
                 for _ in 0..3 {
                     let (at, value) = (0_usize..100, 0_u8..)
                         .new_tree(&mut runner)
@@ -63,13 +63,13 @@ fn corpus(start: LinkType, count: usize) -> Vec<Vec<u8>> {
     packets
 }
 
-/// The name of the counter in which `steer` counts what `tap` counts in `name`.
-fn as_steer_says(name: &str) -> String {
+/// Returns the counter of `steer` that corresponds to the counter `name` of `tap`.
+fn steer_name(name: &str) -> String {
     name.replace("tap_cloned", "xdp_redirected")
         .replace("tap_", "xdp_")
 }
 
-/// More tags than are read or, in packets that have none, more extension headers than are walked.
+/// Adds more tags than are read or, without an Ethernet header, more extension headers.
 fn too_deep(spec: &mut Spec, start: LinkType) {
     match start {
         LinkType::Ethernet => spec.tags = vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3), (0x8100, 4)],
@@ -117,12 +117,12 @@ fn tap_count(verdict: Result<Ends, Skip>) -> TapCount {
 }
 
 #[test]
-fn steer_decides_as_user_space_does() {
-    within("steer_decides_as_user_space_does", || {
+fn steer_decides_like_user_space() {
+    within("steer_decides_like_user_space", || {
         let mut seen = BTreeMap::new();
         for start in [LinkType::Ethernet, LinkType::Ip] {
             for (number, (ports, networks)) in (0..).zip(&filter()) {
-                // Every worker's turn where everything is wanted; one of them with each filter.
+                // Every worker without a filter; one of them with each filter.
                 let turns = if number == 0 {
                     0..WORKERS
                 } else {
@@ -136,7 +136,7 @@ fn steer_decides_as_user_space_does() {
                 }
             }
         }
-        // Shunted flows have tests of their own.
+        // Shunted flows have their own tests.
         assert_eq!(
             seen.len(),
             SteerCount::ALL.len() - 1,
@@ -145,7 +145,7 @@ fn steer_decides_as_user_space_does() {
     });
 }
 
-/// Only one worker has a socket, so that a redirected packet is one of that worker.
+/// Checks the verdicts. Only one worker has a socket, so that a redirected packet belongs to it.
 fn check_steer(start: LinkType, filter: CaptureFilter<'_>, only: u32) -> Vec<(&'static str, u64)> {
     let drop_rest = only == 1;
     let settings = SteerSettings {
@@ -190,19 +190,16 @@ fn check_steer(start: LinkType, filter: CaptureFilter<'_>, only: u32) -> Vec<(&'
 }
 
 #[test]
-fn tap_decides_as_user_space_does_and_clones_what_it_says() {
-    within(
-        "tap_decides_as_user_space_does_and_clones_what_it_says",
-        || {
-            for (start, mode) in [(LinkType::Ethernet, "tap"), (LinkType::Ip, "tun")] {
-                for (number, (ports, networks)) in filter().iter().enumerate() {
-                    let device = format!("{mode}{number}");
-                    let index = monitor(&device, mode, 9000);
-                    check_tap(start, CaptureFilter { ports, networks }, &device, index);
-                }
+fn tap_decides_like_user_space_and_clones_accordingly() {
+    within("tap_decides_like_user_space_and_clones_accordingly", || {
+        for (start, mode) in [(LinkType::Ethernet, "tap"), (LinkType::Ip, "tun")] {
+            for (number, (ports, networks)) in filter().iter().enumerate() {
+                let device = format!("{mode}{number}");
+                let index = monitor(&device, mode, 9000);
+                check_tap(start, CaptureFilter { ports, networks }, &device, index);
             }
-        },
-    );
+        }
+    });
 }
 
 fn check_tap(start: LinkType, filter: CaptureFilter<'_>, device: &str, index: u32) {
@@ -219,7 +216,7 @@ fn check_tap(start: LinkType, filter: CaptureFilter<'_>, device: &str, index: u3
     let socket = xdp_socket();
     steer.set_socket(0, 0, socket.as_fd()).unwrap();
     steer.attach(device, XdpMode::Generic).unwrap();
-    // BPF_PROG_TEST_RUN hands a TC program Ethernet frames: the clone into a TUN device loses that header.
+    // BPF_PROG_TEST_RUN passes Ethernet frames to a TC program: the clone into a TUN device loses that header.
     let tap = Tap::load(&TapSettings {
         monitor: index,
         start: LinkType::Ethernet,
@@ -227,7 +224,7 @@ fn check_tap(start: LinkType, filter: CaptureFilter<'_>, device: &str, index: u3
         filter,
     })
     .unwrap();
-    // What is cut within the IP header, BPF_PROG_TEST_RUN does not take for a TC program.
+    // BPF_PROG_TEST_RUN refuses packets truncated within the IP header for a TC program.
     let frames: Vec<_> = corpus(LinkType::Ethernet, 300)
         .into_iter()
         .filter(|frame| frame.len() >= 14 + 40)
@@ -250,7 +247,7 @@ fn check_tap(start: LinkType, filter: CaptureFilter<'_>, device: &str, index: u3
         let steered = steer.counters().unwrap();
         steered.iter().map(|counter| counter.2).sum::<u64>() == clones
     });
-    // A TUN device takes off the Ethernet header, but no tags in the bytes: it is for interfaces that have none.
+    // A TUN device removes the Ethernet header, but no tags in the bytes: it is for interfaces without tags.
     let steerable = frames.iter().filter(|frame| {
         let cloned = classify(frame.as_slice(), LinkType::Ethernet, &filter).is_ok();
         cloned
@@ -264,10 +261,10 @@ fn check_tap(start: LinkType, filter: CaptureFilter<'_>, device: &str, index: u3
     );
 }
 
-/// The verifier gives up after a million instructions walked; kernels differ in how many they need.
+/// The verifier stops after a million processed instructions; the number for a program differs between kernels.
 #[test]
-fn the_programs_stay_far_from_the_verifiers_limit() {
-    within("the_programs_stay_far_from_the_verifiers_limit", || {
+fn the_programs_are_far_below_the_verifiers_limit() {
+    within("the_programs_are_far_below_the_verifiers_limit", || {
         let [nothing, .., both] = &filter();
         for (ports, networks) in [nothing, both] {
             for start in [LinkType::Ethernet, LinkType::Ip] {
@@ -304,12 +301,12 @@ fn the_programs_stay_far_from_the_verifiers_limit() {
     });
 }
 
-/// Real packets over a real interface: `steer` in the driver of the receiving end, `tap` on the sending one. The longest
-/// ones reach `tap` with nothing but their Ethernet header in the linear part.
+/// Sends packets over a veth pair: `steer` in the driver of the receiving end, `tap` on the sending one. The largest
+/// reach `tap` with only their Ethernet header in the linear part.
 #[test]
-fn packets_on_a_wire_are_judged_alike_by_both_programs() {
+fn both_programs_return_the_same_verdict_for_packets_on_a_wire() {
     within(
-        "packets_on_a_wire_are_judged_alike_by_both_programs",
+        "both_programs_return_the_same_verdict_for_packets_on_a_wire",
         || {
             veth("one", "other");
             let device = monitor("monitor", "tap", 9000);
@@ -353,7 +350,7 @@ fn packets_on_a_wire_are_judged_alike_by_both_programs() {
             assert_eq!(tapped, expected);
             let steered: BTreeMap<_, _> = expected
                 .iter()
-                .map(|(name, count)| (as_steer_says(name), *count))
+                .map(|(name, count)| (steer_name(name), *count))
                 .collect();
             eventually("all packets judged by steer", || {
                 let counters = nonzero(&steer.counters().unwrap());

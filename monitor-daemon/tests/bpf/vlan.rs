@@ -7,7 +7,7 @@ use monitor_daemon::capture::bpf::{CaptureFilter, Hook, Tap, TapSettings};
 use crate::netns::{index, monitor, nonzero, receive, receive_as_stack, run, send, veth, within};
 use crate::packets::{Network, Spec};
 
-/// A segment, `len` bytes of data long, with its VLAN tags.
+/// Returns a segment with `len` bytes of data and VLAN tags.
 fn segment(tags: &[(u16, u16)], len: usize) -> Vec<u8> {
     let spec = Spec {
         tags: tags.to_vec(),
@@ -35,14 +35,14 @@ fn tap(relay: Option<u32>) -> Tap {
     Tap::load(&settings).unwrap()
 }
 
-/// The kernel takes the outer tag of a received frame off its bytes before TC sees it.
+/// The kernel removes the outer tag of a received frame from its bytes before TC.
 #[test]
-fn a_hidden_tag_is_in_the_clone_and_the_packet_goes_on_unchanged() {
+fn a_hidden_tag_is_restored_in_the_clone_and_the_packet_is_unchanged() {
     within(
-        "a_hidden_tag_is_in_the_clone_and_the_packet_goes_on_unchanged",
+        "a_hidden_tag_is_restored_in_the_clone_and_the_packet_is_unchanged",
         || {
             for tags in [&[(0x8100, 0x6064)][..], &[(0x88a8, 100), (0x8100, 200)]] {
-                // The second lies in fragments but for its Ethernet header.
+                // Only the Ethernet header of the second is in the linear part.
                 for len in [100, 6000] {
                     check_restored(tags, len);
                 }
@@ -89,8 +89,8 @@ fn check_restored(tags: &[(u16, u16)], len: usize) {
 }
 
 #[test]
-fn without_a_place_for_it_a_hidden_tag_is_counted() {
-    within("without_a_place_for_it_a_hidden_tag_is_counted", || {
+fn a_hidden_tag_that_cannot_be_restored_is_counted() {
+    within("a_hidden_tag_that_cannot_be_restored_is_counted", || {
         veth("one", "other");
         monitor("monitor", "tap", 65521);
         let mut tap = tap(None);

@@ -1,6 +1,6 @@
 //! Loader of the BPF programs: their settings, filters, attachments and counters.
 //!
-//! One loaded object serves one interface. [`Steer`] redirects the packets of an interface into AF_XDP sockets; [`Tap`]
+//! Each interface has a loaded object of its own. [`Steer`] redirects the packets of an interface into AF_XDP sockets; [`Tap`]
 //! clones the packets of an interface into a monitor device. Settings are read-only data that the verifier knows, so
 //! that a disabled filter costs nothing. An interface that changes or is recreated gets another object.
 //!

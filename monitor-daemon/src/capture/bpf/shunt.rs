@@ -13,7 +13,7 @@ use super::{BpfError, Object};
 /// Flag: an existing entry is an error.
 const BPF_NOEXIST: u64 = 1;
 
-/// Flows of one interface whose packets its program skips.
+/// Flows of one interface that its program skips.
 pub struct Shunts<'a>(pub(super) &'a mut Object);
 
 impl Shunts<'_> {

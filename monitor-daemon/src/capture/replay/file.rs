@@ -1,4 +1,4 @@
-//! One capture file: its format is recognized by content, and its packets are delivered in batches.
+//! Reader of a capture file: its format is recognized by content, and its packets are delivered in batches.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};

@@ -1,4 +1,4 @@
-//! Generated files of every flavour, and what is wrong with files.
+//! Unit tests of the replay: generated files of every format, and damaged files.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::*;
 use crate::status::CaptureStatus as _;
 use crate::util::chain::Chain;
 
-/// Time, link and bytes of every packet of a file, and how the file ended.
+/// Time, link type and bytes of every packet of a file, and the end of the file.
 type Contents = (Vec<(u64, LinkType, Vec<u8>)>, Result<(), Broken>);
 
 fn open(bytes: &[u8]) -> Result<CaptureFile, ReplayError> {
@@ -71,7 +71,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_pcap_flavour() {
+fn every_pcap_variant_is_read() {
     let capture = capture(LinkLayer::Ethernet, 1_000_000);
     assert!(capture.bytes() > 3 * 262_144, "more than the buffer holds");
     for big_endian in [false, true] {
@@ -91,7 +91,7 @@ fn every_pcap_flavour() {
 }
 
 #[test]
-fn every_link_layer() {
+fn every_supported_link_type_is_read() {
     let layers = [
         (LinkLayer::Ethernet, LinkType::Ethernet),
         (LinkLayer::Raw, LinkType::Ip),
@@ -114,7 +114,7 @@ fn every_link_layer() {
 }
 
 #[test]
-fn pcapng_sections_interfaces_and_clocks() {
+fn pcapng_sections_have_their_own_interfaces_and_clocks() {
     for big_endian in [false, true] {
         let mut file = PcapNg::new(big_endian);
         file.section()
@@ -125,7 +125,7 @@ fn pcapng_sections_interfaces_and_clocks() {
         file.packet(Block::Obsolete, 0, 2_000_001, b"even");
         file.packet(Block::Simple, 0, 0, b"simple");
         file.packet(Block::Enhanced, 7, 0, b"of an interface that is not there");
-        // The next section starts anew, in the other byte order.
+        // The next section has the other byte order and its own interfaces.
         file.big_endian(!big_endian).section().interface(276, 9, -1);
         file.packet(Block::Enhanced, 0, 5_000_000_000, b"later");
         let mut file = open(&file.finish()).unwrap();
@@ -147,10 +147,10 @@ fn pcapng_sections_interfaces_and_clocks() {
 }
 
 #[test]
-fn gzipped_files_by_content() {
+fn gzipped_files_are_recognized_by_content() {
     let capture = capture(LinkLayer::Ethernet, 1_000_000);
     let dir = tempfile::tempdir().unwrap();
-    // Two members, as `cat a.gz b.gz` makes them; the name says nothing.
+    // Two members, as of `cat a.gz b.gz`, without the suffix in the name.
     let whole = capture.pcap();
     let (front, back) = whole.split_at(whole.len() / 3);
     let path = dir.path().join("capture");
@@ -168,7 +168,7 @@ fn gzipped_files_by_content() {
 }
 
 #[test]
-fn cut_files_are_used_up_to_the_cut() {
+fn truncated_files_are_used_up_to_the_truncation() {
     let capture = capture(LinkLayer::Ethernet, 4000);
     for file in [capture.pcap(), capture.pcapng()] {
         let all = expected(&capture, LinkType::Ethernet);
@@ -216,7 +216,7 @@ fn files_of_other_formats_are_refused_by_name() {
 }
 
 #[test]
-fn other_link_types_are_counted() {
+fn unsupported_link_types_are_counted() {
     let mut capture = capture(LinkLayer::Ethernet, 4000);
     capture.link_type = 127;
     let mut file = open(&capture.pcap()).unwrap();
@@ -232,7 +232,7 @@ fn other_link_types_are_counted() {
 }
 
 #[test]
-fn claimed_lengths_allocate_nothing() {
+fn claimed_lengths_do_not_allocate_memory() {
     let mut pcap = Capture {
         link_type: 1,
         frames: Vec::new(),
@@ -247,7 +247,7 @@ fn claimed_lengths_allocate_nothing() {
         "{end:?}"
     );
 
-    // A packet block may not be that long; any other block is skipped without being read into memory.
+    // A packet block must not have that length; any other block is skipped without being read into memory.
     for (kind, truncated) in [(6_u32, false), (0x0bad_0000, true)] {
         let mut pcapng = PcapNg::new(false).section().interface(1, 6, 0).finish();
         pcapng.extend(kind.to_le_bytes());
@@ -264,7 +264,7 @@ fn claimed_lengths_allocate_nothing() {
 }
 
 #[test]
-fn no_bytes_panic() {
+fn arbitrary_bytes_never_panic() {
     let mut random = Random::new(7);
     let capture = capture(LinkLayer::Ethernet, 3000);
     let good = [capture.pcap(), capture.pcapng(), {
@@ -344,7 +344,7 @@ fn a_replay_counts_what_it_reads() {
 }
 
 #[test]
-fn recorded_speed() {
+fn packets_are_delivered_at_the_recorded_speed() {
     let due = [0, 2, 60, 62, 62].map(Duration::from_millis);
     let packets = [0, 1, 30, 31, 10].map(|ms| Packet {
         time: 5_000_000_000 + ms * 1_000_000,
@@ -371,7 +371,7 @@ fn recorded_speed() {
     );
     pace.each(&packets[3..], &mut engine);
     assert!(!pace.stopped() && engine.counters().packets.get() == 5);
-    // Told to stop in the pause before it: it is not handed out any more.
+    // The idle hook ends the replay before this packet is due: it is not delivered.
     let late = Packet {
         time: 3_600_000_000_000,
         ..file::NOTHING
@@ -388,12 +388,15 @@ fn recorded_speed() {
     assert!(pauses.iter().any(|(done, _)| *done == 2), "{pauses:?}");
 }
 
-/// Every public capture that lies beside the project: as many packets as an independent reader found.
+/// Compares the number of packets of every public capture beside the checkout with an independent reader.
 #[test]
-fn the_corpus() {
+fn public_captures_have_the_expected_number_of_packets() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let Ok(index) = std::fs::read_to_string(corpus.join("index.jsonl")) else {
-        println!("SKIPPED the_corpus: there is no {}", corpus.display());
+        println!(
+            "SKIPPED public_captures_have_the_expected_number_of_packets: there is no {}",
+            corpus.display()
+        );
         return;
     };
     for line in index.lines() {
@@ -407,7 +410,7 @@ fn the_corpus() {
             entry["packets"].as_u64().unwrap(),
             "{name}"
         );
-        // Two of them are cut in their last record.
+        // Two of them are truncated in their last record.
         assert!(
             matches!(end, Ok(()) | Err(Broken::Truncated { .. })),
             "{name}: {end:?}"

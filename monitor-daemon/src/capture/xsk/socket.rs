@@ -1,4 +1,4 @@
-//! AF_XDP socket of one worker, whose packets are read in place.
+//! AF_XDP socket of one worker. Packets are read in place.
 #![expect(
     unsafe_code,
     reason = "frames are read between the RX ring and the fill ring, when the kernel does not write them"
@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 /// Packets passed to the engine at once.
 const PACKETS: usize = 64;
 
-/// One worker's socket of one queue.
+/// Socket of one worker and queue.
 pub struct RxSocket {
     umem: Umem,
     rx: RxQueue,
