@@ -7,6 +7,7 @@ mod build;
 mod command;
 mod demo;
 mod fuzz;
+mod kernels;
 mod load;
 mod privilege;
 mod setup;
@@ -46,6 +47,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             fuzz::verb(&fuzz::Arguments::short())?;
             return test::verb(&test::Arguments::default());
         }
+        Verb::TestKernels(arguments) => return kernels::verb(&arguments),
         Verb::Unload => unload::verb()?,
     }
     Ok(ExitCode::SUCCESS)
@@ -67,6 +69,8 @@ enum Verb {
     BuildAndLoad(load::Arguments),
     /// Install what is missing, build everything, run every test that this machine can run.
     Test(test::Arguments),
+    /// Test the daemon on other kernels and network cards, in virtual machines.
+    TestKernels(kernels::Arguments),
     /// Install what building and testing needs; a second run finds it there and does nothing.
     Setup,
     /// Compile the BPF programs to target/bpf/monitor-ebpf.

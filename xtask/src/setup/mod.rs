@@ -28,6 +28,8 @@ pub enum Purpose {
     Bench,
     /// Compile the parts that are fuzzed.
     Fuzz,
+    /// Run in virtual machines with other kernels.
+    Kernels,
 }
 
 /// `cargo xtask setup`.
@@ -50,6 +52,7 @@ pub fn ensure(purpose: Purpose) -> Result<Toolchain> {
     match purpose {
         Purpose::Demo => required.extend(needs::missing(needs::DEMO)),
         Purpose::Fuzz => required.extend(needs::missing(needs::FUZZ)),
+        Purpose::Kernels => required.extend(needs::missing(needs::KERNELS)),
         Purpose::Run | Purpose::Test | Purpose::Bench => {}
     }
     if !required.is_empty() {
@@ -58,7 +61,7 @@ pub fn ensure(purpose: Purpose) -> Result<Toolchain> {
     match purpose {
         Purpose::Test => install_tools(&installer, needs::TEST, "tests"),
         Purpose::Bench => install_tools(&installer, needs::BENCH, "measurements"),
-        Purpose::Run | Purpose::Demo | Purpose::Fuzz => {}
+        Purpose::Run | Purpose::Demo | Purpose::Fuzz | Purpose::Kernels => {}
     }
     toolchain::ensure(&installer)
 }

@@ -63,6 +63,20 @@ pub const TEST: &[Need] = &[
     program("tmux", ["tmux", "tmux", "tmux"]),
 ];
 
+/// Needed to boot other kernels: QEMU, and tools that build an initramfs.
+pub const KERNELS: &[Need] = &[
+    program(
+        "qemu-system-x86_64",
+        ["qemu-system-x86", "qemu-system-x86-core", "qemu-base"],
+    ),
+    program("busybox", ["busybox-static", "busybox", "busybox"]),
+    program("modprobe", ["kmod", "kmod", "kmod"]),
+    program("xz", ["xz-utils", "xz", "xz"]),
+    program("zstd", ["zstd", "zstd", "zstd"]),
+    program("bpftool", ["bpftool", "bpftool", "bpf"]),
+    program("ping", ["iputils-ping", "iputils", "iputils"]),
+];
+
 /// To measure it: a source of traffic, and peers that read the same captures.
 pub const BENCH: &[Need] = &[
     program("nsenter", ["util-linux", "util-linux", "util-linux"]),
