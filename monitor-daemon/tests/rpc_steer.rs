@@ -232,48 +232,6 @@ fn there_are_as_many_rules_as_there_can_be() {
 }
 
 #[test]
-fn windows_run_out_and_come_back() {
-    let mut engines = engines(1);
-    let mut ids = Vec::new();
-    for port in 0..130 {
-        let mut talk = Talk::new(&format!("10.0.0.1:{}", 3000 + port), SERVER);
-        talk.open(&mut engines[0]);
-        ids.push(talk.id(&engines[0]).as_u64());
-    }
-    let (server, _workers) = Server::at_work(engines);
-    let mut wire = server.wire();
-    let mut set = |id: u64, side: u64, window: u64| {
-        wire.ask(
-            "configure",
-            json!({ "sockid": id, "side": side, "window": window }),
-        )
-    };
-    for n in 0..255 {
-        assert!(
-            set(ids[n as usize / 2], n % 2, 5000 + n)
-                .get("result")
-                .is_some(),
-            "{n}"
-        );
-    }
-    assert_eq!(
-        errno(&set(ids[129], 0, 9999)["error"]),
-        (11, "EAGAIN", "windows")
-    );
-    assert!(
-        set(ids[129], 0, 5001).get("result").is_some(),
-        "one that is in use is shared"
-    );
-    assert!(
-        set(ids[0], 0, 24 << 20).get("result").is_some(),
-        "the configured one is always there"
-    );
-    assert!(set(ids[129], 0, 9999).get("result").is_some());
-    let error = wire.error("configure", json!({ "filter": "", "window": 7777 }));
-    assert_eq!(errno(&error), (11, "EAGAIN", "windows"));
-}
-
-#[test]
 fn what_makes_no_sense_names_the_parameter() {
     let (server, _workers, _, sockid) = spoken();
     let mut wire = server.wire();
@@ -406,41 +364,4 @@ fn a_worker_that_does_not_answer_is_said_to() {
         errno(&asking.reply()["error"]),
         (11, "EAGAIN", "unanswered")
     );
-}
-
-/// One worker of two has no window left: neither follows the rule.
-#[test]
-fn a_rule_is_followed_by_all_workers_or_by_none() {
-    let engines = engines(2);
-    let (server, workers) = Server::at_work(engines);
-    let mut wire = server.wire();
-    let kept = json!({ "filter": "port 80", "overlap": "bsd" });
-    wire.result("configure", kept);
-    workers.with(1, |engine| {
-        for n in 0..255_u16 {
-            let mut talk = Talk::new(&format!("10.0.0.7:{}", 1000 + n), SERVER);
-            talk.open(engine);
-            let id = talk.id(engine);
-            let window = monitor_engine::SideSettings {
-                window: Some(u64::from(n) + 1),
-                ..Default::default()
-            };
-            engine.configure(id, [window, Default::default()]).unwrap();
-        }
-    });
-    let error = wire.error("configure", json!({ "filter": "port 80", "window": 5000 }));
-    assert_eq!(errno(&error), (11, "EAGAIN", "windows"));
-    for worker in [0, 1] {
-        let overlap = workers.with(worker, move |engine| {
-            let mut talk = Talk::new(&format!("10.0.1.{worker}:1"), SERVER);
-            talk.open(engine);
-            let connection = engine.reader().connection(talk.id(engine)).unwrap();
-            (connection.sides[0].overlap, connection.sides[0].window)
-        });
-        assert_eq!(
-            overlap,
-            (monitor_engine::OverlapPolicy::Bsd, 24 << 20),
-            "worker {worker}"
-        );
-    }
 }

@@ -3,7 +3,7 @@
 use monitor_common::wire::Address;
 
 use crate::flow::FlowKey;
-use crate::store::islands::MAX_ISLANDS;
+use crate::store::range_set::MAX_RANGES;
 use crate::{OverlapPolicy, Prefix};
 
 /// Settings of one engine. Sizes in bytes, times in nanoseconds of packet time.
@@ -96,7 +96,7 @@ pub struct TcpPolicy {
 
 impl TcpConfig {
     /// What a side's chain of runs can hold.
-    pub const MOST_RANGES: usize = MAX_ISLANDS;
+    pub const MOST_RANGES: usize = MAX_RANGES;
 
     /// Whose bytes win in what a host receives: the first of the exceptions that names it says so.
     #[must_use]

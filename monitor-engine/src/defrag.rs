@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use monitor_common::wire::Address;
 
-use crate::decode::Piece;
+use crate::decode::Fragment;
 use crate::{Counters, FragmentConfig, LinkType};
 
 /// Largest IP datagram.
@@ -46,7 +46,7 @@ struct Waiting {
 
 /// A datagram that is whole again.
 #[derive(Debug)]
-pub struct Whole {
+pub struct Reassembled {
     /// How to read it.
     pub link: LinkType,
     /// A frame as if it had never been fragmented.
@@ -82,7 +82,12 @@ impl Defrag {
     }
 
     /// Takes a fragment; returns the datagram if that was the last one missing.
-    pub fn add(&mut self, piece: &Piece<'_>, now: u64, counters: &Counters) -> Option<Whole> {
+    pub fn add(
+        &mut self,
+        piece: &Fragment<'_>,
+        now: u64,
+        counters: &Counters,
+    ) -> Option<Reassembled> {
         self.expire(now, counters);
         let Some((start, bytes)) = payload(piece) else {
             counters.fragments_dropped.add(1);
@@ -169,7 +174,7 @@ impl Defrag {
     }
 }
 
-fn key(piece: &Piece<'_>) -> Key {
+fn key(piece: &Fragment<'_>) -> Key {
     let datagram = &piece.datagram;
     Key {
         src: datagram.src,
@@ -186,7 +191,7 @@ fn key(piece: &Piece<'_>) -> Key {
 }
 
 /// The fragment's offset and bytes; `None` if it is cut short, empty, or not what a fragment may be.
-fn payload(piece: &Piece<'_>) -> Option<(usize, Vec<u8>)> {
+fn payload(piece: &Fragment<'_>) -> Option<(usize, Vec<u8>)> {
     let datagram = &piece.datagram;
     let start = usize::from(piece.fragment.offset);
     let len = datagram.end.checked_sub(datagram.payload)?;
@@ -221,7 +226,7 @@ impl Waiting {
             + self.there.capacity() * size_of::<(u16, u16)>()
     }
 
-    fn add(&mut self, piece: &Piece<'_>, start: usize, bytes: &[u8], most: usize) -> bool {
+    fn add(&mut self, piece: &Fragment<'_>, start: usize, bytes: &[u8], most: usize) -> bool {
         let end = start + bytes.len();
         let range = (start as u16, end as u16);
         if self.spoilt || self.there.len() >= most {
@@ -266,7 +271,7 @@ impl Waiting {
         self.head = Vec::new();
     }
 
-    fn take_head(&mut self, piece: &Piece<'_>) {
+    fn take_head(&mut self, piece: &Fragment<'_>) {
         /// The fragment extension header (RFC 8200, 4.5).
         const FRAGMENT_HEADER: usize = 8;
         let datagram = &piece.datagram;
@@ -288,7 +293,7 @@ impl Waiting {
         self.total == Some(sum)
     }
 
-    fn finish(self) -> Whole {
+    fn finish(self) -> Reassembled {
         let mut data = self.head;
         let header = data.len() - self.ip;
         let ip = &mut data[self.ip..];
@@ -306,7 +311,7 @@ impl Waiting {
             ip[4..6].copy_from_slice(&total.to_be_bytes());
         }
         data.extend_from_slice(&self.payload);
-        Whole {
+        Reassembled {
             link: self.link,
             data,
         }

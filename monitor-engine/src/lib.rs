@@ -13,17 +13,20 @@ mod defrag;
 mod engine;
 pub mod event;
 mod flow;
+#[cfg(all(test, feature = "loom"))]
+mod interleavings;
 pub mod packet;
 mod payload;
 mod reader;
 mod reassembly;
+mod seq;
 mod state;
 mod store;
 pub mod view;
 
 pub use config::{EngineConfig, FlowFilter, FragmentConfig, TcpConfig, TcpPolicy};
 pub use counters::Counters;
-pub use engine::{Engine, EngineError, Handoff, Rule, Shunt, SideSettings, SteerError};
+pub use engine::{ControlError, Engine, EngineError, Handoff, Rule, Shunt, SideSettings};
 pub use event::{Event, Sink};
 pub use monitor_common::{
     ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, Side, SideStats, SockId,

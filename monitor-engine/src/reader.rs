@@ -7,12 +7,11 @@ use std::sync::Arc;
 use monitor_common::abi;
 
 use crate::reassembly::retained_below;
+use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::{Roots, number};
 use crate::store::cell::Cell64;
-use crate::store::islands::{Run, walk};
-use crate::store::memory::{BLOCK, Memory};
+use crate::store::range_set::{Run, walk};
 use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
-use crate::store::windows::Windows;
 use crate::store::{Acquire, fence, pause};
 use crate::{
     CloseReason, Connection, Extents, NoData, Peek, PeekError, Side, SideStats, SockId, TcpState,
@@ -21,8 +20,7 @@ use crate::{
 /// Looks at one engine's connections from any thread, without its help and without disturbing it.
 #[derive(Clone)]
 pub struct Reader {
-    memory: Arc<Memory>,
-    windows: Arc<Windows>,
+    arena: Arc<Arena>,
     worker: u16,
 }
 
@@ -42,47 +40,43 @@ struct Look {
 }
 
 impl Reader {
-    pub(crate) fn new(memory: Arc<Memory>, windows: Arc<Windows>, worker: u16) -> Self {
-        Self {
-            memory,
-            windows,
-            worker,
-        }
+    pub(crate) fn new(arena: Arc<Arena>, worker: u16) -> Self {
+        Self { arena, worker }
     }
 
     /// How many slots its connections have: [`SockId::slot`] is below that.
     #[must_use]
     pub fn slots(&self) -> u32 {
-        self.memory.records()
+        self.arena.records()
     }
 
     /// The connection, or `None` if it never existed or is gone.
     #[must_use]
     pub fn connection(&self, id: SockId) -> Option<Connection> {
         let record = self
-            .memory
+            .arena
             .record(id.slot())
             .filter(|_| id.worker() == self.worker)?;
-        record.read(|record| lives(record, id).then(|| self.view(id, record)))
+        record.read_consistent(|record| is_current(record, id).then(|| self.view(id, record)))
     }
 
     /// Connections in the order of their slots, after `after`'s place (its connection may be gone), or from the start.
     pub fn connections(&self, after: Option<SockId>) -> impl Iterator<Item = Connection> + '_ {
         let first = match after.map(SockId::position) {
-            Some((worker, _)) if worker > self.worker => self.memory.records(),
+            Some((worker, _)) if worker > self.worker => self.arena.records(),
             Some((worker, slot)) if worker == self.worker => slot + 1,
             _ => 0,
         };
         // Slots are first used in order: from the first one never used on, there is nothing.
-        (first..self.memory.records())
+        (first..self.arena.records())
             .map_while(|slot| {
-                self.memory
+                self.arena
                     .record(slot)
                     .filter(|record| record.generation.get() != 0)
                     .map(|r| (slot, r))
             })
             .filter_map(|(slot, record)| {
-                record.read(|record| {
+                record.read_consistent(|record| {
                     let id = SockId::new(self.worker, slot, record.generation.get() >> 1);
                     record.occupied().then(|| self.view(id, record))
                 })
@@ -101,13 +95,13 @@ impl Reader {
         let record = self.record(id)?;
         let mut tries = 0u32;
         loop {
-            let look = record.read(|record| look(&self.memory, record, id, side, off))?;
+            let look = record.read_consistent(|record| look(&self.arena, record, id, side, off))?;
             let len = look.readable(off, buf.len())?;
             let copied = self.copy(&look.roots, off, &mut buf[..len]);
             // What was copied is ordered before the second look.
             fence(Acquire);
             let cells = record.side(side);
-            if lives(record, id)
+            if is_current(record, id)
                 && cells.epoch.get() == look.epoch
                 && (len == 0 || cells.base.get() <= off)
                 && copied
@@ -131,8 +125,8 @@ impl Reader {
     /// Every retained run of bytes.
     pub fn extents(&self, id: SockId, side: Side) -> Result<Extents, PeekError> {
         let record = self.record(id)?;
-        record.read(|record| {
-            if !lives(record, id) {
+        record.read_consistent(|record| {
+            if !is_current(record, id) {
                 return Err(PeekError::NoSuchConnection);
             }
             if !record.enabled(side) {
@@ -141,7 +135,7 @@ impl Reader {
             let cells = record.side(side);
             let (base, next, end) = (cells.base.get(), cells.next.get(), cells.end.get());
             let mut runs = Vec::new();
-            each_run(&self.memory, cells, |run| {
+            each_run(&self.arena, cells, |run| {
                 runs.push((run.0, run.1.saturating_sub(run.0)));
                 true
             });
@@ -155,7 +149,7 @@ impl Reader {
     }
 
     fn record(&self, id: SockId) -> Result<&Record, PeekError> {
-        self.memory
+        self.arena
             .record(id.slot())
             .filter(|_| id.worker() == self.worker)
             .ok_or(PeekError::NoSuchConnection)
@@ -168,10 +162,10 @@ impl Reader {
         while !rest.is_empty() {
             let at = off as usize % BLOCK;
             let (now, later) = rest.split_at_mut(rest.len().min(BLOCK - at));
-            let Some(block) = roots.find(&self.memory, number(off)) else {
+            let Some(block) = roots.find(&self.arena, number(off)) else {
                 return false;
             };
-            if !self.memory.read(block, at, now) {
+            if !self.arena.read(block, at, now) {
                 return false;
             }
             off += now.len() as u64;
@@ -181,12 +175,12 @@ impl Reader {
     }
 
     fn view(&self, id: SockId, record: &Record) -> Connection {
-        view(&self.memory, &self.windows, id, record)
+        view(&self.arena, id, record)
     }
 }
 
 /// A connection as its record shows it; inside a read, or by the writer.
-pub fn view(memory: &Memory, windows: &Windows, id: SockId, record: &Record) -> Connection {
+pub fn view(arena: &Arena, id: SockId, record: &Record) -> Connection {
     let flags = record.flags.get();
     let (ports, link) = (record.ports.get(), record.link.get());
     Connection {
@@ -202,11 +196,11 @@ pub fn view(memory: &Memory, windows: &Windows, id: SockId, record: &Record) -> 
             .sides
             .each_ref()
             .map(|side| TcpState::from_number(side.state.get())),
-        sides: Side::BOTH.map(|side| side_view(memory, windows, record, side)),
+        sides: Side::BOTH.map(|side| side_view(arena, record, side)),
     }
 }
 
-fn side_view(memory: &Memory, windows: &Windows, record: &Record, name: Side) -> SideStats {
+fn side_view(arena: &Arena, record: &Record, name: Side) -> SideStats {
     let side = record.side(name);
     let enabled = record.enabled(name);
     SideStats {
@@ -218,7 +212,7 @@ fn side_view(memory: &Memory, windows: &Windows, record: &Record, name: Side) ->
         end: side.end.get(),
         fin: fin(side),
         retained: if enabled {
-            retained_below(memory, side, u64::MAX)
+            retained_below(arena, side, u64::MAX)
         } else {
             0
         },
@@ -226,7 +220,7 @@ fn side_view(memory: &Memory, windows: &Windows, record: &Record, name: Side) ->
         retransmitted: side.retransmitted.get(),
         conflicts: u64::from(side.conflicts.get()),
         enabled,
-        window: windows.get(record.windows[name.index()].get()),
+        window: u64::from(record.windows[name.index()].get()),
         overlap: record.overlap(name),
     }
 }
@@ -278,18 +272,18 @@ impl Look {
 
 /// Everything a read needs, from one moment.
 fn look(
-    memory: &Memory,
+    arena: &Arena,
     record: &Record,
     id: SockId,
     name: Side,
     off: u64,
 ) -> Result<Look, PeekError> {
-    if !lives(record, id) {
+    if !is_current(record, id) {
         return Err(PeekError::NoSuchConnection);
     }
     let side = record.side(name);
     let mut found = None;
-    each_run(memory, side, |run| {
+    each_run(arena, side, |run| {
         if run.1 > off {
             found = Some(run);
         }
@@ -309,12 +303,12 @@ fn look(
 }
 
 /// The retained runs of a side in order, until `each` returns false.
-fn each_run(memory: &Memory, side: &SideRecord, mut each: impl FnMut(Run) -> bool) {
+fn each_run(arena: &Arena, side: &SideRecord, mut each: impl FnMut(Run) -> bool) {
     let base = side.base.get();
-    let main = (side.run.get().max(base), side.next.get());
+    let main = (side.contig_start.get().max(base), side.next.get());
     let mut main = (main.0 < main.1).then_some(main);
     let mut go_on = true;
-    walk(memory, side.islands.get(), |run| {
+    walk(arena, side.ranges.get(), |run| {
         if let Some(main) = main.take_if(|main| main.0 < run.0) {
             go_on = each(main);
         }
@@ -326,7 +320,7 @@ fn each_run(memory: &Memory, side: &SideRecord, mut each: impl FnMut(Run) -> boo
     }
 }
 
-fn lives(record: &Record, id: SockId) -> bool {
+fn is_current(record: &Record, id: SockId) -> bool {
     let generation = record.generation.get();
     generation & 1 == 1 && generation >> 1 == id.generation()
 }

@@ -1,4 +1,4 @@
-//! The states of both ends (RFC 9293, 3.3.2), as far as a bystander can tell them.
+//! TCP states of both ends (RFC 9293, 3.3.2), as far as an observer can infer them.
 
 use monitor_common::wire::flags;
 
@@ -6,72 +6,7 @@ use crate::store::record::{NO_FIN, Record, SideRecord, side_flag};
 use crate::{Side, TcpState};
 
 impl SideRecord {
-    pub(crate) fn has(&self, flag: u8) -> bool {
-        self.flags.get() & flag != 0
-    }
-
-    pub(crate) fn add_flag(&self, flag: u8) {
-        self.flags.set(self.flags.get() | flag);
-    }
-
-    pub(crate) fn remove_flag(&self, flag: u8) {
-        self.flags.set(self.flags.get() & !flag);
-    }
-
-    /// Whether bytes wait ahead of a hole. (Runs below lost holes stay islands as long as they are retained.)
-    #[inline(always)]
-    pub(crate) fn waiting(&self) -> bool {
-        self.end.get() > self.next.get()
-    }
-
-    /// The offset of a sequence number: the one nearest to the in-order edge, so that it follows the wrap.
-    /// Negative before offset 0. Needs [`side_flag::STARTED`].
-    #[inline(always)]
-    pub(crate) fn offset(&self, seq: u32) -> i64 {
-        let next = self.next.get();
-        let edge = self.start.get().wrapping_add(next as u32);
-        next as i64 + i64::from(seq.wrapping_sub(edge) as i32)
-    }
-
-    /// The offset up to which this end acknowledged; 0 if it did not yet.
-    #[inline(always)]
-    pub(crate) fn acked_offset(&self) -> u64 {
-        if self.has(side_flag::ACKED) {
-            self.offset(self.acked.get()).max(0) as u64
-        } else {
-            0
-        }
-    }
-
-    /// Takes an acknowledgment along that stays far behind the in-order edge, as when the receiver is not heard any more:
-    /// 2 GiB behind, its sequence number would be taken for one ahead. To be called before each of the side's segments,
-    /// each of which moves the edge by less than the rest of the way. Inside a write.
-    #[inline(always)]
-    pub(crate) fn pull_acked(&self) {
-        const BEHIND: u32 = 1 << 29;
-        let edge = self.start.get().wrapping_add(self.next.get() as u32);
-        if self.has(side_flag::ACKED) && edge.wrapping_sub(self.acked.get()) as i32 > BEHIND as i32
-        {
-            self.acked.set(edge.wrapping_sub(BEHIND));
-        }
-    }
-
-    /// The offset beyond which nothing that arrives could be accepted by the receiver.
-    #[inline(always)]
-    pub(crate) fn limit(&self) -> u64 {
-        /// The largest window there is (RFC 7323, 2.3).
-        const LARGEST: u64 = 65535 << 14;
-        /// Senders may start before the first window update reaches us.
-        const LEAST: u64 = 65535;
-        let edge = self.next.get().max(self.acked_offset());
-        edge + if self.has(side_flag::ACKED) {
-            u64::from(self.window.get()).max(LEAST)
-        } else {
-            LARGEST
-        }
-    }
-
-    /// Whether the FIN has reached the receiver: all before it is there, or it says so.
+    /// Returns whether the FIN has reached the receiver: all before it has arrived, or the receiver acknowledged it.
     fn fin_delivered(&self) -> bool {
         let fin = self.fin.get();
         fin != NO_FIN && (self.next.get() >= fin || self.has(side_flag::FIN_ACKED))
@@ -82,8 +17,13 @@ impl SideRecord {
     }
 }
 
-/// Moves both ends' states on after a segment from `sender`; calls `changed` for each change. Inside a write.
-pub fn step(record: &Record, sender: Side, tcp_flags: u8, mut changed: impl FnMut(Side, TcpState)) {
+/// Advances both ends' states after a segment from `sender`; calls `changed` for each change. Inside an update.
+pub fn advance_states(
+    record: &Record,
+    sender: Side,
+    tcp_flags: u8,
+    mut changed: impl FnMut(Side, TcpState),
+) {
     use TcpState as S;
     let mut set = |side: Side, state: TcpState| {
         let cell = &record.side(side).state;
@@ -117,36 +57,38 @@ pub fn step(record: &Record, sender: Side, tcp_flags: u8, mut changed: impl FnMu
         if opening(state(sender)) {
             set(sender, S::Established);
         }
-        // Who has only sent a SYN may not have got the answer that we missed.
+        // An end in SYN-SENT may not have received the answer that the capture missed.
         if opening(state(receiver)) && state(receiver) != S::SynSent {
             set(receiver, S::Established);
         }
     }
     for end in Side::BOTH {
-        step_fin(record, end, &mut set);
+        apply_fins(record, end, &mut set);
     }
 }
 
-/// An end's FIN lies in its peer's side: there it is received.
-fn step_fin(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) {
+/// Applies the FINs to one end's state. An end's own FIN is on its peer's side, where it is received.
+fn apply_fins(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) {
     use TcpState as S;
     let mine = record.side(end.peer());
     let theirs = record.side(end);
     let over = mine.has(side_flag::FIN_ACKED) && theirs.fin_delivered();
     if over && record.side(end).state() == S::Closed {
-        // The last ACK has come: this CLOSED is the end, not the beginning.
+        // The last ACK has arrived: this CLOSED is the end, not the beginning.
         return;
     }
+    // The end sent its FIN.
     if mine.fin.get() != NO_FIN {
         match record.side(end).state() {
             S::CloseWait if mine.has(side_flag::CROSSED) => set(end, S::Closing),
             S::CloseWait => set(end, S::LastAck),
             S::Closed | S::Listen | S::SynSent | S::SynReceived | S::Established => {
-                set(end, S::FinWait1)
+                set(end, S::FinWait1);
             }
             _ => {}
         }
     }
+    // Its FIN was acknowledged.
     if mine.has(side_flag::FIN_ACKED) {
         match record.side(end).state() {
             S::FinWait1 => set(end, S::FinWait2),
@@ -158,12 +100,13 @@ fn step_fin(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) {
             _ => {}
         }
     }
+    // It received the peer's FIN.
     if theirs.fin_delivered() {
         match record.side(end).state() {
             S::FinWait1 => set(end, S::Closing),
             S::FinWait2 => set(end, S::TimeWait),
             S::Closed | S::Listen | S::SynSent | S::SynReceived | S::Established => {
-                set(end, S::CloseWait)
+                set(end, S::CloseWait);
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! What any worker can be asked to do, whatever feeds it.
 
 use monitor_engine::{
-    Connection, EngineConfig, Packet, Rule, Side, SideSettings, Sink as _, SockId, SteerError,
+    Connection, ControlError, EngineConfig, Packet, Rule, Side, SideSettings, Sink as _, SockId,
 };
 use tokio::sync::oneshot;
 
@@ -45,7 +45,7 @@ pub enum Command {
         /// `None`: all of it.
         side: Option<Side>,
         /// How it is then.
-        answer: Answer<Result<Connection, SteerError>>,
+        answer: Answer<Result<Connection, ControlError>>,
     },
     /// Other settings for a connection.
     Configure {
@@ -54,14 +54,14 @@ pub enum Command {
         /// By [`Side::index`].
         settings: [SideSettings; 2],
         /// How it is then.
-        answer: Answer<Result<Connection, SteerError>>,
+        answer: Answer<Result<Connection, ControlError>>,
     },
     /// What connections to come start with, in place of what was said before.
     SetRules {
         /// In order: the first that applies to a connection counts.
         rules: Vec<Rule>,
-        /// After an error all is as before.
-        answer: Answer<Result<(), SteerError>>,
+        /// Sent when they are in force.
+        answer: Answer<()>,
     },
     /// End.
     Stop,
@@ -88,7 +88,10 @@ impl Command {
                 settings,
                 answer,
             } => drop(answer.send(engine.configure(id, settings))),
-            Self::SetRules { rules, answer } => drop(answer.send(engine.set_rules(rules))),
+            Self::SetRules { rules, answer } => {
+                engine.set_rules(rules);
+                let _ = answer.send(());
+            }
             Self::Stop => return false,
         }
         true

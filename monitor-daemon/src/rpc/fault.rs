@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role, Side};
-use monitor_engine::{NoData, PeekError, SteerError};
+use monitor_engine::{ControlError, NoData, PeekError};
 
 use super::peer::Peer;
 use crate::control::Unanswered;
@@ -217,10 +217,10 @@ pub(super) fn unanswered(error: Unanswered) -> ErrorObject {
 }
 
 /// Why a connection is not as a client wants it.
-pub(super) fn steer(error: SteerError, sockid: u64) -> ErrorObject {
+pub(super) fn steer(error: ControlError, sockid: u64) -> ErrorObject {
     match error {
-        SteerError::NoSuchConnection => no_connection(sockid),
-        SteerError::Disabled(side) => {
+        ControlError::NoSuchConnection => no_connection(sockid),
+        ControlError::Disabled(side) => {
             let side = if side == monitor_engine::Side::Client {
                 Side::Client
             } else {
@@ -232,10 +232,6 @@ pub(super) fn steer(error: SteerError, sockid: u64) -> ErrorObject {
             );
             errno(Reason::Disabled, message)
         }
-        SteerError::TooManyWindows => errno(
-            Reason::Windows,
-            "255 windows other than [store] window are in use by connections and rules; take one of those, or try again",
-        ),
     }
 }
 

@@ -4,7 +4,7 @@ mod checksum;
 
 use monitor_common::abi;
 use monitor_common::wire::{
-    self, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, Fragment, PROTOCOL_TCP, Tcp, Vlans,
+    self, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Tcp, Vlans,
 };
 
 use crate::flow::FlowKey;
@@ -32,7 +32,7 @@ pub struct Segment<'a> {
 
 /// A fragment of an IP datagram that may carry TCP.
 #[derive(Clone, Copy, Debug)]
-pub struct Piece<'a> {
+pub struct Fragment<'a> {
     /// The frame that it came in.
     pub packet: Packet<'a>,
     /// Its tags.
@@ -40,7 +40,7 @@ pub struct Piece<'a> {
     /// Its IP header.
     pub datagram: Datagram,
     /// Its place.
-    pub fragment: Fragment,
+    pub fragment: wire::Fragment,
 }
 
 /// What a frame turned out to be.
@@ -49,7 +49,7 @@ pub enum Frame {
     /// A TCP segment.
     Segment,
     /// A fragment, to be put together first: [`Decoder::piece`] reads it.
-    Piece,
+    Fragment,
     /// Nothing for us; counted.
     Nothing,
 }
@@ -87,9 +87,9 @@ impl Decoder {
     }
 
     /// The fragment in a frame that [`Decoder::frame`] found one in.
-    pub fn piece<'a>(packet: &Packet<'a>) -> Option<Piece<'a>> {
+    pub fn fragment<'a>(packet: &Packet<'a>) -> Option<Fragment<'a>> {
         let (vlans, datagram) = datagram(packet).ok()?;
-        Some(Piece {
+        Some(Fragment {
             packet: *packet,
             vlans,
             datagram,
@@ -120,7 +120,7 @@ impl Decoder {
         let (vlans, datagram) = datagram(packet)?;
         if datagram.fragment.is_some() {
             counters.fragments.add(1);
-            return Ok(Frame::Piece);
+            return Ok(Frame::Fragment);
         }
         if datagram.protocol != PROTOCOL_TCP {
             counters.not_tcp.add(1);

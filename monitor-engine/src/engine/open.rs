@@ -1,48 +1,59 @@
-//! When a connection begins, and who called whom.
+//! Beginning of connections, and the roles of their ends.
 
 use monitor_common::wire::flags;
 
 use super::Engine;
+use super::conn::Conn;
+use super::resync::ResyncDetector;
 use crate::decode::Segment;
 use crate::event::Event;
 use crate::flow::{Class, FlowKey, Table};
-use crate::store::record::{NO_FIN, Record, Wild, flag, side_flag};
+use crate::store::arena::Arena;
+use crate::store::record::{NO_FIN, Record, flag, side_flag};
 use crate::{CloseReason, Side, Sink};
 
 impl<S: Sink> Engine<S> {
-    /// Whether a segment of a known flow begins another connection on the same addresses and ports.
-    pub(super) fn starts_anew(&self, slot: u32, from_client: bool, segment: &Segment<'_>) -> bool {
+    /// Returns whether a segment of a known flow begins another connection on the same addresses and ports.
+    pub(super) fn opens_another(
+        &self,
+        record: &Record,
+        from_client: bool,
+        segment: &Segment<'_>,
+    ) -> bool {
         let tcp = &segment.tcp;
-        let Some(record) = self.memory.record(slot) else {
-            return true;
-        };
         let closed = record.closed.get();
         if closed == CloseReason::Stopped as u8 && tcp.flags & flags::ACK != 0 {
             // An answer belongs to the connection that was stopped, even if its SYN was never seen.
             return false;
         }
         if tcp.flags & (flags::SYN | flags::RST) != flags::SYN {
-            // A flow that went quiet for so long that we gave it up has come back.
+            // A flow has come back that was idle until it timed out.
             return closed == CloseReason::Timeout as u8 && segment.wire_len > 0;
         }
-        // The sender's bytes are the other side's.
-        let side = record.side(if from_client {
+        // The sender's bytes are on the other side.
+        let fwd = record.side(if from_client {
             Side::Server
         } else {
             Side::Client
         });
-        let same = side.has(side_flag::STARTED) && side.start.get() == tcp.seq.wrapping_add(1);
+        let same = fwd.has(side_flag::STARTED) && fwd.start.get() == tcp.seq.wrapping_add(1);
         if closed != 0 && closed != CloseReason::Stopped as u8 {
             return !same || tcp.flags & flags::ACK == 0;
         }
-        !same && (side.has(side_flag::STARTED) || closed != 0)
+        !same && (fwd.has(side_flag::STARTED) || closed != 0)
     }
 
-    /// Makes a connection for a segment that belongs to none; `old` is its predecessor on the same flow.
-    pub(super) fn open(&mut self, segment: &Segment<'_>, old: Option<u32>) -> Option<(u32, bool)> {
+    /// Opens a connection for a segment that belongs to none. `old` is its predecessor on the same flow. Returns the
+    /// connection, and whether its client sent the segment.
+    pub(super) fn open<'a>(
+        &mut self,
+        arena: &'a Arena,
+        segment: &Segment<'_>,
+        old: Option<Conn<'a>>,
+    ) -> Option<(Conn<'a>, bool)> {
         let tcp_flags = segment.tcp.flags;
         let syn = tcp_flags & flags::SYN != 0;
-        // A FIN without data is all that is left of a connection: there is nothing to follow.
+        // A FIN without data is the last of a connection: there is nothing to follow.
         let ending = tcp_flags & flags::FIN != 0 && segment.wire_len == 0;
         if tcp_flags & flags::RST != 0 || (ending && !syn) {
             self.counters.orphans.add(1);
@@ -53,19 +64,23 @@ impl<S: Sink> Engine<S> {
             return None;
         }
         if let Some(old) = old {
-            self.leave_flow(old);
+            self.detach_predecessor(old);
         }
-        let slot = self.take_slot()?;
+        let slot = self.alloc_slot()?;
         let from_client = sender_is_client(&segment.key, tcp_flags);
-        let record = self.memory.record(slot)?;
-        record.write(|record| {
+        let record = arena.record(slot)?;
+        let tag = Table::tag(segment.hash);
+        record.update(|record| {
             clear(record);
             record.generation.set(record.generation.get() + 1);
             segment.key.put(record, from_client);
             record.opened.set(self.now);
             record.last.set(self.now);
-            record.tag.set(Table::tag(segment.hash));
+            record.tag.set(tag);
             record.flags.set(if syn { 0 } else { flag::MIDSTREAM });
+            for window in &record.windows {
+                window.set(window_cell(self.config.window));
+            }
             record.set_overlap(
                 segment
                     .key
@@ -73,41 +88,43 @@ impl<S: Sink> Engine<S> {
                     .map(|end| self.config.tcp.overlap_of(&end)),
             );
         });
+        let conn = self.conn(arena, slot)?;
         if !self.rules.is_empty() {
-            self.apply_rules(slot);
+            self.apply_rules(conn);
         }
-        let id = self
-            .memory
-            .record(slot)
-            .map(|record| self.id(slot, record))?;
-        self.table.insert(Table::tag(segment.hash), slot);
+        self.table.insert(tag, slot);
         self.enlist(slot, Class::HalfOpen);
         self.counters.opened.add(1);
-        self.sink.event(Event::Opened { id });
-        Some((slot, from_client))
+        self.sink.event(Event::Opened { id: conn.id });
+        Some((conn, from_client))
     }
 
-    /// The flow has a new connection: the old one is closed and cannot be found by its packets any more.
-    fn leave_flow(&mut self, slot: u32) {
-        self.close(slot, CloseReason::Reused);
-        self.let_flow_in(slot);
-        if let Some(record) = self.memory.record(slot) {
-            self.table.remove(record.tag.get(), slot);
-        }
+    /// Closes the predecessor of a new connection and removes it from the flow table: its packets find the new one.
+    fn detach_predecessor(&mut self, old: Conn<'_>) {
+        self.close(old, CloseReason::Reused);
+        self.unshunt(old.record);
+        self.table.remove(old.record.tag.get(), old.slot);
     }
 }
 
+/// Returns a window as a record holds it, from 1 byte to 4 GiB less one.
+pub(super) fn window_cell(window: u64) -> u32 {
+    u32::try_from(window.max(1)).unwrap_or(u32::MAX)
+}
+
+/// Resets everything that a previous connection left in a record.
 fn clear(record: &Record) {
     record.closed.set(0);
     record.flags.set(0);
-    record.wild.iter().for_each(Wild::refuted);
-    record.windows.iter().for_each(|window| window.set(0));
+    for side in Side::BOTH {
+        ResyncDetector::of(record, side).reset();
+    }
     for side in &record.sides {
         for cell in [
             &side.base,
             &side.next,
             &side.end,
-            &side.run,
+            &side.contig_start,
             &side.retransmitted,
         ] {
             cell.set(0);
@@ -119,7 +136,7 @@ fn clear(record: &Record) {
             &side.window,
             &side.gaps,
             &side.conflicts,
-            &side.history,
+            &side.ooo_queue,
         ] {
             cell.set(0);
         }
@@ -129,10 +146,10 @@ fn clear(record: &Record) {
     }
 }
 
-/// Who called whom. A SYN or its answer says so; midstream, the end with a port that services listen on was called,
-/// of two such the one with the lower port, and of two equal ones the one that is spoken to first.
+/// Returns whether the sender of a connection's first packet is its client. A SYN or SYN-ACK shows it. Midstream, the end
+/// with a service port is the server, of two such the one with the lower port, of two equal ones the receiver.
 fn sender_is_client(key: &FlowKey, tcp_flags: u8) -> bool {
-    /// Ports from here on are handed out to callers (RFC 6335, 6; Linux starts even lower).
+    /// First port that is handed out to clients (RFC 6335, 6; Linux starts even lower).
     const EPHEMERAL: u16 = 32768;
     if tcp_flags & flags::SYN != 0 {
         return tcp_flags & flags::ACK == 0;

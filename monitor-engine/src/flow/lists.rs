@@ -5,7 +5,7 @@
 //! end only if it has not been moved for [`REFRESH`] milliseconds, so a busy connection costs its neighbours'
 //! cache lines once a second and a timeout is late by a second at most.
 
-use crate::store::memory::{Memory, prefetch};
+use crate::store::arena::{Arena, prefetch};
 use crate::store::record::{NONE, Record};
 
 /// How stale a place in a list may get, milliseconds.
@@ -23,9 +23,9 @@ pub enum Class {
     /// A SYN, or a SYN and its answer, and nothing yet that only a real client can send.
     HalfOpen,
     /// As half-open, and it holds bytes: a single packet midstream, or data in a SYN.
-    Unproven,
+    Unverified,
     /// Established, and has not carried a byte.
-    Silent,
+    EstablishedIdle,
     /// Established, and holds bytes.
     Active,
 }
@@ -33,11 +33,11 @@ pub enum Class {
 impl Class {
     const COUNT: usize = 6;
     /// All but [`Class::Free`].
-    pub const TAKEN: [Self; 5] = [
+    pub const USED: [Self; 5] = [
         Self::Closed,
         Self::HalfOpen,
-        Self::Unproven,
-        Self::Silent,
+        Self::Unverified,
+        Self::EstablishedIdle,
         Self::Active,
     ];
 
@@ -46,19 +46,19 @@ impl Class {
         match class {
             1 => Self::Closed,
             2 => Self::HalfOpen,
-            3 => Self::Unproven,
-            4 => Self::Silent,
+            3 => Self::Unverified,
+            4 => Self::EstablishedIdle,
             5 => Self::Active,
             _ => Self::Free,
         }
     }
 
     /// The class of a living connection.
-    pub fn living(proven: bool, holds_bytes: bool) -> Self {
-        match (proven, holds_bytes) {
+    pub fn open(verified: bool, holds_bytes: bool) -> Self {
+        match (verified, holds_bytes) {
             (false, false) => Self::HalfOpen,
-            (false, true) => Self::Unproven,
-            (true, false) => Self::Silent,
+            (false, true) => Self::Unverified,
+            (true, false) => Self::EstablishedIdle,
             (true, true) => Self::Active,
         }
     }
@@ -89,27 +89,27 @@ impl Lists {
     }
 
     /// Who is to go after this one.
-    pub fn after(&self, memory: &Memory, slot: u32) -> Option<u32> {
-        memory.record(slot)?.next.get().checked_sub(1)
+    pub fn after(&self, arena: &Arena, slot: u32) -> Option<u32> {
+        arena.record(slot)?.next.get().checked_sub(1)
     }
 
     /// Moves a connection to the end of its list, unless it was put there lately. `now` in milliseconds. Returns
     /// whether it was moved.
     #[inline]
-    pub fn touch(&mut self, memory: &Memory, slot: u32, now: u32) -> bool {
-        let Some(record) = memory.record(slot) else {
+    pub fn touch(&mut self, arena: &Arena, slot: u32, now: u32) -> bool {
+        let Some(record) = arena.record(slot) else {
             return false;
         };
         let stale = now.wrapping_sub(record.listed.get()) >= REFRESH;
         if stale {
-            self.enter(memory, slot, Class::of(record.class.get()), now);
+            self.enter(arena, slot, Class::of(record.class.get()), now);
         }
         stale
     }
 
     /// Tells the processor which records [`Lists::touch`] will write to.
     #[inline(always)]
-    pub fn prefetch(&self, memory: &Memory, record: &Record, now: u32) {
+    pub fn prefetch(&self, arena: &Arena, record: &Record, now: u32) {
         if now.wrapping_sub(record.listed.get()) < REFRESH {
             return;
         }
@@ -117,7 +117,7 @@ impl Lists {
             if let Some(neighbour) = link
                 .get()
                 .checked_sub(1)
-                .and_then(|slot| memory.record(slot))
+                .and_then(|slot| arena.record(slot))
             {
                 prefetch(&raw const neighbour.prev);
             }
@@ -125,9 +125,9 @@ impl Lists {
     }
 
     /// Puts a connection at the end of a list, taking it out of the one that it is in.
-    pub fn enter(&mut self, memory: &Memory, slot: u32, class: Class, now: u32) {
-        self.leave(memory, slot);
-        let Some(record) = memory.record(slot) else {
+    pub fn enter(&mut self, arena: &Arena, slot: u32, class: Class, now: u32) {
+        self.leave(arena, slot);
+        let Some(record) = arena.record(slot) else {
             return;
         };
         record.class.set(class as u8);
@@ -137,15 +137,15 @@ impl Lists {
         ends.len += 1;
         record.prev.set(last);
         record.next.set(NONE);
-        match last.checked_sub(1).and_then(|last| memory.record(last)) {
+        match last.checked_sub(1).and_then(|last| arena.record(last)) {
             Some(before) => before.next.set(slot + 1),
             None => ends.first = slot + 1,
         }
     }
 
     /// Takes a connection out of its list; its class is [`Class::Free`] then.
-    pub fn leave(&mut self, memory: &Memory, slot: u32) {
-        let Some(record) = memory.record(slot) else {
+    pub fn leave(&mut self, arena: &Arena, slot: u32) {
+        let Some(record) = arena.record(slot) else {
             return;
         };
         let class = Class::of(record.class.get());
@@ -154,11 +154,11 @@ impl Lists {
         }
         let ends = &mut self.ends[class as usize];
         let (prev, next) = (record.prev.get(), record.next.get());
-        match prev.checked_sub(1).and_then(|prev| memory.record(prev)) {
+        match prev.checked_sub(1).and_then(|prev| arena.record(prev)) {
             Some(before) => before.next.set(next),
             None => ends.first = next,
         }
-        match next.checked_sub(1).and_then(|next| memory.record(next)) {
+        match next.checked_sub(1).and_then(|next| arena.record(next)) {
             Some(behind) => behind.prev.set(prev),
             None => ends.last = prev,
         }
@@ -171,29 +171,29 @@ impl Lists {
 mod tests {
     use super::*;
 
-    fn order(lists: &Lists, memory: &Memory, class: Class) -> Vec<u32> {
-        std::iter::successors(lists.first(class), |&slot| lists.after(memory, slot)).collect()
+    fn order(lists: &Lists, arena: &Arena, class: Class) -> Vec<u32> {
+        std::iter::successors(lists.first(class), |&slot| lists.after(arena, slot)).collect()
     }
 
     #[test]
     fn stays_in_order_of_activity() {
-        let memory = Memory::reserve(4, 0).unwrap();
+        let arena = Arena::reserve(4, 0).unwrap();
         let mut lists = Lists::default();
         for slot in 0..4 {
-            lists.enter(&memory, slot, Class::Active, slot);
+            lists.enter(&arena, slot, Class::Active, slot);
         }
-        lists.touch(&memory, 1, 500);
+        lists.touch(&arena, 1, 500);
         assert_eq!(
-            order(&lists, &memory, Class::Active),
+            order(&lists, &arena, Class::Active),
             [0, 1, 2, 3],
             "moved lately: stays"
         );
-        lists.touch(&memory, 1, 1500);
-        lists.enter(&memory, 3, Class::Closed, 1500);
-        assert_eq!(order(&lists, &memory, Class::Active), [0, 2, 1]);
-        assert_eq!(order(&lists, &memory, Class::Closed), [3]);
+        lists.touch(&arena, 1, 1500);
+        lists.enter(&arena, 3, Class::Closed, 1500);
+        assert_eq!(order(&lists, &arena, Class::Active), [0, 2, 1]);
+        assert_eq!(order(&lists, &arena, Class::Closed), [3]);
         for slot in 0..4 {
-            lists.leave(&memory, slot);
+            lists.leave(&arena, slot);
         }
         assert_eq!(
             (lists.first(Class::Active), lists.len(Class::Closed)),

@@ -6,4 +6,4 @@ mod table;
 
 pub use key::FlowKey;
 pub use lists::{Class, Lists};
-pub use table::{Guess, Table};
+pub use table::{SlotHint, Table};

@@ -1,6 +1,6 @@
 //! From a flow's hash to its record: open addressing, linear probing, deletion by shifting back.
 
-use crate::store::memory::prefetch;
+use crate::store::arena::prefetch;
 
 /// Entries for each record: at most two thirds full, so that a probe rarely leaves its cache line.
 const SPARE: usize = 3;
@@ -18,7 +18,7 @@ pub struct Table {
 
 /// What was found in the table a moment ago.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Guess {
+pub struct SlotHint {
     slot: Option<u32>,
     removals: u32,
 }
@@ -88,10 +88,10 @@ impl Table {
         }
     }
 
-    /// The first slot with this tag, to be asked about again with [`Table::recall`].
+    /// The first slot with this tag, to be asked about again with [`Table::resolve`].
     #[inline(always)]
-    pub fn guess(&self, tag: u32) -> Guess {
-        Guess {
+    pub fn hint(&self, tag: u32) -> SlotHint {
+        SlotHint {
             slot: self.find(tag, |_| Some(())).map(|found| found.0),
             removals: self.removals,
         }
@@ -99,8 +99,8 @@ impl Table {
 
     /// The slot of a guess, if it is in the table still.
     #[inline(always)]
-    pub fn recall(&self, guess: Guess) -> Option<u32> {
-        guess.slot.filter(|_| guess.removals == self.removals)
+    pub fn resolve(&self, hint: SlotHint) -> Option<u32> {
+        hint.slot.filter(|_| hint.removals == self.removals)
     }
 
     /// Adds a slot. There is always room: there are more entries than slots.
@@ -176,7 +176,7 @@ mod tests {
                 for (&slot, &tag) in &model {
                     let found = table.find(tag, |s| (s == slot).then_some(()));
                     prop_assert_eq!(found, Some((slot, ())));
-                    prop_assert!(table.recall(table.guess(tag)).is_some());
+                    prop_assert!(table.resolve(table.hint(tag)).is_some());
                 }
                 prop_assert_eq!(table.entries.iter().filter(|e| **e != 0).count(), model.len());
             }

@@ -13,19 +13,19 @@ impl<S: Sink> Receiver<'_, S> {
             return;
         }
         let side = self.side();
-        let evicted = retained_below(self.memory, side, u64::MAX);
+        let evicted = retained_below(self.arena, side, u64::MAX);
         let (first, last) = (
             number(side.base.get()),
             number(side.end.get().max(side.base.get())),
         );
-        self.record.write(|record| {
+        self.record.update(|record| {
             record.add_flag(flag::DISABLED_CLIENT, self.name);
             side.epoch.set(side.epoch.get().wrapping_add(1));
             self.keep_nothing();
         });
         // Readers look at the epoch again after they have copied: the blocks may go now.
         fence(Release);
-        self.space.history.restart(&side.history);
+        self.writer.queues.restart(&side.ooo_queue);
         self.blocks().release_all(first, last + 1);
         self.counters.evicted_bytes.add(evicted);
     }
@@ -40,20 +40,20 @@ impl<S: Sink> Receiver<'_, S> {
     }
 
     /// Has another policy decide about overlaps from now on.
-    pub fn follow_policy(&mut self, policy: OverlapPolicy) {
+    pub fn set_policy(&mut self, policy: OverlapPolicy) {
         let side = self.side();
         if self.record.overlap(self.name) == policy {
             return;
         }
-        self.record.write(|record| {
+        self.record.update(|record| {
             let mut policies = crate::Side::BOTH.map(|side| record.overlap(side));
             policies[self.name.index()] = policy;
             record.set_overlap(policies);
         });
         if self.enabled() && self.hole_end().is_some() {
-            self.space.history.forget(&side.history);
+            self.writer.queues.forget(&side.ooo_queue);
         } else {
-            self.space.history.restart(&side.history);
+            self.writer.queues.restart(&side.ooo_queue);
         }
     }
 }

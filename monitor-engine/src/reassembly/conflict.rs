@@ -1,12 +1,12 @@
 //! Bytes that arrive again: whether they differ, and which copy stays.
 
-use super::overlap::{self, History};
+use super::overlap::{self, OooQueues};
 use super::{Part, Receiver, Shift, each_block};
 use crate::event::Event;
 use crate::payload::Payload;
+use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::Roots;
-use crate::store::islands::Run;
-use crate::store::memory::{BLOCK, Memory};
+use crate::store::range_set::Run;
 use crate::store::record::SideRecord;
 use crate::store::{Release, fence};
 use crate::{OverlapPolicy, Sink};
@@ -18,7 +18,7 @@ impl<S: Sink> Receiver<'_, S> {
         let next = self.side().next.get();
         if start > next {
             self.counters.out_of_order.add(1);
-            return (self.arrive((start, end + u64::from(fin))).min(end), end);
+            return (self.enqueue((start, end + u64::from(fin))).min(end), end);
         }
         let from = match self.record.overlap(self.name) {
             OverlapPolicy::First => end,
@@ -30,24 +30,24 @@ impl<S: Sink> Receiver<'_, S> {
     }
 
     /// Queues a segment that starts ahead of a hole; returns from where on its bytes replace those that wait.
-    pub(super) fn arrive(&mut self, segment: Run) -> u64 {
+    pub(super) fn enqueue(&mut self, segment: Run) -> u64 {
         if !self.enabled() {
             return segment.1;
         }
         let side = self.side();
         let policy = self.record.overlap(self.name);
-        let followed = !History::untold(&side.history);
-        if let Ok(from) = self.space.history.arrive(&side.history, policy, segment) {
+        let followed = !OooQueues::untracked(&side.ooo_queue);
+        if let Ok(from) = self.writer.queues.enqueue(&side.ooo_queue, policy, segment) {
             return from;
         }
         if followed {
             self.counters.overlap_history_full.add(1);
         }
-        let island = self
-            .islands()
+        let range = self
+            .ranges()
             .first_from(segment.0 + 1)
-            .filter(|island| island.0 < segment.1);
-        overlap::approximately(policy, segment, island)
+            .filter(|range| range.0 < segment.1);
+        overlap::approximately(policy, segment, range)
     }
 
     /// Bytes that are there already: compared, counted, and replaced as far as they lose.
@@ -61,7 +61,7 @@ impl<S: Sink> Receiver<'_, S> {
         self.again(part.start, part.end);
         let side = self.side();
         let Some((low, high, count)) =
-            side.differing(self.memory, part.start, part.end, shift, payload)
+            side.differing(self.arena, part.start, part.end, shift, payload)
         else {
             return;
         };
@@ -70,7 +70,7 @@ impl<S: Sink> Receiver<'_, S> {
         if !late {
             self.counters.ambiguous_bytes.add(count);
         }
-        self.record.write(|_| {
+        self.record.update(|_| {
             side.conflicts
                 .set(side.conflicts.get().saturating_add(count as u32))
         });
@@ -94,12 +94,12 @@ impl<S: Sink> Receiver<'_, S> {
     fn overwrite(&mut self, part: Part, shift: Shift, payload: &Payload<'_>) {
         let side = self.side();
         let roots = Roots::of(side);
-        self.record.write(|_| {
+        self.record.update(|_| {
             side.epoch.set(side.epoch.get().wrapping_add(1));
             fence(Release);
             each_block(part.start, part.end, shift, payload, |number, at, bytes| {
-                if let Some(block) = roots.find(self.memory, number) {
-                    self.memory.write(block, at, bytes);
+                if let Some(block) = roots.find(self.arena, number) {
+                    self.arena.write(block, at, bytes);
                 }
                 true
             });
@@ -111,7 +111,7 @@ impl<S: Sink> Receiver<'_, S> {
         let side = self.side();
         let len = end - start;
         self.counters.retransmitted_bytes.add(len);
-        self.record.write(|_| side.retransmitted.add(len));
+        self.record.update(|_| side.retransmitted.add(len));
         self.sink.event(Event::Retransmit {
             id: self.id,
             side: self.name,
@@ -135,7 +135,7 @@ impl<S: Sink> Receiver<'_, S> {
             && end == side.end.get();
         if probe
             && side
-                .differing(self.memory, start, end, shift, payload)
+                .differing(self.arena, start, end, shift, payload)
                 .is_some()
         {
             self.counters.keepalives.add(1);
@@ -150,7 +150,7 @@ impl SideRecord {
     /// byte, and how many differ.
     fn differing(
         &self,
-        memory: &Memory,
+        arena: &Arena,
         start: u64,
         end: u64,
         shift: Shift,
@@ -162,8 +162,8 @@ impl SideRecord {
             let mut old = [0; BLOCK];
             let old = &mut old[..bytes.len()];
             let there = roots
-                .find(memory, number)
-                .is_some_and(|block| memory.read(block, at, old));
+                .find(arena, number)
+                .is_some_and(|block| arena.read(block, at, old));
             if there && *old != *bytes {
                 let off = number * BLOCK as u64 + at as u64;
                 for (index, _) in old

@@ -10,14 +10,34 @@ mod retention;
 
 use crate::event::Event;
 use crate::payload::Payload;
-use crate::store::Space;
-use crate::store::blocks::{Blocks, number};
-use crate::store::islands::{Islands, Run};
-use crate::store::memory::{BLOCK, Memory};
+use crate::store::arena::{Arena, BLOCK};
+use crate::store::blocks::{BlockAllocator, Blocks, number};
+use crate::store::range_set::{RangeSet, Run};
 use crate::store::record::{NO_FIN, Record, SideRecord};
 use crate::{Counters, Side, Sink, SockId};
-use overlap::History;
+use overlap::OooQueues;
 pub use retention::retained_below;
+
+/// The writer's own state beside the arena; readers never see it.
+#[derive(Debug)]
+pub struct WriterState {
+    pub blocks: BlockAllocator,
+    /// Out-of-order queues: segment by segment.
+    pub queues: OooQueues,
+    /// Scratch for the parts of one segment, kept to allocate nothing per packet.
+    parts: Vec<Part>,
+}
+
+impl WriterState {
+    /// State of a worker with so many blocks and so many segments in out-of-order queues.
+    pub fn new(blocks: u32, queued: u32) -> Self {
+        Self {
+            blocks: BlockAllocator::new(blocks),
+            queues: OooQueues::new(queued),
+            parts: Vec::new(),
+        }
+    }
+}
 
 /// A part of an arriving segment, as offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +54,13 @@ pub struct Limits {
     /// Bytes retained.
     pub window: u64,
     /// Islands kept.
-    pub islands: usize,
+    pub ranges: usize,
 }
 
 /// One side, being written.
 pub struct Receiver<'a, S: Sink> {
-    pub memory: &'a Memory,
-    pub space: &'a mut Space,
+    pub arena: &'a Arena,
+    pub writer: &'a mut WriterState,
     pub counters: &'a Counters,
     pub sink: &'a mut S,
     pub limits: Limits,
@@ -84,14 +104,17 @@ impl<'a, S: Sink> Receiver<'a, S> {
     /// Takes a FIN without payload. Ahead of a hole it waits like a byte, and decides like one whom later segments meet.
     pub fn lone_fin(&mut self, off: u64) {
         if off > self.side().next.get() {
-            self.arrive((off, off + 1));
+            self.enqueue((off, off + 1));
         }
     }
 
     #[inline(always)]
     fn stretch(&mut self, start: u64, end: u64, fin: bool, shift: Shift, payload: &Payload<'_>) {
         let side = self.side();
-        if start == side.next.get() && !side.waiting() && side.history.get() == 0 && self.enabled()
+        if start == side.next.get()
+            && !side.has_out_of_order()
+            && side.ooo_queue.get() == 0
+            && self.enabled()
         {
             self.in_order(start, end, shift, payload);
         } else {
@@ -119,7 +142,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         if stored == start {
             return;
         }
-        self.record.write(|_| {
+        self.record.update(|_| {
             side.next.set(stored);
             side.end.set(stored.max(side.end.get()));
         });
@@ -160,7 +183,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
             );
             return;
         }
-        let mut parts = std::mem::take(&mut self.space.parts);
+        let mut parts = std::mem::take(&mut self.writer.parts);
         self.split(start, end, &mut parts);
         // What is replaced first: new bytes may complete what is replaced, and readers are told of it then.
         for part in parts.iter().filter(|part| part.old) {
@@ -170,13 +193,16 @@ impl<'a, S: Sink> Receiver<'a, S> {
             self.fresh(*part, shift, payload);
         }
         parts.clear();
-        self.space.parts = parts;
+        self.writer.parts = parts;
     }
 
     /// Cuts `start..end` where received bytes begin and end.
     fn split(&mut self, start: u64, end: u64, parts: &mut Vec<Part>) {
         let side = self.side();
-        let main = (side.run.get().max(side.base.get()), side.next.get());
+        let main = (
+            side.contig_start.get().max(side.base.get()),
+            side.next.get(),
+        );
         let mut at = start;
         let mut old = |run: Run, at: &mut u64| {
             let (low, high) = (run.0.max(*at), run.1.min(end));
@@ -200,7 +226,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
             }
         };
         let mut main_done = false;
-        self.islands().overlapping(start, end, |run| {
+        self.ranges().overlapping(start, end, |run| {
             if run.0 >= main.1 && !main_done {
                 main_done = true;
                 old(main, &mut at);
@@ -224,7 +250,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let Some(part) = self.retained(part) else {
             return;
         };
-        self.limit_islands(part.start);
+        self.limit_ranges(part.start);
         let Some(Part { start, end, .. }) = self.retained(part) else {
             return;
         };
@@ -247,9 +273,9 @@ impl<'a, S: Sink> Receiver<'a, S> {
     /// Tells readers of new bytes, and joins them with what they touch.
     fn publish(&mut self, run: Run) {
         let side = self.side();
-        let (old_run, old_next) = (side.run.get(), side.next.get());
+        let (old_run, old_next) = (side.contig_start.get(), side.next.get());
         let late = run.1 <= old_run;
-        let added = self.record.write(|_| {
+        let added = self.record.update(|_| {
             side.end.set(side.end.get().max(run.1));
             if run.0 <= old_next && run.1 >= old_next && run.0 >= old_run {
                 side.next.set(run.1);
@@ -257,13 +283,13 @@ impl<'a, S: Sink> Receiver<'a, S> {
                 return true;
             }
             if run.1 == old_run {
-                side.run.set(run.0);
-                if let Some(before) = self.islands().take_touching(run.0, run.0) {
-                    side.run.set(before.0);
+                side.contig_start.set(run.0);
+                if let Some(before) = self.ranges().take_touching(run.0, run.0) {
+                    side.contig_start.set(before.0);
                 }
                 return true;
             }
-            self.islands().add(run).is_ok()
+            self.ranges().add(run).is_ok()
         });
         if !added {
             self.counters.unstored_bytes.add(run.1 - run.0);
@@ -283,15 +309,15 @@ impl<'a, S: Sink> Receiver<'a, S> {
     fn absorb(&mut self) {
         let side = self.side();
         let next = side.next.get();
-        if let Some(island) = self.islands().take_touching(next, next) {
-            side.next.set(island.1);
+        if let Some(range) = self.ranges().take_touching(next, next) {
+            side.next.set(range.1);
         }
     }
 
     fn moved(&mut self, old_next: u64) {
         let next = self.side().next.get();
         if next > old_next {
-            self.passed();
+            self.advance();
             self.sink.event(Event::Data {
                 id: self.id,
                 side: self.name,
@@ -302,14 +328,14 @@ impl<'a, S: Sink> Receiver<'a, S> {
     }
 
     /// The in-order edge has moved: the receiver hands on what has waited for that.
-    fn passed(&mut self) {
+    fn advance(&mut self) {
         let side = self.side();
-        if History::untold(&side.history) && self.hole_end().is_none() {
-            self.space.history.restart(&side.history);
+        if OooQueues::untracked(&side.ooo_queue) && self.hole_end().is_none() {
+            self.writer.queues.restart(&side.ooo_queue);
         }
-        self.space.history.passed(&side.history, side.next.get());
+        self.writer.queues.advance(&side.ooo_queue, side.next.get());
         if !self.enabled() {
-            self.record.write(|_| self.keep_nothing());
+            self.record.update(|_| self.keep_nothing());
         }
     }
 
@@ -318,36 +344,36 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let side = self.side();
         let next = side.next.get();
         side.base.set(next);
-        side.run.set(next);
-        self.islands().remove_below(next);
+        side.contig_start.set(next);
+        self.ranges().remove_below(next);
     }
 
     /// Keeps the list of islands within its limit: what is oldest goes first, then the lowest hole is given up.
-    fn limit_islands(&mut self, start: u64) {
-        if self.islands().is_empty() || start == self.side().next.get() {
+    fn limit_ranges(&mut self, start: u64) {
+        if self.ranges().is_empty() || start == self.side().next.get() {
             return;
         }
-        while self.islands().len() >= self.limits.islands {
+        while self.ranges().len() >= self.limits.ranges {
             let side = self.side();
-            match self.islands().first_from(0) {
-                Some(island) if island.1 < side.run.get() => self.raise_base(island.1),
-                Some(island) => self.skip_hole(island.0),
+            match self.ranges().first_from(0) {
+                Some(range) if range.1 < side.contig_start.get() => self.raise_base(range.1),
+                Some(range) => self.declare_lost(range.0),
                 None => return,
             }
         }
     }
 
     /// Declares the hole between `next` and `to` lost.
-    fn skip_hole(&mut self, to: u64) {
+    fn declare_lost(&mut self, to: u64) {
         let side = self.side();
         let next = side.next.get();
-        let run = (side.run.get().max(side.base.get()), next);
-        if run.0 < run.1 && self.record.write(|_| self.islands().add(run)).is_err() {
+        let run = (side.contig_start.get().max(side.base.get()), next);
+        if run.0 < run.1 && self.record.update(|_| self.ranges().add(run)).is_err() {
             // No memory for one more island: the run is given up instead of the truth about it.
             self.raise_base(next);
         }
-        self.record.write(|_| {
-            side.run.set(to);
+        self.record.update(|_| {
+            side.contig_start.set(to);
             side.next.set(to);
             side.gaps.set(side.gaps.get().saturating_add(1));
             self.absorb();
@@ -360,40 +386,40 @@ impl<'a, S: Sink> Receiver<'a, S> {
             off: next,
             len: to - next,
         });
-        self.passed();
+        self.advance();
         self.moved(to);
     }
 
     /// The next island above the in-order edge: where the first hole ends.
     pub fn hole_end(&mut self) -> Option<u64> {
         let next = self.side().next.get();
-        self.islands().first_from(next).map(|island| island.0)
+        self.ranges().first_from(next).map(|range| range.0)
     }
 
     /// Declares every hole lost that ends at or before `limit`.
-    pub fn give_up_holes(&mut self, limit: u64) {
+    pub fn declare_lost_below(&mut self, limit: u64) {
         while let Some(end) = self.hole_end().filter(|end| *end <= limit) {
-            self.skip_hole(end);
+            self.declare_lost(end);
         }
     }
 
     /// Declares everything lost that is missing before `to`, and goes on there.
-    pub fn give_up(&mut self, to: u64) {
-        self.give_up_holes(to);
+    pub fn advance_to(&mut self, to: u64) {
+        self.declare_lost_below(to);
         if self.side().next.get() < to {
-            self.skip_hole(to);
+            self.declare_lost(to);
         }
     }
 
     /// The connection is over: every hole is lost, also one before the FIN.
     pub fn finish(&mut self) {
-        self.give_up_holes(u64::MAX);
+        self.declare_lost_below(u64::MAX);
         let side = self.side();
         let fin = side.fin.get();
         if fin != NO_FIN {
-            self.give_up(fin);
+            self.advance_to(fin);
         }
-        self.space.history.restart(&side.history);
+        self.writer.queues.restart(&side.ooo_queue);
     }
 
     /// Stores bytes; returns how many, from the start on. Fewer than asked when memory is full.
@@ -405,14 +431,14 @@ impl<'a, S: Sink> Receiver<'a, S> {
             self.counters.unstored_bytes.add(end - start);
             return 0;
         }
-        let memory = self.memory;
+        let arena = self.arena;
         let mut stored = 0;
         let mut blocks = self.blocks();
         each_block(start, end, shift, payload, |number, at, bytes| {
             let Ok(block) = blocks.ensure(number) else {
                 return false;
             };
-            memory.write(block, at, bytes);
+            arena.write(block, at, bytes);
             stored += bytes.len() as u64;
             true
         });
@@ -424,24 +450,24 @@ impl<'a, S: Sink> Receiver<'a, S> {
 
     fn grow(&mut self, first: u64, last: u64) -> Result<(), crate::store::blocks::Full> {
         let record = self.record;
-        record.write(|_| self.blocks().grow(first, last))
+        record.update(|_| self.blocks().grow(first, last))
     }
 
     #[inline(always)]
     fn blocks(&mut self) -> Blocks<'_> {
         Blocks {
-            memory: self.memory,
-            pool: &mut self.space.blocks,
+            arena: self.arena,
+            pool: &mut self.writer.blocks,
             side: self.record.side(self.name),
         }
     }
 
     #[inline(always)]
-    fn islands(&mut self) -> Islands<'_> {
-        let head = &self.record.side(self.name).islands;
-        Islands {
-            memory: self.memory,
-            pool: &mut self.space.blocks,
+    fn ranges(&mut self) -> RangeSet<'_> {
+        let head = &self.record.side(self.name).ranges;
+        RangeSet {
+            arena: self.arena,
+            pool: &mut self.writer.blocks,
             head,
         }
     }

@@ -2,9 +2,9 @@
 
 use super::Receiver;
 use crate::Sink;
+use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::number;
-use crate::store::islands::{Run, walk};
-use crate::store::memory::{BLOCK, Memory};
+use crate::store::range_set::{Run, walk};
 use crate::store::record::{NONE, SideRecord};
 use crate::store::{Release, fence};
 
@@ -16,7 +16,7 @@ impl<S: Sink> Receiver<'_, S> {
         let newest = end.max(side.end.get());
         if newest - side.base.get() > self.limits.window {
             let to = newest - self.limits.window;
-            if side.islands.get() == NONE && to <= side.next.get() && self.enabled() {
+            if side.ranges.get() == NONE && to <= side.next.get() && self.enabled() {
                 self.shorten(to);
             } else {
                 self.raise_base(to);
@@ -29,10 +29,10 @@ impl<S: Sink> Receiver<'_, S> {
     #[inline]
     fn shorten(&mut self, to: u64) {
         let side = self.side();
-        let (base, run) = (side.base.get(), side.run.get());
-        self.record.write(|_| {
+        let (base, run) = (side.base.get(), side.contig_start.get());
+        self.record.update(|_| {
             side.base.set(to);
-            side.run.set(run.max(to));
+            side.contig_start.set(run.max(to));
         });
         fence(Release);
         if number(base) < number(to) {
@@ -52,15 +52,15 @@ impl<S: Sink> Receiver<'_, S> {
         }
         while side.next.get() < to {
             let hole_end = self.hole_end().unwrap_or(to).min(to);
-            self.skip_hole(hole_end);
+            self.declare_lost(hole_end);
         }
         let evicted = self.held_below(to);
         let last = number(side.end.get().max(base)) + 1;
-        self.record.write(|_| {
+        self.record.update(|_| {
             // A side that keeps nothing may be further already.
             side.base.set(to.max(side.base.get()));
-            side.run.set(side.run.get().max(to));
-            self.islands().remove_below(to);
+            side.contig_start.set(side.contig_start.get().max(to));
+            self.ranges().remove_below(to);
         });
         fence(Release);
         self.blocks().release(number(base), number(to).min(last));
@@ -86,8 +86,8 @@ impl<S: Sink> Receiver<'_, S> {
     pub fn release(&mut self) {
         let side = self.side();
         self.counters.evicted_bytes.add(self.held_below(u64::MAX));
-        self.islands().clear();
-        self.space.history.restart(&side.history);
+        self.ranges().clear();
+        self.writer.queues.restart(&side.ooo_queue);
         let (base, end) = (side.base.get(), side.end.get());
         self.blocks()
             .release_all(number(base), number(end.max(base)) + 1);
@@ -95,7 +95,7 @@ impl<S: Sink> Receiver<'_, S> {
 
     fn held_below(&self, limit: u64) -> u64 {
         if self.enabled() {
-            retained_below(self.memory, self.side(), limit)
+            retained_below(self.arena, self.side(), limit)
         } else {
             0
         }
@@ -103,11 +103,11 @@ impl<S: Sink> Receiver<'_, S> {
 }
 
 /// Bytes held below `limit`.
-pub fn retained_below(memory: &Memory, side: &SideRecord, limit: u64) -> u64 {
+pub fn retained_below(arena: &Arena, side: &SideRecord, limit: u64) -> u64 {
     let base = side.base.get();
     let held = |run: Run| run.1.min(limit).saturating_sub(run.0.max(base));
-    let mut sum = held((side.run.get(), side.next.get()));
-    walk(memory, side.islands.get(), |run| {
+    let mut sum = held((side.contig_start.get(), side.next.get()));
+    walk(arena, side.ranges.get(), |run| {
         sum = sum.saturating_add(held(run));
         run.0 < limit
     });

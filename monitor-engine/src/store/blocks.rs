@@ -4,8 +4,8 @@
 //! a radix tree of fan-out [`FANOUT`] whose height grows with the span of retained blocks. Block numbers are taken
 //! modulo the tree's capacity, so a sliding window goes round in a tree of constant size.
 
+use super::arena::{Arena, BLOCK, BLOCK_SHIFT, BlockId};
 use super::cell::Cell32;
-use super::memory::{BLOCK, BLOCK_SHIFT, BlockId, Memory};
 use super::record::{NONE, SideRecord};
 
 /// Entries of an index block.
@@ -19,14 +19,14 @@ const MAX_HEIGHT: u8 = 5;
 
 /// The blocks that nobody uses. Last in, first out: a block used again is still warm in the cache.
 #[derive(Debug)]
-pub struct Pool {
+pub struct BlockAllocator {
     free: Vec<BlockId>,
     /// Blocks from here on were never used.
     untouched: BlockId,
     total: BlockId,
 }
 
-impl Pool {
+impl BlockAllocator {
     /// All of `total` blocks are free.
     pub fn new(total: BlockId) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Pool {
 
     /// A block with arbitrary contents, if there is one.
     #[inline]
-    pub fn take(&mut self) -> Option<BlockId> {
+    pub fn alloc(&mut self) -> Option<BlockId> {
         self.free.pop().or_else(|| {
             let id = self.untouched;
             (id < self.total).then(|| self.untouched += 1).map(|()| id)
@@ -57,7 +57,7 @@ impl Pool {
 
     /// Takes a block back.
     #[inline]
-    pub fn give(&mut self, id: BlockId) {
+    pub fn free(&mut self, id: BlockId) {
         debug_assert!(id < self.untouched);
         self.free.push(id);
     }
@@ -82,13 +82,13 @@ impl Roots {
 
     /// The block with this number. On a torn copy: any block, or none.
     #[inline(always)]
-    pub fn find(&self, memory: &Memory, number: u64) -> Option<BlockId> {
+    pub fn find(&self, arena: &Arena, number: u64) -> Option<BlockId> {
         if self.height == 0 {
             return self.links[(number % DIRECT) as usize].checked_sub(1);
         }
         let mut link = self.links[0];
         for level in (0..self.height.min(MAX_HEIGHT)).rev() {
-            link = memory
+            link = arena
                 .entry(link.checked_sub(1)?, digit(number, level))?
                 .get();
         }
@@ -126,12 +126,12 @@ pub struct Full;
 ///
 /// A block that is not there yet will be the one that falls out of the window then: last in, first out.
 #[inline(always)]
-pub fn prefetch_place(memory: &Memory, side: &SideRecord, off: u64, len: usize, window: u64) {
+pub fn prefetch_destination(arena: &Arena, side: &SideRecord, off: u64, len: usize, window: u64) {
     let roots = Roots::of(side);
     let fetch = |off: u64, len: usize| {
-        let there = roots.find(memory, number(off));
-        if let Some(id) = there.or_else(|| roots.find(memory, number(off.checked_sub(window)?))) {
-            memory.prefetch_block(id, off as usize % BLOCK, len);
+        let there = roots.find(arena, number(off));
+        if let Some(id) = there.or_else(|| roots.find(arena, number(off.checked_sub(window)?))) {
+            arena.prefetch_block(id, off as usize % BLOCK, len);
         }
     };
     let here = BLOCK - off as usize % BLOCK;
@@ -144,9 +144,9 @@ pub fn prefetch_place(memory: &Memory, side: &SideRecord, off: u64, len: usize, 
 /// A side's blocks, for the writer.
 pub struct Blocks<'a> {
     /// The arena.
-    pub memory: &'a Memory,
+    pub arena: &'a Arena,
     /// Free blocks.
-    pub pool: &'a mut Pool,
+    pub pool: &'a mut BlockAllocator,
     /// Whose blocks.
     pub side: &'a SideRecord,
 }
@@ -159,7 +159,7 @@ impl Blocks<'_> {
         last - first >= capacity(self.side.height.get())
     }
 
-    /// Lays the tree out anew so that blocks `first..=last` fit. Inside [`super::record::Record::write`]: readers
+    /// Lays the tree out anew so that blocks `first..=last` fit. Inside [`super::record::Record::update`]: readers
     /// find out by the epoch.
     pub fn grow(&mut self, first: u64, last: u64) -> Result<(), Full> {
         let mut height = self.side.height.get();
@@ -180,7 +180,7 @@ impl Blocks<'_> {
         }
         self.side.height.set(height);
         for number in first..=old_last {
-            if let Some(id) = old.find(self.memory, number) {
+            if let Some(id) = old.find(self.arena, number) {
                 self.link(number, id)?;
             }
         }
@@ -206,21 +206,21 @@ impl Blocks<'_> {
         }
         if height > 1 {
             for index in 0..FANOUT as usize {
-                let below = self.memory.entry(id, index).map_or(NONE, Cell32::get);
+                let below = self.arena.entry(id, index).map_or(NONE, Cell32::get);
                 self.free_nodes(below, height - 1);
             }
         }
-        self.pool.give(id);
+        self.pool.free(id);
     }
 
     /// The block with this number, made if need be. The tree must be high enough.
     #[inline(always)]
     pub fn ensure(&mut self, number: u64) -> Result<BlockId, Full> {
-        if let Some(id) = Roots::of(self.side).find(self.memory, number) {
+        if let Some(id) = Roots::of(self.side).find(self.arena, number) {
             return Ok(id);
         }
-        let id = self.pool.take().ok_or(Full)?;
-        self.link(number, id).inspect_err(|_| self.pool.give(id))?;
+        let id = self.pool.alloc().ok_or(Full)?;
+        self.link(number, id).inspect_err(|_| self.pool.free(id))?;
         Ok(id)
     }
 
@@ -235,13 +235,13 @@ impl Blocks<'_> {
             let node = match cell.get().checked_sub(1) {
                 Some(node) => node,
                 None => {
-                    let node = self.pool.take().ok_or(Full)?;
-                    clear(self.memory, node);
+                    let node = self.pool.alloc().ok_or(Full)?;
+                    clear(self.arena, node);
                     cell.set(node + 1);
                     node
                 }
             };
-            cell = self.memory.entry(node, digit(number, level)).ok_or(Full)?;
+            cell = self.arena.entry(node, digit(number, level)).ok_or(Full)?;
         }
         cell.set(id + 1);
         Ok(())
@@ -253,7 +253,7 @@ impl Blocks<'_> {
     pub fn release(&mut self, from: u64, to: u64) {
         let mut number = from;
         while number < to {
-            number += release_one(self.memory, self.pool, self.side, number);
+            number += release_one(self.arena, self.pool, self.side, number);
         }
     }
 
@@ -272,13 +272,13 @@ impl Blocks<'_> {
 }
 
 /// Gives one block back. Returns how many numbers are done: more than one where a whole index block is missing.
-fn release_one(memory: &Memory, pool: &mut Pool, side: &SideRecord, number: u64) -> u64 {
+fn release_one(arena: &Arena, pool: &mut BlockAllocator, side: &SideRecord, number: u64) -> u64 {
     let height = side.height.get();
     if height == 0 {
         let root = &side.roots[(number % DIRECT) as usize];
         if let Some(id) = root.get().checked_sub(1) {
             root.set(NONE);
-            pool.give(id);
+            pool.free(id);
         }
         return 1;
     }
@@ -290,7 +290,7 @@ fn release_one(memory: &Memory, pool: &mut Pool, side: &SideRecord, number: u64)
         let below = cell
             .get()
             .checked_sub(1)
-            .and_then(|node| memory.entry(node, digit(number, level)));
+            .and_then(|node| arena.entry(node, digit(number, level)));
         let Some(below) = below else {
             let span = FANOUT.pow(u32::from(level) + 1);
             return span - number % span;
@@ -299,7 +299,7 @@ fn release_one(memory: &Memory, pool: &mut Pool, side: &SideRecord, number: u64)
     }
     if let Some(id) = cell.get().checked_sub(1) {
         cell.set(NONE);
-        pool.give(id);
+        pool.free(id);
     }
     // Index blocks whose last number this was go too; the root stays.
     for level in 1..height {
@@ -309,14 +309,14 @@ fn release_one(memory: &Memory, pool: &mut Pool, side: &SideRecord, number: u64)
         let link = path[usize::from(height - level)];
         if let Some(node) = link.get().checked_sub(1) {
             link.set(NONE);
-            pool.give(node);
+            pool.free(node);
         }
     }
     1
 }
 
-fn clear(memory: &Memory, id: BlockId) {
-    memory.words(id).iter().for_each(|word| word.set(0));
+fn clear(arena: &Arena, id: BlockId) {
+    arena.words(id).iter().for_each(|word| word.set(0));
 }
 
 #[cfg(test)]
@@ -325,15 +325,15 @@ mod tests {
     use super::*;
 
     fn check(window: u64, steps: impl Iterator<Item = u64>) {
-        let memory = Memory::reserve(1, 100_000).unwrap();
-        let mut pool = Pool::new(100_000);
-        let record = memory.record(0).unwrap();
+        let arena = Arena::reserve(1, 100_000).unwrap();
+        let mut pool = BlockAllocator::new(100_000);
+        let record = arena.record(0).unwrap();
         let side = &record.sides[0];
         let mut model = std::collections::BTreeMap::new();
         let mut first = 0;
         for last in steps {
             let mut blocks = Blocks {
-                memory: &memory,
+                arena: &arena,
                 pool: &mut pool,
                 side,
             };
@@ -348,7 +348,7 @@ mod tests {
             model.insert(last, blocks.ensure(last).unwrap());
             for (&number, &id) in &model {
                 assert_eq!(
-                    Roots::of(side).find(&memory, number),
+                    Roots::of(side).find(&arena, number),
                     Some(id),
                     "block {number}"
                 );
@@ -358,7 +358,7 @@ mod tests {
         }
         let end = model.keys().next_back().map_or(first, |l| l + 1);
         Blocks {
-            memory: &memory,
+            arena: &arena,
             pool: &mut pool,
             side,
         }
@@ -391,11 +391,11 @@ mod tests {
 
     #[test]
     fn a_full_pool_is_an_error_and_loses_nothing() {
-        let memory = Memory::reserve(1, 6).unwrap();
-        let mut pool = Pool::new(6);
-        let side = &memory.record(0).unwrap().sides[0];
+        let arena = Arena::reserve(1, 6).unwrap();
+        let mut pool = BlockAllocator::new(6);
+        let side = &arena.record(0).unwrap().sides[0];
         let mut blocks = Blocks {
-            memory: &memory,
+            arena: &arena,
             pool: &mut pool,
             side,
         };

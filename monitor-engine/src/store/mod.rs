@@ -3,7 +3,7 @@
 //! The worker writes its connections' records and blocks; readers copy from both at any time and find out
 //! afterwards whether what they copied was of one piece. Three rules make that sound:
 //!
-//! 1. A record changes inside [`record::Record::write`] only: a reader that saw part of a change tries again.
+//! 1. A record changes inside [`record::Record::update`] only: a reader that saw part of a change tries again.
 //! 2. Bytes are written before the record says that they are there (`next`, `end`, the islands), so a reader that
 //!    learnt of them sees them.
 //! 3. Before bytes that a reader may be copying are replaced, something that it looks at again afterwards has
@@ -13,32 +13,17 @@
 //!
 //! The memory itself is never unmapped while a reader holds it, and every number found in it is checked before use.
 
+#[cfg(not(feature = "loom"))]
+pub mod arena;
+#[cfg(feature = "loom")]
+#[path = "arena_model.rs"]
+pub mod arena;
 pub mod blocks;
 pub mod cell;
 #[cfg(not(feature = "loom"))]
 pub mod copy;
-#[cfg(test)]
-#[cfg(feature = "loom")]
-mod interleavings;
-pub mod islands;
-#[cfg(not(feature = "loom"))]
-pub mod memory;
-#[cfg(feature = "loom")]
-#[path = "memory_model.rs"]
-pub mod memory;
+pub mod range_set;
 pub mod record;
 mod sync;
-pub mod windows;
 
 pub use sync::{Acquire, Release, fence, pause};
-
-/// What is free in a worker's memory, and scratch space. The worker's own; readers never see it.
-#[derive(Debug)]
-pub struct Space {
-    /// Free blocks.
-    pub blocks: blocks::Pool,
-    /// What waits ahead of holes, segment by segment.
-    pub history: crate::reassembly::overlap::History,
-    /// Scratch for the parts of one segment, kept to allocate nothing per packet.
-    pub parts: Vec<crate::reassembly::Part>,
-}

@@ -10,9 +10,9 @@ pub const NONE: u32 = 0;
 /// "No FIN seen."
 pub const NO_FIN: u64 = u64::MAX;
 
-/// One connection, both sides. 296 bytes; with its place in the hash table an idle connection costs 308.
+/// One connection, both sides. 304 bytes; with its share of the flow table an idle connection costs 316.
 ///
-/// Written by its worker alone, inside [`Record::write`]; read by anyone through [`Record::read`].
+/// Written by its worker alone, inside [`Record::update`]; read by anyone through [`Record::read_consistent`].
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Record {
@@ -46,12 +46,12 @@ pub struct Record {
     pub closed: Cell8,
     /// [`flag`]s.
     pub flags: Cell8,
-    /// Evidence that a side went on beyond its window, by [`Side::index`].
-    pub wild: [Wild; 2],
+    /// Evidence that a side continued beyond its window, by [`Side::index`] (ResyncDetector in the engine).
+    pub resync: [Cell8; 2],
     /// Whose bytes win where segments overlap: an [`OverlapPolicy`] for each side.
     overlap: Cell8,
-    /// How much is retained, by [`Side::index`]: names of [`super::windows::Windows`].
-    pub windows: [Cell8; 2],
+    /// Most bytes retained, by [`Side::index`].
+    pub windows: [Cell32; 2],
     /// Both sides, by [`Side::index`].
     pub sides: [SideRecord; 2],
 }
@@ -59,7 +59,7 @@ pub struct Record {
 // The model checker's atomics are larger.
 #[cfg(not(feature = "loom"))]
 const _: () = assert!(
-    size_of::<Record>() <= 296,
+    size_of::<Record>() <= 304,
     "the promise of 320 bytes for an idle connection"
 );
 
@@ -88,16 +88,16 @@ pub struct SideRecord {
     pub next: Cell64,
     /// One past the highest byte received.
     pub end: Cell64,
-    /// Where the received run that ends at `next` starts (base, or after the last hole declared lost).
-    pub run: Cell64,
+    /// Start of the received range that ends at `next`: base, or the end of the last hole declared lost.
+    pub contig_start: Cell64,
     /// Offset of the FIN, or [`NO_FIN`].
     pub fin: Cell64,
     /// Bytes that arrived again.
     pub retransmitted: Cell64,
     /// The blocks with the bytes ([`super::blocks`]).
     pub roots: [Cell32; 4],
-    /// First chunk of the list of runs apart from the one that ends at `next` ([`super::islands`]).
-    pub islands: Cell32,
+    /// First chunk of the list of runs apart from the one that ends at `next` ([`super::range_set`]).
+    pub ranges: Cell32,
     /// Changes before a received byte is overwritten or the roots are laid out anew.
     pub epoch: Cell32,
     /// Sequence number of offset 0, low 32 bits of the sum with the offset.
@@ -110,10 +110,10 @@ pub struct SideRecord {
     pub gaps: Cell32,
     /// Bytes that arrived again and differed.
     pub conflicts: Cell32,
-    /// The queue of segments that wait ahead of a hole ([`crate::reassembly::overlap::History`]); the writer's alone.
-    pub history: Cell32,
-    /// Where the last segment beyond the window ended, as a sequence number; see [`Wild`].
-    pub wild_end: Cell32,
+    /// The queue of segments that wait ahead of a hole ([`crate::reassembly::overlap::OooQueues`]); the writer's alone.
+    pub ooo_queue: Cell32,
+    /// End of the last segment beyond the window, as a sequence number.
+    pub resync_end: Cell32,
     /// The end's [`crate::TcpState`].
     pub state: Cell8,
     /// The end's window scale, or [`side_flag`]'s absence of one.
@@ -138,60 +138,33 @@ pub mod side_flag {
     pub const SYN: u8 = 16;
     /// The receiver acknowledged the FIN.
     pub const FIN_ACKED: u8 = 32;
-    /// A hole is waiting for its grace time to pass.
-    pub const GRACE: u8 = 64;
+    /// A hole waits for its loss delay to pass.
+    pub const LOSS_PENDING: u8 = 64;
     /// The FIN was sent before its sender had received the peer's.
     pub const CROSSED: u8 = 128;
 }
 
-/// Counts segments beyond the window that agree with each other: in the lower bits how many, in the top bit whether
-/// the receiver acknowledged them.
-#[derive(Debug, Default)]
-#[repr(transparent)]
-pub struct Wild(Cell8);
-
-impl Wild {
-    const ACKNOWLEDGED: u8 = 0x80;
-    /// So many in a row are believed.
-    const ENOUGH: u8 = 3;
-    /// How far from each other they may be: the largest window there is (RFC 7323, 2.3).
-    const NEAR: u32 = 1 << 30;
-
-    /// Another one arrived, `seq..end`; true if there are enough now. Inside a write.
-    pub fn arrived(&self, side: &SideRecord, seq: u32, end: u32) -> bool {
-        let agrees = self.0.get() != 0 && near(seq, side.wild_end.get());
-        side.wild_end.set(end);
-        self.0.set(if agrees { self.0.get() + 1 } else { 1 });
-        let count = self.0.get() & !Self::ACKNOWLEDGED;
-        let acknowledged = self.0.get() & Self::ACKNOWLEDGED != 0 || !side.has(side_flag::ACKED);
-        if count >= Self::ENOUGH && !acknowledged {
-            self.0.set(Self::ENOUGH);
-        }
-        let believed = count >= Self::ENOUGH && acknowledged;
-        if believed {
-            self.0.set(0);
-        }
-        believed
-    }
-
-    /// The receiver acknowledged something beyond its window. Inside a write.
-    pub fn acknowledged(&self, side: &SideRecord, ack: u32) {
-        if self.0.get() != 0 && near(ack, side.wild_end.get()) {
-            self.0.set(self.0.get() | Self::ACKNOWLEDGED);
-        }
-    }
-
-    /// Something arrived where it was to be expected: what lay beyond the window was not this connection's.
+impl SideRecord {
     #[inline(always)]
-    pub fn refuted(&self) {
-        if self.0.get() != 0 {
-            self.0.set(0);
-        }
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags.get() & flag != 0
     }
-}
 
-fn near(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32).unsigned_abs() <= Wild::NEAR
+    #[inline(always)]
+    pub fn add_flag(&self, flag: u8) {
+        self.flags.set(self.flags.get() | flag);
+    }
+
+    #[inline(always)]
+    pub fn remove_flag(&self, flag: u8) {
+        self.flags.set(self.flags.get() & !flag);
+    }
+
+    /// Returns whether bytes wait beyond a hole. (Ranges below lost holes stay in the set while they are retained.)
+    #[inline(always)]
+    pub fn has_out_of_order(&self) -> bool {
+        self.end.get() > self.next.get()
+    }
 }
 
 impl Record {
@@ -237,7 +210,7 @@ impl Record {
 
     /// Makes a change that readers see whole or not at all. For the one writer alone; not nested.
     #[inline(always)]
-    pub fn write<T>(&self, change: impl FnOnce(&Self) -> T) -> T {
+    pub fn update<T>(&self, change: impl FnOnce(&Self) -> T) -> T {
         let count = self.lock.load(Relaxed);
         debug_assert!(count & 1 == 0, "writes do not nest");
         self.lock.store(count.wrapping_add(1), Relaxed);
@@ -251,7 +224,7 @@ impl Record {
 
     /// Looks at the record until nobody changed it meanwhile. `look` may see torn state on the way and must come to
     /// an end on any; its last result is of one moment.
-    pub fn read<T>(&self, mut look: impl FnMut(&Self) -> T) -> T {
+    pub fn read_consistent<T>(&self, mut look: impl FnMut(&Self) -> T) -> T {
         let mut tries = 0u32;
         loop {
             let before = self.lock.load(Acquire);
@@ -276,7 +249,7 @@ mod tests {
     #[test]
     fn reads_see_writes() {
         let record = Record::default();
-        record.write(|r| r.last.set(7));
-        assert_eq!(record.read(|r| r.last.get()), 7);
+        record.update(|r| r.last.set(7));
+        assert_eq!(record.read_consistent(|r| r.last.get()), 7);
     }
 }

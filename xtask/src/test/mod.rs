@@ -20,7 +20,7 @@ use crate::workspace::{cargo, target};
 const END_TO_END: &str = "monitor-tests";
 
 /// The tests of the engine that a model checker runs.
-const INTERLEAVINGS: &str = "store::interleavings";
+const INTERLEAVINGS: &str = "interleavings";
 
 /// Names the file that a test which cannot run here appends its name and reason to: `name: reason`, one line.
 const SKIP_LOG: &str = "MONITOR_SKIP_LOG";

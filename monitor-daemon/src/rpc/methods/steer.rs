@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use monitor_client::ErrorObject;
 use monitor_client::types::{ConfigureParams, Configured, Socket, StopParams};
-use monitor_engine::{Connection, Rule, Side, SideSettings, SteerError};
+use monitor_engine::{Connection, ControlError, Rule, Side, SideSettings};
 
 use super::super::serve::Shared;
 use super::super::{fault, view};
@@ -90,7 +90,7 @@ pub(super) async fn configure(
     }
 }
 
-fn told(answer: Result<Connection, SteerError>, sockid: u64) -> Result<Socket, ErrorObject> {
+fn told(answer: Result<Connection, ControlError>, sockid: u64) -> Result<Socket, ErrorObject> {
     answer
         .map(|connection| view::socket(&connection))
         .map_err(|error| fault::steer(error, sockid))
@@ -242,9 +242,7 @@ impl Shared {
 
     async fn tell(&self, worker: u16, rules: &[(u64, Rule)]) -> Result<(), ErrorObject> {
         let rules = rules.iter().map(|(_, rule)| rule.clone()).collect();
-        let told = self
-            .ask(worker, |answer| Command::SetRules { rules, answer })
-            .await?;
-        told.map_err(|error| fault::steer(error, 0))
+        self.ask(worker, |answer| Command::SetRules { rules, answer })
+            .await
     }
 }

@@ -5,7 +5,7 @@ mod tree;
 
 use crate::OverlapPolicy;
 use crate::store::cell::Cell32;
-use crate::store::islands::Run;
+use crate::store::range_set::Run;
 use queue::Queue;
 use tree::{NIL, Nodes};
 
@@ -14,7 +14,7 @@ use tree::{NIL, Nodes};
 ///
 /// A side's queue is named by its [`history`](crate::store::record::SideRecord::history).
 #[derive(Debug)]
-pub struct History {
+pub struct OooQueues {
     nodes: Nodes,
     /// Most segments in one side's queue.
     limit: u16,
@@ -22,14 +22,14 @@ pub struct History {
 
 /// A queue that could not be followed: too many segments, or no memory for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Untold;
+pub struct Untracked;
 
-impl History {
+impl OooQueues {
     /// What one queued segment takes, bytes.
     pub const BYTES: u64 = Nodes::BYTES as u64;
 
     /// The name of a queue that could not be followed.
-    const UNTOLD: u32 = u32::MAX;
+    const UNTRACKED: u32 = u32::MAX;
 
     /// For so many queued segments, all sides together.
     pub fn new(segments: u32) -> Self {
@@ -51,14 +51,14 @@ impl History {
 
     /// Queues a segment that starts ahead of the in-order edge. Returns from where on, up to its end, its bytes replace
     /// those that wait there already. On an error the side's queue is forgotten until [`Self::restart`].
-    pub fn arrive(
+    pub fn enqueue(
         &mut self,
         side: &Cell32,
         policy: OverlapPolicy,
         run: Run,
-    ) -> Result<u64, Untold> {
-        if Self::untold(side) {
-            return Err(Untold);
+    ) -> Result<u64, Untracked> {
+        if Self::untracked(side) {
+            return Err(Untracked);
         }
         let mut queue = self.queue(side);
         let from = match policy {
@@ -69,26 +69,26 @@ impl History {
         };
         from.map_err(|tree::Full| {
             queue.clear();
-            side.set(Self::UNTOLD);
-            Untold
+            side.set(Self::UNTRACKED);
+            Untracked
         })
     }
 
     /// The in-order edge has moved on to `next`.
-    pub fn passed(&mut self, side: &Cell32, next: u64) {
-        if side.get() != NIL && !Self::untold(side) {
-            self.queue(side).passed(next);
+    pub fn advance(&mut self, side: &Cell32, next: u64) {
+        if side.get() != NIL && !Self::untracked(side) {
+            self.queue(side).advance(next);
         }
     }
 
     /// Whether the side's queue is forgotten.
-    pub fn untold(side: &Cell32) -> bool {
-        side.get() == Self::UNTOLD
+    pub fn untracked(side: &Cell32) -> bool {
+        side.get() == Self::UNTRACKED
     }
 
     /// Nothing waits any more; a forgotten queue is followed again.
     pub fn restart(&mut self, side: &Cell32) {
-        if !Self::untold(side) {
+        if !Self::untracked(side) {
             self.queue(side).clear();
         }
         side.set(NIL);
@@ -97,7 +97,7 @@ impl History {
     /// What waits was queued under another policy: only its bytes are known from now on, until [`Self::restart`].
     pub fn forget(&mut self, side: &Cell32) {
         self.restart(side);
-        side.set(Self::UNTOLD);
+        side.set(Self::UNTRACKED);
     }
 
     fn queue<'a>(&'a mut self, side: &'a Cell32) -> Queue<'a> {
@@ -105,23 +105,23 @@ impl History {
     }
 }
 
-/// The same as [`History::arrive`] as far as it can be told from the received bytes alone. `island` is the first run of
+/// The same as [`OooQueues::enqueue`] as far as it can be told from the received bytes alone. `island` is the first run of
 /// them that shares bytes with the segment: it counts as one queued segment.
-pub fn approximately(policy: OverlapPolicy, segment: Run, island: Option<Run>) -> u64 {
-    let Some(island) = island else {
+pub fn approximately(policy: OverlapPolicy, segment: Run, range: Option<Run>) -> u64 {
+    let Some(range) = range else {
         return segment.0;
     };
     let first_keeps = match policy {
         OverlapPolicy::First => return segment.1,
         OverlapPolicy::Last => false,
-        OverlapPolicy::Bsd => island.0 <= segment.0,
+        OverlapPolicy::Bsd => range.0 <= segment.0,
         // Of two that start together the longer is kept.
         OverlapPolicy::Linux => {
-            island.0 < segment.0 || (island.0 == segment.0 && segment.1 <= island.1)
+            range.0 < segment.0 || (range.0 == segment.0 && segment.1 <= range.1)
         }
     };
     if first_keeps {
-        island.1.min(segment.1)
+        range.1.min(segment.1)
     } else {
         segment.0
     }

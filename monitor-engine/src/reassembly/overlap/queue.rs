@@ -7,7 +7,7 @@
 
 use super::tree::{Full, Id, LEFT, NIL, RIGHT, Tree};
 use crate::store::cell::Cell32;
-use crate::store::islands::Run;
+use crate::store::range_set::Run;
 
 /// The queue of one side. Methods that take a segment return from where on its bytes win, up to its end.
 pub struct Queue<'a> {
@@ -80,7 +80,7 @@ impl<'a> Queue<'a> {
     }
 
     /// The stack has handed on all bytes below `next`: what starts there, or touches it, waits no more.
-    pub fn passed(&mut self, next: u64) {
+    pub fn advance(&mut self, next: u64) {
         if self.tree.run(self.tree.last()).0 <= next {
             self.tree.clear();
             return;

@@ -7,12 +7,9 @@ use proptest::prelude::*;
 use super::tree::{LEFT, RIGHT, Tree};
 use super::*;
 use crate::payload::Payload;
-use crate::reassembly::{Limits, Receiver};
-use crate::store::Space;
-use crate::store::blocks::Pool;
-use crate::store::memory::Memory;
+use crate::reassembly::{Limits, Receiver, WriterState};
+use crate::store::arena::Arena;
 use crate::store::record::{NO_FIN, Record, flag};
-use crate::store::windows::Windows;
 use crate::{Counters, Event, Reader, Side, SockId};
 
 /// Offsets that the segments of a case lie in.
@@ -28,28 +25,24 @@ struct Segment {
 
 /// One side of one connection.
 struct Bench {
-    memory: Arc<Memory>,
-    space: Space,
+    arena: Arc<Arena>,
+    writer: WriterState,
     counters: Counters,
     events: Vec<Event>,
 }
 
 impl Bench {
     fn new(policy: OverlapPolicy, waiting: u32) -> Self {
-        let memory = Arc::new(Memory::reserve(1, 64).unwrap());
-        let record = memory.record(0).unwrap();
+        let arena = Arc::new(Arena::reserve(1, 64).unwrap());
+        let record = arena.record(0).unwrap();
         record.generation.set(1);
         record.flags.set(flag::ESTABLISHED);
         record.set_overlap([OverlapPolicy::First, policy]);
         record.side(Side::Server).fin.set(NO_FIN);
-        let space = Space {
-            blocks: Pool::new(64),
-            history: History::new(waiting),
-            parts: Vec::new(),
-        };
+        let writer = WriterState::new(64, waiting);
         Self {
-            memory,
-            space,
+            arena,
+            writer,
             counters: Counters::default(),
             events: Vec::new(),
         }
@@ -57,17 +50,17 @@ impl Bench {
 
     fn receiver(&mut self) -> Receiver<'_, Vec<Event>> {
         Receiver {
-            memory: &self.memory,
-            space: &mut self.space,
+            arena: &self.arena,
+            writer: &mut self.writer,
             counters: &self.counters,
             sink: &mut self.events,
             limits: Limits {
                 window: 1 << 16,
-                islands: 1000,
+                ranges: 1000,
             },
             id: SockId::new(0, 0, 0),
             name: Side::Server,
-            record: self.memory.record(0).unwrap(),
+            record: self.arena.record(0).unwrap(),
         }
     }
 
@@ -81,16 +74,12 @@ impl Bench {
     }
 
     fn record(&self) -> &Record {
-        self.memory.record(0).unwrap()
+        self.arena.record(0).unwrap()
     }
 
     /// What is there, offset by offset.
     fn view(&self) -> Vec<Option<u8>> {
-        let reader = Reader::new(
-            Arc::clone(&self.memory),
-            Arc::new(Windows::new(1 << 20, 1)),
-            0,
-        );
+        let reader = Reader::new(Arc::clone(&self.arena), 0);
         let id = SockId::new(0, 0, 0);
         let byte = |off| {
             let mut byte = [0];
@@ -385,7 +374,7 @@ fn agree(policy: OverlapPolicy, segments: &[Segment]) -> Result<(), TestCaseErro
     prop_assert_eq!(bench.counters.keepalives.get(), twin.keepalives);
     prop_assert_eq!(bench.counters.overlap_history_full.get(), 0);
     bench.receiver().finish();
-    prop_assert_eq!(bench.space.history.used(), 0, "every node came back");
+    prop_assert_eq!(bench.writer.queues.used(), 0, "every node came back");
     Ok(())
 }
 
@@ -441,19 +430,21 @@ fn a_queue_too_long_is_counted_and_followed_again_after_the_hole() {
         1,
         "two of four are told apart"
     );
-    assert_eq!(bench.space.history.used(), 0);
+    assert_eq!(bench.writer.queues.used(), 0);
     bench.segment(segment(8, 12, b'b'));
     assert_eq!(bench.view()[10], Some(b'b'), "it starts further left");
     bench.segment(segment(0, 45, b'c'));
-    assert!(!History::untold(&bench.record().side(Side::Server).history));
+    assert!(!OooQueues::untracked(
+        &bench.record().side(Side::Server).ooo_queue
+    ));
     bench.segment(segment(50, 60, b'd'));
     assert_eq!(
-        bench.space.history.used(),
-        History::BYTES,
+        bench.writer.queues.used(),
+        OooQueues::BYTES,
         "the next hole is followed"
     );
     bench.receiver().release();
-    assert_eq!(bench.space.history.used(), 0);
+    assert_eq!(bench.writer.queues.used(), 0);
 }
 
 #[test]
@@ -503,5 +494,5 @@ fn a_fin_waits_like_a_byte() {
     );
     assert_eq!(again(&mut bench, b'd', true), Some(b'c'));
     bench.receiver().finish();
-    assert_eq!(bench.space.history.used(), 0);
+    assert_eq!(bench.writer.queues.used(), 0);
 }

@@ -7,7 +7,7 @@
 use std::ops::{Index, IndexMut};
 
 use crate::store::cell::Cell32;
-use crate::store::islands::Run;
+use crate::store::range_set::Run;
 
 /// A node's place in the pool.
 pub type Id = u32;

@@ -1,4 +1,4 @@
-//! [`memory`](super::memory) for the model checker: the same numbers and methods over a handful of its own atomics.
+//! [`memory`](super::arena) for the model checker: the same numbers and methods over a handful of its own atomics.
 //!
 //! Blocks are small, so that few packets make the store do everything that it does. A block's bytes, words and entries
 //! are apart from each other here: what a reader gets when a block changes its use is thrown away in either case.
@@ -13,7 +13,7 @@ pub const BLOCK_SHIFT: u32 = 6;
 
 pub type BlockId = u32;
 
-pub struct Memory {
+pub struct Arena {
     records: Vec<Record>,
     blocks: Vec<Block>,
 }
@@ -25,7 +25,7 @@ struct Block {
     entries: [Cell32; BLOCK / 4],
 }
 
-impl Memory {
+impl Arena {
     pub fn reserve(records: u32, blocks: u32) -> io::Result<Self> {
         Ok(Self {
             records: (0..records).map(|_| Record::default()).collect(),

@@ -1,7 +1,7 @@
 //! The arena: memory reserved once, never moved, never given back before the last reader is gone.
 #![expect(
     unsafe_code,
-    reason = "the arena hands out shared views of memory that it maps itself"
+    reason = "the arena hands out shared views of arena that it maps itself"
 )]
 
 use std::io;
@@ -29,14 +29,14 @@ pub type BlockId = u32;
 /// first touch. Every access below takes a number, checks its bound, and goes through relaxed atomics or the
 /// racing-copy routines, so any thread may call any reading method at any time: what it gets may be stale or
 /// torn, which the caller finds out by validation, but it is never undefined behaviour.
-pub struct Memory {
+pub struct Arena {
     map: MmapRaw,
     records: u32,
     blocks: u32,
     blocks_at: usize,
 }
 
-impl Memory {
+impl Arena {
     /// Reserves room for so many records and blocks.
     pub fn reserve(records: u32, blocks: u32) -> io::Result<Self> {
         const PAGE: usize = 4096;
@@ -156,9 +156,9 @@ impl Memory {
 
 // SAFETY: the mapping is plain memory that stays in place until the value is dropped, and all access to it goes
 // through the methods above, which race only in atomics.
-unsafe impl Send for Memory {}
+unsafe impl Send for Arena {}
 // SAFETY: as above; no method hands out a unique reference.
-unsafe impl Sync for Memory {}
+unsafe impl Sync for Arena {}
 
 /// Tells the processor that an address will be needed soon. Any address will do, it is never read.
 #[inline(always)]
@@ -191,21 +191,21 @@ mod tests {
 
     #[test]
     fn bounds_are_kept() {
-        let memory = Memory::reserve(3, 2).unwrap();
-        assert!(memory.record(2).is_some());
-        assert!(memory.record(3).is_none());
-        memory.write(1, BLOCK - 3, b"abc");
-        memory.write(1, BLOCK - 2, b"xyz");
+        let arena = Arena::reserve(3, 2).unwrap();
+        assert!(arena.record(2).is_some());
+        assert!(arena.record(3).is_none());
+        arena.write(1, BLOCK - 3, b"abc");
+        arena.write(1, BLOCK - 2, b"xyz");
         let mut three = [0; 3];
-        assert!(memory.read(1, BLOCK - 3, &mut three));
+        assert!(arena.read(1, BLOCK - 3, &mut three));
         assert_eq!(
             &three, b"abc",
             "a write past the end of a block does nothing"
         );
-        assert!(!memory.read(1, BLOCK - 2, &mut three));
-        assert!(!memory.read(2, 0, &mut three));
-        assert_eq!(memory.words(0).len(), BLOCK / 8);
-        assert!(memory.words(2).is_empty());
-        assert!(memory.entry(0, BLOCK / 4 - 1).is_some());
+        assert!(!arena.read(1, BLOCK - 2, &mut three));
+        assert!(!arena.read(2, 0, &mut three));
+        assert_eq!(arena.words(0).len(), BLOCK / 8);
+        assert!(arena.words(2).is_empty());
+        assert!(arena.entry(0, BLOCK / 4 - 1).is_some());
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! A chunk is one block: a link to the next chunk, a count, and that many (start, end) pairs of offsets.
 
-use super::blocks::{Full, Pool};
+use super::arena::{Arena, BLOCK, BlockId};
+use super::blocks::{BlockAllocator, Full};
 use super::cell::{Cell32, Cell64};
-use super::memory::{BLOCK, BlockId, Memory};
 
 /// Pairs in one chunk; its first word holds link and count.
 const CHUNK: usize = (BLOCK / 8 - 1) / 2;
@@ -13,24 +13,24 @@ const CHUNK: usize = (BLOCK / 8 - 1) / 2;
 const MAX_CHUNKS: usize = 1024;
 
 /// Most islands that a side may be allowed: what fits even if every chunk is only half full.
-pub const MAX_ISLANDS: usize = CHUNK / 2 * MAX_CHUNKS;
+pub const MAX_RANGES: usize = CHUNK / 2 * MAX_CHUNKS;
 
 /// A run of received bytes, `start..end`.
 pub type Run = (u64, u64);
 
 #[derive(Clone, Copy)]
 struct Chunk<'a> {
-    memory: &'a Memory,
+    arena: &'a Arena,
     id: BlockId,
 }
 
 impl<'a> Chunk<'a> {
     fn link(self) -> Option<&'a Cell32> {
-        self.memory.entry(self.id, 0)
+        self.arena.entry(self.id, 0)
     }
 
     fn count_cell(self) -> Option<&'a Cell32> {
-        self.memory.entry(self.id, 1)
+        self.arena.entry(self.id, 1)
     }
 
     fn count(self) -> usize {
@@ -47,7 +47,7 @@ impl<'a> Chunk<'a> {
 
     /// The pairs from this one on, start and end in turns.
     fn pairs(self, from: usize) -> &'a [Cell64] {
-        self.memory
+        self.arena
             .words(self.id)
             .get(1 + 2 * from..)
             .unwrap_or_default()
@@ -98,13 +98,13 @@ impl<'a> Chunk<'a> {
 
 /// Calls `each` for every island in order, until it returns false. On a torn list: for something, a bounded number
 /// of times.
-pub fn walk(memory: &Memory, head: u32, mut each: impl FnMut(Run) -> bool) {
+pub fn walk(arena: &Arena, head: u32, mut each: impl FnMut(Run) -> bool) {
     let mut link = head;
     for _ in 0..MAX_CHUNKS {
         let Some(id) = link.checked_sub(1) else {
             return;
         };
-        let chunk = Chunk { memory, id };
+        let chunk = Chunk { arena, id };
         for index in 0..chunk.count() {
             if !each(chunk.get(index)) {
                 return;
@@ -114,12 +114,12 @@ pub fn walk(memory: &Memory, head: u32, mut each: impl FnMut(Run) -> bool) {
     }
 }
 
-/// A side's islands, for the writer. Changes go inside [`super::record::Record::write`].
-pub struct Islands<'a> {
+/// A side's islands, for the writer. Changes go inside [`super::record::Record::update`].
+pub struct RangeSet<'a> {
     /// The arena.
-    pub memory: &'a Memory,
+    pub arena: &'a Arena,
     /// Free blocks.
-    pub pool: &'a mut Pool,
+    pub pool: &'a mut BlockAllocator,
     /// Link to the first chunk.
     pub head: &'a Cell32,
 }
@@ -141,7 +141,7 @@ impl Place<'_> {
     }
 }
 
-impl<'a> Islands<'a> {
+impl<'a> RangeSet<'a> {
     /// Whether there are none.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
@@ -154,7 +154,7 @@ impl<'a> Islands<'a> {
         let mut link = self.head.get();
         while let Some(id) = link.checked_sub(1) {
             let chunk = Chunk {
-                memory: self.memory,
+                arena: self.arena,
                 id,
             };
             sum += chunk.count();
@@ -211,7 +211,7 @@ impl<'a> Islands<'a> {
     /// Removes every byte below `off`.
     pub fn remove_below(&mut self, off: u64) {
         while let Some(chunk) = self.head.get().checked_sub(1).map(|id| Chunk {
-            memory: self.memory,
+            arena: self.arena,
             id,
         }) {
             let gone = (0..chunk.count())
@@ -219,7 +219,7 @@ impl<'a> Islands<'a> {
                 .count();
             if gone == chunk.count() {
                 self.head.set(chunk.link().map_or(0, Cell32::get));
-                self.pool.give(chunk.id);
+                self.pool.free(chunk.id);
                 continue;
             }
             if gone > 0 {
@@ -249,7 +249,7 @@ impl<'a> Islands<'a> {
                 };
             };
             let chunk = Chunk {
-                memory: self.memory,
+                arena: self.arena,
                 id,
             };
             let count = chunk.count();
@@ -290,7 +290,7 @@ impl<'a> Islands<'a> {
         {
             Some(link) => {
                 let chunk = link.get().checked_sub(1).map(|id| Chunk {
-                    memory: self.memory,
+                    arena: self.arena,
                     id,
                 });
                 Place {
@@ -346,8 +346,8 @@ impl<'a> Islands<'a> {
 
     fn new_chunk(&mut self, next: u32) -> Result<Chunk<'a>, Full> {
         let chunk = Chunk {
-            memory: self.memory,
-            id: self.pool.take().ok_or(Full)?,
+            arena: self.arena,
+            id: self.pool.alloc().ok_or(Full)?,
         };
         chunk.set_count(0);
         if let Some(link) = chunk.link() {
@@ -361,7 +361,7 @@ impl<'a> Islands<'a> {
         chunk.remove(place.index, 1);
         if chunk.count() == 0 {
             place.link.set(chunk.link().map_or(0, Cell32::get));
-            self.pool.give(chunk.id);
+            self.pool.free(chunk.id);
         }
     }
 }
@@ -372,9 +372,9 @@ mod tests {
 
     use super::*;
 
-    fn runs(memory: &Memory, head: &Cell32) -> Vec<Run> {
+    fn runs(arena: &Arena, head: &Cell32) -> Vec<Run> {
         let mut runs = Vec::new();
-        walk(memory, head.get(), |run| {
+        walk(arena, head.get(), |run| {
             runs.push(run);
             true
         });
@@ -411,34 +411,34 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_like_a_bitmap(ops in prop::collection::vec(op(), 1..900)) {
-            let memory = Memory::reserve(1, 64).unwrap();
-            let mut pool = Pool::new(64);
+            let arena = Arena::reserve(1, 64).unwrap();
+            let mut pool = BlockAllocator::new(64);
             let head = Cell32::default();
             let mut bits = vec![false; 2100];
-            let mut islands = Islands { memory: &memory, pool: &mut pool, head: &head };
+            let mut ranges = RangeSet { arena: &arena, pool: &mut pool, head: &head };
             for op in ops {
                 match op {
                     Op::Add(at, len) => {
-                        islands.add((at as u64, (at + len) as u64)).unwrap();
+                        ranges.add((at as u64, (at + len) as u64)).unwrap();
                         bits[at..at + len].fill(true);
                     }
                     Op::Below(off) => {
-                        islands.remove_below(off as u64);
+                        ranges.remove_below(off as u64);
                         bits[..off].fill(false);
                     }
                     Op::Take(at, len) => {
                         let expected = twin(&bits).into_iter()
                             .find(|run| run.1 >= at as u64).filter(|run| run.0 <= (at + len) as u64);
-                        prop_assert_eq!(islands.take_touching(at as u64, (at + len) as u64), expected);
+                        prop_assert_eq!(ranges.take_touching(at as u64, (at + len) as u64), expected);
                         if let Some(run) = expected {
                             bits[run.0 as usize..run.1 as usize].fill(false);
                         }
                     }
                 }
-                prop_assert_eq!(runs(&memory, &head), twin(&bits));
+                prop_assert_eq!(runs(&arena, &head), twin(&bits));
             }
-            prop_assert_eq!(islands.len(), twin(&bits).len());
-            islands.clear();
+            prop_assert_eq!(ranges.len(), twin(&bits).len());
+            ranges.clear();
             prop_assert_eq!(pool.used(), 0);
         }
     }

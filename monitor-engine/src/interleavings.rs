@@ -1,71 +1,64 @@
-//! Every way in which one writer and one reader can meet, by the model checker loom: all interleavings of their
-//! accesses to the store, and for each relaxed load every value that it may return.
+//! Model check of the store with loom: all interleavings of the accesses of one writer and one reader, and for each
+//! relaxed load every value that it may return.
 //!
-//! The writer is the real [`Receiver`], the reader the real [`Reader`]. Each test is one of the ways to replace
-//! bytes that a reader may be copying, or the one way to add some.
+//! The writer is the real [`Receiver`], the reader the real [`Reader`]. Each test is one of the ways to replace bytes
+//! that a reader may be copying, or the one way to add some.
 
 use std::sync::Arc;
 
-use super::blocks::Pool;
-use super::memory::{BLOCK, Memory};
-use super::record::{NO_FIN, Record, flag};
-use super::windows::Windows;
-use super::{Release, Space, fence};
 use crate::payload::Payload;
-use crate::reassembly::overlap::History;
-use crate::reassembly::{Limits, Receiver};
+use crate::reassembly::{Limits, Receiver, WriterState};
+use crate::store::arena::{Arena, BLOCK};
+use crate::store::record::{NO_FIN, Record, flag};
+use crate::store::{Release, fence};
 use crate::{Counters, NoData, OverlapPolicy, Peek, PeekError, Reader, Side, SockId};
 
 const SIDE: Side = Side::Server;
 const WINDOW: usize = BLOCK;
-/// Few enough that what is given back is taken again at once.
+/// Few enough that a freed block is allocated again at once.
 const BLOCKS: u32 = 2;
 
 struct Writer {
-    memory: Arc<Memory>,
-    space: Space,
+    arena: Arc<Arena>,
+    writer: WriterState,
     counters: Counters,
 }
 
 impl Writer {
     fn new(policy: OverlapPolicy) -> Self {
-        let memory = Arc::new(Memory::reserve(1, BLOCKS).unwrap());
-        let space = Space {
-            blocks: Pool::new(BLOCKS),
-            history: History::new(8),
-            parts: Vec::new(),
-        };
+        let arena = Arc::new(Arena::reserve(1, BLOCKS).unwrap());
+        let writer = WriterState::new(BLOCKS, 8);
         let mut writer = Self {
-            memory,
-            space,
+            arena,
+            writer,
             counters: Counters::default(),
         };
-        writer.move_in(policy);
+        writer.allocate(policy);
         writer
     }
 
     fn record(&self) -> &Record {
-        self.memory.record(0).unwrap()
+        self.arena.record(0).unwrap()
     }
 
-    /// A connection moves in, as the engine lets it.
-    fn move_in(&mut self, policy: OverlapPolicy) {
-        self.record().write(|record| {
+    /// Starts a connection as the engine does.
+    fn allocate(&mut self, policy: OverlapPolicy) {
+        self.record().update(|record| {
             record.generation.set(record.generation.get() + 1);
             record.flags.set(flag::ESTABLISHED);
             record.set_overlap([policy; 2]);
             let side = record.side(SIDE);
-            for cell in [&side.base, &side.next, &side.end, &side.run] {
+            for cell in [&side.base, &side.next, &side.end, &side.contig_start] {
                 cell.set(0);
             }
             side.fin.set(NO_FIN);
         });
     }
 
-    /// And out.
-    fn move_out(&mut self) {
+    /// Removes the connection as the engine does.
+    fn remove(&mut self) {
         self.record()
-            .write(|record| record.generation.set(record.generation.get() + 1));
+            .update(|record| record.generation.set(record.generation.get() + 1));
         fence(Release);
         self.receiver(|receiver| {
             receiver.release();
@@ -73,19 +66,19 @@ impl Writer {
     }
 
     fn receiver(&mut self, act: impl FnOnce(&mut Receiver<'_, ()>)) {
-        let memory = Arc::clone(&self.memory);
+        let arena = Arc::clone(&self.arena);
         act(&mut Receiver {
-            memory: &memory,
-            space: &mut self.space,
+            arena: &arena,
+            writer: &mut self.writer,
             counters: &self.counters,
             sink: &mut (),
             limits: Limits {
                 window: WINDOW as u64,
-                islands: 8,
+                ranges: 8,
             },
             id: SockId::new(0, 0, 0),
             name: SIDE,
-            record: memory.record(0).unwrap(),
+            record: arena.record(0).unwrap(),
         });
     }
 
@@ -95,28 +88,24 @@ impl Writer {
         });
     }
 
-    /// The connection that lives there now.
+    /// Identifier of the current connection.
     fn id(&self) -> SockId {
         SockId::new(0, 0, self.record().generation.get() >> 1)
     }
 
     fn reader(&self) -> Reader {
-        Reader::new(
-            Arc::clone(&self.memory),
-            Arc::new(Windows::new(WINDOW as u64, 1)),
-            0,
-        )
+        Reader::new(Arc::clone(&self.arena), 0)
     }
 }
 
-/// Lets `write` meet a reader of `off..off + N` in every way there is with so many preemptions (more take hours, not
-/// minutes); `right` judges what the reader got.
+/// Runs `write` against a reader of `off..off + N` in every interleaving with at most `preemptions` preemptions (more take
+/// hours, not minutes); `check` judges the reader's result.
 fn meet<const N: usize>(
     preemptions: usize,
     start: fn() -> Writer,
     off: usize,
     write: fn(&mut Writer),
-    right: fn(&Result<Peek, PeekError>, [u8; N]),
+    check: fn(&Result<Peek, PeekError>, [u8; N]),
 ) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(preemptions);
@@ -126,7 +115,7 @@ fn meet<const N: usize>(
         let thread = loom::thread::spawn(move || {
             let mut bytes = [0; N];
             let peek = reader.peek(id, SIDE, off as u64, &mut bytes);
-            right(&peek, bytes);
+            check(&peek, bytes);
         });
         write(&mut writer);
         thread.join().unwrap();
@@ -134,7 +123,7 @@ fn meet<const N: usize>(
 }
 
 #[test]
-fn bytes_that_are_announced_are_there() {
+fn announced_bytes_are_stored() {
     meet::<16>(
         2,
         || Writer::new(OverlapPolicy::Linux),
@@ -149,7 +138,7 @@ fn bytes_that_are_announced_are_there() {
 }
 
 #[test]
-fn a_block_used_again_is_never_read_under_its_old_offset() {
+fn a_reused_block_is_never_read_at_its_old_offset() {
     meet::<8>(
         1,
         || {
@@ -158,7 +147,7 @@ fn a_block_used_again_is_never_read_under_its_old_offset() {
             writer
         },
         BLOCK - 8,
-        // Ahead of a hole, and so far that the window leaves the first block: its place is the first one free.
+        // Beyond a hole, and so far that the window leaves the first block, which is the next to be allocated.
         |writer| writer.segment(2 * BLOCK - 8, &[b'b'; 8]),
         |peek, bytes| match peek {
             Ok(peek) => assert_eq!((peek.len, bytes), (8, [b'a'; 8])),
@@ -169,7 +158,7 @@ fn a_block_used_again_is_never_read_under_its_old_offset() {
 }
 
 #[test]
-fn bytes_that_are_overwritten_are_read_before_or_after() {
+fn overwritten_bytes_are_read_before_or_after() {
     meet::<16>(
         2,
         || {
@@ -187,7 +176,7 @@ fn bytes_that_are_overwritten_are_read_before_or_after() {
 }
 
 #[test]
-fn the_blocks_of_a_connection_that_is_gone_are_never_read_under_its_id() {
+fn the_blocks_of_a_removed_connection_are_never_read_by_its_id() {
     meet::<8>(
         1,
         || {
@@ -197,10 +186,10 @@ fn the_blocks_of_a_connection_that_is_gone_are_never_read_under_its_id() {
         },
         0,
         |writer| {
-            writer.move_out();
-            // Whoever needs a block next writes into it, whatever that connection is.
-            let block = writer.space.blocks.take().unwrap();
-            writer.memory.write(block, 0, &[b'b'; 8]);
+            writer.remove();
+            // Another connection allocates the block and writes to it.
+            let block = writer.writer.blocks.alloc().unwrap();
+            writer.arena.write(block, 0, &[b'b'; 8]);
         },
         |peek, bytes| match peek {
             Ok(peek) => assert_eq!((peek.len, bytes), (8, [b'a'; 8])),
@@ -210,7 +199,7 @@ fn the_blocks_of_a_connection_that_is_gone_are_never_read_under_its_id() {
 }
 
 #[test]
-fn the_blocks_of_a_side_that_is_switched_off_are_never_read_as_its_own() {
+fn the_blocks_of_a_disabled_side_are_never_read_as_its_own() {
     meet::<8>(
         1,
         || {
@@ -223,8 +212,8 @@ fn the_blocks_of_a_side_that_is_switched_off_are_never_read_as_its_own() {
             writer.receiver(|receiver| {
                 receiver.disable();
             });
-            let block = writer.space.blocks.take().unwrap();
-            writer.memory.write(block, 0, &[b'b'; 8]);
+            let block = writer.writer.blocks.alloc().unwrap();
+            writer.arena.write(block, 0, &[b'b'; 8]);
         },
         |peek, bytes| match peek {
             Ok(peek) => assert_eq!((peek.len, bytes), (8, [b'a'; 8])),

@@ -1,0 +1,91 @@
+//! Header fields of a segment: offset 0, acknowledgment, window.
+//!
+//! Both directions of a connection are named relative to the segment: `fwd` is the side that receives its data, `rev`
+//! the side of its sender, whose data the segment acknowledges.
+
+use monitor_common::wire::flags;
+
+use super::resync::ResyncDetector;
+use crate::decode::Segment;
+use crate::store::record::{NO_FIN, SideRecord, side_flag};
+
+/// Fixes offset 0 of the sides whose sequence numbers the segment shows first. Inside an update.
+pub fn learn_start(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
+    let tcp = &segment.tcp;
+    if tcp.flags & flags::RST != 0 {
+        return;
+    }
+    if tcp.flags & flags::SYN != 0 {
+        // A SYN counts more than a start that was guessed, as long as no byte has an offset.
+        if !fwd.has(side_flag::STARTED) || fwd.end.get() == 0 {
+            fwd.start.set(tcp.seq.wrapping_add(1));
+        }
+        fwd.add_flag(side_flag::STARTED | side_flag::ISN | side_flag::SYN);
+        if let Some(scale) = segment.scale {
+            rev.scale.set(scale);
+            rev.add_flag(side_flag::SCALED);
+        }
+        // A SYN-ACK shows the sequence number of the SYN that was missed.
+        if tcp.flags & flags::ACK != 0 && !rev.has(side_flag::STARTED) {
+            rev.start.set(tcp.ack);
+            rev.add_flag(side_flag::STARTED | side_flag::ISN);
+        }
+    } else if !fwd.has(side_flag::STARTED) {
+        fwd.start.set(tcp.seq);
+        fwd.add_flag(side_flag::STARTED);
+    }
+}
+
+/// Applies acknowledgment and window of a segment to the side of its sender. Inside an update.
+pub fn acknowledge(
+    fwd: &SideRecord,
+    rev: &SideRecord,
+    resync: ResyncDetector<'_>,
+    segment: &Segment<'_>,
+) {
+    let tcp = &segment.tcp;
+    if !rev.has(side_flag::STARTED) {
+        return;
+    }
+    // A repeated acknowledgment, as with all data that flows one way: only the window may be new.
+    let repeated =
+        tcp.ack == rev.acked.get() && rev.has(side_flag::ACKED) && rev.fin.get() == NO_FIN;
+    if !repeated {
+        let ack = rev.offset(tcp.ack);
+        if ack < 0 {
+            return;
+        }
+        let ack = ack as u64;
+        if ack > rev.limit() {
+            resync.acknowledged(tcp.ack);
+            return;
+        }
+        if !rev.has(side_flag::ACKED) || ack > rev.acked_offset() {
+            rev.acked.set(tcp.ack);
+            rev.add_flag(side_flag::ACKED);
+        }
+        if rev.fin.get() != NO_FIN && ack > rev.fin.get() {
+            rev.add_flag(side_flag::FIN_ACKED);
+        }
+    }
+    resync.reset();
+    let window = u32::from(tcp.window) << window_shift(fwd, rev, tcp.flags);
+    rev.window.set(rev.window.get().max(window));
+}
+
+/// Returns the shift of the sender's window field (RFC 7323, 2): none in a SYN, none unless both offered one, and the
+/// largest if the handshake was not seen.
+fn window_shift(fwd: &SideRecord, rev: &SideRecord, tcp_flags: u8) -> u8 {
+    const UNKNOWN: u8 = 14;
+    if tcp_flags & flags::SYN != 0 {
+        return 0;
+    }
+    // The sender's SYN is on the side that receives its data, `fwd`; the peer's SYN on `rev`.
+    match (fwd.has(side_flag::SYN), rev.has(side_flag::SYN)) {
+        (true, true) if rev.has(side_flag::SCALED) && fwd.has(side_flag::SCALED) => rev.scale.get(),
+        (true, true) => 0,
+        (true, false) if rev.has(side_flag::SCALED) => rev.scale.get(),
+        (true, false) => 0,
+        (false, _) => UNKNOWN,
+    }
+}

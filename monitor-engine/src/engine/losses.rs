@@ -1,0 +1,88 @@
+//! Holes that the receiver has acknowledged: lost to the capture, not to the receiver.
+//!
+//! Such a hole may still be filled for a moment, because captures reorder packets. After the loss delay it is declared
+//! lost.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Engine;
+use super::conn::Conn;
+use crate::store::record::side_flag;
+use crate::{Side, Sink};
+
+/// Time that an acknowledged hole may still be filled, nanoseconds. Captures reorder by a batch, not by more.
+const LOSS_DELAY: u64 = 200_000_000;
+
+/// Holes that wait for the loss delay, in the order of their deadlines.
+#[derive(Debug, Default)]
+pub struct PendingLosses {
+    queue: VecDeque<PendingLoss>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PendingLoss {
+    deadline: u64,
+    slot: u32,
+    generation: u32,
+    side: Side,
+}
+
+impl PendingLosses {
+    /// Beyond this number, a hole waits for its connection's next packet instead.
+    const MOST: usize = 65_536;
+}
+
+impl<S: Sink> Engine<S> {
+    /// Starts the loss delay of a side's first hole if the receiver has acknowledged it.
+    #[inline]
+    pub(super) fn watch_hole(&mut self, conn: Conn<'_>, name: Side) {
+        let side = conn.record.side(name);
+        if !side.has_out_of_order()
+            || side.has(side_flag::LOSS_PENDING)
+            || side.acked_offset() <= side.next.get()
+        {
+            return;
+        }
+        if self.pending_losses.queue.len() >= PendingLosses::MOST {
+            return;
+        }
+        let end = self.receiver(conn, name).hole_end();
+        if end.is_some_and(|end| end <= side.acked_offset()) {
+            conn.record
+                .update(|_| side.add_flag(side_flag::LOSS_PENDING));
+            let deadline = self.now.saturating_add(LOSS_DELAY);
+            self.wake = self.wake.min(deadline);
+            self.pending_losses.queue.push_back(PendingLoss {
+                deadline,
+                slot: conn.slot,
+                generation: conn.record.generation.get(),
+                side: name,
+            });
+        }
+    }
+
+    /// Declares the holes lost whose loss delay has passed. Returns the next deadline.
+    pub(super) fn expire_pending_losses(&mut self) -> u64 {
+        let arena = Arc::clone(&self.arena);
+        while let Some(pending) = self.pending_losses.queue.front().copied() {
+            if pending.deadline > self.now {
+                return pending.deadline;
+            }
+            self.pending_losses.queue.pop_front();
+            let Some(conn) = self.conn(&arena, pending.slot) else {
+                continue;
+            };
+            // The slot may hold another connection by now.
+            if conn.record.generation.get() != pending.generation {
+                continue;
+            }
+            let side = conn.record.side(pending.side);
+            conn.record
+                .update(|_| side.remove_flag(side_flag::LOSS_PENDING));
+            let acked = side.acked_offset();
+            self.receiver(conn, pending.side).declare_lost_below(acked);
+        }
+        u64::MAX
+    }
+}

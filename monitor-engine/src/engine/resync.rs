@@ -1,0 +1,88 @@
+//! Resynchronisation after a stretch longer than the window was not captured.
+//!
+//! Then all segments are beyond anything that the receiver could accept as far as the capture shows, and nothing
+//! contradicts them. They are accepted if several of them are near each other, if the receiver acknowledged them (where
+//! its acknowledgments are seen at all), and if none inside the window came between them. A forged segment fails that:
+//! the receiver answers it with an acknowledgment of the bytes that it really has.
+
+use crate::Side;
+use crate::decode::Segment;
+use crate::store::cell::Cell8;
+use crate::store::record::{Record, SideRecord, side_flag};
+
+/// Detector of one side. Its cell counts the segments beyond the window that agree with each other; the top bit says
+/// that the receiver acknowledged them.
+#[derive(Clone, Copy)]
+pub struct ResyncDetector<'a> {
+    cell: &'a Cell8,
+    side: &'a SideRecord,
+}
+
+impl<'a> ResyncDetector<'a> {
+    const ACKNOWLEDGED: u8 = 0x80;
+    /// Number of segments in a row that are accepted.
+    const ENOUGH: u8 = 3;
+    /// Largest distance between them: the largest window there is (RFC 7323, 2.3).
+    const NEAR: u32 = 1 << 30;
+
+    /// Returns the detector of a side.
+    #[inline(always)]
+    pub fn of(record: &'a Record, side: Side) -> Self {
+        Self {
+            cell: &record.resync[side.index()],
+            side: record.side(side),
+        }
+    }
+
+    /// Counts a segment beyond the window, `seq..end`. Returns whether there are enough now. Inside an update.
+    fn count(self, seq: u32, end: u32) -> bool {
+        let (cell, side) = (self.cell, self.side);
+        let agrees = cell.get() != 0 && near(seq, side.resync_end.get());
+        side.resync_end.set(end);
+        cell.set(if agrees { cell.get() + 1 } else { 1 });
+        let count = cell.get() & !Self::ACKNOWLEDGED;
+        let acknowledged = cell.get() & Self::ACKNOWLEDGED != 0 || !side.has(side_flag::ACKED);
+        if count >= Self::ENOUGH && !acknowledged {
+            cell.set(Self::ENOUGH);
+        }
+        let accepted = count >= Self::ENOUGH && acknowledged;
+        if accepted {
+            cell.set(0);
+        }
+        accepted
+    }
+
+    /// Notes that the receiver acknowledged something beyond its window. Inside an update.
+    pub fn acknowledged(self, ack: u32) {
+        if self.cell.get() != 0 && near(ack, self.side.resync_end.get()) {
+            self.cell.set(self.cell.get() | Self::ACKNOWLEDGED);
+        }
+    }
+
+    /// Forgets the segments beyond the window: another one arrived where it was expected. Inside an update.
+    #[inline(always)]
+    pub fn reset(self) {
+        if self.cell.get() != 0 {
+            self.cell.set(0);
+        }
+    }
+}
+
+fn near(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32).unsigned_abs() <= ResyncDetector::NEAR
+}
+
+/// Returns whether a segment beyond anything that its receiver could accept is accepted nevertheless.
+pub fn accept(record: &Record, receiver: Side, segment: &Segment<'_>) -> bool {
+    let side = record.side(receiver);
+    let end = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
+    record.update(|record| {
+        let accepted = ResyncDetector::of(record, receiver).count(segment.tcp.seq, end);
+        if accepted {
+            // The bytes between the edge and this segment are taken for acknowledged: they are lost to the capture.
+            side.acked.set(segment.tcp.seq);
+            side.add_flag(side_flag::ACKED);
+        }
+        accepted
+    })
+}

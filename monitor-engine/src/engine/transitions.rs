@@ -1,0 +1,115 @@
+//! Consequences of a segment: TCP states, establishment, closing, and the class of the connection.
+
+use super::Engine;
+use super::conn::Conn;
+use crate::decode::Segment;
+use crate::event::Event;
+use crate::flow::Class;
+use crate::state::advance_states;
+use crate::store::record::{Record, SideRecord, flag, side_flag};
+use crate::{CloseReason, Side, Sink, TcpState};
+
+/// State changes of one segment, kept until the record is consistent again and events may be sent.
+#[derive(Default)]
+struct Changes {
+    list: [Option<(Side, TcpState)>; Self::MOST],
+    len: usize,
+}
+
+impl Changes {
+    /// Two of a handshake, three of each end's FINs.
+    const MOST: usize = 8;
+
+    fn push(&mut self, side: Side, state: TcpState) {
+        if let Some(entry) = self.list.get_mut(self.len) {
+            *entry = Some((side, state));
+            self.len += 1;
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Side, TcpState)> {
+        self.list[..self.len].iter().copied().flatten()
+    }
+}
+
+impl<S: Sink> Engine<S> {
+    /// Advances the states of both ends, then establishes, closes and classifies the connection accordingly.
+    pub(super) fn update_states(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
+        let (id, record) = (conn.id, conn.record);
+        let before = record.sides.each_ref().map(|side| side.state.get());
+        let mut changes = Changes::default();
+        record.update(|record| {
+            advance_states(record, sender, segment.tcp.flags, |side, state| {
+                changes.push(side, state);
+            });
+        });
+        for (side, state) in changes.each() {
+            self.sink.event(Event::State { id, side, state });
+        }
+        let states = record.sides.each_ref().map(|side| side.state.get());
+        if states != before {
+            self.on_state_change(conn);
+        }
+        self.classify(conn, sender, segment);
+    }
+
+    /// Moves the connection to the list of its class. Classes only rise until the connection is closed.
+    #[inline]
+    fn classify(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
+        let record = conn.record;
+        let class = Class::of(record.class.get());
+        if matches!(class, Class::Active | Class::Closed | Class::Free) {
+            return;
+        }
+        let verified = class == Class::EstablishedIdle || verified(record, sender, segment);
+        let now = Class::open(verified, record.sides.iter().any(|side| side.end.get() > 0));
+        if now != class {
+            self.enlist(conn.slot, now);
+        }
+    }
+
+    fn on_state_change(&mut self, conn: Conn<'_>) {
+        let record = conn.record;
+        if record.flags.get() & flag::ESTABLISHED == 0 && record.sides.iter().all(is_synchronized) {
+            record.update(|record| record.flags.set(record.flags.get() | flag::ESTABLISHED));
+            self.sink.event(Event::Established { id: conn.id });
+        }
+        if record.closed.get() == 0
+            && record
+                .sides
+                .iter()
+                .all(|side| side.has(side_flag::FIN_ACKED))
+        {
+            self.close(conn, CloseReason::Fin);
+        }
+    }
+}
+
+/// Returns whether an end has completed its handshake.
+fn is_synchronized(end: &SideRecord) -> bool {
+    use TcpState::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, TimeWait};
+    matches!(
+        TcpState::from_number(end.state.get()),
+        Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck | TimeWait
+    )
+}
+
+/// Returns whether the connection has shown more than a flood of single packets can fake cheaply: an answer, or a second
+/// packet after the first.
+fn verified(record: &Record, sender: Side, segment: &Segment<'_>) -> bool {
+    let midstream = record.flags.get() & flag::MIDSTREAM != 0;
+    let answered = record.side(sender).end.get() > 0
+        || record.side(sender).has(side_flag::ACKED | side_flag::SYN);
+    let first = record.opened.get() == record.last.get() && segment.time == record.opened.get();
+    record.flags.get() & flag::ESTABLISHED != 0 && (!midstream || answered || !first)
+}
+
+/// Returns whether no segment without SYN, FIN and RST changes any state: both ends are established, and no FIN was seen
+/// (it would have changed its sender's). True for nearly every segment.
+#[inline(always)]
+pub fn states_are_stable(record: &Record) -> bool {
+    let [client, server] = &record.sides;
+    record.class.get() == Class::Active as u8
+        && client.state.get() == TcpState::Established as u8
+        && server.state.get() == TcpState::Established as u8
+}

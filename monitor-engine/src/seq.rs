@@ -1,0 +1,52 @@
+//! Sequence arithmetic: 32-bit sequence numbers to stream offsets and back.
+
+use crate::store::record::{SideRecord, side_flag};
+
+impl SideRecord {
+    /// Returns the offset of a sequence number, negative before offset 0. Of all offsets with this number it is the one
+    /// nearest to the in-order edge, so that it follows the wrap. Needs [`side_flag::STARTED`].
+    #[inline(always)]
+    pub(crate) fn offset(&self, seq: u32) -> i64 {
+        let next = self.next.get();
+        let edge = self.start.get().wrapping_add(next as u32);
+        next as i64 + i64::from(seq.wrapping_sub(edge) as i32)
+    }
+
+    /// Returns the offset up to which this end acknowledged; 0 before its first acknowledgment.
+    #[inline(always)]
+    pub(crate) fn acked_offset(&self) -> u64 {
+        if self.has(side_flag::ACKED) {
+            self.offset(self.acked.get()).max(0) as u64
+        } else {
+            0
+        }
+    }
+
+    /// Moves an acknowledgment along that stays far behind the in-order edge, as when the receiver isn't captured any
+    /// more. At 2 GiB behind, its sequence number would count as one ahead. Call it before each of the side's segments,
+    /// each of which moves the edge by less than the rest of that distance. Inside an update.
+    #[inline(always)]
+    pub(crate) fn limit_ack_distance(&self) {
+        const BEHIND: u32 = 1 << 29;
+        let edge = self.start.get().wrapping_add(self.next.get() as u32);
+        if self.has(side_flag::ACKED) && edge.wrapping_sub(self.acked.get()) as i32 > BEHIND as i32
+        {
+            self.acked.set(edge.wrapping_sub(BEHIND));
+        }
+    }
+
+    /// Returns the highest offset that the receiver could accept.
+    #[inline(always)]
+    pub(crate) fn limit(&self) -> u64 {
+        /// Largest window there is (RFC 7323, 2.3).
+        const LARGEST: u64 = 65535 << 14;
+        /// Least window assumed: senders may start before the first window update is captured.
+        const LEAST: u64 = 65535;
+        let edge = self.next.get().max(self.acked_offset());
+        edge + if self.has(side_flag::ACKED) {
+            u64::from(self.window.get()).max(LEAST)
+        } else {
+            LARGEST
+        }
+    }
+}
