@@ -10,9 +10,9 @@ mod rpc_common;
 
 use std::io::Write;
 
-use monitor_client::{Method, Role};
 use monitor_daemon::config::{Principal, Rpc};
 use monitor_daemon::rpc::{ListenError, Listener};
+use monitor_rpc::{Method, Role};
 use monitor_tests::{as_user, open_to_all, skip};
 use rpc_common::world::world;
 use rpc_common::{Server, Wire, status};

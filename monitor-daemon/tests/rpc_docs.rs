@@ -17,11 +17,11 @@ mod schemas;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use monitor_client::types::{Context, EventKind, EventParams, PatternId, State};
-use monitor_client::{Code, ErrorData, Method, OpenRpc, Reason, Role, Side};
 use monitor_common::abi::{Count, SteerCount, TapCount};
 use monitor_daemon::rpc::Metrics;
 use monitor_engine::Counters;
+use monitor_rpc::types::{Context, EventKind, EventParams, PatternId, State};
+use monitor_rpc::{Code, ErrorData, Method, OpenRpc, Reason, Role, Side};
 use rpc_common::Server;
 use rpc_common::world::{ENDS, world};
 use schemars::Schema;

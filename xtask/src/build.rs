@@ -79,7 +79,7 @@ pub fn release() -> Result<Programs> {
         "--release",
         "--locked",
         "--package=monitor-daemon",
-        "--package=monitor-client",
+        "--package=monitorctl",
         "--package=monitor-mos",
     ]))?;
     let directory = target()?.join("release");

@@ -1,6 +1,6 @@
 //! What differs between two configurations, and what of it can be applied while the daemon runs.
 
-use monitor_client::types::{Applies, Change};
+use monitor_rpc::types::{Applies, Change};
 use serde_json::{Map, Value};
 
 use super::Config;

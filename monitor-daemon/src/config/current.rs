@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use monitor_client::types::Change;
+use monitor_rpc::types::Change;
 use serde_json::{Map, Value};
 
 use super::change::{self, Taker};
@@ -176,7 +176,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::Relaxed;
 
-    use monitor_client::types::Applies;
+    use monitor_rpc::types::Applies;
 
     use super::*;
 

@@ -420,7 +420,7 @@ impl Default for Store {
 impl Default for Rpc {
     fn default() -> Self {
         Self {
-            socket: PathBuf::from(monitor_client::DEFAULT_SOCKET),
+            socket: PathBuf::from(monitor_rpc::DEFAULT_SOCKET),
             mode: 0o660,
             readers: Vec::new(),
             admins: vec![Principal::User("root".to_owned())],

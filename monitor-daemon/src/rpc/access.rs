@@ -1,6 +1,6 @@
 //! Who may do what: the users and groups of `[rpc] readers` and `[rpc] admins`, by number.
 
-use monitor_client::Role;
+use monitor_rpc::Role;
 use nix::errno::Errno;
 use nix::unistd::{Group, User};
 

@@ -1,7 +1,7 @@
 //! Requests as plain values: a method with its parameters, checked.
 
-use monitor_client::types::*;
-use monitor_client::{ErrorObject, Method};
+use monitor_rpc::types::*;
+use monitor_rpc::{ErrorObject, Method};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -199,7 +199,7 @@ mod tests {
         let Call::Ppeek(params) = Call::parse("ppeek", Some(&raw)).unwrap() else {
             panic!("another method")
         };
-        assert_eq!(params.side, monitor_client::Side::Server);
+        assert_eq!(params.side, monitor_rpc::Side::Server);
         assert_eq!(params.encoding, Encoding::Base64);
     }
 }

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use monitor_client::ErrorObject;
+use monitor_rpc::ErrorObject;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use monitor_client::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role, Side};
 use monitor_engine::{ControlError, NoData, PeekError};
+use monitor_rpc::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role, Side};
 
 use super::peer::Peer;
 use crate::control::Unanswered;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use memchr::memchr;
-use monitor_client::MAX_LINE;
+use monitor_rpc::MAX_LINE;
 
 use super::stream::Stream;
 

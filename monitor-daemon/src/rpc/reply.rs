@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use monitor_client::ErrorObject;
+use monitor_rpc::ErrorObject;
 use serde::Serialize;
 use serde_json::value::RawValue;
 

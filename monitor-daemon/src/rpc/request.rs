@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use monitor_client::ErrorObject;
+use monitor_rpc::ErrorObject;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use monitor_client::Role;
+use monitor_rpc::Role;
 
 use super::access::{Access, AccessError};
 use super::peer::Peer;

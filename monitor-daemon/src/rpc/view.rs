@@ -1,7 +1,7 @@
 //! The engine's view of a connection in the RPC's words.
 
-use monitor_client::types::{Closed, Overlap, SideInfo, Sides, Socket, State, States};
 use monitor_engine::{CloseReason, Connection, OverlapPolicy, Side, SideStats, TcpState};
+use monitor_rpc::types::{Closed, Overlap, SideInfo, Sides, Socket, State, States};
 
 pub(super) fn socket(connection: &Connection) -> Socket {
     let [client, server] = &connection.sides;
@@ -26,17 +26,17 @@ pub(super) fn socket(connection: &Connection) -> Socket {
     }
 }
 
-pub(super) fn side(side: monitor_client::Side) -> Side {
+pub(super) fn side(side: monitor_rpc::Side) -> Side {
     match side {
-        monitor_client::Side::Client => Side::Client,
-        monitor_client::Side::Server => Side::Server,
+        monitor_rpc::Side::Client => Side::Client,
+        monitor_rpc::Side::Server => Side::Server,
     }
 }
 
-pub(super) fn side_name(side: Side) -> monitor_client::Side {
+pub(super) fn side_name(side: Side) -> monitor_rpc::Side {
     match side {
-        Side::Client => monitor_client::Side::Client,
-        Side::Server => monitor_client::Side::Server,
+        Side::Client => monitor_rpc::Side::Client,
+        Side::Server => monitor_rpc::Side::Server,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether a value has the form that a document of `rpc.discover` promises: as much of JSON Schema as our types make use
 //! of, and stricter in one thing: members that are not described are faults.
 
-use monitor_client::OpenRpc;
+use monitor_rpc::OpenRpc;
 use schemars::Schema;
 use serde_json::Value;
 

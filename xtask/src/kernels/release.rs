@@ -118,7 +118,8 @@ impl Release {
                     .args(["depends", "--important", "linux-image-amd64"]),
             )?;
         text.lines()
-            .find_map(|line| line.trim().strip_prefix("Depends: "))
+            .filter_map(|line| line.trim().strip_prefix("Depends: "))
+            .find(|package| package.starts_with("linux-image-"))
             .map(str::to_owned)
             .with_context(|| format!("{} has no linux-image-amd64", self.suite))
     }

@@ -37,27 +37,29 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "xsk-rs",
         ],
     ),
-    // What other programs link to: it must not bring the daemon along.
+    // Other programs link to these: they must not bring the daemon along.
     (
-        "monitor-client",
+        "monitor-rpc",
         &[
             "aya",
-            "monitor-common",
-            "monitor-daemon",
-            "monitor-engine",
-            "xsk-rs",
-        ],
-    ),
-    (
-        "clients/c",
-        &[
-            "aya",
-            "monitor-common",
+            "monitor-client",
             "monitor-daemon",
             "monitor-engine",
             "tokio",
             "xsk-rs",
         ],
+    ),
+    (
+        "monitor-client",
+        &["aya", "monitor-daemon", "monitor-engine", "xsk-rs"],
+    ),
+    (
+        "monitorctl",
+        &["aya", "monitor-daemon", "monitor-engine", "xsk-rs"],
+    ),
+    (
+        "clients/c",
+        &["aya", "monitor-daemon", "monitor-engine", "tokio", "xsk-rs"],
     ),
     // Small, so that the first command of a newcomer does not wait for it.
     (

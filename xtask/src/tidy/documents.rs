@@ -11,9 +11,7 @@ use crate::workspace::root;
 pub fn check(findings: &mut Findings) -> Result<()> {
     check_settings(&text("config.toml")?, &text("README.md")?, findings);
     match text("docs/rpc.md") {
-        Ok(reference) => {
-            check_methods(&text("monitor-client/src/method.rs")?, &reference, findings)
-        }
+        Ok(reference) => check_methods(&text("monitor-rpc/src/method.rs")?, &reference, findings),
         Err(error) => findings.error(format!("{error:#}")),
     }
     Ok(())
@@ -130,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_method_of_the_client_is_seen() {
-        let names = methods(&text("monitor-client/src/method.rs").unwrap()).len();
+        let names = methods(&text("monitor-rpc/src/method.rs").unwrap()).len();
         assert!(names >= 7, "{names}");
     }
 }

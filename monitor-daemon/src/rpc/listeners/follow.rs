@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io;
 
-use monitor_client::types::{Encoding, EventParams};
 use monitor_engine::{NoData, PeekError, Reader, Side, SockId};
+use monitor_rpc::types::{Encoding, EventParams};
 
 use super::super::memory::OWN;
 use super::super::view;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io;
 
-use monitor_client::types::{Encoding, EventKind, EventParams};
 use monitor_engine::{Event, SockId};
+use monitor_rpc::types::{Encoding, EventKind, EventParams};
 
 use super::super::memory::OWN;
 use super::super::view;

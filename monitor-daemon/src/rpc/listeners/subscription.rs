@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use monitor_client::ErrorObject;
+use monitor_rpc::ErrorObject;
 use tokio::sync::Notify;
 
 use super::super::fault;

@@ -5,7 +5,7 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use monitor_client::types::{Encoding, EventParams};
+use monitor_rpc::types::{Encoding, EventParams};
 use serde::Serialize;
 
 use super::super::memory::PeekBuffer;

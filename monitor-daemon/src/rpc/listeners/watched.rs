@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use monitor_client::types::{Context, EventParams, PatternId};
 use monitor_engine::{Event, NoData, Peek, PeekError, Reader, Side, SockId};
+use monitor_rpc::types::{Context, EventParams, PatternId};
 
 use super::super::memory::Lease;
 use super::super::view;

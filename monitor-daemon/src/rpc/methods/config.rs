@@ -3,10 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use monitor_client::ErrorObject;
-use monitor_client::types::{
-    Applies, Change, ConfigGet, ConfigReload, ConfigTest, ConfigTestParams,
-};
+use monitor_rpc::ErrorObject;
+use monitor_rpc::types::{Applies, Change, ConfigGet, ConfigReload, ConfigTest, ConfigTestParams};
 
 use super::super::fault;
 use super::super::peer::Peer;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use monitor_client::types::{Hole, Peek, PeekParams};
-use monitor_client::{ErrorObject, MAX_LEN};
 use monitor_engine::{NoData, PeekError, Side, SockId};
+use monitor_rpc::types::{Hole, Peek, PeekParams};
+use monitor_rpc::{ErrorObject, MAX_LEN};
 use serde_json::value::RawValue;
 
 use super::super::connection::Session;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use monitor_client::OpenRpc;
+use monitor_rpc::OpenRpc;
 
 /// The document, made once.
 pub(super) fn document() -> &'static OpenRpc {

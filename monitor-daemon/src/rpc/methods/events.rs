@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use monitor_client::ErrorObject;
-use monitor_client::types::{
+use monitor_engine::Side;
+use monitor_rpc::ErrorObject;
+use monitor_rpc::types::{
     EventKind, FollowParams, Listening, SubscribeParams, UnsubscribeParams, Unsubscribed,
 };
-use monitor_engine::Side;
 
 use super::super::connection::Session;
 use super::super::listeners::{Follow, Listener, Subscribed, Subscription};

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use monitor_client::ErrorObject;
-use monitor_client::types::{LookupParams, Socket, SocketsParams, Sort};
 use monitor_engine::{Connection, Reader, SockId};
+use monitor_rpc::ErrorObject;
+use monitor_rpc::types::{LookupParams, Socket, SocketsParams, Sort};
 use serde_json::value::RawValue;
 
 use super::super::connection::Session;

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use monitor_client::types::{
+use monitor_rpc::types::{
     CaptureStats, Hello, HelloCapture, HelloParams, InfoParams, InterfaceStats, Socket, Stats,
     WorkerStats,
 };
-use monitor_client::{Counters, ErrorObject, MAX_LEN, Method, VERSION};
+use monitor_rpc::{Counters, ErrorObject, MAX_LEN, Method, VERSION};
 
 use super::super::peer::Peer;
 use super::super::serve::Shared;

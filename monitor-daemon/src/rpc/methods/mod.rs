@@ -19,8 +19,8 @@ pub(super) use steer::RuleBook;
 
 use std::io;
 
-use monitor_client::{ErrorObject, Method, Role};
 use monitor_engine::{Reader, SockId};
+use monitor_rpc::{ErrorObject, Method, Role};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

@@ -4,9 +4,9 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use monitor_client::types::{Encoding, FragmentsParams, Ppeek, PpeekParams};
-use monitor_client::{ErrorObject, MAX_LEN};
 use monitor_engine::{Extents, Peek, PeekError, Reader, Side, SockId};
+use monitor_rpc::types::{Encoding, FragmentsParams, Ppeek, PpeekParams};
+use monitor_rpc::{ErrorObject, MAX_LEN};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use monitor_client::ErrorObject;
-use monitor_client::types::{ConfigureParams, Configured, Socket, StopParams};
 use monitor_engine::{Connection, ControlError, Rule, Side, SideSettings};
+use monitor_rpc::ErrorObject;
+use monitor_rpc::types::{ConfigureParams, Configured, Socket, StopParams};
 
 use super::super::serve::Shared;
 use super::super::{fault, view};

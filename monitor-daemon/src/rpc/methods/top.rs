@@ -3,8 +3,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use monitor_client::types::Sort;
 use monitor_engine::Connection;
+use monitor_rpc::types::Sort;
 
 use super::wanted::bytes;
 

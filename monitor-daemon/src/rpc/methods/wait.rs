@@ -3,9 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use monitor_client::ErrorObject;
-use monitor_client::types::{WaitParams, Waited};
 use monitor_engine::{NoData, PeekError, Reader, SockId};
+use monitor_rpc::ErrorObject;
+use monitor_rpc::types::{WaitParams, Waited};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 

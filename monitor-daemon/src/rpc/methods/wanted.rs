@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use monitor_client::ErrorObject;
-use monitor_client::types::{SocketsParams, State};
 use monitor_engine::Connection;
+use monitor_rpc::ErrorObject;
+use monitor_rpc::types::{SocketsParams, State};
 
 use super::super::{fault, view};
 use crate::filter::Filter;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use monitor_client::ErrorObject;
-use monitor_client::types::{PatternForm, PatternId, WatchParams, WatchPattern, Watching};
+use monitor_rpc::ErrorObject;
+use monitor_rpc::types::{PatternForm, PatternId, WatchParams, WatchPattern, Watching};
 
 use super::super::connection::Session;
 use super::super::listeners::{Listener, Search, Watched};

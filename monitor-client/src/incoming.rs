@@ -3,8 +3,8 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{BUFFER, Error, wire};
 use crate::notice::{Notice, What};
+use crate::{BUFFER, Error, wire};
 
 /// Bytes of a stream that are not used yet.
 #[derive(Debug, Default)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::blocking::Link;
-use super::incoming::Incoming;
-use super::{Error, Reconnect, wire};
+use crate::blocking::Link;
+use crate::incoming::Incoming;
 use crate::notice::{Listener, Notice, What};
+use crate::{Error, Reconnect, wire};
 
 /// What a listener is told, event by event.
 ///

@@ -8,11 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::future::Link;
-use super::incoming::Incoming;
-use super::listen::{Request, interrupted};
-use super::{Error, Reconnect, wire};
+use crate::future::Link;
+use crate::incoming::Incoming;
+use crate::listen::{Request, interrupted};
 use crate::notice::{Listener, Notice};
+use crate::{Error, Reconnect, wire};
 
 /// Events that a task reads ahead; what a program is slower for waits in the daemon.
 const AHEAD: usize = 16;

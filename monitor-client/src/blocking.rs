@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::calls::calls;
-use super::listen::{Notices, Request};
-use super::wire::Incoming;
-use super::{BUFFER, Error, Event, Peeked, Read, Reconnect, peek, ppeek, wire};
+use crate::calls::calls;
+use crate::listen::{Notices, Request};
 use crate::openrpc::OpenRpc;
 use crate::types::*;
+use crate::wire::Incoming;
+use crate::{BUFFER, Error, Event, Peeked, Read, Reconnect, peek, ppeek, wire};
 use crate::{Method, Side};
 
 /// A connection to the daemon. One request at a time; open several clients for several threads.

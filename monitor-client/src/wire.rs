@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Error;
+use crate::Error;
 use crate::{ErrorObject, MAX_LEN};
 
 #[derive(Serialize)]

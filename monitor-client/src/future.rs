@@ -7,12 +7,12 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::calls::calls;
-use super::listen::Request;
-use super::stream::NoticeStream;
-use super::{BUFFER, Error, Peeked, Read, Reconnect, peek, ppeek, wire};
+use crate::calls::calls;
+use crate::listen::Request;
 use crate::openrpc::OpenRpc;
+use crate::stream::NoticeStream;
 use crate::types::*;
+use crate::{BUFFER, Error, Peeked, Read, Reconnect, peek, ppeek, wire};
 use crate::{Method, Side};
 
 /// A connection to the daemon, as [`crate::Client`]: one request at a time.

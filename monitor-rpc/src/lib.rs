@@ -1,0 +1,33 @@
+//! The RPC of monitord: types, method table, notifications and errors, shared by server and clients.
+//!
+//! JSON-RPC 2.0 over a Unix stream socket, one object a line; raw bytes follow their line. docs/rpc.md describes the
+//! wire format. [`Method`] is the table of methods, [`OpenRpc`] the document that `rpc.discover` returns.
+
+pub mod counters;
+pub mod error;
+pub mod method;
+pub mod notice;
+mod number;
+pub mod openrpc;
+pub mod side;
+pub mod socket;
+pub mod state;
+pub mod types;
+
+pub use counters::Counters;
+pub use error::{Code, ErrorData, ErrorObject, Reason};
+pub use method::{Method, Role};
+pub use openrpc::OpenRpc;
+pub use side::Side;
+
+/// Default path of the daemon's socket.
+pub const DEFAULT_SOCKET: &str = "/run/monitord/monitord.sock";
+
+/// Version of the RPC that these types describe.
+pub const VERSION: u32 = 1;
+
+/// Maximum length of a request line without its line feed, in bytes.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// Maximum number of bytes that one `ppeek` returns; a larger `len` is cut to it.
+pub const MAX_LEN: u64 = 16 << 20;
