@@ -144,7 +144,7 @@ fn read(message: &LinkMessage) -> Option<Interface> {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
             LinkAttribute::Stats64(stats) => {
-                interface.rx_dropped = stats.rx_dropped + stats.rx_missed_errors
+                interface.rx_dropped = stats.rx_dropped + stats.rx_missed_errors;
             }
             LinkAttribute::NumRxQueues(queues) => interface.rx_queues = *queues,
             LinkAttribute::LinkInfo(infos) => {

@@ -155,7 +155,7 @@ impl Supervisor {
                 (Ok(Some(now)), None) => self.reattach(place, &now),
                 (Ok(None), None) => {}
                 (Err(error), _) => {
-                    self.warn_once(place, &format!("cannot be checked: {}", Chain(&error)))
+                    self.warn_once(place, &format!("cannot be checked: {}", Chain(&error)));
                 }
             }
         }
