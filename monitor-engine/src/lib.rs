@@ -34,4 +34,4 @@ pub use monitor_common::{
 };
 pub use packet::Packet;
 pub use reader::Reader;
-pub use view::{Connection, Extents, NoData, Peek, PeekError};
+pub use view::{Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError};

@@ -1,4 +1,4 @@
-//! What readers see: copies, taken at one moment, of a connection's record.
+//! Results of reads: copies of a connection's record, each consistent.
 
 use std::net::SocketAddr;
 
@@ -7,19 +7,19 @@ use crate::{CloseReason, SideStats, SockId, TcpState};
 /// One connection at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
-    /// Its name, never used again.
+    /// Identifier, never used again.
     pub id: SockId,
-    /// Who opened it (or who looks like it, when `midstream`).
+    /// Address of the end that opened it, or that looks like it when `midstream`.
     pub client: SocketAddr,
-    /// Who was called.
+    /// Address of the other end.
     pub server: SocketAddr,
-    /// VLAN ids, outermost first; 0, 1 or 2 of them.
+    /// VLAN ids, outermost first; at most two.
     pub vlan: Vec<u16>,
-    /// First packet, nanoseconds since the epoch.
+    /// Time of the first packet, nanoseconds since the epoch.
     pub opened: u64,
-    /// Last packet, nanoseconds since the epoch.
+    /// Time of the last packet, nanoseconds since the epoch.
     pub last: u64,
-    /// `None` while it lives.
+    /// `None` while it is open.
     pub closed: Option<CloseReason>,
     /// No SYN was seen: offset 0 is the first byte captured.
     pub midstream: bool,
@@ -29,73 +29,159 @@ pub struct Connection {
     pub sides: [SideStats; 2],
 }
 
-/// What a peek returned besides the bytes.
+/// Result of a peek besides the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peek {
-    /// Bytes copied to the front of the caller's buffer.
+    /// Bytes copied to the front of the buffer.
     pub len: usize,
     /// Lowest retained offset.
     pub base: u64,
-    /// The in-order edge.
+    /// In-order edge.
     pub next: u64,
     /// One past the highest byte received.
     pub end: u64,
     /// Offset of the FIN, once seen.
     pub fin: Option<u64>,
-    /// This read ends where the FIN is.
+    /// The bytes end at the FIN.
     pub eof: bool,
 }
 
-/// Every retained run of bytes of one side, in order, apart from each other.
+/// Continuation of a stream at an offset ([`Reader::next_from`](crate::Reader::next_from)). All edges are those of the
+/// same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// What follows at the offset.
+    pub kind: NextKind,
+    /// Lowest retained offset.
+    pub base: u64,
+    /// In-order edge.
+    pub next: u64,
+    /// One past the highest byte received.
+    pub end: u64,
+    /// Offset of the FIN, once seen.
+    pub fin: Option<u64>,
+    /// Reason for the end of the connection; `None` while it is open.
+    pub closed: Option<CloseReason>,
+}
+
+/// Kind of a continuation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextKind {
+    /// Received bytes.
+    Bytes {
+        /// Bytes copied to the front of the buffer; 0 only if it is empty.
+        len: usize,
+        /// Contiguous bytes from the offset on, also those that did not fit.
+        available: u64,
+        /// The copied bytes end at the FIN.
+        eof: bool,
+    },
+    /// The bytes were evicted: the stream continues at the lowest retained offset.
+    Lost {
+        /// Lowest retained offset.
+        to: u64,
+    },
+    /// A hole that was declared lost. A late segment may still fill it.
+    Gap {
+        /// Its end.
+        to: u64,
+    },
+    /// No byte yet: not sent, or in a hole that may still be filled.
+    Pending,
+    /// No byte will follow.
+    End(EndReason),
+}
+
+/// Reason why no byte will follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The offset is at, or beyond, the FIN.
+    Eof,
+    /// The connection is closed, and all of its bytes are before the offset.
+    Closed,
+    /// Buffering of the side is switched off.
+    Disabled,
+    /// The connection never existed, or is gone.
+    Gone,
+}
+
+impl EndReason {
+    /// Returns the word that the RPC uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Eof => "eof",
+            Self::Closed => "closed",
+            Self::Disabled => "disabled",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl Next {
+    /// The continuation of a connection that is gone.
+    pub(crate) const fn gone() -> Self {
+        Self {
+            kind: NextKind::End(EndReason::Gone),
+            base: 0,
+            next: 0,
+            end: 0,
+            fin: None,
+            closed: None,
+        }
+    }
+}
+
+/// All retained ranges of one side, in order, disjoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extents {
     /// (offset, length).
     pub runs: Vec<(u64, u64)>,
     /// Lowest retained offset.
     pub base: u64,
-    /// The in-order edge.
+    /// In-order edge.
     pub next: u64,
     /// One past the highest byte received.
     pub end: u64,
 }
 
-/// Why a read got nothing.
+/// Error of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeekError {
-    /// Never existed, or its connection is gone (EBADF).
+    /// The connection never existed, or is gone (EBADF).
     #[error("no such connection, or it is gone")]
     NoSuchConnection,
-    /// Buffering of that side is switched off (EINVAL).
+    /// Buffering of the side is switched off (EINVAL).
     #[error("buffering of this side is switched off")]
     Disabled,
     /// Nothing but a SYN so far (ENOTCONN).
     #[error("the connection is not established and has carried no byte this way")]
     NotConnected,
-    /// No received byte at that offset (ENODATA).
+    /// No received byte at the offset (ENODATA).
     #[error("no received byte at this offset: {reason:?}")]
     NoData {
-        /// Which kind of nothing.
+        /// Reason.
         reason: NoData,
-        /// For a hole: where bytes go on, if they do.
+        /// For a hole: offset of the next received byte, if any.
         next_extent: Option<u64>,
         /// Lowest retained offset.
         base: u64,
-        /// The in-order edge.
+        /// In-order edge.
         next: u64,
         /// One past the highest byte received.
         end: u64,
     },
 }
 
-/// Why there is no byte at an offset.
+/// Reason why there is no byte at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoData {
     /// Below the lowest retained offset.
     Evicted,
     /// In a hole.
     Gap,
-    /// Not sent yet, as far as we saw.
+    /// Not sent yet, as far as captured.
     Future,
-    /// At the FIN: there will never be one.
+    /// At the FIN: no byte will follow.
     Eof,
 }

@@ -1,13 +1,14 @@
 //! Settings of a side that change while it is followed.
 
-use super::{Receiver, retained_below};
+use super::Receiver;
 use crate::store::blocks::number;
+use crate::store::received::retained_below;
 use crate::store::record::flag;
 use crate::store::{Release, fence};
-use crate::{OverlapPolicy, Sink};
+use crate::{OverlapPolicy, Side, Sink};
 
 impl<S: Sink> Receiver<'_, S> {
-    /// Gives all bytes back and keeps none from now on; the edges and holes are followed as before.
+    /// Frees all bytes and retains none from now on. Edges and holes are tracked as before.
     pub fn disable(&mut self) {
         if !self.enabled() {
             return;
@@ -21,16 +22,16 @@ impl<S: Sink> Receiver<'_, S> {
         self.record.update(|record| {
             record.add_flag(flag::DISABLED_CLIENT, self.name);
             side.epoch.set(side.epoch.get().wrapping_add(1));
-            self.keep_nothing();
+            self.retain_nothing();
         });
-        // Readers look at the epoch again after they have copied: the blocks may go now.
+        // Readers look at the epoch again after they have copied: from here on the blocks may be reused.
         fence(Release);
         self.writer.queues.restart(&side.ooo_queue);
         self.blocks().release_all(first, last + 1);
         self.counters.evicted_bytes.add(evicted);
     }
 
-    /// The window became another one: what is too much for it goes at once.
+    /// Fits the retained bytes into a window that was changed: evicts the surplus at once.
     pub fn fit(&mut self) {
         let side = self.side();
         let newest = side.end.get().max(side.next.get());
@@ -39,14 +40,14 @@ impl<S: Sink> Receiver<'_, S> {
         }
     }
 
-    /// Has another policy decide about overlaps from now on.
+    /// Sets the overlap policy from now on.
     pub fn set_policy(&mut self, policy: OverlapPolicy) {
         let side = self.side();
         if self.record.overlap(self.name) == policy {
             return;
         }
         self.record.update(|record| {
-            let mut policies = crate::Side::BOTH.map(|side| record.overlap(side));
+            let mut policies = Side::BOTH.map(|side| record.overlap(side));
             policies[self.name.index()] = policy;
             record.set_overlap(policies);
         });

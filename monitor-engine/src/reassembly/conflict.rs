@@ -1,103 +1,107 @@
-//! Bytes that arrive again: whether they differ, and which copy stays.
+//! Bytes that arrive again: comparison with the received ones, and the copy that stays.
 
 use super::overlap::{self, OooQueues};
-use super::{Part, Receiver, Shift, each_block};
+use super::write::each_block;
+use super::{Receiver, Shift};
 use crate::event::Event;
 use crate::payload::Payload;
 use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::Roots;
-use crate::store::range_set::Run;
 use crate::store::record::SideRecord;
 use crate::store::{Release, fence};
-use crate::{OverlapPolicy, Sink};
+use crate::{ByteRange, OverlapPolicy, Sink};
+
+/// Difference between a payload and received bytes.
+struct Difference {
+    /// From the first to past the last differing byte.
+    range: ByteRange,
+    /// Number of differing bytes.
+    count: u64,
+}
 
 impl<S: Sink> Receiver<'_, S> {
-    /// Which bytes of a segment replace received ones.
-    pub(super) fn winning(&mut self, segment: Run, fin: bool) -> Run {
-        let (start, end) = segment;
+    /// Returns the bytes of a segment that replace received ones. Queues the segment if it is beyond a hole.
+    pub(super) fn winning(&mut self, segment: ByteRange, fin: bool) -> ByteRange {
+        let ByteRange { start, end } = segment;
         let next = self.side().next.get();
         if start > next {
             self.counters.out_of_order.add(1);
-            return (self.enqueue((start, end + u64::from(fin))).min(end), end);
+            let queued = ByteRange::new(start, end + u64::from(fin));
+            return ByteRange::new(self.enqueue(queued).min(end), end);
         }
         let from = match self.record.overlap(self.name) {
             OverlapPolicy::First => end,
             OverlapPolicy::Last => start,
-            // In order: delivered before anything that waits; and what was delivered stays.
+            // In order: delivered before anything that waits. Bytes below the edge were delivered before, and stay.
             OverlapPolicy::Linux | OverlapPolicy::Bsd => next,
         };
-        (from, end)
+        ByteRange::new(from, end)
     }
 
-    /// Queues a segment that starts ahead of a hole; returns from where on its bytes replace those that wait.
-    pub(super) fn enqueue(&mut self, segment: Run) -> u64 {
+    /// Queues a segment that starts beyond a hole. Returns the offset from which on its bytes replace those that wait.
+    pub(super) fn enqueue(&mut self, segment: ByteRange) -> u64 {
         if !self.enabled() {
-            return segment.1;
+            return segment.end;
         }
         let side = self.side();
         let policy = self.record.overlap(self.name);
-        let followed = !OooQueues::untracked(&side.ooo_queue);
+        let tracked = !OooQueues::untracked(&side.ooo_queue);
         if let Ok(from) = self.writer.queues.enqueue(&side.ooo_queue, policy, segment) {
             return from;
         }
-        if followed {
+        if tracked {
             self.counters.overlap_history_full.add(1);
         }
         let range = self
             .ranges()
-            .first_from(segment.0 + 1)
-            .filter(|range| range.0 < segment.1);
-        overlap::approximately(policy, segment, range)
+            .first_from(segment.start + 1)
+            .filter(|range| range.start < segment.end);
+        overlap::approximate(policy, segment, range)
     }
 
-    /// Bytes that are there already: compared, counted, and replaced as far as they lose.
+    /// Compares bytes with the received ones, counts them, and replaces the received ones where they lose.
     pub(super) fn overlap(
         &mut self,
-        part: Part,
-        winning: Run,
+        bytes: ByteRange,
+        winning: ByteRange,
         shift: Shift,
         payload: &Payload<'_>,
     ) {
-        self.again(part.start, part.end);
+        self.retransmitted(bytes);
         let side = self.side();
-        let Some((low, high, count)) =
-            side.differing(self.arena, part.start, part.end, shift, payload)
-        else {
+        let Some(difference) = side.difference(self.arena, bytes, shift, payload) else {
             return;
         };
-        let late = part.start < side.next.get();
-        self.counters.conflict_bytes.add(count);
+        let late = bytes.start < side.next.get();
+        self.counters.conflict_bytes.add(difference.count);
         if !late {
-            self.counters.ambiguous_bytes.add(count);
+            self.counters.ambiguous_bytes.add(difference.count);
         }
         self.record.update(|_| {
             side.conflicts
-                .set(side.conflicts.get().saturating_add(count as u32))
+                .set(side.conflicts.get().saturating_add(difference.count as u32));
         });
         self.sink.event(Event::Conflict {
             id: self.id,
             side: self.name,
-            off: low,
-            len: high - low,
+            off: difference.range.start,
+            len: difference.range.len(),
             late,
         });
-        let lost = Part {
-            start: part.start.max(winning.0),
-            end: part.end.min(winning.1),
-            old: true,
-        };
-        if lost.start < lost.end {
-            self.overwrite(lost, shift, payload);
+        let replaced = bytes.intersection(winning);
+        if !replaced.is_empty() {
+            self.overwrite(replaced, shift, payload);
         }
     }
 
-    fn overwrite(&mut self, part: Part, shift: Shift, payload: &Payload<'_>) {
+    fn overwrite(&mut self, bytes: ByteRange, shift: Shift, payload: &Payload<'_>) {
         let side = self.side();
         let roots = Roots::of(side);
         self.record.update(|_| {
+            // Readers look at the epoch again after they have copied.
             side.epoch.set(side.epoch.get().wrapping_add(1));
             fence(Release);
-            each_block(part.start, part.end, shift, payload, |number, at, bytes| {
+            each_block(bytes, shift, payload, |number, at, bytes| {
                 if let Some(block) = roots.find(self.arena, number) {
                     self.arena.write(block, at, bytes);
                 }
@@ -106,38 +110,35 @@ impl<S: Sink> Receiver<'_, S> {
         });
     }
 
-    /// Bytes that were received before, same or not.
-    pub(super) fn again(&mut self, start: u64, end: u64) {
+    /// Counts and reports bytes that were received before, the same or not.
+    pub(super) fn retransmitted(&mut self, bytes: ByteRange) {
         let side = self.side();
-        let len = end - start;
+        let len = bytes.len();
         self.counters.retransmitted_bytes.add(len);
         self.record.update(|_| side.retransmitted.add(len));
         self.sink.event(Event::Retransmit {
             id: self.id,
             side: self.name,
-            off: start,
+            off: bytes.start,
             len,
         });
     }
 
-    /// A probe that repeats the last acknowledged byte, as any value (RFC 9293, 3.8.4): not data.
-    pub(super) fn keep_alive(
+    /// Returns whether a segment is a keep-alive probe: the last acknowledged byte again, with any value (RFC 9293, 3.8.4).
+    /// It is not data.
+    pub(super) fn is_keep_alive(
         &mut self,
-        start: u64,
-        end: u64,
+        bytes: ByteRange,
         shift: Shift,
         payload: &Payload<'_>,
     ) -> bool {
         let side = self.side();
-        let probe = end - start == 1
+        let probe = bytes.len() == 1
             && payload.len() == 1
-            && end == side.next.get()
-            && end == side.end.get();
-        if probe
-            && side
-                .differing(self.arena, start, end, shift, payload)
-                .is_some()
-        {
+            && bytes.end == side.next.get()
+            && bytes.end == side.end.get();
+        // With the same value it counts as a retransmission.
+        if probe && side.difference(self.arena, bytes, shift, payload).is_some() {
             self.counters.keepalives.add(1);
             return true;
         }
@@ -146,35 +147,36 @@ impl<S: Sink> Receiver<'_, S> {
 }
 
 impl SideRecord {
-    /// Where the payload differs from the received bytes `start..end`: from the first to past the last differing
-    /// byte, and how many differ.
-    fn differing(
+    /// Compares a payload with received bytes. `None`: they are equal.
+    fn difference(
         &self,
         arena: &Arena,
-        start: u64,
-        end: u64,
+        bytes: ByteRange,
         shift: Shift,
         payload: &Payload<'_>,
-    ) -> Option<(u64, u64, u64)> {
+    ) -> Option<Difference> {
         let roots = Roots::of(self);
-        let mut found: Option<(u64, u64, u64)> = None;
-        each_block(start, end, shift, payload, |number, at, bytes| {
+        let mut found: Option<Difference> = None;
+        each_block(bytes, shift, payload, |number, at, new| {
             let mut old = [0; BLOCK];
-            let old = &mut old[..bytes.len()];
-            let there = roots
+            let old = &mut old[..new.len()];
+            let stored = roots
                 .find(arena, number)
                 .is_some_and(|block| arena.read(block, at, old));
-            if there && *old != *bytes {
-                let off = number * BLOCK as u64 + at as u64;
-                for (index, _) in old
-                    .iter()
-                    .zip(bytes)
-                    .enumerate()
-                    .filter(|(_, (a, b))| a != b)
-                {
+            // Byte by byte only where a whole comparison failed.
+            if !stored || *old == *new {
+                return true;
+            }
+            let off = number * BLOCK as u64 + at as u64;
+            for (index, (old, new)) in old.iter().zip(new).enumerate() {
+                if old != new {
                     let at = off + index as u64;
-                    let (low, _, count) = found.unwrap_or((at, at, 0));
-                    found = Some((low, at + 1, count + 1));
+                    let difference = found.get_or_insert(Difference {
+                        range: ByteRange::new(at, at),
+                        count: 0,
+                    });
+                    difference.range.end = at + 1;
+                    difference.count += 1;
                 }
             }
             true

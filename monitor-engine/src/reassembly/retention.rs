@@ -1,19 +1,19 @@
-//! What of a side is kept: the window slides, memory runs out, the connection goes.
+//! Retention: the sliding window, eviction, release.
 
 use super::Receiver;
-use crate::Sink;
-use crate::store::arena::{Arena, BLOCK};
+use crate::store::arena::BLOCK;
 use crate::store::blocks::number;
-use crate::store::range_set::{Run, walk};
-use crate::store::record::{NONE, SideRecord};
+use crate::store::received::retained_below;
+use crate::store::record::NONE;
 use crate::store::{Release, fence};
+use crate::{ByteRange, Sink};
 
 impl<S: Sink> Receiver<'_, S> {
-    /// Makes room in the window for bytes up to `end`; returns where storing may start.
+    /// Slides the window so that it holds `bytes`. Returns the offset where storing may start.
     #[inline(always)]
-    pub(super) fn slide(&mut self, start: u64, end: u64) -> u64 {
+    pub(super) fn slide(&mut self, bytes: ByteRange) -> u64 {
         let side = self.side();
-        let newest = end.max(side.end.get());
+        let newest = bytes.end.max(side.end.get());
         if newest - side.base.get() > self.limits.window {
             let to = newest - self.limits.window;
             if side.ranges.get() == NONE && to <= side.next.get() && self.enabled() {
@@ -22,25 +22,26 @@ impl<S: Sink> Receiver<'_, S> {
                 self.raise_base(to);
             }
         }
-        start.max(side.base.get())
+        bytes.start.max(side.base.get())
     }
 
-    /// What [`Receiver::raise_base`] does where there is nothing but the in-order run, of which something is left.
+    /// Does the same as [`Receiver::raise_base`] where there is only the contiguous range, and part of it stays.
     #[inline]
     fn shorten(&mut self, to: u64) {
         let side = self.side();
-        let (base, run) = (side.base.get(), side.contig_start.get());
+        let (base, contig_start) = (side.base.get(), side.contig_start.get());
         self.record.update(|_| {
             side.base.set(to);
-            side.contig_start.set(run.max(to));
+            side.contig_start.set(contig_start.max(to));
         });
+        // Readers look at the base again after they have copied: from here on the blocks may be reused.
         fence(Release);
         if number(base) < number(to) {
             self.blocks().release(number(base), number(to));
         }
         self.counters
             .evicted_bytes
-            .add(to.saturating_sub(run.max(base)));
+            .add(to.saturating_sub(contig_start.max(base)));
     }
 
     /// Evicts every byte below `to`.
@@ -50,24 +51,26 @@ impl<S: Sink> Receiver<'_, S> {
         if to <= base {
             return;
         }
+        // The edge is never below the base: holes on the way are lost.
         while side.next.get() < to {
             let hole_end = self.hole_end().unwrap_or(to).min(to);
             self.declare_lost(hole_end);
         }
-        let evicted = self.held_below(to);
+        let evicted = self.retained_below(to);
         let last = number(side.end.get().max(base)) + 1;
         self.record.update(|_| {
-            // A side that keeps nothing may be further already.
+            // A side that retains nothing may be further already.
             side.base.set(to.max(side.base.get()));
             side.contig_start.set(side.contig_start.get().max(to));
             self.ranges().remove_below(to);
         });
+        // Readers look at the base again after they have copied: from here on the blocks may be reused.
         fence(Release);
         self.blocks().release(number(base), number(to).min(last));
         self.counters.evicted_bytes.add(evicted);
     }
 
-    /// Evicts the oldest bytes so that about `blocks` blocks are given back; keeps the newest block.
+    /// Evicts the oldest bytes so that about `blocks` blocks are freed. Retains the newest block.
     pub fn shed(&mut self, blocks: u64) {
         if !self.enabled() {
             return;
@@ -82,10 +85,12 @@ impl<S: Sink> Receiver<'_, S> {
         self.raise_base(to.min(newest));
     }
 
-    /// Gives back all blocks of the side, which no reader can reach any more.
+    /// Frees all blocks of the side, which no reader can reach any more.
     pub fn release(&mut self) {
         let side = self.side();
-        self.counters.evicted_bytes.add(self.held_below(u64::MAX));
+        self.counters
+            .evicted_bytes
+            .add(self.retained_below(u64::MAX));
         self.ranges().clear();
         self.writer.queues.restart(&side.ooo_queue);
         let (base, end) = (side.base.get(), side.end.get());
@@ -93,23 +98,11 @@ impl<S: Sink> Receiver<'_, S> {
             .release_all(number(base), number(end.max(base)) + 1);
     }
 
-    fn held_below(&self, limit: u64) -> u64 {
+    fn retained_below(&self, limit: u64) -> u64 {
         if self.enabled() {
             retained_below(self.arena, self.side(), limit)
         } else {
             0
         }
     }
-}
-
-/// Bytes held below `limit`.
-pub fn retained_below(arena: &Arena, side: &SideRecord, limit: u64) -> u64 {
-    let base = side.base.get();
-    let held = |run: Run| run.1.min(limit).saturating_sub(run.0.max(base));
-    let mut sum = held((side.contig_start.get(), side.next.get()));
-    walk(arena, side.ranges.get(), |run| {
-        sum = sum.saturating_add(held(run));
-        run.0 < limit
-    });
-    sum
 }

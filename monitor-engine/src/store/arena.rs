@@ -1,4 +1,4 @@
-//! The arena: memory reserved once, never moved, never given back before the last reader is gone.
+//! Arena: memory that is reserved once, never moved, and unmapped after the last reader is gone.
 #![expect(
     unsafe_code,
     reason = "the arena hands out shared views of arena that it maps itself"
@@ -8,27 +8,27 @@ use std::io;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+use super::cell::{Cell32, Cell64};
 use super::copy;
 use super::record::Record;
 
-/// Bytes in a block, the unit in which stream bytes are kept. A power of two.
+/// Bytes in a block, the unit in which stream bytes are stored. A power of two.
 pub const BLOCK: usize = 1 << BLOCK_SHIFT;
-/// log2 of [`BLOCK`]. 2 KiB: a request of a few hundred bytes wastes little, a bulk segment is copied in one or
-/// two pieces, and one block of 32-bit entries indexes 1 MiB.
+/// log2 of [`BLOCK`]. With 2 KiB a request of a few hundred bytes wastes little, a bulk segment is copied in one or two
+/// pieces, and one block of 32-bit entries indexes 1 MiB.
 pub const BLOCK_SHIFT: u32 = 11;
 
 /// Bytes in a cache line.
 const LINE: usize = 64;
 
-/// A block's number. The arena never trusts one: an out-of-range number reads as nothing.
+/// Number of a block. The arena checks each: an out-of-range number reads as nothing.
 pub type BlockId = u32;
 
-/// The records and the blocks of one worker.
+/// Records and blocks of one worker, in one anonymous mapping.
 ///
-/// Both live in one anonymous mapping. Pages that were never used cost nothing: the kernel gives them, zeroed, at
-/// first touch. Every access below takes a number, checks its bound, and goes through relaxed atomics or the
-/// racing-copy routines, so any thread may call any reading method at any time: what it gets may be stale or
-/// torn, which the caller finds out by validation, but it is never undefined behaviour.
+/// Pages that were never used cost nothing: the kernel provides them, zeroed, at first touch. Every access takes a number,
+/// checks its bound, and uses relaxed atomics or the racing-copy routines. So any thread may call any reading method at any
+/// time. The result may be stale or torn, which the caller finds out by validation, but it is never undefined behaviour.
 pub struct Arena {
     map: MmapRaw,
     records: u32,
@@ -37,7 +37,10 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Reserves room for so many records and blocks.
+    /// Reserves address space for records and blocks.
+    ///
+    /// # Errors
+    /// The system's error if it refuses the mapping.
     pub fn reserve(records: u32, blocks: u32) -> io::Result<Self> {
         const PAGE: usize = 4096;
         let blocks_at = (records as usize * size_of::<Record>()).next_multiple_of(PAGE);
@@ -47,7 +50,7 @@ impl Arena {
             .no_reserve_swap()
             .map_anon()?;
         let map = MmapRaw::from(map);
-        // A hint: with huge pages the arena costs fewer TLB misses and page faults. Refused where there are none.
+        // A hint: huge pages mean fewer TLB misses and page faults. Refused where there are none.
         let _ = map.advise(Advice::HugePage);
         Ok(Self {
             map,
@@ -57,17 +60,20 @@ impl Arena {
         })
     }
 
-    /// Has the kernel give, and zero, every page now instead of at its first use (Linux 5.14, MADV_POPULATE_WRITE).
+    /// Makes the kernel provide, and zero, every page now instead of at its first use (Linux 5.14, MADV_POPULATE_WRITE).
+    ///
+    /// # Errors
+    /// The system's error, for example on an older kernel.
     pub fn prefault(&self) -> io::Result<()> {
         self.map.advise(Advice::PopulateWrite)
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     pub fn records(&self) -> u32 {
         self.records
     }
 
-    /// A record; `None` past the end.
+    /// Returns a record; `None` past the last one.
     #[inline(always)]
     pub fn record(&self, slot: u32) -> Option<&Record> {
         if slot >= self.records {
@@ -75,13 +81,13 @@ impl Arena {
         }
         let at = slot as usize * size_of::<Record>();
         // SAFETY: `at` lies inside the mapping (slot < records, and the records come first), which lives as long
-        // as `self` and is page-aligned, so the record is aligned. A `Record` is made of atomics alone, for which
-        // every bit pattern, also the zeroes of a fresh page, is valid, and which may be shared between threads.
-        // No one ever makes a unique reference into the mapping.
+        // as `self` and is page-aligned, so the record is aligned. A `Record` consists of atomics, for which every bit
+        // pattern, also the zeroes of a fresh page, is valid, and which may be shared between threads. Unique references
+        // into the mapping are never created.
         Some(unsafe { &*self.map.as_ptr().add(at).cast::<Record>() })
     }
 
-    /// Tells the processor that a record will be needed soon.
+    /// Prefetches a record.
     #[inline(always)]
     pub fn prefetch_record(&self, slot: u32) {
         if let Some(record) = self.record(slot) {
@@ -89,12 +95,12 @@ impl Arena {
             for line in 0..size_of::<Record>().div_ceil(LINE) {
                 prefetch(at.wrapping_add(line * LINE));
             }
-            // Records do not begin with a cache line: they may end in one more.
+            // Records do not start at a cache line: they may end in one more.
             prefetch(at.wrapping_add(size_of::<Record>() - 1));
         }
     }
 
-    /// Tells the processor that `len` bytes of a block from `at` on will be needed soon.
+    /// Prefetches `len` bytes of a block from `at` on.
     #[inline(always)]
     pub fn prefetch_block(&self, id: BlockId, at: usize, len: usize) {
         if let Some(first) = self.block(id, at, len) {
@@ -113,17 +119,17 @@ impl Arena {
         })
     }
 
-    /// Copies `from` into a block at `at`. For the one writer alone. Nothing happens past a block's end.
+    /// Copies `from` into a block at `at`. Only for the one writer. Does nothing past a block's end.
     #[inline(always)]
     pub fn write(&self, id: BlockId, at: usize, from: &[u8]) {
         if let Some(to) = self.block(id, at, from.len()) {
             // SAFETY: `to` is valid for from.len() bytes (checked by `block`); readers that look at the same bytes
-            // meanwhile use `copy::load`, so the race is between atomic accesses.
+            // at the same time use `copy::load`, so the race is between atomic accesses.
             unsafe { copy::store(to, from) };
         }
     }
 
-    /// Copies from a block at `at` into `to`; false if there is no such place.
+    /// Copies from a block at `at` into `to`. Returns false past the last block or a block's end.
     #[inline(always)]
     pub fn read(&self, id: BlockId, at: usize, to: &mut [u8]) -> bool {
         let Some(from) = self.block(id, at, to.len()) else {
@@ -134,23 +140,23 @@ impl Arena {
         true
     }
 
-    /// All numbers of 64 bits in a block; none if there is no such block.
+    /// Returns all 64-bit words of a block; none past the last block.
     #[inline(always)]
-    pub fn words(&self, id: BlockId) -> &[super::cell::Cell64] {
+    pub fn words(&self, id: BlockId) -> &[Cell64] {
         let Some(at) = self.block(id, 0, BLOCK) else {
             return &[];
         };
         // SAFETY: `at` is valid for BLOCK bytes and 8-byte aligned, as all blocks are; a Cell64 is an atomic for which every
         // bit pattern is valid.
-        unsafe { std::slice::from_raw_parts(at.cast::<super::cell::Cell64>(), BLOCK / 8) }
+        unsafe { std::slice::from_raw_parts(at.cast::<Cell64>(), BLOCK / 8) }
     }
 
-    /// A number inside a block, the `index`-th of 32 bits; `None` past the end.
+    /// Returns the 32-bit entry of a block with an index; `None` past the end.
     #[inline(always)]
-    pub fn entry(&self, id: BlockId, index: usize) -> Option<&super::cell::Cell32> {
+    pub fn entry(&self, id: BlockId, index: usize) -> Option<&Cell32> {
         let at = self.block(id, index.checked_mul(4)?, 4)?;
         // SAFETY: as in `words`, for 4 bytes at a multiple of 4.
-        Some(unsafe { &*at.cast::<super::cell::Cell32>() })
+        Some(unsafe { &*at.cast::<Cell32>() })
     }
 }
 
@@ -160,7 +166,7 @@ unsafe impl Send for Arena {}
 // SAFETY: as above; no method hands out a unique reference.
 unsafe impl Sync for Arena {}
 
-/// Tells the processor that an address will be needed soon. Any address will do, it is never read.
+/// Prefetches the cache line of an address. Any address is allowed: it is never read.
 #[inline(always)]
 pub fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
@@ -172,7 +178,7 @@ pub fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
-/// Tells the processor that these bytes will be needed soon: the first of them, where there are many.
+/// Prefetches bytes, at most the first block's worth.
 #[inline(always)]
 pub fn prefetch_bytes(bytes: &[u8]) {
     prefetch_lines(bytes.as_ptr(), bytes.len().min(BLOCK));
@@ -190,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_kept() {
+    fn accesses_past_the_end_do_nothing() {
         let arena = Arena::reserve(3, 2).unwrap();
         assert!(arena.record(2).is_some());
         assert!(arena.record(3).is_none());

@@ -1,7 +1,7 @@
-//! [`memory`](super::arena) for the model checker: the same numbers and methods over a handful of its own atomics.
+//! Model of the arena for the model checker: the same numbers and methods over a handful of its atomics.
 //!
-//! Blocks are small, so that few packets make the store do everything that it does. A block's bytes, words and entries
-//! are apart from each other here: what a reader gets when a block changes its use is thrown away in either case.
+//! Blocks are small, so that few packets exercise everything in the store. A block's bytes, words and entries are separate
+//! here: what a reader copies while a block changes its use is discarded in either case.
 
 use std::io;
 
@@ -49,7 +49,7 @@ impl Arena {
 
     pub fn prefetch_block(&self, _: BlockId, _: usize, _: usize) {}
 
-    /// Whole words are stored at once, as the real copy does; the rest of a word is the one writer's to keep.
+    /// Stores whole words at once, as the real copy does. The rest of a word belongs to the one writer.
     pub fn write(&self, id: BlockId, at: usize, from: &[u8]) {
         let Some(block) = self
             .blocks

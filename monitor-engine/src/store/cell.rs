@@ -1,7 +1,7 @@
-//! Numbers that one thread writes while any thread reads.
+//! Cells: numbers that one thread writes while any thread reads.
 //!
-//! Relaxed atomics: on the machines we run on they compile to plain loads and stores. Order comes from the
-//! sequence lock around them ([`super::record`]), never from the cells.
+//! They are relaxed atomics, which compile to plain loads and stores on 64-bit machines. Order comes from the sequence
+//! lock around them ([`super::record`]), never from the cells.
 
 use super::sync::{AtomicU8, AtomicU32, AtomicU64, Relaxed};
 
@@ -13,13 +13,13 @@ macro_rules! cell {
         pub struct $name($atomic);
 
         impl $name {
-            /// The value now.
+            /// Returns the value.
             #[inline(always)]
             pub fn get(&self) -> $int {
                 self.0.load(Relaxed)
             }
 
-            /// Replaces the value. For the one writer alone.
+            /// Replaces the value. Only for the one writer.
             #[inline(always)]
             pub fn set(&self, value: $int) {
                 self.0.store(value, Relaxed);
@@ -33,7 +33,7 @@ cell!(Cell32, AtomicU32, u32);
 cell!(Cell64, AtomicU64, u64);
 
 impl Cell64 {
-    /// Adds; for the one writer alone, not a locked instruction.
+    /// Adds. Only for the one writer: not a locked instruction.
     #[inline(always)]
     pub fn add(&self, n: u64) {
         self.set(self.get().wrapping_add(n));

@@ -1,13 +1,13 @@
-//! Copies between private memory and memory that another thread may be reading at the same time.
+//! Copies between private memory and memory that another thread may access at the same time.
 //!
-//! A sequence lock lets readers copy bytes that the writer may be replacing, and throws the copy away afterwards.
-//! For the language such a race must be between atomic accesses. Atomic loads and stores of single words are
-//! several times slower than a vector copy, so on x86_64 the loop is written in assembly, which the compiler must
-//! take for accesses it knows nothing about; each instruction is an ordinary (on x86: relaxed atomic) move.
-//! Elsewhere, and under Miri, words are copied as relaxed atomics.
+//! Readers under a sequence lock may copy bytes while the writer replaces them, and discard such a copy afterwards. In the
+//! language's terms this race must be between atomic accesses. Atomic loads and stores of single words are several times
+//! slower than a vector copy. So the loop is written in assembly on x86_64, where the compiler must assume arbitrary
+//! accesses; each instruction is an ordinary (on x86: relaxed atomic) move. Elsewhere, and under Miri, words are copied as
+//! relaxed atomics.
 //!
-//! What a segment's payload overwrites lies in no cache. Stores of 16 bytes make the processor fetch each line first;
-//! whole lines at once, or its string instruction, don't: 1448 bytes in 90 or 105 ns instead of 160.
+//! The memory that a payload overwrites is in no cache. Stores of 16 bytes make the processor read each line first.
+//! Stores of whole lines, and its string instruction, don't: 1448 bytes take 90 or 105 ns instead of 160.
 #![expect(unsafe_code, reason = "raw copies to and from the arena")]
 
 /// Copies `from` to `to`, which readers may be loading from.
@@ -16,17 +16,17 @@
 /// `to` must be valid for writes of `from.len()` bytes, must not overlap `from`, and no other thread may write there.
 #[inline(always)]
 pub unsafe fn store(to: *mut u8, from: &[u8]) {
-    // SAFETY: the caller's promise; `from` is a valid slice.
+    // SAFETY: the caller's contract; `from` is a valid slice.
     unsafe { imp::copy(to, from.as_ptr(), from.len()) }
 }
 
-/// Copies to `to` from memory that the writer may be storing to. The bytes mean nothing until validated.
+/// Copies to `to` from memory that the writer may be storing to. The bytes are arbitrary until validated.
 ///
 /// # Safety
 /// `from` must be valid for reads of `to.len()` bytes and must not overlap `to`.
 #[inline(always)]
 pub unsafe fn load(from: *const u8, to: &mut [u8]) {
-    // SAFETY: the caller's promise; `to` is a valid slice.
+    // SAFETY: the caller's contract; `to` is a valid slice.
     unsafe { imp::copy(to.as_mut_ptr(), from, to.len()) }
 }
 
@@ -34,14 +34,14 @@ pub unsafe fn load(from: *const u8, to: &mut [u8]) {
 mod imp {
     use std::arch::asm;
 
-    /// From this length on a call and the alignment of the stores pay.
+    /// Length from which on a call and aligned stores pay off.
     const WHOLE_LINES: usize = 256;
 
     /// # Safety
     /// `to` valid for writes and `from` for reads of `len` bytes, not overlapping.
     #[inline(always)]
     pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
-        // SAFETY: the caller's promise; the processor has what the function asks for.
+        // SAFETY: the caller's contract; the processor has the features that the function needs.
         unsafe {
             if len < WHOLE_LINES {
                 pieces(to, from, len);
@@ -55,14 +55,14 @@ mod imp {
         }
     }
 
-    /// The first and the last 64 bytes wherever they lie, and whole cache lines between them.
+    /// Copies the first and the last 64 bytes unaligned, and whole cache lines between them.
     ///
     /// # Safety
     /// As [`copy`], and `len` is 64 at least.
     #[target_feature(enable = "avx512f")]
     unsafe fn lines(to: *mut u8, from: *const u8, len: usize) {
         let last = len - 64;
-        // The first line's border inside; between 1 and 64.
+        // Distance to the first line border inside, 1 to 64.
         let at = 64 - (to as usize & 63);
         // SAFETY: every move is of 64 bytes at a distance of at most `last`: the first at 0, those of the loop from `at`
         // on while they are below `last`, which is checked before each, and the last one there.
@@ -196,7 +196,7 @@ mod imp {
     pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
         let mut i = 0;
         // SAFETY: i + 8 <= len and i < len keep every access inside; both addresses are checked for alignment
-        // before they are taken for words.
+        // before they are used as words.
         unsafe {
             while i < len {
                 let (o, s) = (to.add(i), from.add(i));

@@ -1,58 +1,57 @@
-//! The record of one connection: what the worker writes and any reader may look at.
+//! Record of one connection: written by the worker, read by any thread.
 
 use super::cell::{Cell8, Cell32, Cell64};
 use super::sync::{Acquire, AtomicU32, Relaxed, Release, fence, pause};
 use crate::{OverlapPolicy, Side};
 
-/// No block, no record: what an empty link holds. Links hold a number plus one, so that zeroed memory is empty.
+/// Empty link to a block or a record. Links hold a number plus one, so that zeroed memory is empty.
 pub const NONE: u32 = 0;
 
-/// "No FIN seen."
+/// Offset of a FIN that was not seen.
 pub const NO_FIN: u64 = u64::MAX;
 
-/// One connection, both sides. 304 bytes; with its share of the flow table an idle connection costs 316.
+/// One connection with both sides. 304 bytes; with its share of the flow table an idle connection costs 316.
 ///
-/// Written by its worker alone, inside [`Record::update`]; read by anyone through [`Record::read_consistent`].
+/// Written only by its worker, inside [`Record::update`]; read by any thread through [`Record::read_consistent`].
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Record {
     lock: AtomicU32,
-    /// Which inhabitant of this slot: goes up when a connection moves in, and again when it moves out, so an even
-    /// value means an empty slot.
+    /// Generation: odd while in use; incremented on allocate and on free.
     pub generation: Cell32,
-    /// The client's address (IPv4 mapped into IPv6), big-endian halves.
+    /// Client's address (IPv4 mapped into IPv6), big-endian halves.
     pub client: [Cell64; 2],
-    /// The server's address.
+    /// Server's address, likewise.
     pub server: [Cell64; 2],
     /// Client's port in the upper half, the server's in the lower.
     pub ports: Cell32,
     /// VLAN ids and IP version ([`monitor_common::abi::link`]).
     pub link: Cell32,
-    /// First packet, nanoseconds since the epoch.
+    /// Time of the first packet, nanoseconds since the epoch.
     pub opened: Cell64,
-    /// Last packet, nanoseconds since the epoch.
+    /// Time of the last packet, nanoseconds since the epoch.
     pub last: Cell64,
-    /// Upper half of the flow hash: finds the connection's place in the table again.
+    /// Half of the flow hash by which the flow table finds the connection.
     pub tag: Cell32,
-    /// Neighbours in the list that it is in.
+    /// Link to the previous connection of its class.
     pub prev: Cell32,
-    /// See `prev`.
+    /// Link to the next connection of its class.
     pub next: Cell32,
-    /// When it was put into its place in the list, milliseconds of the engine's clock (wraps).
+    /// Time of its last move in that list, milliseconds of the engine's clock (wraps).
     pub listed: Cell32,
-    /// Which list that is ([`crate::flow::Class`]).
+    /// Class, the list that it is in ([`crate::flow::Class`]).
     pub class: Cell8,
-    /// Why it ended ([`crate::CloseReason`]); 0 while it lives.
+    /// [`crate::CloseReason`]; 0 while it is open.
     pub closed: Cell8,
     /// [`flag`]s.
     pub flags: Cell8,
     /// Evidence that a side continued beyond its window, by [`Side::index`] (ResyncDetector in the engine).
     pub resync: [Cell8; 2],
-    /// Whose bytes win where segments overlap: an [`OverlapPolicy`] for each side.
+    /// An [`OverlapPolicy`] for each side.
     overlap: Cell8,
     /// Most bytes retained, by [`Side::index`].
     pub windows: [Cell32; 2],
-    /// Both sides, by [`Side::index`].
+    /// By [`Side::index`].
     pub sides: [SideRecord; 2],
 }
 
@@ -60,7 +59,7 @@ pub struct Record {
 #[cfg(not(feature = "loom"))]
 const _: () = assert!(
     size_of::<Record>() <= 304,
-    "the promise of 320 bytes for an idle connection"
+    "the guarantee of 320 bytes for an idle connection"
 );
 
 /// Bits that hold an [`OverlapPolicy`].
@@ -78,13 +77,13 @@ pub mod flag {
     pub const STOPPED_CLIENT: u8 = 16;
 }
 
-/// What one end received. Offsets are absolute.
+/// Bytes received by one end. Offsets are absolute.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct SideRecord {
-    /// Lowest retained offset. Raised, with a release fence, before the blocks below it are used again.
+    /// Lowest retained offset. Raised, with a release fence, before the blocks below it are reused.
     pub base: Cell64,
-    /// The in-order edge.
+    /// In-order edge.
     pub next: Cell64,
     /// One past the highest byte received.
     pub end: Cell64,
@@ -94,33 +93,33 @@ pub struct SideRecord {
     pub fin: Cell64,
     /// Bytes that arrived again.
     pub retransmitted: Cell64,
-    /// The blocks with the bytes ([`super::blocks`]).
+    /// Root of the block tree ([`super::blocks`]).
     pub roots: [Cell32; 4],
-    /// First chunk of the list of runs apart from the one that ends at `next` ([`super::range_set`]).
+    /// Link to the first chunk of the ranges apart from the contiguous one ([`super::range_set`]).
     pub ranges: Cell32,
-    /// Changes before a received byte is overwritten or the roots are laid out anew.
+    /// Epoch: changes before a received byte is overwritten or the block tree is rebuilt.
     pub epoch: Cell32,
-    /// Sequence number of offset 0, low 32 bits of the sum with the offset.
+    /// Sequence number of offset 0.
     pub start: Cell32,
     /// Highest acknowledgment sent by this end, as a sequence number.
     pub acked: Cell32,
-    /// Largest window this end offered, bytes (scaled).
+    /// Largest window offered by this end, bytes (scaled).
     pub window: Cell32,
     /// Holes declared lost.
     pub gaps: Cell32,
-    /// Bytes that arrived again and differed.
+    /// Bytes that arrived again with other contents.
     pub conflicts: Cell32,
-    /// The queue of segments that wait ahead of a hole ([`crate::reassembly::overlap::OooQueues`]); the writer's alone.
+    /// Root of the out-of-order queue, which belongs to the writer alone (OooQueues in reassembly).
     pub ooo_queue: Cell32,
     /// End of the last segment beyond the window, as a sequence number.
     pub resync_end: Cell32,
     /// The end's [`crate::TcpState`].
     pub state: Cell8,
-    /// The end's window scale, or [`side_flag`]'s absence of one.
+    /// The end's window scale; valid with [`side_flag::SCALED`].
     pub scale: Cell8,
     /// [`side_flag`]s.
     pub flags: Cell8,
-    /// How many index levels lie between `roots` and the blocks.
+    /// Height of the block tree: levels of index blocks between `roots` and the blocks.
     pub height: Cell8,
 }
 
@@ -128,13 +127,13 @@ pub struct SideRecord {
 pub mod side_flag {
     /// `start` is known: offset 0 is fixed.
     pub const STARTED: u8 = 1;
-    /// The sender's SYN, or the peer's SYN+ACK, was seen: `start` is ISN + 1.
+    /// The sender's SYN, or the peer's SYN-ACK, was seen: `start` is ISN + 1.
     pub const ISN: u8 = 2;
     /// `acked` is known.
     pub const ACKED: u8 = 4;
     /// `scale` was offered in the SYN.
     pub const SCALED: u8 = 8;
-    /// This side's sender's SYN itself was seen.
+    /// The SYN of this side's sender itself was seen.
     pub const SYN: u8 = 16;
     /// The receiver acknowledged the FIN.
     pub const FIN_ACKED: u8 = 32;
@@ -168,47 +167,47 @@ impl SideRecord {
 }
 
 impl Record {
-    /// A side by its name.
+    /// Returns a side.
     #[inline(always)]
     pub fn side(&self, side: Side) -> &SideRecord {
         &self.sides[side.index()]
     }
 
-    /// Whose bytes win where segments that this side received overlap.
+    /// Returns the overlap policy of a side.
     pub fn overlap(&self, side: Side) -> OverlapPolicy {
         OverlapPolicy::from_number(self.overlap.get() >> (OVERLAP_BITS * side.index() as u32))
     }
 
-    /// Sets the policies of both sides, by [`Side::index`].
+    /// Sets the overlap policies of both sides, by [`Side::index`].
     pub fn set_overlap(&self, policies: [OverlapPolicy; 2]) {
         self.overlap
             .set(policies[0] as u8 | (policies[1] as u8) << OVERLAP_BITS);
     }
 
-    /// Whether bytes of this side are kept.
+    /// Returns whether bytes of a side are retained.
     #[inline(always)]
     pub fn enabled(&self, side: Side) -> bool {
         self.flags.get() & flag::DISABLED_CLIENT << side.index() == 0
     }
 
-    /// Adds one of the [`flag`]s that are the client's, or the server's in its place.
+    /// Adds a [`flag`] of the client's side for this side.
     pub fn add_flag(&self, flag: u8, side: Side) {
         self.flags.set(self.flags.get() | flag << side.index());
     }
 
-    /// Whether both sides have one of the [`flag`]s that are a side's.
+    /// Returns whether a [`flag`] of the client's side is set for both sides.
     pub fn both_have(&self, flag: u8) -> bool {
         Side::BOTH
             .iter()
             .all(|side| self.flags.get() & flag << side.index() != 0)
     }
 
-    /// Whether a connection lives here.
+    /// Returns whether the record is in use.
     pub fn occupied(&self) -> bool {
         self.generation.get() & 1 == 1
     }
 
-    /// Makes a change that readers see whole or not at all. For the one writer alone; not nested.
+    /// Applies a change that readers see completely or not at all (sequence lock). Only for the one writer; must not nest.
     #[inline(always)]
     pub fn update<T>(&self, change: impl FnOnce(&Self) -> T) -> T {
         let count = self.lock.load(Relaxed);
@@ -222,15 +221,15 @@ impl Record {
         result
     }
 
-    /// Looks at the record until nobody changed it meanwhile. `look` may see torn state on the way and must come to
-    /// an end on any; its last result is of one moment.
+    /// Calls `look` until the record did not change during the call (sequence lock). `look` may see torn state and must
+    /// return on any; its last result is consistent.
     pub fn read_consistent<T>(&self, mut look: impl FnMut(&Self) -> T) -> T {
         let mut tries = 0u32;
         loop {
             let before = self.lock.load(Acquire);
             if before & 1 == 0 {
                 let result = look(self);
-                // What `look` loaded is ordered before the second look at the count.
+                // The loads of `look` come before the second load of the count.
                 fence(Acquire);
                 if self.lock.load(Relaxed) == before {
                     return result;
@@ -247,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_see_writes() {
+    fn reads_return_updates() {
         let record = Record::default();
         record.update(|r| r.last.set(7));
         assert_eq!(record.read_consistent(|r| r.last.get()), 7);

@@ -1,4 +1,4 @@
-//! The atomics that the store is built on, in one place, so that a model checker can take their place.
+//! Atomics of the store, in one file, so that a model checker can replace them.
 
 pub use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -7,11 +7,11 @@ pub use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, fence};
 #[cfg(not(feature = "loom"))]
 pub use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, fence};
 
-/// Lets the other side go on: `tries` looks were in vain.
+/// Backs off after `tries` failed attempts.
 #[cfg(not(feature = "loom"))]
 pub fn pause(tries: u32) {
     if tries.is_multiple_of(64) {
-        // The writer may have been put to sleep in the middle of its few nanoseconds.
+        // The writer may have been descheduled in the middle of its few nanoseconds.
         std::thread::yield_now();
     } else {
         std::hint::spin_loop();

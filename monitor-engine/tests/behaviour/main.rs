@@ -11,6 +11,7 @@ mod determinism;
 mod forged;
 mod fragments;
 mod holes;
+mod next_from;
 mod offsets;
 mod peers;
 mod reconfigure;

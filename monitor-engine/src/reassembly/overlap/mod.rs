@@ -1,18 +1,19 @@
-//! Whose bytes win where segments overlap and differ.
+//! Overlap resolution: the copy of a byte that a receiver delivers where segments overlap and differ.
 
 mod queue;
+#[cfg(test)]
+mod tests;
 mod tree;
 
-use crate::OverlapPolicy;
 use crate::store::cell::Cell32;
-use crate::store::range_set::Run;
+use crate::{ByteRange, OverlapPolicy};
 use queue::Queue;
 use tree::{NIL, Nodes};
 
-/// The out-of-order queues of one worker's sides, as their receivers have them: what arrived ahead of a hole, in which
-/// segments. The bytes themselves are in the store; readers never come here.
+/// Out-of-order queues of one worker's sides, in the shape that their receivers have them: the segments beyond a hole.
+/// The bytes themselves are in the store; readers never come here.
 ///
-/// A side's queue is named by its [`history`](crate::store::record::SideRecord::history).
+/// A side's record holds the root of its queue ([`ooo_queue`](crate::store::record::SideRecord::ooo_queue)).
 #[derive(Debug)]
 pub struct OooQueues {
     nodes: Nodes,
@@ -20,23 +21,23 @@ pub struct OooQueues {
     limit: u16,
 }
 
-/// A queue that could not be followed: too many segments, or no memory for them.
+/// Error of a queue that is not tracked: too many segments, or no memory for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untracked;
 
 impl OooQueues {
-    /// What one queued segment takes, bytes.
+    /// Bytes of one queued segment.
     pub const BYTES: u64 = Nodes::BYTES as u64;
 
-    /// The name of a queue that could not be followed.
+    /// Root of a queue that is not tracked.
     const UNTRACKED: u32 = u32::MAX;
 
-    /// For so many queued segments, all sides together.
+    /// Creates queues for so many segments, all sides together.
     pub fn new(segments: u32) -> Self {
         /// Linux hardly queues more: its receive buffer (6 MiB by default) counts each segment with its buffer, 1 KiB
         /// or more.
         const MOST: u32 = 4096;
-        /// One side may not take all.
+        /// One side must not use all.
         const SHARE: u32 = 4;
         Self {
             nodes: Nodes::new(segments as usize),
@@ -44,88 +45,89 @@ impl OooQueues {
         }
     }
 
-    /// Bytes in use.
+    /// Returns the bytes in use.
     pub fn used(&self) -> u64 {
         self.nodes.used() as u64 * Self::BYTES
     }
 
-    /// Queues a segment that starts ahead of the in-order edge. Returns from where on, up to its end, its bytes replace
-    /// those that wait there already. On an error the side's queue is forgotten until [`Self::restart`].
+    /// Queues a segment that starts beyond the in-order edge. Returns the offset from which on, up to its end, its bytes
+    /// replace those that wait already.
+    ///
+    /// # Errors
+    /// [`Untracked`]: the side's queue is not tracked until [`Self::restart`].
     pub fn enqueue(
         &mut self,
-        side: &Cell32,
+        root: &Cell32,
         policy: OverlapPolicy,
-        run: Run,
+        segment: ByteRange,
     ) -> Result<u64, Untracked> {
-        if Self::untracked(side) {
+        if Self::untracked(root) {
             return Err(Untracked);
         }
-        let mut queue = self.queue(side);
+        let mut queue = self.queue(root);
         let from = match policy {
-            OverlapPolicy::First => return Ok(run.1),
-            OverlapPolicy::Last => return Ok(run.0),
-            OverlapPolicy::Linux => queue.linux(run),
-            OverlapPolicy::Bsd => queue.bsd(run),
+            OverlapPolicy::First => return Ok(segment.end),
+            OverlapPolicy::Last => return Ok(segment.start),
+            OverlapPolicy::Linux => queue.linux(segment),
+            OverlapPolicy::Bsd => queue.bsd(segment),
         };
         from.map_err(|tree::Full| {
             queue.clear();
-            side.set(Self::UNTRACKED);
+            root.set(Self::UNTRACKED);
             Untracked
         })
     }
 
-    /// The in-order edge has moved on to `next`.
-    pub fn advance(&mut self, side: &Cell32, next: u64) {
-        if side.get() != NIL && !Self::untracked(side) {
-            self.queue(side).advance(next);
+    /// Removes what the in-order edge has passed, which is at `next` now.
+    pub fn advance(&mut self, root: &Cell32, next: u64) {
+        if root.get() != NIL && !Self::untracked(root) {
+            self.queue(root).advance(next);
         }
     }
 
-    /// Whether the side's queue is forgotten.
-    pub fn untracked(side: &Cell32) -> bool {
-        side.get() == Self::UNTRACKED
+    /// Returns whether a side's queue is not tracked.
+    pub fn untracked(root: &Cell32) -> bool {
+        root.get() == Self::UNTRACKED
     }
 
-    /// Nothing waits any more; a forgotten queue is followed again.
-    pub fn restart(&mut self, side: &Cell32) {
-        if !Self::untracked(side) {
-            self.queue(side).clear();
+    /// Empties a queue, and tracks it again.
+    pub fn restart(&mut self, root: &Cell32) {
+        if !Self::untracked(root) {
+            self.queue(root).clear();
         }
-        side.set(NIL);
+        root.set(NIL);
     }
 
-    /// What waits was queued under another policy: only its bytes are known from now on, until [`Self::restart`].
-    pub fn forget(&mut self, side: &Cell32) {
-        self.restart(side);
-        side.set(Self::UNTRACKED);
+    /// Stops tracking a queue until [`Self::restart`]: its segments were queued under another policy.
+    pub fn forget(&mut self, root: &Cell32) {
+        self.restart(root);
+        root.set(Self::UNTRACKED);
     }
 
-    fn queue<'a>(&'a mut self, side: &'a Cell32) -> Queue<'a> {
-        Queue::new(&mut self.nodes, side, self.limit)
+    fn queue<'a>(&'a mut self, root: &'a Cell32) -> Queue<'a> {
+        Queue::new(&mut self.nodes, root, self.limit)
     }
 }
 
-/// The same as [`OooQueues::enqueue`] as far as it can be told from the received bytes alone. `island` is the first run of
-/// them that shares bytes with the segment: it counts as one queued segment.
-pub fn approximately(policy: OverlapPolicy, segment: Run, range: Option<Run>) -> u64 {
+/// Approximates [`OooQueues::enqueue`] from the received ranges alone. `range` is the first of them that shares bytes with
+/// the segment; it counts as one queued segment.
+pub fn approximate(policy: OverlapPolicy, segment: ByteRange, range: Option<ByteRange>) -> u64 {
     let Some(range) = range else {
-        return segment.0;
+        return segment.start;
     };
-    let first_keeps = match policy {
-        OverlapPolicy::First => return segment.1,
+    let first_wins = match policy {
+        OverlapPolicy::First => return segment.end,
         OverlapPolicy::Last => false,
-        OverlapPolicy::Bsd => range.0 <= segment.0,
-        // Of two that start together the longer is kept.
+        OverlapPolicy::Bsd => range.start <= segment.start,
+        // Of two with the same start the longer one stays.
         OverlapPolicy::Linux => {
-            range.0 < segment.0 || (range.0 == segment.0 && segment.1 <= range.1)
+            range.start < segment.start
+                || (range.start == segment.start && segment.end <= range.end)
         }
     };
-    if first_keeps {
-        range.1.min(segment.1)
+    if first_wins {
+        range.end.min(segment.end)
     } else {
-        segment.0
+        segment.start
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,15 +1,17 @@
+//! Trees against the kernel's shape and against a map.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Where a search for `start` ends: the node with that start, or parent and side of its place.
+/// Searches a start. Returns its node, or parent and side of its place.
 fn search(tree: &Tree<'_>, start: u64) -> Result<Id, (Id, usize)> {
     let mut place = (NIL, LEFT);
     let mut at = tree.root.get();
     while at != NIL {
-        let here = tree.run(at).0;
+        let here = tree.range(at).start;
         if start == here {
             return Ok(at);
         }
@@ -19,7 +21,7 @@ fn search(tree: &Tree<'_>, start: u64) -> Result<Id, (Id, usize)> {
     Err(place)
 }
 
-/// Every node after its left and before its right sub-tree.
+/// Returns all nodes by their starts.
 fn in_order(tree: &Tree<'_>) -> Vec<Id> {
     let mut ids = Vec::new();
     let mut at = tree.first();
@@ -30,12 +32,12 @@ fn in_order(tree: &Tree<'_>) -> Vec<Id> {
     ids
 }
 
-/// FNV-1a over key and colour of every node, parents first, and over the places without one.
+/// Computes FNV-1a over key and colour of every node, parents first, and over the places without a node.
 fn digest(tree: &Tree<'_>, at: Id, hash: &mut u64) {
     let value = if at == NIL {
         0
     } else {
-        tree.run(at).0 * 2 + 2 + u64::from(tree.red(at))
+        tree.range(at).start * 2 + 2 + u64::from(tree.red(at))
     };
     *hash = (*hash ^ value).wrapping_mul(0x100_0000_01b3);
     if at != NIL {
@@ -44,11 +46,11 @@ fn digest(tree: &Tree<'_>, at: Id, hash: &mut u64) {
     }
 }
 
-/// The digests were made once with the insertion and removal of the kernel's lib/rbtree.c, compiled as a program that
-/// does the same steps: keys below `span` from a linear congruential generator; one that is there goes,
-/// one that is not comes; the whole tree is taken into the digest after each step.
+/// The digests come from the insertion and removal of the kernel's lib/rbtree.c, compiled as a program that does the same
+/// steps. Keys below `span` come from a linear congruential generator; a key in the tree is removed, any other inserted; the
+/// digest includes the whole tree after each step.
 #[test]
-fn the_shape_is_the_kernels() {
+fn the_shape_equals_the_kernels() {
     for (span, steps, kernel) in [
         (8, 500, 0xec0b_797e_ce18_8777_u64),
         (40, 1000, 0x446e_4b6f_55d8_d791),
@@ -67,7 +69,10 @@ fn the_shape_is_the_kernels() {
             let key = (random >> 33) % span;
             match search(&tree, key) {
                 Ok(id) => tree.erase(id),
-                Err((parent, side)) => assert!(tree.insert(parent, side, (key, key + 1)).is_ok()),
+                Err((parent, side)) => assert!(
+                    tree.insert(parent, side, ByteRange::new(key, key + 1))
+                        .is_ok()
+                ),
             }
             digest(&tree, tree.root.get(), &mut hash);
         }
@@ -77,9 +82,7 @@ fn the_shape_is_the_kernels() {
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Comes, or gets another end.
     Put(u64, u64),
-    /// Goes, if it is there.
     Erase(u64),
     Clear,
 }
@@ -100,7 +103,10 @@ fn apply(tree: &mut Tree<'_>, model: &mut BTreeMap<u64, u64>, op: &Op) {
                 model.insert(start, end);
             }
             Err((parent, side)) => {
-                if tree.insert(parent, side, (start, end)).is_ok() {
+                if tree
+                    .insert(parent, side, ByteRange::new(start, end))
+                    .is_ok()
+                {
                     model.insert(start, end);
                 } else {
                     assert_eq!(model.len(), 40, "the pool is full");
@@ -122,22 +128,23 @@ fn apply(tree: &mut Tree<'_>, model: &mut BTreeMap<u64, u64>, op: &Op) {
 
 proptest! {
     #[test]
-    fn behaves_like_a_map(ops in prop::collection::vec(op(), 1..400)) {
+    fn a_tree_behaves_like_a_map(ops in prop::collection::vec(op(), 1..400)) {
         let (mut nodes, root) = (Nodes::new(40), Cell32::default());
         let mut tree = Tree { nodes: &mut nodes, root: &root };
         let mut model = BTreeMap::new();
         for op in &ops {
             apply(&mut tree, &mut model, op);
-            let runs: Vec<Run> = in_order(&tree).into_iter().map(|id| tree.run(id)).collect();
-            prop_assert_eq!(&runs, &model.iter().map(|(start, end)| (*start, *end)).collect::<Vec<_>>());
+            let ranges: Vec<ByteRange> = in_order(&tree).into_iter().map(|id| tree.range(id)).collect();
+            let expected: Vec<ByteRange> = model.iter().map(|(start, end)| ByteRange::new(*start, *end)).collect();
+            prop_assert_eq!(ranges, expected);
             prop_assert_eq!(usize::from(tree.len()), model.len());
-            prop_assert_eq!(tree.run(tree.last()).0, model.keys().next_back().copied().unwrap_or(0));
+            prop_assert_eq!(tree.range(tree.last()).start, model.keys().next_back().copied().unwrap_or(0));
             for start in (0..60).step_by(7) {
                 let reach = model.range(..start).map(|(_, end)| *end).max().unwrap_or(0);
                 prop_assert_eq!(tree.reach_below(start), reach);
             }
         }
         tree.clear();
-        prop_assert_eq!(nodes.used(), 0, "every node came back");
+        prop_assert_eq!(nodes.used(), 0, "every node is free again");
     }
 }

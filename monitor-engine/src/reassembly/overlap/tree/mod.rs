@@ -1,18 +1,22 @@
-//! The red-black trees that out-of-order queues are kept in, all in one pool of nodes.
+//! Red-black trees of out-of-order queues, with all nodes in one pool.
 //!
-//! Their shape is that of the kernel's lib/rbtree.c after the same insertions and removals: which queued segments an
-//! arriving one meets depends on it ([`super::queue`]). Each node also knows how far its sub-tree reaches, so that
-//! what covers a byte is found without a walk over all nodes.
+//! Their shape is that of the kernel's lib/rbtree.c after the same insertions and removals: the segments that an arriving
+//! one is compared with depend on it ([`super::queue`]). Each node also has the reach of its sub-tree, so that the segments
+//! that cover a byte are found without a walk over all nodes.
+
+mod balance;
+#[cfg(test)]
+mod tests;
 
 use std::ops::{Index, IndexMut};
 
+use crate::ByteRange;
 use crate::store::cell::Cell32;
-use crate::store::range_set::Run;
 
-/// A node's place in the pool.
+/// Index of a node in the pool.
 pub type Id = u32;
 
-/// No node. Its place in the pool holds an empty black node, so that looking at it needs no question first.
+/// Index of no node. The pool has an empty black node there, so that it can be read without a check.
 pub const NIL: Id = 0;
 
 /// The child with lower starts.
@@ -20,21 +24,21 @@ pub const LEFT: usize = 0;
 /// The child with higher starts.
 pub const RIGHT: usize = 1;
 
-/// The pool has no node left.
+/// Error of an allocation: the pool has no free node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// A queued segment.
+/// Node of a queued segment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Node {
     start: u64,
     end: u64,
-    /// The highest `end` in this node's sub-tree.
+    /// Highest `end` in the sub-tree.
     reach: u64,
-    /// While the node is free: the next free one.
+    /// Parent; of a free node the next free one.
     parent: Id,
     child: [Id; 2],
-    /// How many nodes the sub-tree has.
+    /// Number of nodes in the sub-tree.
     count: u16,
     red: bool,
 }
@@ -43,17 +47,17 @@ pub struct Node {
 #[derive(Debug)]
 pub struct Nodes {
     list: Vec<Node>,
-    /// First of the nodes that were used before.
+    /// First free node of those that were used before.
     free: Id,
     used: usize,
     most: usize,
 }
 
 impl Nodes {
-    /// What one node takes, bytes.
+    /// Bytes of one node.
     pub const BYTES: usize = size_of::<Node>();
 
-    /// Room for `most` nodes, reserved now; memory is touched as nodes come into use.
+    /// Creates a pool of `most` nodes. Their memory is reserved now and touched when they are first used.
     pub fn new(most: usize) -> Self {
         let mut list = Vec::with_capacity(most + 1);
         list.push(Node::default());
@@ -65,12 +69,12 @@ impl Nodes {
         }
     }
 
-    /// Nodes in use.
+    /// Returns the number of nodes in use.
     pub fn used(&self) -> usize {
         self.used
     }
 
-    fn take(&mut self, node: Node) -> Result<Id, Full> {
+    fn alloc(&mut self, node: Node) -> Result<Id, Full> {
         if self.free != NIL {
             let id = self.free;
             self.free = self[id].parent;
@@ -86,7 +90,7 @@ impl Nodes {
         Ok((self.list.len() - 1) as Id)
     }
 
-    fn give(&mut self, id: Id) {
+    fn free_node(&mut self, id: Id) {
         self[id].parent = self.free;
         self.free = id;
         self.used -= 1;
@@ -109,41 +113,39 @@ impl IndexMut<Id> for Nodes {
     }
 }
 
-/// One side's queued segments by their starts, which are all different.
+/// Queued segments of one side, by their starts, which are all different.
 pub struct Tree<'a> {
-    /// Where the nodes are.
     pub nodes: &'a mut Nodes,
-    /// The topmost node.
     pub root: &'a Cell32,
 }
 
 impl Tree<'_> {
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub fn len(&self) -> u16 {
         self.nodes[self.root.get()].count
     }
 
-    /// The segment in a node.
-    pub fn run(&self, id: Id) -> Run {
-        (self.nodes[id].start, self.nodes[id].end)
+    /// Returns the segment of a node.
+    pub fn range(&self, id: Id) -> ByteRange {
+        ByteRange::new(self.nodes[id].start, self.nodes[id].end)
     }
 
-    /// A child, or [`NIL`].
+    /// Returns a child, or [`NIL`].
     pub fn child(&self, id: Id, side: usize) -> Id {
         self.nodes[id].child[side]
     }
 
-    /// The node with the lowest start.
+    /// Returns the node with the lowest start.
     pub fn first(&self) -> Id {
         self.outermost(self.root.get(), LEFT)
     }
 
-    /// The node with the highest start.
+    /// Returns the node with the highest start.
     pub fn last(&self) -> Id {
         self.outermost(self.root.get(), RIGHT)
     }
 
-    /// The node with the next higher start.
+    /// Returns the node with the next higher start.
     pub fn next(&self, id: Id) -> Id {
         let right = self.child(id, RIGHT);
         if right != NIL {
@@ -156,7 +158,7 @@ impl Tree<'_> {
         at
     }
 
-    /// How far the segments reach that start below `start`; 0 if there are none.
+    /// Returns the highest end of the segments that start below `start`; 0 if there are none.
     pub fn reach_below(&self, start: u64) -> u64 {
         let mut reach = 0;
         let mut at = self.root.get();
@@ -172,9 +174,12 @@ impl Tree<'_> {
         reach
     }
 
-    /// Puts a segment where a search for its start ends: on the free `side` of `parent`, or, with [`NIL`], alone.
-    pub fn insert(&mut self, parent: Id, side: usize, run: Run) -> Result<Id, Full> {
-        let (start, end) = run;
+    /// Inserts a segment where a search for its start ends: on the free `side` of `parent`, or, with [`NIL`], as the root.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn insert(&mut self, parent: Id, side: usize, segment: ByteRange) -> Result<Id, Full> {
+        let ByteRange { start, end } = segment;
         let node = Node {
             start,
             end,
@@ -184,7 +189,7 @@ impl Tree<'_> {
             count: 1,
             red: true,
         };
-        let id = self.nodes.take(node)?;
+        let id = self.nodes.alloc(node)?;
         if parent == NIL {
             self.root.set(id);
         } else {
@@ -195,13 +200,13 @@ impl Tree<'_> {
         Ok(id)
     }
 
-    /// Moves the end of a segment.
+    /// Changes the end of a segment.
     pub fn set_end(&mut self, id: Id, end: u64) {
         self.nodes[id].end = end;
         self.update_up(id);
     }
 
-    /// Takes a segment out.
+    /// Removes a segment.
     pub fn erase(&mut self, id: Id) {
         let Node {
             child: [left, right],
@@ -209,8 +214,9 @@ impl Tree<'_> {
             parent,
             ..
         } = self.nodes[id];
+        // The path through the removed place has one black node too few.
         let mut missing_black = !red;
-        // From here on upwards, sub-trees have changed.
+        // Lowest node whose sub-tree has changed.
         let mut lowest = parent;
         if left == NIL || right == NIL {
             let child = left.max(right);
@@ -220,6 +226,7 @@ impl Tree<'_> {
                 missing_black = false;
             }
         } else {
+            // Two children: the next node takes its place, and that node's only child the next node's.
             let successor = self.outermost(right, LEFT);
             let Node {
                 child: [_, orphan],
@@ -229,11 +236,11 @@ impl Tree<'_> {
             } = self.nodes[successor];
             lowest = successor;
             if parent != id {
-                self.hang(parent, LEFT, orphan);
-                self.hang(successor, RIGHT, right);
+                self.link(parent, LEFT, orphan);
+                self.link(successor, RIGHT, right);
                 lowest = parent;
             }
-            self.hang(successor, LEFT, left);
+            self.link(successor, LEFT, left);
             self.replace(id, successor);
             self.nodes[successor].red = red;
             missing_black = orphan == NIL && !was_red;
@@ -241,14 +248,14 @@ impl Tree<'_> {
                 self.nodes[orphan].red = false;
             }
         }
-        self.nodes.give(id);
+        self.nodes.free_node(id);
         self.update_up(lowest);
         if missing_black && lowest != NIL {
             self.balance_removal(lowest);
         }
     }
 
-    /// Takes all segments out.
+    /// Removes all segments.
     pub fn clear(&mut self) {
         let mut at = self.root.get();
         self.root.set(NIL);
@@ -260,7 +267,7 @@ impl Tree<'_> {
                     at = child[side];
                 }
                 None => {
-                    self.nodes.give(at);
+                    self.nodes.free_node(at);
                     at = parent;
                 }
             }
@@ -301,15 +308,15 @@ impl Tree<'_> {
         }
     }
 
-    /// Makes `child`, or nothing, a child of `parent`.
-    fn hang(&mut self, parent: Id, side: usize, child: Id) {
+    /// Links `child`, or nothing, below `parent`.
+    fn link(&mut self, parent: Id, side: usize, child: Id) {
         self.nodes[parent].child[side] = child;
         if child != NIL {
             self.nodes[child].parent = parent;
         }
     }
 
-    /// Puts `new`, or nothing, where `old` hangs.
+    /// Links `new`, or nothing, in the place of `old`.
     fn replace(&mut self, old: Id, new: Id) {
         let parent = self.nodes[old].parent;
         if parent == NIL {
@@ -323,87 +330,13 @@ impl Tree<'_> {
         }
     }
 
-    /// A node sinks to `side`, its child on the other side rises into its place.
+    /// Rotates a node down to `side`; its child on the other side takes its place.
     fn rotate(&mut self, sinking: Id, side: usize) {
         let rising = self.child(sinking, 1 - side);
         self.replace(sinking, rising);
-        self.hang(sinking, 1 - side, self.child(rising, side));
-        self.hang(rising, side, sinking);
+        self.link(sinking, 1 - side, self.child(rising, side));
+        self.link(rising, side, sinking);
         self.update(sinking);
         self.update(rising);
     }
-
-    /// A red node may hang below a red one, and the root may be red.
-    fn balance_insertion(&mut self, inserted: Id) {
-        let mut id = inserted;
-        loop {
-            let mut parent = self.nodes[id].parent;
-            if parent == NIL {
-                self.nodes[id].red = false;
-                return;
-            }
-            if !self.red(parent) {
-                return;
-            }
-            // A red node is not the root: there is one above.
-            let above = self.nodes[parent].parent;
-            let side = usize::from(self.child(above, RIGHT) == parent);
-            let uncle = self.child(above, 1 - side);
-            if self.red(uncle) {
-                self.nodes[uncle].red = false;
-                self.nodes[parent].red = false;
-                self.nodes[above].red = true;
-                id = above;
-                continue;
-            }
-            if self.child(parent, 1 - side) == id {
-                self.rotate(parent, side);
-                parent = id;
-            }
-            self.nodes[parent].red = false;
-            self.nodes[above].red = true;
-            self.rotate(above, 1 - side);
-            return;
-        }
-    }
-
-    /// Below `parent`, on the side that has no node (or, further up, on the one we come from), a black node is missing.
-    fn balance_removal(&mut self, parent: Id) {
-        let (mut id, mut parent) = (NIL, parent);
-        while parent != NIL {
-            let side = usize::from(self.child(parent, RIGHT) == id);
-            let other = 1 - side;
-            let mut sibling = self.child(parent, other);
-            if self.red(sibling) {
-                self.nodes[sibling].red = false;
-                self.nodes[parent].red = true;
-                self.rotate(parent, side);
-                sibling = self.child(parent, other);
-            }
-            let (near, far) = (self.child(sibling, side), self.child(sibling, other));
-            if !self.red(near) && !self.red(far) {
-                self.nodes[sibling].red = true;
-                if self.red(parent) {
-                    self.nodes[parent].red = false;
-                    return;
-                }
-                (id, parent) = (parent, self.nodes[parent].parent);
-                continue;
-            }
-            if !self.red(far) {
-                self.rotate(sibling, other);
-                sibling = near;
-            }
-            self.nodes[sibling].red = self.red(parent);
-            self.nodes[parent].red = false;
-            let far = self.child(sibling, other);
-            self.nodes[far].red = false;
-            self.rotate(parent, side);
-            return;
-        }
-    }
 }
-
-#[cfg(test)]
-#[path = "tree_tests.rs"]
-mod tests;

@@ -1,0 +1,71 @@
+//! Views: a connection as its record shows it.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use monitor_common::abi;
+
+use crate::store::arena::Arena;
+use crate::store::cell::Cell64;
+use crate::store::received::retained_below;
+use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
+use crate::{CloseReason, Connection, Side, SideStats, SockId, TcpState};
+
+/// Returns the view of a connection. Inside a consistent read, or by the writer.
+pub fn view(arena: &Arena, id: SockId, record: &Record) -> Connection {
+    let flags = record.flags.get();
+    let (ports, link) = (record.ports.get(), record.link.get());
+    Connection {
+        id,
+        client: address(&record.client, link, (ports >> 16) as u16),
+        server: address(&record.server, link, ports as u16),
+        vlan: abi::tags(link).collect(),
+        opened: record.opened.get(),
+        last: record.last.get(),
+        closed: CloseReason::from_number(record.closed.get()),
+        midstream: flags & flag::MIDSTREAM != 0,
+        states: record
+            .sides
+            .each_ref()
+            .map(|side| TcpState::from_number(side.state.get())),
+        sides: Side::BOTH.map(|side| side_stats(arena, record, side)),
+    }
+}
+
+fn side_stats(arena: &Arena, record: &Record, name: Side) -> SideStats {
+    let side = record.side(name);
+    let enabled = record.enabled(name);
+    SideStats {
+        isn: side
+            .has(side_flag::ISN)
+            .then(|| side.start.get().wrapping_sub(1)),
+        base: side.base.get(),
+        next: side.next.get(),
+        end: side.end.get(),
+        fin: fin(side),
+        retained: if enabled {
+            retained_below(arena, side, u64::MAX)
+        } else {
+            0
+        },
+        gaps: u64::from(side.gaps.get()),
+        retransmitted: side.retransmitted.get(),
+        conflicts: u64::from(side.conflicts.get()),
+        enabled,
+        window: u64::from(record.windows[name.index()].get()),
+        overlap: record.overlap(name),
+    }
+}
+
+pub fn fin(side: &SideRecord) -> Option<u64> {
+    Some(side.fin.get()).filter(|fin| *fin != NO_FIN)
+}
+
+fn address(cells: &[Cell64; 2], link: u32, port: u16) -> SocketAddr {
+    let bits = u128::from(cells[0].get()) << 64 | u128::from(cells[1].get());
+    let ip = if abi::is_v6(link) {
+        Ipv6Addr::from_bits(bits).into()
+    } else {
+        Ipv4Addr::from_bits(bits as u32).into()
+    };
+    SocketAddr::new(ip, port)
+}
