@@ -1,46 +1,32 @@
-//! What a worker's engine is told when it is made.
+//! Settings of an engine.
 
 use monitor_common::wire::Address;
 
-use crate::flow::FlowKey;
-use crate::store::range_set::MAX_RANGES;
 use crate::{OverlapPolicy, Prefix};
 
-/// Settings of one engine. Sizes in bytes, times in nanoseconds of packet time.
+/// Settings of one engine. Sizes are in bytes, times in nanoseconds of packet time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineConfig {
-    /// This engine's place among its peers, `0..workers`.
+    /// Number of this worker, `0..workers`.
     pub worker: u16,
-    /// How many engines share the traffic.
+    /// Number of workers that share the traffic.
     pub workers: u16,
-    /// Key of the symmetric flow hash; the BPF program that steers to the engines uses the same.
+    /// Key of the symmetric flow hash, the same as in the BPF program that steers to the workers.
     pub seed: [u64; 2],
-    /// Skip packets whose flow belongs to another worker (replay: each worker walks the whole file).
-    /// When false, every packet is taken, and only reassembled IP datagrams are handed on to their owner.
+    /// Skip packets whose flow belongs to another worker (replay: each worker reads the whole file). If false, every packet
+    /// is taken, and only reassembled IP datagrams are forwarded to their owner.
     pub only_own: bool,
-    /// All memory that traffic can claim in this engine: stream bytes, flow records, hash table.
+    /// Budget: all memory that traffic can claim in this engine (stream bytes, records, flow table, queues, fragments).
     pub memory: u64,
-    /// Bytes retained for each side of each connection, the newest ones.
+    /// Most bytes retained of each side, the newest ones; at most 4 GiB less one.
     pub window: u64,
-    /// Which flows are followed. (A capture that filters earlier is asked the same again where it could not tell.)
+    /// Flows that are followed. (Captures filter earlier, but cannot decide about fragments.)
     pub filter: FlowFilter,
-    /// How IP fragments are put together.
-    pub fragments: FragmentConfig,
-    /// How TCP is followed.
+    /// Settings of TCP.
     pub tcp: TcpConfig,
 }
 
-/// How IP fragments are put together.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FragmentConfig {
-    /// How long a datagram may take, nanoseconds. What Linux allows (net.ipv4.ipfrag_time) is the default.
-    pub timeout: u64,
-    /// Fragments of one datagram; those beyond are dropped. 64 KiB over the smallest MTU that IPv6 allows are 53; in
-    /// IPv4 they could be 1366, but nobody sends such, and each makes the next one dearer.
-    pub max: usize,
-}
-
-/// The flows that are wanted: those with an end in one of the networks and an end at one of the ports.
+/// Flows that are followed: those with an end in one of the networks and an end at one of the ports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FlowFilter {
     /// Ports; empty: all.
@@ -49,68 +35,48 @@ pub struct FlowFilter {
     pub networks: Vec<Prefix>,
 }
 
-impl FlowFilter {
-    /// Whether this flow is wanted.
-    #[must_use]
-    pub(crate) fn wants(&self, key: &FlowKey) -> bool {
-        let port = self.ports.is_empty()
-            || self.ports.contains(&key.sport)
-            || self.ports.contains(&key.dport);
-        let network = self.networks.is_empty()
-            || self
-                .networks
-                .iter()
-                .any(|prefix| prefix.contains(&key.src) || prefix.contains(&key.dst));
-        port && network
-    }
-}
-
-/// How TCP is followed. Times in nanoseconds.
+/// Settings of TCP. Times are in nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpConfig {
-    /// Whose bytes win where segments overlap and differ.
+    /// Overlap policy.
     pub overlap: OverlapPolicy,
-    /// Exceptions to it: hosts whose stack decides otherwise.
+    /// Exceptions: hosts with another overlap policy.
     pub policies: Vec<TcpPolicy>,
-    /// Drop segments with a wrong TCP or IPv4 header checksum. Never true for packets the host itself sends:
-    /// their checksums are filled in by the card, after us.
+    /// Drop segments with a wrong TCP or IPv4 header checksum. Must be false for packets that the host itself sends: their
+    /// checksums are filled in by the network card, after the capture.
     pub verify_checksums: bool,
-    /// A connection without a packet for so long is closed as timed out. `None`: never.
+    /// Idle timeout: a connection without a packet for this time is closed. `None`: never.
     pub idle_timeout: Option<u64>,
-    /// How long a closed connection stays readable. `None`: until its memory is needed.
+    /// Time that a closed connection stays readable. `None`: until its memory is needed.
     pub linger: Option<u64>,
-    /// Runs of received bytes that a side may hold apart from each other (out of order, or around holes). Beyond it
-    /// the lowest hole is given up: a sender of endless crumbs must not make every further segment dearer. From 1 to
-    /// [`TcpConfig::MOST_RANGES`].
+    /// Most ranges of a side, out of order or around holes, from 1. Beyond it the lowest hole is declared lost: bounds the
+    /// cost of many tiny out-of-order segments, each of which searches them.
     pub max_ranges: usize,
 }
 
-/// How hosts in some networks are followed.
+/// Overlap policy of the hosts in some networks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TcpPolicy {
     /// Networks of the hosts that this is for.
     pub networks: Vec<Prefix>,
-    /// Whose bytes win in what these hosts receive.
+    /// Overlap policy of the bytes that these hosts receive.
     pub overlap: OverlapPolicy,
 }
 
 impl TcpConfig {
-    /// What a side's chain of runs can hold.
-    pub const MOST_RANGES: usize = MAX_RANGES;
-
-    /// Whose bytes win in what a host receives: the first of the exceptions that names it says so.
+    /// Returns the overlap policy of the bytes that a host receives: that of the first exception with the host.
     #[must_use]
     pub(crate) fn overlap_of(&self, receiver: &Address) -> OverlapPolicy {
-        let named = |policy: &&TcpPolicy| {
-            policy
+        for policy in &self.policies {
+            if policy
                 .networks
                 .iter()
                 .any(|prefix| prefix.contains(receiver))
-        };
-        self.policies
-            .iter()
-            .find(named)
-            .map_or(self.overlap, |policy| policy.overlap)
+            {
+                return policy.overlap;
+            }
+        }
+        self.overlap
     }
 }
 
@@ -124,17 +90,7 @@ impl Default for EngineConfig {
             memory: 512 << 20,
             window: 1 << 20,
             filter: FlowFilter::default(),
-            fragments: FragmentConfig::default(),
             tcp: TcpConfig::default(),
-        }
-    }
-}
-
-impl Default for FragmentConfig {
-    fn default() -> Self {
-        Self {
-            timeout: 30_000_000_000,
-            max: 128,
         }
     }
 }

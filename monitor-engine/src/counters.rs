@@ -1,41 +1,43 @@
-//! What happened, in numbers: one writer (the engine), any number of readers.
+//! Counters of the engine: one writer, any number of readers.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A number that one thread writes and any thread reads.
+/// Counter that one thread writes and any thread reads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// The value now.
+    /// Returns the value.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
-    /// Adds `n`. For the one writer alone: not a locked instruction.
-    pub(crate) fn add(&self, n: u64) {
+    /// Adds `n`. Only for the one writer: not a locked instruction.
+    #[inline]
+    pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// Replaces the value (gauges).
-    pub(crate) fn set(&self, n: u64) {
+    /// Replaces the value of a gauge. Only for the one writer.
+    #[inline]
+    pub fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
     }
 }
 
 macro_rules! counters {
     ($($group:literal { $($(#[doc = $doc:literal])+ $name:ident)+ })+) => {
-        /// Everything an engine counts. None goes down, except the gauges, whose text says so.
+        /// Counters of an engine. Only gauges, whose text says so, ever decrease.
         #[derive(Debug, Default)]
         pub struct Counters {
-            /// Not counted: the engine's time, nanoseconds since the epoch; 0 before its first packet.
+            /// The engine's time, nanoseconds since the epoch; 0 before its first packet. Not listed by [`Counters::each`].
             pub clock: Counter,
             $($($(#[doc = $doc])+ pub $name: Counter,)+)+
         }
 
         impl Counters {
-            /// Group, name, meaning and value of each, in order.
+            /// Returns group, name, meaning and value of each, in order.
             pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str, u64)> {
                 [$($(($group, stringify!($name), concat!($($doc),+), self.$name.get()),)+)+].into_iter()
             }
@@ -45,7 +47,7 @@ macro_rules! counters {
 
 counters! {
     "decode" {
-        /// Frames taken in.
+        /// Frames received.
         packets
         /// Bytes of those frames.
         bytes
@@ -53,7 +55,7 @@ counters! {
         not_ip
         /// IP packets that are not TCP.
         not_tcp
-        /// Frames cut short or with impossible header fields.
+        /// Frames that are truncated or have impossible header fields.
         malformed
         /// TCP segments whose checksum was wrong (only when checksums are verified).
         bad_checksum
@@ -61,7 +63,7 @@ counters! {
         truncated
         /// IP fragments.
         fragments
-        /// IP datagrams put together from fragments.
+        /// IP datagrams reassembled from fragments.
         reassembled
         /// Fragments dropped: overlapping (RFC 5722), out of bounds, timed out, or out of memory.
         fragments_dropped
@@ -73,7 +75,7 @@ counters! {
     "flows" {
         /// Connections followed now (gauge).
         active
-        /// Connections that are over and still readable (gauge).
+        /// Closed connections that are still readable (gauge).
         lingering
         /// Connections opened.
         opened
@@ -83,7 +85,7 @@ counters! {
         timed_out
         /// Connections ended by `stop`.
         stopped
-        /// Segments of stopped connections that came nevertheless; dropped.
+        /// Segments of stopped connections that arrived nevertheless; dropped.
         stopped_segments
         /// Closed connections evicted because their memory was needed.
         evicted_closed
@@ -99,15 +101,15 @@ counters! {
         segments
         /// Payload bytes of those segments.
         payload_bytes
-        /// Segments that arrived ahead of a hole.
+        /// Segments that arrived beyond a hole.
         out_of_order
         /// Payload bytes that arrived again.
         retransmitted_bytes
-        /// Payload bytes that arrived again and differed.
+        /// Payload bytes that arrived again with other contents.
         conflict_bytes
-        /// Those of them that the receiver had not delivered yet: its overlap policy decides what is read.
+        /// Conflicting bytes that the receiver had not delivered yet: its overlap policy selects the copy.
         ambiguous_bytes
-        /// Sides with more segments ahead of a hole than can be followed one by one: until the hole is filled, the overlap policy looks at runs of received bytes instead of segments.
+        /// Sides with more segments beyond a hole than can be tracked: until the hole is filled, the overlap policy works on received ranges instead of segments.
         overlap_history_full
         /// Keep-alive probes.
         keepalives
@@ -115,9 +117,9 @@ counters! {
         gaps
         /// Bytes of those holes.
         gap_bytes
-        /// Bytes that came after their hole was declared lost.
+        /// Bytes that arrived after their hole was declared lost.
         filled_bytes
-        /// Segments outside of anything the receiver could accept; ignored.
+        /// Segments outside everything that the receiver could accept; ignored.
         wild
         /// RSTs outside the window; ignored (RFC 5961).
         rst_ignored
@@ -137,7 +139,7 @@ counters! {
         used
         /// Stream bytes evicted by newer ones or with their connection.
         evicted_bytes
-        /// Stream bytes that could not be stored for want of memory: they are holes.
+        /// Stream bytes that could not be stored because memory was full: they are holes.
         unstored_bytes
     }
 }

@@ -1,19 +1,24 @@
-//! IP fragments put together, in bounded memory and time.
+//! Reassembly of IP fragments in bounded memory and time (RFC 791; RFC 8200, 4.5).
 //!
-//! RFC 791 (IPv4) and RFC 8200, 4.5 (IPv6). A datagram with overlapping fragments is dropped whole (RFC 5722; Linux
-//! does the same for IPv4); an exact copy of a fragment is ignored. Datagrams that never complete go after
-//! [`FragmentConfig::timeout`], or oldest first when their memory is needed.
+//! A datagram with overlapping fragments is dropped completely (RFC 5722; Linux does the same for IPv4); an exact copy of a
+//! fragment is ignored. Incomplete datagrams are dropped after [`TIMEOUT`], or oldest first when their memory is needed.
 
 use std::collections::{HashMap, VecDeque};
 
 use monitor_common::wire::Address;
 
 use crate::decode::Fragment;
-use crate::{Counters, FragmentConfig, LinkType};
+use crate::decode::checksum;
+use crate::{Counters, LinkType};
 
+/// Time that a datagram may take, nanoseconds: as Linux has it (net.ipv4.ipfrag_time).
+const TIMEOUT: u64 = 30_000_000_000;
+/// Most fragments of one datagram; more are dropped. 64 KiB over the smallest MTU of IPv6 are 53. In IPv4 they could be
+/// 1366, but no such datagram occurs, and each fragment makes the next one slower.
+const MAX_FRAGMENTS: usize = 128;
 /// Largest IP datagram.
 const MAX_DATAGRAM: usize = 65535;
-/// What one waiting datagram costs besides its bytes.
+/// Cost of an incomplete datagram besides its bytes.
 const OVERHEAD: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,93 +27,86 @@ struct Key {
     dst: Address,
     vlans: (u16, u16, u8),
     id: u32,
-    /// IPv4 tells datagrams of different protocols apart; IPv6 knows the protocol from the first fragment only.
+    /// Only in IPv4. In IPv6, only the first fragment has the protocol.
     protocol: u8,
     version: u8,
 }
 
-/// A datagram in the making.
+/// Incomplete datagram.
 #[derive(Debug)]
-struct Waiting {
+struct Datagram {
     deadline: u64,
     link: LinkType,
-    /// Everything before the fragments' payload, from the first fragment: link and IP headers.
+    /// Link and IP headers of the first fragment: everything before its payload.
     head: Vec<u8>,
-    /// Where the IP header starts in it.
+    /// Offset of the IP header in it.
     ip: usize,
     payload: Vec<u8>,
-    /// Ranges that are there, by arrival.
-    there: Vec<(u16, u16)>,
+    /// Received ranges, by arrival.
+    received: Vec<(u16, u16)>,
     total: Option<usize>,
-    /// Fragments overlapped: everything under this key is dropped until the timeout.
-    spoilt: bool,
+    /// Fragments overlapped: everything with this key is dropped until the timeout.
+    poisoned: bool,
 }
 
-/// A datagram that is whole again.
+/// Reassembled datagram.
 #[derive(Debug)]
 pub struct Reassembled {
-    /// How to read it.
+    /// First header of `data`.
     pub link: LinkType,
-    /// A frame as if it had never been fragmented.
+    /// The frame as if it had never been fragmented.
     pub data: Vec<u8>,
 }
 
-/// The datagrams in the making of one worker.
+/// Incomplete datagrams of one worker.
 #[derive(Debug)]
 pub struct Defrag {
-    waiting: HashMap<Key, Waiting>,
-    /// By age. A key may stand here for a datagram that is done: its deadline tells.
+    waiting: HashMap<Key, Datagram>,
+    /// By age. The key of a datagram that is complete may still be here: its deadline differs.
     order: VecDeque<(u64, Key)>,
     used: usize,
     budget: usize,
-    limits: FragmentConfig,
 }
 
 impl Defrag {
-    /// Keeps within `budget` bytes.
-    pub fn new(budget: usize, limits: FragmentConfig) -> Self {
+    /// Creates a reassembler that uses at most `budget` bytes.
+    pub fn new(budget: usize) -> Self {
         Self {
             waiting: HashMap::new(),
             order: VecDeque::new(),
             used: 0,
             budget,
-            limits,
         }
     }
 
-    /// Other limits, for datagrams to come.
-    pub fn limit(&mut self, limits: FragmentConfig) {
-        self.limits = limits;
-    }
-
-    /// Takes a fragment; returns the datagram if that was the last one missing.
+    /// Adds a fragment. Returns the datagram if it is complete.
     pub fn add(
         &mut self,
-        piece: &Fragment<'_>,
+        fragment: &Fragment<'_>,
         now: u64,
         counters: &Counters,
     ) -> Option<Reassembled> {
         self.expire(now, counters);
-        let Some((start, bytes)) = payload(piece) else {
+        let Some((start, bytes)) = payload(fragment) else {
             counters.fragments_dropped.add(1);
             return None;
         };
-        let key = key(piece);
+        let key = key(fragment);
         self.make_room(
-            bytes.len() + piece.datagram.payload + OVERHEAD,
+            bytes.len() + fragment.datagram.payload + OVERHEAD,
             &key,
             counters,
         );
         let order = &mut self.order;
         let used = &mut self.used;
         let entry = self.waiting.entry(key).or_insert_with(|| {
-            let deadline = now.saturating_add(self.limits.timeout);
+            let deadline = now.saturating_add(TIMEOUT);
             order.push_back((deadline, key));
             *used += OVERHEAD;
-            Waiting::new(deadline)
+            Datagram::new(deadline)
         });
         let before = entry.bytes();
-        let accepted = entry.add(piece, start, &bytes, self.limits.max);
+        let accepted = entry.add(fragment, start, &bytes);
         self.used = self.used + entry.bytes() - before;
         if !accepted {
             counters.fragments_dropped.add(1);
@@ -117,13 +115,13 @@ impl Defrag {
         if !entry.complete() {
             return None;
         }
-        let whole = self.waiting.remove(&key)?;
-        self.used -= whole.bytes() + OVERHEAD;
+        let datagram = self.waiting.remove(&key)?;
+        self.used -= datagram.bytes() + OVERHEAD;
         counters.reassembled.add(1);
-        Some(whole.finish())
+        Some(datagram.finish())
     }
 
-    /// Drops what has waited too long.
+    /// Drops the datagrams whose time is over.
     pub fn expire(&mut self, now: u64, counters: &Counters) {
         while let Some(&(deadline, key)) = self.order.front() {
             let current = self
@@ -140,11 +138,12 @@ impl Defrag {
         }
     }
 
-    /// Bytes held.
+    /// Returns the bytes in use.
     pub fn used(&self) -> usize {
         self.used
     }
 
+    /// Drops the oldest datagrams, but not the one with the key `keep`, until `len` bytes are free.
     fn make_room(&mut self, len: usize, keep: &Key, counters: &Counters) {
         let mut kept = None;
         while self.used + len > self.budget || self.order.len() * OVERHEAD > self.budget {
@@ -169,18 +168,24 @@ impl Defrag {
     fn drop_one(&mut self, key: &Key, counters: &Counters) {
         if let Some(waiting) = self.waiting.remove(key) {
             self.used -= waiting.bytes() + OVERHEAD;
-            counters.fragments_dropped.add(waiting.there.len() as u64);
+            counters
+                .fragments_dropped
+                .add(waiting.received.len() as u64);
         }
     }
 }
 
-fn key(piece: &Fragment<'_>) -> Key {
-    let datagram = &piece.datagram;
+fn key(fragment: &Fragment<'_>) -> Key {
+    let datagram = &fragment.datagram;
     Key {
         src: datagram.src,
         dst: datagram.dst,
-        vlans: (piece.vlans.ids[0], piece.vlans.ids[1], piece.vlans.count),
-        id: piece.fragment.id,
+        vlans: (
+            fragment.vlans.ids[0],
+            fragment.vlans.ids[1],
+            fragment.vlans.count,
+        ),
+        id: fragment.fragment.id,
         protocol: if datagram.version == 4 {
             datagram.protocol
         } else {
@@ -190,23 +195,23 @@ fn key(piece: &Fragment<'_>) -> Key {
     }
 }
 
-/// The fragment's offset and bytes; `None` if it is cut short, empty, or not what a fragment may be.
-fn payload(piece: &Fragment<'_>) -> Option<(usize, Vec<u8>)> {
-    let datagram = &piece.datagram;
-    let start = usize::from(piece.fragment.offset);
+/// Returns the fragment's offset and bytes; `None` if it is truncated, empty, or not a valid fragment.
+fn payload(fragment: &Fragment<'_>) -> Option<(usize, Vec<u8>)> {
+    let datagram = &fragment.datagram;
+    let start = usize::from(fragment.fragment.offset);
     let len = datagram.end.checked_sub(datagram.payload)?;
     let mut bytes = Vec::with_capacity(len.min(MAX_DATAGRAM));
-    bytes.extend_from_slice(piece.packet.data.get(datagram.payload..)?);
-    for more in piece.packet.more {
+    bytes.extend_from_slice(fragment.packet.data.get(datagram.payload..)?);
+    for more in fragment.packet.more {
         bytes.extend_from_slice(more);
     }
     bytes.truncate(len);
     let whole = bytes.len() == len && len > 0 && start + len <= MAX_DATAGRAM;
-    let eighths = !piece.fragment.more || len.is_multiple_of(8);
+    let eighths = !fragment.fragment.more || len.is_multiple_of(8);
     (whole && eighths).then_some((start, bytes))
 }
 
-impl Waiting {
+impl Datagram {
     fn new(deadline: u64) -> Self {
         Self {
             deadline,
@@ -214,70 +219,70 @@ impl Waiting {
             head: Vec::new(),
             ip: 0,
             payload: Vec::new(),
-            there: Vec::new(),
+            received: Vec::new(),
             total: None,
-            spoilt: false,
+            poisoned: false,
         }
     }
 
     fn bytes(&self) -> usize {
         self.head.capacity()
             + self.payload.capacity()
-            + self.there.capacity() * size_of::<(u16, u16)>()
+            + self.received.capacity() * size_of::<(u16, u16)>()
     }
 
-    fn add(&mut self, piece: &Fragment<'_>, start: usize, bytes: &[u8], most: usize) -> bool {
+    fn add(&mut self, fragment: &Fragment<'_>, start: usize, bytes: &[u8]) -> bool {
         let end = start + bytes.len();
         let range = (start as u16, end as u16);
-        if self.spoilt || self.there.len() >= most {
+        if self.poisoned || self.received.len() >= MAX_FRAGMENTS {
             return false;
         }
-        if self.there.contains(&range) {
+        if self.received.contains(&range) {
             return false;
         }
-        let last = !piece.fragment.more;
+        let last = !fragment.fragment.more;
         let beyond = self
             .total
             .is_some_and(|total| end > total || (last && end != total));
-        let cut = last && self.there.iter().any(|there| usize::from(there.1) > end);
+        let cut = last && self.received.iter().any(|range| usize::from(range.1) > end);
         if beyond
             || cut
             || self
-                .there
+                .received
                 .iter()
-                .any(|there| there.0 < range.1 && range.0 < there.1)
+                .any(|other| other.0 < range.1 && range.0 < other.1)
         {
-            self.spoil();
+            self.poison();
             return false;
         }
         if last {
             self.total = Some(end);
         }
         if start == 0 {
-            self.take_head(piece);
+            self.take_head(fragment);
         }
         if self.payload.len() < end {
             self.payload.reserve_exact(end - self.payload.len());
             self.payload.resize(end, 0);
         }
         self.payload[start..end].copy_from_slice(bytes);
-        self.there.push(range);
+        self.received.push(range);
         true
     }
 
-    fn spoil(&mut self) {
-        self.spoilt = true;
+    fn poison(&mut self) {
+        self.poisoned = true;
         self.payload = Vec::new();
         self.head = Vec::new();
     }
 
-    fn take_head(&mut self, piece: &Fragment<'_>) {
+    fn take_head(&mut self, fragment: &Fragment<'_>) {
         /// The fragment extension header (RFC 8200, 4.5).
         const FRAGMENT_HEADER: usize = 8;
-        let datagram = &piece.datagram;
-        self.link = piece.packet.link;
+        let datagram = &fragment.datagram;
+        self.link = fragment.packet.link;
         self.ip = datagram.header;
-        self.head = piece.packet.data[..datagram.payload].to_vec();
+        self.head = fragment.packet.data[..datagram.payload].to_vec();
         if datagram.version == 6 {
             let fragment_at = datagram.payload - FRAGMENT_HEADER;
             unlink_fragment_header(&mut self.head, self.ip, fragment_at);
@@ -286,9 +291,9 @@ impl Waiting {
 
     fn complete(&self) -> bool {
         let sum: usize = self
-            .there
+            .received
             .iter()
-            .map(|there| usize::from(there.1 - there.0))
+            .map(|range| usize::from(range.1 - range.0))
             .sum();
         self.total == Some(sum)
     }
@@ -298,13 +303,13 @@ impl Waiting {
         let header = data.len() - self.ip;
         let ip = &mut data[self.ip..];
         if ip[0] >> 4 == 4 {
-            // More than 65535 together with the header: 0, which means "to the end".
+            // More than 65535 with the header: 0, which means to the end of the capture.
             let total = u16::try_from(header + self.payload.len()).unwrap_or(0);
             ip[2..4].copy_from_slice(&total.to_be_bytes());
             ip[6..8].fill(0);
             ip[10..12].fill(0);
-            let checksum = header_checksum(ip);
-            ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+            let checksum = checksum::of_header(ip);
+            ip[10..12].copy_from_slice(&checksum);
         } else {
             const IPV6_HEADER: usize = 40;
             let total = u16::try_from(header - IPV6_HEADER + self.payload.len()).unwrap_or(0);
@@ -318,7 +323,7 @@ impl Waiting {
     }
 }
 
-/// Cuts the fragment header at the end of `head` off, and points whoever pointed to it at what follows it.
+/// Removes the fragment header at the end of `head`, and points the header before it to the one behind it.
 fn unlink_fragment_header(head: &mut Vec<u8>, ip: usize, fragment_at: usize) {
     const FRAGMENT: u8 = 44;
     const AUTHENTICATION: u8 = 51;
@@ -338,15 +343,4 @@ fn unlink_fragment_header(head: &mut Vec<u8>, ip: usize, fragment_at: usize) {
     }
     head[pointer] = next;
     head.truncate(fragment_at);
-}
-
-fn header_checksum(header: &[u8]) -> u16 {
-    let mut sum: u32 = header
-        .chunks(2)
-        .map(|w| u32::from(u16::from_be_bytes([w[0], *w.get(1).unwrap_or(&0)])))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }

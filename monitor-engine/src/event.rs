@@ -1,97 +1,97 @@
-//! What happens on connections, as plain values.
+//! Events of connections, as plain values.
 
 use crate::{CloseReason, EventKind, Side, SockId, TcpState};
 
-/// One thing that happened to one connection.
+/// Event of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// First packet of a connection.
     Opened {
-        /// Which one.
+        /// Connection.
         id: SockId,
     },
-    /// The handshake is complete (or, midstream, data was seen).
+    /// The handshake is complete, or data was seen midstream.
     Established {
-        /// Which one.
+        /// Connection.
         id: SockId,
     },
-    /// The in-order edge moved on over received bytes.
+    /// The in-order edge advanced over received bytes.
     Data {
-        /// Which one.
+        /// Connection.
         id: SockId,
-        /// Whose received bytes.
+        /// Receiving side.
         side: Side,
-        /// Offset of the first new in-order byte.
+        /// First new in-order offset.
         off: u64,
-        /// How many.
+        /// Number of bytes.
         len: u64,
     },
     /// A hole was declared lost; the in-order edge moved past it.
     Gap {
-        /// Which one.
+        /// Connection.
         id: SockId,
-        /// Whose received bytes.
+        /// Receiving side.
         side: Side,
-        /// Where the hole starts.
+        /// Start of the hole.
         off: u64,
-        /// How long it is.
+        /// Length of the hole.
         len: u64,
     },
-    /// Bytes of a hole declared lost came after all.
+    /// Bytes of a lost range arrived late.
     Filled {
-        /// Which one.
+        /// Connection.
         id: SockId,
-        /// Whose received bytes.
+        /// Receiving side.
         side: Side,
-        /// Where.
+        /// First offset.
         off: u64,
-        /// How many.
+        /// Number of bytes.
         len: u64,
     },
-    /// Bytes that were there arrived again.
+    /// Received bytes arrived again.
     Retransmit {
-        /// Which one.
+        /// Connection.
         id: SockId,
-        /// Whose received bytes.
+        /// Receiving side.
         side: Side,
-        /// Where.
+        /// First offset.
         off: u64,
-        /// How many.
+        /// Number of bytes.
         len: u64,
     },
-    /// Bytes that were there arrived again, and differed.
+    /// Received bytes arrived again with other contents.
     Conflict {
-        /// Which one.
+        /// Connection.
         id: SockId,
-        /// Whose received bytes.
+        /// Receiving side.
         side: Side,
-        /// Where the first differing byte is.
+        /// Offset of the first differing byte.
         off: u64,
-        /// From the first to the last differing byte.
+        /// Distance from the first to past the last differing byte.
         len: u64,
-        /// The receiver had delivered the bytes: a late copy. Otherwise they waited ahead of a hole, and the overlap
-        /// policy decided which copy is read.
+        /// The receiver had delivered the bytes: a late copy. Otherwise they waited beyond a hole, and the overlap policy
+        /// selected the copy.
         late: bool,
     },
     /// An end changed its state.
     State {
-        /// Which one.
+        /// Connection.
         id: SockId,
-        /// Which end.
+        /// End.
         side: Side,
-        /// Its new state.
+        /// New state.
         state: TcpState,
     },
     /// The connection ended; it stays readable for the linger time.
     Closed {
-        /// Which one.
+        /// Connection.
         id: SockId,
-        /// Why.
+        /// Reason.
         reason: CloseReason,
     },
-    /// The connection's memory was needed: it is gone.
+    /// The connection was removed because its memory was needed.
     Evicted {
-        /// Which one.
+        /// Connection.
         id: SockId,
     },
 }
@@ -132,27 +132,27 @@ impl Event {
     }
 }
 
-/// Where events go. Called on the worker's thread, so it must not block.
+/// Destination of events. Called on the worker's thread, so it must not block.
 pub trait Sink {
-    /// Takes one event. Never called in the middle of a change: a [`crate::Reader`] of the same engine may look at the
-    /// connection meanwhile, and sees it as the event leaves it (and, for [`Event::Evicted`], as it was last).
+    /// Takes one event. Never called during a change: a [`crate::Reader`] of the same engine may read the connection from
+    /// here, and sees it after the event (for [`Event::Evicted`]: before it).
     fn event(&mut self, event: Event);
 
-    /// The time (nanoseconds since the epoch) of the events to come.
+    /// Sets the time of the following events, nanoseconds since the epoch.
     #[inline(always)]
     fn time(&mut self, _now: u64) {}
 
-    /// A batch is over: what was held back to be handed on together is due.
+    /// Ends a batch: events that were collected are due.
     #[inline(always)]
     fn flush(&mut self) {}
 }
 
-/// For an engine that nobody listens to: compiles to nothing.
+/// Discards events; compiles to nothing.
 impl Sink for () {
     fn event(&mut self, _: Event) {}
 }
 
-/// For tests.
+/// Collects events, for tests.
 impl Sink for Vec<Event> {
     fn event(&mut self, event: Event) {
         self.push(event);

@@ -1,10 +1,10 @@
-//! TCP reassembly into buffers addressed by stream offset, with readers that never disturb it.
+//! TCP reassembly into buffers that are addressed by stream offset, with readers that never disturb it.
 //!
-//! Bytes and a time go in ([`Packet`]), facts come out ([`Event`], [`Reader`], [`Counters`]). No I/O, no threads,
-//! no clock of its own: time is the packets' time, so a replay is deterministic.
+//! Bytes and a time go in ([`Packet`]); facts come out ([`Event`], [`Reader`], [`Counters`]). No I/O, no threads, no clock
+//! of its own: time is the packets' time, so a replay is deterministic.
 //!
-//! One [`Engine`] belongs to one worker thread. Any number of [`Reader`]s, on any thread, look at its
-//! connections and copy their bytes while it runs; they take no lock and the engine never waits for them.
+//! One [`Engine`] belongs to one worker thread. Any number of [`Reader`]s, on any thread, look at its connections and copy
+//! their bytes while it runs. They take no lock, and the engine never waits for them.
 
 pub mod config;
 pub mod counters;
@@ -24,8 +24,8 @@ mod state;
 mod store;
 pub mod view;
 
-pub use config::{EngineConfig, FlowFilter, FragmentConfig, TcpConfig, TcpPolicy};
-pub use counters::Counters;
+pub use config::{EngineConfig, FlowFilter, TcpConfig, TcpPolicy};
+pub use counters::{Counter, Counters};
 pub use engine::{ControlError, Engine, EngineError, Handoff, Rule, Shunt, SideSettings};
 pub use event::{Event, Sink};
 pub use monitor_common::{

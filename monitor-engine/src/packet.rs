@@ -1,30 +1,30 @@
-//! What a capture hands to the engine.
+//! Packets, as a capture delivers them to the engine.
 
 use crate::LinkType;
 
-/// One captured frame. It may lie in several pieces (AF_XDP multi-buffer: a 64 KiB GSO packet spans many chunks);
-/// every header lies in the first.
+/// One captured frame, possibly in several pieces (AF_XDP multi-buffer: a 64 KiB GSO packet spans many chunks). All headers
+/// are in the first piece.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// Nanoseconds since the Unix epoch. Never runs the engine's clock backwards: an earlier time counts as now.
+    /// Capture time, nanoseconds since the Unix epoch. An earlier time than the engine's counts as the engine's.
     pub time: u64,
-    /// What the first byte belongs to.
+    /// First header.
     pub link: LinkType,
-    /// The first, usually only, piece.
+    /// First piece, usually the only one.
     pub data: &'a [u8],
-    /// The pieces after it, in order.
+    /// Pieces after it, in order.
     pub more: &'a [&'a [u8]],
 }
 
 impl Packet<'_> {
-    /// Bytes in all pieces.
+    /// Returns the number of bytes in all pieces.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
         self.data.len() + self.more.iter().map(|piece| piece.len()).sum::<usize>()
     }
 
-    /// Whether there are none.
+    /// Returns whether there is no byte.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,6 +1,6 @@
-//! A segment's payload, which may lie in several pieces.
+//! Payload of a segment, possibly in several pieces.
 
-/// Payload bytes as they were captured: usually one slice, more for GSO packets that AF_XDP hands over in chunks.
+/// Payload bytes as captured: usually one slice, more for GSO packets that AF_XDP delivers in chunks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Payload<'a> {
     first: &'a [u8],
@@ -9,7 +9,7 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// The first `len` bytes of `first` followed by `more`; fewer if fewer are there.
+    /// Creates a payload of the first `len` bytes of `first` and `more`, or fewer if they have fewer.
     #[inline]
     pub fn new(first: &'a [u8], more: &'a [&'a [u8]], len: usize) -> Self {
         if len <= first.len() {
@@ -19,22 +19,22 @@ impl<'a> Payload<'a> {
                 len,
             };
         }
-        let there = first.len() + more.iter().map(|piece| piece.len()).sum::<usize>();
+        let captured = first.len() + more.iter().map(|piece| piece.len()).sum::<usize>();
         Self {
             first,
             more,
-            len: len.min(there),
+            len: len.min(captured),
         }
     }
 
-    /// Bytes in all pieces.
+    /// Returns the number of bytes.
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Hands out the bytes `from..to` as slices, each with its distance from the payload's start, until `each`
-    /// returns false.
+    /// Calls `each` for the bytes `from..to` in slices, each with its distance from the payload's start, until it returns
+    /// false.
     #[inline]
     pub fn each(&self, from: usize, to: usize, mut each: impl FnMut(usize, &'a [u8]) -> bool) {
         let to = to.min(self.len);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_make_one_payload() {
+    fn several_pieces_are_one_payload() {
         let more: [&[u8]; 2] = [b"defg", b"hij-padding"];
         let payload = Payload::new(b"abc", &more, 10);
         for from in 0..=10 {
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(
             Payload::new(b"abc", &more, 100).len(),
             18,
-            "no more than there is"
+            "at most the captured bytes"
         );
     }
 }

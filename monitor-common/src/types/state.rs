@@ -14,7 +14,7 @@ macro_rules! states {
 
         impl TcpState {
             /// All states, in the order of their numbers.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
+            pub const ALL: [Self; 11] = [$(Self::$variant),+];
 
             /// Returns the name that RFC 9293 uses.
             #[must_use]
@@ -201,7 +201,7 @@ impl schemars::JsonSchema for TcpState {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let names: alloc::vec::Vec<_> = Self::ALL.iter().map(|state| state.name()).collect();
+        let names = Self::ALL.map(Self::name);
         schemars::json_schema!({ "description": "State of one end (RFC 9293), read in any case.", "enum": names })
     }
 }

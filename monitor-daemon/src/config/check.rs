@@ -1,10 +1,9 @@
 //! Values that parse and cannot work.
 
 use std::collections::HashSet;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use monitor_engine::{SockId, TcpConfig};
+use monitor_engine::SockId;
 
 use tracing_subscriber::EnvFilter;
 
@@ -23,11 +22,6 @@ pub const LEAST_WINDOW: u64 = 4096;
 const LONGEST_NAME: usize = 15;
 /// Longer times are meant to be "off"; they would overflow nanosecond clocks.
 const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// A datagram of 64 KiB in the smallest pieces that there can be: 8 bytes each.
-const MOST_FRAGMENTS: usize = 8192;
-/// How long a datagram may take.
-const SHORTEST_TO_LONGEST: RangeInclusive<Duration> =
-    Duration::from_millis(1)..=Duration::from_secs(3600);
 /// A fast sender fills the default buffers in that time.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 
@@ -38,7 +32,6 @@ impl Config {
         self.check_filter()?;
         self.check_store()?;
         self.check_times()?;
-        self.check_limits()?;
         self.check_policies()?;
         if self.rpc.socket.as_os_str().is_empty() {
             return Err("[rpc] socket is empty: give the path of the Unix socket".into());
@@ -85,6 +78,13 @@ impl Config {
                 "[store] window is {window} bytes: at least {LEAST_WINDOW} are needed"
             ));
         }
+        // A record has 32 bits for it.
+        if window > u64::from(u32::MAX) {
+            return Err(format!(
+                "[store] window is {window} bytes: at most {} are possible",
+                u32::MAX
+            ));
+        }
         if memory < window {
             return Err(format!(
                 "[store] memory ({memory} bytes) is smaller than [store] window ({window})"
@@ -106,25 +106,6 @@ impl Config {
             )),
             None => Ok(()),
         }
-    }
-
-    fn check_limits(&self) -> Result<(), String> {
-        let (ranges, most) = (self.tcp.max_ranges, TcpConfig::MOST_RANGES);
-        if !(1..=most).contains(&ranges) {
-            return Err(format!(
-                "[tcp] max_ranges is {ranges}: 1 to {most} are possible"
-            ));
-        }
-        let fragments = self.ip.max_fragments;
-        if !(2..=MOST_FRAGMENTS).contains(&fragments) {
-            return Err(format!(
-                "[ip] max_fragments is {fragments}: 2 to {MOST_FRAGMENTS} are possible"
-            ));
-        }
-        if !SHORTEST_TO_LONGEST.contains(&self.ip.fragment_timeout) {
-            return Err("[ip] fragment_timeout is not between 1ms and 1h".into());
-        }
-        Ok(())
     }
 
     fn check_times(&self) -> Result<(), String> {

@@ -105,7 +105,7 @@ impl Current {
         Self { log, ..self }
     }
 
-    /// `[filter]`, `[ip]` and `[tcp]` can change.
+    /// `[filter]` and `[tcp]` can change.
     #[must_use]
     pub fn with_flows(self, flows: Take) -> Self {
         Self {
@@ -145,8 +145,7 @@ impl Current {
         if let Some(log) = self.log.as_ref().filter(|_| now.log != old.log) {
             log(&now);
         }
-        let flows =
-            |config: &Config| (config.filter.clone(), config.ip.clone(), config.tcp.clone());
+        let flows = |config: &Config| (config.filter.clone(), config.tcp.clone());
         if let Some(take) = self.flows.as_ref().filter(|_| flows(&now) != flows(&old)) {
             take(&now);
         }

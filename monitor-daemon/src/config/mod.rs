@@ -16,9 +16,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use monitor_common::Prefix;
-use monitor_engine::{
-    EngineConfig, FlowFilter, FragmentConfig, OverlapPolicy, TcpConfig, TcpPolicy,
-};
+use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig, TcpPolicy};
 use serde::{Deserialize, Serialize};
 
 pub use check::{LEAST_WINDOW, MAX_WORKERS};
@@ -37,8 +35,6 @@ pub struct Config {
     pub capture: Capture,
     /// Which flows are followed.
     pub filter: Filter,
-    /// How IP fragments are put together.
-    pub ip: Ip,
     /// How TCP is followed.
     pub tcp: Tcp,
     /// Memory.
@@ -93,17 +89,6 @@ pub struct Filter {
     pub networks: Vec<IpNet>,
 }
 
-/// How IP fragments are put together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ip {
-    /// How long a datagram may take to become whole.
-    #[serde(with = "units::time")]
-    pub fragment_timeout: Duration,
-    /// Fragments of one datagram.
-    pub max_fragments: usize,
-}
-
 /// How TCP is followed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -118,8 +103,6 @@ pub struct Tcp {
     /// How long a closed connection stays readable. `None`: until its memory is needed.
     #[serde(with = "units::duration")]
     pub linger: Option<Duration>,
-    /// Runs of bytes that a side may hold apart from each other, ahead of or between holes.
-    pub max_ranges: usize,
     /// Hosts that are followed otherwise; the first entry that names a host counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policy: Vec<Policy>,
@@ -292,10 +275,6 @@ impl Config {
             memory: self.store.memory / u64::from(workers.max(1)),
             window: self.store.window,
             filter: self.filter.flows(),
-            fragments: FragmentConfig {
-                timeout: nanoseconds(self.ip.fragment_timeout),
-                max: self.ip.max_fragments,
-            },
             tcp: TcpConfig {
                 overlap: self.tcp.overlap.into(),
                 policies: self.tcp.policy.iter().map(Policy::engine).collect(),
@@ -303,7 +282,7 @@ impl Config {
                 verify_checksums: self.tcp.verify_checksums.holds(origin, self.capture.mode),
                 idle_timeout: self.tcp.idle_timeout.map(nanoseconds),
                 linger: self.tcp.linger.map(nanoseconds),
-                max_ranges: self.tcp.max_ranges,
+                ..TcpConfig::default()
             },
         }
     }
@@ -384,16 +363,6 @@ impl Default for Capture {
     }
 }
 
-impl Default for Ip {
-    fn default() -> Self {
-        let FragmentConfig { timeout, max } = FragmentConfig::default();
-        Self {
-            fragment_timeout: Duration::from_nanos(timeout),
-            max_fragments: max,
-        }
-    }
-}
-
 impl Default for Tcp {
     fn default() -> Self {
         Self {
@@ -401,7 +370,6 @@ impl Default for Tcp {
             verify_checksums: When::default(),
             idle_timeout: Some(Duration::from_secs(600)),
             linger: Some(Duration::from_secs(60)),
-            max_ranges: TcpConfig::default().max_ranges,
             policy: Vec::new(),
         }
     }

@@ -197,13 +197,13 @@ fn values_out_of_range_name_their_key() {
         ("[filter]\nports = [0]\n", "[filter] ports"),
         ("[store]\nwindow = 1\n", "[store] window"),
         (
+            "[store]\nmemory = '8GiB'\nwindow = '4GiB'\n",
+            "[store] window",
+        ),
+        (
             "[store]\nmemory = '1MiB'\nwindow = '2MiB'\n",
             "[store] memory",
         ),
-        ("[tcp]\nmax_ranges = 0\n", "[tcp] max_ranges"),
-        ("[ip]\nmax_fragments = 1\n", "[ip] max_fragments"),
-        ("[ip]\nfragment_timeout = '2h'\n", "[ip] fragment_timeout"),
-        ("[ip]\nfragment_timeout = 'off'\n", "cannot be \"off\""),
         ("[tcp]\nidle_timeout = '1ms'\n", "[tcp] idle_timeout"),
         ("[tcp]\nlinger = '100years'\n", "[tcp] linger"),
         (
@@ -238,19 +238,6 @@ fn workers_are_bound_to_cores_where_nobody_else_needs_them() {
     assert!(!config.pins(Origin::Files));
     config.capture.pin = When::Never;
     assert!(!config.pins(Origin::Live));
-}
-
-#[test]
-fn the_limits_of_a_flow_reach_the_engine() {
-    let text = "[ip]\nfragment_timeout = '2s'\nmax_fragments = 50\n[tcp]\nmax_ranges = 7\n";
-    let engine = Config::parse(text, "test.toml")
-        .unwrap()
-        .engine(Origin::Live, 0, 1, [0; 2]);
-    assert_eq!(
-        (engine.fragments.timeout, engine.fragments.max),
-        (2_000_000_000, 50)
-    );
-    assert_eq!(engine.tcp.max_ranges, 7);
 }
 
 #[test]

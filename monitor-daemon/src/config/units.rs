@@ -86,23 +86,6 @@ pub(super) mod duration {
     }
 }
 
-/// A time with its unit, for what cannot be switched off.
-pub(super) mod time {
-    use std::time::Duration;
-
-    use serde::de::Error;
-    use serde::{Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        super::duration::serialize(&Some(*duration), to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        super::duration::deserialize(from)?
-            .ok_or_else(|| D::Error::custom("this cannot be \"off\""))
-    }
-}
-
 /// Permission bits in octal: `"0660"`.
 pub(super) mod mode {
     use serde::{Deserialize, Deserializer, Serializer, de};

@@ -154,7 +154,7 @@ impl Live {
         Arc::clone(&self.shared) as Arc<dyn CaptureStatus>
     }
 
-    /// Returns a callback that applies changed settings of `[filter]`, `[ip]` and `[tcp]`: by `workers` to the workers,
+    /// Returns a callback that applies changed settings of `[filter]` and `[tcp]`: by `workers` to the workers,
     /// then to the BPF programs.
     #[must_use]
     pub fn apply_after(&self, workers: Take) -> Take {

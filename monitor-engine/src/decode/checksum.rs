@@ -1,19 +1,24 @@
-//! The Internet checksum (RFC 1071) of a TCP segment and of its IPv4 header.
+//! Internet checksum (RFC 1071) of IPv4 headers and TCP segments.
 //!
-//! Words are added in this machine's byte order: whether a sum is right does not depend on it (RFC 1071, 2 (B)).
+//! Words are added in this machine's byte order: the result of a check does not depend on it (RFC 1071, 2 (B)).
 
 use monitor_common::wire::{Address, Datagram, PROTOCOL_TCP};
 
 use crate::Packet;
 use crate::payload::Payload;
 
-/// Words of 32 bits that are added up side by side, in vector registers.
+/// Words of 32 bits that are added in parallel, in vector registers.
 const LANES: usize = 8;
 
-/// So many bytes are added before a lane of 32 bits could run over.
+/// Bytes that are added before a lane of 32 bits could overflow.
 const PART: usize = 64 << 10;
 
-/// Whether the IPv4 header and the TCP segment, captured whole, carry the right checksums.
+/// Returns the checksum field of a header whose field is zero, in network order.
+pub fn of_header(header: &[u8]) -> [u8; 2] {
+    (!fold(sum(header))).to_ne_bytes()
+}
+
+/// Returns whether the IPv4 header and the TCP segment, completely captured, have the right checksums.
 pub fn good(packet: &Packet<'_>, datagram: &Datagram) -> bool {
     let header = &packet.data[datagram.header..datagram.payload];
     if datagram.version == 4 && fold(sum(header)) != 0xffff {
@@ -26,7 +31,7 @@ pub fn good(packet: &Packet<'_>, datagram: &Datagram) -> bool {
     let segment = Payload::new(&packet.data[datagram.payload..], packet.more, len);
     segment.each(0, len, |_, slice| {
         let part = fold(sum(slice));
-        // A piece that starts at an odd distance has its bytes in the other halves of the words.
+        // A piece at an odd distance has its bytes in the other halves of the words.
         total += u64::from(if odd { part.swap_bytes() } else { part });
         odd ^= slice.len() % 2 == 1;
         true
@@ -34,7 +39,7 @@ pub fn good(packet: &Packet<'_>, datagram: &Datagram) -> bool {
     fold(total) == 0xffff
 }
 
-/// Sum of an address. The prefix that maps an IPv4 address into IPv6 adds 0xffff, which is zero.
+/// Returns the sum of an address. The prefix that maps an IPv4 address into IPv6 adds 0xffff, which is zero.
 fn address(address: &Address) -> u64 {
     let (high, low) = address.words();
     [high >> 32, high, low >> 32, low]
@@ -43,14 +48,14 @@ fn address(address: &Address) -> u64 {
         .sum()
 }
 
-/// Sum of a number that is sent in 32 bits.
+/// Returns the sum of a 32-bit number as it is sent.
 fn number(number: u32) -> u64 {
     u64::from(number.to_be())
 }
 
-/// Sum of the 16-bit words, up to folding.
+/// Returns the sum of the 16-bit words, not yet folded.
 ///
-/// Both halves of 32-bit words are added apart from each other: masks and shifts cost less than widening to 64 bits.
+/// Both halves of 32-bit words are added separately: masks and shifts cost less than widening to 64 bits.
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
     let word = |bytes: &[u8]| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
@@ -92,34 +97,34 @@ fn fold(mut total: u64) -> u16 {
 mod tests {
     use super::*;
 
-    /// The sum as RFC 1071 writes it down.
-    fn obvious(bytes: &[u8]) -> u16 {
+    /// Computes the sum as RFC 1071 describes it.
+    fn reference(bytes: &[u8]) -> u16 {
         let word =
             |pair: &[u8]| u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
         fold(bytes.chunks(2).map(word).sum())
     }
 
     #[test]
-    fn sums_every_length_as_word_by_word() {
+    fn sums_of_every_length_equal_those_word_by_word() {
         let bytes: Vec<u8> = (0..400_u32).map(|i| (i * 37 + i / 7) as u8).collect();
         for len in 0..bytes.len() {
             assert_eq!(
                 fold(sum(&bytes[..len])).to_be(),
-                obvious(&bytes[..len]),
+                reference(&bytes[..len]),
                 "length {len}"
             );
         }
     }
 
     #[test]
-    fn lanes_do_not_run_over() {
+    fn lanes_do_not_overflow() {
         let bytes = vec![0xff; 4 << 20];
         assert_eq!(sum(&bytes), (bytes.len() as u64 / 4) * 2 * 0xffff);
         assert_eq!(fold(sum(&bytes)), 0xffff);
     }
 
     #[test]
-    fn a_mapped_address_is_an_ipv4_address() {
+    fn a_mapped_address_has_the_sum_of_its_ipv4_address() {
         let (octets, mapped) = ([10, 200, 0, 255], Address::v4([10, 200, 0, 255]));
         assert_eq!(fold(address(&mapped)), fold(sum(&octets)));
     }

@@ -98,7 +98,7 @@ impl<S: Sink> Engine<S> {
             slots: BlockAllocator::new(plan.records),
             table: Table::new(plan.records),
             lists: Lists::default(),
-            defrag: Defrag::new(plan.fragments, config.fragments.clone()),
+            defrag: Defrag::new(plan.fragments),
             pending_losses: PendingLosses::default(),
             handoffs: Vec::new(),
             rules: Vec::new(),
@@ -115,21 +115,14 @@ impl<S: Sink> Engine<S> {
     /// Applies other settings from now on: the filter and the overlap policies to new connections, the rest to all.
     /// Worker number, key, memory and window stay as they were at creation.
     pub fn reconfigure(&mut self, config: &EngineConfig) {
-        let EngineConfig {
-            filter,
-            fragments,
-            tcp,
-            ..
-        } = config.clone();
+        let EngineConfig { filter, tcp, .. } = config.clone();
         self.decoder.verify_checksums = tcp.verify_checksums;
         self.max_ranges = tcp.max_ranges.clamp(1, MAX_RANGES);
-        self.defrag.limit(fragments.clone());
         self.shortest_timeout = retire::shortest_timeout(&tcp);
         // The next packet looks for connections that are due by the new timeouts.
         self.wake = 0;
         self.config = EngineConfig {
             filter,
-            fragments,
             tcp,
             ..self.config.clone()
         };

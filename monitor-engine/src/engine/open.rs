@@ -59,7 +59,7 @@ impl<S: Sink> Engine<S> {
             self.counters.orphans.add(1);
             return None;
         }
-        if !self.config.filter.wants(&segment.key) {
+        if !segment.key.is_wanted(&self.config.filter) {
             self.counters.filtered.add(1);
             return None;
         }

@@ -1,34 +1,31 @@
-//! What names a flow on the wire.
+//! Flow keys: the fields that identify a flow on the wire.
 
 use monitor_common::steer::flow_hash;
 use monitor_common::wire::Address;
 
+use crate::FlowFilter;
 use crate::store::record::Record;
 
-/// Addresses, ports and VLAN tags of one segment, as it was sent.
+/// Addresses, ports and VLAN tags of one segment, in the direction in which it was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowKey {
-    /// Sender's address.
     pub src: Address,
-    /// Receiver's address.
     pub dst: Address,
-    /// Sender's port.
     pub sport: u16,
-    /// Receiver's port.
     pub dport: u16,
     /// Tags and IP version ([`monitor_common::abi::link`]).
     pub link: u32,
 }
 
 impl FlowKey {
-    /// The same for both directions. Tags are left out, so that a flow stays on its worker's hash chain even where
-    /// a port strips them; they are compared when it is looked up.
+    /// Returns the hash of the flow, the same for both directions. Tags are left out, so that a flow stays with its worker
+    /// even where a port strips them; a look-up compares them.
     #[inline]
     pub fn hash(&self, seed: [u64; 2]) -> u64 {
         flow_hash(seed, (self.src, self.sport), (self.dst, self.dport))
     }
 
-    /// Whether the record is this flow's, and then whether the client sent the segment.
+    /// Returns whether the client sent the segment, if the record is of this flow.
     #[inline]
     pub fn matches(&self, record: &Record) -> Option<bool> {
         if record.link.get() != self.link {
@@ -47,7 +44,20 @@ impl FlowKey {
         }
     }
 
-    /// Names the record after this flow.
+    /// Returns whether a filter wants the flow.
+    pub fn is_wanted(&self, filter: &FlowFilter) -> bool {
+        let port = filter.ports.is_empty()
+            || filter.ports.contains(&self.sport)
+            || filter.ports.contains(&self.dport);
+        let network = filter.networks.is_empty()
+            || filter
+                .networks
+                .iter()
+                .any(|prefix| prefix.contains(&self.src) || prefix.contains(&self.dst));
+        port && network
+    }
+
+    /// Writes the flow to a record.
     pub fn put(&self, record: &Record, from_client: bool) {
         let cells = [&record.client, &record.server];
         for (cells, address) in cells.into_iter().zip(self.ends(from_client)) {
@@ -59,7 +69,7 @@ impl FlowKey {
         record.link.set(self.link);
     }
 
-    /// The addresses of client and server, in the order of [`crate::Side::index`].
+    /// Returns the addresses of client and server, by [`crate::Side::index`].
     pub fn ends(&self, from_client: bool) -> [Address; 2] {
         if from_client {
             [self.src, self.dst]
@@ -68,7 +78,7 @@ impl FlowKey {
         }
     }
 
-    /// Client's port in the upper half.
+    /// Returns both ports, the client's in the upper half.
     #[inline]
     fn ports(&self, from_client: bool) -> u32 {
         let (client, server) = if from_client {

@@ -1,32 +1,32 @@
-//! Connections in the order in which they are let go: by timeouts, and when memory runs out.
+//! Lists of connections in the order in which they end: by timeouts, and when memory runs out.
 //!
-//! All connections of a class share one timeout, so a list in order of last activity is at once the queue of its
-//! timers and the order of its eviction: whoever is due stands at its head. A packet moves its connection to the
-//! end only if it has not been moved for [`REFRESH`] milliseconds, so a busy connection costs its neighbours'
-//! cache lines once a second and a timeout is late by a second at most.
+//! All connections of a class share one timeout. So a list in order of last activity is both the queue of its timers and
+//! the order of its eviction: the connection that is due next is its head. A packet moves its connection to the end only
+//! if that was not done for [`REFRESH`] milliseconds. So a busy connection touches its neighbours' cache lines once a
+//! second, and a timeout is late by a second at most.
 
 use crate::store::arena::{Arena, prefetch};
 use crate::store::record::{NONE, Record};
 
-/// How stale a place in a list may get, milliseconds.
+/// Age of a position in a list from which on a packet renews it, milliseconds.
 const REFRESH: u32 = 1000;
 
-/// What state of life a connection is in, and whether it holds bytes: whoever needs a record looks at all lists,
-/// whoever needs blocks at those of holders only.
+/// Class of a connection: its phase, and whether it holds bytes. Eviction for a record considers all classes, eviction for
+/// blocks only those that hold bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Class {
     /// An empty slot.
     Free = 0,
-    /// Over, still readable.
+    /// Closed, still readable.
     Closed,
     /// A SYN, or a SYN and its answer, and nothing yet that only a real client can send.
     HalfOpen,
-    /// As half-open, and it holds bytes: a single packet midstream, or data in a SYN.
+    /// Half-open with bytes: a single packet midstream, or data in a SYN.
     Unverified,
-    /// Established, and has not carried a byte.
+    /// Established without any byte.
     EstablishedIdle,
-    /// Established, and holds bytes.
+    /// Established with bytes.
     Active,
 }
 
@@ -41,7 +41,7 @@ impl Class {
         Self::Active,
     ];
 
-    /// The class that a record says it is in.
+    /// Returns the class with a number.
     pub fn of(class: u8) -> Self {
         match class {
             1 => Self::Closed,
@@ -53,7 +53,7 @@ impl Class {
         }
     }
 
-    /// The class of a living connection.
+    /// Returns the class of an open connection.
     pub fn open(verified: bool, holds_bytes: bool) -> Self {
         match (verified, holds_bytes) {
             (false, false) => Self::HalfOpen,
@@ -65,36 +65,36 @@ impl Class {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Ends {
+struct List {
     first: u32,
     last: u32,
     len: u64,
 }
 
-/// A doubly linked list for each class, through the records themselves.
+/// A doubly linked list for each class, linked through the records.
 #[derive(Debug, Default)]
 pub struct Lists {
-    ends: [Ends; Class::COUNT],
+    lists: [List; Class::COUNT],
 }
 
 impl Lists {
-    /// How many connections are in this class.
+    /// Returns the number of connections of a class.
     pub fn len(&self, class: Class) -> u64 {
-        self.ends[class as usize].len
+        self.lists[class as usize].len
     }
 
-    /// Who is to go first.
+    /// Returns the eviction candidate of a class (list head).
     pub fn first(&self, class: Class) -> Option<u32> {
-        self.ends[class as usize].first.checked_sub(1)
+        self.lists[class as usize].first.checked_sub(1)
     }
 
-    /// Who is to go after this one.
+    /// Returns the eviction candidate after a connection.
     pub fn after(&self, arena: &Arena, slot: u32) -> Option<u32> {
         arena.record(slot)?.next.get().checked_sub(1)
     }
 
-    /// Moves a connection to the end of its list, unless it was put there lately. `now` in milliseconds. Returns
-    /// whether it was moved.
+    /// Moves a connection to the end of its list, unless that was done recently. `now` is in milliseconds. Returns whether
+    /// it was moved.
     #[inline]
     pub fn touch(&mut self, arena: &Arena, slot: u32, now: u32) -> bool {
         let Some(record) = arena.record(slot) else {
@@ -107,7 +107,7 @@ impl Lists {
         stale
     }
 
-    /// Tells the processor which records [`Lists::touch`] will write to.
+    /// Prefetches the records that [`Lists::touch`] will write to.
     #[inline(always)]
     pub fn prefetch(&self, arena: &Arena, record: &Record, now: u32) {
         if now.wrapping_sub(record.listed.get()) < REFRESH {
@@ -124,7 +124,7 @@ impl Lists {
         }
     }
 
-    /// Puts a connection at the end of a list, taking it out of the one that it is in.
+    /// Moves a connection from its list to the end of another.
     pub fn enter(&mut self, arena: &Arena, slot: u32, class: Class, now: u32) {
         self.leave(arena, slot);
         let Some(record) = arena.record(slot) else {
@@ -132,18 +132,18 @@ impl Lists {
         };
         record.class.set(class as u8);
         record.listed.set(now);
-        let ends = &mut self.ends[class as usize];
-        let last = std::mem::replace(&mut ends.last, slot + 1);
-        ends.len += 1;
+        let list = &mut self.lists[class as usize];
+        let last = std::mem::replace(&mut list.last, slot + 1);
+        list.len += 1;
         record.prev.set(last);
         record.next.set(NONE);
         match last.checked_sub(1).and_then(|last| arena.record(last)) {
             Some(before) => before.next.set(slot + 1),
-            None => ends.first = slot + 1,
+            None => list.first = slot + 1,
         }
     }
 
-    /// Takes a connection out of its list; its class is [`Class::Free`] then.
+    /// Removes a connection from its list. Its class is [`Class::Free`] then.
     pub fn leave(&mut self, arena: &Arena, slot: u32) {
         let Some(record) = arena.record(slot) else {
             return;
@@ -152,17 +152,17 @@ impl Lists {
         if class == Class::Free {
             return;
         }
-        let ends = &mut self.ends[class as usize];
+        let list = &mut self.lists[class as usize];
         let (prev, next) = (record.prev.get(), record.next.get());
         match prev.checked_sub(1).and_then(|prev| arena.record(prev)) {
             Some(before) => before.next.set(next),
-            None => ends.first = next,
+            None => list.first = next,
         }
         match next.checked_sub(1).and_then(|next| arena.record(next)) {
             Some(behind) => behind.prev.set(prev),
-            None => ends.last = prev,
+            None => list.last = prev,
         }
-        ends.len -= 1;
+        list.len -= 1;
         record.class.set(Class::Free as u8);
     }
 }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_in_order_of_activity() {
+    fn a_list_stays_in_order_of_activity() {
         let arena = Arena::reserve(4, 0).unwrap();
         let mut lists = Lists::default();
         for slot in 0..4 {
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(
             order(&lists, &arena, Class::Active),
             [0, 1, 2, 3],
-            "moved lately: stays"
+            "moved recently: stays"
         );
         lists.touch(&arena, 1, 1500);
         lists.enter(&arena, 3, Class::Closed, 1500);

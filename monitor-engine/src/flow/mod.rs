@@ -1,4 +1,4 @@
-//! Which connection a segment belongs to, and in which order connections are let go.
+//! Flows: keys, the table that finds their connections, and the lists that order connections for eviction.
 
 mod key;
 mod lists;

@@ -1,22 +1,22 @@
-//! From a flow's hash to its record: open addressing, linear probing, deletion by shifting back.
+//! Flow table: slots by flow hash. Open addressing, linear probing, deletion by shifting back.
 
 use crate::store::arena::prefetch;
 
-/// Entries for each record: at most two thirds full, so that a probe rarely leaves its cache line.
+/// Three entries for two records: at most two thirds full, so that a probe rarely leaves its cache line.
 const SPARE: usize = 3;
 const OF: usize = 2;
 
-/// Slots by the lower half of the flow hash. (The upper half has already chosen the worker: within one worker its
-/// bits are not evenly spread.)
+/// Slots by the lower half of the flow hash. (The upper half has already selected the worker: within one worker its bits
+/// are not evenly spread.)
 #[derive(Debug)]
 pub struct Table {
     /// Tag in the upper half, slot + 1 in the lower; 0 is empty.
     entries: Vec<u64>,
-    /// How many were removed so far (wraps).
+    /// Number of removals (wraps).
     removals: u32,
 }
 
-/// What was found in the table a moment ago.
+/// Slot hint: result of an early look-up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SlotHint {
     slot: Option<u32>,
@@ -24,7 +24,7 @@ pub struct SlotHint {
 }
 
 impl Table {
-    /// Room for so many slots.
+    /// Creates a table for so many slots.
     pub fn new(slots: u32) -> Self {
         Self {
             entries: vec![0; Self::len(slots)],
@@ -36,12 +36,12 @@ impl Table {
         (slots as usize * SPARE / OF).max(8)
     }
 
-    /// Bytes that a table for so many slots takes.
+    /// Returns the size in bytes of a table for so many slots.
     pub fn bytes(slots: u32) -> u64 {
         (Self::len(slots) * size_of::<u64>()) as u64
     }
 
-    /// The half of a flow hash that the table goes by.
+    /// Returns the half of a flow hash that the table uses.
     #[inline(always)]
     pub fn tag(hash: u64) -> u32 {
         hash as u32
@@ -61,7 +61,7 @@ impl Table {
         }
     }
 
-    /// Tells the processor that this tag will be looked up soon.
+    /// Prefetches the entry of a tag.
     #[inline(always)]
     pub fn prefetch(&self, tag: u32) {
         if let Some(entry) = self.entries.get(self.home(tag)) {
@@ -69,9 +69,9 @@ impl Table {
         }
     }
 
-    /// The first slot with this tag that `is` says yes to.
+    /// Returns the first slot with a tag for which `matches` returns something.
     #[inline(always)]
-    pub fn find<T>(&self, tag: u32, mut is: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
+    pub fn find<T>(&self, tag: u32, mut matches: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
         let mut at = self.home(tag);
         loop {
             let entry = *self.entries.get(at)?;
@@ -80,7 +80,7 @@ impl Table {
             }
             if (entry >> 32) as u32 == tag {
                 let slot = entry as u32 - 1;
-                if let Some(found) = is(slot) {
+                if let Some(found) = matches(slot) {
                     return Some((slot, found));
                 }
             }
@@ -88,7 +88,7 @@ impl Table {
         }
     }
 
-    /// The first slot with this tag, to be asked about again with [`Table::resolve`].
+    /// Looks a tag up early. [`Table::resolve`] returns the slot later.
     #[inline(always)]
     pub fn hint(&self, tag: u32) -> SlotHint {
         SlotHint {
@@ -97,13 +97,13 @@ impl Table {
         }
     }
 
-    /// The slot of a guess, if it is in the table still.
+    /// Returns the slot of a hint, unless a slot was removed in between.
     #[inline(always)]
     pub fn resolve(&self, hint: SlotHint) -> Option<u32> {
         hint.slot.filter(|_| hint.removals == self.removals)
     }
 
-    /// Adds a slot. There is always room: there are more entries than slots.
+    /// Inserts a slot. There are more entries than slots, so there is always room.
     pub fn insert(&mut self, tag: u32, slot: u32) {
         let mut at = self.home(tag);
         while self.entries[at] != 0 {
@@ -112,7 +112,7 @@ impl Table {
         self.entries[at] = u64::from(tag) << 32 | u64::from(slot + 1);
     }
 
-    /// Removes a slot, if it is there.
+    /// Removes a slot, if it is in the table.
     pub fn remove(&mut self, tag: u32, slot: u32) {
         self.removals = self.removals.wrapping_add(1);
         let wanted = u64::from(tag) << 32 | u64::from(slot + 1);
@@ -123,7 +123,7 @@ impl Table {
             }
             hole = self.after(hole);
         }
-        // Whoever was pushed past the hole by it moves up.
+        // Entries behind it that are not at home move up, so that no probe stops early.
         let mut at = hole;
         loop {
             at = self.after(at);
@@ -157,7 +157,7 @@ mod tests {
     proptest! {
         /// Few distinct tags, so that chains collide, wrap around the end and are broken in the middle.
         #[test]
-        fn behaves_like_a_map(ops in prop::collection::vec((0..40u32, 0..12u32, any::<bool>()), 1..400)) {
+        fn the_table_behaves_like_a_map(ops in prop::collection::vec((0..40u32, 0..12u32, any::<bool>()), 1..400)) {
             let mut table = Table::new(40);
             let mut model: HashMap<u32, u32> = HashMap::new();
             for (slot, tag, add) in ops {
