@@ -29,7 +29,7 @@ pub enum BpfError {
     },
     /// A privilege is missing.
     #[error(
-        "no permission to load BPF programs; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW"
+        "no permission to load BPF programs; run as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON and CAP_IPC_LOCK"
     )]
     Permission(#[source] io::Error),
     /// The object could not be loaded.
