@@ -11,7 +11,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use monitor_daemon::config::Rpc;
 use monitor_daemon::control::Mailboxes;
-use monitor_daemon::rpc::{Listener, serve};
+use monitor_daemon::rpc::{ServerSocket, serve};
 use monitor_daemon::status::{CaptureSnapshot, CaptureStatus, Status};
 use monitor_engine::{Engine, EngineConfig, LinkType, Packet};
 
@@ -68,7 +68,7 @@ fn socket() -> &'static PathBuf {
             .expect("a directory")
             .keep()
             .join("socket");
-        let listener = Listener::bind(Rpc {
+        let listener = ServerSocket::bind(Rpc {
             socket: socket.clone(),
             ..Rpc::default()
         })

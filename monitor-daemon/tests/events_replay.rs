@@ -11,22 +11,23 @@ use std::sync::Arc;
 
 use monitor_daemon::capture::replay::{Options, Replay};
 use monitor_daemon::events::{
-    Bell, Interest, Kind, Kinds, Line, Listener, Publisher, Tail, Told, What, Whose,
+    Delivery, EventFilter, EventKind, EventKinds, EventQueue, EventReceiver, Notifier, Publisher,
+    RecordedEvent, Scope, Subscriber,
 };
 use monitor_engine::{EngineConfig, Event};
 use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
 
-const KINDS: &[Kind] = &[
-    Kind::Opened,
-    Kind::Established,
-    Kind::Data,
-    Kind::Gap,
-    Kind::Filled,
-    Kind::Retransmit,
-    Kind::Conflict,
-    Kind::State,
-    Kind::Closed,
-    Kind::Evicted,
+const KINDS: &[EventKind] = &[
+    EventKind::Opened,
+    EventKind::Established,
+    EventKind::Data,
+    EventKind::Gap,
+    EventKind::Filled,
+    EventKind::Retransmit,
+    EventKind::Conflict,
+    EventKind::State,
+    EventKind::Closed,
+    EventKind::Evicted,
 ];
 
 /// Flows with all that goes wrong, among each other.
@@ -67,11 +68,11 @@ fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>>
         },
     )
     .unwrap();
-    let bell = Arc::new(Bell::new().unwrap());
-    let interest = Interest {
-        kinds: Kinds::of(KINDS),
+    let notifier = Arc::new(Notifier::new().unwrap());
+    let interest = EventFilter {
+        kinds: EventKinds::of(KINDS),
         side: None,
-        whose: Whose::All,
+        scope: Scope::All,
     };
     let mut all = BTreeMap::new();
     for worker in 0..workers {
@@ -83,27 +84,29 @@ fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>>
             ..Default::default()
         };
         let mut engine = Publisher::engine(config).unwrap();
-        let line = Line::new(Some(1 << 20));
+        let queue = EventQueue::new(Some(1 << 20));
         let slots = engine.reader().slots();
-        engine.sink().listen(Listener::new(
+        engine.sink().subscribe(Subscriber::new(
             1,
             &interest,
             slots,
-            Arc::clone(&line),
-            Arc::clone(&bell),
+            Arc::clone(&queue),
+            Arc::clone(&notifier),
         ));
         replay.run(worker, &mut engine, &mut |_, _| true);
         let mut names = HashMap::new();
-        for told in Tail::new(line) {
-            let Told::Note(note) = told else {
+        for told in EventReceiver::new(queue) {
+            let Delivery::Record(note) = told else {
                 panic!("{told:?}")
             };
             let (id, text) = match note.what {
-                What::Opened { id, ends } => {
+                RecordedEvent::Opened { id, ends } => {
                     names.insert(id, ends.client().to_string());
                     (id, "opened".to_owned())
                 }
-                What::Event(event) => (monitor_daemon::events::subject(&event).0, describe(event)),
+                RecordedEvent::Event(event) => {
+                    (monitor_daemon::events::subject(&event).0, describe(event))
+                }
             };
             let list: &mut Vec<String> = all.entry(names[&id].clone()).or_default();
             match list.last_mut().and_then(|last| joined(last, &text)) {

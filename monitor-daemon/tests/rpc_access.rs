@@ -11,7 +11,7 @@ mod rpc_common;
 use std::io::Write;
 
 use monitor_daemon::config::{Principal, Rpc};
-use monitor_daemon::rpc::{ListenError, Listener};
+use monitor_daemon::rpc::{ListenError, ServerSocket};
 use monitor_rpc::{Method, Role};
 use monitor_tests::{as_user, open_to_all, skip};
 use rpc_common::world::world;
@@ -151,7 +151,7 @@ fn a_name_that_nobody_has_keeps_the_daemon_from_starting() {
         admins: vec![Principal::Group("nobody-has-this-name".to_owned())],
         ..Rpc::default()
     };
-    let error = Listener::bind(settings).unwrap_err();
+    let error = ServerSocket::bind(settings).unwrap_err();
     assert!(matches!(error, ListenError::Access(_)));
     let message = error.to_string();
     assert!(

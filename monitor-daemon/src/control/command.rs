@@ -6,7 +6,7 @@ use monitor_engine::{
 use tokio::sync::oneshot;
 
 use super::{Engine, Mailbox};
-use crate::events::Listener;
+use crate::events::Subscriber;
 
 /// Where the outcome of a command goes. Sending it never waits.
 pub type Answer<T> = oneshot::Sender<T>;
@@ -20,16 +20,16 @@ pub enum Command {
         answer: Answer<()>,
     },
     /// From now on, tells this one of events.
-    Listen {
+    Subscribe {
         /// With the line that its notes go into.
-        listener: Box<Listener>,
+        subscriber: Box<Subscriber>,
         /// Answered at once: no event after that is missed.
         answer: Answer<()>,
     },
     /// Tells this one no more. It goes back the way its bell rings.
-    Forget {
-        /// Its [`Listener::number`].
-        listener: u64,
+    Unsubscribe {
+        /// Its [`Subscriber::number`].
+        subscriber: u64,
     },
     /// Take other settings, see [`monitor_engine::Engine::reconfigure`].
     Reconfigure {
@@ -73,11 +73,11 @@ impl Command {
         // Who asked may be gone: that is no concern of the worker.
         match self {
             Self::Ping { answer } => drop(answer.send(())),
-            Self::Listen { listener, answer } => {
-                engine.sink().listen(listener);
+            Self::Subscribe { subscriber, answer } => {
+                engine.sink().subscribe(subscriber);
                 let _ = answer.send(());
             }
-            Self::Forget { listener } => engine.sink().forget(listener),
+            Self::Unsubscribe { subscriber } => engine.sink().unsubscribe(subscriber),
             Self::Reconfigure { config, answer } => {
                 engine.reconfigure(&config);
                 let _ = answer.send(());

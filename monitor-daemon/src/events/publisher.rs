@@ -2,14 +2,14 @@
 
 use monitor_engine::{Connection, Engine, EngineConfig, EngineError, Event, Reader, Sink, SockId};
 
-use super::interest::subject;
-use super::{Kind, Kinds, Listener};
+use super::filter::subject;
+use super::{EventKind, EventKinds, Subscriber};
 
 /// Takes the events of one engine.
 #[derive(Debug, Default)]
 pub struct Publisher {
     /// The kinds that somebody must see; none while nobody listens.
-    kinds: Kinds,
+    kinds: EventKinds,
     /// The engine's time, nanoseconds since the epoch.
     now: u64,
     /// Something was heard in this batch.
@@ -18,12 +18,12 @@ pub struct Publisher {
         clippy::vec_box,
         reason = "they go back as they came, without an allocation on this thread"
     )]
-    listeners: Vec<Box<Listener>>,
+    subscribers: Vec<Box<Subscriber>>,
     /// The engine's own.
     reader: Option<Reader>,
 }
 
-/// The connection that an event is about, looked at once it is needed, for all listeners together.
+/// The connection that an event is about, looked at once it is needed, for all subscribers together.
 pub(super) struct Subject<'a> {
     id: SockId,
     reader: Option<&'a Reader>,
@@ -39,29 +39,29 @@ impl Publisher {
     }
 
     /// From now on, this one listens.
-    pub fn listen(&mut self, listener: Box<Listener>) {
-        self.listeners.push(listener);
+    pub fn subscribe(&mut self, subscriber: Box<Subscriber>) {
+        self.subscribers.push(subscriber);
         self.agree();
     }
 
     /// This one does not listen any more.
-    pub fn forget(&mut self, number: u64) {
+    pub fn unsubscribe(&mut self, number: u64) {
         let place = self
-            .listeners
+            .subscribers
             .iter()
-            .position(|listener| listener.number() == number);
+            .position(|subscriber| subscriber.number() == number);
         if let Some(place) = place {
-            self.listeners.swap_remove(place).give_back();
+            self.subscribers.swap_remove(place).give_back();
         }
         self.agree();
     }
 
     fn agree(&mut self) {
         self.kinds = self
-            .listeners
+            .subscribers
             .iter()
-            .fold(Kinds::default(), |kinds, listener| {
-                kinds.union(listener.sees())
+            .fold(EventKinds::default(), |kinds, subscriber| {
+                kinds.union(subscriber.sees())
             });
     }
 
@@ -74,8 +74,8 @@ impl Publisher {
             reader: self.reader.as_ref(),
             connection: None,
         };
-        for listener in &mut self.listeners {
-            listener.hear(event, self.now, &mut about);
+        for subscriber in &mut self.subscribers {
+            subscriber.hear(event, self.now, &mut about);
         }
     }
 }
@@ -83,7 +83,7 @@ impl Publisher {
 impl Sink for Publisher {
     #[inline(always)]
     fn event(&mut self, event: Event) {
-        if !self.kinds.is_empty() && self.kinds.contains(Kind::of(&event)) {
+        if !self.kinds.is_empty() && self.kinds.contains(EventKind::of(&event)) {
             self.publish(&event);
         }
     }
@@ -97,9 +97,9 @@ impl Sink for Publisher {
     fn flush(&mut self) {
         if self.touched {
             self.touched = false;
-            self.listeners
+            self.subscribers
                 .iter_mut()
-                .for_each(|listener| listener.flush());
+                .for_each(|subscriber| subscriber.flush());
         }
     }
 }

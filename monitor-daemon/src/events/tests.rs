@@ -52,52 +52,58 @@ fn engine() -> Engine<Publisher> {
 }
 
 struct Ear {
-    bell: Arc<Bell>,
-    line: Arc<Line>,
-    tail: Tail,
+    notifier: Arc<Notifier>,
+    queue: Arc<EventQueue>,
+    tail: EventReceiver,
 }
 
 fn listen(
     engine: &mut Engine<Publisher>,
-    kinds: &[Kind],
-    whose: Whose,
+    kinds: &[EventKind],
+    scope: Scope,
     notes: Option<usize>,
 ) -> Ear {
-    let bell = Arc::new(Bell::new().unwrap());
-    let line = Line::new(notes);
-    let interest = Interest {
-        kinds: Kinds::of(kinds),
+    let notifier = Arc::new(Notifier::new().unwrap());
+    let queue = EventQueue::new(notes);
+    let interest = EventFilter {
+        kinds: EventKinds::of(kinds),
         side: None,
-        whose,
+        scope,
     };
     let slots = engine.reader().slots();
-    let listener = Listener::new(7, &interest, slots, Arc::clone(&line), Arc::clone(&bell));
-    engine.sink().listen(listener);
+    let listener = Subscriber::new(
+        7,
+        &interest,
+        slots,
+        Arc::clone(&queue),
+        Arc::clone(&notifier),
+    );
+    engine.sink().subscribe(listener);
     Ear {
-        bell,
-        tail: Tail::new(Arc::clone(&line)),
-        line,
+        notifier,
+        tail: EventReceiver::new(Arc::clone(&queue)),
+        queue,
     }
 }
 
-fn events(ear: &mut Ear) -> Vec<What> {
+fn events(ear: &mut Ear) -> Vec<RecordedEvent> {
     let note = |told| match told {
-        Told::Note(note) => Some(note.what),
-        Told::Lost(count) => panic!("{count} lost"),
+        Delivery::Record(note) => Some(note.what),
+        Delivery::Lost(count) => panic!("{count} lost"),
     };
     ear.tail.by_ref().filter_map(note).collect()
 }
 
-fn rung(bell: &Bell) -> bool {
-    rustix::io::read(bell.fd(), &mut [0; 8]).is_ok()
+fn rung(notifier: &Notifier) -> bool {
+    rustix::io::read(notifier.fd(), &mut [0; 8]).is_ok()
 }
 
-const ALL: &[Kind] = &[
-    Kind::Opened,
-    Kind::Established,
-    Kind::Data,
-    Kind::State,
-    Kind::Closed,
+const ALL: &[EventKind] = &[
+    EventKind::Opened,
+    EventKind::Established,
+    EventKind::Data,
+    EventKind::State,
+    EventKind::Closed,
 ];
 
 #[test]
@@ -105,11 +111,11 @@ fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
     let mut engine = engine();
     let mut ear = listen(
         &mut engine,
-        &[Kind::Opened, Kind::Data],
-        Whose::All,
+        &[EventKind::Opened, EventKind::Data],
+        Scope::All,
         Some(10),
     );
-    ear.bell.arm();
+    ear.notifier.arm();
     process(
         &mut engine,
         5,
@@ -118,7 +124,7 @@ fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
             segment(1, true, ACK, 100, b"abc"),
         ],
     );
-    assert!(rung(&ear.bell) && !rung(&ear.bell) && ear.line.take_news());
+    assert!(rung(&ear.notifier) && !rung(&ear.notifier) && ear.queue.take_pending());
     process(
         &mut engine,
         6,
@@ -127,12 +133,12 @@ fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
             segment(1, true, ACK, 105, b"f"),
         ],
     );
-    assert!(!rung(&ear.bell), "it is not armed");
+    assert!(!rung(&ear.notifier), "it is not armed");
     let id = engine.reader().connections(None).next().unwrap().id;
     let notes: Vec<_> = ear.tail.by_ref().collect();
-    let Some(Told::Note(Note {
+    let Some(Delivery::Record(EventRecord {
         time: 5,
-        what: What::Opened { id: opened, ends },
+        what: RecordedEvent::Opened { id: opened, ends },
         ..
     })) = notes.first()
     else {
@@ -143,13 +149,13 @@ fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
         (id, "10.0.0.1:1".to_owned(), false)
     );
     let data = |time, off, len| {
-        let what = What::Event(Event::Data {
+        let what = RecordedEvent::Event(Event::Data {
             id,
             side: Side::Server,
             off,
             len,
         });
-        Told::Note(Note {
+        Delivery::Record(EventRecord {
             time,
             what,
             lost: 0,
@@ -174,7 +180,7 @@ fn a_filter_is_asked_about_old_and_new_connections_and_about_each_inhabitant_of_
         ],
     );
     let filter = Arc::new(Filter::compile("src port 5000 or 7001").unwrap());
-    let mut ear = listen(&mut engine, ALL, Whose::Some(filter), Some(10_000));
+    let mut ear = listen(&mut engine, ALL, Scope::Some(filter), Some(10_000));
     for port in [5000, 5001, 7000, 7001] {
         process(&mut engine, 2, &[segment(port, true, ACK, 100, b"x")]);
     }
@@ -186,9 +192,9 @@ fn a_filter_is_asked_about_old_and_new_connections_and_about_each_inhabitant_of_
     let (mut opened, mut data) = (Vec::new(), 0);
     for what in events(&mut ear) {
         match what {
-            What::Opened { ends, .. } => opened.push(ends.client().port()),
-            What::Event(Event::Data { .. }) => data += 1,
-            What::Event(_) => {}
+            RecordedEvent::Opened { ends, .. } => opened.push(ends.client().port()),
+            RecordedEvent::Event(Event::Data { .. }) => data += 1,
+            RecordedEvent::Event(_) => {}
         }
     }
     assert_eq!((opened, data), (vec![7001, 5000], 2));
@@ -215,29 +221,29 @@ fn one_connection_one_side_and_nothing_after_forgetting() {
     };
     let (first, second): (SockId, SockId) = (id(1), id(2));
     assert_ne!(first, second);
-    let mut ear = listen(&mut engine, &[Kind::Data], Whose::One(first), Some(10));
-    let mut level = listen(&mut engine, &[Kind::Data], Whose::One(second), None);
+    let mut ear = listen(&mut engine, &[EventKind::Data], Scope::One(first), Some(10));
+    let mut level = listen(&mut engine, &[EventKind::Data], Scope::One(second), None);
     process(&mut engine, 2, &[segment(1, true, ACK, 100, b"x")]);
     assert_eq!(events(&mut ear).len(), 1);
-    assert!(ear.line.take_news() && !level.line.take_news());
+    assert!(ear.queue.take_pending() && !level.queue.take_pending());
     process(&mut engine, 2, &[segment(2, true, ACK, 100, b"x")]);
-    assert!(!ear.line.take_news() && level.line.take_news());
+    assert!(!ear.queue.take_pending() && level.queue.take_pending());
     assert!(events(&mut ear).is_empty() && events(&mut level).is_empty());
     // Both are called 7: a name that is there twice is nobody's business, they go one after another.
-    level.bell.arm();
-    ear.bell.arm();
-    engine.sink().forget(7);
-    engine.sink().forget(7);
-    engine.sink().forget(7);
+    level.notifier.arm();
+    ear.notifier.arm();
+    engine.sink().unsubscribe(7);
+    engine.sink().unsubscribe(7);
+    engine.sink().unsubscribe(7);
     assert!(
-        rung(&level.bell) && rung(&ear.bell),
+        rung(&level.notifier) && rung(&ear.notifier),
         "what is to be freed has come back"
     );
     process(&mut engine, 2, &[segment(1, true, ACK, 101, b"x")]);
-    assert!(events(&mut ear).is_empty() && !ear.line.take_news());
-    ear.bell.arm();
+    assert!(events(&mut ear).is_empty() && !ear.queue.take_pending());
+    ear.notifier.arm();
     assert_eq!(
-        Arc::strong_count(&ear.line),
+        Arc::strong_count(&ear.queue),
         2,
         "only the tail and the test are left"
     );
@@ -246,19 +252,19 @@ fn one_connection_one_side_and_nothing_after_forgetting() {
 #[test]
 fn a_full_queue_loses_and_says_where() {
     let mut engine = engine();
-    let mut ear = listen(&mut engine, &[Kind::Opened], Whose::All, Some(4));
+    let mut ear = listen(&mut engine, &[EventKind::Opened], Scope::All, Some(4));
     let open = |engine: &mut _, ports: std::ops::Range<u16>| {
         for port in ports {
             process(engine, 1, &[segment(port, true, SYN, 99, b"")]);
         }
     };
     let port = |told| match told {
-        Told::Note(Note {
-            what: What::Opened { ends, .. },
+        Delivery::Record(EventRecord {
+            what: RecordedEvent::Opened { ends, .. },
             ..
         }) => Ok(ends.client().port()),
-        Told::Note(_) => panic!("another event"),
-        Told::Lost(count) => Err(count),
+        Delivery::Record(_) => panic!("another event"),
+        Delivery::Lost(count) => Err(count),
     };
     open(&mut engine, 100..110);
     assert_eq!(ear.tail.next().map(port), Some(Ok(100)));

@@ -1,42 +1,38 @@
-//! The RPC server: JSON-RPC 2.0 over a Unix stream socket, one object a line; raw bytes follow their line.
+//! RPC server: JSON-RPC 2.0 over a Unix stream socket, one object per line; raw bytes follow their line.
 //!
-//! [`Listener::bind`] makes the socket file, [`serve`] answers on it until it is told to stop. One task for each
-//! client: it reads a line, answers it completely, then reads the next, so that a client that does not read its
-//! replies is held up by its own socket and by nothing else, and holds one reply's memory at most.
+//! [`ServerSocket::bind`] creates the socket file, [`serve`](serve()) answers on it until it is told to stop. Each client
+//! has one task, which reads a line, answers it completely and then reads the next. A client that doesn't read its
+//! replies is held up by its own socket alone, and holds the memory of one reply at most.
 //!
 //! ```text
-//! listen → serve → connection ─ stream ─ input → request → call ─┬→ hello, stats, rpc.discover
-//!                                   ├───── output ← reply ← ─────┼→ sockets, lookup, info
-//!                                   │         ↑                  ├→ fragments, ppeek, wait
-//!                                   └──── listeners ─────────────┴→ subscribe, follow, unsubscribe
+//! serve ─ connection ┬─ transport: server_socket, stream, input, output
+//!                    ├─ protocol: request, call, response, errors
+//!                    ├─ access: peer, policy, users, memory
+//!                    └─ session ┬─ methods        (requests)
+//!                               └─ subscriptions  (notifications, woken by dispatcher)
 //! ```
 //!
-//! Who is at the other end ([`peer`]) and what the settings let that user do ([`access`]) is decided before a method's
-//! parameters are looked at.
+//! The peer's role is checked before the parameters of a method are parsed.
+//!
+//! **Invariant:** a module uses only modules left of it in this list: protocol, access, transport, dispatcher, shared,
+//! subscriptions, session, methods, connection, serve.
 
 mod access;
-mod call;
 mod connection;
-mod fault;
-mod input;
-mod listen;
-mod listeners;
-mod memory;
+mod cursors;
+mod dispatcher;
 mod methods;
 mod metrics;
-mod output;
-mod peer;
-mod reply;
-mod request;
-mod rules;
+mod protocol;
 mod serve;
-mod stream;
-mod users;
+mod session;
+mod shared;
+mod subscriptions;
+mod transport;
 mod view;
 
-pub use access::AccessError;
-pub use listen::{ListenError, Listener};
-pub use methods::gather;
+pub use access::policy::{AccessError, check};
+pub use methods::info::gather;
 pub use metrics::Metrics;
-pub use rules::check;
 pub use serve::serve;
+pub use transport::server_socket::{ListenError, ServerSocket};

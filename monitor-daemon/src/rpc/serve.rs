@@ -1,4 +1,4 @@
-//! Accepting clients, and letting go of them.
+//! Server: accepts clients, and disconnects them when it stops.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -13,57 +13,39 @@ use tokio::sync::Mutex;
 use tokio::sync::watch::{self, Sender};
 use tokio::task::{JoinError, JoinSet};
 
+use super::Metrics;
+use super::access::memory::ReplyMemory;
+use super::access::peer::Peer;
+use super::access::users::Users;
 use super::connection::Connection;
-use super::listeners::Switchboard;
-use super::memory::ReplyMemory;
-use super::methods::RuleBook;
-use super::peer::Peer;
-use super::rules::Rules;
-use super::stream::{self, Stream};
-use super::users::Users;
-use super::{Listener, Metrics, fault, reply};
+use super::dispatcher::Dispatcher;
+use super::protocol::{errors, response};
+use super::shared::Shared;
+use super::transport::server_socket::ServerSocket;
+use super::transport::stream::{self, Stream};
 use crate::status::Status;
 
-/// How long clients in the middle of a reply may go on reading it when the daemon stops.
+/// Time that clients get to read the rest of a reply when the daemon stops.
 const GRACE: Duration = Duration::from_secs(1);
-/// Pause after a failed accept: out of descriptors, trying at once would only burn the processor.
+/// Pause after a failed accept: without free descriptors, an immediate retry would only use the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What all clients share.
-pub(super) struct Shared {
-    pub(super) status: Status,
-    /// Tells clients that connect again whether it is still this server that answers.
-    pub(super) instance: u64,
-    pub(super) metrics: Metrics,
-    pub(super) memory: ReplyMemory,
-    pub(super) users: Arc<Users>,
-    pub(super) rules: Sender<Arc<Rules>>,
-    /// What connections to come start with. Held while the workers are told: they all hear the same, in one order.
-    pub(super) book: Mutex<RuleBook>,
-    pub(super) board: Arc<Switchboard>,
-    /// True once the server stops.
-    pub(super) stopping: watch::Receiver<bool>,
-    /// One look at the capture at a time: it makes system calls, on a thread of its own.
-    pub(super) snapshot: Mutex<()>,
-    /// One client's patterns at a time: that takes a processor and memory.
-    pub(super) compiling: Mutex<()>,
-    /// One change of the settings at a time.
-    pub(super) reload: Mutex<()>,
-}
-
-/// Answers clients until `shutdown` completes; then the socket file is removed, clients in the middle of a reply get
-/// a second for the rest of it, and everything is closed. Needs a tokio runtime with I/O and time enabled.
+/// Serves clients until `shutdown` completes. Then the socket file is removed, clients get a second for the rest of a
+/// reply, and everything is closed. Needs a tokio runtime with I/O and time enabled.
 ///
-/// Nothing that a client does ends it, and nothing in it waits for a client except that client's own task.
+/// **Invariant:** no client can end it, and only a client's own task waits for the client.
+///
+/// # Errors
+/// When the socket or the dispatcher's descriptor cannot be registered with the runtime.
 pub async fn serve(
-    listener: Listener,
+    listener: ServerSocket,
     status: Status,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Listener {
+    let ServerSocket {
         socket,
         file,
-        rules,
+        policy,
     } = listener;
     let socket = stream::watch(socket, Interest::READABLE)?;
     let (stop, stopping) = watch::channel(false);
@@ -71,27 +53,27 @@ pub async fn serve(
         status,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
-        memory: ReplyMemory::new(rules.settings.reply_memory),
-        users: Arc::new(Users::new(rules.settings.user_reply_memory)),
-        board: Arc::new(Switchboard::new(rules.settings.event_memory)?),
+        memory: ReplyMemory::new(policy.settings.reply_memory),
+        users: Arc::new(Users::new(policy.settings.user_reply_memory)),
+        dispatcher: Arc::new(Dispatcher::new(policy.settings.event_memory)?),
         stopping: stopping.clone(),
-        rules: Sender::new(Arc::new(rules)),
-        book: Mutex::default(),
+        policy: Sender::new(Arc::new(policy)),
+        rules: Mutex::default(),
         snapshot: Mutex::new(()),
         compiling: Mutex::new(()),
         reload: Mutex::new(()),
     });
-    let mut operator = JoinSet::new();
-    let board = Arc::clone(&shared.board);
-    operator.spawn(async move { board.answer().await });
+    let mut dispatching = JoinSet::new();
+    let dispatcher = Arc::clone(&shared.dispatcher);
+    dispatching.spawn(async move { dispatcher.run().await });
     let mut clients = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = clients.join_next() => note_end(ended),
-            // Only when something is wrong: nobody would hear of events any more.
-            Some(ended) = operator.join_next() => return ended.map_err(io::Error::other)?,
+            // Without the dispatcher no event would be delivered.
+            Some(ended) = dispatching.join_next() => return ended.map_err(io::Error::other)?,
             accepted = accept(&socket) => match accepted {
                 Ok(client) => if let Some(client) = admit(client, &shared, clients.len()) {
                     clients.spawn(client.run(stopping.clone()));
@@ -124,26 +106,26 @@ async fn accept(socket: &AsyncFd<UnixListener>) -> io::Result<UnixStream> {
         .await
 }
 
-/// The client's connection, unless it is one too many.
+/// Returns the client's connection, or refuses the client.
 fn admit(client: UnixStream, shared: &Arc<Shared>, connected: usize) -> Option<Connection> {
     let (most, most_of_user) = {
-        let settings = &shared.rules.borrow().settings;
+        let settings = &shared.policy.borrow().settings;
         (settings.max_clients, settings.max_user_clients)
     };
     if connected >= most {
-        refuse(client, shared, &fault::too_many_clients(most));
+        refuse(client, shared, &errors::too_many_clients(most));
         return None;
     }
     let peer = Peer::of(&client);
-    let Some(place) = shared.users.admit(peer.uid, most_of_user) else {
+    let Some(slot) = shared.users.admit(peer.uid, most_of_user) else {
         refuse(
             client,
             shared,
-            &fault::too_many_of_user(&peer, most_of_user),
+            &errors::too_many_of_user(&peer, most_of_user),
         );
         return None;
     };
-    let client = Connection::new(client, peer, place, Arc::clone(shared));
+    let client = Connection::new(client, peer, slot, Arc::clone(shared));
     client
         .inspect_err(|error| tracing::warn!(%error, "cannot serve a client"))
         .ok()
@@ -157,12 +139,12 @@ fn note_end(ended: Result<(), JoinError>) {
     }
 }
 
-/// Says why, as far as the socket's buffer takes it, and closes.
+/// Sends the error, as much as fits into the socket's buffer, and closes.
 fn refuse(client: UnixStream, shared: &Shared, error: &ErrorObject) {
     shared.metrics.refused.add(1);
     let mut line = Vec::new();
-    reply::error(&mut line, None, error);
+    response::error(&mut line, None, error);
     line.push(b'\n');
-    // A client that is gone already needs no answer.
+    // A client that has disconnected needs no answer.
     let _ = Stream::new(client).and_then(|client| client.try_write(&[IoSlice::new(&line)]));
 }

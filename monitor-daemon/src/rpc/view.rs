@@ -3,7 +3,7 @@
 use monitor_engine::{CloseReason, Connection, OverlapPolicy, Side, SideStats, TcpState};
 use monitor_rpc::types::{Closed, Overlap, SideInfo, Sides, Socket, State, States};
 
-pub(super) fn socket(connection: &Connection) -> Socket {
+pub(crate) fn socket(connection: &Connection) -> Socket {
     let [client, server] = &connection.sides;
     Socket {
         sockid: connection.id.as_u64(),
@@ -26,21 +26,21 @@ pub(super) fn socket(connection: &Connection) -> Socket {
     }
 }
 
-pub(super) fn side(side: monitor_rpc::Side) -> Side {
+pub(crate) fn side(side: monitor_rpc::Side) -> Side {
     match side {
         monitor_rpc::Side::Client => Side::Client,
         monitor_rpc::Side::Server => Side::Server,
     }
 }
 
-pub(super) fn side_name(side: Side) -> monitor_rpc::Side {
+pub(crate) fn side_name(side: Side) -> monitor_rpc::Side {
     match side {
         Side::Client => monitor_rpc::Side::Client,
         Side::Server => monitor_rpc::Side::Server,
     }
 }
 
-pub(super) fn state(state: TcpState) -> State {
+pub(crate) fn state(state: TcpState) -> State {
     match state {
         TcpState::Closed => State::Closed,
         TcpState::Listen => State::Listen,
@@ -85,7 +85,7 @@ fn side_info(view: &SideStats) -> SideInfo {
     }
 }
 
-pub(super) fn policy(overlap: Overlap) -> OverlapPolicy {
+pub(crate) fn policy(overlap: Overlap) -> OverlapPolicy {
     match overlap {
         Overlap::Linux => OverlapPolicy::Linux,
         Overlap::First => OverlapPolicy::First,
@@ -104,6 +104,6 @@ fn overlap(policy: OverlapPolicy) -> Overlap {
 }
 
 /// Seconds since the epoch; a double keeps a quarter of a microsecond of today's date.
-pub(super) fn seconds(nanoseconds: u64) -> f64 {
+pub(crate) fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }

@@ -18,7 +18,7 @@ use crate::capture::replay::{Options, Replay};
 use crate::config::{Config, Current, MAX_WORKERS, Origin};
 use crate::control::{Engine, Mailboxes};
 use crate::live::Live;
-use crate::rpc::{self, Listener};
+use crate::rpc::{self, ServerSocket};
 use crate::status::{CaptureStatus, Status};
 use crate::worker::{self, ReplayWorker, WorkerThreads, cores};
 use cli::{Cli, Command};
@@ -45,7 +45,7 @@ pub fn run(cli: &Cli) -> Result<(), ServiceError> {
 fn capture(config: &Config, current: Current) -> Result<(), ServiceError> {
     privilege::check()?;
     let host = Host::new()?;
-    let listener = Listener::bind(config.rpc.clone())?;
+    let listener = ServerSocket::bind(config.rpc.clone())?;
     let Parts {
         engines,
         views,
@@ -74,7 +74,7 @@ fn replay(config: &Config, current: Current, asked: &cli::Replay) -> Result<(), 
     };
     let files = Replay::open(&asked.files, options)?;
     let host = Host::new()?;
-    let listener = Listener::bind(config.rpc.clone())?;
+    let listener = ServerSocket::bind(config.rpc.clone())?;
     let flows = settings::to_workers(views.mailboxes.clone(), Origin::Files, seed);
     let status = views.with(files.status(), current.with_flows(flows));
     let (done, read) = mpsc::unbounded_channel();

@@ -13,7 +13,7 @@ use tracing::info;
 use super::ServiceError;
 use crate::control::{Command, Mailboxes};
 use crate::live::Live;
-use crate::rpc::{self, Listener};
+use crate::rpc::{self, ServerSocket};
 use crate::status::Status;
 use crate::worker::{WorkerExit, WorkerThreads};
 
@@ -124,7 +124,7 @@ impl Host {
     /// ends the workers, closes the sockets and removes the socket file. Returns when the end came.
     pub(super) fn serve(
         self,
-        listener: Listener,
+        listener: ServerSocket,
         status: Status,
         mut running: Running,
         exit: bool,

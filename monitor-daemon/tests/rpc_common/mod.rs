@@ -29,7 +29,7 @@ use monitor_client::Client;
 use monitor_daemon::config::Rpc;
 use monitor_daemon::control::{Engine, Mailboxes};
 use monitor_daemon::events::Publisher;
-use monitor_daemon::rpc::{Listener, serve};
+use monitor_daemon::rpc::{ServerSocket, serve};
 use monitor_daemon::status::{CaptureSnapshot, CaptureStatus, InterfaceSnapshot, Status};
 use monitor_engine::EngineConfig;
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ impl Server {
             ..Rpc::default()
         };
         change(&mut settings);
-        let listener = Listener::bind(settings).unwrap();
+        let listener = ServerSocket::bind(settings).unwrap();
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{Applies, Change, ConfigGet, ConfigReload, ConfigTest, ConfigTestParams};
 
-use super::super::fault;
-use super::super::peer::Peer;
-use super::super::rules::{self, Rules};
-use super::super::serve::Shared;
 use crate::config::Config;
+use crate::rpc::access::peer::Peer;
+use crate::rpc::access::policy::{self, AccessPolicy};
+use crate::rpc::protocol::errors;
+use crate::rpc::shared::Shared;
 
 /// What messages call settings that come with the request.
 const TEXT: &str = "text";
 
-pub(super) fn get(shared: &Shared) -> ConfigGet {
+pub(crate) fn get(shared: &Shared) -> ConfigGet {
     let settings = &shared.status.settings;
     let file = settings
         .source()
@@ -27,14 +27,14 @@ pub(super) fn get(shared: &Shared) -> ConfigGet {
     }
 }
 
-pub(super) async fn test(
+pub(crate) async fn test(
     shared: &Arc<Shared>,
     peer: &Peer,
     params: ConfigTestParams,
 ) -> Result<ConfigTest, ErrorObject> {
     let own = rustix::process::geteuid().as_raw();
     if params.file.is_some() && !peer.uid.is_some_and(|uid| uid == 0 || uid == own) {
-        return Err(fault::not_your_file(peer));
+        return Err(errors::not_your_file(peer));
     }
     let changes = aside(shared, move |shared| planned(shared, &params)).await?;
     Ok(ConfigTest {
@@ -47,11 +47,11 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
     let settings = &shared.status.settings;
     let checked = |config: Result<Config, String>| {
         let config = config?;
-        rules::check(&config.rpc).map_err(|error| error.to_string())?;
+        policy::check(&config.rpc).map_err(|error| error.to_string())?;
         Ok(settings.changes(&config))
     };
     match (&params.text, &params.file) {
-        (Some(_), Some(_)) => Err(fault::parameter(
+        (Some(_), Some(_)) => Err(errors::parameter(
             "file",
             "parameter `file` cannot be given together with `text`",
         )),
@@ -61,7 +61,7 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
                 .parse(text, TEXT)
                 .map_err(|error| error.to_string());
             checked(parsed).map_err(|why: String| {
-                fault::parameter("text", format!("parameter `text` is wrong: {why}"))
+                errors::parameter("text", format!("parameter `text` is wrong: {why}"))
             })
         }
         (None, Some(file)) => {
@@ -70,15 +70,15 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
                 .read_from(Path::new(file))
                 .map_err(|error| error.to_string());
             checked(parsed).map_err(|why: String| {
-                fault::parameter("file", format!("parameter `file` is wrong: {why}"))
+                errors::parameter("file", format!("parameter `file` is wrong: {why}"))
             })
         }
         (None, None) => checked(settings.source().read().map_err(|error| error.to_string()))
-            .map_err(fault::config),
+            .map_err(errors::config),
     }
 }
 
-pub(super) async fn reload(shared: &Arc<Shared>) -> Result<ConfigReload, ErrorObject> {
+pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<ConfigReload, ErrorObject> {
     let _one_at_a_time = shared.reload.lock().await;
     let changes = aside(shared, reload_now).await?;
     Ok(ConfigReload { changes })
@@ -86,17 +86,16 @@ pub(super) async fn reload(shared: &Arc<Shared>) -> Result<ConfigReload, ErrorOb
 
 fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     let settings = &shared.status.settings;
-    let config = settings.source().read().map_err(fault::config)?;
+    let config = settings.source().read().map_err(errors::config)?;
     // Looks up the names before anything is changed.
-    let rules = Rules::new(config.rpc.clone()).map_err(fault::config)?;
+    let policy = AccessPolicy::new(config.rpc.clone()).map_err(errors::config)?;
     let (now, changes) = settings.install(&config);
     shared.memory.resize(now.rpc.reply_memory);
     shared.users.resize(now.rpc.user_reply_memory);
-    shared.board.memory.resize(now.rpc.event_memory);
-    shared.rules.send_replace(Arc::new(Rules {
-        settings: now.rpc,
-        ..rules
-    }));
+    shared.dispatcher.memory.resize(now.rpc.event_memory);
+    shared
+        .policy
+        .send_replace(Arc::new(policy.with_settings(now.rpc)));
     for Change {
         key,
         from,
@@ -124,7 +123,7 @@ async fn aside<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => {
             tracing::error!(%error, "the settings could not be looked at");
-            Err(fault::config(
+            Err(errors::config(
                 "the daemon failed to look at its settings; see its log",
             ))
         }

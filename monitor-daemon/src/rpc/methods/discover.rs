@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use monitor_rpc::OpenRpc;
 
 /// The document, made once.
-pub(super) fn document() -> &'static OpenRpc {
+pub(crate) fn document() -> &'static OpenRpc {
     static DOCUMENT: LazyLock<OpenRpc> = LazyLock::new(OpenRpc::document);
     &DOCUMENT
 }

@@ -7,12 +7,14 @@ use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{LookupParams, Socket, SocketsParams, Sort};
 use serde_json::value::RawValue;
 
-use super::super::connection::Session;
-use super::super::memory::{Lease, OWN};
-use super::super::serve::Shared;
-use super::super::{fault, reply, view};
-use super::top::{self, Top};
-use super::wanted::Wanted;
+use crate::rpc::access::memory::{Lease, OWN};
+use crate::rpc::methods::selection::Wanted;
+use crate::rpc::methods::top::{self, Top};
+use crate::rpc::protocol::errors;
+use crate::rpc::protocol::response;
+use crate::rpc::session::Session;
+use crate::rpc::shared::Shared;
+use crate::rpc::view;
 
 /// Connections in an answer unless the client says otherwise.
 const DEFAULT_LIMIT: u64 = 1000;
@@ -29,115 +31,113 @@ struct Query {
     _lease: Option<Lease>,
 }
 
-impl Session {
-    pub(super) async fn sockets(
-        &mut self,
-        id: &RawValue,
-        params: &SocketsParams,
-    ) -> io::Result<()> {
-        match Query::new(&self.shared, params) {
-            Ok(query) => {
-                self.shared.metrics.requests.add(1);
-                match query.sort {
-                    None => self.page(id, &query).await,
-                    Some(sort) => self.top(id, &query, sort).await,
-                }
-            }
-            Err(error) => {
-                self.error(Some(id), &error);
-                Ok(())
+pub(crate) async fn sockets(
+    session: &mut Session,
+    id: &RawValue,
+    params: &SocketsParams,
+) -> io::Result<()> {
+    match Query::new(&session.shared, params) {
+        Ok(query) => {
+            session.shared.metrics.requests.add(1);
+            match query.sort {
+                None => page(session, id, &query).await,
+                Some(sort) => top(session, id, &query, sort).await,
             }
         }
+        Err(error) => {
+            session.error(Some(id), &error);
+            Ok(())
+        }
     }
+}
 
-    /// Writes connections as it finds them, so that a page of any length takes no memory.
-    async fn page(&mut self, id: &RawValue, query: &Query) -> io::Result<()> {
-        let shared = self.shared.clone();
-        let mut scan = Scan::new(&shared.status.readers, query.after);
-        self.start_list(id);
-        let mut listed = 0;
-        let mut last = None;
-        let mut next = None;
-        'pages: loop {
-            let more = scan.turn();
-            for connection in scan
-                .found
-                .drain(..)
-                .filter(|connection| query.wanted.matches(connection))
-            {
-                if listed == query.limit {
-                    next = last;
-                    break 'pages;
-                }
-                self.list(&connection, listed == 0);
-                listed += 1;
-                last = Some(connection.id.as_u64());
+/// Writes connections as it finds them, so that a page of any length takes no memory.
+async fn page(session: &mut Session, id: &RawValue, query: &Query) -> io::Result<()> {
+    let shared = session.shared.clone();
+    let mut scan = Scan::new(&shared.status.readers, query.after);
+    start_list(session, id);
+    let mut listed = 0;
+    let mut last = None;
+    let mut next = None;
+    'pages: loop {
+        let more = scan.turn();
+        for connection in scan
+            .found
+            .drain(..)
+            .filter(|connection| query.wanted.matches(connection))
+        {
+            if listed == query.limit {
+                next = last;
+                break 'pages;
             }
-            self.out.flush_if_full().await?;
-            if !more {
-                break;
-            }
-            tokio::task::yield_now().await;
+            list(session, &connection, listed == 0);
+            listed += 1;
+            last = Some(connection.id.as_u64());
         }
-        self.end_list(next);
-        Ok(())
-    }
-
-    /// Looks at all connections, and keeps the best.
-    async fn top(&mut self, id: &RawValue, query: &Query, sort: Sort) -> io::Result<()> {
-        let shared = self.shared.clone();
-        let mut scan = Scan::new(&shared.status.readers, None);
-        let mut top = Top::new(sort, query.limit as usize);
-        loop {
-            let more = scan.turn();
-            let wanted = scan
-                .found
-                .drain(..)
-                .filter(|connection| query.wanted.matches(connection));
-            wanted.for_each(|connection| top.offer(connection));
-            if !more {
-                break;
-            }
-            tokio::task::yield_now().await;
+        session.out.flush_if_full().await?;
+        if !more {
+            break;
         }
-        self.start_list(id);
-        for (index, connection) in top.into_sorted().enumerate() {
-            self.list(&connection, index == 0);
-            self.out.flush_if_full().await?;
+        tokio::task::yield_now().await;
+    }
+    end_list(session, next);
+    Ok(())
+}
+
+/// Looks at all connections, and keeps the best.
+async fn top(session: &mut Session, id: &RawValue, query: &Query, sort: Sort) -> io::Result<()> {
+    let shared = session.shared.clone();
+    let mut scan = Scan::new(&shared.status.readers, None);
+    let mut top = Top::new(sort, query.limit as usize);
+    loop {
+        let more = scan.turn();
+        let wanted = scan
+            .found
+            .drain(..)
+            .filter(|connection| query.wanted.matches(connection));
+        wanted.for_each(|connection| top.offer(connection));
+        if !more {
+            break;
         }
-        self.end_list(None);
-        Ok(())
+        tokio::task::yield_now().await;
     }
+    start_list(session, id);
+    for (index, connection) in top.into_sorted().enumerate() {
+        list(session, &connection, index == 0);
+        session.out.flush_if_full().await?;
+    }
+    end_list(session, None);
+    Ok(())
+}
 
-    fn start_list(&mut self, id: &RawValue) {
-        let text = self.out.open();
-        reply::start(text, id);
-        text.extend_from_slice(b"{\"sockets\":[");
-    }
+fn start_list(session: &mut Session, id: &RawValue) {
+    let text = session.out.open();
+    response::start(text, id);
+    text.extend_from_slice(b"{\"sockets\":[");
+}
 
-    fn list(&mut self, connection: &Connection, first: bool) {
-        let text = self.out.text();
-        if !first {
-            text.push(b',');
-        }
-        reply::value(text, &view::socket(connection));
+fn list(session: &mut Session, connection: &Connection, first: bool) {
+    let text = session.out.text();
+    if !first {
+        text.push(b',');
     }
+    response::value(text, &view::socket(connection));
+}
 
-    fn end_list(&mut self, next: Option<u64>) {
-        let text = self.out.text();
-        text.extend_from_slice(b"],\"next\":");
-        reply::value(text, &next);
-        text.push(b'}');
-        reply::end(text);
-        self.out.close();
-    }
+fn end_list(session: &mut Session, next: Option<u64>) {
+    let text = session.out.text();
+    text.extend_from_slice(b"],\"next\":");
+    response::value(text, &next);
+    text.push(b'}');
+    response::end(text);
+    session.out.close();
 }
 
 impl Query {
     fn new(shared: &Shared, params: &SocketsParams) -> Result<Self, ErrorObject> {
         let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
         if limit == 0 {
-            return Err(fault::parameter(
+            return Err(errors::parameter(
                 "limit",
                 "parameter `limit` must be at least 1, not 0",
             ));
@@ -150,7 +150,7 @@ impl Query {
                 let message = format!(
                     "parameter `after` must be the `next` of an earlier answer, not {after}"
                 );
-                return Err(fault::parameter("after", message));
+                return Err(errors::parameter("after", message));
             }
         };
         let now = shared
@@ -182,24 +182,24 @@ fn sorting(
 ) -> Result<Option<Lease>, ErrorObject> {
     if after.is_some() {
         let message = "parameter `after` goes with pages: what `sort` puts in order is one answer";
-        return Err(fault::parameter("after", message));
+        return Err(errors::parameter("after", message));
     }
     if limit > top::MOST {
         let message = format!(
             "parameter `limit` must be at most {} with `sort`, not {limit}",
             top::MOST
         );
-        return Err(fault::parameter("limit", message));
+        return Err(errors::parameter("limit", message));
     }
     let size = limit as usize * top::EACH;
     match shared.memory.lease(size) {
         lease @ Some(_) => Ok(lease),
         None if size <= OWN => Ok(None),
-        None => Err(fault::no_memory()),
+        None => Err(errors::no_memory()),
     }
 }
 
-pub(super) async fn lookup(
+pub(crate) async fn lookup(
     readers: &[Reader],
     params: &LookupParams,
 ) -> Result<Socket, ErrorObject> {
@@ -229,7 +229,7 @@ pub(super) async fn lookup(
     newest
         .as_ref()
         .map(view::socket)
-        .ok_or_else(fault::not_found)
+        .ok_or_else(errors::not_found)
 }
 
 fn is_between(connection: &Connection, params: &LookupParams) -> bool {

@@ -1,192 +1,188 @@
-//! The methods.
+//! Methods: one module for each group, functions over a [`Session`].
+//!
+//! [`answer`] takes a line apart and answers each request in it. The peer's role is checked before the parameters are
+//! parsed.
 
 mod config;
-mod cursor;
+mod control;
 mod discover;
 mod events;
+pub(crate) mod info;
 mod list;
-mod look;
+mod peek;
 mod read;
-mod steer;
+mod selection;
 mod top;
 mod wait;
-mod wanted;
 mod watch;
-
-pub(super) use cursor::Cursors;
-pub use look::gather;
-pub(super) use steer::RuleBook;
 
 use std::io;
 
-use monitor_engine::{Reader, SockId};
 use monitor_rpc::{ErrorObject, Method, Role};
-use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::call::Call;
-use super::connection::Session;
-use super::peer::Peer;
-use super::request::Request;
-use super::serve::Shared;
-use super::{fault, reply};
+use super::access::peer::Peer;
+use super::protocol::call::Call;
+use super::protocol::errors;
+use super::protocol::request::{Message, Rejected, Request};
+use super::session::Session;
 
-impl Session {
-    /// Does what a request asks, and replies unless it is a notification.
-    pub(super) async fn call(&mut self, request: Request<'_>) -> io::Result<()> {
-        let permitted = self.permit(&request);
-        let call = permitted.and_then(|()| Call::parse(&request.method, request.params));
-        let Some(id) = request.id else {
-            self.shared.metrics.notifications.add(1);
-            if let Ok(call) = call {
-                self.notified(call).await;
+/// Number of requests after which other clients of this thread get their turn: a batch can hold thousands.
+const TURN: u64 = 32;
+
+/// Answers one line: a request, a notification or a batch.
+pub(crate) async fn answer(session: &mut Session, line: &[u8]) -> io::Result<()> {
+    match Message::parse(line, session.rights.batch()) {
+        Ok(Message::Single(text)) => perform(session, text).await,
+        Ok(Message::Batch(members)) => {
+            session.out.start_batch();
+            for member in members {
+                perform(session, member.get()).await?;
             }
-            return Ok(());
-        };
-        match call {
-            Ok(Call::Hello(params)) => {
-                look::introduce(&self.peer, &params);
-                let hello = look::hello(&self.shared).await;
-                self.result(id, &hello);
-            }
-            Ok(Call::Stop(params)) => {
-                let stopped = steer::stop(&self.shared, &params).await;
-                self.reply(id, stopped);
-            }
-            Ok(Call::Configure(params)) => {
-                let configured = steer::configure(&self.shared, &params).await;
-                self.reply(id, configured);
-            }
-            Ok(Call::Stats(_)) => {
-                let stats = look::stats(&self.shared).await;
-                self.result(id, &stats);
-            }
-            Ok(Call::ConfigGet(_)) => {
-                let got = config::get(&self.shared);
-                self.result(id, &got);
-            }
-            Ok(Call::ConfigTest(params)) => {
-                let tested = config::test(&self.shared, &self.peer, params).await;
-                self.reply(id, tested);
-            }
-            Ok(Call::ConfigReload(_)) => {
-                let reloaded = config::reload(&self.shared).await;
-                self.reply(id, reloaded);
-            }
-            Ok(Call::Discover(_)) => self.result(id, discover::document()),
-            Ok(Call::Info(params)) => self.reply(id, look::info(&self.shared, &params)),
-            Ok(Call::Lookup(params)) => {
-                let found = list::lookup(&self.shared.status.readers, &params).await;
-                self.reply(id, found);
-            }
-            Ok(Call::Sockets(params)) => return self.sockets(id, &params).await,
-            Ok(Call::Fragments(params)) => return self.fragments(id, &params).await,
-            Ok(Call::Ppeek(params)) => return self.ppeek(id, &params).await,
-            Ok(Call::Peek(params)) => return self.peek(id, &params).await,
-            Ok(Call::Wait(params)) => return self.wait(id, &params).await,
-            Ok(Call::Follow(params)) => {
-                let listening = self.follow(&params).await;
-                self.reply(id, listening);
-            }
-            Ok(Call::Subscribe(params)) => {
-                let listening = self.subscribe(&params).await;
-                self.reply(id, listening);
-            }
-            Ok(Call::Watch(params)) => {
-                let watching = self.watch(&params).await;
-                self.reply(id, watching);
-            }
-            Ok(Call::Unsubscribe(params)) => {
-                let gone = self.unsubscribe(&params);
-                self.reply(id, gone);
-            }
-            Err(error) => self.error(Some(id), &error),
+            session.out.end_batch();
+            session.out.flush_if_full().await
         }
-        Ok(())
-    }
-
-    /// Whether this client may ask for that. Who was refused and what admins do stands in the log.
-    fn permit(&mut self, request: &Request<'_>) -> Result<(), ErrorObject> {
-        let Some(method) =
-            Method::from_name(&request.method).filter(|method| method.role() > Role::Anybody)
-        else {
-            return Ok(());
-        };
-        let allowed = method.role() <= self.rights.role(&self.peer);
-        let Peer { pid, uid, .. } = self.peer;
-        if !allowed {
-            tracing::warn!(method = method.name(), pid, uid, "refused: not permitted");
-            return Err(fault::permission(method, &self.peer));
+        Err(error) => {
+            session.error(None, &error);
+            Ok(())
         }
-        if method.role() == Role::Admin {
-            let params = request.params.map(|params| fault::shorten(params.get()));
-            tracing::info!(
-                method = method.name(),
-                pid,
-                uid,
-                params,
-                "asked by an admin"
-            );
-        }
-        Ok(())
-    }
-
-    /// A notification. Reading has no effect that nobody sees, unless it moves a cursor; why something was not done nobody is
-    /// told.
-    async fn notified(&mut self, call: Call) {
-        match call {
-            Call::Hello(params) => look::introduce(&self.peer, &params),
-            Call::Peek(params) => drop(self.read_on(&params).await),
-            Call::ConfigReload(_) => {
-                if let Err(error) = config::reload(&self.shared).await {
-                    tracing::warn!(%error, "the settings stay as they are");
-                }
-            }
-            Call::Stop(params) => drop(steer::stop(&self.shared, &params).await),
-            Call::Configure(params) => drop(steer::configure(&self.shared, &params).await),
-            _ => {}
-        }
-    }
-
-    fn reply(&mut self, id: &RawValue, result: Result<impl Serialize, ErrorObject>) {
-        match result {
-            Ok(result) => self.result(id, &result),
-            Err(error) => self.error(Some(id), &error),
-        }
-    }
-
-    fn result(&mut self, id: &RawValue, result: &impl Serialize) {
-        self.shared.metrics.requests.add(1);
-        reply::result(self.out.open(), id, result);
-        self.out.close();
     }
 }
 
-impl Shared {
-    /// The reader of the worker that owns `sockid`. `worker` is the one that the client believes to own it.
-    fn reader(&self, sockid: u64, worker: Option<u64>) -> Result<(&Reader, SockId), ErrorObject> {
-        let readers = &self.status.readers;
-        if let Some(worker) = worker
-            && worker >= readers.len() as u64
-        {
-            return Err(fault::no_worker(worker, readers.len()));
-        }
-        let id = SockId::from_u64(sockid).ok_or_else(|| fault::no_connection(sockid))?;
-        if id.is_listener() && self.board.lives(sockid) {
-            return Err(fault::listener(sockid));
-        }
-        if worker.is_some_and(|worker| worker != u64::from(id.worker())) {
-            return Err(fault::no_connection(sockid));
-        }
-        let reader = readers
-            .get(usize::from(id.worker()))
-            .ok_or_else(|| fault::no_connection(sockid))?;
-        Ok((reader, id))
+async fn perform(session: &mut Session, text: &str) -> io::Result<()> {
+    match Request::parse(text) {
+        Ok(request) => call(session, request).await?,
+        Err(Rejected { id, error }) => session.error(id, &error),
     }
+    session.answered += 1;
+    if session.answered.is_multiple_of(TURN) {
+        tokio::task::yield_now().await;
+        // Also ends the batch of a client that has disconnected.
+        return session.out.flush().await;
+    }
+    session.out.flush_if_full().await
+}
 
-    /// Whether the connection is still there.
-    fn knows(&self, id: SockId) -> bool {
-        let reader = self.status.readers.get(usize::from(id.worker()));
-        reader.is_some_and(|reader| reader.connection(id).is_some())
+/// Performs a request, and replies unless it is a notification.
+async fn call(session: &mut Session, request: Request<'_>) -> io::Result<()> {
+    let permitted = permit(session, &request);
+    let call = permitted.and_then(|()| Call::parse(&request.method, request.params));
+    let Some(id) = request.id else {
+        session.shared.metrics.notifications.add(1);
+        if let Ok(call) = call {
+            perform_notification(session, call).await;
+        }
+        return Ok(());
+    };
+    let call = match call {
+        Ok(call) => call,
+        Err(error) => {
+            session.error(Some(id), &error);
+            return Ok(());
+        }
+    };
+    match call {
+        Call::Hello(params) => {
+            info::introduce(&session.peer, &params);
+            let hello = info::hello(&session.shared).await;
+            session.result(id, &hello);
+        }
+        Call::Stop(params) => {
+            let stopped = control::stop(&session.shared, &params).await;
+            session.reply(id, stopped);
+        }
+        Call::Configure(params) => {
+            let configured = control::configure(&session.shared, &params).await;
+            session.reply(id, configured);
+        }
+        Call::Stats(_) => {
+            let stats = info::stats(&session.shared).await;
+            session.result(id, &stats);
+        }
+        Call::ConfigGet(_) => {
+            let settings = config::get(&session.shared);
+            session.result(id, &settings);
+        }
+        Call::ConfigTest(params) => {
+            let tested = config::test(&session.shared, &session.peer, params).await;
+            session.reply(id, tested);
+        }
+        Call::ConfigReload(_) => {
+            let reloaded = config::reload(&session.shared).await;
+            session.reply(id, reloaded);
+        }
+        Call::Discover(_) => session.result(id, discover::document()),
+        Call::Info(params) => {
+            let socket = info::info(&session.shared, &params);
+            session.reply(id, socket);
+        }
+        Call::Lookup(params) => {
+            let socket = list::lookup(&session.shared.status.readers, &params).await;
+            session.reply(id, socket);
+        }
+        Call::Sockets(params) => return list::sockets(session, id, &params).await,
+        Call::Fragments(params) => return read::fragments(session, id, &params).await,
+        Call::Ppeek(params) => return read::ppeek(session, id, &params).await,
+        Call::Peek(params) => return peek::peek(session, id, &params).await,
+        Call::Wait(params) => return wait::wait(session, id, &params).await,
+        Call::Follow(params) => {
+            let listening = events::follow(session, &params).await;
+            session.reply(id, listening);
+        }
+        Call::Subscribe(params) => {
+            let listening = events::subscribe(session, &params).await;
+            session.reply(id, listening);
+        }
+        Call::Watch(params) => {
+            let watching = watch::watch(session, &params).await;
+            session.reply(id, watching);
+        }
+        Call::Unsubscribe(params) => {
+            let ended = events::unsubscribe(session, &params);
+            session.reply(id, ended);
+        }
+    }
+    Ok(())
+}
+
+/// Checks the client's role. Refusals and the requests of admins are logged.
+fn permit(session: &mut Session, request: &Request<'_>) -> Result<(), ErrorObject> {
+    let Some(method) =
+        Method::from_name(&request.method).filter(|method| method.role() > Role::Anybody)
+    else {
+        return Ok(());
+    };
+    let allowed = method.role() <= session.rights.role(&session.peer);
+    let Peer { pid, uid, .. } = session.peer;
+    if !allowed {
+        tracing::warn!(method = method.name(), pid, uid, "refused: not permitted");
+        return Err(errors::permission(method, &session.peer));
+    }
+    if method.role() == Role::Admin {
+        let params = request.params.map(|params| errors::shorten(params.get()));
+        tracing::info!(
+            method = method.name(),
+            pid,
+            uid,
+            params,
+            "requested by an admin"
+        );
+    }
+    Ok(())
+}
+
+/// Performs a notification: only methods that have an effect. Errors aren't reported to the client (JSON-RPC 2.0,
+/// section 4.1).
+async fn perform_notification(session: &mut Session, call: Call) {
+    match call {
+        Call::Hello(params) => info::introduce(&session.peer, &params),
+        Call::Peek(params) => drop(peek::read_on(session, &params).await),
+        Call::ConfigReload(_) => {
+            if let Err(error) = config::reload(&session.shared).await {
+                tracing::warn!(%error, "the settings were not changed");
+            }
+        }
+        Call::Stop(params) => drop(control::stop(&session.shared, &params).await),
+        Call::Configure(params) => drop(control::configure(&session.shared, &params).await),
+        _ => {}
     }
 }

@@ -10,10 +10,12 @@ use monitor_rpc::{ErrorObject, MAX_LEN};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::super::connection::Session;
-use super::super::memory::{OWN, PeekBuffer};
-use super::super::serve::Shared;
-use super::super::{fault, reply, view};
+use crate::rpc::access::memory::{OWN, PeekBuffer};
+use crate::rpc::protocol::errors;
+use crate::rpc::protocol::response;
+use crate::rpc::session::Session;
+use crate::rpc::shared::Shared;
+use crate::rpc::view;
 
 /// Bytes copied before other clients of this thread get their turn: some ten microseconds.
 const TURN: usize = 256 * 1024;
@@ -24,193 +26,193 @@ const RUNS: usize = 2048;
 
 /// What is to be read.
 #[derive(Clone, Copy)]
-pub(super) struct Wish<'a> {
-    pub(super) reader: &'a Reader,
-    pub(super) id: SockId,
-    pub(super) side: Side,
-    pub(super) off: u64,
+pub(crate) struct ReadRequest<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) id: SockId,
+    pub(crate) side: Side,
+    pub(crate) off: u64,
     /// Most bytes.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
-impl Session {
-    pub(super) async fn ppeek(&mut self, id: &RawValue, params: &PpeekParams) -> io::Result<()> {
-        let read = match self.check_encoding(params.encoding) {
-            Ok(()) => self.read(params).await,
-            Err(error) => Err(error),
-        };
-        match read {
-            Ok(read) => {
-                let head = |raw| Ppeek {
-                    raw,
-                    ..head(params.off, &read)
-                };
-                self.reply_bytes(id, params.encoding, read.len, head).await
-            }
-            Err(error) => {
-                self.error(Some(id), &error);
-                Ok(())
-            }
+pub(crate) async fn ppeek(
+    session: &mut Session,
+    id: &RawValue,
+    params: &PpeekParams,
+) -> io::Result<()> {
+    let read = match check_encoding(session, params.encoding) {
+        Ok(()) => read(session, params).await,
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok(read) => {
+            let head = |raw| Ppeek {
+                raw,
+                ..head(params.off, &read)
+            };
+            reply_bytes(session, id, params.encoding, read.len, head).await
         }
-    }
-
-    async fn read(&mut self, params: &PpeekParams) -> Result<Peek, ErrorObject> {
-        let (reader, id) = self.shared.reader(params.sockid, params.worker)?;
-        let len = params.len.min(MAX_LEN) as usize;
-        let wish = Wish {
-            reader,
-            id,
-            side: view::side(params.side),
-            off: params.off,
-            len,
-        };
-        let read = fill(&mut self.peeks, &self.shared, wish).await;
-        read.map_err(|error| fault::peek(error, params.sockid, params.side, params.off))
-    }
-
-    pub(super) fn check_encoding(&self, encoding: Encoding) -> Result<(), ErrorObject> {
-        if encoding == Encoding::Raw && self.out.in_batch() {
-            let message = "parameter `encoding` cannot be \"raw\" within a batch: raw bytes follow a reply's own line";
-            return Err(fault::parameter("encoding", message));
-        }
-        Ok(())
-    }
-
-    /// Replies with the first `len` bytes of the client's buffer. `head` is the rest of the result; it is told how many
-    /// raw bytes follow, if they do.
-    pub(super) async fn reply_bytes<H: Serialize>(
-        &mut self,
-        id: &RawValue,
-        encoding: Encoding,
-        len: usize,
-        head: impl FnOnce(Option<u64>) -> H,
-    ) -> io::Result<()> {
-        self.shared.metrics.requests.add(1);
-        self.shared.metrics.peeked_bytes.add(len as u64);
-        match encoding {
-            Encoding::Raw => self.reply_raw(id, len, &head(Some(len as u64))).await,
-            Encoding::Base64 => self.reply_base64(id, len, &head(None)).await,
-        }
-    }
-
-    async fn reply_raw(
-        &mut self,
-        id: &RawValue,
-        len: usize,
-        head: &impl Serialize,
-    ) -> io::Result<()> {
-        reply::result(self.out.open(), id, head);
-        self.out.close();
-        let bytes = self.peeks.filled(len);
-        if bytes.len() <= PIECE {
-            self.out.text().extend_from_slice(bytes);
+        Err(error) => {
+            session.error(Some(id), &error);
             Ok(())
-        } else {
-            self.out.flush_with(bytes).await
         }
     }
+}
 
-    async fn reply_base64(
-        &mut self,
-        id: &RawValue,
-        len: usize,
-        head: &impl Serialize,
-    ) -> io::Result<()> {
-        let text = self.out.open();
-        reply::start(text, id);
-        reply::value(text, head);
-        // In place of the object's closing brace.
-        text.pop();
-        text.extend_from_slice(b",\"data\":\"");
-        for piece in self.peeks.filled(len).chunks(PIECE) {
-            encode(self.out.text(), piece);
-            self.out.flush_if_full().await?;
-        }
-        let text = self.out.text();
-        text.extend_from_slice(b"\"}");
-        reply::end(text);
-        self.out.close();
+async fn read(session: &mut Session, params: &PpeekParams) -> Result<Peek, ErrorObject> {
+    let (reader, id) = session.shared.reader(params.sockid, params.worker)?;
+    let len = params.len.min(MAX_LEN) as usize;
+    let request = ReadRequest {
+        reader,
+        id,
+        side: view::side(params.side),
+        off: params.off,
+        len,
+    };
+    let read = fill(&mut session.peeks, &session.shared, request).await;
+    read.map_err(|error| errors::peek(error, params.sockid, params.side, params.off))
+}
+
+pub(crate) fn check_encoding(session: &Session, encoding: Encoding) -> Result<(), ErrorObject> {
+    if encoding == Encoding::Raw && session.out.in_batch() {
+        let message = "parameter `encoding` cannot be \"raw\" within a batch: raw bytes follow a reply's own line";
+        return Err(errors::parameter("encoding", message));
+    }
+    Ok(())
+}
+
+/// Replies with the first `len` bytes of the client's buffer. `head` is the rest of the result; it is told how many
+/// raw bytes follow, if they do.
+pub(crate) async fn reply_bytes<H: Serialize>(
+    session: &mut Session,
+    id: &RawValue,
+    encoding: Encoding,
+    len: usize,
+    head: impl FnOnce(Option<u64>) -> H,
+) -> io::Result<()> {
+    session.shared.metrics.requests.add(1);
+    session.shared.metrics.peeked_bytes.add(len as u64);
+    match encoding {
+        Encoding::Raw => reply_raw(session, id, len, &head(Some(len as u64))).await,
+        Encoding::Base64 => reply_base64(session, id, len, &head(None)).await,
+    }
+}
+
+async fn reply_raw(
+    session: &mut Session,
+    id: &RawValue,
+    len: usize,
+    head: &impl Serialize,
+) -> io::Result<()> {
+    response::result(session.out.open(), id, head);
+    session.out.close();
+    let bytes = session.peeks.filled(len);
+    if bytes.len() <= PIECE {
+        session.out.text().extend_from_slice(bytes);
         Ok(())
+    } else {
+        session.out.flush_with(bytes).await
     }
+}
 
-    pub(super) async fn fragments(
-        &mut self,
-        id: &RawValue,
-        params: &FragmentsParams,
-    ) -> io::Result<()> {
-        let extents = match self.extents(params) {
-            Ok(extents) => extents,
-            Err(error) => {
-                self.error(Some(id), &error);
-                return Ok(());
-            }
-        };
-        // While a slow client reads it, the list takes memory like any other large reply.
-        let size = size_of_val(extents.runs.as_slice());
-        let lease = if size > OWN {
-            self.shared.memory.lease(size)
-        } else {
-            None
-        };
-        if size > OWN && lease.is_none() {
-            self.error(Some(id), &fault::no_memory());
+async fn reply_base64(
+    session: &mut Session,
+    id: &RawValue,
+    len: usize,
+    head: &impl Serialize,
+) -> io::Result<()> {
+    let text = session.out.open();
+    response::start(text, id);
+    response::value(text, head);
+    // In place of the object's closing brace.
+    text.pop();
+    text.extend_from_slice(b",\"data\":\"");
+    for piece in session.peeks.filled(len).chunks(PIECE) {
+        encode(session.out.text(), piece);
+        session.out.flush_if_full().await?;
+    }
+    let text = session.out.text();
+    text.extend_from_slice(b"\"}");
+    response::end(text);
+    session.out.close();
+    Ok(())
+}
+
+pub(crate) async fn fragments(
+    session: &mut Session,
+    id: &RawValue,
+    params: &FragmentsParams,
+) -> io::Result<()> {
+    let extents = match extents(session, params) {
+        Ok(extents) => extents,
+        Err(error) => {
+            session.error(Some(id), &error);
             return Ok(());
         }
-        self.shared.metrics.requests.add(1);
-        let text = self.out.open();
-        reply::start(text, id);
-        text.extend_from_slice(b"{\"extents\":[");
-        let mut first = true;
-        for runs in extents.runs.chunks(RUNS) {
-            let text = self.out.text();
-            for run in runs {
-                if !first {
-                    text.push(b',');
-                }
-                first = false;
-                reply::value(text, run);
+    };
+    // While a slow client reads it, the list takes memory like any other large reply.
+    let size = size_of_val(extents.runs.as_slice());
+    let lease = if size > OWN {
+        session.shared.memory.lease(size)
+    } else {
+        None
+    };
+    if size > OWN && lease.is_none() {
+        session.error(Some(id), &errors::no_memory());
+        return Ok(());
+    }
+    session.shared.metrics.requests.add(1);
+    let text = session.out.open();
+    response::start(text, id);
+    text.extend_from_slice(b"{\"extents\":[");
+    let mut first = true;
+    for runs in extents.runs.chunks(RUNS) {
+        let text = session.out.text();
+        for run in runs {
+            if !first {
+                text.push(b',');
             }
-            self.out.flush_if_full().await?;
+            first = false;
+            response::value(text, run);
         }
-        let text = self.out.text();
-        let Extents {
-            base, next, end, ..
-        } = extents;
-        text.extend_from_slice(
-            format!("],\"base\":{base},\"next\":{next},\"end\":{end}}}").as_bytes(),
-        );
-        reply::end(text);
-        self.out.close();
-        Ok(())
+        session.out.flush_if_full().await?;
     }
+    let text = session.out.text();
+    let Extents {
+        base, next, end, ..
+    } = extents;
+    text.extend_from_slice(format!("],\"base\":{base},\"next\":{next},\"end\":{end}}}").as_bytes());
+    response::end(text);
+    session.out.close();
+    Ok(())
+}
 
-    fn extents(&self, params: &FragmentsParams) -> Result<Extents, ErrorObject> {
-        let &FragmentsParams {
-            sockid,
-            side,
-            worker,
-        } = params;
-        let (reader, id) = self.shared.reader(sockid, worker)?;
-        reader
-            .extents(id, view::side(side))
-            .map_err(|error| fault::peek(error, sockid, side, 0))
-    }
+fn extents(session: &Session, params: &FragmentsParams) -> Result<Extents, ErrorObject> {
+    let &FragmentsParams {
+        sockid,
+        side,
+        worker,
+    } = params;
+    let (reader, id) = session.shared.reader(sockid, worker)?;
+    reader
+        .extents(id, view::side(side))
+        .map_err(|error| errors::peek(error, sockid, side, 0))
 }
 
 /// Reads into a client's buffer. All of it before the reply starts, since the reply starts with its length and what is
 /// not copied yet may be evicted while a slow client reads.
-pub(super) async fn fill(
+pub(crate) async fn fill(
     buffer: &mut PeekBuffer,
     shared: &Shared,
-    wish: Wish<'_>,
+    request: ReadRequest<'_>,
 ) -> Result<Peek, PeekError> {
-    let Wish {
+    let ReadRequest {
         reader,
         id,
         side,
         off,
         len: wanted,
-    } = wish;
+    } = request;
     let first = buffer.own(wanted.min(OWN));
     let room = first.len();
     let mut peek = reader.peek(id, side, off, first)?;

@@ -6,16 +6,16 @@ use std::collections::BinaryHeap;
 use monitor_engine::Connection;
 use monitor_rpc::types::Sort;
 
-use super::wanted::bytes;
+use crate::rpc::methods::selection::bytes;
 
 /// Most connections that are sorted for one client: a few megabytes.
-pub(super) const MOST: u64 = 10_000;
+pub(crate) const MOST: u64 = 10_000;
 
 /// What one of them takes: what it points to are two VLAN ids at most.
-pub(super) const EACH: usize = size_of::<Ranked>() + 16;
+pub(crate) const EACH: usize = size_of::<Ranked>() + 16;
 
 /// The best so far.
-pub(super) struct Top {
+pub(crate) struct Top {
     sort: Sort,
     limit: usize,
     /// The worst of them first.
@@ -28,7 +28,7 @@ struct Ranked {
 }
 
 impl Top {
-    pub(super) fn new(sort: Sort, limit: usize) -> Self {
+    pub(crate) fn new(sort: Sort, limit: usize) -> Self {
         Self {
             sort,
             limit,
@@ -36,7 +36,7 @@ impl Top {
         }
     }
 
-    pub(super) fn offer(&mut self, connection: Connection) {
+    pub(crate) fn offer(&mut self, connection: Connection) {
         let offered = Ranked {
             rank: rank(self.sort, &connection),
             connection,
@@ -51,7 +51,7 @@ impl Top {
     }
 
     /// The first ones, best first.
-    pub(super) fn into_sorted(self) -> impl Iterator<Item = Connection> {
+    pub(crate) fn into_sorted(self) -> impl Iterator<Item = Connection> {
         self.best
             .into_sorted_vec()
             .into_iter()

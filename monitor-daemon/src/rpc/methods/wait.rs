@@ -9,10 +9,11 @@ use monitor_rpc::types::{WaitParams, Waited};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::super::connection::Session;
-use super::super::{fault, view};
-use super::events::READABLE;
-use crate::events::{Interest, Kinds, Whose};
+use crate::events::{EventFilter, EventKinds, Scope};
+use crate::rpc::methods::events::{READABLE, listen};
+use crate::rpc::protocol::errors;
+use crate::rpc::session::Session;
+use crate::rpc::view;
 
 /// How long to wait unless the client says otherwise, seconds.
 const PATIENCE: f64 = 30.0;
@@ -32,64 +33,68 @@ enum Found {
     },
 }
 
-impl Session {
-    pub(super) async fn wait(&mut self, id: &RawValue, params: &WaitParams) -> io::Result<()> {
-        let outcome = self.wait_for(params).await?;
-        self.reply(id, outcome);
-        Ok(())
-    }
+pub(crate) async fn wait(
+    session: &mut Session,
+    id: &RawValue,
+    params: &WaitParams,
+) -> io::Result<()> {
+    let outcome = wait_for(session, params).await?;
+    session.reply(id, outcome);
+    Ok(())
+}
 
-    /// Meanwhile events are told, and whether the client or the server goes away is noticed.
-    async fn wait_for(&mut self, params: &WaitParams) -> io::Result<Result<Waited, ErrorObject>> {
-        let patience = params.timeout.unwrap_or(PATIENCE);
-        if !(0.0..=LONGEST).contains(&patience) {
-            let message =
-                format!("parameter `timeout` must be 0 to {LONGEST} seconds, not {patience}");
-            return Ok(Err(fault::parameter("timeout", message)));
+/// Meanwhile events are told, and whether the client or the server goes away is noticed.
+async fn wait_for(
+    session: &mut Session,
+    params: &WaitParams,
+) -> io::Result<Result<Waited, ErrorObject>> {
+    let patience = params.timeout.unwrap_or(PATIENCE);
+    if !(0.0..=LONGEST).contains(&patience) {
+        let message = format!("parameter `timeout` must be 0 to {LONGEST} seconds, not {patience}");
+        return Ok(Err(errors::parameter("timeout", message)));
+    }
+    let (reader, id) = match session.shared.reader(params.sockid, None) {
+        Ok((reader, id)) => (reader.clone(), id),
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Found::Outcome(outcome) = look(&reader, id, params) {
+        return Ok(outcome);
+    }
+    let deadline = Instant::now() + Duration::from_secs_f64(patience);
+    let side = Some(view::side(params.side));
+    let interest = EventFilter {
+        kinds: EventKinds::of(READABLE),
+        side,
+        scope: Scope::One(id),
+    };
+    let _subscription = match listen(session, &interest, None).await {
+        Ok(subscription) => subscription,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut stopping = session.shared.stopping.clone();
+    loop {
+        let ahead = match look(&reader, id, params) {
+            Found::Outcome(outcome) => return Ok(outcome),
+            Found::Nothing { ahead } => ahead,
+        };
+        let now = Instant::now();
+        if now >= deadline {
+            return Ok(Err(errors::timeout(params.off)));
         }
-        let (reader, id) = match self.shared.reader(params.sockid, None) {
-            Ok((reader, id)) => (reader.clone(), id),
-            Err(error) => return Ok(Err(error)),
-        };
-        if let Found::Outcome(outcome) = look(&reader, id, params) {
-            return Ok(outcome);
+        let untold = session.notify().await?;
+        session.out.flush().await?;
+        if untold {
+            tokio::task::yield_now().await;
+            continue;
         }
-        let deadline = Instant::now() + Duration::from_secs_f64(patience);
-        let side = Some(view::side(params.side));
-        let interest = Interest {
-            kinds: Kinds::of(READABLE),
-            side,
-            whose: Whose::One(id),
-        };
-        let _subscription = match self.listen(&interest, None).await {
-            Ok(subscription) => subscription,
-            Err(error) => return Ok(Err(error)),
-        };
-        let mut stopping = self.shared.stopping.clone();
-        loop {
-            let ahead = match look(&reader, id, params) {
-                Found::Outcome(outcome) => return Ok(outcome),
-                Found::Nothing { ahead } => ahead,
-            };
-            let now = Instant::now();
-            if now >= deadline {
-                return Ok(Err(fault::timeout(params.off)));
-            }
-            let untold = self.tell().await?;
-            self.out.flush().await?;
-            if untold {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let until = deadline.min(now + if ahead { AHEAD } else { HANG_UP });
-            tokio::select! {
-                () = self.listeners.changed() => {}
-                () = tokio::time::sleep_until(until) => {}
-                _ = stopping.wait_for(|&stop| stop) => return Err(io::ErrorKind::Interrupted.into()),
-            }
-            if self.out.is_hung_up() {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
+        let until = deadline.min(now + if ahead { AHEAD } else { HANG_UP });
+        tokio::select! {
+            () = session.subscriptions.changed() => {}
+            () = tokio::time::sleep_until(until) => {}
+            _ = stopping.wait_for(|&stop| stop) => return Err(io::ErrorKind::Interrupted.into()),
+        }
+        if session.out.is_hung_up() {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
     }
 }
@@ -104,12 +109,12 @@ fn look(reader: &Reader, id: SockId, params: &WaitParams) -> Found {
     let side = view::side(name);
     // Before the byte is looked for: what came before its end is then found.
     let Some(connection) = reader.connection(id) else {
-        return Found::Outcome(Err(fault::no_connection(sockid)));
+        return Found::Outcome(Err(errors::no_connection(sockid)));
     };
     let over = connection.closed.is_some();
     let at = &connection.sides[side.index()];
     let nothing = || match over {
-        true => Found::Outcome(Err(fault::closed(off, at.base, at.next, at.end))),
+        true => Found::Outcome(Err(errors::closed(off, at.base, at.next, at.end))),
         false => Found::Nothing {
             ahead: off > at.next,
         },
@@ -151,6 +156,6 @@ fn look(reader: &Reader, id: SockId, params: &WaitParams) -> Found {
             reason: NoData::Gap,
             ..
         }) if !over => Found::Nothing { ahead: true },
-        Err(error) => Found::Outcome(Err(fault::peek(error, sockid, name, off))),
+        Err(error) => Found::Outcome(Err(errors::peek(error, sockid, name, off))),
     }
 }

@@ -5,96 +5,105 @@ use std::sync::Arc;
 use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{PatternForm, PatternId, WatchParams, WatchPattern, Watching};
 
-use super::super::connection::Session;
-use super::super::listeners::{Listener, Search, Watched};
-use super::super::{fault, view};
-use crate::events::{Interest, Kind, Kinds};
+use super::events::{listen, queue, room_for_listener, scope};
+use crate::events::{EventFilter, EventKind, EventKinds};
+use crate::rpc::protocol::errors;
+use crate::rpc::session::Session;
+use crate::rpc::subscriptions::Active;
+use crate::rpc::subscriptions::watch::{Search, Watch};
+use crate::rpc::view;
 use crate::scan::{Limits, Pattern, Set, SetError, What};
 
 /// Most bytes of context on each side of a match.
 const MOST_CONTEXT: u64 = 4096;
 
 /// What tells that there is something to search, or that there will be nothing any more.
-const SEARCHABLE: &[Kind] = &[Kind::Data, Kind::State, Kind::Closed, Kind::Evicted];
+const SEARCHABLE: &[EventKind] = &[
+    EventKind::Data,
+    EventKind::State,
+    EventKind::Closed,
+    EventKind::Evicted,
+];
 
-impl Session {
-    pub(super) async fn watch(&mut self, params: &WatchParams) -> Result<Watching, ErrorObject> {
-        self.room_for_listener()?;
-        let (patterns, names) = read(params)?;
-        let count = patterns.len() as u64;
-        if params.context.is_some_and(|context| context > MOST_CONTEXT) {
-            let message = format!("parameter `context` must be at most {MOST_CONTEXT} bytes");
-            return Err(fault::parameter("context", message));
-        }
-        let whose = self.whose(params.sockid, params.filter.as_deref())?;
-        let queue = self.queue(params.queue)?;
-        let set = Arc::new(self.compile(params, patterns).await?);
-        let memory = self
-            .shared
-            .board
-            .memory
-            .lease(set.memory())
-            .ok_or_else(fault::no_event_memory)?;
-        let interest = Interest {
-            kinds: Kinds::of(SEARCHABLE),
-            side: params.side.map(view::side),
-            whose,
-        };
-        let subscription = self.listen(&interest, Some(queue)).await?;
-        let sockid = subscription.number();
-        let context = params.context.map(|context| context as usize);
-        let search = Search {
-            scratch: set.scratch(),
-            set,
-            names,
-            context,
-        };
-        self.listeners.add(Listener::Watched(Box::new(Watched::new(
-            subscription,
-            search,
-            memory,
-        ))));
-        Ok(Watching {
-            sockid,
-            patterns: count,
-        })
+pub(crate) async fn watch(
+    session: &mut Session,
+    params: &WatchParams,
+) -> Result<Watching, ErrorObject> {
+    room_for_listener(session)?;
+    let (patterns, names) = read(params)?;
+    let count = patterns.len() as u64;
+    if params.context.is_some_and(|context| context > MOST_CONTEXT) {
+        let message = format!("parameter `context` must be at most {MOST_CONTEXT} bytes");
+        return Err(errors::parameter("context", message));
     }
+    let scope = scope(session, params.sockid, params.filter.as_deref())?;
+    let queue = queue(session, params.queue)?;
+    let set = Arc::new(compile(session, params, patterns).await?);
+    let memory = session
+        .shared
+        .dispatcher
+        .memory
+        .lease(set.memory())
+        .ok_or_else(errors::no_event_memory)?;
+    let interest = EventFilter {
+        kinds: EventKinds::of(SEARCHABLE),
+        side: params.side.map(view::side),
+        scope,
+    };
+    let subscription = listen(session, &interest, Some(queue)).await?;
+    let sockid = subscription.number();
+    let context = params.context.map(|context| context as usize);
+    let search = Search {
+        scratch: set.scratch(),
+        set,
+        names,
+        context,
+    };
+    session.subscriptions.add(Active::Watch(Box::new(Watch::new(
+        subscription,
+        search,
+        memory,
+    ))));
+    Ok(Watching {
+        sockid,
+        patterns: count,
+    })
+}
 
-    /// One client's patterns at a time, on a thread where nobody waits for it.
-    async fn compile(
-        &self,
-        params: &WatchParams,
-        patterns: Vec<Pattern>,
-    ) -> Result<Set, ErrorObject> {
-        let limits = {
-            let rules = self.shared.rules.borrow();
-            let memory = usize::try_from(rules.settings.watch_memory).unwrap_or(usize::MAX);
-            Limits {
-                patterns: rules.settings.watch_patterns,
-                memory,
-            }
-        };
-        let _one_at_a_time = self.shared.compiling.lock().await;
-        let set = tokio::task::spawn_blocking(move || Set::new(&patterns, limits)).await;
-        let parameter = if params.pattern.is_some() {
-            "pattern"
-        } else {
-            "patterns"
-        };
-        match set {
-            Ok(Ok(set)) => Ok(set),
-            Ok(Err(SetError::Pattern { index, why })) => Err(wrong(parameter, index, &why)),
-            Ok(Err(error)) => Err(fault::parameter(
+/// One client's patterns at a time, on a thread where nobody waits for it.
+async fn compile(
+    session: &Session,
+    params: &WatchParams,
+    patterns: Vec<Pattern>,
+) -> Result<Set, ErrorObject> {
+    let limits = {
+        let rules = session.shared.policy.borrow();
+        let memory = usize::try_from(rules.settings.watch_memory).unwrap_or(usize::MAX);
+        Limits {
+            patterns: rules.settings.watch_patterns,
+            memory,
+        }
+    };
+    let _one_at_a_time = session.shared.compiling.lock().await;
+    let set = tokio::task::spawn_blocking(move || Set::new(&patterns, limits)).await;
+    let parameter = if params.pattern.is_some() {
+        "pattern"
+    } else {
+        "patterns"
+    };
+    match set {
+        Ok(Ok(set)) => Ok(set),
+        Ok(Err(SetError::Pattern { index, why })) => Err(wrong(parameter, index, &why)),
+        Ok(Err(error)) => Err(errors::parameter(
+            parameter,
+            format!("parameter `{parameter}`: {error}"),
+        )),
+        Err(error) => {
+            tracing::error!(%error, "patterns could not be compiled");
+            Err(errors::parameter(
                 parameter,
-                format!("parameter `{parameter}`: {error}"),
-            )),
-            Err(error) => {
-                tracing::error!(%error, "patterns could not be compiled");
-                Err(fault::parameter(
-                    parameter,
-                    format!("parameter `{parameter}` could not be compiled"),
-                ))
-            }
+                format!("parameter `{parameter}` could not be compiled"),
+            ))
         }
     }
 }
@@ -106,7 +115,7 @@ fn wrong(parameter: &str, index: usize, why: &str) -> ErrorObject {
     } else {
         format!("patterns[{index}]")
     };
-    fault::parameter(
+    errors::parameter(
         &name,
         format!("parameter `{name}` cannot be searched for: {why}"),
     )
@@ -120,7 +129,7 @@ fn read(params: &WatchParams) -> Result<(Vec<Pattern>, Vec<PatternId>), ErrorObj
         _ => {
             let message =
                 "give what to search for as parameter `pattern`, or as `patterns` if it is several";
-            return Err(fault::parameter("pattern", message));
+            return Err(errors::parameter("pattern", message));
         }
     };
     let mut patterns = Vec::with_capacity(list.len());

@@ -1,0 +1,217 @@
+//! What a worker holds of one who listens.
+
+use std::sync::Arc;
+
+use monitor_engine::{Event, Side, SockId};
+
+use super::filter::subject;
+use super::publisher::Subject;
+use super::{
+    Endpoints, EventFilter, EventKind, EventKinds, EventQueue, EventRecord, Notifier,
+    RecordedEvent, Scope,
+};
+use crate::filter::Filter;
+
+/// An interest, and the line that the notes go into. Made by who listens, used by one worker.
+#[derive(Debug)]
+pub struct Subscriber {
+    number: u64,
+    kinds: EventKinds,
+    side: Option<Side>,
+    scope: Wanted,
+    queue: Arc<EventQueue>,
+    notifier: Arc<Notifier>,
+    /// May still grow in this batch.
+    held: Option<EventRecord>,
+    /// Something happened in this batch.
+    touched: bool,
+    lost: u64,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    All,
+    One(SockId),
+    Some(Judged),
+}
+
+/// A filter, and what it said of each connection, by slot.
+#[derive(Debug)]
+struct Judged {
+    filter: Arc<Filter>,
+    known: Box<[u64]>,
+    wanted: Box<[u64]>,
+}
+
+impl Subscriber {
+    /// `number` is its name. `slots`: how many connections the worker can hold.
+    #[must_use]
+    pub fn new(
+        number: u64,
+        interest: &EventFilter,
+        slots: u32,
+        queue: Arc<EventQueue>,
+        notifier: Arc<Notifier>,
+    ) -> Box<Self> {
+        let scope = match &interest.scope {
+            Scope::All => Wanted::All,
+            Scope::One(id) => Wanted::One(*id),
+            Scope::Some(filter) => Wanted::Some(Judged::new(Arc::clone(filter), slots)),
+        };
+        Box::new(Self {
+            number,
+            kinds: interest.kinds,
+            side: interest.side,
+            scope,
+            queue,
+            notifier,
+            held: None,
+            touched: false,
+            lost: 0,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The kinds of events that it must see; with a filter, also that slots change their inhabitants.
+    pub(super) fn sees(&self) -> EventKinds {
+        match self.scope {
+            Wanted::Some(_) => self.kinds.with(EventKind::Opened),
+            _ => self.kinds,
+        }
+    }
+
+    /// Takes an event if it is of interest.
+    pub(super) fn hear(&mut self, event: &Event, time: u64, about: &mut Subject<'_>) {
+        let kind = EventKind::of(event);
+        let (id, side) = subject(event);
+        if let (EventKind::Opened, Wanted::Some(judged)) = (kind, &mut self.scope) {
+            judged.forget(id.slot());
+        }
+        if !self.kinds.contains(kind)
+            || side.is_some_and(|side| self.side.is_some_and(|own| own != side))
+        {
+            return;
+        }
+        let wanted = match &mut self.scope {
+            Wanted::All => true,
+            Wanted::One(own) => *own == id,
+            Wanted::Some(judged) => judged.wants(id.slot(), about),
+        };
+        if wanted {
+            self.take(event, time, about);
+        }
+    }
+
+    fn take(&mut self, event: &Event, time: u64, about: &mut Subject<'_>) {
+        self.touched = true;
+        if !self.queue.has_queue()
+            || self
+                .held
+                .as_mut()
+                .is_some_and(|held| held.grow(event, time))
+        {
+            return;
+        }
+        let what = match *event {
+            Event::Opened { id } => match about.connection() {
+                Some(connection) => RecordedEvent::Opened {
+                    id,
+                    ends: Endpoints::of(connection),
+                },
+                None => return,
+            },
+            event => RecordedEvent::Event(event),
+        };
+        self.hand_on();
+        let note = EventRecord {
+            time,
+            what,
+            lost: 0,
+        };
+        if matches!(event, Event::Data { .. }) {
+            self.held = Some(note);
+        } else {
+            self.push(note);
+        }
+    }
+
+    fn hand_on(&mut self) {
+        if let Some(note) = self.held.take() {
+            self.push(note);
+        }
+    }
+
+    fn push(&mut self, note: EventRecord) {
+        if !self.queue.push(EventRecord {
+            lost: self.lost,
+            ..note
+        }) {
+            self.lost += 1;
+            self.queue.set_lost(self.lost);
+        }
+    }
+
+    /// The batch is over: what was heard is handed on.
+    pub(super) fn flush(&mut self) {
+        if std::mem::take(&mut self.touched) {
+            self.hand_on();
+            self.queue.announce();
+            self.notifier.ring();
+        }
+    }
+
+    /// The worker is done with it.
+    pub(super) fn give_back(self: Box<Self>) {
+        let notifier = Arc::clone(&self.notifier);
+        notifier.give_back(self);
+    }
+}
+
+impl Judged {
+    fn new(filter: Arc<Filter>, slots: u32) -> Self {
+        let words = slots.div_ceil(u64::BITS) as usize;
+        Self {
+            filter,
+            known: vec![0; words].into(),
+            wanted: vec![0; words].into(),
+        }
+    }
+
+    /// Another connection moves in.
+    fn forget(&mut self, slot: u32) {
+        let (word, bit) = place(slot);
+        if let Some(known) = self.known.get_mut(word) {
+            *known &= !bit;
+        }
+    }
+
+    /// Asks the filter at the first event of a connection, and then never again.
+    fn wants(&mut self, slot: u32, about: &mut Subject<'_>) -> bool {
+        let (word, bit) = place(slot);
+        let (Some(known), Some(wanted)) = (self.known.get_mut(word), self.wanted.get_mut(word))
+        else {
+            return false;
+        };
+        if *known & bit == 0 {
+            let matches = about
+                .connection()
+                .is_some_and(|connection| self.filter.matches(connection));
+            *known |= bit;
+            *wanted = if matches {
+                *wanted | bit
+            } else {
+                *wanted & !bit
+            };
+        }
+        *wanted & bit != 0
+    }
+}
+
+fn place(slot: u32) -> (usize, u64) {
+    ((slot / u64::BITS) as usize, 1 << (slot % u64::BITS))
+}

@@ -1,0 +1,6 @@
+//! Clients as users of the system: identity, roles, and shares of what the server may hold.
+
+pub(crate) mod memory;
+pub(crate) mod peer;
+pub(crate) mod policy;
+pub(crate) mod users;

@@ -1,0 +1,105 @@
+//! Dispatcher: receives the workers' notifications and wakes the sessions whose queues have events.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use monitor_engine::SockId;
+use tokio::io::Interest;
+use tokio::sync::Notify;
+
+use super::access::memory::ReplyMemory;
+use super::transport::stream::watch;
+use crate::events::{EventQueue, Notifier};
+
+/// Maximum number of subscribers of all clients: each adds to the cost of an event for the workers.
+const MOST: usize = 1024;
+
+/// Registry of subscribers, shared by the clients' tasks and the dispatcher's own. Workers know the notifier alone.
+pub(crate) struct Dispatcher {
+    notifier: Arc<Notifier>,
+    handles: Mutex<HashMap<u64, SubscriberHandle>>,
+    /// Next number; never reused.
+    next: AtomicU64,
+    /// Memory of all queues.
+    pub(crate) memory: ReplyMemory,
+}
+
+/// Registered subscriber.
+pub(crate) struct SubscriberHandle {
+    pub(crate) queues: Vec<Arc<EventQueue>>,
+    /// Set when a queue has something.
+    pub(crate) ready: Arc<AtomicBool>,
+    /// Wakes the session.
+    pub(crate) wake: Arc<Notify>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(memory: u64) -> io::Result<Self> {
+        Ok(Self {
+            notifier: Arc::new(Notifier::new().map_err(io::Error::other)?),
+            handles: Mutex::default(),
+            next: AtomicU64::new(1),
+            memory: ReplyMemory::new(memory),
+        })
+    }
+
+    /// Dispatches until it is dropped.
+    pub(crate) async fn run(&self) -> io::Result<()> {
+        let fd = watch(self.notifier.fd().try_clone_to_owned()?, Interest::READABLE)?;
+        loop {
+            self.notifier.arm();
+            self.wake_ready();
+            fd.readable().await?.clear_ready();
+        }
+    }
+
+    fn wake_ready(&self) {
+        for handle in self.handles().values() {
+            // No short circuit: the flag of every queue is cleared.
+            let pending = handle
+                .queues
+                .iter()
+                .fold(false, |any, queue| queue.take_pending() | any);
+            if pending {
+                handle.ready.store(true, Ordering::Release);
+                handle.wake.notify_one();
+            }
+        }
+    }
+
+    /// Returns whether a subscriber has this number.
+    pub(crate) fn contains(&self, number: u64) -> bool {
+        self.handles().contains_key(&number)
+    }
+
+    /// Returns the number of subscribers.
+    pub(crate) fn len(&self) -> u64 {
+        self.handles().len() as u64
+    }
+
+    pub(crate) fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
+    }
+
+    /// Registers a subscriber and returns its number; `None` when there are too many.
+    pub(crate) fn add(&self, handle: SubscriberHandle) -> Option<u64> {
+        let mut handles = self.handles();
+        if handles.len() >= MOST {
+            return None;
+        }
+        let number = SockId::listener(self.next.fetch_add(1, Ordering::Relaxed)).as_u64();
+        handles.insert(number, handle);
+        Some(number)
+    }
+
+    pub(crate) fn remove(&self, number: u64) {
+        self.handles().remove(&number);
+    }
+
+    fn handles(&self) -> MutexGuard<'_, HashMap<u64, SubscriberHandle>> {
+        // A panic leaves a valid list behind.
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

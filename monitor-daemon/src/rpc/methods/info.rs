@@ -1,0 +1,146 @@
+//! `hello`, `info`, `stats`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use monitor_rpc::types::{
+    CaptureStats, Hello, HelloCapture, HelloParams, InfoParams, InterfaceStats, Socket, Stats,
+    WorkerStats,
+};
+use monitor_rpc::{Counters, ErrorObject, MAX_LEN, Method, VERSION};
+
+use crate::rpc::access::peer::Peer;
+use crate::rpc::protocol::errors;
+use crate::rpc::shared::Shared;
+use crate::rpc::view;
+use crate::status::CaptureSnapshot;
+
+/// Notes in the log who a client says it is.
+pub(crate) fn introduce(peer: &Peer, params: &HelloParams) {
+    if let Some(name) = &params.client {
+        tracing::debug!(client = ?name, pid = peer.pid, uid = peer.uid, "client said hello");
+    }
+}
+
+pub(crate) async fn hello(shared: &Shared) -> Hello {
+    let snapshot = snapshot(shared).await;
+    Hello {
+        version: VERSION,
+        server: concat!("monitord ", env!("CARGO_PKG_VERSION")).to_owned(),
+        pid: std::process::id(),
+        instance: Some(shared.instance),
+        capture: HelloCapture {
+            mode: Cow::Borrowed(snapshot.mode),
+            interfaces: snapshot
+                .interfaces
+                .into_iter()
+                .map(|interface| interface.name)
+                .collect(),
+            workers: snapshot.workers,
+        },
+        max_len: MAX_LEN,
+        methods: Method::ALL
+            .iter()
+            .map(|method| Cow::Borrowed(method.name()))
+            .collect(),
+    }
+}
+
+pub(crate) fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, ErrorObject> {
+    let (reader, id) = shared.reader(params.sockid, params.worker)?;
+    let connection = reader
+        .connection(id)
+        .ok_or_else(|| errors::no_connection(params.sockid))?;
+    Ok(view::socket(&connection))
+}
+
+pub(crate) async fn stats(shared: &Shared) -> Stats {
+    let mut stats = gather(snapshot(shared).await, &shared.status.engines);
+    shared.metrics.reply_memory.set(shared.memory.used());
+    shared.metrics.listeners.set(shared.dispatcher.len());
+    shared
+        .metrics
+        .event_memory
+        .set(shared.dispatcher.memory.used());
+    for (name, _, value) in shared.metrics.each() {
+        stats.rpc.add(name, value);
+    }
+    stats
+}
+
+/// All that `stats` shows but for what the server counts of itself.
+pub fn gather(snapshot: CaptureSnapshot, engines: &[Arc<monitor_engine::Counters>]) -> Stats {
+    let mut stats = Stats {
+        capture: capture(snapshot),
+        ..Stats::default()
+    };
+    for (worker, engine) in engines.iter().enumerate() {
+        let mut own = WorkerStats {
+            worker: worker as u16,
+            ..WorkerStats::default()
+        };
+        for (group, name, _, value) in engine.each() {
+            for (part, sum) in [
+                ("decode", &mut own.decode, &mut stats.decode),
+                ("flows", &mut own.flows, &mut stats.flows),
+                ("tcp", &mut own.tcp, &mut stats.tcp),
+                ("store", &mut own.store, &mut stats.store),
+            ]
+            .into_iter()
+            .filter_map(|(of, part, sum)| (of == group).then_some((part, sum)))
+            {
+                part.add(name, value);
+                sum.add(name, value);
+            }
+        }
+        add_evicted(&mut own.flows);
+        stats.workers.push(own);
+    }
+    add_evicted(&mut stats.flows);
+    stats
+}
+
+/// `evicted`: connections evicted in any state.
+fn add_evicted(flows: &mut Counters) {
+    let sum = flows
+        .0
+        .iter()
+        .filter(|(name, _)| name.starts_with("evicted_"))
+        .map(|&(_, value)| value)
+        .sum();
+    flows.add("evicted", sum);
+}
+
+fn capture(snapshot: CaptureSnapshot) -> CaptureStats {
+    let interface = |interface: crate::status::InterfaceSnapshot| InterfaceStats {
+        name: interface.name,
+        up: interface.up,
+        xdp: interface.xdp.map(Cow::Borrowed),
+        queues: interface.queues,
+    };
+    let mut counters = Counters::default();
+    for (name, _, value) in snapshot.counters {
+        counters.add(name, value);
+    }
+    CaptureStats {
+        mode: Cow::Borrowed(snapshot.mode),
+        xdp: snapshot.xdp.map(Cow::Borrowed),
+        finished: snapshot.finished,
+        interfaces: snapshot.interfaces.into_iter().map(interface).collect(),
+        workers: snapshot.workers,
+        counters,
+    }
+}
+
+/// The capture now. It makes system calls, so not on a thread that serves clients, and one at a time.
+async fn snapshot(shared: &Shared) -> CaptureSnapshot {
+    let _one_at_a_time = shared.snapshot.lock().await;
+    let capture = Arc::clone(&shared.status.capture);
+    match tokio::task::spawn_blocking(move || capture.snapshot()).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            tracing::error!(%error, "the capture's state could not be read");
+            CaptureSnapshot::default()
+        }
+    }
+}

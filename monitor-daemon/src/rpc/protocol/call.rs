@@ -1,0 +1,205 @@
+//! Requests as plain values: a method with its parameters, checked.
+
+use monitor_rpc::types::*;
+use monitor_rpc::{ErrorObject, Method};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::rpc::protocol::errors;
+
+/// What a client wants.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Hello(HelloParams),
+    Sockets(SocketsParams),
+    Lookup(LookupParams),
+    Info(InfoParams),
+    Fragments(FragmentsParams),
+    Ppeek(PpeekParams),
+    Peek(PeekParams),
+    Wait(WaitParams),
+    Follow(FollowParams),
+    Subscribe(SubscribeParams),
+    Watch(WatchParams),
+    Unsubscribe(UnsubscribeParams),
+    Stop(StopParams),
+    Configure(ConfigureParams),
+    Stats(StatsParams),
+    ConfigGet(ConfigGetParams),
+    ConfigTest(ConfigTestParams),
+    ConfigReload(ConfigReloadParams),
+    Discover(DiscoverParams),
+}
+
+impl Call {
+    pub(crate) fn parse(method: &str, raw: Option<&RawValue>) -> Result<Self, ErrorObject> {
+        let method = Method::from_name(method).ok_or_else(|| errors::method(method))?;
+        Ok(match method {
+            Method::Hello => Call::Hello(params(raw)?),
+            Method::Sockets => Call::Sockets(params(raw)?),
+            Method::Lookup => Call::Lookup(params(raw)?),
+            Method::Info => Call::Info(params(raw)?),
+            Method::Fragments => Call::Fragments(params(raw)?),
+            Method::Ppeek => Call::Ppeek(params(raw)?),
+            Method::Peek => Call::Peek(params(raw)?),
+            Method::Wait => Call::Wait(params(raw)?),
+            Method::Follow => Call::Follow(params(raw)?),
+            Method::Subscribe => Call::Subscribe(params(raw)?),
+            Method::Watch => Call::Watch(params(raw)?),
+            Method::Unsubscribe => Call::Unsubscribe(params(raw)?),
+            Method::Stop => Call::Stop(params(raw)?),
+            Method::Configure => Call::Configure(params(raw)?),
+            Method::Stats => Call::Stats(params(raw)?),
+            Method::ConfigGet => Call::ConfigGet(params(raw)?),
+            Method::ConfigTest => Call::ConfigTest(params(raw)?),
+            Method::ConfigReload => Call::ConfigReload(params(raw)?),
+            Method::Discover => Call::Discover(params(raw)?),
+        })
+    }
+}
+
+/// Reads a method's parameters. Absent and `null` are the same as `{}`.
+fn params<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, ErrorObject> {
+    let text = match raw.map(RawValue::get) {
+        None | Some("null") => "{}",
+        Some(text) if text.starts_with('{') => text,
+        Some(_) => {
+            return Err(errors::parameters(
+                "\"params\" is an object: parameters have names",
+            ));
+        }
+    };
+    serde_json::from_str(text).map_err(|_| explain::<T>(text))
+}
+
+/// Reads the same text again, slower, to tell which parameter is wrong and how.
+fn explain<T: DeserializeOwned>(text: &str) -> ErrorObject {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+        return errors::parameters("the parameters cannot be read");
+    };
+    let path = error.path().to_string();
+    let message = error.into_inner().to_string();
+    // serde says where in the text; a person who typed a line does not count columns.
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message.as_str(), |(what, _)| what);
+    for (kind, word) in [
+        ("unknown field", "unknown"),
+        ("missing field", "missing"),
+        ("duplicate field", "duplicate"),
+    ] {
+        if let Some(rest) = message.strip_prefix(kind) {
+            let name = rest.split('`').nth(1).unwrap_or_default();
+            return errors::parameter(name, format!("{word} parameter{rest}"));
+        }
+    }
+    let wrong = match message.split_once(", expected ") {
+        Some((found, expected)) => {
+            let found = found
+                .trim_start_matches("invalid type: ")
+                .trim_start_matches("invalid value: ");
+            format!("parameter `{path}` must be {expected}, not {found}")
+        }
+        None => format!("parameter `{path}` is wrong: {message}"),
+    };
+    errors::parameter(&path, wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(method: &str, params: &str) -> ErrorObject {
+        let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
+        Call::parse(method, Some(&raw)).unwrap_err()
+    }
+
+    /// The parameter that the error names, by `data` and in its sentence.
+    fn named(method: &str, params: &str) -> String {
+        let error = refused(method, params);
+        assert_eq!(error.code, -32602, "{params}: {error}");
+        let name = error.data.as_ref().unwrap().parameter.clone().unwrap();
+        assert!(error.message.contains(&format!("`{name}`")), "{error}");
+        name
+    }
+
+    #[test]
+    fn wrong_parameters_are_named() {
+        let peek = |more: &str| {
+            named(
+                "ppeek",
+                &format!(r#"{{"sockid":1,"side":"client","off":0,{more}}}"#),
+            )
+        };
+        assert_eq!(peek(r#""len":1,"colour":2"#), "colour");
+        assert_eq!(peek(r#""leng":1"#), "leng");
+        assert_eq!(peek(r#""encoding":"raw""#), "len");
+        assert_eq!(peek(r#""len":1,"len":2"#), "len");
+        assert_eq!(peek(r#""len":1,"encoding":"hex""#), "encoding");
+        for number in [
+            "-1",
+            "1.5",
+            "1e3",
+            "\"1\"",
+            "null",
+            "[]",
+            "9007199254740992",
+            "18446744073709551616",
+            "true",
+        ] {
+            assert_eq!(peek(&format!(r#""len":{number}"#)), "len", "{number}");
+        }
+        for side in ["2", "-1", "\"Client\"", "null", "0.0", "\"both\""] {
+            let params = format!(r#"{{"sockid":1,"side":{side},"off":0,"len":1}}"#);
+            assert_eq!(named("ppeek", &params), "side", "{side}");
+        }
+        assert_eq!(named("sockets", r#"{"port":65536}"#), "port");
+        assert_eq!(named("sockets", r#"{"port":-1}"#), "port");
+        assert_eq!(named("sockets", r#"{"limit":-1}"#), "limit");
+        assert_eq!(named("sockets", r#"{"state":"OPEN"}"#), "state");
+        assert_eq!(named("stats", r#"{"x":1}"#), "x");
+        assert_eq!(
+            named("lookup", r#"{"client":"10.0.0.1","server":"10.0.0.1:1"}"#),
+            "client"
+        );
+    }
+
+    #[test]
+    fn sentences_are_plain() {
+        let error = refused("info", r#"{"sockid":-1}"#);
+        let expected = "parameter `sockid` must be a whole number from 0 to 9007199254740991, not integer `-1`";
+        assert_eq!(error.message, expected);
+        let error = refused("info", r#"{"sockid":1,"sid":2}"#);
+        assert_eq!(
+            error.message,
+            "unknown parameter `sid`, expected `sockid` or `worker`"
+        );
+        let error = refused("peekaboo", "{}");
+        assert_eq!(error.code, -32601);
+        assert!(
+            error.message.contains("\"peekaboo\"") && error.message.contains("ppeek"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn parameters_have_names() {
+        assert_eq!(refused("info", "[1]").code, -32602);
+        assert_eq!(refused("info", "7").code, -32602);
+        assert!(Call::parse("stats", None).is_ok());
+        let null: Box<RawValue> = serde_json::from_str("null").unwrap();
+        assert!(Call::parse("sockets", Some(&null)).is_ok());
+    }
+
+    #[test]
+    fn both_names_of_a_side_and_the_default_encoding() {
+        let raw: Box<RawValue> =
+            serde_json::from_str(r#"{"sockid":1,"side":1,"off":2,"len":3}"#).unwrap();
+        let Call::Ppeek(params) = Call::parse("ppeek", Some(&raw)).unwrap() else {
+            panic!("another method")
+        };
+        assert_eq!(params.side, monitor_rpc::Side::Server);
+        assert_eq!(params.encoding, Encoding::Base64);
+    }
+}

@@ -1,0 +1,368 @@
+//! Errors that clients see: a code, a sentence that says what to do, and data for programs.
+
+use std::borrow::Cow;
+
+use monitor_engine::{ControlError, NoData, PeekError};
+use monitor_rpc::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role, Side};
+
+use crate::control::Unanswered;
+use crate::filter::FilterError;
+use crate::rpc::access::peer::Peer;
+
+pub(crate) fn parse(why: impl std::fmt::Display) -> ErrorObject {
+    plain(Code::Parse, format!("the line is not JSON: {why}"))
+}
+
+pub(crate) fn not_utf8() -> ErrorObject {
+    plain(Code::Parse, "the line is not UTF-8")
+}
+
+pub(crate) fn request(why: impl Into<String>) -> ErrorObject {
+    plain(Code::Request, why)
+}
+
+pub(crate) fn line_too_long() -> ErrorObject {
+    plain(
+        Code::Request,
+        format!("a request line holds at most {MAX_LINE} bytes; the connection is closed"),
+    )
+}
+
+pub(crate) fn method(name: &str) -> ErrorObject {
+    let known: Vec<_> = Method::ALL.iter().map(|method| method.name()).collect();
+    plain(
+        Code::Method,
+        format!(
+            "there is no method {}; there are {}",
+            shorten(name),
+            known.join(", ")
+        ),
+    )
+}
+
+/// A parameter is wrong. The message names it.
+pub(crate) fn parameter(name: &str, message: impl Into<String>) -> ErrorObject {
+    let data = ErrorData {
+        parameter: Some(name.to_owned()),
+        ..ErrorData::default()
+    };
+    ErrorObject {
+        code: Code::Params.number(),
+        message: message.into(),
+        data: Some(Box::new(data)),
+    }
+}
+
+/// The filter that a parameter holds is wrong.
+pub(crate) fn filter(name: &str, error: &FilterError) -> ErrorObject {
+    let mut object = parameter(name, format!("parameter `{name}`: {error}"));
+    if let Some(data) = &mut object.data {
+        data.place = Some(error.offset as u64);
+    }
+    object
+}
+
+/// Parameters as a whole are wrong.
+pub(crate) fn parameters(message: impl Into<String>) -> ErrorObject {
+    plain(Code::Params, message)
+}
+
+/// The method is for others than the peer.
+pub(crate) fn permission(method: Method, peer: &Peer) -> ErrorObject {
+    let (name, role) = (method.name(), method.role());
+    let setting = if role == Role::Admin {
+        "admins"
+    } else {
+        "readers"
+    };
+    let message = format!(
+        "`{name}` is for {setting}, and {peer} is none of them: whoever runs monitord can name the user, or one of \
+         its groups as \"@group\", in [rpc] {setting}"
+    );
+    errno(Reason::Permission, message)
+}
+
+/// The settings are wrong, or cannot be read.
+pub(crate) fn config(why: impl std::fmt::Display) -> ErrorObject {
+    errno(Reason::Config, format!("{why}; nothing was changed"))
+}
+
+/// The path of a file that may not be readable for the peer.
+pub(crate) fn not_your_file(peer: &Peer) -> ErrorObject {
+    let message = format!(
+        "`file` is for root and the user that monitord runs as, since it is read with that user's rights, and {peer} is \
+         neither: send what is in it as `text`"
+    );
+    errno(Reason::Permission, message)
+}
+
+pub(crate) fn no_connection(sockid: u64) -> ErrorObject {
+    let message = format!(
+        "no connection has the sockid {sockid}, or it is gone (evicted, or closed for longer than [tcp] linger); \
+         `sockets` lists what can be read"
+    );
+    errno(Reason::NoConnection, message)
+}
+
+pub(crate) fn no_listener(sockid: u64) -> ErrorObject {
+    let message =
+        format!("this client has no listener {sockid}; `subscribe` and `follow` make them");
+    errno(Reason::NoListener, message)
+}
+
+pub(crate) fn listener(sockid: u64) -> ErrorObject {
+    let message = format!(
+        "{sockid} names a listener, not a connection; the events that it tells of name those"
+    );
+    errno(Reason::Listener, message)
+}
+
+pub(crate) fn too_many_subscriptions(max: usize) -> ErrorObject {
+    let message = format!(
+        "this client has {max} listeners already; `unsubscribe` from one, or raise [rpc] max_subscriptions"
+    );
+    errno(Reason::Listeners, message)
+}
+
+pub(crate) fn too_many_listeners() -> ErrorObject {
+    errno(
+        Reason::Listeners,
+        "all clients together have as many listeners as the workers can serve; try again later",
+    )
+}
+
+pub(crate) fn no_event_memory() -> ErrorObject {
+    let message = "the memory for queues is in use; ask for a shorter `queue`, try again, or raise [rpc] event_memory";
+    errno(Reason::Memory, message)
+}
+
+pub(crate) fn closed(off: u64, base: u64, next: u64, end: u64) -> ErrorObject {
+    let message =
+        format!("the connection has ended at {end}: there will be no byte at offset {off}");
+    place(errno(Reason::Closed, message), base, next, end, None)
+}
+
+pub(crate) fn timeout(off: u64) -> ErrorObject {
+    errno(
+        Reason::Timeout,
+        format!("no byte at offset {off} came in time; wait again"),
+    )
+}
+
+/// Says where a side stands.
+fn place(
+    mut object: ErrorObject,
+    base: u64,
+    next: u64,
+    end: u64,
+    extent: Option<u64>,
+) -> ErrorObject {
+    if let Some(data) = &mut object.data {
+        data.base = Some(base);
+        data.next = Some(next);
+        data.end = Some(end);
+        data.next_extent = Some(extent);
+    }
+    object
+}
+
+pub(crate) fn not_found() -> ErrorObject {
+    let message = "no connection between these ends is known; `sockets` lists those that are";
+    errno(Reason::NotFound, message)
+}
+
+pub(crate) fn no_worker(worker: u64, workers: usize) -> ErrorObject {
+    let message = format!(
+        "there is no worker {worker}; workers are numbered from 0, and there are {workers}"
+    );
+    errno(Reason::NoWorker, message)
+}
+
+pub(crate) fn too_many_clients(max: usize) -> ErrorObject {
+    let message =
+        format!("{max} clients are connected already; try again later, or raise [rpc] max_clients");
+    errno(Reason::Clients, message)
+}
+
+pub(crate) fn too_many_of_user(peer: &Peer, max: usize) -> ErrorObject {
+    let message = format!(
+        "{max} clients of {peer} are connected already; close some, or have [rpc] max_user_clients raised"
+    );
+    errno(Reason::UserClients, message)
+}
+
+pub(crate) fn no_memory() -> ErrorObject {
+    let message =
+        "the memory for replies is in use by other clients; try again, or raise [rpc] reply_memory";
+    errno(Reason::Memory, message)
+}
+
+pub(crate) fn too_many_cursors(most: usize) -> ErrorObject {
+    let message = format!(
+        "`peek` has a place in {most} sides for this client already; read at offsets of your own with `ppeek`, or \
+         raise [rpc] max_cursors"
+    );
+    errno(Reason::Cursors, message)
+}
+
+pub(crate) fn too_many_rules(most: usize) -> ErrorObject {
+    let message = format!(
+        "there are {most} rules already: remove one by `configure` with `rule` and `remove`"
+    );
+    errno(Reason::Rules, message)
+}
+
+pub(crate) fn unanswered(error: Unanswered) -> ErrorObject {
+    errno(Reason::Unanswered, error.to_string())
+}
+
+/// Why a connection is not as a client wants it.
+pub(crate) fn control(error: ControlError, sockid: u64) -> ErrorObject {
+    match error {
+        ControlError::NoSuchConnection => no_connection(sockid),
+        ControlError::Disabled(side) => {
+            let side = if side == monitor_engine::Side::Client {
+                Side::Client
+            } else {
+                Side::Server
+            };
+            let message = format!(
+                "the {side} side of this connection keeps no bytes: it has no window and no policy; `side` names one \
+                 side only"
+            );
+            errno(Reason::Disabled, message)
+        }
+    }
+}
+
+/// Why a read at `off` got nothing.
+pub(crate) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> ErrorObject {
+    match error {
+        PeekError::NoSuchConnection => no_connection(sockid),
+        PeekError::Disabled => errno(
+            Reason::Disabled,
+            format!("buffering of the {side} side of this connection is switched off"),
+        ),
+        PeekError::NotConnected => errno(
+            Reason::NotEstablished,
+            format!(
+                "no byte was carried to the {side} yet, only the start of the handshake; ask again later"
+            ),
+        ),
+        PeekError::NoData {
+            reason,
+            next_extent,
+            base,
+            next,
+            end,
+        } => {
+            let (reason, message) = no_data(reason, off, next_extent, base, end);
+            place(errno(reason, message), base, next, end, next_extent)
+        }
+    }
+}
+
+fn no_data(
+    reason: NoData,
+    off: u64,
+    next_extent: Option<u64>,
+    base: u64,
+    end: u64,
+) -> (Reason, String) {
+    match reason {
+        NoData::Evicted => (
+            Reason::Evicted,
+            format!("the byte at offset {off} was evicted; bytes are retained from {base} on"),
+        ),
+        NoData::Gap => {
+            let on = match next_extent {
+                Some(next) => format!("bytes go on at {next}"),
+                None => "no byte after it is there".to_owned(),
+            };
+            (Reason::Gap, format!("offset {off} lies in a hole; {on}"))
+        }
+        NoData::Future => (
+            Reason::Future,
+            format!(
+                "no byte at offset {off} yet: the stream ends at {end} so far; ask again later"
+            ),
+        ),
+        NoData::Eof => (
+            Reason::Eof,
+            format!("offset {off} is at the stream's end (FIN at {end}): nothing will follow"),
+        ),
+    }
+}
+
+fn errno(reason: Reason, message: impl Into<String>) -> ErrorObject {
+    let code = reason.code();
+    let data = ErrorData {
+        errno: Some(Cow::Borrowed(code.name())),
+        reason: Some(Cow::Borrowed(reason.name())),
+        ..ErrorData::default()
+    };
+    ErrorObject {
+        code: code.number(),
+        message: message.into(),
+        data: Some(Box::new(data)),
+    }
+}
+
+fn plain(code: Code, message: impl Into<String>) -> ErrorObject {
+    ErrorObject {
+        code: code.number(),
+        message: message.into(),
+        data: None,
+    }
+}
+
+/// What a client sent, at a length fit for a message.
+pub(crate) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut quoted: String = text.chars().take(LONGEST).collect();
+    if quoted.len() < text.len() {
+        quoted.push('…');
+    }
+    format!("{quoted:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_to_read_nothing_has_its_errno() {
+        let no_data = |reason| PeekError::NoData {
+            reason,
+            next_extent: Some(9),
+            base: 1,
+            next: 2,
+            end: 3,
+        };
+        let cases = [
+            (PeekError::NoSuchConnection, 9, "EBADF", "no_connection"),
+            (PeekError::Disabled, 22, "EINVAL", "disabled"),
+            (PeekError::NotConnected, 107, "ENOTCONN", "not_established"),
+            (no_data(NoData::Evicted), 61, "ENODATA", "evicted"),
+            (no_data(NoData::Gap), 61, "ENODATA", "gap"),
+            (no_data(NoData::Future), 61, "ENODATA", "future"),
+            (no_data(NoData::Eof), 61, "ENODATA", "eof"),
+        ];
+        for (error, number, name, reason) in cases {
+            let object = peek(error, 5, Side::Client, 7);
+            assert_eq!(object.code, number);
+            let data = object.data.unwrap();
+            assert_eq!(
+                (data.errno.as_deref(), data.reason.as_deref()),
+                (Some(name), Some(reason))
+            );
+            let place = (data.base, data.next, data.end, data.next_extent);
+            let expected = if number == 61 {
+                (Some(1), Some(2), Some(3), Some(Some(9)))
+            } else {
+                (None, None, None, None)
+            };
+            assert_eq!(place, expected, "{name} {reason}");
+        }
+    }
+}
