@@ -1,4 +1,4 @@
-//! What both file formats' targets share.
+//! Shared part of the targets of both file formats.
 
 use std::io::Cursor;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! One frame, any bytes, in any number of pieces, on every kind of link.
+//! Any bytes as a frame, in any number of pieces, on every link type.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -50,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
         .flatten()
     {
         let decided = decide(data, start, &Everything, SEED, u32::from(WORKERS));
-        // What the engine follows, steering must have let through.
+        // Steering must accept every segment that the engine follows.
         if !connections.is_empty() {
             assert!(
                 matches!(decided, Ok((Ends::Flow { .. }, worker)) if worker < u32::from(WORKERS)),

@@ -1,4 +1,4 @@
-//! Fragments of a few datagrams, cut anywhere, in any order: what comes out whole is what was sent.
+//! Fragments of a few datagrams, cut anywhere, in any order: reassembled datagrams equal the original ones.
 #![no_main]
 
 #[path = "../../monitor-engine/tests/common/mod.rs"]
@@ -48,7 +48,7 @@ fuzz_target!(|input: &[u8]| {
         } else {
             step[0] & 16 != 0
         };
-        // Two datagrams of one pair of hosts that share an identification are one to everybody (RFC 6864).
+        // Two datagrams of one pair of hosts that share an identification cannot be distinguished (RFC 6864).
         let identification = u32::from(step[0] & 3) << 3 | u32::from(step[0] >> 5);
         let mut piece = fragment(datagram, identification, Part { start, end, more });
         if step[0] & 24 == 24 {

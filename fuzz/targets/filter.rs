@@ -1,4 +1,4 @@
-//! Filters that clients write: read, or refused at a place within them; and then the same whatever is done twice.
+//! Filters from clients: parsed, or refused at a position within them; and the same result for repeated calls.
 #![no_main]
 
 use std::net::SocketAddr;

@@ -10,7 +10,7 @@ use common::{Flow, Lab};
 use libfuzzer_sys::fuzz_target;
 use monitor_engine::{EngineConfig, OverlapPolicy, Side};
 
-/// What a flow's end sends under a sequence number.
+/// Returns the byte that an end sends with a sequence number.
 fn content(flow: u32, from: Side, seq: u32) -> u8 {
     (seq.wrapping_mul(2_654_435_761) >> 24) as u8 ^ flow as u8 ^ (from.index() as u8) << 7
 }
@@ -76,7 +76,7 @@ fuzz_target!(|input: &[u8]| {
     for connection in lab.connections() {
         let number = u32::from(connection.client.port().max(connection.server.port())) - 40_000;
         for side in Side::BOTH {
-            // Without an initial sequence number nobody but the engine knows where 0 is.
+            // Without an initial sequence number only the engine knows offset 0.
             let runs = lab.runs(connection.id, side);
             let Some(isn) = connection.sides[side.index()].isn else {
                 continue;
@@ -96,7 +96,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Who sent what this side received, as [`segment`] names the ends: by ports, whoever called.
+/// Returns the sender of the bytes of a side, as [`segment`] names the ends: by ports.
 fn sender(connection: &monitor_engine::Connection, side: Side) -> Side {
     let receiver = if side == Side::Client {
         connection.client

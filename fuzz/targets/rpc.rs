@@ -1,4 +1,4 @@
-//! What a client may write to the socket: every line that comes back is JSON, and the server goes on.
+//! Any bytes from a client: every line of the response is JSON, and the server continues.
 #![no_main]
 
 use std::io::{Read, Write};
@@ -98,7 +98,7 @@ fuzz_target!(|input: &[u8]| {
     if client.read_to_end(&mut answer).is_err() {
         return;
     }
-    // Raw bytes stand between lines; what they hold is the alphabet, without a line feed.
+    // Raw bytes are between lines; they consist of the alphabet, without a line feed.
     let mut rest = &answer[..];
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
         let reply: serde_json::Value =

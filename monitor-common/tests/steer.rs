@@ -165,7 +165,7 @@ proptest! {
     }
 }
 
-/// The ends alone, without what depends on the layers below.
+/// Returns the ends alone, without the fields of lower layers.
 fn place_less(ends: Ends) -> Ends {
     match ends {
         Ends::Flow { src, dst, .. } => Ends::Flow {
@@ -207,7 +207,7 @@ fn neither_end_in_the_networks_is_skipped() {
 }
 
 #[test]
-fn what_is_not_ip_or_too_deep_is_skipped_with_its_reason() {
+fn packets_that_are_not_ip_or_too_deep_are_skipped_with_a_reason() {
     let spec = plain(Network::V4([10, 0, 0, 1], [10, 0, 0, 2], vec![]));
     let (mut frame, ..) = spec.frame();
     let skip = |frame: &[u8]| classify(frame, LinkType::Ethernet, &Everything).unwrap_err();

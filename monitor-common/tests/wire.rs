@@ -1,4 +1,4 @@
-//! The readers find in a packet what was built into it, and survive anything else.
+//! Header readers: they return the fields of built packets, and survive any bytes.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod packets;
@@ -77,7 +77,7 @@ proptest! {
     }
 }
 
-/// Whatever the bytes say, offsets only ever go forward and headers lie within what is there.
+/// For any bytes, offsets only increase and headers are within the packet.
 fn check_bounds(bytes: &[u8], at: usize) {
     if let Ok(ethernet) = wire::ethernet(bytes) {
         assert!(ethernet.payload <= bytes.len() && ethernet.vlans.count <= 2);
@@ -105,7 +105,7 @@ fn plain() -> Spec {
 }
 
 #[test]
-fn of_three_tags_the_outer_two_are_told_and_a_fourth_is_refused() {
+fn of_three_tags_the_outer_two_are_returned_and_a_fourth_is_refused() {
     let spec = Spec {
         tags: vec![(0x88a8, 1), (0x8100, 2), (0x8100, 3)],
         ..plain()

@@ -1,4 +1,4 @@
-//! The engine alone: what one packet costs, by what it is. `cargo bench -p monitor-engine`.
+//! Cost of one packet in the engine alone, by its kind: `cargo bench -p monitor-engine`.
 //!
 //! Divan shows the time of one batch and the packets a second; a nanosecond a packet is 1000 million a second.
 #![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks")]
@@ -12,7 +12,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use monitor_engine::{Engine, EngineConfig, LinkType, Packet, Side};
 
-/// What a worker takes from its ring at a time.
+/// Packets that a worker takes from its ring at a time.
 const BATCH: usize = 64;
 /// Flows that packets are spread over.
 const FLOWS: u32 = 64;
@@ -44,7 +44,7 @@ impl Load {
         }
     }
 
-    /// Established flows, and for each `each` segments that go on from one another.
+    /// Established flows, and for each `each` consecutive segments.
     fn flows(flows: u32, each: u32, len: usize) -> Self {
         let mut load = Self::new(Vec::new());
         let mut frames = Vec::new();
@@ -113,7 +113,7 @@ fn measure(bencher: Bencher<'_, '_>, mut load: Load, mut next: impl FnMut(&mut L
     });
 }
 
-/// Each goes on where its flow's last one ended.
+/// Consecutive segments of each flow.
 #[divan::bench(args = [64, 512, FULL])]
 fn in_order(bencher: Bencher<'_, '_>, len: usize) {
     let load = Load::flows(FLOWS, 4, len);

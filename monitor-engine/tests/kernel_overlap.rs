@@ -1,5 +1,5 @@
-//! Overlapping segments behind a hole, as the Linux kernel delivers them: what a running kernel did, from the corpus of
-//! captures where it is there, and what an obvious list-based twin of it does.
+//! Overlapping segments beyond a hole, as the Linux kernel delivers them: results of a running kernel, from the corpus of
+//! captures if it exists, and of a list-based reference model.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
@@ -16,7 +16,7 @@ use monitor_tests::skip;
 /// A segment in units of some bytes: from where on, and how many.
 type Chunk = (usize, usize);
 
-/// What the application reads, a letter a unit, once the chunks have arrived in this order and then a filler, '.', for
+/// Returns the bytes that the application reads, a letter a unit, after the chunks in this order and then a filler, '.', for
 /// each unit that none of them carries.
 fn engine(chunks: &[Chunk], unit: usize, isn: u32) -> String {
     let (mut lab, mut flow) = (
@@ -77,7 +77,7 @@ fn corpus(file: &str) -> Option<String> {
 }
 
 #[test]
-fn linux_is_what_the_kernel_did() {
+fn linux_agrees_with_the_kernel() {
     let Some(text) = corpus("kernel_overlap.json") else {
         skip!("no kernel_overlap.json here (MONITOR_CORPUS names its directory)");
     };
@@ -114,15 +114,15 @@ fn linux_is_what_the_kernel_did() {
     );
 }
 
-/// The kernel's way with at most two segments queued when the third comes: whoever came first is looked at first,
+/// Reference model of the kernel with at most two segments queued when the third arrives: the first to arrive is compared first,
 /// then the other one if it lies on the same side. (The last of all is asked before that whether it can be continued.)
 #[derive(Default)]
-struct Twin {
+struct ReferenceModel {
     /// In the order in which a search meets them.
     queue: Vec<(usize, String)>,
 }
 
-impl Twin {
+impl ReferenceModel {
     fn arrive(&mut self, start: usize, letters: String) {
         let end = start + letters.len();
         let last = self
@@ -178,18 +178,18 @@ impl Twin {
 }
 
 #[test]
-fn linux_is_what_its_twin_does_with_pairs_and_triples() {
+fn linux_agrees_with_its_reference_model_on_pairs_and_triples() {
     let all = || (1..5).flat_map(|start| (1..4).map(move |units| (start, units)));
     let pairs = all().flat_map(|a| all().map(move |b| vec![a, b]));
     let triples = all().flat_map(|a| all().flat_map(move |b| all().map(move |c| vec![a, b, c])));
     for chunks in pairs.chain(triples) {
-        let mut twin = Twin::default();
+        let mut model = ReferenceModel::default();
         for (&(start, units), letter) in chunks.iter().zip(["A", "B", "C"]) {
-            twin.arrive(start, letter.repeat(units));
+            model.arrive(start, letter.repeat(units));
         }
         assert_eq!(
             engine(&chunks, 3, 77),
-            twin.read(end(&chunks)),
+            model.read(end(&chunks)),
             "{chunks:?}"
         );
     }

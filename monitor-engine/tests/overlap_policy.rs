@@ -1,4 +1,4 @@
-//! Whose policy counts: that of the host which receives the bytes.
+//! Overlap policies by network: that of the receiving host counts.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod common;
@@ -10,7 +10,7 @@ fn v4(ip: [u8; 4], len: u8) -> Prefix {
     Prefix::new(ip.into(), len).unwrap()
 }
 
-/// What is read when a late copy is longer, starts where the first copy starts, and both wait behind a hole.
+/// Returns the stream after a late copy that is longer, starts where the first copy starts, and waits with it beyond a hole.
 /// First: AAAB, Last: BBBB, Bsd: AAAB, Linux: BBBB; and then a copy of a delivered byte, which only Last takes: C.
 fn told_apart(lab: &mut Lab, flow: &mut Flow, from: Side) -> String {
     flow.at(lab, from, 1, b"AAA");

@@ -1,5 +1,5 @@
 //! Readers on other threads while flows are written, overwritten, slid over, evicted and used again: every byte
-//! that they get is a function of whose it is and where, so that a torn or a foreign one gives itself away.
+//! that they get is a function of its connection and offset, so that a torn or a foreign one is recognised.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "common/mod.rs"]
@@ -24,7 +24,7 @@ const LASTS: Duration = Duration::from_secs(4);
 /// These bytes at the front of a side are written again and again, all of them at once.
 const REWRITTEN: u64 = 5000;
 
-/// What `isn`'s incarnation of a flow sends at an offset. `version` counts how often the front was rewritten.
+/// Returns the byte that the connection with this `isn` sends at an offset. `version` counts how often the front was rewritten.
 fn content(isn: u32, side: Side, off: u64, version: u8) -> u8 {
     let mixed = (u64::from(isn) << 32 ^ off ^ (side.index() as u64) << 31)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -62,7 +62,7 @@ impl Writer {
         }]);
     }
 
-    /// One thing happens to one flow.
+    /// Applies one random step to one flow.
     fn act(&mut self) {
         let index = self.random.below(u64::from(FLOWS)) as usize;
         let from = if self.random.below(3) == 0 {
@@ -160,11 +160,11 @@ impl Writer {
     }
 }
 
-/// One of many readers.
+/// Reader thread.
 struct Watcher {
     reader: Reader,
     random: Random,
-    /// Whose bytes an id stands for, also long after it is gone.
+    /// Connections by id, also long after they are gone.
     known: HashMap<SockId, u32>,
     bytes: u64,
     refused: u64,
@@ -174,7 +174,7 @@ impl Watcher {
     fn look(&mut self) {
         let connections: Vec<Connection> = self.reader.connections(None).collect();
         for connection in &connections {
-            // Only the client's initial sequence number tells incarnations apart.
+            // Only the client's initial sequence number distinguishes incarnations.
             let Some(isn) = connection.sides[1].isn else {
                 continue;
             };

@@ -19,7 +19,7 @@ const LEN: usize = 1448;
 const WARM: u64 = 300;
 const MEASURED: u64 = 300;
 
-/// What arrives in one round of 20 ms.
+/// Packets of one round of 20 ms.
 fn round(number: u64) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for index in 0..FLOWS {

@@ -29,7 +29,7 @@ const INSTRUMENTATION: [&str; 7] = [
 /// What `fuzz` takes.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A target, or `all`: decode, defrag, twin, flows, pcap, pcapng, rpc, config, filter.
+    /// A target, or `all`: decode, defrag, reference, flows, pcap, pcapng, rpc, config, filter.
     #[arg(default_value = "all")]
     target: String,
     /// How long each target runs.

@@ -9,7 +9,7 @@ pub trait Count: Copy + 'static {
     /// The name in `stats`.
     fn name(self) -> &'static str;
 
-    /// What it counts, in a sentence.
+    /// Meaning, in a sentence.
     fn doc(self) -> &'static str;
 }
 
@@ -47,7 +47,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// What `steer` did with a packet: each packet counts once.
+    /// Verdict of `steer` on a packet: each packet counts once.
     pub enum SteerCount {
         Redirected = "xdp_redirected": "Segments given to the socket of their worker.",
         Fragments = "xdp_fragments": "IP fragments given to the socket of their address pair's worker.",
@@ -63,7 +63,7 @@ counters! {
 }
 
 counters! {
-    /// What `tap` did with a packet: each packet counts once, except that the last three are about clones already counted.
+    /// Verdict of `tap` on a packet: each packet counts once, except that the last three are about clones already counted.
     pub enum TapCount {
         Cloned = "tap_cloned": "Segments of the host cloned into the monitor device.",
         Fragments = "tap_fragments": "IP fragments of the host cloned into the monitor device.",

@@ -1,4 +1,4 @@
-//! Names, layouts and meanings of what the daemon writes and the BPF programs read, and of what they count.
+//! Interface between the daemon and the BPF programs: names, layouts and meanings of maps, settings and counters.
 //!
 //! One loaded object serves one interface: its [`Config`] is read-only data that the verifier knows, so that a
 //! filter that is off costs nothing, and its maps belong to that interface alone.
@@ -20,7 +20,7 @@ pub const fn socket_index(queue: u32, worker: u32) -> u32 {
     queue * MAX_WORKERS + worker
 }
 
-/// How many 64-bit words the bitmap of wanted ports has: a bit for each port.
+/// Number of 64-bit words in the bitmap of wanted ports, a bit for each port.
 pub const PORT_WORDS: u32 = 1024;
 
 /// Word and bit of a port in the bitmap of wanted ports.
@@ -82,7 +82,7 @@ pub struct Config {
 pub mod option {
     /// Packets start with an IP header, not with Ethernet.
     pub const STARTS_AT_IP: u64 = 1;
-    /// `steer`: packets that no socket gets are dropped, not handed on to the network stack. On a monitor device they
+    /// `steer`: packets that no socket gets are dropped, not passed to the network stack. On a monitor device they
     /// are clones, which the stack must never see.
     pub const DROP_REST: u64 = 1 << 1;
     /// `tap`: clones with a VLAN tag beside the packet go through `retag` on the relay.

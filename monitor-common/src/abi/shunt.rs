@@ -54,7 +54,7 @@ pub const fn link(vlans: &Vlans, version: u8) -> u32 {
     if version == 6 { tags | VERSION_6 } else { tags }
 }
 
-/// Whether a [`link`] says IPv6.
+/// Returns whether a [`link`] is of IPv6.
 #[inline(always)]
 pub const fn is_v6(link: u32) -> bool {
     link & VERSION_6 != 0
@@ -66,7 +66,7 @@ pub fn tags(link: u32) -> impl Iterator<Item = u16> {
         .map(move |tag| (link >> (ID_BITS * tag)) as u16 & 0xfff)
 }
 
-/// A [`link`] with one more tag around the others; of three, the outer two are told.
+/// A [`link`] with one more tag around the others; of three, the outer two remain.
 #[inline(always)]
 pub const fn tagged(link: u32, id: u16) -> u32 {
     let ids = (id as u32 & 0xfff) | (link << ID_BITS & IDS_MASK);

@@ -2,7 +2,7 @@ use crate::wire::Address;
 
 /// A seeded hash of a flow that is the same for both of its directions.
 ///
-/// SipHash-1-3 keyed by `seed` over the ordered pair of ends: without the seed nobody can aim flows at one worker or
+/// SipHash-1-3 keyed by `seed` over the ordered pair of ends: without the seed, flows cannot be aimed at one worker or
 /// at one slot of a hash table. Two words are hashed for a pair of IPv4 addresses, five for any other.
 #[inline(always)]
 pub fn flow_hash(seed: [u64; 2], a: (Address, u16), b: (Address, u16)) -> u64 {

@@ -1,7 +1,6 @@
-//! Which worker gets a packet, and whether it is wanted at all: pure functions of the headers.
+//! Steering of packets: filter verdict and worker, as pure functions of the headers.
 //!
-//! The `steer` program asks [`decide`], the `tap` program asks [`classify`]; a replay asks the same functions, so that
-//! a capture file is spread and filtered exactly as live traffic is.
+//! The `steer` program calls [`decide`], the `tap` program calls [`classify`].
 
 mod hash;
 
@@ -15,9 +14,9 @@ pub use hash::{address_hash, flow_hash};
 
 /// The flows that are wanted.
 pub trait Filter {
-    /// Whether a flow with this port at one of its ends is wanted. Without a port filter: always.
+    /// Returns whether a flow with this port at one of its ends is wanted. Without a port filter: always.
     fn port(&self, port: u16) -> bool;
-    /// Whether a flow with this address at one of its ends is wanted. Without a network filter: always.
+    /// Returns whether a flow with this address at one of its ends is wanted. Without a network filter: always.
     fn network(&self, address: &Address) -> bool;
 }
 
@@ -102,8 +101,8 @@ impl From<Error> for Skip {
 
 /// Reads the headers and applies the filter.
 ///
-/// A port filter cannot judge a fragment: fragments are wanted whenever the networks allow them, and whoever puts
-/// them together filters the result.
+/// A port filter cannot judge a fragment. Fragments are wanted whenever the networks allow them, and the engine filters
+/// the reassembled datagram.
 #[inline(always)]
 pub fn classify<B: Bytes + ?Sized, F: Filter>(
     bytes: &B,

@@ -1,3 +1,5 @@
+//! Ethernet headers with VLAN tags.
+
 use super::{Bytes, Error, be16};
 
 /// IPv4 in Ethernet (RFC 894).
@@ -19,7 +21,7 @@ const VLAN_ID_MASK: u16 = 0x0fff;
 pub struct Vlans {
     /// The 12-bit ids, outermost first; 0 from `count` on.
     pub ids: [u16; 2],
-    /// How many tags there are: 0, 1 or 2.
+    /// Number of tags: 0, 1 or 2.
     pub count: u8,
 }
 
@@ -30,12 +32,12 @@ pub struct Ethernet {
     pub ethertype: u16,
     /// Its tags.
     pub vlans: Vlans,
-    /// Offset of what the frame carries.
+    /// Offset of the payload.
     pub payload: usize,
 }
 
 /// Reads the Ethernet header at offset 0 with up to three 802.1Q or 802.1ad tags; a fourth is an error. Of three, the
-/// outer two are told.
+/// outer two are returned.
 #[inline(always)]
 pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
     let mut ethertype = u16::from_be_bytes(bytes.array(TYPE_OFFSET).ok_or(Error::Truncated)?);
@@ -65,7 +67,7 @@ pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
     })
 }
 
-/// The id of the tag whose control field stands at `at`, and the type behind it.
+/// Returns the id of the tag with its control field at `at`, and the type behind it.
 #[inline(always)]
 fn tag<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<(u16, u16), Error> {
     let [a, b, c, d] = bytes.array(at).ok_or(Error::Truncated)?;

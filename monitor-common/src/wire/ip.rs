@@ -1,3 +1,5 @@
+//! IPv4 and IPv6 headers with their options, extension headers and fragments.
+
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,8 +8,8 @@ use super::{Bytes, Error, be16};
 /// The protocol number of TCP.
 pub const PROTOCOL_TCP: u8 = 6;
 
-/// How many IPv6 extension headers are walked before the packet is refused. Real packets carry one or two; the
-/// bound is what lets the verifier accept the loop.
+/// Most IPv6 extension headers; a packet with more is refused. Real packets carry one or two; the verifier accepts the loop
+/// because of the bound.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
 const IPV4_HEADER_LEN: usize = 20;
@@ -58,7 +60,7 @@ impl Address {
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
-    /// Whether it is an IPv4 address.
+    /// Returns whether it is an IPv4 address.
     #[inline(always)]
     pub const fn is_v4(&self) -> bool {
         self.high == 0 && self.low >> 32 == 0xffff
@@ -116,9 +118,9 @@ impl fmt::Debug for Address {
 pub struct Fragment {
     /// The identification: 16 bits in IPv4, 32 in IPv6.
     pub id: u32,
-    /// Where the fragment's payload goes in the whole datagram's, in bytes.
+    /// Offset of its payload in the datagram's, in bytes.
     pub offset: u16,
-    /// Whether more follow.
+    /// More fragments follow.
     pub more: bool,
 }
 
@@ -127,16 +129,16 @@ pub struct Fragment {
 pub struct Datagram {
     /// 4 or 6.
     pub version: u8,
-    /// Where it comes from.
+    /// Source.
     pub src: Address,
-    /// Where it goes.
+    /// Destination.
     pub dst: Address,
-    /// What the payload is: an upper-layer protocol, except in an IPv6 fragment, where it is the first header of the
+    /// Protocol of the payload: an upper-layer protocol, except in an IPv6 fragment, where it is the first header of the
     /// fragmentable part and may be one more extension header.
     pub protocol: u8,
     /// Offset of the IP header.
     pub header: usize,
-    /// Offset of the payload; in an IPv6 fragment of what stands behind the fragment header.
+    /// Offset of the payload; in an IPv6 fragment the offset behind the fragment header.
     pub payload: usize,
     /// Offset one past the payload by the header's length field; more than there is when the capture was cut.
     /// A length of 0 (GSO, TSO and BIG TCP, whose packets are too long for the field) means to the end.
@@ -158,7 +160,7 @@ pub fn ip<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Datagram, Error> {
     }
 }
 
-/// Whether `protocol` is an IPv6 extension header that [`ip`] walks over.
+/// Returns whether `protocol` is an IPv6 extension header that [`ip`] skips.
 #[inline(always)]
 pub const fn is_extension_header(protocol: u8) -> bool {
     matches!(

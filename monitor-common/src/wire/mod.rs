@@ -1,4 +1,4 @@
-//! Header readers over anything that hands out bytes by offset: a slice in user space, the packet of an XDP or TC
+//! Header readers over any source of bytes by offset: a slice in user space, the packet of an XDP or TC
 //! context in the kernel.
 //!
 //! Every reader takes the offset at which its header starts and gives back offsets into the same bytes, so that
@@ -16,13 +16,13 @@ pub use tcp::{Tcp, control, flags, ports, tcp};
 
 /// Bytes that are read by offset.
 pub trait Bytes {
-    /// How many there are.
+    /// Returns the number of bytes.
     fn len(&self) -> usize;
 
     /// The `N` bytes at `off`, or `None` when not all of them are there.
     fn array<const N: usize>(&self, off: usize) -> Option<[u8; N]>;
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[inline(always)]
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -60,7 +60,7 @@ pub enum Error {
     Truncated,
     /// Neither IPv4 nor IPv6 where an IP header should be.
     NotIp,
-    /// A length field contradicts the header it stands in.
+    /// A length field contradicts its header.
     Malformed,
     /// More than three VLAN tags.
     TooManyTags,

@@ -1,3 +1,5 @@
+//! TCP headers.
+
 use super::{Bytes, Error, be16};
 
 const TCP_HEADER_LEN: usize = 20;
@@ -44,7 +46,7 @@ pub struct Tcp {
     pub options: usize,
     /// Offset of the segment's data.
     pub payload: usize,
-    /// Checksum as it stands in the header.
+    /// Checksum field.
     pub checksum: u16,
 }
 

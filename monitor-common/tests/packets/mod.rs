@@ -1,4 +1,4 @@
-//! Packets built from a description, and strategies for descriptions: what the readers must find again.
+//! Packets built from a description, and strategies for descriptions. The readers must return the description.
 #![allow(
     dead_code,
     reason = "each test that includes this module uses its own part of it"
@@ -14,7 +14,7 @@ pub struct Spec {
     pub network: Network,
     pub fragment: Option<(u32, u16, bool)>,
     pub protocol: u8,
-    /// Where it says TCP: ports. The rest of the header is made of them.
+    /// Ports of a TCP header. The rest of the header is derived from them.
     pub ports: (u16, u16),
     pub tcp_options: Vec<u8>,
     pub data: Vec<u8>,
@@ -31,7 +31,7 @@ pub enum Network {
 }
 
 impl Spec {
-    /// The frame with its Ethernet header, and the offsets of its IP header and of what that carries.
+    /// The frame with its Ethernet header, and the offsets of its IP header and of its IP payload.
     pub fn frame(&self) -> (Vec<u8>, usize, usize) {
         let mut frame = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2];
         for (kind, control) in &self.tags {
@@ -49,7 +49,7 @@ impl Spec {
         (frame, header, header + payload)
     }
 
-    /// The IP packet, and the offset of what it carries.
+    /// The IP packet, and the offset of its payload.
     pub fn packet(&self) -> (Vec<u8>, usize) {
         let segment = self.segment();
         match &self.network {

@@ -1,4 +1,4 @@
-//! Where a connection begins: with a SYN, with its answer, in the middle, on a tuple that was used before.
+//! Beginning of a connection: with a SYN, with its answer, in the middle, on a tuple that was used before.
 
 use monitor_engine::{CloseReason, Event, LinkType, PeekError, Side};
 
@@ -27,7 +27,7 @@ fn data_in_a_syn_counts_from_zero() {
 }
 
 #[test]
-fn data_in_a_syn_that_was_refused_comes_again() {
+fn refused_data_of_a_syn_is_sent_again() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     let mut syn = flow.syn();
     syn.payload = b"cookie".to_vec();
@@ -117,7 +117,7 @@ fn midstream_from_the_server() {
 }
 
 #[test]
-fn midstream_begins_at_the_first_byte_seen() {
+fn a_midstream_connection_starts_at_the_first_byte_captured() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     flow.at(&mut lab, C, 1000, b"seen");
     flow.at(&mut lab, C, 996, b"old ");
@@ -188,7 +188,7 @@ fn one_sided_capture_client_only() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     lab.ip(&flow.syn().ip());
     for part in ["only ", "what ", "the client ", "sent"] {
-        // Its acknowledgments move on over answers that nobody captured.
+        // Its acknowledgments advance over answers that were not captured.
         flow.acked[0] += 100;
         flow.send(&mut lab, C, part.as_bytes());
     }
@@ -231,7 +231,7 @@ fn a_one_sided_hole_does_not_freeze_the_side() {
 }
 
 #[test]
-fn nothing_begins_with_a_rst_or_a_bare_fin() {
+fn neither_a_rst_nor_a_bare_fin_opens_a_connection() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     lab.ip(&flow.segment(C, 0, RST, b"").ip());
     lab.ip(&flow.segment(C, 0, FIN, b"").ip());
@@ -355,7 +355,7 @@ fn the_same_addresses_in_another_vlan_are_another_connection() {
 }
 
 #[test]
-fn ipv6_and_its_mapped_twin_are_two_connections() {
+fn ipv6_and_its_mapped_form_are_two_connections() {
     let mut lab = Lab::new();
     for (client, server) in [
         ("10.0.0.1:5000", "10.0.0.2:80"),

@@ -1,4 +1,4 @@
-//! What happens when memory is full: who goes, who stays, and what is said about it.
+//! Full memory: evicted connections, retained ones, and the events about them.
 
 use monitor_engine::{CloseReason, EngineConfig, Event, Side, SockId};
 
@@ -148,7 +148,7 @@ fn when_all_are_active_the_one_idle_longest_goes() {
 }
 
 #[test]
-fn an_evicted_id_names_nothing_ever_again() {
+fn an_evicted_id_is_never_valid_again() {
     let mut lab = small();
     let mut ids = std::collections::HashSet::new();
     let mut first = None;
@@ -211,7 +211,7 @@ fn one_big_flow_alone_keeps_its_newest_bytes() {
 }
 
 #[test]
-fn a_sink_hears_of_every_end() {
+fn a_sink_is_notified_of_every_end() {
     let mut lab = small();
     for n in 0..2000 {
         let mut flow = Flow::numbered(n);

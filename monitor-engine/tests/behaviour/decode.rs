@@ -1,4 +1,4 @@
-//! Frames: what is not TCP over IP is counted, what is padding is cut off, pieces make one packet.
+//! Frames: all but TCP over IP are counted, padding is cut off, pieces make one packet.
 
 use monitor_engine::{LinkType, Packet, Side};
 use proptest::prelude::*;
@@ -75,7 +75,7 @@ fn padding_in_a_piece_of_its_own_is_not_payload() {
 
 #[test]
 fn a_length_of_zero_reaches_to_the_end() {
-    // What GSO and BIG TCP leave in the header of a packet longer than 65535 bytes.
+    // Length field of GSO and BIG TCP packets longer than 65535 bytes.
     for (client, server) in [
         ("10.0.0.1:5000", "10.0.0.2:80"),
         ("[2001:db8::1]:5000", "[2001:db8::2]:80"),
@@ -110,7 +110,7 @@ fn a_segment_cut_by_the_capture_leaves_a_hole() {
 }
 
 #[test]
-fn a_fin_on_a_segment_cut_by_the_capture_stands_behind_what_was_sent() {
+fn a_fin_on_a_truncated_segment_is_behind_all_of_its_bytes() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     flow.open(&mut lab);
     let packet = flow
@@ -143,7 +143,7 @@ fn every_link_type_is_read() {
 }
 
 #[test]
-fn what_is_not_followed_is_counted() {
+fn frames_that_are_not_followed_are_counted() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     let mut udp = flow.syn().ip();
     udp[9] = 17;
@@ -163,7 +163,7 @@ fn what_is_not_followed_is_counted() {
 
 #[test]
 fn a_type_that_the_ip_version_contradicts_is_not_ip() {
-    // Steering drops such a frame: a replay must not follow what a live capture does not see.
+    // Steering drops such a frame: a replay must not follow frames that a live capture drops.
     let (mut lab, flow) = (Lab::new(), Flow::new());
     let mut frame = flow.syn().ethernet(&[], 0);
     frame[12..14].copy_from_slice(&[0x86, 0xdd]);
@@ -204,7 +204,7 @@ fn link() -> impl Strategy<Value = LinkType> {
 }
 
 proptest! {
-    /// Real frames with bytes changed, cut and split: whatever comes, no panic, and nothing out of bounds.
+    /// Real frames with bytes changed, cut and split: no panic, and nothing out of bounds.
     #[test]
     fn survives_anything(
         frames in prop::collection::vec((

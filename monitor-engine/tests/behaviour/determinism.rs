@@ -1,4 +1,4 @@
-//! The same packets give the same connections, bytes and events, whatever the batches and the number of workers.
+//! The same packets give the same connections, bytes and events, in any batches and with any number of workers.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::common::frame::{FIN, PSH, RST, fragments};
 use crate::common::{Flow, Lab, MS, S as SECOND};
 
-/// What one connection went through: its events without its id, and its bytes.
+/// History of one connection: its events without its id, and its bytes.
 type Story = (String, Vec<String>, Vec<(u64, Vec<u8>)>);
 
 /// All connections' stories, in an order of their own.
@@ -93,7 +93,7 @@ fn id(event: &Event) -> SockId {
     }
 }
 
-/// Who sends, which flow, what, where, and how long after the last packet.
+/// Sender, flow, kind, offset, and time since the last packet.
 type Act = (bool, u32, u8, i64, u64);
 
 fn packets(acts: &[Act]) -> Vec<(u64, Vec<u8>)> {

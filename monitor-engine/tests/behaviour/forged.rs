@@ -1,4 +1,4 @@
-//! Segments that somebody slipped in: what they may not do.
+//! Forged segments, and the limits of their effect.
 
 use monitor_engine::Side;
 

@@ -123,7 +123,7 @@ fn a_fragment_beyond_the_end_drops_the_datagram() {
 }
 
 #[test]
-fn datagrams_are_told_apart_by_their_id() {
+fn datagrams_are_distinguished_by_their_id() {
     for flow in flows() {
         let mut lab = Lab::new();
         let first = fragments(&flow.segment(C, 0, PSH, &[b'a'; 200]).ip(), 1, 104);
@@ -137,7 +137,7 @@ fn datagrams_are_told_apart_by_their_id() {
 }
 
 #[test]
-fn what_never_completes_times_out() {
+fn an_incomplete_datagram_times_out() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     let pieces = fragments(&flow.segment(C, 0, PSH, &text()).ip(), 9, 400);
     lab.ip(&pieces[0]);

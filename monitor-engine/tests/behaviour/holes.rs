@@ -50,7 +50,7 @@ fn bytes_behind_a_hole_are_readable_at_once() {
 }
 
 #[test]
-fn a_hole_nobody_acknowledged_is_waited_for() {
+fn an_unacknowledged_hole_is_not_declared_lost() {
     let (mut lab, mut flow) = opened();
     flow.at(&mut lab, C, 8, b"89ab");
     flow.ack(&mut lab, S, 4);
@@ -88,7 +88,7 @@ fn a_hole_filled_within_its_grace_is_none() {
 }
 
 #[test]
-fn bytes_that_come_after_all_are_stored_and_told() {
+fn late_bytes_of_a_lost_hole_are_stored_and_reported() {
     let (mut lab, mut flow) = opened();
     flow.at(&mut lab, C, 8, b"89ab");
     flow.ack(&mut lab, S, 12);
@@ -162,7 +162,7 @@ fn too_many_ranges_give_up_the_lowest_hole() {
     flow.at(&mut lab, C, 50, b"x");
     assert_eq!(gaps(&mut lab), [(0, 10)]);
     assert_eq!(lab.held(S).len(), 5, "no byte is thrown away for it");
-    // From then on what stays behind counts too: the oldest goes.
+    // From then on ranges before lost holes count too: the oldest is evicted.
     for i in 6..100 {
         flow.at(&mut lab, C, i * 10, b"x");
         assert!(lab.held(S).len() <= 6);
@@ -190,7 +190,7 @@ fn a_window_that_slides_over_a_hole_names_it() {
 }
 
 #[test]
-fn the_end_of_the_capture_names_what_is_missing() {
+fn the_end_of_the_capture_declares_holes_lost() {
     let (mut lab, mut flow) = opened();
     flow.at(&mut lab, C, 8, b"89");
     flow.at(&mut lab, C, 14, b"ef");
@@ -215,7 +215,7 @@ fn a_hole_at_the_very_start() {
 }
 
 #[test]
-fn reads_say_why_there_is_nothing() {
+fn failed_reads_return_their_reason() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     lab.ip(&flow.syn().ip());
     let id = lab.only().id;
@@ -249,7 +249,7 @@ fn reads_say_why_there_is_nothing() {
 }
 
 #[test]
-fn a_segment_that_begins_in_a_lost_hole_and_ends_beyond_the_edge_moves_it() {
+fn a_segment_from_a_lost_hole_beyond_the_edge_moves_the_edge() {
     // The receiver acknowledged far ahead of all that was captured: the edge is there, and no byte before it.
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     (flow.scale, flow.window) = ([Some(14), Some(14)], [65535, 65535]);

@@ -1,4 +1,4 @@
-//! What the engine does with whatever is on the wire, one test for each thing that can happen.
+//! Behaviour of the engine, one test for each case on the wire.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "../common/mod.rs"]
@@ -6,6 +6,7 @@ mod common;
 
 mod begin;
 mod budget;
+mod configure;
 mod decode;
 mod determinism;
 mod forged;
@@ -15,9 +16,9 @@ mod next_from;
 mod offsets;
 mod peers;
 mod reconfigure;
+mod reference;
 mod resets;
 mod signals;
 mod states;
-mod steering;
+mod stop;
 mod timers;
-mod twin;

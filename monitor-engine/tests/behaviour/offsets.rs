@@ -36,7 +36,7 @@ fn sequence_wrap_out_of_order() {
     assert_eq!(lab.text(S), "first2econthird");
 }
 
-/// The sender goes on `step` further on each time; the receiver's acknowledgments, which move by no more than the
+/// Advances the sender by `step` each time; the receiver's acknowledgments, which move by no more than the
 /// window at a time, say that it got there.
 fn jump(lab: &mut Lab, flow: &mut Flow, to: u64, step: u64) {
     while flow.sent[0] < to {
@@ -96,7 +96,7 @@ fn offsets_beyond_4_gib_one_sided() {
 
 #[test]
 fn acknowledgments_beyond_4_gib_of_bytes_that_were_never_captured() {
-    // A capture that sees the acknowledgments and, for a long time, not one byte of what they are for.
+    // A capture that sees the acknowledgments and, for a long time, not one of the acknowledged bytes.
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     (flow.scale, flow.window) = ([Some(14), Some(14)], [65535, 65535]);
     flow.open(&mut lab);
@@ -115,7 +115,7 @@ fn acknowledgments_beyond_4_gib_of_bytes_that_were_never_captured() {
 
 #[test]
 fn an_acknowledgment_that_stays_behind_is_not_taken_for_one_ahead() {
-    // One that is repeated, and never goes on: more than 2 GiB later its number lies ahead, modulo 4 GiB.
+    // An acknowledgment that never advances: more than 2 GiB later its number lies ahead, modulo 4 GiB.
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     (flow.scale, flow.window) = ([Some(14), Some(14)], [65535, 65535]);
     flow.open(&mut lab);
@@ -132,7 +132,7 @@ fn an_acknowledgment_that_stays_behind_is_not_taken_for_one_ahead() {
 }
 
 #[test]
-fn a_wild_sequence_number_moves_nothing() {
+fn a_sequence_number_out_of_window_has_no_effect() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     flow.open(&mut lab);
     flow.send(&mut lab, C, b"hello");
@@ -141,7 +141,7 @@ fn a_wild_sequence_number_moves_nothing() {
     for off in [5 + 65535 + 1, 1_000_000, 1 << 30, (1 << 31) - 1, -(1 << 30)] {
         flow.at(&mut lab, C, off, b"wild");
         assert_eq!(lab.side(S), before, "offset {off}");
-        // An expected segment between them: they are not where the stream goes on.
+        // An expected segment between them: the stream does not continue there.
         flow.ack(&mut lab, S, 5);
     }
     assert!(lab.count("wild") >= 4);
@@ -150,7 +150,7 @@ fn a_wild_sequence_number_moves_nothing() {
 }
 
 #[test]
-fn a_wild_acknowledgment_moves_nothing() {
+fn an_acknowledgment_out_of_window_has_no_effect() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     flow.open(&mut lab);
     flow.send(&mut lab, C, b"hello");

@@ -1,4 +1,4 @@
-//! What other reassemblers are known to get wrong, each as a test with its name.
+//! Known faults of other reassemblers, each as a test with its name.
 
 use monitor_engine::{CloseReason, EngineConfig, Event, LinkType, Side, SockId, TcpState};
 
@@ -14,7 +14,7 @@ fn opened() -> (Lab, Flow) {
     (lab, flow)
 }
 
-/// The receiver acknowledges what we missed, and its grace passes.
+/// The receiver acknowledges bytes that were not captured, and the loss delay passes.
 fn lose(lab: &mut Lab, flow: &mut Flow, to: u64) {
     flow.ack(lab, S, to);
     lab.wait(300);
@@ -124,7 +124,7 @@ fn protolens_stalls_at_the_sequence_wrap_and_gopacket_is_off_by_one() {
 
 #[test]
 fn pcapplusplus_identifies_a_flow_by_a_32_bit_hash() {
-    // 200 000 flows of one byte that says whose it is; two of them share 32 bits of a hash with near certainty.
+    // 200 000 flows of one byte that identifies the flow; two of them share 32 bits of a hash with near certainty.
     let mut config = EngineConfig {
         memory: 1 << 30,
         ..Lab::config()

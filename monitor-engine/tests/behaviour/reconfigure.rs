@@ -51,7 +51,7 @@ fn new_times_are_for_all_connections() {
 }
 
 #[test]
-fn what_an_engine_is_made_with_stays() {
+fn creation_settings_of_an_engine_stay() {
     let mut lab = Lab::new();
     change(&mut lab, |config| {
         config.memory = 1 << 30;

@@ -115,7 +115,7 @@ fn the_holes_of_a_reset_connection_are_named() {
 }
 
 #[test]
-fn a_new_syn_after_a_rst_opens_anew() {
+fn a_new_syn_after_a_rst_opens_a_new_connection() {
     let (mut lab, mut flow) = opened();
     flow.rst(&mut lab, C, 10);
     let old = lab.only().id;

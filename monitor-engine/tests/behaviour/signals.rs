@@ -90,7 +90,7 @@ fn urgent_data_stays_in_line_and_is_counted() {
 }
 
 #[test]
-fn a_retransmission_is_told_and_changes_nothing() {
+fn a_retransmission_is_reported_and_changes_nothing() {
     let (mut lab, mut flow) = opened(OverlapPolicy::Linux);
     flow.at(&mut lab, C, 1, b"ello, more");
     let id = lab.only().id;
@@ -119,7 +119,7 @@ fn a_retransmission_is_told_and_changes_nothing() {
 }
 
 #[test]
-fn a_conflict_is_told_with_its_place() {
+fn a_conflict_is_reported_with_its_offset() {
     for (policy, text) in [
         (OverlapPolicy::First, "hello"),
         (OverlapPolicy::Last, "hEllO"),

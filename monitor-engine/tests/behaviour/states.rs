@@ -126,7 +126,7 @@ fn orderly_close() {
 }
 
 #[test]
-fn half_close_goes_on_the_other_way() {
+fn after_a_half_close_the_other_direction_continues() {
     let (mut lab, mut flow) = opened();
     flow.send(&mut lab, C, b"request");
     flow.fin(&mut lab, C);
@@ -168,7 +168,7 @@ fn fin_with_data() {
 }
 
 #[test]
-fn fin_is_at_the_end_also_when_it_comes_again_with_data() {
+fn a_fin_repeated_with_data_stays_at_its_offset() {
     let (mut lab, flow) = opened();
     lab.ip(&flow.segment(C, 0, PSH, b"abc").ip());
     lab.ip(&flow.segment(C, 3, FIN, b"").ip());

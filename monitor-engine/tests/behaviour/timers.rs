@@ -15,7 +15,7 @@ fn lab(idle: Option<u64>, linger: Option<u64>) -> Lab {
 }
 
 #[test]
-fn an_idle_connection_is_closed_and_told() {
+fn an_idle_connection_is_closed_and_reported() {
     let (mut lab, mut flow) = (lab(Some(100), Some(50)), Flow::new());
     flow.open(&mut lab);
     flow.send(&mut lab, C, b"x");
@@ -54,7 +54,7 @@ fn every_kind_of_connection_times_out() {
 }
 
 #[test]
-fn a_packet_keeps_its_connection_alive() {
+fn a_packet_restarts_the_timeout() {
     let (mut lab, mut flow) = (lab(Some(100), None), Flow::new());
     flow.open(&mut lab);
     for _ in 0..20 {
@@ -65,7 +65,7 @@ fn a_packet_keeps_its_connection_alive() {
 }
 
 #[test]
-fn one_old_active_flow_keeps_nobody_alive() {
+fn one_old_active_flow_does_not_delay_the_timeouts_of_others() {
     let mut lab = lab(Some(100), None);
     let mut old = Flow::numbered(0);
     old.open(&mut lab);
@@ -112,7 +112,7 @@ fn linger_counts_from_the_end() {
 }
 
 #[test]
-fn a_flow_that_timed_out_and_comes_back_is_a_new_connection() {
+fn a_flow_that_returns_after_its_timeout_is_a_new_connection() {
     let (mut lab, mut flow) = (lab(Some(100), None), Flow::new());
     flow.open(&mut lab);
     flow.send(&mut lab, C, b"before");
@@ -140,7 +140,7 @@ fn many_at_once_are_all_retired() {
 }
 
 #[test]
-fn time_that_goes_back_is_now() {
+fn a_time_in_the_past_counts_as_now() {
     let (mut lab, mut flow) = (lab(Some(100), None), Flow::new());
     flow.open(&mut lab);
     let now = lab.now;

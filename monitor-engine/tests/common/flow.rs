@@ -7,7 +7,7 @@ use monitor_engine::Side;
 use super::frame::{ACK, FIN, PSH, RST, SYN, Segment};
 use super::lab::Lab;
 
-/// Two ends that talk. What an end sends is named after it: `Side::Client` sends, `Side::Server` receives.
+/// Two ends of a connection. Methods name the sender: bytes that `Side::Client` sends is received by `Side::Server`.
 #[derive(Clone, Debug)]
 pub struct Flow {
     pub client: SocketAddr,
@@ -18,9 +18,9 @@ pub struct Flow {
     pub acked: [u64; 2],
     /// The window field of each end.
     pub window: [u16; 2],
-    /// What each end puts into its SYN.
+    /// Window scale in the SYN of each end.
     pub scale: [Option<u8>; 2],
-    /// Where each end goes on.
+    /// Next offset of each end.
     pub sent: [u64; 2],
     /// Not even an ACK flag: as if the peer's packets had never come.
     pub mute: bool,
@@ -31,7 +31,7 @@ impl Flow {
         Self::numbered(1)
     }
 
-    /// One of many.
+    /// Creates one of many flows.
     pub fn numbered(n: u32) -> Self {
         let [_, a, b, c] = (n / 20_000).to_be_bytes();
         let port = 40_000 + (n % 20_000) as u16;
@@ -74,7 +74,7 @@ impl Flow {
         lab.ip(&self.segment(from, off, PSH, payload).ip());
     }
 
-    /// Sends payload where the end goes on; the peer has it from then on.
+    /// Sends the next payload of an end; the peer has it from then on.
     pub fn send(&mut self, lab: &mut Lab, from: Side, payload: &[u8]) {
         let off = self.sent[from.index()];
         self.sent[from.index()] = off + payload.len() as u64;

@@ -9,7 +9,7 @@ pub const PSH: u8 = 8;
 pub const ACK: u8 = 16;
 pub const URG: u8 = 32;
 
-/// One TCP segment to be sent.
+/// Description of a TCP segment.
 #[derive(Clone, Debug)]
 pub struct Segment {
     pub src: SocketAddr,
@@ -128,7 +128,7 @@ pub fn ethernet(ip: &[u8], tags: &[u16], padding: usize) -> Vec<u8> {
     frame
 }
 
-/// One fragment: which bytes of the IP payload, and whether more follow.
+/// Description of a fragment: its bytes of the IP payload, and the more-fragments flag.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
     pub start: usize,
@@ -148,7 +148,7 @@ pub fn parts(len: usize, size: usize) -> Vec<Part> {
         .collect()
 }
 
-/// One fragment of an IP packet.
+/// Returns a fragment of an IP packet.
 pub fn fragment(ip: &[u8], id: u32, part: Part) -> Vec<u8> {
     if ip[0] >> 4 == 4 {
         fragment_v4(ip, id, part)

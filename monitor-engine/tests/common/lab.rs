@@ -1,4 +1,4 @@
-//! An engine with a clock, and short ways to ask what it holds.
+//! Engine with a clock, and short queries.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ impl Lab {
         Self::with(Self::config())
     }
 
-    /// What [`Lab::new`] takes, to be changed.
+    /// Returns the settings of [`Lab::new`], to be changed.
     pub fn config() -> EngineConfig {
         EngineConfig {
             memory: 16 << 20,
@@ -48,12 +48,12 @@ impl Lab {
         }
     }
 
-    /// One IP packet, now.
+    /// Processes an IP packet.
     pub fn ip(&mut self, data: &[u8]) {
         self.frame(LinkType::Ip, data);
     }
 
-    /// One frame, now.
+    /// Processes a frame.
     pub fn frame(&mut self, link: LinkType, data: &[u8]) {
         self.engine.process(&[Packet {
             time: self.now,

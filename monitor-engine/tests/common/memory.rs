@@ -1,4 +1,4 @@
-//! How much memory this process has in use.
+//! Memory in use by this process.
 
 /// Resident bytes of this process; 0 where there is no /proc.
 pub fn resident() -> u64 {

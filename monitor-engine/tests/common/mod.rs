@@ -1,5 +1,5 @@
-//! What the engine's tests and fuzz targets share: frames made from a description, an engine to send them to, and
-//! the obvious twin that the engine is compared with.
+//! Shared parts of the engine's tests and fuzz targets: frames from a description, an engine to send them to, and the
+//! reference model that the engine is compared with.
 #![allow(
     dead_code,
     reason = "each test that includes this module uses its own part of it"
@@ -11,7 +11,7 @@
 )]
 #![allow(
     clippy::needless_pass_by_value,
-    reason = "what is compared reads better as it is"
+    reason = "comparisons read better without references"
 )]
 
 pub mod flow;

@@ -34,7 +34,7 @@ fn a_million_flows_of_one_byte() {
     let reader = attacked.engine.reader();
     let mut living = 0;
     for connection in reader.connections(None) {
-        // Who called whom is told by the ports, which are random too.
+        // The ports, which are random too, determine the client.
         let byte = |side| {
             reader
                 .peek(connection.id, side, 0, &mut [0; 2])
@@ -50,7 +50,7 @@ fn a_million_flows_of_one_byte() {
     assert!(living > 10_000);
 }
 
-/// What the engine's table goes by, as its source tells everybody: the lower half, scaled.
+/// Home of a hash in the engine's table, as its public source computes it: the lower half, scaled.
 fn place(seed: [u64; 2], random: u64) -> u32 {
     let bytes = random.to_be_bytes();
     let src = Address::v4([bytes[0], bytes[1], bytes[2], bytes[3]]);

@@ -70,7 +70,7 @@ fn full_size_fragments_of_as_many_datagrams() {
 
 #[test]
 fn last_fragments_that_claim_the_whole_size() {
-    // Eight bytes each, but at the far end of a datagram of 64 KiB: what must be reserved for them is bounded too.
+    // Eight bytes each, but at the far end of a datagram of 64 KiB: the memory reserved for them is bounded too.
     let mut frame = piece(8);
     frame[6..8].copy_from_slice(&(0x1ff0u16).to_be_bytes());
     flood(MILLION / 4, frame, 30_000, random_source(6));

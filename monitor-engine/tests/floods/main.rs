@@ -1,16 +1,16 @@
-//! Hostile floods: memory stays under the budget, time per packet stays small, and those who matter lose nothing.
+//! Hostile floods: memory stays within the budget, time per packet stays small, and real connections lose nothing.
 //!
 //! Time is the thread's own processor time, so that a busy machine does not fail a test; the bounds leave a factor
-//! of ten or so to what was measured.
+//! of about ten over the measured values.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;
 
-mod crumbs;
 mod flows;
 mod fragments;
 mod syns;
+mod tiny_segments;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use common::memory::resident;
 
-/// What the process may use besides the budget.
+/// Memory of the process besides the budget.
 const BESIDES: u64 = 64 << 20;
 
 /// Resident memory is the whole process's: one flood at a time.
@@ -28,7 +28,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An engine under attack, and what that cost.
+/// An engine under attack, and the cost.
 struct Attacked {
     engine: Engine,
     budget: u64,

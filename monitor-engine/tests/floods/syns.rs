@@ -7,7 +7,7 @@ use crate::{Attacked, Random, Template, alone};
 const C: Side = Side::Client;
 const S: Side = Side::Server;
 
-/// What a real flow carries.
+/// Payload of a real flow.
 fn content(flow: u32, off: u64) -> u8 {
     (off.wrapping_mul(0x9e37_79b9)
         .wrapping_add(u64::from(flow) * 77)

@@ -1,4 +1,4 @@
-//! Sequences of segments through the whole engine and through its obvious twin.
+//! Sequences of segments through the whole engine and through its reference model.
 #![no_main]
 
 #[path = "../../monitor-engine/tests/common/mod.rs"]

@@ -1,5 +1,5 @@
-//! The engine and its obvious twin under random segments: overlapping, lost, repeated, out of order, across the
-//! wrap, with FINs and RSTs at any place.
+//! Engine and reference model under random segments: overlapping, lost, repeated, out of order, across the wrap, with
+//! FINs and RSTs at any place.
 //!
 //! A failure prints a [`Script`] that can be pasted into a test here.
 

@@ -1,15 +1,12 @@
-//! What clients decide: connections that are stopped, and settings that change while a connection is followed.
-
-use std::sync::Arc;
+//! Connections and sides that clients stop.
 
 use monitor_common::abi::ShuntKey;
 use monitor_common::wire::Address;
 use monitor_engine::{
-    CloseReason, Connection, ControlError, Event, NoData, OverlapPolicy, PeekError, Rule, Shunt,
-    Side, SideSettings, TcpState,
+    CloseReason, ControlError, Event, PeekError, Shunt, Side, SideSettings, TcpState,
 };
 
-use crate::common::frame::{ACK, PSH, RST, SYN};
+use crate::common::frame::{PSH, RST, SYN};
 use crate::common::{Flow, Lab};
 
 const C: Side = Side::Client;
@@ -24,20 +21,6 @@ const NOTHING: SideSettings = SideSettings {
     overlap: None,
     disable: false,
 };
-
-fn window(bytes: u64) -> SideSettings {
-    SideSettings {
-        window: Some(bytes),
-        ..NOTHING
-    }
-}
-
-fn overlap(policy: OverlapPolicy) -> SideSettings {
-    SideSettings {
-        overlap: Some(policy),
-        ..NOTHING
-    }
-}
 
 /// A connection that said something both ways.
 fn spoken(lab: &mut Lab) -> Flow {
@@ -58,7 +41,7 @@ fn key(flow: &Flow) -> ShuntKey {
 }
 
 #[test]
-fn a_stopped_connection_stays_readable_and_takes_nothing_more() {
+fn a_stopped_connection_stays_readable_and_accepts_nothing() {
     let mut lab = Lab::new();
     let mut flow = spoken(&mut lab);
     let id = lab.only().id;
@@ -106,7 +89,7 @@ fn a_stopped_connection_stays_readable_and_takes_nothing_more() {
 }
 
 #[test]
-fn a_stopped_connection_is_remembered_for_linger_and_while_its_packets_come() {
+fn a_stopped_connection_is_listed_for_linger_and_while_its_packets_arrive() {
     let mut config = Lab::config();
     config.tcp.linger = Some(5_000_000_000);
     let mut lab = Lab::with(config);
@@ -173,7 +156,7 @@ fn only_a_new_syn_opens_a_connection_where_one_was_stopped() {
 }
 
 #[test]
-fn an_answer_that_comes_after_the_stop_opens_nothing() {
+fn an_answer_after_the_stop_opens_no_connection() {
     let mut lab = Lab::new();
     let flow = Flow::new();
     lab.ip(&flow.syn().ip());
@@ -186,7 +169,7 @@ fn an_answer_that_comes_after_the_stop_opens_nothing() {
 
 /// The capture may not have been able to, or have forgotten it.
 #[test]
-fn a_flow_whose_packets_go_on_coming_is_shunted_again_at_most_once_a_second() {
+fn a_flow_whose_packets_keep_arriving_is_shunted_at_most_once_a_second() {
     let mut lab = Lab::new();
     let mut flow = spoken(&mut lab);
     let id = lab.only().id;
@@ -221,7 +204,7 @@ fn a_flow_is_shunted_under_its_tags_and_version() {
 }
 
 #[test]
-fn a_connection_that_is_over_cannot_be_stopped_any_more() {
+fn a_closed_connection_cannot_be_stopped() {
     let mut lab = Lab::new();
     let mut flow = spoken(&mut lab);
     flow.close(&mut lab);
@@ -234,7 +217,7 @@ fn a_connection_that_is_over_cannot_be_stopped_any_more() {
 }
 
 #[test]
-fn a_stopped_side_keeps_nothing_and_its_states_go_on() {
+fn a_stopped_side_retains_nothing_and_its_states_advance() {
     let mut lab = Lab::new();
     let mut flow = spoken(&mut lab);
     let id = lab.only().id;
@@ -297,7 +280,7 @@ fn a_connection_whose_sides_are_both_stopped_is_stopped() {
 }
 
 #[test]
-fn the_edge_of_a_side_without_bytes_goes_on_over_holes() {
+fn the_edge_of_a_disabled_side_moves_over_holes() {
     let mut lab = Lab::new();
     let mut flow = spoken(&mut lab);
     let id = lab.only().id;
@@ -339,210 +322,4 @@ fn the_edge_of_a_side_without_bytes_goes_on_over_holes() {
     }
     assert_eq!(edges(&lab), (2_400_037, 2_400_037, 2_400_037, 1));
     assert_eq!(lab.count("unstored_bytes"), 0);
-}
-
-#[test]
-fn a_smaller_window_frees_at_once_and_a_larger_one_holds_more() {
-    let mut lab = Lab::new();
-    let mut flow = Flow::new();
-    flow.open(&mut lab);
-    for n in 0..100u8 {
-        flow.send(&mut lab, C, &[n; 1000]);
-        flow.send(&mut lab, S, &[n; 1000]);
-    }
-    let id = lab.only().id;
-    let used = lab.count("used");
-    let now = lab.engine.configure(id, [NOTHING, window(10_000)]).unwrap();
-    assert_eq!(now.sides.clone().map(|side| side.window), [1 << 20, 10_000]);
-    assert_eq!(
-        now.sides.map(|side| (side.base, side.next)),
-        [(0, 100_000), (90_000, 100_000)]
-    );
-    assert!(lab.count("used") + 80_000 < used);
-    assert_eq!(
-        lab.peek(id, S, 0, 1),
-        Err(PeekError::NoData {
-            reason: NoData::Evicted,
-            next_extent: None,
-            base: 90_000,
-            next: 100_000,
-            end: 100_000
-        })
-    );
-    flow.send(&mut lab, C, &[7; 500]);
-    assert_eq!(lab.side(S).base, 90_500);
-    lab.engine.configure(id, [window(3 << 20); 2]).unwrap();
-    for _ in 0..40 {
-        flow.send(&mut lab, C, &[8; 50_000]);
-        flow.send(&mut lab, S, &[8; 50_000]);
-    }
-    assert_eq!(
-        [lab.side(C).base, lab.side(S).base],
-        [0, 90_500],
-        "the configured window was 1 MiB"
-    );
-    // The next one is as configured.
-    let mut other = Flow::numbered(2);
-    other.open(&mut lab);
-    let other = lab.newest(other.client, other.server).unwrap();
-    assert_eq!(other.sides.map(|side| side.window), [1 << 20; 2]);
-}
-
-#[test]
-fn a_smaller_window_gives_up_the_holes_that_it_leaves_behind() {
-    let mut lab = Lab::new();
-    let mut flow = spoken(&mut lab);
-    let id = lab.only().id;
-    flow.at(&mut lab, C, 100, &[1; 900]);
-    lab.engine.configure(id, [NOTHING, window(500)]).unwrap();
-    let side = lab.side(S);
-    assert_eq!(
-        (side.base, side.next, side.gaps, side.retained),
-        (500, 1000, 1, 500)
-    );
-}
-
-#[test]
-fn another_policy_decides_from_the_next_segment_on() {
-    for (policy, expected) in [
-        (OverlapPolicy::First, b"xOLDOLD"),
-        (OverlapPolicy::Last, b"xNEWNEW"),
-    ] {
-        let mut lab = Lab::policy(OverlapPolicy::Linux);
-        let mut flow = Flow::new();
-        flow.open(&mut lab);
-        let id = lab.only().id;
-        flow.at(&mut lab, C, 1, b"OLDOLD");
-        lab.engine
-            .configure(id, [NOTHING, overlap(policy)])
-            .unwrap();
-        assert_eq!(
-            lab.only().sides.map(|side| side.overlap),
-            [OverlapPolicy::Linux, policy]
-        );
-        flow.at(&mut lab, C, 1, b"NEWNEW");
-        flow.at(&mut lab, C, 0, b"x");
-        assert_eq!(lab.peek(id, S, 0, 10).unwrap(), expected);
-    }
-}
-
-/// What waits under First was never queued as Linux would: it counts as one segment until the hole is filled.
-#[test]
-fn a_policy_that_needs_the_queue_makes_do_with_what_waits() {
-    let mut lab = Lab::policy(OverlapPolicy::First);
-    let mut flow = Flow::new();
-    flow.open(&mut lab);
-    let id = lab.only().id;
-    flow.at(&mut lab, C, 10, b"first");
-    lab.engine
-        .configure(id, [NOTHING, overlap(OverlapPolicy::Linux)])
-        .unwrap();
-    flow.at(&mut lab, C, 8, b"..SECOND");
-    flow.at(&mut lab, C, 0, b"01234567");
-    assert_eq!(
-        lab.peek(id, S, 0, 100).unwrap(),
-        b"01234567..SECOND",
-        "it starts lower"
-    );
-    // And segment by segment again behind the next hole.
-    flow.at(&mut lab, C, 20, b"first");
-    flow.at(&mut lab, C, 20, b"again!");
-    flow.at(&mut lab, C, 16, b"....");
-    assert_eq!(lab.peek(id, S, 16, 100).unwrap(), b"....again!");
-    assert_eq!(lab.count("overlap_history_full"), 0);
-}
-
-#[test]
-fn nothing_can_be_set_on_a_side_without_bytes() {
-    let mut lab = Lab::new();
-    spoken(&mut lab);
-    let id = lab.only().id;
-    lab.engine.configure(id, [SILENT, NOTHING]).unwrap();
-    let before = lab.only();
-    assert_eq!(
-        lab.engine.configure(id, [window(5000); 2]),
-        Err(ControlError::Disabled(C))
-    );
-    assert_eq!(
-        lab.engine.configure(id, [overlap(OverlapPolicy::Bsd); 2]),
-        Err(ControlError::Disabled(C))
-    );
-    assert_eq!(lab.only(), before);
-    lab.engine.configure(id, [SILENT, window(5000)]).unwrap();
-}
-
-fn rule(applies: fn(&Connection) -> bool, client: SideSettings, server: SideSettings) -> Rule {
-    Rule {
-        applies: Arc::new(applies),
-        sides: [client, server],
-    }
-}
-
-#[test]
-fn connections_start_with_what_the_first_fitting_rule_says() {
-    let mut lab = Lab::new();
-    let rules = vec![
-        rule(|c| c.server.port() == 443, NOTHING, SILENT),
-        rule(|c| c.server.port() != 80, SILENT, SILENT),
-        rule(
-            |c| c.server.ip().is_ipv4(),
-            window(100),
-            overlap(OverlapPolicy::Last),
-        ),
-    ];
-    lab.engine.set_rules(rules);
-    let mut opened = |server: &str| {
-        let mut flow = Flow::between("10.0.0.1:40000", server);
-        flow.open(&mut lab);
-        flow.send(&mut lab, S, &[9; 300]);
-        let [client, server] = lab.newest(flow.client, flow.server).unwrap().sides;
-        (
-            (client.enabled, client.window, client.retained),
-            (server.enabled, server.overlap),
-        )
-    };
-    let linux = OverlapPolicy::Linux;
-    assert_eq!(
-        opened("192.0.2.1:443"),
-        ((true, 1 << 20, 300), (false, linux))
-    );
-    assert_eq!(
-        opened("192.0.2.1:22"),
-        ((false, 1 << 20, 0), (false, linux))
-    );
-    assert_eq!(
-        opened("192.0.2.1:80"),
-        ((true, 100, 100), (true, OverlapPolicy::Last))
-    );
-    // Those that are there stay as they are.
-    lab.engine.set_rules(Vec::new());
-    let mut flow = Flow::between("10.0.0.1:40001", "192.0.2.1:443");
-    flow.open(&mut lab);
-    assert!(
-        lab.newest(flow.client, flow.server)
-            .unwrap()
-            .sides
-            .iter()
-            .all(|side| side.enabled)
-    );
-    let old = lab
-        .connections()
-        .into_iter()
-        .find(|c| c.server.port() == 22)
-        .unwrap();
-    assert!(old.sides.iter().all(|side| !side.enabled));
-}
-
-/// The sender of the first segment may be either end.
-#[test]
-fn a_rule_sees_who_called_whom() {
-    let mut lab = Lab::new();
-    lab.engine.set_rules(vec![rule(
-        |c| c.midstream && c.server.port() == 80,
-        NOTHING,
-        SILENT,
-    )]);
-    let flow = Flow::new();
-    lab.ip(&flow.segment(S, 0, ACK, b"").ip());
-    assert_eq!(lab.only().sides.map(|side| side.enabled), [true, false]);
 }

@@ -8,8 +8,8 @@ const C: Side = Side::Client;
 const S: Side = Side::Server;
 const CRUMBS: u64 = 300_000;
 
-/// One flow with a hole at its start, then crumbs at these offsets.
-fn crumbs(mut place: impl FnMut(u64) -> u64) -> Attacked {
+/// Attacks with one flow: a hole at its start, then tiny out-of-order segments at these offsets.
+fn tiny_segments(mut place: impl FnMut(u64) -> u64) -> Attacked {
     let mut config = EngineConfig {
         memory: 16 << 20,
         ..EngineConfig::default()
@@ -49,26 +49,26 @@ fn bounded(attacked: &Attacked) {
 }
 
 #[test]
-fn a_hole_and_crumbs_going_up() {
+fn a_hole_and_tiny_segments_going_up() {
     let _alone = alone();
-    bounded(&crumbs(|i| 1000 + 2 * i));
+    bounded(&tiny_segments(|i| 1000 + 2 * i));
 }
 
 #[test]
-fn a_hole_and_crumbs_far_apart() {
+fn a_hole_and_tiny_segments_far_apart() {
     let _alone = alone();
-    bounded(&crumbs(|i| 1000 + 3000 * i));
+    bounded(&tiny_segments(|i| 1000 + 3000 * i));
 }
 
 #[test]
-fn a_hole_and_crumbs_anywhere_in_the_window() {
+fn a_hole_and_tiny_segments_anywhere_in_the_window() {
     let _alone = alone();
     let mut random = Random(3);
-    bounded(&crumbs(|_| 1000 + random.next() % 1_000_000));
+    bounded(&tiny_segments(|_| 1000 + random.next() % 1_000_000));
 }
 
 #[test]
-fn a_hole_and_crumbs_going_down() {
+fn a_hole_and_tiny_segments_going_down() {
     let _alone = alone();
-    bounded(&crumbs(|i| 1_000_000 - 2 * (i % 490_000)));
+    bounded(&tiny_segments(|i| 1_000_000 - 2 * (i % 490_000)));
 }
