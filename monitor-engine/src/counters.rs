@@ -28,7 +28,7 @@ impl Counter {
 
 macro_rules! counters {
     ($($group:literal { $($(#[doc = $doc:literal])+ $name:ident)+ })+) => {
-        /// Counters of an engine. Only gauges, whose text says so, ever decrease.
+        /// Counters of an engine. Only gauges ever decrease; their text names them.
         #[derive(Debug, Default)]
         pub struct Counters {
             /// The engine's time, nanoseconds since the epoch; 0 before its first packet. Not listed by [`Counters::each`].

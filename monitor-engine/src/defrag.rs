@@ -121,7 +121,7 @@ impl Defrag {
         Some(datagram.finish())
     }
 
-    /// Drops the datagrams whose time is over.
+    /// Drops the datagrams past their deadline.
     pub fn expire(&mut self, now: u64, counters: &Counters) {
         while let Some(&(deadline, key)) = self.order.front() {
             let current = self

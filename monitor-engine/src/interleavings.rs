@@ -147,7 +147,7 @@ fn a_reused_block_is_never_read_at_its_old_offset() {
             writer
         },
         BLOCK - 8,
-        // Beyond a hole, and so far that the window leaves the first block, which is the next to be allocated.
+        // Beyond a hole, where the window leaves the first block, which is the next to be allocated.
         |writer| writer.segment(2 * BLOCK - 8, &[b'b'; 8]),
         |peek, bytes| match peek {
             Ok(peek) => assert_eq!((peek.len, bytes), (8, [b'a'; 8])),

@@ -50,7 +50,7 @@ pub struct Peek {
 /// same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Next {
-    /// What follows at the offset.
+    /// Kind of the continuation.
     pub kind: NextKind,
     /// Lowest retained offset.
     pub base: u64,
@@ -154,7 +154,7 @@ pub enum PeekError {
     /// Buffering of the side is switched off (EINVAL).
     #[error("buffering of this side is switched off")]
     Disabled,
-    /// Nothing but a SYN so far (ENOTCONN).
+    /// Nothing but a SYN yet (ENOTCONN).
     #[error("the connection is not established and has carried no byte this way")]
     NotConnected,
     /// No received byte at the offset (ENODATA).

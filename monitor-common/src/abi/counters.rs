@@ -1,3 +1,5 @@
+//! Counters of the BPF programs: indices, names and meanings.
+
 /// A counter of a BPF program: an index into its per-CPU array.
 pub trait Count: Copy + 'static {
     /// All of them, in the order of their indices.

@@ -1,3 +1,5 @@
+//! Keys of shunted flows, and the link field that holds VLAN tags and IP version.
+
 use crate::wire::{Address, Vlans};
 
 /// Most flows that are shunted at once on one interface. An entry takes its memory when it is made; the empty table
@@ -25,7 +27,7 @@ impl ShuntKey {
         Self::between((a.0.words(), a.1), (b.0.words(), b.1), link)
     }
 
-    /// The same for ends whose addresses are words already.
+    /// Creates the key from addresses in words.
     #[inline(always)]
     pub fn between(a: ((u64, u64), u16), b: ((u64, u64), u16), link: u32) -> Self {
         let (low, high) = if a <= b { (a, b) } else { (b, a) };

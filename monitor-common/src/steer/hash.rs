@@ -1,3 +1,5 @@
+//! Symmetric flow hash.
+
 use crate::wire::Address;
 
 /// A seeded hash of a flow that is the same for both of its directions.
@@ -20,7 +22,7 @@ pub fn flow_hash(seed: [u64; 2], a: (Address, u16), b: (Address, u16)) -> u64 {
     }
 }
 
-/// [`flow_hash`] for fragments, whose ports are not known: of the address pair alone.
+/// Hash of the address pair alone, for fragments, which have no ports.
 #[inline(always)]
 pub fn address_hash(seed: [u64; 2], a: Address, b: Address) -> u64 {
     let (low, high) = ordered((a.words(), 0), (b.words(), 0));

@@ -9,7 +9,7 @@
 pub enum EventKind {
     /// The first packet of a connection.
     Opened,
-    /// The handshake is complete, or data was seen on a connection whose start was not captured.
+    /// The handshake is complete, or data was seen midstream.
     Established,
     /// The in-order edge advanced over received bytes.
     Data,

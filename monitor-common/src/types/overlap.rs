@@ -15,7 +15,7 @@ pub enum OverlapPolicy {
     First,
     /// The last copy to arrive, even of bytes already in order.
     Last,
-    /// The copy whose segment starts further left; of two with the same start, the first.
+    /// The copy in the segment that starts further left; of two with the same start, the first.
     Bsd,
 }
 

@@ -5,7 +5,7 @@ use core::fmt;
 /// Identifier of one connection; never used again for another one.
 ///
 /// Below 2^53, so that every JSON reader keeps it exact. Bits 0..6 hold the worker, 6..30 the record's slot,
-/// 30..53 the slot's generation; a slot whose generations are used up is retired. No worker has the highest worker
+/// 30..53 the slot's generation; a slot is retired after its last generation. No worker has the highest worker
 /// number: its identifiers are those of subscriptions.
 /// Sorted by [`SockId::position`] (worker, then slot), pages of a listing stay stable while connections come and go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,7 +14,7 @@ pub struct SockId(u64);
 impl SockId {
     const WORKER_BITS: u32 = 6;
     const SLOT_BITS: u32 = 24;
-    /// Most workers whose connections can be identified.
+    /// Most workers.
     pub const MAX_WORKERS: u16 = (1 << Self::WORKER_BITS) - 1;
     /// Most slots of one worker.
     pub const MAX_SLOTS: u32 = 1 << Self::SLOT_BITS;

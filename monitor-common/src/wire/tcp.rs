@@ -50,7 +50,7 @@ pub struct Tcp {
     pub checksum: u16,
 }
 
-/// Reads the TCP header at `at`. A data offset below 20 bytes is malformed, one past what is there truncated.
+/// Reads the TCP header at `at`. A data offset below 20 bytes is malformed, one past the packet truncated.
 #[inline(always)]
 pub fn tcp<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Tcp, Error> {
     let h: [u8; TCP_HEADER_LEN] = bytes.array(at).ok_or(Error::Truncated)?;

@@ -13,7 +13,7 @@ const LANES: usize = 8;
 /// Bytes that are added before a lane of 32 bits could overflow.
 const PART: usize = 64 << 10;
 
-/// Returns the checksum field of a header whose field is zero, in network order.
+/// Returns the checksum field of a header with a zero there, in network order.
 pub fn of_header(header: &[u8]) -> [u8; 2] {
     (!fold(sum(header))).to_ne_bytes()
 }

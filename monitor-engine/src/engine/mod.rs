@@ -60,7 +60,7 @@ pub struct Engine<S: Sink = ()> {
     shortest_timeout: u64,
 }
 
-/// A datagram reassembled here whose flow belongs to another worker.
+/// A datagram reassembled here for the worker that owns its flow.
 #[derive(Debug)]
 pub struct Handoff {
     /// Owner of the flow.

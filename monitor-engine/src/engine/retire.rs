@@ -170,7 +170,7 @@ impl<S: Sink> Engine<S> {
         since.saturating_add(timeout)
     }
 
-    /// Ends a connection whose timeout has passed: removes a closed one, closes another.
+    /// Ends an overdue connection: removes a closed one, closes another.
     fn retire(&mut self, conn: Conn<'_>, class: Class) {
         if class == Class::Closed {
             self.remove(conn);

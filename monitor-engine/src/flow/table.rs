@@ -24,7 +24,7 @@ pub struct SlotHint {
 }
 
 impl Table {
-    /// Creates a table for so many slots.
+    /// Creates a table for a number of slots.
     pub fn new(slots: u32) -> Self {
         Self {
             entries: vec![0; Self::len(slots)],
@@ -36,7 +36,7 @@ impl Table {
         (slots as usize * SPARE / OF).max(8)
     }
 
-    /// Returns the size in bytes of a table for so many slots.
+    /// Returns the size in bytes of a table for a number of slots.
     pub fn bytes(slots: u32) -> u64 {
         (Self::len(slots) * size_of::<u64>()) as u64
     }

@@ -103,9 +103,8 @@ impl Reader {
                 return Next::gone();
             };
             let next = snapshot.next(off, buf.len());
-            let len = match next.kind {
-                NextKind::Bytes { len, .. } => len,
-                _ => return next,
+            let NextKind::Bytes { len, .. } = next.kind else {
+                return next;
             };
             if self.copy(record, id, side, &snapshot, off, &mut buf[..len]) {
                 return next;

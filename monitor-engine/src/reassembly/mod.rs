@@ -36,7 +36,7 @@ pub struct WriterState {
 }
 
 impl WriterState {
-    /// Creates the state for so many blocks and so many segments in out-of-order queues.
+    /// Creates the state for a number of blocks and of segments in out-of-order queues.
     pub fn new(blocks: u32, queued: u32) -> Self {
         Self {
             blocks: BlockAllocator::new(blocks),
@@ -68,7 +68,7 @@ pub struct Receiver<'a, S: Sink> {
 }
 
 impl<'a, S: Sink> Receiver<'a, S> {
-    /// Takes a payload whose first byte has this offset (negative: before offset 0). `fin`: the segment carries a FIN.
+    /// Takes a payload; its first byte has the offset `off` (negative: before offset 0). `fin`: the segment carries a FIN.
     #[inline]
     pub fn segment(&mut self, off: i64, payload: &Payload<'_>, fin: bool) {
         let side = self.side();

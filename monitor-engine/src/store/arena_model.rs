@@ -1,7 +1,7 @@
 //! Model of the arena for the model checker: the same numbers and methods over a handful of its atomics.
 //!
 //! Blocks are small, so that few packets exercise everything in the store. A block's bytes, words and entries are separate
-//! here: what a reader copies while a block changes its use is discarded in either case.
+//! here: a copy of a block that changes its use is discarded in either case.
 
 use std::io;
 

@@ -94,7 +94,7 @@ impl Lab {
     }
 
     pub fn side(&self, side: Side) -> SideStats {
-        self.only().sides[side.index()].clone()
+        self.only().sides[side.index()]
     }
 
     /// Every retained run of bytes of one side.

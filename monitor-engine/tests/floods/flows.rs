@@ -1,3 +1,5 @@
+//! Floods of new flows.
+
 use monitor_common::steer::flow_hash;
 use monitor_common::wire::Address;
 use monitor_engine::{EngineConfig, Side};

@@ -1,3 +1,5 @@
+//! Floods of fragments.
+
 use monitor_engine::Side;
 
 use crate::common::Flow;

@@ -1,3 +1,5 @@
+//! Floods of SYNs and single packets.
+
 use monitor_engine::Side;
 
 use crate::common::Flow;

@@ -1,3 +1,5 @@
+//! Floods of tiny out-of-order segments.
+
 use monitor_engine::{EngineConfig, Side};
 
 use crate::common::Flow;

@@ -32,7 +32,7 @@ impl OooQueues {
     /// Root of a queue that is not tracked.
     const UNTRACKED: u32 = u32::MAX;
 
-    /// Creates queues for so many segments, all sides together.
+    /// Creates queues for a number of segments, all sides together.
     pub fn new(segments: u32) -> Self {
         /// Linux hardly queues more: its receive buffer (6 MiB by default) counts each segment with its buffer, 1 KiB
         /// or more.
@@ -78,7 +78,7 @@ impl OooQueues {
         })
     }
 
-    /// Removes what the in-order edge has passed, which is at `next` now.
+    /// Removes the segments that the in-order edge has passed. It is at `next` now.
     pub fn advance(&mut self, root: &Cell32, next: u64) {
         if root.get() != NIL && !Self::untracked(root) {
             self.queue(root).advance(next);

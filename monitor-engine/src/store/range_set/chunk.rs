@@ -29,7 +29,7 @@ impl<'a> Chunk<'a> {
         self.link().map_or(0, Cell32::get)
     }
 
-    /// Returns the number of ranges, at most what fits.
+    /// Returns the number of ranges, at most [`CHUNK`].
     pub fn count(self) -> usize {
         self.arena
             .entry(self.id, 1)

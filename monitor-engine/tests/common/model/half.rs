@@ -188,9 +188,9 @@ impl Half {
             }
             let lowest = ranges[0];
             if lowest.1 < self.run() {
-                self.raise_base(lowest.1)
+                self.raise_base(lowest.1);
             } else {
-                self.skip(lowest.0)
+                self.skip(lowest.0);
             }
         }
     }
