@@ -15,7 +15,7 @@ use monitor_common::wire::Address;
 /// Settings, written by the loader before the object reaches the kernel. The verifier knows each bit: the branch of a
 /// disabled option is removed.
 #[unsafe(no_mangle)]
-static CONFIG: Config = Config {
+pub static CONFIG: Config = Config {
     seed: [0; 2],
     options: 0,
     workers: 0,
@@ -34,7 +34,7 @@ static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(MAX_NETWORKS,
 macro_rules! setting {
     ($field:ident) => {
         // SAFETY: the field of a static is valid and aligned, and nothing writes to it while the program runs.
-        unsafe { core::ptr::read_volatile(&raw const CONFIG.$field) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::config::CONFIG.$field) }
     };
 }
 
@@ -46,16 +46,6 @@ pub fn seed() -> [u64; 2] {
 #[inline(always)]
 pub fn workers() -> u32 {
     setting!(workers)
-}
-
-#[inline(always)]
-pub fn monitor() -> u32 {
-    setting!(monitor)
-}
-
-#[inline(always)]
-pub fn relay() -> u32 {
-    setting!(relay)
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@
     reason = "per-CPU map values are written through pointers"
 )]
 
+use crate::increment::increment;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
@@ -58,13 +59,5 @@ pub fn may_log(message: Message) -> bool {
             *last = now;
         }
         may
-    }
-}
-
-#[inline(always)]
-fn increment(counters: &PerCpuArray<u64>, index: u32) {
-    if let Some(count) = counters.get_ptr_mut(index) {
-        // SAFETY: valid while the program runs, and a value of this CPU alone.
-        unsafe { *count += 1 };
     }
 }

@@ -1,11 +1,7 @@
 //! Shunted flows: their packets pass as if there were no monitor.
-#![expect(
-    unsafe_code,
-    reason = "map values are written through pointers, and a helper that aya has no safe form of"
-)]
+#![expect(unsafe_code, reason = "map values are written through pointers")]
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use monitor_common::abi::{MAX_SHUNTS, ShuntKey};
@@ -41,7 +37,13 @@ pub fn timeout() -> Option<u64> {
 /// Returns whether a packet with its TCP header at `segment` belongs to a shunted flow. Unshunts the flow at a SYN
 /// without ACK, which begins another connection between the same ends, and after the timeout.
 #[inline(always)]
-pub fn contains<B: Bytes>(bytes: &B, segment: usize, key: ShuntKey, timeout: u64) -> bool {
+pub fn contains<B: Bytes>(
+    bytes: &B,
+    segment: usize,
+    key: ShuntKey,
+    timeout: u64,
+    clock: impl FnOnce() -> u64,
+) -> bool {
     let Some(lookup) = LOOKUP.get_ptr_mut(0) else {
         return false;
     };
@@ -57,10 +59,9 @@ pub fn contains<B: Bytes>(bytes: &B, segment: usize, key: ShuntKey, timeout: u64
     let Some(seen) = SHUNTED.get_ptr_mut(key) else {
         return false;
     };
-    // SAFETY: the helper reads a clock and takes no argument; the value is valid while the program runs, and two CPUs
-    // that write it at once write nearly the same time.
+    let now = clock();
+    // SAFETY: the value is valid while the program runs, and two CPUs that write it at once write nearly the same time.
     let quiet = unsafe {
-        let now = bpf_ktime_get_coarse_ns();
         let quiet = now.saturating_sub(*seen);
         if quiet > REFRESH_NS {
             *seen = now;

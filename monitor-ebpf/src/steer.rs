@@ -1,6 +1,8 @@
 //! XDP program `steer`.
+#![expect(unsafe_code, reason = "a helper that aya has no safe form of")]
 
 use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::XskMap;
 use aya_ebpf::programs::XdpContext;
@@ -53,7 +55,13 @@ fn is_shunted(ctx: &XdpContext, ends: &Ends) -> bool {
     let Some(timeout) = shunt::timeout() else {
         return false;
     };
-    shunt::contains(&Frame(ctx), segment, ShuntKey::new(src, dst, link), timeout)
+    shunt::contains(
+        &Frame(ctx),
+        segment,
+        ShuntKey::new(src, dst, link),
+        timeout,
+        coarse_clock,
+    )
 }
 
 #[inline(always)]
@@ -99,4 +107,11 @@ fn skipped(skip: Skip) -> SteerCount {
         Skip::Malformed => SteerCount::Malformed,
         Skip::TooDeep => SteerCount::TooDeep,
     }
+}
+
+/// Monotonic clock with the resolution of a tick, nanoseconds.
+#[inline(always)]
+pub fn coarse_clock() -> u64 {
+    // SAFETY: the helper reads a clock and takes no argument.
+    unsafe { bpf_ktime_get_coarse_ns() }
 }

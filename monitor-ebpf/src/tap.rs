@@ -13,6 +13,7 @@ use crate::config::{self, MapFilter};
 use crate::count::{self, Message};
 use crate::packet::Skb;
 use crate::shunt;
+use crate::steer::coarse_clock;
 
 /// Clones a wanted packet into the monitor device. The packet itself always continues to the next program.
 #[classifier]
@@ -49,15 +50,21 @@ fn is_shunted(ctx: &TcContext, ends: &Ends) -> bool {
     } else {
         link
     };
-    shunt::contains(&skb, segment, ShuntKey::new(src, dst, link), timeout)
+    shunt::contains(
+        &skb,
+        segment,
+        ShuntKey::new(src, dst, link),
+        timeout,
+        coarse_clock,
+    )
 }
 
 #[inline(always)]
 fn clone(ctx: &TcContext, ends: Ends) {
-    let mut device = config::monitor();
+    let mut device = monitor();
     if Skb(ctx).hidden_tag().is_some() {
         if config::is_on(option::RESTORE_VLAN) {
-            device = config::relay();
+            device = relay();
         } else {
             count::tap(TapCount::VlanHidden);
         }
@@ -77,7 +84,7 @@ fn failed(ctx: &TcContext, error: i64) -> TapCount {
         warn!(
             ctx,
             "cannot clone a packet into the monitor device {}: {}",
-            config::monitor(),
+            monitor(),
             error
         );
     }
@@ -116,7 +123,7 @@ pub fn retag(ctx: TcContext) -> i32 {
     }
     count::tap(TapCount::Retagged);
     // SAFETY: the helper takes an interface index and flags; it only records the destination of the packet.
-    unsafe { bpf_redirect(config::monitor(), u64::from(BPF_F_INGRESS)) as i32 }
+    unsafe { bpf_redirect(monitor(), u64::from(BPF_F_INGRESS)) as i32 }
 }
 
 #[inline(always)]
@@ -129,4 +136,16 @@ fn skipped(skip: Skip) -> TapCount {
         Skip::Malformed => TapCount::Malformed,
         Skip::TooDeep => TapCount::TooDeep,
     }
+}
+
+/// Returns the interface index of the monitor device.
+#[inline(always)]
+fn monitor() -> u32 {
+    setting!(monitor)
+}
+
+/// Returns the interface index of the relay.
+#[inline(always)]
+fn relay() -> u32 {
+    setting!(relay)
 }

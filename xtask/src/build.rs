@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::command::{is_missing, run};
 use crate::setup::{self, Purpose, Toolchain};
-use crate::workspace::{bpf_object, cargo, display, root, target};
+use crate::workspace::{BPF_OBJECTS, bpf_objects, cargo, display, root, target};
 
 /// The programs that a person runs.
 pub struct Programs {
@@ -21,7 +21,7 @@ pub struct Programs {
 /// `cargo xtask build-ebpf`.
 pub fn verb() -> Result<()> {
     bpf(&setup::ensure(Purpose::Run)?)?;
-    println!("{}", display(&bpf_object()));
+    println!("{}", display(&bpf_objects()));
     Ok(())
 }
 
@@ -68,8 +68,11 @@ pub fn bpf(toolchain: &Toolchain) -> Result<()> {
         ])
         .arg(&directory);
     run(&mut command)?;
-    let built = directory.join(target).join("release/monitor-ebpf");
-    copy_if_changed(&built, &bpf_object())
+    let built = directory.join(target).join("release");
+    for name in BPF_OBJECTS {
+        copy_if_changed(&built.join(name), &bpf_objects().join(name))?;
+    }
+    Ok(())
 }
 
 /// The daemon, the command line client, and the library for C.

@@ -19,9 +19,12 @@ pub fn tools() -> PathBuf {
     root().join(".tools")
 }
 
-/// The compiled BPF programs. The daemon's build script reads them from here.
-pub fn bpf_object() -> PathBuf {
-    root().join("target/bpf/monitor-ebpf")
+/// Names of the compiled BPF objects.
+pub const BPF_OBJECTS: [&str; 2] = ["monitor-ebpf", "monitor-ebpf-socket"];
+
+/// Returns the directory of the compiled BPF objects, where the daemon's build script reads them.
+pub fn bpf_objects() -> PathBuf {
+    root().join("target/bpf")
 }
 
 /// Where `cargo build` leaves what it builds: `target`, unless the person's settings say otherwise.

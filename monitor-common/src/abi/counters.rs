@@ -83,3 +83,18 @@ counters! {
         VlanHidden = "tap_vlan_hidden": "Packets cloned without their VLAN tag, since the monitor device has no place for it.",
     }
 }
+
+counters! {
+    /// Verdict of `accept` on a packet: each packet counts once.
+    pub enum PacketCount {
+        Accepted = "packet_accepted": "Segments accepted by the filter of the packet sockets.",
+        Fragments = "packet_fragments": "IP fragments accepted by the filter of the packet sockets.",
+        Shunted = "packet_shunted": "Segments of stopped connections, refused by the filter of the packet sockets.",
+        NotIp = "packet_not_ip": "Frames at the packet sockets that carry neither IPv4 nor IPv6.",
+        NotTcp = "packet_not_tcp": "IP packets at the packet sockets that carry no TCP.",
+        FilteredNetwork = "packet_filtered_network": "Packets at the packet sockets outside the networks of the filter.",
+        FilteredPort = "packet_filtered_port": "Segments at the packet sockets outside the ports of the filter.",
+        Malformed = "packet_malformed": "Packets at the packet sockets with a header that is truncated or contradicts itself.",
+        TooDeep = "packet_too_deep": "Packets at the packet sockets with more VLAN tags or IPv6 extension headers than are parsed.",
+    }
+}

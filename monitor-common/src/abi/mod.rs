@@ -6,7 +6,7 @@
 mod counters;
 mod shunt;
 
-pub use counters::{Count, SteerCount, TapCount};
+pub use counters::{Count, PacketCount, SteerCount, TapCount};
 pub use shunt::{MAX_SHUNTS, ShuntKey, is_v6, link, tagged, tags, untagged};
 
 /// Most workers that can share one queue: XSKMAP index = queue × `MAX_WORKERS` + worker.
@@ -40,6 +40,10 @@ pub mod names {
     pub const TAP: &str = "tap";
     /// TC program on the relay's ingress: puts a hidden VLAN tag back into the bytes of a clone.
     pub const RETAG: &str = "retag";
+    /// Filter of a packet socket: accepts the packets to capture.
+    pub const ACCEPT: &str = "accept";
+    /// Fanout program of a group of packet sockets: returns the worker of a packet.
+    pub const FANOUT: &str = "fanout";
     /// Read-only data: [`Config`](super::Config).
     pub const CONFIG: &str = "CONFIG";
     /// XSKMAP: AF_XDP sockets by [`socket_index`](super::socket_index).
@@ -56,8 +60,24 @@ pub mod names {
     pub const SHUNTING: &str = "SHUNTING";
     /// Per-CPU array: counters of `steer`, by [`SteerCount`](super::SteerCount).
     pub const STEER_COUNTERS: &str = "STEER_COUNTERS";
+    /// Per-CPU array: counters of `accept`, by [`PacketCount`](super::PacketCount).
+    pub const PACKET_COUNTERS: &str = "PACKET_COUNTERS";
+    /// Hash: interfaces of sockets bound to all interfaces; the key is the interface index, the value has the bits of
+    /// [`interface`](super::interface).
+    pub const INTERFACES: &str = "INTERFACES";
     /// Per-CPU array: counters of `tap` and `retag`, by [`TapCount`](super::TapCount).
     pub const TAP_COUNTERS: &str = "TAP_COUNTERS";
+}
+
+/// Largest number of interfaces captured by sockets that are bound to all interfaces.
+pub const MAX_INTERFACES: u32 = 4096;
+
+/// Bits of an interface in [`names::INTERFACES`].
+pub mod interface {
+    /// Its packets start with an IP header, not with Ethernet.
+    pub const STARTS_AT_IP: u32 = 1;
+    /// Its outgoing packets are ignored: it receives all of them (`lo`).
+    pub const IGNORE_OUTGOING: u32 = 1 << 1;
 }
 
 /// The settings of the programs of one interface.
@@ -91,6 +111,8 @@ pub mod option {
     pub const FILTER_PORTS: u64 = 1 << 3;
     /// Only flows with an end in the networks are wanted.
     pub const FILTER_NETWORKS: u64 = 1 << 4;
+    /// `accept` and `fanout`: the socket is bound to all interfaces; those to capture are in a map.
+    pub const ALL_INTERFACES: u64 = 1 << 5;
 }
 
 // SAFETY: repr(C), made of integers only, without padding (3 × 8 + 4 × 4 bytes).

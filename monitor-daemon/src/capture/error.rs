@@ -29,6 +29,14 @@ pub enum CaptureError {
     /// The monitor device was removed and could not be recreated.
     #[error("there is no monitor device to clone packets into")]
     NoMonitor,
+    /// A packet socket could not be created or set up.
+    #[error("cannot capture {interface} through a packet socket (needs CAP_NET_RAW)")]
+    PacketSocket {
+        /// Name of the interface, or `any`.
+        interface: String,
+        /// Error of the kernel.
+        source: io::Error,
+    },
     /// No interface of that name.
     #[error("there is no interface \"{interface}\"; there are: {}", there.join(", "))]
     NoInterface {

@@ -4,8 +4,10 @@ pub mod bpf;
 mod error;
 pub mod mirror;
 pub mod netlink;
+pub mod packet;
 pub mod replay;
 pub mod source;
+pub mod statistics;
 pub mod tap;
 pub mod xsk;
 

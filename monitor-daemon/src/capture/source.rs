@@ -14,6 +14,9 @@ pub trait Source {
 
     /// Returns the descriptor that becomes readable when packets arrive.
     fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Clears a pending error of the descriptor if the source may work again later.
+    fn clear_error(&mut self) {}
 }
 
 /// Reuses the allocation of a vector for another element type, for example one with another lifetime. The standard

@@ -4,7 +4,7 @@ use tracing::debug;
 
 use super::devices::{Attached, CaptureDevice};
 use crate::capture::bpf::{BpfError, CaptureFilter, Counter};
-use crate::capture::xsk::Received;
+use crate::capture::statistics::Received;
 use crate::status::{CaptureSnapshot, InterfaceSnapshot};
 
 /// Interfaces of a capture, and the monitor devices that they share.

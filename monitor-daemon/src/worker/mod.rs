@@ -242,6 +242,7 @@ impl<S: Source> Input<S> {
 
     /// Excludes the source from further sleeps if its device is gone.
     fn check(&mut self) {
+        self.source.clear_error();
         let mut entry = [PollFd::from_borrowed_fd(self.source.fd(), PollFlags::IN)];
         let immediately = Timespec {
             tv_sec: 0,

@@ -64,15 +64,15 @@ fn transfer_over_lo(link_type: LinkType) {
 
 /// Bytes that the server sent, reassembled from packets.
 #[derive(Default)]
-struct Sent {
+pub struct Sent {
     start: Option<u32>,
-    bytes: Vec<u8>,
-    longest: usize,
+    pub bytes: Vec<u8>,
+    pub longest: usize,
     pieces: usize,
 }
 
 impl Sent {
-    fn take(&mut self, packet: &Packet<'_>) {
+    pub fn take(&mut self, packet: &Packet<'_>) {
         let mut whole = packet.data.to_vec();
         packet
             .more
@@ -108,11 +108,11 @@ impl Sent {
 }
 
 /// Returns the bytes that the server sends, in which no part repeats.
-fn pattern() -> impl Iterator<Item = u8> {
+pub fn pattern() -> impl Iterator<Item = u8> {
     (0..BYTES as u32 / 4).flat_map(|number| number.wrapping_mul(0x9e37_79b1).to_le_bytes())
 }
 
-fn transfer() {
+pub fn transfer() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::scope(|scope| {
@@ -130,7 +130,7 @@ fn transfer() {
 }
 
 /// Disables segmentation offload: segments are as large as IP permits and must pass the MTU check of the device.
-fn without_offloads() {
+pub fn without_offloads() {
     run("ethtool -K lo tso off gso off gro off");
 }
 

@@ -6,6 +6,7 @@
 mod devices;
 mod errors;
 mod netns;
+mod packet;
 #[path = "../../../monitor-common/tests/packets/mod.rs"]
 mod packets;
 mod shunts;

@@ -8,7 +8,7 @@ use crate::netns::{index, monitor, nonzero, receive, receive_as_stack, run, send
 use crate::packets::{Network, Spec};
 
 /// Returns a segment with `len` bytes of data and VLAN tags.
-fn segment(tags: &[(u16, u16)], len: usize) -> Vec<u8> {
+pub fn segment(tags: &[(u16, u16)], len: usize) -> Vec<u8> {
     let spec = Spec {
         tags: tags.to_vec(),
         network: Network::V4([10, 0, 0, 1], [10, 0, 0, 2], vec![]),

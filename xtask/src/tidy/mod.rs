@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::build;
 use crate::command::run;
 use crate::setup::{self, Purpose};
-use crate::workspace::{bpf_object, cargo, root};
+use crate::workspace::{BPF_OBJECTS, bpf_objects, cargo, root};
 
 /// What the rules found.
 #[derive(Debug, Default)]
@@ -73,7 +73,10 @@ fn format(findings: &mut Findings) -> Result<()> {
 
 fn clippy(findings: &mut Findings) -> Result<()> {
     let toolchain = setup::ensure(Purpose::Run)?;
-    if !bpf_object().exists() {
+    if !BPF_OBJECTS
+        .iter()
+        .all(|name| bpf_objects().join(name).exists())
+    {
         build::bpf(&toolchain)?;
     }
     let mut command = cargo();

@@ -13,6 +13,7 @@
 mod error;
 mod log;
 mod shunt;
+mod socket;
 mod steer;
 mod tap;
 
@@ -28,15 +29,21 @@ use monitor_common::wire::Address;
 
 pub use error::BpfError;
 pub use shunt::Shunts;
+pub use socket::{PacketFilter, PacketFilterSettings};
 pub use steer::{Steer, SteerSettings, XdpMode};
 pub use tap::{Hook, Tap, TapSettings};
 
 /// Object built by `cargo xtask build-ebpf`; empty when the daemon was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor-ebpf"));
 
+/// Object of the programs of packet sockets. Its maps need CAP_BPF alone, unlike those of [`OBJECT`].
+static SOCKET_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor-ebpf-socket"));
+
 /// Size of the message ring of one object, which [`Steer::drain_log`] and [`Tap::drain_log`] empty. A full ring loses
 /// messages, never packets. Must be a power of two of pages.
 const LOG_BYTES: u32 = 16 * 1024;
+const LOG_MAP: &str = "AYA_LOGS";
 
 /// Counter: its name in `stats`, its meaning, its value. It never decreases while its object is loaded.
 pub type Counter = (&'static str, &'static str, u64);
@@ -66,7 +73,7 @@ impl Filter for CaptureFilter<'_> {
 /// # Errors
 /// [`BpfError::NoObject`] when it was not.
 pub fn available() -> Result<(), BpfError> {
-    if OBJECT.is_empty() {
+    if OBJECT.is_empty() || SOCKET_OBJECT.is_empty() {
         Err(BpfError::NoObject)
     } else {
         Ok(())
@@ -81,21 +88,30 @@ struct Object {
     /// Networks in the map.
     networks: Vec<Prefix>,
     /// Owner of the map that the programs log into: must not be dropped before they are loaded.
-    log: log::Log,
+    log: Option<log::Log>,
 }
 
 impl Object {
-    fn new(mut config: Config, filter: &CaptureFilter<'_>, sockets: u32) -> Result<Self, BpfError> {
+    fn new(
+        object: &[u8],
+        mut config: Config,
+        filter: &CaptureFilter<'_>,
+        sockets: u32,
+    ) -> Result<Self, BpfError> {
         available()?;
         config.options |= when(!filter.ports.is_empty(), option::FILTER_PORTS);
         config.options |= when(!filter.networks.is_empty(), option::FILTER_NETWORKS);
         let mut ebpf = EbpfLoader::new()
             .override_global(names::CONFIG, &config, true)
             .map_max_entries(names::SOCKETS, sockets)
-            .map_max_entries("AYA_LOGS", LOG_BYTES)
-            .load(OBJECT)
+            .map_max_entries(LOG_MAP, LOG_BYTES)
+            .load(object)
             .map_err(BpfError::load)?;
-        let log = log::Log::new(&mut ebpf)?;
+        // Absent from an object without messages.
+        let log = match ebpf.map(LOG_MAP) {
+            Some(_) => Some(log::Log::new(&mut ebpf)?),
+            None => None,
+        };
         let mut object = Self {
             ebpf,
             log,
@@ -116,6 +132,12 @@ impl Object {
             self.set_networks(filter.networks.to_vec())?;
         }
         Ok(())
+    }
+
+    fn drain_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.drain();
+        }
     }
 
     fn set_ports(&mut self, ports: &[u16]) -> Result<(), BpfError> {

@@ -10,7 +10,7 @@ use aya::programs::{TestRun, Xdp};
 use monitor_common::LinkType;
 use monitor_common::abi::{Config, MAX_WORKERS, SteerCount, names, option, socket_index};
 
-use super::{BpfError, CaptureFilter, Counter, Object, Shunts, when};
+use super::{BpfError, CaptureFilter, Counter, OBJECT, Object, Shunts, when};
 
 /// Settings of the program of one interface.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +85,7 @@ impl Steer {
         let options =
             when(start == LinkType::Ip, option::STARTS_AT_IP) | when(drop_rest, option::DROP_REST);
         let mut object = Object::new(
+            OBJECT,
             Config {
                 seed,
                 options,
@@ -184,7 +185,7 @@ impl Steer {
 
     /// Forwards the program's messages to the daemon's log. Must be called regularly, for example once a second.
     pub fn drain_log(&mut self) {
-        self.object.log.drain();
+        self.object.drain_log();
     }
 
     /// Runs the program on a packet without an interface (BPF_PROG_TEST_RUN). Returns its verdict, an `XDP_*` action,

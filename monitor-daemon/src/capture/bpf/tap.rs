@@ -9,7 +9,7 @@ use aya::util::KernelVersion;
 use monitor_common::LinkType;
 use monitor_common::abi::{Config, TapCount, names, option};
 
-use super::{BpfError, CaptureFilter, Counter, Object, Shunts, when};
+use super::{BpfError, CaptureFilter, Counter, OBJECT, Object, Shunts, when};
 
 /// Settings of the program of one interface.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ impl Tap {
             relay: relay.unwrap_or(0),
             ..Config::default()
         };
-        let mut object = Object::new(config, &filter, 1)?;
+        let mut object = Object::new(OBJECT, config, &filter, 1)?;
         let programs: &[_] = if relay.is_some() {
             &[names::TAP, names::RETAG]
         } else {
@@ -142,7 +142,7 @@ impl Tap {
 
     /// Forwards the program's messages to the daemon's log. Must be called regularly, for example once a second.
     pub fn drain_log(&mut self) {
-        self.object.log.drain();
+        self.object.drain_log();
     }
 
     /// Runs the program on a packet without an interface (BPF_PROG_TEST_RUN). Returns its verdict, a `TC_ACT_*` action,

@@ -11,9 +11,9 @@
     reason = "frames are shared with the kernel; the ring that holds a frame determines its owner"
 )]
 
+mod probe;
 mod ring;
 mod socket;
-mod statistics;
 
 use std::io;
 use std::num::NonZeroU32;
@@ -26,9 +26,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
+pub use probe::Probe;
 use ring::FillRing;
 pub use socket::RxSocket;
-pub use statistics::{Probe, Received};
 
 /// Frame size: one page, the largest that every driver supports without huge pages.
 pub const FRAME_BYTES: u64 = 4096;

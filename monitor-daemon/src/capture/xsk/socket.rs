@@ -12,9 +12,10 @@ use std::sync::Arc;
 use monitor_engine::{LinkType, Packet};
 use xsk_rs::{FrameDesc, RxQueue, TxQueue, Umem};
 
+use super::probe::Probe;
 use super::ring::FillRing;
-use super::statistics::{Probe, Tally};
 use crate::capture::source::{Source, reuse};
+use crate::capture::statistics::Tally;
 
 /// Descriptors read from a socket at once: enough to amortize the clock and the fill ring's lock, and few enough for
 /// the second-level cache.

@@ -1,0 +1,124 @@
+//! Packet socket of one worker, and the handle for its statistics.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use monitor_common::LinkType;
+use monitor_engine::Packet;
+
+use super::options;
+use super::ring::Ring;
+use crate::capture::source::{Source, reuse};
+use crate::capture::statistics::{Received, Tally};
+
+/// Packets read from a socket at once: few enough that a worker attends to its commands.
+const BATCH: usize = 256;
+/// Packets passed to the engine at once.
+const PACKETS: usize = 64;
+
+/// Socket of one worker, with its ring.
+pub struct PacketSocket {
+    socket: OwnedFd,
+    ring: Ring,
+    /// Empty between batches; only its memory is kept.
+    packets: Vec<Packet<'static>>,
+    tally: Arc<Tally>,
+}
+
+impl PacketSocket {
+    pub(super) fn new(socket: OwnedFd, ring: Ring) -> Self {
+        Self {
+            socket,
+            ring,
+            packets: Vec::with_capacity(BATCH),
+            tally: Arc::default(),
+        }
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Returns a handle for its statistics.
+    pub(super) fn probe(&self) -> io::Result<Probe> {
+        Ok(Probe {
+            socket: self.socket.try_clone()?,
+            tally: Arc::clone(&self.tally),
+            kernel: Mutex::default(),
+        })
+    }
+}
+
+impl Source for PacketSocket {
+    fn receive(&mut self, time: u64, deliver: &mut dyn FnMut(&[Packet<'_>])) -> usize {
+        let mut packets: Vec<Packet<'_>> = reuse(mem::take(&mut self.packets));
+        let mut bytes = 0;
+        for frame in self.ring.frames(BATCH) {
+            bytes += frame.data.len() as u64;
+            packets.push(Packet {
+                time,
+                link: link_type(frame.hardware_type),
+                data: frame.data,
+                more: &[],
+            });
+        }
+        packets.chunks(PACKETS).for_each(deliver);
+        let count = packets.len();
+        self.packets = reuse(packets);
+        self.ring.release();
+        Tally::add(&self.tally.packets, count as u64);
+        Tally::add(&self.tally.bytes, bytes);
+        count
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn clear_error(&mut self) {
+        // The interface went down, which the supervisor reports; the socket receives again when it is up.
+        let _ = options::take_error(self.socket.as_fd());
+    }
+}
+
+/// Returns the first header of packets of an interface. Of the other types none is captured.
+fn link_type(hardware_type: u16) -> LinkType {
+    match hardware_type {
+        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => LinkType::Ethernet,
+        _ => LinkType::Ip,
+    }
+}
+
+/// Second descriptor of a socket, for its statistics. It keeps the socket open, and must be dropped with it.
+#[derive(Debug)]
+pub struct Probe {
+    socket: OwnedFd,
+    tally: Arc<Tally>,
+    /// Sums of the kernel's counters, which reading resets.
+    kernel: Mutex<Kernel>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Kernel {
+    dropped: u64,
+    ring_full: u64,
+}
+
+impl Probe {
+    /// Returns the counters.
+    #[must_use]
+    pub fn read(&self) -> Received {
+        let mut kernel = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(new) = options::statistics(self.socket.as_fd()) {
+            kernel.dropped += u64::from(new.tp_drops);
+            kernel.ring_full += u64::from(new.tp_freeze_q_cnt);
+        }
+        Received {
+            dropped: kernel.dropped,
+            fill_ring_empty: kernel.ring_full,
+            ..self.tally.read()
+        }
+    }
+}
