@@ -40,6 +40,7 @@ fuzz_target!(|input: &[u8]| {
         link,
         data,
         more: &more,
+        checksum: monitor_engine::Checksum::Unknown,
     }]);
     let reader = engine.reader();
     let connections: Vec<_> = reader.connections(None).collect();

@@ -56,6 +56,7 @@ fn socket() -> &'static PathBuf {
             link: LinkType::Ip,
             data: &packet(),
             more: &[],
+            checksum: monitor_engine::Checksum::Unknown,
         }]);
         let status = Status {
             readers: vec![engine.reader()],

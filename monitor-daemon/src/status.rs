@@ -33,7 +33,11 @@ pub trait CaptureStatus: Send + Sync {
 pub struct CaptureSnapshot {
     /// `tap`, `mirror` or `replay`.
     pub mode: &'static str,
-    /// How packets reach the sockets: `zerocopy`, `native` or `generic`; of several interfaces the slowest. `None` in replay.
+    /// Path of the packets: `xdp` or `packet`; of several interfaces the slowest. `None` in replay.
+    pub path: Option<&'static str>,
+    /// Reason for the path `packet` where the setting is `auto`.
+    pub path_reason: Option<String>,
+    /// Mode of XDP: `zerocopy`, `native` or `generic`; of several interfaces the slowest. `None` in replay.
     pub xdp: Option<&'static str>,
     /// Replay: all files are done.
     pub finished: bool,
@@ -53,7 +57,9 @@ pub struct InterfaceSnapshot {
     pub name: String,
     /// Whether packets are being captured from it now.
     pub up: bool,
-    /// How packets reach the sockets of this interface.
+    /// Path of its packets: `xdp` or `packet`.
+    pub path: Option<&'static str>,
+    /// Mode of XDP.
     pub xdp: Option<&'static str>,
     /// Receive queues in use.
     pub queues: u32,

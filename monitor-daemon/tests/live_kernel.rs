@@ -248,6 +248,7 @@ impl<'a> Conversation<'a> {
             link: LinkType::Ip,
             data: packet,
             more: &[],
+            checksum: monitor_engine::Checksum::Unknown,
         }]);
     }
 }

@@ -77,6 +77,7 @@ impl Load {
                 link: LinkType::Ip,
                 data: &[],
                 more: &[],
+                checksum: monitor_engine::Checksum::Unknown,
             }; BATCH];
             for (packet, data) in packets.iter_mut().zip(batch) {
                 packet.data = data;

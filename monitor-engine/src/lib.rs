@@ -32,6 +32,6 @@ pub use monitor_common::{
     ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, Side, SideStats, SockId,
     TcpState,
 };
-pub use packet::Packet;
+pub use packet::{Checksum, Packet};
 pub use reader::Reader;
 pub use view::{Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError};

@@ -14,6 +14,22 @@ pub struct Packet<'a> {
     pub data: &'a [u8],
     /// Pieces after it, in order.
     pub more: &'a [&'a [u8]],
+    /// State of the checksums, as far as the capture knows it.
+    pub checksum: Checksum,
+}
+
+/// State of a packet's checksums at the point of capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksum {
+    /// The capture has no information: the configuration decides.
+    #[default]
+    Unknown,
+    /// Verified by the card or the kernel, or sent by this host.
+    Valid,
+    /// Not filled in yet: the sender is this host, or a virtual machine or namespace on it.
+    Unfinished,
+    /// Complete, and not verified yet: received from outside.
+    Verify,
 }
 
 impl Packet<'_> {

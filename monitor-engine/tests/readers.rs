@@ -59,6 +59,7 @@ impl Writer {
             link: LinkType::Ip,
             data,
             more: &[],
+            checksum: monitor_engine::Checksum::Unknown,
         }]);
     }
 

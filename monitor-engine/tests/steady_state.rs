@@ -65,6 +65,7 @@ fn run(engine: &mut Engine, number: u64) -> u64 {
         link: LinkType::Ip,
         data,
         more: &[],
+        checksum: monitor_engine::Checksum::Unknown,
     };
     let packets: Vec<Packet<'_>> = frames.iter().map(|frame| packet(&frame[..])).collect();
     allocation_counter::measure(|| engine.process(&packets)).count_total

@@ -49,20 +49,23 @@ pub fn stats<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fail
 }
 
 fn capture(out: &mut impl Write, capture: &CaptureStats) -> Result<(), Failure> {
-    let xdp = capture
-        .xdp
-        .as_deref()
-        .map(|xdp| format!(", {xdp} XDP"))
-        .unwrap_or_default();
+    let path = match (capture.path.as_deref(), capture.xdp.as_deref()) {
+        (Some("packet"), _) => ", packet sockets".to_owned(),
+        (_, Some(xdp)) => format!(", {xdp} XDP"),
+        _ => String::new(),
+    };
     let finished = if capture.finished { ", finished" } else { "" };
     writeln!(
         out,
-        "{} with {} workers{xdp}{finished}",
+        "{} with {} workers{path}{finished}",
         capture.mode, capture.workers
     )?;
     for interface in &capture.interfaces {
         let state = if interface.up { "up" } else { "down" };
-        let xdp = interface.xdp.as_deref().unwrap_or("-");
+        let path = match (interface.path.as_deref(), interface.xdp.as_deref()) {
+            (Some("packet"), _) => "packet sockets".to_owned(),
+            (_, xdp) => format!("XDP {}", xdp.unwrap_or("-")),
+        };
         let queues = if interface.queues == 1 {
             "queue"
         } else {
@@ -70,7 +73,7 @@ fn capture(out: &mut impl Write, capture: &CaptureStats) -> Result<(), Failure> 
         };
         writeln!(
             out,
-            "  {}: {state}, {} {queues}, XDP {xdp}",
+            "  {}: {state}, {} {queues}, {path}",
             interface.name, interface.queues
         )?;
     }

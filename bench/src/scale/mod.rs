@@ -171,6 +171,7 @@ impl Load {
                 link: LinkType::Ip,
                 data: &[],
                 more: &[],
+                checksum: monitor_engine::Checksum::Unknown,
             }; BATCH];
             let count = batch
                 .iter_mut()

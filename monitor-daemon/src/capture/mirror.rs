@@ -1,8 +1,8 @@
-//! Capture of a mirror port (SPAN or TAP port, or one end of a veth): its packets are redirected into AF_XDP sockets and
-//! do not reach the network stack.
+//! Capture of a mirror port (SPAN or TAP port, or one end of a veth) by XDP: its packets are redirected into AF_XDP
+//! sockets and do not reach the network stack.
 //!
-//! The modes are tried in this order: zero-copy in the driver, copy in the driver, copy in the network stack. The last
-//! is slower than AF_PACKET, which is logged as a warning.
+//! The driver must run XDP: zero-copy, or else with a copy. XDP in the network stack measures slower than packet sockets,
+//! which are the alternative.
 #![expect(
     unsafe_code,
     reason = "the ethtool interface is an ioctl with a struct of its own"
@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use monitor_common::LinkType;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::bpf::{Steer, SteerSettings, XdpMode};
 use super::netlink::Interface;
@@ -26,7 +26,7 @@ use crate::util::chain::Chain;
 pub struct Port {
     /// Program that redirects its packets.
     pub steer: Steer,
-    /// Mode: `zerocopy`, `native` or `generic`.
+    /// Mode: `zerocopy` or `native`.
     pub xdp: &'static str,
     /// Number of receive queues.
     pub queues: u32,
@@ -34,11 +34,10 @@ pub struct Port {
 }
 
 /// Modes, fastest first.
-const MODES: [(XdpMode, Transfer, &str); 4] = [
-    (XdpMode::Native, Transfer::ZeroCopy, "zerocopy"),
-    (XdpMode::Native, Transfer::ZeroCopySingle, "zerocopy"),
-    (XdpMode::Native, Transfer::Copy, "native"),
-    (XdpMode::Generic, Transfer::Copy, "generic"),
+const MODES: [(Transfer, &str); 3] = [
+    (Transfer::ZeroCopy, "zerocopy"),
+    (Transfer::ZeroCopySingle, "zerocopy"),
+    (Transfer::Copy, "native"),
 ];
 
 impl Port {
@@ -102,28 +101,14 @@ const HEADERS: u64 = 14 + 2 * 4;
 impl Opening<'_> {
     /// Opens the port in the first mode that works.
     fn open(&self, steer: &mut Steer) -> Result<(Vec<Vec<RxSocket>>, &'static str), CaptureError> {
-        let mut attached = None;
+        steer.attach(self.name, XdpMode::Native)?;
         let mut last = None;
-        for (mode, transfer, xdp) in MODES {
+        for (transfer, xdp) in MODES {
             if transfer.most().is_some_and(|most| self.largest > most) {
                 continue;
             }
-            if attached != Some(mode) {
-                match steer.attach(self.name, mode) {
-                    Ok(()) => attached = Some(mode),
-                    Err(error) if error.is_unsupported() && mode == XdpMode::Native => {
-                        debug!("{}: {}", self.name, Chain(&error));
-                        last = Some(CaptureError::from(error));
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
             match self.open_queues(steer, transfer) {
-                Ok(sockets) => {
-                    self.warn_if_generic(xdp, last.as_ref());
-                    return Ok((sockets, xdp));
-                }
+                Ok(sockets) => return Ok((sockets, xdp)),
                 Err(error @ CaptureError::Xsk(XskError::Bind { .. })) => {
                     debug!("{}: {xdp}: {}", self.name, Chain(&error));
                     last = Some(error);
@@ -134,17 +119,6 @@ impl Opening<'_> {
         Err(last.unwrap_or(CaptureError::NoQueues {
             interface: self.name.to_owned(),
         }))
-    }
-
-    fn warn_if_generic(&self, xdp: &'static str, why: Option<&CaptureError>) {
-        if xdp == "generic" {
-            let why = why.map_or(String::new(), |why| format!(" ({})", Chain(why)));
-            warn!(
-                "{}: the driver cannot run XDP{why}; capturing in generic mode, which is slower than AF_PACKET and \
-                 will lose packets under load",
-                self.name
-            );
-        }
     }
 
     /// Opens all queues.

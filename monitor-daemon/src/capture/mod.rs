@@ -6,6 +6,7 @@ pub mod mirror;
 pub mod netlink;
 pub mod packet;
 pub mod replay;
+pub mod socket;
 pub mod source;
 pub mod statistics;
 pub mod tap;
@@ -62,7 +63,7 @@ pub fn supported() -> Result<(), CaptureError> {
 }
 
 /// Returns the first header of an interface's packets, or an error for one that is not supported.
-fn link_type(interface: &netlink::Interface) -> Result<LinkType, CaptureError> {
+pub fn link_type(interface: &netlink::Interface) -> Result<LinkType, CaptureError> {
     interface.link_type.map_err(|kind| CaptureError::LinkType {
         interface: interface.name.clone(),
         kind,

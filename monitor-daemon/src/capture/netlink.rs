@@ -56,15 +56,19 @@ pub fn interface(name: &str) -> io::Result<Option<Interface>> {
     }
 }
 
-/// Returns the names of all interfaces.
-pub fn names() -> io::Result<Vec<String>> {
+/// Returns all interfaces.
+pub fn interfaces() -> io::Result<Vec<Interface>> {
     let links = ask(
         RouteNetlinkMessage::GetLink(LinkMessage::default()),
         NLM_F_DUMP,
     )?;
-    Ok(links
-        .iter()
-        .filter_map(read)
+    Ok(links.iter().filter_map(read).collect())
+}
+
+/// Returns the names of all interfaces.
+pub fn names() -> io::Result<Vec<String>> {
+    Ok(interfaces()?
+        .into_iter()
         .map(|interface| interface.name)
         .collect())
 }

@@ -21,6 +21,7 @@ pub(super) enum Taker {
 /// Every key. A new one must be put here: a test compares this with the settings there are.
 const TAKERS: &[(&str, Taker)] = &[
     ("capture.mode", Taker::Start),
+    ("capture.path", Taker::Start),
     ("capture.interfaces", Taker::Start),
     ("capture.workers", Taker::Start),
     ("capture.buffers", Taker::Start),

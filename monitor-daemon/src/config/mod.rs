@@ -51,6 +51,8 @@ pub struct Config {
 pub struct Capture {
     /// How packets are taken.
     pub mode: Mode,
+    /// Path of packets from the kernel.
+    pub path: CapturePath,
     /// Names of the interfaces to watch.
     pub interfaces: Vec<String>,
     /// Worker threads; 0: one for each core this process may run on, and one in all for files.
@@ -76,6 +78,19 @@ pub enum Mode {
     Tap,
     /// A SPAN or TAP port: the packets end here.
     Mirror,
+}
+
+/// Path of packets from the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CapturePath {
+    /// XDP where it works, else packet sockets.
+    #[default]
+    Auto,
+    /// XDP programs and AF_XDP sockets.
+    Xdp,
+    /// AF_PACKET sockets.
+    Packet,
 }
 
 /// Which flows are followed; the others are counted and left alone.
@@ -353,6 +368,7 @@ impl Default for Capture {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            path: CapturePath::default(),
             interfaces: vec!["lo".to_owned()],
             workers: 0,
             buffers: 32 << 20,

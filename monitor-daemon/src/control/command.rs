@@ -118,6 +118,7 @@ pub fn obey(engine: &mut Engine, mailbox: &Mailbox) -> bool {
             link: datagram.link,
             data: &datagram.data,
             more: &[],
+            checksum: monitor_engine::Checksum::Unknown,
         }]);
     }
     true

@@ -38,6 +38,7 @@ fn process(engine: &mut Engine<Publisher>, time: u64, packets: &[Vec<u8>]) {
             link: LinkType::Ip,
             data,
             more: &[],
+            checksum: monitor_engine::Checksum::Unknown,
         })
         .collect();
     engine.process(&packets);

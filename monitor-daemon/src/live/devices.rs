@@ -1,4 +1,4 @@
-//! Attachments of an interface, in either mode: programs, sockets, and their counters.
+//! Attachments of an interface: programs, sockets, and their counters.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,21 +6,31 @@ use std::sync::atomic::Ordering::Relaxed;
 use monitor_common::LinkType;
 
 use super::state::Totals;
-use crate::capture::bpf::{BpfError, CaptureFilter, Shunts, Steer};
+use crate::capture::bpf::{BpfError, CaptureFilter, Shunts};
 use crate::capture::mirror::Port;
 use crate::capture::netlink::{self, Interface};
+use crate::capture::packet::{Direction, PacketGroup};
+use crate::capture::socket::{CaptureSocket, Probe};
 use crate::capture::tap::{Device, MonitorDevice, Tapped};
-use crate::capture::xsk::{Probe, RxSocket};
 use crate::capture::{CaptureError, Settings};
 
-/// Monitor device or port, with the sockets that workers read and the program that fills them.
+/// Sockets of a device, in a list for each worker.
+pub(super) type Sockets = Vec<Vec<CaptureSocket>>;
+
+/// Monitor device, port or group of packet sockets: sockets that workers read, with the programs that fill them.
 pub(super) struct CaptureDevice {
     /// Key of its sockets in [`WorkerHandle::remove`](crate::worker::WorkerHandle::remove).
     pub(super) id: u64,
-    pub(super) kind: DeviceKind,
+    kind: DeviceKind,
     probes: Vec<Probe>,
     /// Interfaces on the packets' path to the program, which may drop them.
     path: Vec<DropCounter>,
+}
+
+enum DeviceKind {
+    Monitor(MonitorDevice),
+    Port(Port),
+    Packet(PacketGroup),
 }
 
 /// Drop counter of an interface that packets pass before a program sees them.
@@ -33,85 +43,108 @@ struct DropCounter {
     since: AtomicU64,
 }
 
-pub(super) enum DeviceKind {
-    Monitor(MonitorDevice),
-    Port(Port),
-}
-
 impl CaptureDevice {
-    /// Creates a monitor device and its sockets, by worker.
+    /// Creates a monitor device.
     pub(super) fn monitor(
         id: u64,
         link_type: LinkType,
         frames: u32,
         settings: &Settings,
-    ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
-        let (device, sockets) = MonitorDevice::create(link_type, frames, settings)?;
-        let mut path = vec![DropCounter::new(
-            &device.device.name,
-            device.device.index,
-            0,
-        )];
-        path.extend(
-            device
-                .device
-                .relay
-                .as_ref()
-                .map(|(name, index)| DropCounter::new(name, *index, 0)),
-        );
-        let sockets = sockets.into_iter().map(|socket| vec![socket]).collect();
-        Self::new(id, DeviceKind::Monitor(device), sockets, path)
+    ) -> Result<(Self, Sockets), CaptureError> {
+        let (monitor, sockets) = MonitorDevice::create(link_type, frames, settings)?;
+        let device = &monitor.device;
+        let mut path = vec![DropCounter::new(&device.name, device.index, 0)];
+        if let Some((name, index)) = &device.relay {
+            path.push(DropCounter::new(name, *index, 0));
+        }
+        let sockets = sockets.into_iter().map(|socket| vec![socket.into()]);
+        Self::new(id, DeviceKind::Monitor(monitor), sockets.collect(), path)
     }
 
-    /// Opens a port and its sockets, by worker.
+    /// Opens a port by XDP.
     pub(super) fn port(
         id: u64,
         interface: &Interface,
         frames: u32,
         settings: &Settings,
-    ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
+    ) -> Result<(Self, Sockets), CaptureError> {
         let (port, sockets) = Port::open(interface, frames, settings)?;
-        let path = vec![DropCounter::new(
-            &interface.name,
-            interface.index,
-            interface.rx_dropped,
-        )];
-        Self::new(id, DeviceKind::Port(port), sockets, path)
+        Self::new(
+            id,
+            DeviceKind::Port(port),
+            convert(sockets),
+            vec![DropCounter::of(interface)],
+        )
+    }
+
+    /// Opens packet sockets on an interface.
+    pub(super) fn packet(
+        id: u64,
+        interface: &Interface,
+        direction: Direction,
+        memory: u64,
+        settings: &Settings,
+    ) -> Result<(Self, Sockets), CaptureError> {
+        let (group, sockets) = PacketGroup::open(interface, direction, memory, settings)?;
+        Self::new(
+            id,
+            DeviceKind::Packet(group),
+            convert(sockets),
+            vec![DropCounter::of(interface)],
+        )
+    }
+
+    /// Opens packet sockets on all interfaces.
+    pub(super) fn packet_all(
+        id: u64,
+        memory: u64,
+        settings: &Settings,
+    ) -> Result<(Self, Sockets), CaptureError> {
+        let (group, sockets) = PacketGroup::open_all(memory, settings)?;
+        Self::new(id, DeviceKind::Packet(group), convert(sockets), Vec::new())
     }
 
     fn new(
         id: u64,
         kind: DeviceKind,
-        sockets: Vec<Vec<RxSocket>>,
+        sockets: Sockets,
         path: Vec<DropCounter>,
-    ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
-        let probes = sockets
-            .iter()
-            .flatten()
-            .map(RxSocket::probe)
-            .collect::<Result<_, _>>();
-        let probes = probes.map_err(CaptureError::Probe)?;
-        Ok((
-            Self {
-                id,
-                kind,
-                probes,
-                path,
-            },
-            sockets,
-        ))
+    ) -> Result<(Self, Sockets), CaptureError> {
+        let mut probes = Vec::new();
+        for socket in sockets.iter().flatten() {
+            probes.push(socket.probe()?);
+        }
+        let device = Self {
+            id,
+            kind,
+            probes,
+            path,
+        };
+        Ok((device, sockets))
     }
 
     /// Detaches the program: no further packet arrives.
     pub(super) fn detach(&mut self) {
-        self.steer().detach();
+        match &mut self.kind {
+            DeviceKind::Monitor(monitor) => monitor.steer.detach(),
+            DeviceKind::Port(port) => port.steer.detach(),
+            DeviceKind::Packet(_) => self.probes.iter().for_each(Probe::stop),
+        }
     }
 
-    /// Returns the identity of the monitor device; `None` for a port.
+    /// Returns the identity of the monitor device; `None` for other devices.
     pub(super) fn device(&self) -> Option<&Device> {
         match &self.kind {
             DeviceKind::Monitor(monitor) => Some(&monitor.device),
-            DeviceKind::Port(_) => None,
+            _ => None,
+        }
+    }
+
+    /// Returns the packet sockets; `None` for other devices.
+    pub(super) fn group_mut(&mut self) -> Option<&mut PacketGroup> {
+        match &mut self.kind {
+            DeviceKind::Packet(group) => Some(group),
+            _ => None,
         }
     }
 
@@ -121,37 +154,57 @@ impl CaptureDevice {
             into.received += probe.read();
         }
         into.device_dropped += self.path.iter().map(DropCounter::dropped).sum::<u64>();
-        let steer = match &self.kind {
-            DeviceKind::Monitor(device) => &device.steer,
-            DeviceKind::Port(port) => &port.steer,
-        };
-        into.add_verdicts(steer.counters());
+        match &self.kind {
+            DeviceKind::Monitor(monitor) => into.add_verdicts(monitor.steer.counters()),
+            DeviceKind::Port(port) => into.add_verdicts(port.steer.counters()),
+            DeviceKind::Packet(group) => {
+                if let Some(filter) = group.filter() {
+                    into.add_verdicts(filter.counters());
+                }
+            }
+        }
     }
 
-    fn shunts(&mut self) -> Shunts<'_> {
+    /// Returns the table of flows that its program skips. A monitor device has none: the flows are not cloned.
+    pub(super) fn shunts(&mut self) -> Option<Shunts<'_>> {
         match &mut self.kind {
-            DeviceKind::Monitor(device) => device.steer.shunts(),
-            DeviceKind::Port(port) => port.steer.shunts(),
+            DeviceKind::Monitor(_) => None,
+            DeviceKind::Port(port) => Some(port.steer.shunts()),
+            DeviceKind::Packet(group) => Some(group.filter_mut()?.shunts()),
         }
     }
 
     pub(super) fn drain_log(&mut self) {
-        self.steer().drain_log();
+        match &mut self.kind {
+            DeviceKind::Monitor(monitor) => monitor.steer.drain_log(),
+            DeviceKind::Port(port) => port.steer.drain_log(),
+            DeviceKind::Packet(_) => {}
+        }
     }
 
     pub(super) fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
-        self.steer().set_filter(filter)
-    }
-
-    fn steer(&mut self) -> &mut Steer {
         match &mut self.kind {
-            DeviceKind::Monitor(device) => &mut device.steer,
-            DeviceKind::Port(port) => &mut port.steer,
+            DeviceKind::Monitor(monitor) => monitor.steer.set_filter(filter),
+            DeviceKind::Port(port) => port.steer.set_filter(filter),
+            DeviceKind::Packet(group) => group
+                .filter_mut()
+                .map_or(Ok(()), |programs| programs.set_filter(filter)),
         }
     }
 }
 
+fn convert<S: Into<CaptureSocket>>(sockets: Vec<Vec<S>>) -> Sockets {
+    sockets
+        .into_iter()
+        .map(|list| list.into_iter().map(Into::into).collect())
+        .collect()
+}
+
 impl DropCounter {
+    fn of(interface: &Interface) -> Self {
+        Self::new(&interface.name, interface.index, interface.rx_dropped)
+    }
+
     fn new(name: &str, index: u32, before: u64) -> Self {
         Self {
             name: name.to_owned(),
@@ -177,49 +230,80 @@ impl DropCounter {
 pub(super) enum Attached {
     /// Its packets are cloned into a monitor device.
     Tapped(Tapped),
-    /// Its packets are read from its queues.
-    Port(CaptureDevice),
+    /// It has a device of its own: a port, or packet sockets.
+    Own(CaptureDevice),
+    /// It is captured by the packet sockets on all interfaces.
+    Shared,
 }
 
 impl Attached {
-    /// Returns the XDP mode and the number of queues, as in [`InterfaceSnapshot`](crate::status::InterfaceSnapshot).
-    pub(super) fn xdp(&self) -> (&'static str, u32) {
+    /// Returns the path: `xdp` or `packet`.
+    pub(super) fn path(&self) -> &'static str {
         match self {
-            Self::Port(CaptureDevice {
+            Self::Own(CaptureDevice {
+                kind: DeviceKind::Packet(_),
+                ..
+            })
+            | Self::Shared => "packet",
+            Self::Tapped(_) | Self::Own(_) => "xdp",
+        }
+    }
+
+    /// Returns the XDP mode, as in [`InterfaceSnapshot`](crate::status::InterfaceSnapshot).
+    pub(super) fn xdp(&self) -> Option<&'static str> {
+        match self {
+            // Monitor devices run XDP in the network stack.
+            Self::Tapped(_) => Some("generic"),
+            Self::Own(device) => match &device.kind {
+                DeviceKind::Port(port) => Some(port.xdp),
+                _ => None,
+            },
+            Self::Shared => None,
+        }
+    }
+
+    /// Returns the number of receive queues with sockets of their own.
+    pub(super) fn queues(&self) -> u32 {
+        match self {
+            Self::Own(CaptureDevice {
                 kind: DeviceKind::Port(port),
                 ..
-            }) => (port.xdp, port.queues),
-            // Monitor devices run XDP in the network stack and have one queue.
-            _ => ("generic", 1),
+            }) => port.queues,
+            // Monitor devices have one queue; packet sockets have no queues.
+            _ => 1,
         }
     }
 
     pub(super) fn count(&self, into: &mut Totals) {
         match self {
             Self::Tapped(tapped) => into.add_verdicts(tapped.tap.counters()),
-            Self::Port(device) => device.count(into),
+            Self::Own(device) => device.count(into),
+            Self::Shared => {}
         }
     }
 
     /// Returns the table of flows that its program skips.
-    pub(super) fn shunts(&mut self) -> Shunts<'_> {
+    pub(super) fn shunts(&mut self) -> Option<Shunts<'_>> {
         match self {
-            Self::Tapped(tapped) => tapped.tap.shunts(),
-            Self::Port(device) => device.shunts(),
+            Self::Tapped(tapped) => Some(tapped.tap.shunts()),
+            Self::Own(device) => device.shunts(),
+            Self::Shared => None,
         }
     }
 
     pub(super) fn drain_log(&mut self) {
         match self {
             Self::Tapped(tapped) => tapped.tap.drain_log(),
-            Self::Port(device) => device.drain_log(),
+            Self::Own(device) => device.drain_log(),
+            Self::Shared => {}
         }
     }
 
     pub(super) fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
         match self {
             Self::Tapped(tapped) => tapped.tap.set_filter(filter),
-            Self::Port(device) => device.set_filter(filter),
+            Self::Own(device) => device.set_filter(filter),
+            Self::Shared => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Live capture: workers, and a supervisor that keeps interfaces attached while they are created and deleted.
 
+mod attach;
 mod devices;
 mod shunts;
 mod state;
@@ -15,9 +16,9 @@ use rustix::fd::OwnedFd;
 use tracing::{error, warn};
 
 use crate::capture::netlink::Changes;
-use crate::capture::xsk::RxSocket;
+use crate::capture::socket::CaptureSocket;
 use crate::capture::{self, CaptureError, Settings};
-use crate::config::{Config, Mode, Origin, Take};
+use crate::config::{CapturePath, Config, Mode, Origin, Take};
 use crate::control::{Command, Engine, Mailboxes};
 use crate::status::{CaptureSnapshot, CaptureStatus};
 use crate::util::chain::Chain;
@@ -32,6 +33,15 @@ pub struct Live {
     shared: Arc<Shared>,
     supervisor: thread::JoinHandle<()>,
     stop: OwnedFd,
+}
+
+/// Privileges of the process for a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Privileges {
+    /// Text about those that XDP lacks.
+    pub xdp_missing: Option<String>,
+    /// True if BPF programs can be loaded.
+    pub bpf: bool,
 }
 
 /// Reason that a capture does not start.
@@ -54,10 +64,19 @@ struct Shared {
     /// Held while interfaces are attached, and while the settings for it change.
     attaching: Mutex<()>,
     mode: Mode,
+    path: CapturePath,
+    /// Privileges that XDP lacks.
+    xdp_missing: Option<String>,
+    /// True with the privilege to load BPF programs.
+    bpf: bool,
+    /// Reason for packet sockets, once they are in use, where the path is `auto`.
+    fallback: Mutex<Option<String>>,
     verify_checksums: bool,
     /// Packet buffers of all devices together.
     frames: u32,
-    handles: Arc<[WorkerHandle<RxSocket>]>,
+    /// Bytes of the rings of all packet sockets together.
+    memory: u64,
+    handles: Arc<[WorkerHandle<CaptureSocket>]>,
     /// Requests of the workers to shunt and unshunt flows.
     shunts: Arc<Shunts>,
     /// Held for short reads and writes, never while an interface is opened.
@@ -85,8 +104,11 @@ impl Live {
         engines: Vec<Engine>,
         mailboxes: &Mailboxes,
         cores: &[usize],
+        privileges: Privileges,
     ) -> Result<Self, LiveError> {
-        capture::supported()?;
+        if privileges.bpf {
+            capture::bpf::available().map_err(CaptureError::from)?;
+        }
         if config.store.prefault {
             prefault(&engines);
         }
@@ -100,12 +122,17 @@ impl Live {
             settings: Mutex::new(Arc::new(Settings::new(config, seed, workers))),
             attaching: Mutex::new(()),
             mode: config.capture.mode,
+            path: config.capture.path,
+            xdp_missing: privileges.xdp_missing,
+            bpf: privileges.bpf,
+            fallback: Mutex::default(),
             verify_checksums: config
                 .engine(Origin::Live, 0, workers, seed)
                 .tcp
                 .verify_checksums,
             frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES)
                 .unwrap_or(u32::MAX),
+            memory: config.capture.buffers,
             handles: Arc::clone(&handles),
             shunts: Arc::clone(&shunts),
             state: Mutex::new(State::new(&config.capture.interfaces)),
@@ -183,6 +210,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn fallback(&self) -> MutexGuard<'_, Option<String>> {
+        self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -224,6 +255,7 @@ impl CaptureStatus for Shared {
             .sum();
         let mut snapshot = self.state().snapshot(lost_handoffs);
         snapshot.mode = self.mode.name();
+        snapshot.path_reason.clone_from(&self.fallback());
         snapshot.workers = self.settings().workers;
         snapshot
     }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use monitor_engine::Shunt;
 use tracing::warn;
 
-use super::devices::Attached;
+use super::devices::CaptureDevice;
 use super::state::State;
-use crate::capture::bpf::{BpfError, Counter};
+use crate::capture::bpf::{BpfError, Counter, Shunts};
 use crate::util::chain::Chain;
 
 impl State {
@@ -20,8 +20,8 @@ impl State {
             match shunt {
                 Shunt::Start(flow) => {
                     let (mut added, mut full) = (false, false);
-                    for attached in self.attached() {
-                        match attached.shunts().add(&flow, timeout) {
+                    for mut table in self.tables() {
+                        match table.add(&flow, timeout) {
                             Ok(new) => added |= new,
                             Err(BpfError::TooManyShunts) => full = true,
                             Err(error) => warn_unchanged(&error),
@@ -31,8 +31,8 @@ impl State {
                     self.shunts_refused += u64::from(full);
                 }
                 Shunt::End(flow) => {
-                    for attached in self.attached() {
-                        if let Err(error) = attached.shunts().remove(&flow) {
+                    for mut table in self.tables() {
+                        if let Err(error) = table.remove(&flow) {
                             warn_unchanged(&error);
                         }
                     }
@@ -47,8 +47,8 @@ impl State {
             return;
         }
         let mut left = 0;
-        for attached in self.attached() {
-            match attached.shunts().sweep(timeout) {
+        for mut table in self.tables() {
+            match table.sweep(timeout) {
                 // A flow may pass several interfaces: the largest table counts.
                 Ok(flows) => left = left.max(flows),
                 Err(error) => warn_unchanged(&error),
@@ -72,10 +72,14 @@ impl State {
         ]
     }
 
-    fn attached(&mut self) -> impl Iterator<Item = &mut Attached> {
-        self.interfaces
+    /// Returns the tables of all programs that have one.
+    fn tables(&mut self) -> impl Iterator<Item = Shunts<'_>> {
+        let own = self
+            .interfaces
             .iter_mut()
-            .filter_map(|interface| interface.attached.as_mut())
+            .filter_map(|interface| interface.attached.as_mut()?.shunts());
+        let shared = self.shared.iter_mut().filter_map(CaptureDevice::shunts);
+        own.chain(shared)
     }
 }
 

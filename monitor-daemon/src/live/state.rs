@@ -10,8 +10,8 @@ use crate::status::{CaptureSnapshot, InterfaceSnapshot};
 /// Interfaces of a capture, and the monitor devices that they share.
 pub(super) struct State {
     pub(super) interfaces: Vec<InterfaceState>,
-    /// Monitor devices, one for each link type in use; none in mirror mode.
-    pub(super) monitors: Vec<CaptureDevice>,
+    /// Monitor devices, one for each link type in use, or the packet sockets on all interfaces.
+    pub(super) shared: Vec<CaptureDevice>,
     /// Detached devices; the workers still read their remaining packets.
     pub(super) closing: Vec<CaptureDevice>,
     /// Counters of interfaces and devices that are gone.
@@ -42,7 +42,7 @@ pub(super) struct Totals {
 }
 
 /// Verdicts for packets that are not captured.
-const PASSED: [&str; 14] = [
+const PASSED: [&str; 21] = [
     "xdp_shunted",
     "tap_shunted",
     "xdp_not_ip",
@@ -57,6 +57,13 @@ const PASSED: [&str; 14] = [
     "tap_filtered_port",
     "tap_malformed",
     "tap_too_deep",
+    "packet_shunted",
+    "packet_not_ip",
+    "packet_not_tcp",
+    "packet_filtered_network",
+    "packet_filtered_port",
+    "packet_malformed",
+    "packet_too_deep",
 ];
 
 impl State {
@@ -70,7 +77,7 @@ impl State {
         };
         Self {
             interfaces: interfaces.iter().map(interface).collect(),
-            monitors: Vec::new(),
+            shared: Vec::new(),
             closing: Vec::new(),
             retired: Totals::default(),
             shunted: 0,
@@ -80,16 +87,16 @@ impl State {
 
     /// Replaces the filter of every program; returns the last error, if any.
     pub(super) fn set_filter(&mut self, filter: &CaptureFilter<'_>) -> Result<(), BpfError> {
-        let monitors = self
-            .monitors
-            .iter_mut()
-            .map(|monitor| monitor.set_filter(filter));
-        let attached = self
-            .interfaces
-            .iter_mut()
-            .filter_map(|interface| interface.attached.as_mut());
-        let results = monitors.chain(attached.map(|attached| attached.set_filter(filter)));
-        results.filter_map(Result::err).last().map_or(Ok(()), Err)
+        let mut result = Ok(());
+        for device in &mut self.shared {
+            result = device.set_filter(filter).and(result);
+        }
+        for interface in &mut self.interfaces {
+            if let Some(attached) = &mut interface.attached {
+                result = attached.set_filter(filter).and(result);
+            }
+        }
+        result
     }
 
     /// Detaches its program; its counters stay current until [`State::closed`]. Returns its key.
@@ -115,16 +122,16 @@ impl State {
         let mut totals = Totals::default();
         for interface in &mut self.interfaces {
             match interface.attached.take() {
-                Some(Attached::Port(mut port)) => {
-                    port.detach();
-                    port.count(&mut totals);
+                Some(Attached::Own(mut device)) => {
+                    device.detach();
+                    device.count(&mut totals);
                 }
-                Some(tapped @ Attached::Tapped(_)) => tapped.count(&mut totals),
+                Some(attached) => attached.count(&mut totals),
                 None => {}
             }
             interface.up = false;
         }
-        for mut device in self.monitors.drain(..).chain(self.closing.drain(..)) {
+        for mut device in self.shared.drain(..).chain(self.closing.drain(..)) {
             device.detach();
             device.count(&mut totals);
         }
@@ -133,21 +140,25 @@ impl State {
 
     pub(super) fn snapshot(&self, handoffs_lost: u64) -> CaptureSnapshot {
         let mut totals = self.retired.clone();
-        self.monitors
-            .iter()
-            .chain(&self.closing)
-            .for_each(|device| device.count(&mut totals));
-        self.interfaces
-            .iter()
-            .filter_map(|i| i.attached.as_ref())
-            .for_each(|a| a.count(&mut totals));
+        for device in self.shared.iter().chain(&self.closing) {
+            device.count(&mut totals);
+        }
+        for interface in &self.interfaces {
+            if let Some(attached) = &interface.attached {
+                attached.count(&mut totals);
+            }
+        }
         let interfaces: Vec<_> = self
             .interfaces
             .iter()
             .map(InterfaceState::snapshot)
             .collect();
         CaptureSnapshot {
-            xdp: slowest(interfaces.iter().filter_map(|interface| interface.xdp)),
+            path: slowest(&["xdp", "packet"], interfaces.iter().filter_map(|i| i.path)),
+            xdp: slowest(
+                &["zerocopy", "native", "generic"],
+                interfaces.iter().filter_map(|i| i.xdp),
+            ),
             interfaces,
             counters: totals
                 .named(handoffs_lost)
@@ -161,12 +172,13 @@ impl State {
 
 impl InterfaceState {
     fn snapshot(&self) -> InterfaceSnapshot {
-        let xdp = self.attached.as_ref().map(Attached::xdp);
+        let attached = self.attached.as_ref();
         InterfaceSnapshot {
             name: self.name.clone(),
-            up: self.up && xdp.is_some(),
-            xdp: xdp.map(|(name, _)| name),
-            queues: xdp.map_or(0, |(_, queues)| queues),
+            up: self.up && attached.is_some(),
+            path: attached.map(Attached::path),
+            xdp: attached.and_then(Attached::xdp),
+            queues: attached.map_or(0, Attached::queues),
         }
     }
 }
@@ -256,9 +268,9 @@ impl Totals {
     }
 }
 
-fn slowest(names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    const ORDER: [&str; 3] = ["zerocopy", "native", "generic"];
-    names.max_by_key(|name| ORDER.iter().position(|known| known == name))
+/// Returns the name that is last in `order`.
+fn slowest(order: &[&str], names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    names.max_by_key(|name| order.iter().position(|known| known == name))
 }
 
 #[cfg(test)]
@@ -288,21 +300,21 @@ mod tests {
 
     #[test]
     fn the_slowest_interface_determines_the_reported_mode() {
-        assert_eq!(
-            slowest(["zerocopy", "generic", "native"].into_iter()),
-            Some("generic")
-        );
-        assert_eq!(slowest(["native", "zerocopy"].into_iter()), Some("native"));
-        assert_eq!(slowest([].into_iter()), None);
+        let order = ["zerocopy", "native", "generic"];
+        let slowest = |names: &[&'static str]| slowest(&order, names.iter().copied());
+        assert_eq!(slowest(&["zerocopy", "generic", "native"]), Some("generic"));
+        assert_eq!(slowest(&["native", "zerocopy"]), Some("native"));
+        assert_eq!(slowest(&[]), None);
     }
 
     #[test]
     fn passed_sums_counters_that_exist() {
-        use monitor_common::abi::{Count, SteerCount, TapCount};
+        use monitor_common::abi::{Count, PacketCount, SteerCount, TapCount};
         let names = SteerCount::ALL
             .iter()
             .map(|c| c.name())
-            .chain(TapCount::ALL.iter().map(|c| c.name()));
+            .chain(TapCount::ALL.iter().map(|c| c.name()))
+            .chain(PacketCount::ALL.iter().map(|c| c.name()));
         let names: Vec<_> = names.collect();
         assert!(PASSED.iter().all(|name| names.contains(name)));
     }

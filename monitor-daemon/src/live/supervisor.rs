@@ -2,24 +2,21 @@
 //!
 //! Each check compares the interfaces that exist with those that are attached, so that a missed report does no harm.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use monitor_common::LinkType;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Shared;
 use super::devices::{Attached, CaptureDevice};
 use super::state::Totals;
+use crate::capture::mirror;
 use crate::capture::netlink::{self, Changes, Interface};
-use crate::capture::tap::{self, Device, Tapped};
-use crate::capture::xsk::RxSocket;
-use crate::capture::{CaptureError, mirror};
-use crate::config::Mode;
 use crate::util::chain::Chain;
 
 /// Interval of checks without a report, and of draining the programs' messages into the log.
@@ -35,7 +32,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Supervisor {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     changes: Changes,
     stop: OwnedFd,
     next_id: AtomicU64,
@@ -49,39 +46,6 @@ impl Supervisor {
             stop,
             next_id: AtomicU64::new(0),
         }
-    }
-
-    /// Attaches every interface; returns the error of the first that cannot be attached.
-    pub(super) fn attach_all(&self) -> Result<(), CaptureError> {
-        let names: Vec<_> = self
-            .shared
-            .state()
-            .interfaces
-            .iter()
-            .map(|i| i.name.clone())
-            .collect();
-        let interfaces = names
-            .iter()
-            .map(|name| find(name))
-            .collect::<Result<Vec<_>, _>>()?;
-        if self.shared.mode == Mode::Tap {
-            tap::supported().map_err(CaptureError::TunDevice)?;
-            let mut types = Vec::new();
-            for interface in &interfaces {
-                let link_type = tap::device_type(interface)?;
-                if !types.contains(&link_type) {
-                    types.push(link_type);
-                }
-            }
-            for link_type in &types {
-                self.add_monitor(*link_type, types.len() as u32)?;
-            }
-        }
-        for (place, interface) in interfaces.iter().enumerate() {
-            self.attach(place, interface)
-                .inspect_err(|_| self.shared.state().detach_all())?;
-        }
-        Ok(())
     }
 
     /// Runs until the stop descriptor is readable.
@@ -120,20 +84,17 @@ impl Supervisor {
     }
 
     fn check_interfaces(&self) {
-        let count = self.shared.state().interfaces.len();
-        for place in 0..count {
-            let (name, attached_to) = {
-                let state = self.shared.state();
-                let interface_state = &state.interfaces[place];
-                (
-                    interface_state.name.clone(),
-                    interface_state
-                        .attached
-                        .as_ref()
-                        .map(|_| interface_state.index),
-                )
-            };
-            match (netlink::interface(&name), attached_to) {
+        let interfaces: Vec<_> = {
+            let state = self.shared.state();
+            let own = state.interfaces.iter().map(|interface| {
+                let attached = interface.attached.as_ref().map(|_| interface.index);
+                (interface.name.clone(), attached)
+            });
+            own.collect()
+        };
+        let found = Found::new(interfaces.len());
+        for (place, (name, attached_to)) in interfaces.into_iter().enumerate() {
+            match (found.interface(&name), attached_to) {
                 (Ok(Some(now)), Some(index)) if now.index == index => {
                     self.update_up(place, &now);
                     if self.queues_changed(place, &now) {
@@ -165,79 +126,11 @@ impl Supervisor {
     fn queues_changed(&self, place: usize, interface: &Interface) -> bool {
         let state = self.shared.state();
         match &state.interfaces[place].attached {
-            Some(port @ Attached::Port(_)) => {
-                mirror::queues(interface).is_ok_and(|now| now != port.xdp().1)
+            Some(port @ Attached::Own(_)) if port.xdp().is_some() => {
+                mirror::queues(interface).is_ok_and(|now| now != port.queues())
             }
             _ => false,
         }
-    }
-
-    fn reattach(&self, place: usize, interface: &Interface) {
-        if self.shared.mode == Mode::Tap
-            && let Ok(link_type) = tap::device_type(interface)
-            && self.monitor(link_type).is_none()
-        {
-            let share = self.shared.state().monitors.len() as u32 + 1;
-            if let Err(error) = self.add_monitor(link_type, share) {
-                self.warn_once(place, &format!("cannot be captured: {}", Chain(&error)));
-                return;
-            }
-        }
-        if let Err(error) = self.attach(place, interface) {
-            self.warn_once(
-                place,
-                &format!("cannot be captured: {}; retrying", Chain(&error)),
-            );
-        }
-    }
-
-    fn attach(&self, place: usize, interface: &Interface) -> Result<(), CaptureError> {
-        let attached = match self.shared.mode {
-            Mode::Tap => Attached::Tapped(self.tap(interface)?),
-            Mode::Mirror => {
-                let frames = self.shared.frames / self.shared.state().interfaces.len() as u32;
-                let (device, sockets) =
-                    CaptureDevice::port(self.new_id(), interface, frames, &self.shared.settings())?;
-                self.distribute(device.id, sockets);
-                Attached::Port(device)
-            }
-        };
-        let (xdp, queues) = attached.xdp();
-        let mut state = self.shared.state();
-        let interface_state = &mut state.interfaces[place];
-        match self.shared.mode {
-            Mode::Tap => info!("{}: tapping this host's connections", interface.name),
-            Mode::Mirror => info!("{}: capturing, {xdp}, {queues} queues", interface.name),
-        }
-        interface_state.index = interface.index;
-        interface_state.attached = Some(attached);
-        interface_state.up = true;
-        interface_state.last_warning.clear();
-        drop(state);
-        self.update_up(place, interface);
-        if interface.veth && self.shared.verify_checksums {
-            warn!(
-                "{}: what a host sends into a veth has no checksum yet and will be dropped as damaged (counted as \
-                 bad_checksum); set [tcp] verify_checksums = \"never\" to see it",
-                interface.name
-            );
-        }
-        Ok(())
-    }
-
-    fn tap(&self, interface: &Interface) -> Result<Tapped, CaptureError> {
-        let link_type = tap::device_type(interface)?;
-        let device = self.monitor(link_type).ok_or(CaptureError::NoMonitor)?;
-        Tapped::attach(interface, &device, &self.shared.settings())
-    }
-
-    fn add_monitor(&self, link_type: LinkType, share: u32) -> Result<(), CaptureError> {
-        let frames = self.shared.frames / share;
-        let (device, sockets) =
-            CaptureDevice::monitor(self.new_id(), link_type, frames, &self.shared.settings())?;
-        self.distribute(device.id, sockets);
-        self.shared.state().monitors.push(device);
-        Ok(())
     }
 
     /// Brings monitor devices up that were taken down, and replaces deleted ones.
@@ -246,7 +139,7 @@ impl Supervisor {
         let devices: Vec<_> = self
             .shared
             .state()
-            .monitors
+            .shared
             .iter()
             .filter_map(identity)
             .collect();
@@ -272,10 +165,10 @@ impl Supervisor {
     /// Detaches a monitor device and its interfaces. The next check attaches them to another device.
     fn replace_monitor(&self, id: u64) {
         let mut state = self.shared.state();
-        let Some(place) = state.monitors.iter().position(|monitor| monitor.id == id) else {
+        let Some(place) = state.shared.iter().position(|monitor| monitor.id == id) else {
             return;
         };
-        let monitor = state.monitors.remove(place);
+        let monitor = state.shared.remove(place);
         let index = monitor.device().map(|device| device.index);
         let clones = |attached: &Attached| matches!(attached, Attached::Tapped(t) if Some(t.monitor) == index);
         let places = state.interfaces.iter().enumerate();
@@ -288,29 +181,37 @@ impl Supervisor {
         self.retire(id);
     }
 
-    fn detach(&self, place: usize) {
+    pub(super) fn detach(&self, place: usize) {
         let mut state = self.shared.state();
         let interface_state = &mut state.interfaces[place];
         interface_state.up = false;
+        let index = interface_state.index;
         let Some(attached) = interface_state.attached.take() else {
             return;
         };
         match attached {
-            tapped @ Attached::Tapped(_) => {
-                let mut totals = Totals::default();
-                tapped.count(&mut totals);
-                state.retired.add(&totals);
-            }
-            Attached::Port(port) => {
-                let id = state.close(port);
+            Attached::Own(device) => {
+                let id = state.close(device);
                 drop(state);
                 self.retire(id);
+            }
+            Attached::Tapped(_) => {
+                let mut totals = Totals::default();
+                attached.count(&mut totals);
+                state.retired.add(&totals);
+            }
+            Attached::Shared => {
+                let group = state.shared.iter_mut().find_map(CaptureDevice::group_mut);
+                // Fails when the interface was not added.
+                if let Some(Err(error)) = group.map(|group| group.remove(index)) {
+                    debug!("removing interface {index}: {}", Chain(&error));
+                }
             }
         }
     }
 
     /// Lets the workers read the remaining packets, closes the sockets, and retains the counters.
-    fn retire(&self, id: u64) {
+    pub(super) fn retire(&self, id: u64) {
         let (closed, wait) = mpsc::channel();
         for handle in self.shared.handles.iter() {
             handle.remove(id, closed.clone());
@@ -324,15 +225,7 @@ impl Supervisor {
         drop(closed);
     }
 
-    fn distribute(&self, device: u64, sockets: Vec<Vec<RxSocket>>) {
-        for (handle, sockets) in self.shared.handles.iter().zip(sockets) {
-            sockets
-                .into_iter()
-                .for_each(|source| handle.add(device, source));
-        }
-    }
-
-    fn update_up(&self, place: usize, interface: &Interface) {
+    pub(super) fn update_up(&self, place: usize, interface: &Interface) {
         let was = std::mem::replace(&mut self.shared.state().interfaces[place].up, interface.up);
         match (was, interface.up) {
             (true, false) => self.warn_once(place, "is down; nothing comes until it is up"),
@@ -345,7 +238,7 @@ impl Supervisor {
     }
 
     /// Logs a warning about an interface, unless it repeats the last one.
-    fn warn_once(&self, place: usize, text: &str) {
+    pub(super) fn warn_once(&self, place: usize, text: &str) {
         let mut state = self.shared.state();
         let interface_state = &mut state.interfaces[place];
         if interface_state.last_warning != text {
@@ -354,19 +247,9 @@ impl Supervisor {
         }
     }
 
-    fn monitor(&self, link_type: LinkType) -> Option<Device> {
-        let state = self.shared.state();
-        state
-            .monitors
-            .iter()
-            .filter_map(CaptureDevice::device)
-            .find(|device| device.link_type == link_type)
-            .cloned()
-    }
-
     fn drain_logs(&self) {
         let mut state = self.shared.state();
-        state.monitors.iter_mut().for_each(CaptureDevice::drain_log);
+        state.shared.iter_mut().for_each(CaptureDevice::drain_log);
         state
             .interfaces
             .iter_mut()
@@ -374,22 +257,35 @@ impl Supervisor {
             .for_each(Attached::drain_log);
     }
 
-    fn new_id(&self) -> u64 {
+    pub(super) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 }
 
-/// Returns the interface of that name, or an error that lists the existing ones.
-fn find(name: &str) -> Result<Interface, CaptureError> {
-    let found = netlink::interface(name).map_err(CaptureError::Netlink)?;
-    match found {
-        Some(interface) => Ok(interface),
-        None => {
-            let there = netlink::names().map_err(CaptureError::Netlink)?;
-            Err(CaptureError::NoInterface {
-                interface: name.to_owned(),
-                there,
-            })
+/// Interfaces at the time of a check.
+enum Found {
+    /// All of them, by one request.
+    All(io::Result<Vec<Interface>>),
+    /// Each is requested.
+    Each,
+}
+
+impl Found {
+    /// Above this number of monitored interfaces, one request for all is faster than one for each.
+    const MOST_REQUESTS: usize = 8;
+
+    fn new(monitored: usize) -> Self {
+        if monitored > Self::MOST_REQUESTS {
+            Self::All(netlink::interfaces())
+        } else {
+            Self::Each
+        }
+    }
+
+    fn interface(&self, name: &str) -> io::Result<Option<Interface>> {
+        match self {
+            Self::All(Ok(all)) => Ok(all.iter().find(|found| found.name == name).cloned()),
+            Self::All(Err(_)) | Self::Each => netlink::interface(name),
         }
     }
 }

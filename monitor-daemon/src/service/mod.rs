@@ -43,7 +43,7 @@ pub fn run(cli: &Cli) -> Result<(), ServiceError> {
 
 /// Captures from interfaces and serves, until a signal.
 fn capture(config: &Config, current: Current) -> Result<(), ServiceError> {
-    privilege::check()?;
+    let privileges = privilege::check(config.capture.path)?;
     let host = Host::new()?;
     let listener = ServerSocket::bind(config.rpc.clone())?;
     let Parts {
@@ -51,8 +51,8 @@ fn capture(config: &Config, current: Current) -> Result<(), ServiceError> {
         views,
         cores,
         seed,
-    } = Parts::new(config, Origin::Live)?;
-    let live = Live::start(config, seed, engines, &views.mailboxes, &cores)?;
+    } = Parts::new(config, Origin::Live, privileges.bpf)?;
+    let live = Live::start(config, seed, engines, &views.mailboxes, &cores, privileges)?;
     let workers = settings::to_workers(views.mailboxes.clone(), Origin::Live, seed);
     let flows = live.apply_after(workers);
     let status = views.with(live.status(), current.with_flows(flows));
@@ -67,7 +67,7 @@ fn replay(config: &Config, current: Current, asked: &cli::Replay) -> Result<(), 
         views,
         cores,
         seed,
-    } = Parts::new(config, Origin::Files)?;
+    } = Parts::new(config, Origin::Files, true)?;
     let options = Options {
         workers: engines.len() as u16,
         speed: asked.speed,
@@ -128,11 +128,18 @@ struct Views {
 }
 
 impl Parts {
-    fn new(config: &Config, origin: Origin) -> Result<Self, ServiceError> {
+    /// Without `bpf`, packets cannot be distributed to several workers.
+    fn new(config: &Config, origin: Origin, bpf: bool) -> Result<Self, ServiceError> {
         let cores = cores();
         let workers = match config.capture.workers {
             // A file is read anew by every worker: one makes the best of the processor, and the same order each time.
             0 if origin == Origin::Files => 1,
+            asked if !bpf => {
+                if asked != 1 {
+                    tracing::info!("one worker: distributing packets to several needs CAP_BPF");
+                }
+                1
+            }
             0 => (cores.len() as u16).clamp(1, MAX_WORKERS),
             asked => asked,
         };

@@ -1,15 +1,27 @@
-//! Whether this process may do what a live capture takes.
+//! Privileges of this process for a live capture.
 
 use rustix::thread::{CapabilitySet, capabilities};
 
-/// What the kernel asks for, and what for.
-const NEEDED: [(CapabilitySet, &str, &str); 5] = [
+use crate::config::CapturePath;
+use crate::live::Privileges;
+
+/// Capability, its name, its purpose.
+type Needed = (CapabilitySet, &'static str, &'static str);
+
+const NET_RAW: Needed = (
+    CapabilitySet::NET_RAW,
+    "CAP_NET_RAW",
+    "open packet and XDP sockets",
+);
+
+/// Capabilities for XDP.
+const XDP: [Needed; 5] = [
     (
         CapabilitySet::NET_ADMIN,
         "CAP_NET_ADMIN",
-        "attach programs to interfaces and make the monitor device",
+        "attach programs to interfaces and create the monitor device",
     ),
-    (CapabilitySet::NET_RAW, "CAP_NET_RAW", "open XDP sockets"),
+    NET_RAW,
     (CapabilitySet::BPF, "CAP_BPF", "load BPF programs"),
     (
         CapabilitySet::PERFMON,
@@ -23,28 +35,43 @@ const NEEDED: [(CapabilitySet, &str, &str); 5] = [
     ),
 ];
 
-/// Capabilities that are missing.
+/// Missing capabilities.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("missing {}: run monitord as root, or give it {}", self.list(), self.pronoun())]
 pub struct MissingPrivilege {
     missing: Vec<(&'static str, &'static str)>,
 }
 
-/// Says which capabilities this process lacks for a live capture.
-pub fn check() -> Result<(), MissingPrivilege> {
-    // When the kernel does not say, it will say at the first call that needs one.
-    capabilities(None).map_or(Ok(()), |sets| lacking(sets.effective))
+/// Returns the privileges of this process, or the capabilities that are missing for a path.
+pub fn check(path: CapturePath) -> Result<Privileges, MissingPrivilege> {
+    // Without an answer of the kernel, the first call that needs a capability fails.
+    let held = capabilities(None).map_or(CapabilitySet::all(), |sets| sets.effective);
+    privileges(held, path)
 }
 
-fn lacking(held: CapabilitySet) -> Result<(), MissingPrivilege> {
-    // Before Linux 5.8 CAP_SYS_ADMIN stood for these two, and it still does.
+fn privileges(held: CapabilitySet, path: CapturePath) -> Result<Privileges, MissingPrivilege> {
+    // CAP_SYS_ADMIN includes these two, which exist from Linux 5.8 on.
     let split = CapabilitySet::BPF | CapabilitySet::PERFMON;
     let held = if held.contains(CapabilitySet::SYS_ADMIN) {
         held | split
     } else {
         held
     };
-    let missing: Vec<_> = NEEDED
+    let needed: &[Needed] = match path {
+        CapturePath::Xdp => &XDP,
+        CapturePath::Auto | CapturePath::Packet => &[NET_RAW],
+    };
+    require(held, needed)?;
+    let bpf = held.contains(CapabilitySet::BPF);
+    let missing = require(held, &XDP).err();
+    Ok(Privileges {
+        xdp_missing: missing.map(|missing| format!("missing {} for XDP", missing.list())),
+        bpf,
+    })
+}
+
+fn require(held: CapabilitySet, needed: &[Needed]) -> Result<(), MissingPrivilege> {
+    let missing: Vec<_> = needed
         .iter()
         .filter(|(capability, ..)| !held.contains(*capability))
         .map(|(_, name, purpose)| (*name, *purpose))
@@ -79,23 +106,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_each_missing_capability_and_its_purpose() {
-        let all = NEEDED
+    fn each_missing_capability_is_named_with_its_purpose() {
+        let all = XDP
             .iter()
             .fold(CapabilitySet::empty(), |set, (capability, ..)| {
                 set | *capability
             });
-        assert_eq!(lacking(all), Ok(()));
-        assert_eq!(
-            lacking((all - CapabilitySet::BPF) | CapabilitySet::SYS_ADMIN),
-            Ok(())
+        let full = Privileges {
+            xdp_missing: None,
+            bpf: true,
+        };
+        assert_eq!(privileges(all, CapturePath::Xdp), Ok(full.clone()));
+        let old = (all - CapabilitySet::BPF) | CapabilitySet::SYS_ADMIN;
+        assert_eq!(privileges(old, CapturePath::Auto), Ok(full));
+        for path in [CapturePath::Auto, CapturePath::Xdp, CapturePath::Packet] {
+            let error = privileges(all - CapabilitySet::NET_RAW, path).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "missing CAP_NET_RAW (to open packet and XDP sockets): run monitord as root, or give it that capability"
+            );
+        }
+    }
+
+    #[test]
+    fn packet_sockets_need_cap_net_raw_alone() {
+        let raw = privileges(CapabilitySet::NET_RAW, CapturePath::Auto).unwrap();
+        assert!(!raw.bpf);
+        assert!(
+            raw.xdp_missing
+                .unwrap()
+                .starts_with("missing CAP_NET_ADMIN (to attach")
         );
-        let error = lacking(all - CapabilitySet::NET_RAW)
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "missing CAP_NET_RAW (to open XDP sockets): run monitord as root, or give it that capability"
-        );
+        let held = CapabilitySet::NET_RAW | CapabilitySet::BPF;
+        assert!(privileges(held, CapturePath::Packet).unwrap().bpf);
+        assert!(privileges(held, CapturePath::Xdp).is_err());
     }
 }

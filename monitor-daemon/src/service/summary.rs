@@ -63,6 +63,7 @@ mod tests {
                 link: LinkType::Ethernet,
                 data: &[0; 60],
                 more: &[],
+                checksum: monitor_engine::Checksum::Unknown,
             }]);
         }
         let status = Status {

@@ -28,6 +28,7 @@ impl Source for Scripted {
             link: LinkType::Ethernet,
             data,
             more: &[],
+            checksum: monitor_engine::Checksum::Unknown,
         };
         let packets: Vec<Packet<'_>> = frames.iter().map(|frame| packet(&frame[..])).collect();
         if !packets.is_empty() {

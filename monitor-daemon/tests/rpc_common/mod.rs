@@ -84,11 +84,14 @@ impl CaptureStatus for Files {
         ];
         CaptureSnapshot {
             mode: "replay",
+            path: None,
+            path_reason: None,
             xdp: None,
             finished: true,
             interfaces: vec![InterfaceSnapshot {
                 name: "a.pcap".to_owned(),
                 up: false,
+                path: None,
                 xdp: None,
                 queues: 0,
             }],

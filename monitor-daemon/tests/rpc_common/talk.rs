@@ -148,6 +148,7 @@ impl Talk {
             link: LinkType::Ethernet,
             data: &frame,
             more: &[],
+            checksum: monitor_engine::Checksum::Unknown,
         };
         engine.process(&[packet]);
     }

@@ -294,7 +294,13 @@ mod tests {
             for (at, byte) in hits {
                 frame[at] = byte;
             }
-            let packet = Packet { time: 0, link: LinkType::Ethernet, data: &frame[..len], more: &[] };
+            let packet = Packet {
+                time: 0,
+                link: LinkType::Ethernet,
+                data: &frame[..len],
+                more: &[],
+                checksum: crate::Checksum::Unknown,
+            };
             if let Some(found) = fast_path(&packet) {
                 prop_assert_eq!(datagram(&packet), Ok((Vlans::default(), found)));
             }
@@ -311,6 +317,7 @@ mod tests {
             link: LinkType::Ethernet,
             data,
             more: &[],
+            checksum: crate::Checksum::Unknown,
         };
         assert!(fast_path(&packet(&frame)).is_some());
         assert!(fast_path(&packet(&frame[..53])).is_none());

@@ -147,6 +147,7 @@ impl<S: Sink> Engine<S> {
             link: datagram.link,
             data: &datagram.data,
             more: &[],
+            checksum: crate::Checksum::Unknown,
         };
         self.counters.packets.add(1);
         self.counters.bytes.add(packet.len() as u64);

@@ -55,6 +55,7 @@ fn pieces_make_one_packet() {
         link: LinkType::Ethernet,
         data: first,
         more: &more,
+        checksum: monitor_engine::Checksum::Unknown,
     }]);
     assert_eq!(lab.held(S), [(0, text)]);
 }
@@ -69,6 +70,7 @@ fn padding_in_a_piece_of_its_own_is_not_payload() {
         link: LinkType::Ethernet,
         data: &frame,
         more: &more,
+        checksum: monitor_engine::Checksum::Unknown,
     }]);
     assert_eq!(lab.text(S), "all of it");
 }
@@ -90,6 +92,7 @@ fn a_length_of_zero_reaches_to_the_end() {
             link: LinkType::Ip,
             data: first,
             more: &more,
+            checksum: monitor_engine::Checksum::Unknown,
         }]);
         assert_eq!(lab.held(S), [(0, text)]);
     }
@@ -237,7 +240,7 @@ proptest! {
             let cut = cut.index(frame.len() + 1);
             let (first, rest) = frame.split_at(cut);
             let more: Vec<&[u8]> = if whole { rest.chunks(5).collect() } else { Vec::new() };
-            lab.engine.process(&[Packet { time: lab.now, link, data: first, more: &more }]);
+            lab.engine.process(&[Packet { time: lab.now, link, data: first, more: &more, checksum: monitor_engine::Checksum::Unknown, }]);
         }
         prop_assert!(lab.count("used") <= lab.count("budget"));
         for connection in lab.connections() {

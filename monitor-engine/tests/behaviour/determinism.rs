@@ -35,6 +35,7 @@ fn stories(packets: &[(u64, Vec<u8>)], workers: u16, batch: usize) -> Vec<Story>
                     link: LinkType::Ip,
                     data,
                     more: &[],
+                    checksum: monitor_engine::Checksum::Unknown,
                 })
                 .collect();
             engine.process(&chunk);

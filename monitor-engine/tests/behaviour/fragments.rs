@@ -241,6 +241,7 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
                 link: LinkType::Ip,
                 data: &data,
                 more: &[],
+                checksum: monitor_engine::Checksum::Unknown,
             }]);
         }
         let handoffs: Vec<_> = engines[1].handoffs().collect();
@@ -252,6 +253,7 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
                 link: handoff.link,
                 data: &handoff.data,
                 more: &[],
+                checksum: monitor_engine::Checksum::Unknown,
             };
             engines[usize::from(handoff.worker)].process(&[packet]);
         }

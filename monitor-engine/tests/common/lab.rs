@@ -60,6 +60,7 @@ impl Lab {
             link,
             data,
             more: &[],
+            checksum: monitor_engine::Checksum::Unknown,
         }]);
     }
 

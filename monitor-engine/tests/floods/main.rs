@@ -71,6 +71,7 @@ impl Attacked {
                 link: LinkType::Ip,
                 data: data.as_ref(),
                 more: &[],
+                checksum: monitor_engine::Checksum::Unknown,
             })
             .collect();
         self.now += 1000 * packets.len() as u64;

@@ -42,6 +42,9 @@ pub struct Hello {
 pub struct HelloCapture {
     /// `tap`, `mirror` or `replay`.
     pub mode: Cow<'static, str>,
+    /// Path of the packets: `xdp` or `packet`; of several interfaces the slowest. `None` in replay.
+    #[serde(default)]
+    pub path: Option<Cow<'static, str>>,
     /// Names of the interfaces, or paths of the files.
     pub interfaces: Vec<String>,
     /// Worker threads.
@@ -93,7 +96,13 @@ pub struct Stats {
 pub struct CaptureStats {
     /// `tap`, `mirror` or `replay`.
     pub mode: Cow<'static, str>,
-    /// `zerocopy`, `native` or `generic`; `None` in replay.
+    /// Path of the packets: `xdp` or `packet`; of several interfaces the slowest. `None` in replay.
+    #[serde(default)]
+    pub path: Option<Cow<'static, str>>,
+    /// Reason for the path `packet` where the setting is `auto`.
+    #[serde(default)]
+    pub path_reason: Option<String>,
+    /// Mode of XDP: `zerocopy`, `native` or `generic`; `None` without XDP.
     pub xdp: Option<Cow<'static, str>>,
     /// Replay: all files are done.
     pub finished: bool,
@@ -113,7 +122,10 @@ pub struct InterfaceStats {
     pub name: String,
     /// Whether packets are being captured from it now.
     pub up: bool,
-    /// How packets reach the sockets of this interface.
+    /// Path of its packets: `xdp` or `packet`; `None` in replay.
+    #[serde(default)]
+    pub path: Option<Cow<'static, str>>,
+    /// Mode of XDP.
     pub xdp: Option<Cow<'static, str>>,
     /// Receive queues in use.
     pub queues: u32,

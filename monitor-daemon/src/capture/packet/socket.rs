@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use monitor_common::LinkType;
-use monitor_engine::Packet;
+use monitor_engine::{Checksum, Packet};
+use tracing::debug;
 
 use super::options;
-use super::ring::Ring;
+use super::ring::{Frame, Ring};
 use crate::capture::source::{Source, reuse};
 use crate::capture::statistics::{Received, Tally};
 
@@ -42,7 +43,7 @@ impl PacketSocket {
     }
 
     /// Returns a handle for its statistics.
-    pub(super) fn probe(&self) -> io::Result<Probe> {
+    pub fn probe(&self) -> io::Result<Probe> {
         Ok(Probe {
             socket: self.socket.try_clone()?,
             tally: Arc::clone(&self.tally),
@@ -62,6 +63,7 @@ impl Source for PacketSocket {
                 link: link_type(frame.hardware_type),
                 data: frame.data,
                 more: &[],
+                checksum: checksum(&frame),
             });
         }
         packets.chunks(PACKETS).for_each(deliver);
@@ -91,6 +93,19 @@ fn link_type(hardware_type: u16) -> LinkType {
     }
 }
 
+/// Returns the state of a packet's checksums as the kernel knows it.
+fn checksum(frame: &Frame<'_>) -> Checksum {
+    if frame.status & libc::TP_STATUS_CSUMNOTREADY != 0 {
+        Checksum::Unfinished
+    } else if frame.status & libc::TP_STATUS_CSUM_VALID != 0
+        || frame.packet_type == libc::PACKET_OUTGOING
+    {
+        Checksum::Valid
+    } else {
+        Checksum::Verify
+    }
+}
+
 /// Second descriptor of a socket, for its statistics. It keeps the socket open, and must be dropped with it.
 #[derive(Debug)]
 pub struct Probe {
@@ -107,6 +122,13 @@ struct Kernel {
 }
 
 impl Probe {
+    /// Lets no further packet into the ring.
+    pub fn stop(&self) {
+        if let Err(error) = options::refuse_all(&self.socket) {
+            debug!("stopping a packet socket: {error}");
+        }
+    }
+
     /// Returns the counters.
     #[must_use]
     pub fn read(&self) -> Received {

@@ -23,6 +23,7 @@ pub(super) const NOTHING: Packet<'static> = Packet {
     link: LinkType::Ethernet,
     data: &[],
     more: &[],
+    checksum: monitor_engine::Checksum::Unknown,
 };
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -136,6 +137,7 @@ impl CaptureFile {
                                 link,
                                 data: frame.data,
                                 more: &[],
+                                checksum: monitor_engine::Checksum::Unknown,
                             };
                             count += 1;
                         }

@@ -75,11 +75,14 @@ impl CaptureStatus for ReplayStatus {
         let interface = |(index, name): (usize, &String)| InterfaceSnapshot {
             name: name.clone(),
             up: !finished && index == current,
+            path: None,
             xdp: None,
             queues: 0,
         };
         CaptureSnapshot {
             mode: "replay",
+            path: None,
+            path_reason: None,
             xdp: None,
             finished,
             interfaces: self.files.iter().enumerate().map(interface).collect(),

@@ -117,6 +117,7 @@ impl RxSocket {
                     link: self.link,
                     data,
                     more,
+                    checksum: monitor_engine::Checksum::Unknown,
                 });
                 first = index + 1;
             }

@@ -31,6 +31,7 @@ pub(crate) async fn hello(shared: &Shared) -> Hello {
         instance: Some(shared.instance),
         capture: HelloCapture {
             mode: Cow::Borrowed(snapshot.mode),
+            path: snapshot.path.map(Cow::Borrowed),
             interfaces: snapshot
                 .interfaces
                 .into_iter()
@@ -115,6 +116,7 @@ fn capture(snapshot: CaptureSnapshot) -> CaptureStats {
     let interface = |interface: crate::status::InterfaceSnapshot| InterfaceStats {
         name: interface.name,
         up: interface.up,
+        path: interface.path.map(Cow::Borrowed),
         xdp: interface.xdp.map(Cow::Borrowed),
         queues: interface.queues,
     };
@@ -124,6 +126,8 @@ fn capture(snapshot: CaptureSnapshot) -> CaptureStats {
     }
     CaptureStats {
         mode: Cow::Borrowed(snapshot.mode),
+        path: snapshot.path.map(Cow::Borrowed),
+        path_reason: snapshot.path_reason,
         xdp: snapshot.xdp.map(Cow::Borrowed),
         finished: snapshot.finished,
         interfaces: snapshot.interfaces.into_iter().map(interface).collect(),
