@@ -17,7 +17,7 @@ mod schemas;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use monitor_common::abi::{Count, SteerCount, TapCount};
+use monitor_common::abi::{Count, PacketCount, SteerCount, TapCount};
 use monitor_daemon::rpc::Metrics;
 use monitor_engine::Counters;
 use monitor_rpc::types::{Context, EventKind, EventParams, PatternId, State};
@@ -528,10 +528,17 @@ fn every_counter_is_described_as_in_the_code() {
     let tap = TapCount::ALL
         .iter()
         .map(|count| (count.name().to_owned(), count.doc().to_owned()));
-    let verdicts: Vec<_> = steer.chain(tap).collect();
+    let packet = PacketCount::ALL
+        .iter()
+        .map(|count| (count.name().to_owned(), count.doc().to_owned()));
+    let verdicts: Vec<_> = steer.chain(tap).chain(packet).collect();
     let documented: Vec<_> = capture
         .into_iter()
-        .filter(|(name, _)| name.starts_with("xdp_") || name.starts_with("tap_"))
+        .filter(|(name, _)| {
+            ["xdp_", "tap_", "packet_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        })
         .collect();
     assert_eq!(documented, verdicts);
 }

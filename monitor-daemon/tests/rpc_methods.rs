@@ -66,7 +66,7 @@ fn hello_introduces_the_server() {
     assert_eq!(hello["pid"], std::process::id());
     assert_eq!(
         hello["capture"],
-        json!({ "mode": "replay", "interfaces": ["a.pcap"], "workers": 2 })
+        json!({ "mode": "replay", "path": null, "interfaces": ["a.pcap"], "workers": 2 })
     );
     assert_eq!(hello["max_len"], 16 << 20);
     for method in hello["methods"].as_array().unwrap() {
