@@ -59,7 +59,7 @@ fn configured(text: &str) -> Configured {
         settings.mode = 0o666;
         settings.readers = rpc.readers;
         settings.admins = rpc.admins;
-        settings.max_clients = rpc.max_clients;
+        settings.memory = rpc.memory;
     });
     open_to_all(&server.socket);
     Configured {
@@ -251,9 +251,11 @@ fn roles_and_limits_change_for_clients_that_are_connected() {
     // An admin is not root: what the daemon may read is not for everybody.
     let error = user.error("config.test", json!({ "file": "/etc/shadow" }));
     assert_eq!(error["data"]["reason"], "permission");
-    reload("[rpc]\nmax_clients = 2\n", &mut user);
+    reload("[rpc]\nmemory = '1MiB'\n", &mut user);
+    let mut second = it.server.wire();
+    second.result("hello", json!({}));
     let mut third = it.server.wire();
-    assert_eq!(third.reply()["error"]["data"]["reason"], "clients");
+    assert_eq!(third.reply()["error"]["data"]["reason"], "memory");
     assert_eq!(
         user.error("config.reload", json!({}))["code"],
         1,

@@ -291,7 +291,7 @@ fn wrong_subscriptions_are_refused_with_a_reason() {
 #[test]
 fn queues_take_no_more_memory_than_they_may() {
     let (_attended, status) = Attended::start(engines(1));
-    let server = Server::start_with(status, |settings| settings.event_memory = 100 << 10);
+    let server = Server::start_with(status, |settings| settings.memory = 1 << 20);
     let mut wire = server.wire();
     let error = wire.error("subscribe", json!({}));
     assert_eq!(

@@ -19,7 +19,7 @@ use monitor_daemon::events::Publisher;
 use monitor_engine::{EngineConfig, SockId};
 use proptest::prelude::*;
 use rpc_common::talk::{From, Talk};
-use rpc_common::{Server, Wire, engines, pattern, status};
+use rpc_common::{Server, Wire, engines, pattern};
 use serde_json::{Value, json};
 
 const ENDS: (&str, &str) = ("10.0.0.1:1234", "10.0.0.2:80");
@@ -181,7 +181,7 @@ fn evicted_bytes_are_counted_as_lost() {
 #[test]
 fn cursors_are_bounded_and_given_back() {
     let mut engines = engines(1);
-    let mut talks: Vec<_> = (0..4)
+    let mut talks: Vec<_> = (0..4097)
         .map(|number| {
             let mut talk = Talk::new(&format!("10.0.0.1:{}", 1000 + number), ENDS.1);
             talk.open(&mut engines[0]);
@@ -194,15 +194,15 @@ fn cursors_are_bounded_and_given_back() {
         .iter()
         .map(|talk| talk.id(&engines[0]).as_u64())
         .collect();
-    let server = Server::start_with(status(&engines), |rpc| rpc.max_cursors = 2);
+    let server = Server::start(&engines);
     let mut wire = server.wire();
-    for id in &ids[..2] {
+    for id in &ids[..4096] {
         wire.result("peek", params(*id, 1));
     }
-    let error = wire.error("peek", params(ids[2], 1));
+    let error = wire.error("peek", params(ids[4096], 1));
     assert_eq!(reason(&error), (11, "cursors"));
     assert!(
-        error["message"].as_str().unwrap().contains("max_cursors"),
+        error["message"].as_str().unwrap().contains("4096 cursors"),
         "{error}"
     );
     assert_eq!(
@@ -211,14 +211,14 @@ fn cursors_are_bounded_and_given_back() {
         "those that are there go on"
     );
     assert_eq!(
-        server.wire().result("peek", params(ids[2], 1))["off"],
+        server.wire().result("peek", params(ids[4096], 1))["off"],
         0,
         "another client has its own"
     );
     // The first one ends, and lingers out.
     talks[0].reset(&mut engines[0], From::Client);
     engines[0].advance(talks[0].time + 61 * SECOND);
-    assert_eq!(wire.result("peek", params(ids[2], 1))["off"], 0);
+    assert_eq!(wire.result("peek", params(ids[4096], 1))["off"], 0);
     assert_eq!(
         reason(&wire.error("peek", params(ids[0], 1))),
         (9, "no_connection")

@@ -197,7 +197,7 @@ fn wrong_conditions_are_named() {
 #[test]
 fn sorting_takes_its_memory_from_the_replies() {
     let (engines, _) = ten();
-    let server = Server::start_with(rpc_common::status(&engines), |rpc| rpc.reply_memory = 1000);
+    let server = Server::start_with(rpc_common::status(&engines), |rpc| rpc.memory = 1 << 20);
     let mut wire = server.wire();
     let error = wire.error("sockets", json!({ "sort": "bytes", "limit": 10_000 }));
     assert_eq!(

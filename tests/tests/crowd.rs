@@ -24,10 +24,10 @@ const MIB: usize = 1 << 20;
 const READ: usize = 4 * MIB;
 /// Connections captured meanwhile.
 const TRANSFERS: usize = 30;
-const REPLY_MEMORY: u64 = 64 << 20;
+const REPLY_MEMORY: u64 = 80 << 20;
 
 const SETTINGS: &str = "[capture]\nmode = 'tap'\ninterfaces = ['veth']\nworkers = 2\nbuffers = '128MiB'\n\
-                        [store]\nmemory = '192MiB'\nwindow = '8MiB'\n[rpc]\nreply_memory = '64MiB'\n";
+                        [store]\nmemory = '192MiB'\nwindow = '8MiB'\n[rpc]\nmemory = '256MiB'\n";
 
 #[test]
 fn two_hundred_clients_and_nothing_is_lost() {

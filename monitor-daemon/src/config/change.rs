@@ -42,17 +42,7 @@ const TAKERS: &[(&str, Taker)] = &[
     ("rpc.mode", Taker::Start),
     ("rpc.readers", Taker::Server),
     ("rpc.admins", Taker::Server),
-    ("rpc.max_clients", Taker::Server),
-    ("rpc.max_user_clients", Taker::Server),
-    ("rpc.max_batch", Taker::Server),
-    ("rpc.max_cursors", Taker::Server),
-    ("rpc.reply_memory", Taker::Server),
-    ("rpc.user_reply_memory", Taker::Server),
-    ("rpc.max_subscriptions", Taker::Server),
-    ("rpc.event_queue", Taker::Server),
-    ("rpc.event_memory", Taker::Server),
-    ("rpc.watch_patterns", Taker::Server),
-    ("rpc.watch_memory", Taker::Server),
+    ("rpc.memory", Taker::Server),
     ("log.level", Taker::Log),
 ];
 

@@ -16,6 +16,8 @@ const _: () = assert!(MAX_WORKERS as u32 <= monitor_common::abi::MAX_WORKERS);
 const MIB: u64 = 1 << 20;
 /// Fewer packet buffers than these lose packets to every hiccup of the scheduler.
 const LEAST_BUFFERS: u64 = MIB;
+/// Memory of four clients.
+const LEAST_RPC_MEMORY: u64 = MIB;
 /// A window that cannot hold a full receive window of old hosts is of no use to a reader.
 pub const LEAST_WINDOW: u64 = 4096;
 /// What the kernel calls IFNAMSIZ, without the final zero.
@@ -36,24 +38,11 @@ impl Config {
         if self.rpc.socket.as_os_str().is_empty() {
             return Err("[rpc] socket is empty: give the path of the Unix socket".into());
         }
-        for (key, most) in [
-            ("max_clients", self.rpc.max_clients),
-            ("max_user_clients", self.rpc.max_user_clients),
-        ] {
-            if most == 0 {
-                return Err(format!("[rpc] {key} is 0: nobody could connect"));
-            }
-        }
-        if self.rpc.max_batch == 0 {
-            return Err(
-                "[rpc] max_batch is 0: say 1, and each request needs a line of its own".into(),
-            );
-        }
-        if self.rpc.max_cursors == 0 {
-            return Err("[rpc] max_cursors is 0: `peek` could read nothing".into());
-        }
-        if self.rpc.event_queue == 0 {
-            return Err("[rpc] event_queue is 0: no subscription could be told of anything".into());
+        if self.rpc.memory < LEAST_RPC_MEMORY {
+            return Err(format!(
+                "[rpc] memory is {} bytes: each client needs 256 KiB, so give at least \"1MiB\"",
+                self.rpc.memory
+            ));
         }
         EnvFilter::try_new(&self.log.level).map_err(|e| {
             format!(

@@ -188,7 +188,7 @@ mod tests {
         let config = source.read().unwrap();
         assert_eq!(config.rpc.socket, Path::new("/here"));
         let current = Current::new(source, config);
-        fs::write(&file, "[rpc]\nmax_clients = 7\n").unwrap();
+        fs::write(&file, "[rpc]\nmemory = 7000000\n").unwrap();
         let new = current.source().read().unwrap();
         let changes = current.changes(&new);
         assert_eq!(
@@ -196,7 +196,7 @@ mod tests {
                 .iter()
                 .map(|change| change.key.as_str())
                 .collect::<Vec<_>>(),
-            ["rpc.max_clients"]
+            ["rpc.memory"]
         );
         fs::remove_file(&file).unwrap();
         assert!(

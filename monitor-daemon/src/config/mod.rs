@@ -189,33 +189,10 @@ pub struct Rpc {
     pub readers: Vec<Principal>,
     /// Who may change something, beside the daemon's own user; may look as well.
     pub admins: Vec<Principal>,
-    /// Clients connected at once; one more is told so and let go.
-    pub max_clients: usize,
-    /// Clients of one user connected at once.
-    pub max_user_clients: usize,
-    /// Requests in one batch.
-    pub max_batch: usize,
-    /// Sides of connections whose place `peek` keeps for one client.
-    pub max_cursors: usize,
-    /// What all replies in flight may hold together beyond 64 KiB for each client, bytes. When it is used up, reads
-    /// are cut to 64 KiB.
+    /// Memory of everything that clients make the daemon hold: replies in flight, queues and patterns, bytes. One user
+    /// holds at most half.
     #[serde(with = "units::size")]
-    pub reply_memory: u64,
-    /// The same for the clients of one user.
-    #[serde(with = "units::size")]
-    pub user_reply_memory: u64,
-    /// Listeners of one client: subscriptions, and connections that it follows.
-    pub max_subscriptions: usize,
-    /// Longest queue that a subscription may ask for: notes for each worker.
-    pub event_queue: usize,
-    /// What the queues of all subscriptions may hold together, bytes.
-    #[serde(with = "units::size")]
-    pub event_memory: u64,
-    /// Patterns that one `watch` may give.
-    pub watch_patterns: usize,
-    /// What they may take once compiled, bytes. It counts as memory of queues.
-    #[serde(with = "units::size")]
-    pub watch_memory: u64,
+    pub memory: u64,
 }
 
 /// What is logged, to standard error.
@@ -408,17 +385,7 @@ impl Default for Rpc {
             mode: 0o660,
             readers: Vec::new(),
             admins: vec![Principal::User("root".to_owned())],
-            max_clients: 1024,
-            max_user_clients: 512,
-            max_batch: 2048,
-            max_cursors: 4096,
-            reply_memory: 256 << 20,
-            user_reply_memory: 128 << 20,
-            max_subscriptions: 64,
-            event_queue: 65_536,
-            event_memory: 256 << 20,
-            watch_patterns: 10_000,
-            watch_memory: 64 << 20,
+            memory: 512 << 20,
         }
     }
 }

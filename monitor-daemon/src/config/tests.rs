@@ -148,7 +148,7 @@ fn unknown_keys_are_named_with_their_nearest() {
     let message = refused("[rpc]\nxyz = 1\n");
     assert_eq!(
         message,
-        "test.toml, line 2: unknown key \"xyz\" in [rpc]; known are socket, mode, readers, admins, max_clients, max_user_clients, max_batch, max_cursors, reply_memory, user_reply_memory, max_subscriptions, event_queue, event_memory, watch_patterns, watch_memory"
+        "test.toml, line 2: unknown key \"xyz\" in [rpc]; known are socket, mode, readers, admins, memory"
     );
 }
 

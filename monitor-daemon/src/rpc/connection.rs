@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::access::account::Lease;
 use super::access::peer::Peer;
-use super::access::users::ClientSlot;
 use super::methods;
 use super::protocol::errors;
 use super::session::Session;
@@ -36,7 +36,7 @@ impl Connection {
     pub(crate) fn new(
         socket: UnixStream,
         peer: Peer,
-        slot: ClientSlot,
+        slot: Lease,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let stream = Arc::new(Stream::new(socket)?);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use monitor_engine::{Side, SockId};
 use monitor_rpc::ErrorObject;
 
+use super::access::limits;
 use super::protocol::errors;
 use super::shared::Shared;
 
@@ -20,7 +21,7 @@ impl Cursors {
         side: (SockId, Side),
         shared: &Shared,
     ) -> Result<u64, ErrorObject> {
-        let most = shared.policy.borrow().settings.max_cursors;
+        let most = limits::CURSORS;
         if let Some(&place) = self.0.get(&side) {
             return Ok(place);
         }

@@ -9,12 +9,8 @@ use monitor_engine::SockId;
 use tokio::io::Interest;
 use tokio::sync::Notify;
 
-use super::access::memory::ReplyMemory;
 use super::transport::stream::watch;
 use crate::events::{EventQueue, Notifier};
-
-/// Maximum number of subscribers of all clients: each adds to the cost of an event for the workers.
-const MOST: usize = 1024;
 
 /// Registry of subscribers, shared by the clients' tasks and the dispatcher's own. Workers know the notifier alone.
 pub(crate) struct Dispatcher {
@@ -22,8 +18,6 @@ pub(crate) struct Dispatcher {
     handles: Mutex<HashMap<u64, SubscriberHandle>>,
     /// Next number; never reused.
     next: AtomicU64,
-    /// Memory of all queues.
-    pub(crate) memory: ReplyMemory,
 }
 
 /// Registered subscriber.
@@ -36,12 +30,11 @@ pub(crate) struct SubscriberHandle {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(memory: u64) -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             notifier: Arc::new(Notifier::new().map_err(io::Error::other)?),
             handles: Mutex::default(),
             next: AtomicU64::new(1),
-            memory: ReplyMemory::new(memory),
         })
     }
 
@@ -74,24 +67,15 @@ impl Dispatcher {
         self.handles().contains_key(&number)
     }
 
-    /// Returns the number of subscribers.
-    pub(crate) fn len(&self) -> u64 {
-        self.handles().len() as u64
-    }
-
     pub(crate) fn notifier(&self) -> &Arc<Notifier> {
         &self.notifier
     }
 
-    /// Registers a subscriber and returns its number; `None` when there are too many.
-    pub(crate) fn add(&self, handle: SubscriberHandle) -> Option<u64> {
-        let mut handles = self.handles();
-        if handles.len() >= MOST {
-            return None;
-        }
+    /// Registers a subscriber and returns its number.
+    pub(crate) fn add(&self, handle: SubscriberHandle) -> u64 {
         let number = SockId::listener(self.next.fetch_add(1, Ordering::Relaxed)).as_u64();
-        handles.insert(number, handle);
-        Some(number)
+        self.handles().insert(number, handle);
+        number
     }
 
     pub(crate) fn remove(&self, number: u64) {

@@ -14,7 +14,7 @@
 //!
 //! The peer's role is checked before the parameters of a method are parsed.
 //!
-//! **Invariant:** a module uses only modules left of it in this list: protocol, access, transport, dispatcher, shared,
+//! **Invariant:** a module uses only modules left of it in this list: access, protocol, transport, dispatcher, shared,
 //! subscriptions, session, methods, connection, serve.
 
 mod access;

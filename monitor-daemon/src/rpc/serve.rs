@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use monitor_rpc::ErrorObject;
+use monitor_rpc::{ErrorObject, Role};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
@@ -14,9 +14,9 @@ use tokio::sync::watch::{self, Sender};
 use tokio::task::{JoinError, JoinSet};
 
 use super::Metrics;
-use super::access::memory::ReplyMemory;
+use super::access::account::Accounts;
+use super::access::limits;
 use super::access::peer::Peer;
-use super::access::users::Users;
 use super::connection::Connection;
 use super::dispatcher::Dispatcher;
 use super::protocol::{errors, response};
@@ -53,9 +53,8 @@ pub async fn serve(
         status,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
-        memory: ReplyMemory::new(policy.settings.reply_memory),
-        users: Arc::new(Users::new(policy.settings.user_reply_memory)),
-        dispatcher: Arc::new(Dispatcher::new(policy.settings.event_memory)?),
+        accounts: Accounts::new(limits::CLIENTS, policy.settings.memory),
+        dispatcher: Arc::new(Dispatcher::new()?),
         stopping: stopping.clone(),
         policy: Sender::new(Arc::new(policy)),
         rules: Mutex::default(),
@@ -75,7 +74,7 @@ pub async fn serve(
             // Without the dispatcher no event would be delivered.
             Some(ended) = dispatching.join_next() => return ended.map_err(io::Error::other)?,
             accepted = accept(&socket) => match accepted {
-                Ok(client) => if let Some(client) = admit(client, &shared, clients.len()) {
+                Ok(client) => if let Some(client) = admit(client, &shared) {
                     clients.spawn(client.run(stopping.clone()));
                 },
                 Err(error) => {
@@ -107,26 +106,17 @@ async fn accept(socket: &AsyncFd<UnixListener>) -> io::Result<UnixStream> {
 }
 
 /// Returns the client's connection, or refuses the client.
-fn admit(client: UnixStream, shared: &Arc<Shared>, connected: usize) -> Option<Connection> {
-    let (most, most_of_user) = {
-        let settings = &shared.policy.borrow().settings;
-        (settings.max_clients, settings.max_user_clients)
-    };
-    if connected >= most {
-        refuse(client, shared, &errors::too_many_clients(most));
-        return None;
-    }
+fn admit(client: UnixStream, shared: &Arc<Shared>) -> Option<Connection> {
     let peer = Peer::of(&client);
-    let Some(slot) = shared.users.admit(peer.uid, most_of_user) else {
-        refuse(
-            client,
-            shared,
-            &errors::too_many_of_user(&peer, most_of_user),
-        );
-        return None;
+    let admin = shared.policy.borrow().role(&peer) == Role::Admin;
+    let slot = match shared.accounts.of(peer.uid, admin).client() {
+        Ok(slot) => slot,
+        Err(limit) => {
+            refuse(client, shared, &errors::client_limit(limit, &peer));
+            return None;
+        }
     };
-    let client = Connection::new(client, peer, slot, Arc::clone(shared));
-    client
+    Connection::new(client, peer, slot, Arc::clone(shared))
         .inspect_err(|error| tracing::warn!(%error, "cannot serve a client"))
         .ok()
 }

@@ -7,10 +7,10 @@ use monitor_rpc::ErrorObject;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::access::account::{Account, Lease};
 use super::access::memory::PeekBuffer;
 use super::access::peer::Peer;
 use super::access::policy::ClientRights;
-use super::access::users::ClientSlot;
 use super::cursors::Cursors;
 use super::protocol::response;
 use super::shared::Shared;
@@ -30,24 +30,29 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Subscriptions,
     /// Number of requests answered.
     pub(crate) answered: u64,
-    _slot: ClientSlot,
+    slot: Lease,
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, out: Output, peer: Peer, slot: ClientSlot) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, out: Output, peer: Peer, slot: Lease) -> Self {
         shared.metrics.accepted.add(1);
         shared.metrics.clients.add(1);
         Self {
             rights: ClientRights::new(shared.policy.subscribe(), &peer),
-            peeks: PeekBuffer::of(slot.memory().clone()),
+            peeks: PeekBuffer::of(slot.account().clone()),
             cursors: Cursors::default(),
             subscriptions: Subscriptions::default(),
             answered: 0,
             shared,
             out,
             peer,
-            _slot: slot,
+            slot,
         }
+    }
+
+    /// Returns the account of the client's user.
+    pub(crate) fn account(&self) -> &Account {
+        self.slot.account()
     }
 
     pub(crate) fn reply(&mut self, id: &RawValue, result: Result<impl Serialize, ErrorObject>) {

@@ -8,9 +8,8 @@ use tokio::sync::Mutex;
 use tokio::sync::watch::{Receiver, Sender};
 
 use super::Metrics;
-use super::access::memory::ReplyMemory;
+use super::access::account::Accounts;
 use super::access::policy::AccessPolicy;
-use super::access::users::Users;
 use super::dispatcher::Dispatcher;
 use super::protocol::errors;
 use crate::status::Status;
@@ -21,8 +20,7 @@ pub(crate) struct Shared {
     /// Random number of this server: a client that reconnects learns from it that the daemon was restarted.
     pub(crate) instance: u64,
     pub(crate) metrics: Metrics,
-    pub(crate) memory: ReplyMemory,
-    pub(crate) users: Arc<Users>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) policy: Sender<Arc<AccessPolicy>>,
     /// Locked until every worker has the rules, so that all workers get them in the same order.
     pub(crate) rules: Mutex<ConnectionRules>,

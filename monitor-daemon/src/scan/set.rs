@@ -48,7 +48,7 @@ pub enum SetError {
     #[error("no pattern is given")]
     None,
     /// More than [`Limits::patterns`].
-    #[error("{given} patterns are given: {most} are possible; raise [rpc] watch_patterns")]
+    #[error("{given} patterns are given: {most} are possible")]
     TooMany {
         /// Given.
         given: usize,
@@ -56,9 +56,7 @@ pub enum SetError {
         most: usize,
     },
     /// More than [`Limits::memory`], from this pattern on.
-    #[error(
-        "the patterns need more than {most} bytes together; give fewer or simpler ones, or raise [rpc] watch_memory"
-    )]
+    #[error("the patterns need more than {most} bytes together; give fewer or simpler ones")]
     TooLarge {
         /// Possible.
         most: usize,

@@ -20,7 +20,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "clients/c/src/",
     "monitor-common/src/abi",
     "monitor-daemon/src/capture/",
-    "monitor-daemon/src/rpc/peer/groups.rs",
+    "monitor-daemon/src/rpc/access/peer/groups.rs",
     "monitor-ebpf/src/",
     "monitor-engine/src/store/",
 ];

@@ -1,100 +1,42 @@
-//! Memory for stream bytes on their way to clients, within bounds.
-
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+//! Buffer for stream bytes on their way to one client.
 
 use memmap2::MmapMut;
 
-/// Stream bytes that a client can always read at once, without a lease.
+use super::account::{Account, Lease, Purpose};
+
+/// Bytes that a client can always read at once, without a lease.
 pub(crate) const OWN: usize = 64 * 1024;
-/// Larger buffers come in multiples of this, so that a growing stream does not ask for a new one with each read.
+/// Larger buffers are multiples of this, so that a growing stream doesn't need a new one for each read.
 const STEP: usize = 256 * 1024;
-/// An idle client keeps no more.
+/// Size that an idle client keeps.
 const SMALL: usize = 4 * 1024;
 
-/// Bytes that all clients' large replies may hold together.
-#[derive(Clone, Debug)]
-pub(crate) struct ReplyMemory(Arc<Amount>);
-
-#[derive(Debug)]
-struct Amount {
-    used: AtomicU64,
-    total: AtomicU64,
-}
-
-impl ReplyMemory {
-    pub(crate) fn new(total: u64) -> Self {
-        Self(Arc::new(Amount {
-            used: AtomicU64::new(0),
-            total: AtomicU64::new(total),
-        }))
-    }
-
-    /// From now on there is so much. What is leased already stays so.
-    pub(crate) fn resize(&self, total: u64) {
-        self.0.total.store(total, Relaxed);
-    }
-
-    /// Bytes leased now.
-    pub(crate) fn used(&self) -> u64 {
-        self.0.used.load(Relaxed)
-    }
-
-    /// Takes `bytes`, or nothing when fewer are left. Never waits.
-    pub(crate) fn lease(&self, bytes: usize) -> Option<Lease> {
-        let bytes = bytes as u64;
-        let total = self.0.total.load(Relaxed);
-        let more = |used: u64| used.checked_add(bytes).filter(|&used| used <= total);
-        self.0.used.fetch_update(Relaxed, Relaxed, more).ok()?;
-        Some(Lease {
-            of: Arc::clone(&self.0),
-            bytes,
-        })
-    }
-}
-
-/// A part of it, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    of: Arc<Amount>,
-    bytes: u64,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.of.used.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
-/// One client's buffer for stream bytes, used again from read to read.
+/// One client's buffer, reused from read to read.
 #[derive(Debug, Default)]
 pub(crate) struct PeekBuffer {
-    /// At most [`OWN`] bytes, or nothing while there is a large one.
+    /// At most [`OWN`] bytes; empty while there is a large buffer.
     own: Vec<u8>,
     large: Option<Large>,
-    /// What the client's user may hold, if that has a limit of its own.
-    user: Option<ReplyMemory>,
+    account: Option<Account>,
 }
 
-/// Mapped rather than allocated: giving it back gives it back to the system, and its pages are only taken as they
-/// are written.
+/// Large buffer. It is mapped, so that unmapping returns it to the system, and pages are used only once written.
 #[derive(Debug)]
 struct Large {
     bytes: MmapMut,
-    _leases: (Lease, Option<Lease>),
+    _lease: Option<Lease>,
 }
 
 impl PeekBuffer {
-    /// A client's whose user may hold no more than `user`.
-    pub(crate) fn of(user: ReplyMemory) -> Self {
+    /// Creates a buffer that leases its memory from an account.
+    pub(crate) fn of(account: Account) -> Self {
         Self {
-            user: Some(user),
+            account: Some(account),
             ..Self::default()
         }
     }
 
-    /// Room for up to [`OWN`] bytes at once, or more if the buffer is larger already.
+    /// Returns space for `wanted` bytes, at most [`OWN`] unless the buffer is larger already.
     pub(crate) fn own(&mut self, wanted: usize) -> &mut [u8] {
         let room = self.bytes().len();
         let len = wanted.min(room.max(OWN));
@@ -104,12 +46,11 @@ impl PeekBuffer {
         &mut self.bytes_mut()[..len]
     }
 
-    /// Room for `wanted` bytes, of which the first `keep` stay. When the memory for replies is in use, what the
-    /// client has already.
-    pub(crate) fn grow(&mut self, keep: usize, wanted: usize, memory: &ReplyMemory) -> &mut [u8] {
+    /// Returns space for `wanted` bytes and keeps the first `keep`. Without a lease it returns the space it has.
+    pub(crate) fn grow(&mut self, keep: usize, wanted: usize) -> &mut [u8] {
         if self.bytes().len() < wanted
             && let Some(mut large) =
-                Large::new(wanted.next_multiple_of(STEP), memory, self.user.as_ref())
+                Large::new(wanted.next_multiple_of(STEP), self.account.as_ref())
         {
             large.bytes[..keep].copy_from_slice(self.filled(keep));
             (self.own, self.large) = (Vec::new(), Some(large));
@@ -118,17 +59,17 @@ impl PeekBuffer {
         &mut self.bytes_mut()[..len]
     }
 
-    /// The first `len` bytes.
+    /// Returns the first `len` bytes.
     pub(crate) fn filled(&self, len: usize) -> &[u8] {
         &self.bytes()[..len]
     }
 
-    /// Whether it holds more than an idle client should.
+    /// Returns whether it holds more than an idle client should.
     pub(crate) fn is_large(&self) -> bool {
         self.bytes().len() > SMALL
     }
 
-    /// Gives everything back.
+    /// Frees everything.
     pub(crate) fn release(&mut self) {
         (self.own, self.large) = (Vec::new(), None);
     }
@@ -146,75 +87,39 @@ impl PeekBuffer {
 }
 
 impl Large {
-    fn new(size: usize, memory: &ReplyMemory, user: Option<&ReplyMemory>) -> Option<Self> {
-        let of_user = user
-            .map(|user| user.lease(size).ok_or(()))
-            .transpose()
-            .ok()?;
-        let leases = (memory.lease(size)?, of_user);
+    fn new(size: usize, account: Option<&Account>) -> Option<Self> {
+        let lease = match account {
+            Some(account) => Some(account.lease(Purpose::Reply, size)?),
+            None => None,
+        };
         let bytes = MmapMut::map_anon(size).ok()?;
         Some(Self {
             bytes,
-            _leases: leases,
+            _lease: lease,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::account::Accounts;
     use super::*;
 
     #[test]
-    fn leases_no_more_than_there_is_and_takes_it_back() {
-        let memory = ReplyMemory::new(100);
-        let first = memory.lease(60).unwrap();
-        assert!(memory.lease(41).is_none());
-        let second = memory.lease(40).unwrap();
-        assert_eq!(memory.used(), 100);
-        drop(first);
-        assert_eq!(memory.used(), 40);
-        drop(second);
-        assert_eq!(memory.used(), 0);
-    }
-
-    #[test]
-    fn one_users_share_is_not_the_others() {
-        let memory = ReplyMemory::new(4 * STEP as u64);
-        let user = ReplyMemory::new(STEP as u64);
-        let mut buffers = [
-            PeekBuffer::of(user.clone()),
-            PeekBuffer::of(user.clone()),
-            PeekBuffer::default(),
-        ];
-        for (buffer, room) in buffers.iter_mut().zip([OWN + 1, OWN, OWN + 1]) {
-            buffer.own(OWN);
-            assert_eq!(buffer.grow(OWN, OWN + 1, &memory).len(), room);
-        }
-        assert_eq!((memory.used(), user.used()), (2 * STEP as u64, STEP as u64));
-        buffers[0].release();
-        assert_eq!((memory.used(), user.used()), (STEP as u64, 0));
-        assert_eq!(buffers[1].grow(OWN, OWN + 1, &memory).len(), OWN + 1);
-    }
-
-    #[test]
     fn buffers_grow_on_lease_and_are_cut_without() {
-        let memory = ReplyMemory::new(STEP as u64);
-        let mut first = PeekBuffer::default();
+        let accounts = Accounts::new(1, 2 * STEP as u64);
+        let used = || accounts.bytes(Purpose::Reply);
+        let [mut first, mut second] = [(), ()].map(|()| PeekBuffer::of(accounts.of(Some(1), true)));
         assert_eq!(first.own(10).len(), 10);
         first.own(OWN + 10).fill(7);
         assert_eq!(first.filled(OWN).len(), OWN);
-        assert_eq!(first.grow(OWN, OWN + 1, &memory).len(), OWN + 1);
+        assert_eq!(first.grow(OWN, OWN + 1).len(), OWN + 1);
         assert!(first.filled(OWN).iter().all(|&byte| byte == 7));
-        assert_eq!(memory.used(), STEP as u64);
-        let mut second = PeekBuffer::default();
+        assert_eq!(used(), STEP as u64);
         second.own(OWN);
-        assert_eq!(
-            second.grow(OWN, OWN + 1, &memory).len(),
-            OWN,
-            "there was no memory left"
-        );
+        assert_eq!(second.grow(OWN, OWN + 1).len(), OWN, "no memory is left");
         first.release();
-        assert_eq!(memory.used(), 0);
-        assert_eq!(second.grow(OWN, OWN + 1, &memory).len(), OWN + 1);
+        assert_eq!(used(), 0);
+        assert_eq!(second.grow(OWN, OWN + 1).len(), OWN + 1);
     }
 }

@@ -22,7 +22,6 @@ pub(crate) struct AccessPolicy {
 pub(crate) struct ClientRights {
     policy: Receiver<Arc<AccessPolicy>>,
     role: Role,
-    batch: usize,
 }
 
 /// Roles of all users.
@@ -92,31 +91,23 @@ impl AccessPolicy {
         Self { settings, ..self }
     }
 
-    fn of(&self, peer: &Peer) -> (Role, usize) {
-        (self.roles.of(peer), self.settings.max_batch)
+    /// Returns the role of a client.
+    pub(crate) fn role(&self, peer: &Peer) -> Role {
+        self.roles.of(peer)
     }
 }
 
 impl ClientRights {
     pub(crate) fn new(mut policy: Receiver<Arc<AccessPolicy>>, peer: &Peer) -> Self {
-        let (role, batch) = policy.borrow_and_update().of(peer);
-        Self {
-            policy,
-            role,
-            batch,
-        }
-    }
-
-    /// Returns the maximum number of requests in one batch.
-    pub(crate) fn batch(&self) -> usize {
-        self.batch
+        let role = policy.borrow_and_update().role(peer);
+        Self { policy, role }
     }
 
     /// Returns the client's role now. A new policy applies to connected clients, too.
     pub(crate) fn role(&mut self, peer: &Peer) -> Role {
         // An error means that the server stops.
         if self.policy.has_changed().unwrap_or(false) {
-            (self.role, self.batch) = self.policy.borrow_and_update().of(peer);
+            self.role = self.policy.borrow_and_update().role(peer);
         }
         self.role
     }

@@ -90,9 +90,7 @@ fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     // Looks up the names before anything is changed.
     let policy = AccessPolicy::new(config.rpc.clone()).map_err(errors::config)?;
     let (now, changes) = settings.install(&config);
-    shared.memory.resize(now.rpc.reply_memory);
-    shared.users.resize(now.rpc.user_reply_memory);
-    shared.dispatcher.memory.resize(now.rpc.event_memory);
+    shared.accounts.resize(now.rpc.memory);
     shared
         .policy
         .send_replace(Arc::new(policy.with_settings(now.rpc)));

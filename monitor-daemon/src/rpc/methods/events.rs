@@ -10,6 +10,7 @@ use monitor_rpc::types::{
 
 use crate::events::{self, EventFilter, EventKinds, Scope};
 use crate::filter::Filter;
+use crate::rpc::access::limits;
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::subscriptions::Active;
@@ -37,7 +38,7 @@ pub(crate) async fn subscribe(
 ) -> Result<Listening, ErrorObject> {
     room_for_listener(session)?;
     let interest = interest(session, params)?;
-    let queue = queue(session, params.queue)?;
+    let queue = queue(params.queue)?;
     let subscription = listen(session, &interest, Some(queue)).await?;
     let number = subscription.number();
     let subscribed = EventStream::new(
@@ -102,11 +103,11 @@ pub(crate) fn unsubscribe(
 
 /// Whether this client may have one more.
 pub(crate) fn room_for_listener(session: &Session) -> Result<(), ErrorObject> {
-    let most = session.shared.policy.borrow().settings.max_subscriptions;
+    let most = limits::CLIENT_LISTENERS;
     if session.subscriptions.len() < most {
         Ok(())
     } else {
-        Err(errors::too_many_subscriptions(most))
+        Err(errors::too_many_listeners_of_client(most))
     }
 }
 
@@ -117,6 +118,7 @@ pub(crate) async fn listen(
 ) -> Result<Subscription, ErrorObject> {
     Subscription::start(
         &session.shared,
+        session.account(),
         interest,
         queue,
         &session.subscriptions.wake,
@@ -124,17 +126,15 @@ pub(crate) async fn listen(
     .await
 }
 
-pub(crate) fn queue(session: &Session, asked: Option<u64>) -> Result<usize, ErrorObject> {
-    let longest = session.shared.policy.borrow().settings.event_queue;
+pub(crate) fn queue(asked: Option<u64>) -> Result<usize, ErrorObject> {
+    let longest = limits::QUEUE;
     let asked = asked.map_or(QUEUE.min(longest), |queue| {
         usize::try_from(queue).unwrap_or(usize::MAX)
     });
     if (1..=longest).contains(&asked) {
         return Ok(asked);
     }
-    let message = format!(
-        "parameter `queue` must be 1 to {longest} notes, not {asked}; [rpc] event_queue says so"
-    );
+    let message = format!("parameter `queue` must be 1 to {longest} notes, not {asked}");
     Err(errors::parameter("queue", message))
 }
 

@@ -9,6 +9,7 @@ use monitor_rpc::types::{
 };
 use monitor_rpc::{Counters, ErrorObject, MAX_LEN, Method, VERSION};
 
+use crate::rpc::access::account::Purpose;
 use crate::rpc::access::peer::Peer;
 use crate::rpc::protocol::errors;
 use crate::rpc::shared::Shared;
@@ -57,12 +58,10 @@ pub(crate) fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, Error
 
 pub(crate) async fn stats(shared: &Shared) -> Stats {
     let mut stats = gather(snapshot(shared).await, &shared.status.engines);
-    shared.metrics.reply_memory.set(shared.memory.used());
-    shared.metrics.listeners.set(shared.dispatcher.len());
-    shared
-        .metrics
-        .event_memory
-        .set(shared.dispatcher.memory.used());
+    let (metrics, accounts) = (&shared.metrics, &shared.accounts);
+    metrics.reply_memory.set(accounts.bytes(Purpose::Reply));
+    metrics.listeners.set(accounts.all().listeners);
+    metrics.event_memory.set(accounts.bytes(Purpose::Listener));
     for (name, _, value) in shared.metrics.each() {
         stats.rpc.add(name, value);
     }

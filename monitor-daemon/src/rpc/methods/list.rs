@@ -7,13 +7,13 @@ use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{LookupParams, Socket, SocketsParams, Sort};
 use serde_json::value::RawValue;
 
-use crate::rpc::access::memory::{Lease, OWN};
+use crate::rpc::access::account::{Account, Lease, Purpose};
+use crate::rpc::access::memory::OWN;
 use crate::rpc::methods::selection::Wanted;
 use crate::rpc::methods::top::{self, Top};
 use crate::rpc::protocol::errors;
 use crate::rpc::protocol::response;
 use crate::rpc::session::Session;
-use crate::rpc::shared::Shared;
 use crate::rpc::view;
 
 /// Connections in an answer unless the client says otherwise.
@@ -36,7 +36,7 @@ pub(crate) async fn sockets(
     id: &RawValue,
     params: &SocketsParams,
 ) -> io::Result<()> {
-    match Query::new(&session.shared, params) {
+    match Query::new(session, params) {
         Ok(query) => {
             session.shared.metrics.requests.add(1);
             match query.sort {
@@ -134,7 +134,7 @@ fn end_list(session: &mut Session, next: Option<u64>) {
 }
 
 impl Query {
-    fn new(shared: &Shared, params: &SocketsParams) -> Result<Self, ErrorObject> {
+    fn new(session: &Session, params: &SocketsParams) -> Result<Self, ErrorObject> {
         let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
         if limit == 0 {
             return Err(errors::parameter(
@@ -142,6 +142,7 @@ impl Query {
                 "parameter `limit` must be at least 1, not 0",
             ));
         }
+        let shared = &session.shared;
         let readers = &shared.status.readers;
         let after = match params.after.map(|after| (after, SockId::from_u64(after))) {
             None => None,
@@ -162,7 +163,7 @@ impl Query {
         let wanted = Wanted::new(params, now.unwrap_or(0))?;
         let lease = match params.sort {
             None => None,
-            Some(_) => sorting(shared, limit, after)?,
+            Some(_) => sorting(session.account(), limit, after)?,
         };
         Ok(Self {
             wanted,
@@ -176,7 +177,7 @@ impl Query {
 
 /// Memory to sort in, if it is more than each client has for its own.
 fn sorting(
-    shared: &Shared,
+    account: &Account,
     limit: u64,
     after: Option<SockId>,
 ) -> Result<Option<Lease>, ErrorObject> {
@@ -192,7 +193,7 @@ fn sorting(
         return Err(errors::parameter("limit", message));
     }
     let size = limit as usize * top::EACH;
-    match shared.memory.lease(size) {
+    match account.lease(Purpose::Reply, size) {
         lease @ Some(_) => Ok(lease),
         None if size <= OWN => Ok(None),
         None => Err(errors::no_memory()),

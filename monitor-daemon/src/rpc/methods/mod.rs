@@ -20,6 +20,7 @@ use std::io;
 
 use monitor_rpc::{ErrorObject, Method, Role};
 
+use super::access::limits;
 use super::access::peer::Peer;
 use super::protocol::call::Call;
 use super::protocol::errors;
@@ -31,7 +32,7 @@ const TURN: u64 = 32;
 
 /// Answers one line: a request, a notification or a batch.
 pub(crate) async fn answer(session: &mut Session, line: &[u8]) -> io::Result<()> {
-    match Message::parse(line, session.rights.batch()) {
+    match Message::parse(line, limits::BATCH) {
         Ok(Message::Single(text)) => perform(session, text).await,
         Ok(Message::Batch(members)) => {
             session.out.start_batch();

@@ -10,6 +10,7 @@ use monitor_rpc::{ErrorObject, MAX_LEN};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::rpc::access::account::Purpose;
 use crate::rpc::access::memory::{OWN, PeekBuffer};
 use crate::rpc::protocol::errors;
 use crate::rpc::protocol::response;
@@ -153,7 +154,7 @@ pub(crate) async fn fragments(
     // While a slow client reads it, the list takes memory like any other large reply.
     let size = size_of_val(extents.runs.as_slice());
     let lease = if size > OWN {
-        session.shared.memory.lease(size)
+        session.account().lease(Purpose::Reply, size)
     } else {
         None
     };
@@ -221,7 +222,7 @@ pub(crate) async fn fill(
     }
     // There may be more: now `end` tells how much memory that can take.
     let most = peek.end.saturating_sub(off).min(wanted as u64) as usize;
-    let buffer = buffer.grow(peek.len, most, &shared.memory);
+    let buffer = buffer.grow(peek.len, most);
     if buffer.len() < most {
         shared.metrics.cut_reads.add(1);
     }

@@ -7,6 +7,8 @@ use monitor_rpc::types::{PatternForm, PatternId, WatchParams, WatchPattern, Watc
 
 use super::events::{listen, queue, room_for_listener, scope};
 use crate::events::{EventFilter, EventKind, EventKinds};
+use crate::rpc::access::account::Purpose;
+use crate::rpc::access::limits;
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::subscriptions::Active;
@@ -37,14 +39,12 @@ pub(crate) async fn watch(
         return Err(errors::parameter("context", message));
     }
     let scope = scope(session, params.sockid, params.filter.as_deref())?;
-    let queue = queue(session, params.queue)?;
+    let queue = queue(params.queue)?;
     let set = Arc::new(compile(session, params, patterns).await?);
     let memory = session
-        .shared
-        .dispatcher
-        .memory
-        .lease(set.memory())
-        .ok_or_else(errors::no_event_memory)?;
+        .account()
+        .lease(Purpose::Listener, set.memory())
+        .ok_or_else(errors::no_listener_memory)?;
     let interest = EventFilter {
         kinds: EventKinds::of(SEARCHABLE),
         side: params.side.map(view::side),
@@ -76,13 +76,9 @@ async fn compile(
     params: &WatchParams,
     patterns: Vec<Pattern>,
 ) -> Result<Set, ErrorObject> {
-    let limits = {
-        let rules = session.shared.policy.borrow();
-        let memory = usize::try_from(rules.settings.watch_memory).unwrap_or(usize::MAX);
-        Limits {
-            patterns: rules.settings.watch_patterns,
-            memory,
-        }
+    let limits = Limits {
+        patterns: limits::PATTERNS,
+        memory: limits::PATTERN_BYTES,
     };
     let _one_at_a_time = session.shared.compiling.lock().await;
     let set = tokio::task::spawn_blocking(move || Set::new(&patterns, limits)).await;

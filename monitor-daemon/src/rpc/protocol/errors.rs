@@ -1,15 +1,19 @@
 //! Errors that clients see: a code, a sentence that says what to do, and data for programs.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use monitor_engine::{ControlError, NoData, PeekError};
 use monitor_rpc::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role, Side};
 
 use crate::control::Unanswered;
 use crate::filter::FilterError;
-use crate::rpc::access::peer::Peer;
+use crate::rpc::access::account::Limit;
 
-pub(crate) fn parse(why: impl std::fmt::Display) -> ErrorObject {
+/// The user holds its half of `[rpc] memory`, or all users hold theirs.
+const NO_MEMORY: &str = "the memory for clients ([rpc] memory) is in use; try again";
+
+pub(crate) fn parse(why: impl Display) -> ErrorObject {
     plain(Code::Parse, format!("the line is not JSON: {why}"))
 }
 
@@ -68,7 +72,7 @@ pub(crate) fn parameters(message: impl Into<String>) -> ErrorObject {
 }
 
 /// The method is for others than the peer.
-pub(crate) fn permission(method: Method, peer: &Peer) -> ErrorObject {
+pub(crate) fn permission(method: Method, peer: &impl Display) -> ErrorObject {
     let (name, role) = (method.name(), method.role());
     let setting = if role == Role::Admin {
         "admins"
@@ -83,12 +87,12 @@ pub(crate) fn permission(method: Method, peer: &Peer) -> ErrorObject {
 }
 
 /// The settings are wrong, or cannot be read.
-pub(crate) fn config(why: impl std::fmt::Display) -> ErrorObject {
+pub(crate) fn config(why: impl Display) -> ErrorObject {
     errno(Reason::Config, format!("{why}; nothing was changed"))
 }
 
 /// The path of a file that may not be readable for the peer.
-pub(crate) fn not_your_file(peer: &Peer) -> ErrorObject {
+pub(crate) fn not_your_file(peer: &impl Display) -> ErrorObject {
     let message = format!(
         "`file` is for root and the user that monitord runs as, since it is read with that user's rights, and {peer} is \
          neither: send what is in it as `text`"
@@ -117,23 +121,52 @@ pub(crate) fn listener(sockid: u64) -> ErrorObject {
     errno(Reason::Listener, message)
 }
 
-pub(crate) fn too_many_subscriptions(max: usize) -> ErrorObject {
-    let message = format!(
-        "this client has {max} listeners already; `unsubscribe` from one, or raise [rpc] max_subscriptions"
-    );
+/// A client was refused.
+pub(crate) fn client_limit(limit: Limit, peer: &impl Display) -> ErrorObject {
+    match limit {
+        Limit::All(max) => errno(
+            Reason::Clients,
+            format!("{max} clients are connected already; try again later"),
+        ),
+        Limit::User(max) => errno(
+            Reason::UserClients,
+            format!("{max} clients of {peer} are connected already; close some"),
+        ),
+        Limit::Memory => errno(Reason::Memory, NO_MEMORY),
+    }
+}
+
+pub(crate) fn too_many_listeners_of_client(max: usize) -> ErrorObject {
+    let message = format!("this client has {max} listeners already; `unsubscribe` from one");
     errno(Reason::Listeners, message)
 }
 
-pub(crate) fn too_many_listeners() -> ErrorObject {
-    errno(
-        Reason::Listeners,
-        "all clients together have as many listeners as the workers can serve; try again later",
-    )
+/// A listener was refused.
+pub(crate) fn listener_limit(limit: Limit) -> ErrorObject {
+    let message = match limit {
+        Limit::User(max) => {
+            format!("the clients of this user have {max} listeners already; `unsubscribe` from one")
+        }
+        Limit::All(max) => format!("all clients together have {max} listeners; try again later"),
+        Limit::Memory => return no_listener_memory(),
+    };
+    errno(Reason::Listeners, message)
 }
 
-pub(crate) fn no_event_memory() -> ErrorObject {
-    let message = "the memory for queues is in use; ask for a shorter `queue`, try again, or raise [rpc] event_memory";
+pub(crate) fn no_listener_memory() -> ErrorObject {
+    let message = format!("{NO_MEMORY}, or ask for a shorter `queue`");
     errno(Reason::Memory, message)
+}
+
+pub(crate) fn no_memory() -> ErrorObject {
+    errno(Reason::Memory, NO_MEMORY)
+}
+
+pub(crate) fn too_many_cursors(max: usize) -> ErrorObject {
+    let message = format!(
+        "this client has {max} cursors of `peek` already; read at your own offsets with `ppeek`"
+    );
+    errno(Reason::Cursors, message)
 }
 
 pub(crate) fn closed(off: u64, base: u64, next: u64, end: u64) -> ErrorObject {
@@ -176,33 +209,6 @@ pub(crate) fn no_worker(worker: u64, workers: usize) -> ErrorObject {
         "there is no worker {worker}; workers are numbered from 0, and there are {workers}"
     );
     errno(Reason::NoWorker, message)
-}
-
-pub(crate) fn too_many_clients(max: usize) -> ErrorObject {
-    let message =
-        format!("{max} clients are connected already; try again later, or raise [rpc] max_clients");
-    errno(Reason::Clients, message)
-}
-
-pub(crate) fn too_many_of_user(peer: &Peer, max: usize) -> ErrorObject {
-    let message = format!(
-        "{max} clients of {peer} are connected already; close some, or have [rpc] max_user_clients raised"
-    );
-    errno(Reason::UserClients, message)
-}
-
-pub(crate) fn no_memory() -> ErrorObject {
-    let message =
-        "the memory for replies is in use by other clients; try again, or raise [rpc] reply_memory";
-    errno(Reason::Memory, message)
-}
-
-pub(crate) fn too_many_cursors(most: usize) -> ErrorObject {
-    let message = format!(
-        "`peek` has a place in {most} sides for this client already; read at offsets of your own with `ppeek`, or \
-         raise [rpc] max_cursors"
-    );
-    errno(Reason::Cursors, message)
 }
 
 pub(crate) fn too_many_rules(most: usize) -> ErrorObject {

@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for Members {
         while let Some(member) = members.next_element()? {
             if taken.len() == self.0 {
                 let most = format_args!(
-                    "a batch holds at most {} requests ([rpc] max_batch)",
+                    "a batch holds at most {} requests; send the rest in another one",
                     self.0
                 );
                 return Err(A::Error::custom(most));

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::control::{Command, Mailboxes};
 use crate::events::{Delivery, EventFilter, EventQueue, EventReceiver, Scope, Subscriber};
-use crate::rpc::access::memory::Lease;
+use crate::rpc::access::account::{Account, Lease};
 use crate::rpc::dispatcher::{Dispatcher, SubscriberHandle};
 use crate::rpc::protocol::errors;
 use crate::rpc::shared::Shared;
@@ -23,7 +23,7 @@ pub(crate) struct Subscription {
     /// Index of the receiver that is read next, so that every worker gets its turn.
     turn: usize,
     ready: Arc<AtomicBool>,
-    _memory: Option<Lease>,
+    _lease: Lease,
 }
 
 impl Subscription {
@@ -33,6 +33,7 @@ impl Subscription {
     /// records, just wake-ups. `wake` is notified when there is something.
     pub(crate) async fn start(
         shared: &Shared,
+        account: &Account,
         filter: &EventFilter,
         queue: Option<usize>,
         wake: &Arc<Notify>,
@@ -46,16 +47,7 @@ impl Subscription {
             .unwrap_or(0)
             .saturating_mul(EventQueue::RECORD_BYTES)
             .saturating_mul(workers.len());
-        let memory = if bytes > 0 {
-            Some(
-                dispatcher
-                    .memory
-                    .lease(bytes)
-                    .ok_or_else(errors::no_event_memory)?,
-            )
-        } else {
-            None
-        };
+        let lease = account.listener(bytes).map_err(errors::listener_limit)?;
         let queues: Vec<_> = workers.clone().map(|_| EventQueue::new(queue)).collect();
         let ready = Arc::new(AtomicBool::new(true));
         let handle = SubscriberHandle {
@@ -63,9 +55,7 @@ impl Subscription {
             ready: Arc::clone(&ready),
             wake: Arc::clone(wake),
         };
-        let number = dispatcher
-            .add(handle)
-            .ok_or_else(errors::too_many_listeners)?;
+        let number = dispatcher.add(handle);
         let mut this = Self {
             number,
             dispatcher: Arc::clone(dispatcher),
@@ -73,7 +63,7 @@ impl Subscription {
             receivers: Vec::new(),
             turn: 0,
             ready,
-            _memory: memory,
+            _lease: lease,
         };
         for (worker, queue) in workers.zip(queues) {
             let reader = shared.status.readers.get(usize::from(worker));

@@ -11,7 +11,7 @@ use monitor_engine::{Event, NoData, Peek, PeekError, Reader, Side, SockId};
 use monitor_rpc::types::{Context, EventParams, PatternId};
 
 use crate::events::{Delivery, EventRecord, RecordedEvent};
-use crate::rpc::access::memory::Lease;
+use crate::rpc::access::account::Lease;
 use crate::rpc::subscriptions::notification_writer::NotificationWriter;
 use crate::rpc::subscriptions::subscription::Subscription;
 use crate::rpc::view;

@@ -1,0 +1,33 @@
+//! Limits of clients. docs/rpc.md lists each with its value and its error.
+//!
+//! One user holds at most half of what all clients may hold, and an eighth is reserved for admins, among them the
+//! daemon's own user: no user can keep all others out, and no set of users the admins.
+
+/// Maximum number of clients.
+pub(crate) const CLIENTS: usize = 1024;
+/// Maximum number of listeners: subscriptions, followed connections, searches and waits.
+pub(crate) const LISTENERS: usize = 1024;
+/// Maximum number of listeners of one client, not counting `wait`.
+pub(crate) const CLIENT_LISTENERS: usize = 64;
+/// Maximum number of requests in one batch: the only requests of a client that are in flight together.
+pub(crate) const BATCH: usize = 2048;
+/// Maximum number of `peek` cursors of one client, about 40 bytes each.
+pub(crate) const CURSORS: usize = 4096;
+/// Maximum length of a listener's queue, in records per worker.
+pub(crate) const QUEUE: usize = 65_536;
+/// Maximum number of patterns of one `watch`.
+pub(crate) const PATTERNS: usize = 10_000;
+/// Maximum memory of the compiled patterns of one `watch`, in bytes.
+pub(crate) const PATTERN_BYTES: usize = 64 << 20;
+/// Memory reserved for each client, in bytes: its request line, the 64 KiB that every read may use, and a reply's text.
+pub(crate) const CLIENT_BYTES: usize = 256 << 10;
+
+/// Returns the part of `all` that one user may hold.
+pub(crate) const fn user_share(all: u64) -> u64 {
+    all / 2
+}
+
+/// Returns the part of `all` that clients without the role of an admin may hold together.
+pub(crate) const fn common_share(all: u64) -> u64 {
+    all - all / 8
+}
