@@ -16,7 +16,20 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 /// Directions that cannot be equal: capture, stream, side, reason. None.
-const EXCEPTIONS: [(&str, u64, u64, &str); 0] = [];
+const EXCEPTIONS: [(&str, u64, u64, &str); 2] = [
+    (
+        "arkime/pcap__tcpseq_synthetic.pcap",
+        0,
+        0,
+        "a single segment 240 MiB ahead of a side whose receiver isn't captured",
+    ),
+    (
+        "suricata-verify/bug-76__input.pcap",
+        0,
+        1,
+        "a damaged segment without ACK flag, which no receiver accepts",
+    ),
+];
 
 const NOWHERE: &str = "no captures with known answers here (MONITOR_CORPUS names their directory)";
 
@@ -255,6 +268,7 @@ fn read(path: &Path, policy: OverlapPolicy) -> HashMap<Ends, Vec<Direction>> {
     let mut file = CaptureFile::open(path).unwrap();
     // A damaged file is used up to the damage, as in a replay.
     while let Ok(More::Yes) = file.batch(|packets| engine.process(packets)) {}
+    engine.finish();
     let reader = engine.reader();
     let mut all: HashMap<Ends, Vec<Direction>> = HashMap::new();
     for connection in reader.connections(None) {

@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::acceptance::Refusal;
+
 /// Counter that one thread writes and any thread reads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -43,6 +45,22 @@ macro_rules! counters {
             }
         }
     };
+}
+
+impl Counters {
+    /// Returns the counter of a reason for refusal.
+    pub(crate) fn refused(&self, refusal: Refusal) -> &Counter {
+        match refusal {
+            Refusal::NoAck => &self.refused_no_ack,
+            Refusal::AckUnsent => &self.refused_ack_unsent,
+            Refusal::AckTooOld => &self.refused_ack_too_old,
+            Refusal::Timestamp => &self.refused_timestamp,
+            Refusal::Window => &self.refused_window,
+            Refusal::Syn => &self.refused_syn,
+            Refusal::Rst => &self.rst_ignored,
+            Refusal::SynData => &self.refused_syn_data,
+        }
+    }
 }
 
 counters! {
@@ -121,7 +139,21 @@ counters! {
         filled_bytes
         /// Segments outside everything that the receiver could accept; ignored.
         wild
-        /// RSTs outside the window; ignored (RFC 5961).
+        /// Segments refused: no ACK flag on a synchronized connection (RFC 9293, 3.10.7.4).
+        refused_no_ack
+        /// Segments refused: acknowledge data that their receiver never sent (RFC 5961, 5).
+        refused_ack_unsent
+        /// Segments refused: acknowledge less than any delayed segment could (RFC 5961, 5).
+        refused_ack_too_old
+        /// Segments refused: timestamp older than the latest accepted one (RFC 7323, 5).
+        refused_timestamp
+        /// Segments refused: beyond the receive window, or data while it is zero.
+        refused_window
+        /// SYNs refused: the other end of the live connection didn't confirm them (RFC 5961, 4).
+        refused_syn
+        /// Data of SYNs refused: the peer didn't acknowledge it.
+        refused_syn_data
+        /// RSTs that their receiver ignores: not at the edge of its window (RFC 5961, 3).
         rst_ignored
         /// Payload bytes at or after the FIN; not stream data.
         after_fin_bytes

@@ -51,7 +51,7 @@ impl Writer {
             for cell in [&side.base, &side.next, &side.end, &side.contig_start] {
                 cell.set(0);
             }
-            side.fin.set(NO_FIN);
+            side.set_fin(NO_FIN);
         });
     }
 

@@ -6,6 +6,7 @@
 //! One [`Engine`] belongs to one worker thread. Any number of [`Reader`]s, on any thread, look at its connections and copy
 //! their bytes while it runs. They take no lock, and the engine never waits for them.
 
+mod acceptance;
 pub mod config;
 pub mod counters;
 mod decode;

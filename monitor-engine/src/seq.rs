@@ -32,21 +32,27 @@ impl SideRecord {
         if self.has(side_flag::ACKED) && edge.wrapping_sub(self.acked.get()) as i32 > BEHIND as i32
         {
             self.acked.set(edge.wrapping_sub(BEHIND));
+            let window = self.right_edge.get().wrapping_sub(self.acked.get()) as i32;
+            if window < 0 {
+                self.right_edge.set(self.acked.get());
+            }
         }
     }
 
     /// Returns the highest offset that the receiver could accept.
     #[inline(always)]
     pub(crate) fn limit(&self) -> u64 {
-        /// Largest window there is (RFC 7323, 2.3).
-        const LARGEST: u64 = 65535 << 14;
+        /// Window assumed while no acknowledgment is visible. Large enough for the default limits of common systems; what is
+        /// further ahead must be confirmed by more segments.
+        const UNKNOWN: u64 = 16 << 20;
         /// Least window assumed: senders may start before the first window update is captured.
         const LEAST: u64 = 65535;
         let edge = self.next.get().max(self.acked_offset());
         edge + if self.has(side_flag::ACKED) {
-            u64::from(self.window.get()).max(LEAST)
+            let offered = self.right_edge.get().wrapping_sub(self.acked.get()) as i32;
+            u64::from(offered.max(0) as u32).max(LEAST)
         } else {
-            LARGEST
+            UNKNOWN
         }
     }
 }

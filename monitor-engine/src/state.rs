@@ -8,7 +8,7 @@ use crate::{Side, TcpState};
 impl SideRecord {
     /// Returns whether the FIN has reached the receiver: all before it has arrived, or the receiver acknowledged it.
     fn fin_delivered(&self) -> bool {
-        let fin = self.fin.get();
+        let fin = self.fin();
         fin != NO_FIN && (self.next.get() >= fin || self.has(side_flag::FIN_ACKED))
     }
 
@@ -78,7 +78,7 @@ fn apply_fins(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) 
         return;
     }
     // The end sent its FIN.
-    if mine.fin.get() != NO_FIN {
+    if mine.fin() != NO_FIN {
         match record.side(end).state() {
             S::CloseWait if mine.has(side_flag::CROSSED) => set(end, S::Closing),
             S::CloseWait => set(end, S::LastAck),

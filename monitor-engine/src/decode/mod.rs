@@ -1,12 +1,14 @@
 //! Decoding of frames into TCP segments and IP fragments.
 
 pub mod checksum;
+mod options;
 
 use monitor_common::abi;
 use monitor_common::wire::{
     self, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Tcp, Vlans,
 };
 
+pub use self::options::SynOptions;
 use crate::flow::FlowKey;
 use crate::payload::Payload;
 use crate::{Counters, LinkType, Packet};
@@ -18,8 +20,10 @@ pub struct Segment<'a> {
     pub key: FlowKey,
     pub hash: u64,
     pub tcp: Tcp,
-    /// Window scale option (RFC 7323, 2); read only in a SYN.
-    pub scale: Option<u8>,
+    /// Options of a SYN.
+    pub options: SynOptions,
+    /// Value of the timestamps option (TSval; RFC 7323, 3).
+    pub timestamp: Option<u32>,
     /// Payload, as far as captured.
     pub payload: Payload<'a>,
     /// Payload bytes on the wire.
@@ -152,10 +156,12 @@ impl Decoder {
         };
         segment.hash = segment.key.hash(self.seed);
         segment.tcp = tcp;
-        segment.scale = if tcp.flags & wire::flags::SYN != 0 {
-            window_scale(packet.data, &tcp)
+        let options = packet.data.get(tcp.options..tcp.payload);
+        segment.timestamp = options.and_then(options::timestamp);
+        segment.options = if tcp.flags & wire::flags::SYN != 0 {
+            options.map(SynOptions::read).unwrap_or_default()
         } else {
-            None
+            SynOptions::default()
         };
         segment.payload = payload;
         segment.wire_len = wire_len;
@@ -252,24 +258,6 @@ fn version(ethertype: u16) -> Result<u8, Error> {
         ETHERTYPE_IPV4 => Ok(4),
         ETHERTYPE_IPV6 => Ok(6),
         _ => Err(Error::NotIp),
-    }
-}
-
-/// Returns the window scale option. A shift above 14 counts as 14 (RFC 7323, 2.3).
-fn window_scale(data: &[u8], tcp: &Tcp) -> Option<u8> {
-    const END: u8 = 0;
-    const NOTHING: u8 = 1;
-    const WINDOW_SCALE: u8 = 3;
-    const MAX_SHIFT: u8 = 14;
-    let mut options = data.get(tcp.options..tcp.payload)?;
-    loop {
-        options = match *options {
-            [] | [END, ..] => return None,
-            [NOTHING, ref rest @ ..] => rest,
-            [WINDOW_SCALE, 3, shift, ..] => return Some(shift.min(MAX_SHIFT)),
-            [_, len, ..] if len >= 2 => options.get(usize::from(len)..)?,
-            _ => return None,
-        };
     }
 }
 

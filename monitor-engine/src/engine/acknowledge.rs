@@ -7,7 +7,7 @@ use monitor_common::wire::flags;
 
 use super::resync::ResyncDetector;
 use crate::decode::Segment;
-use crate::store::record::{NO_FIN, SideRecord, side_flag};
+use crate::store::record::{NO_FIN, SideRecord, option, side_flag};
 
 /// Fixes offset 0 of the sides whose sequence numbers the segment shows first. Inside an update.
 pub fn learn_start(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
@@ -21,9 +21,16 @@ pub fn learn_start(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
             fwd.start.set(tcp.seq.wrapping_add(1));
         }
         fwd.add_flag(side_flag::STARTED | side_flag::ISN | side_flag::SYN);
-        if let Some(scale) = segment.scale {
-            rev.scale.set(scale);
+        if let Some(scale) = segment.options.scale {
+            rev.set_scale(scale);
             rev.add_flag(side_flag::SCALED);
+        }
+        if segment.options.sack {
+            rev.offer(option::SACK);
+        }
+        if let Some(value) = segment.timestamp {
+            rev.offer(option::TIMESTAMPS);
+            fwd.ts_recent.set(value);
         }
         // A SYN-ACK shows the sequence number of the SYN that was missed.
         if tcp.flags & flags::ACK != 0 && !rev.has(side_flag::STARTED) {
@@ -47,9 +54,9 @@ pub fn acknowledge(
     if !rev.has(side_flag::STARTED) {
         return;
     }
+    let is_first = !rev.has(side_flag::ACKED);
     // A repeated acknowledgment, as with all data that flows one way: only the window may be new.
-    let repeated =
-        tcp.ack == rev.acked.get() && rev.has(side_flag::ACKED) && rev.fin.get() == NO_FIN;
+    let repeated = tcp.ack == rev.acked.get() && rev.has(side_flag::ACKED) && rev.fin() == NO_FIN;
     if !repeated {
         let ack = rev.offset(tcp.ack);
         if ack < 0 {
@@ -64,13 +71,17 @@ pub fn acknowledge(
             rev.acked.set(tcp.ack);
             rev.add_flag(side_flag::ACKED);
         }
-        if rev.fin.get() != NO_FIN && ack > rev.fin.get() {
+        if rev.fin() != NO_FIN && ack > rev.fin() {
             rev.add_flag(side_flag::FIN_ACKED);
         }
     }
     resync.reset();
     let window = u32::from(tcp.window) << window_shift(fwd, rev, tcp.flags);
-    rev.window.set(rev.window.get().max(window));
+    let edge = tcp.ack.wrapping_add(window);
+    // The right edge never moves left (RFC 9293, 3.8.6): an older acknowledgment doesn't shrink the window.
+    if is_first || edge.wrapping_sub(rev.right_edge.get()) as i32 > 0 {
+        rev.right_edge.set(edge);
+    }
 }
 
 /// Returns the shift of the sender's window field (RFC 7323, 2): none in a SYN, none unless both offered one, and the
@@ -82,9 +93,9 @@ fn window_shift(fwd: &SideRecord, rev: &SideRecord, tcp_flags: u8) -> u8 {
     }
     // The sender's SYN is on the side that receives its data, `fwd`; the peer's SYN on `rev`.
     match (fwd.has(side_flag::SYN), rev.has(side_flag::SYN)) {
-        (true, true) if rev.has(side_flag::SCALED) && fwd.has(side_flag::SCALED) => rev.scale.get(),
+        (true, true) if rev.has(side_flag::SCALED) && fwd.has(side_flag::SCALED) => rev.scale(),
         (true, true) => 0,
-        (true, false) if rev.has(side_flag::SCALED) => rev.scale.get(),
+        (true, false) if rev.has(side_flag::SCALED) => rev.scale(),
         (true, false) => 0,
         (false, _) => UNKNOWN,
     }

@@ -11,11 +11,14 @@ use monitor_common::steer::worker;
 use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};
 
 use super::conn::Conn;
+use super::open::Succession;
 use super::{Engine, Handoff, retire};
+use crate::acceptance::Refusal;
 use crate::decode::{Decoder, Frame, Segment};
 use crate::flow::{SlotHint, Table};
 use crate::store::arena::{Arena, prefetch_bytes};
 use crate::store::blocks::prefetch_destination;
+use crate::store::record::flag;
 use crate::{Packet, Side, Sink};
 
 /// Packets that are decoded together, before the first of them is applied.
@@ -206,10 +209,36 @@ impl<S: Sink> Engine<S> {
             known = self.find(arena, segment);
         }
         let found = match known {
-            Some((conn, from_client)) if !self.opens_another(conn.record, from_client, segment) => {
-                Some((conn, from_client))
+            Some((conn, from_client)) => {
+                if conn.record.flags.get() & flag::HELD != 0 {
+                    self.confirm_syn(arena, conn, from_client, segment)
+                } else {
+                    Some((conn, from_client))
+                }
             }
-            known => self.open(arena, segment, known.map(|(conn, _)| conn)),
+            None => None,
+        };
+        let found = match found {
+            Some((conn, from_client)) => match self.succession(conn.record, from_client, segment) {
+                Succession::Same => Some((conn, from_client)),
+                Succession::Candidate => {
+                    self.hold(conn, sender(from_client), segment, Refusal::Syn);
+                    return;
+                }
+                Succession::Refused => {
+                    let len = segment.wire_len;
+                    self.refuse(
+                        conn,
+                        sender(from_client),
+                        Refusal::Syn,
+                        segment.tcp.seq,
+                        len,
+                    );
+                    return;
+                }
+                Succession::Another => self.open(arena, segment, Some(conn)),
+            },
+            None => self.open(arena, segment, None),
         };
         if let Some((conn, from_client)) = found {
             self.follow(conn, sender(from_client), segment);

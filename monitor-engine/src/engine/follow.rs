@@ -11,9 +11,11 @@ use super::conn::Conn;
 use super::resync::{self, ResyncDetector};
 use super::retire::millis;
 use super::transitions::states_are_stable;
+use crate::acceptance::{Refusal, Verdict, is_before, judge, judge_rst};
 use crate::decode::Segment;
+use crate::payload::Payload;
 use crate::store::arena::BLOCK;
-use crate::store::record::{NO_FIN, SideRecord, side_flag};
+use crate::store::record::{NO_FIN, Record, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
 
 /// Distance of an acknowledgment ahead of the in-order edge from which on everything missing is lost without delay.
@@ -37,10 +39,8 @@ impl<S: Sink> Engine<S> {
         if closed != 0 && closed != CloseReason::Fin as u8 && closed != CloseReason::Rst as u8 {
             return;
         }
-        self.lists.touch(&self.arena, conn.slot, millis(self.now));
         let (fwd, rev) = (record.side(sender.peer()), record.side(sender));
-        record.update(|record| {
-            record.last.set(self.now);
+        record.update(|_| {
             learn_start(fwd, rev, segment);
             fwd.limit_ack_distance();
         });
@@ -51,51 +51,129 @@ impl<S: Sink> Engine<S> {
             self.reset(conn, sender, segment, off);
             return;
         }
-        // Nearly always at the edge, which makes the limit unnecessary.
-        if off > fwd.next.get() as i64
-            && off as u64 > fwd.limit()
-            && !resync::accept(record, sender.peer(), segment)
-        {
-            self.counters.wild.add(1);
-            return;
+        if record.flags.get() & flag::HELD != 0 && !syn {
+            self.release_syn_data(conn, sender);
         }
+        // Nearly always at the edge, which makes the limit unnecessary.
+        let is_far = off > fwd.next.get() as i64 && off as u64 > fwd.limit();
+        let verdict = if is_far {
+            if !resync::accept(record, sender.peer(), segment) {
+                self.counters.wild.add(1);
+                return;
+            }
+            Verdict::Accept
+        } else if syn || !self.config.tcp.judge {
+            Verdict::Accept
+        } else {
+            judge(fwd, rev, segment, off)
+        };
+        let verdict = match verdict {
+            Verdict::Hold(Refusal::AckUnsent)
+                if record.flags.get() & flag::HELD != 0
+                    && self.acknowledges_held(conn, sender, segment) =>
+            {
+                Verdict::Accept
+            }
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Accept if syn && segment.wire_len > 0 && self.config.tcp.judge => {
+                self.syn_data(conn, sender, segment)
+            }
+            Verdict::Accept => self.apply_segment(conn, sender, segment, off),
+            Verdict::Repeated => self.repeated(conn, sender, segment, off),
+            Verdict::Hold(refusal) => self.hold(conn, sender, segment, refusal),
+            Verdict::Refuse(refusal) => {
+                self.refuse(conn, sender, refusal, segment.tcp.seq, segment.wire_len);
+            }
+        }
+        if record.flags.get() & flag::HELD != 0 {
+            self.resolve_held(conn, sender, segment);
+        }
+    }
+
+    /// Applies a segment that its receiver accepts.
+    #[inline(always)]
+    pub(super) fn apply_segment(
+        &mut self,
+        conn: Conn<'_>,
+        sender: Side,
+        segment: &Segment<'_>,
+        off: i64,
+    ) {
+        self.lists.touch(&self.arena, conn.slot, millis(self.now));
+        let fwd = conn.record.side(sender.peer());
         self.header(conn, sender, segment, off);
         let fin = segment.tcp.flags & flags::FIN != 0;
         if segment.payload.len() > 0 {
             self.payload(conn, sender.peer(), off, segment, fin);
         } else if fin
             && let Ok(off) = u64::try_from(off)
-            && fwd.fin.get() == off
+            && fwd.fin() == off
         {
             self.receiver(conn, sender.peer()).lone_fin(off);
         }
         self.finish_segment(conn, sender, segment);
     }
 
-    /// Closes the connection if its receiver can accept the RST: inside the window (RFC 5961, 3.2), or as the answer to a
-    /// SYN, which it must acknowledge (RFC 9293, 3.10.7.3).
+    /// Applies a SYN that carries data. The data counts once the receiver acknowledges it.
+    #[cold]
+    fn syn_data(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
+        let mut syn = *segment;
+        syn.payload = Payload::default();
+        syn.wire_len = 0;
+        self.apply_segment(conn, sender, &syn, 0);
+        let mut data = *segment;
+        data.tcp.seq = segment.tcp.seq.wrapping_add(1);
+        data.tcp.flags &= !flags::SYN;
+        let fwd = conn.record.side(sender.peer());
+        let end = fwd.offset(data.tcp.seq.wrapping_add(segment.wire_len as u32));
+        if fwd.acked_offset() as i64 >= end {
+            self.apply_segment(conn, sender, &data, 0);
+        } else {
+            self.hold(conn, sender, &data, Refusal::SynData);
+        }
+    }
+
+    /// Counts bytes that their receiver has acknowledged before. The capture may have missed the first copy.
+    #[cold]
+    fn repeated(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
+        self.lists.touch(&self.arena, conn.slot, millis(self.now));
+        conn.record.update(|record| record.last.set(self.now));
+        if segment.payload.len() > 0 {
+            self.payload(conn, sender.peer(), off, segment, false);
+        }
+        self.finish_segment(conn, sender, segment);
+    }
+
+    /// Closes the connection if its receiver accepts the RST: at the edge of its window (RFC 5961, 3.2), or as the answer
+    /// to a SYN, which it must acknowledge (RFC 9293, 3.10.7.3).
     fn reset(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
         let fwd = conn.record.side(sender.peer());
         let rev = conn.record.side(sender);
-        let acceptable = if fwd.has(side_flag::ISN) || fwd.end.get() > 0 {
-            let acked = fwd.acked_offset();
-            // Without an acknowledgment the receiver may be as far back as the oldest byte retained.
-            let low = if acked > 0 {
-                acked.min(fwd.next.get())
-            } else {
-                fwd.base.get()
-            };
-            off >= low as i64 && off <= fwd.limit() as i64
+        let verdict = if fwd.has(side_flag::ISN) || fwd.end.get() > 0 {
+            judge_rst(fwd, rev, off, self.config.tcp.judge)
+        } else if answers_syn(rev, segment) {
+            Verdict::Accept
         } else {
-            answers_syn(rev, segment)
+            Verdict::Refuse(Refusal::Rst)
         };
-        if !acceptable {
-            self.counters.rst_ignored.add(1);
-            return;
+        match verdict {
+            Verdict::Accept => {
+                self.lists.touch(&self.arena, conn.slot, millis(self.now));
+                conn.record.update(|record| record.last.set(self.now));
+                if conn.record.closed.get() == 0 {
+                    self.close(conn, CloseReason::Rst);
+                }
+                return;
+            }
+            // A live receiver answers it. If none does, the capture missed what made the RST acceptable.
+            Verdict::Hold(_) => conn.record.update(|record| {
+                record.flags.set(record.flags.get() | flag::RST_PENDING);
+            }),
+            Verdict::Repeated | Verdict::Refuse(_) => {}
         }
-        if conn.record.closed.get() == 0 {
-            self.close(conn, CloseReason::Rst);
-        }
+        self.refuse(conn, sender, Refusal::Rst, segment.tcp.seq, 0);
     }
 
     /// Applies acknowledgment, window and FIN.
@@ -109,7 +187,9 @@ impl<S: Sink> Engine<S> {
         if tcp.window == 0 && tcp.flags & (flags::SYN | flags::ACK) == flags::ACK {
             self.counters.zero_windows.add(1);
         }
-        record.update(|_| {
+        record.update(|record| {
+            record.last.set(self.now);
+            note_sender(record, fwd, rev, segment);
             if tcp.flags & flags::ACK != 0 {
                 acknowledge(fwd, rev, ResyncDetector::of(record, sender), segment);
             }
@@ -117,7 +197,7 @@ impl<S: Sink> Engine<S> {
                 ResyncDetector::of(record, sender.peer()).reset();
             }
             let fin = off + segment.wire_len as i64;
-            if tcp.flags & flags::FIN != 0 && fwd.fin.get() == NO_FIN && fin >= 0 {
+            if tcp.flags & flags::FIN != 0 && fwd.fin() == NO_FIN && fin >= 0 {
                 self.fin(fwd, rev, segment, fin as u64);
             }
         });
@@ -134,8 +214,12 @@ impl<S: Sink> Engine<S> {
             self.counters.wild.add(1);
             return;
         }
-        fwd.fin.set(fin);
-        let peer_fin = rev.fin.get();
+        fwd.set_fin(fin);
+        // Captures of several processors may have its acknowledgment first.
+        if fwd.acked_offset() > fin {
+            fwd.add_flag(side_flag::FIN_ACKED);
+        }
+        let peer_fin = rev.fin();
         let acks_peer_fin = segment.tcp.flags & flags::ACK != 0
             && rev.has(side_flag::STARTED)
             && rev.offset(segment.tcp.ack) > peer_fin as i64;
@@ -144,7 +228,14 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    fn payload(&mut self, conn: Conn<'_>, side: Side, off: i64, segment: &Segment<'_>, fin: bool) {
+    pub(super) fn payload(
+        &mut self,
+        conn: Conn<'_>,
+        side: Side,
+        off: i64,
+        segment: &Segment<'_>,
+        fin: bool,
+    ) {
         /// Blocks that a segment may need besides those for its bytes: index blocks, ranges.
         const SPARE: usize = 8;
         let needed = if conn.record.enabled(side) {
@@ -173,6 +264,35 @@ impl<S: Sink> Engine<S> {
         for side in Side::BOTH {
             self.watch_hole(conn, side);
         }
+    }
+}
+
+/// Notes that an end was captured, how far it has sent, and its latest timestamp. Inside an update.
+#[inline(always)]
+fn note_sender(record: &Record, fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
+    let tcp = &segment.tcp;
+    let control = u32::from(tcp.flags & flags::SYN != 0) + u32::from(tcp.flags & flags::FIN != 0);
+    let end = tcp.seq.wrapping_add(segment.wire_len as u32 + control);
+    let is_first = !rev.offers(option::SEEN);
+    if is_first || is_before(fwd.sent_end.get(), end) {
+        fwd.sent_end.set(end);
+        rev.offer(option::SEEN);
+    }
+    // TS.Recent follows segments that are not ahead of the last acknowledgment sent (RFC 7323, 4.3).
+    if let Some(value) = segment.timestamp
+        && !is_before(value, fwd.ts_recent.get())
+    {
+        let edge = if fwd.has(side_flag::ACKED) && fwd.offers(option::SEEN) {
+            fwd.acked.get()
+        } else {
+            fwd.start.get().wrapping_add(fwd.next.get() as u32)
+        };
+        if !is_before(edge, tcp.seq) {
+            fwd.ts_recent.set(value);
+        }
+    }
+    if record.flags.get() & flag::RST_PENDING != 0 {
+        record.flags.set(record.flags.get() & !flag::RST_PENDING);
     }
 }
 

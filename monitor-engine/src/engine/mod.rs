@@ -9,6 +9,7 @@ mod conn;
 mod control;
 mod evict;
 mod follow;
+mod held;
 mod losses;
 mod open;
 mod plan;
@@ -28,6 +29,7 @@ use crate::store::range_set::MAX_RANGES;
 use crate::store::record::Record;
 use crate::{Counters, EngineConfig, LinkType, Reader, Side, Sink};
 pub use control::{ControlError, Rule, Shunt, SideSettings};
+use held::HeldSegments;
 use losses::PendingLosses;
 pub use plan::EngineError;
 use plan::Plan;
@@ -45,6 +47,7 @@ pub struct Engine<S: Sink = ()> {
     table: Table,
     lists: Lists,
     defrag: Defrag,
+    held: HeldSegments,
     pending_losses: PendingLosses,
     handoffs: Vec<Handoff>,
     /// Settings of new connections; the first rule that applies counts.
@@ -99,6 +102,7 @@ impl<S: Sink> Engine<S> {
             table: Table::new(plan.records),
             lists: Lists::default(),
             defrag: Defrag::new(plan.fragments),
+            held: HeldSegments::new(plan.held),
             pending_losses: PendingLosses::default(),
             handoffs: Vec::new(),
             rules: Vec::new(),
@@ -146,8 +150,9 @@ impl<S: Sink> Engine<S> {
 
     /// Ends the capture: declares holes lost that can no longer be filled. Connections stay as they are.
     pub fn finish(&mut self) {
-        self.retire_all_overdue();
         let arena = Arc::clone(&self.arena);
+        self.finish_held(&arena);
+        self.retire_all_overdue();
         for class in [Class::Closed, Class::Unverified, Class::Active] {
             for slot in self.members(class) {
                 let Some(conn) = self.conn(&arena, slot) else {
@@ -191,7 +196,7 @@ impl<S: Sink> Engine<S> {
         self.counters.clock.set(self.now);
         let records = self.slots.used() * size_of::<Record>() as u64;
         let blocks = self.writer.blocks.used() * BLOCK as u64;
-        let held = self.writer.queues.used() + self.defrag.used() as u64;
+        let held = self.writer.queues.used() + self.defrag.used() as u64 + self.held.used() as u64;
         self.counters.used.set(records + blocks + held);
         let mut active = 0;
         for class in [

@@ -9,38 +9,112 @@ use crate::decode::Segment;
 use crate::event::Event;
 use crate::flow::{Class, FlowKey, Table};
 use crate::store::arena::Arena;
-use crate::store::record::{NO_FIN, Record, flag, side_flag};
+use crate::store::record::{Record, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
 
+/// Time after the last packet of a closed connection in which its own SYN may still be captured, nanoseconds.
+const LATE_SYN: u64 = 1_000_000_000;
+
+/// Relation of a segment to the connection of its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Succession {
+    /// Part of the connection.
+    Same,
+    /// SYN of a possible successor: the other end decides (RFC 5961, 4).
+    Candidate,
+    /// SYN-ACK that answers nothing.
+    Refused,
+    /// Beginning of a successor.
+    Another,
+}
+
+impl Succession {
+    fn another_if(another: bool) -> Self {
+        if another { Self::Another } else { Self::Same }
+    }
+}
+
 impl<S: Sink> Engine<S> {
-    /// Returns whether a segment of a known flow begins another connection on the same addresses and ports.
-    pub(super) fn opens_another(
+    /// Returns how a segment of a known flow relates to the flow's connection.
+    #[inline(always)]
+    pub(super) fn succession(
         &self,
         record: &Record,
         from_client: bool,
         segment: &Segment<'_>,
-    ) -> bool {
+    ) -> Succession {
+        if record.closed.get() == 0 && segment.tcp.flags & flags::SYN == 0 {
+            return Succession::Same;
+        }
+        self.succession_of_syn(record, from_client, segment)
+    }
+
+    fn succession_of_syn(
+        &self,
+        record: &Record,
+        from_client: bool,
+        segment: &Segment<'_>,
+    ) -> Succession {
         let tcp = &segment.tcp;
         let closed = record.closed.get();
         if closed == CloseReason::Stopped as u8 && tcp.flags & flags::ACK != 0 {
             // An answer belongs to the connection that was stopped, even if its SYN was never seen.
-            return false;
+            return Succession::Same;
         }
         if tcp.flags & (flags::SYN | flags::RST) != flags::SYN {
             // A flow has come back that was idle until it timed out.
-            return closed == CloseReason::Timeout as u8 && segment.wire_len > 0;
+            let returns = closed == CloseReason::Timeout as u8 && segment.wire_len > 0;
+            return Succession::another_if(returns);
         }
         // The sender's bytes are on the other side.
-        let fwd = record.side(if from_client {
+        let receiver = if from_client {
             Side::Server
         } else {
             Side::Client
-        });
+        };
+        let fwd = record.side(receiver);
         let same = fwd.has(side_flag::STARTED) && fwd.start.get() == tcp.seq.wrapping_add(1);
         if closed != 0 && closed != CloseReason::Stopped as u8 {
-            return !same || tcp.flags & flags::ACK == 0;
+            // A SYN may be captured after the end of its connection, but not much later.
+            let is_late = self.now.saturating_sub(record.last.get()) < LATE_SYN;
+            return Succession::another_if(!same || (tcp.flags & flags::ACK == 0 && !is_late));
         }
-        !same && (fwd.has(side_flag::STARTED) || closed != 0)
+        if same || (!fwd.has(side_flag::STARTED) && closed == 0) {
+            return Succession::Same;
+        }
+        if closed != 0 {
+            return Succession::Another;
+        }
+        if tcp.flags & flags::ACK == 0 {
+            Succession::Candidate
+        } else if fwd.offers(option::SEEN) && fwd.has(side_flag::ISN) {
+            Succession::Refused
+        } else {
+            Succession::Another
+        }
+    }
+
+    /// Replaces the connection by the one that a held SYN begins, if the segment confirms it. Returns the connection that
+    /// the segment belongs to, and whether its client sent the segment.
+    #[cold]
+    pub(super) fn confirm_syn<'a>(
+        &mut self,
+        arena: &'a Arena,
+        conn: Conn<'a>,
+        from_client: bool,
+        segment: &Segment<'_>,
+    ) -> Option<(Conn<'a>, bool)> {
+        let sender = if from_client {
+            Side::Client
+        } else {
+            Side::Server
+        };
+        let Some(index) = self.confirmed_syn(conn, sender, segment) else {
+            return Some((conn, from_client));
+        };
+        let (conn, _) = self.open_held(arena, conn, index)?;
+        let from_client = segment.key.matches(conn.record)?;
+        Some((conn, from_client))
     }
 
     /// Opens a connection for a segment that belongs to none. `old` is its predecessor on the same flow. Returns the
@@ -55,7 +129,9 @@ impl<S: Sink> Engine<S> {
         let syn = tcp_flags & flags::SYN != 0;
         // A FIN without data is the last of a connection: there is nothing to follow.
         let ending = tcp_flags & flags::FIN != 0 && segment.wire_len == 0;
-        if tcp_flags & flags::RST != 0 || (ending && !syn) {
+        // Without SYN and ACK flag no receiver accepts it (RFC 9293, 3.10.7.4).
+        let bare = tcp_flags & (flags::SYN | flags::ACK) == 0;
+        if tcp_flags & flags::RST != 0 || (ending && !syn) || bare {
             self.counters.orphans.add(1);
             return None;
         }
@@ -129,18 +205,20 @@ fn clear(record: &Record) {
         ] {
             cell.set(0);
         }
-        side.fin.set(NO_FIN);
         for cell in [
             &side.start,
             &side.acked,
-            &side.window,
+            &side.right_edge,
+            &side.ts_recent,
+            &side.sent_end,
             &side.gaps,
             &side.conflicts,
             &side.ooo_queue,
         ] {
             cell.set(0);
         }
-        for cell in [&side.state, &side.scale, &side.flags] {
+        side.clear_options();
+        for cell in [&side.state, &side.flags] {
             cell.set(0);
         }
     }

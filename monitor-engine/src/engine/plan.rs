@@ -35,6 +35,8 @@ pub struct Plan {
     pub queued: u32,
     /// Bytes of fragments.
     pub fragments: usize,
+    /// Bytes of segments held aside.
+    pub held: usize,
 }
 
 impl Plan {
@@ -47,6 +49,9 @@ impl Plan {
     const QUEUED_SHARE: u64 = 64;
     const FRAGMENTS_SHARE: u64 = 64;
     const FRAGMENTS_MOST: u64 = 16 << 20;
+    /// Held segments are rare: probes of a zero window, forged segments, and what follows a loss of the capture.
+    const HELD_SHARE: u64 = 64;
+    const HELD_MOST: u64 = 4 << 20;
 
     /// Divides a budget of `memory` bytes.
     pub fn of(memory: u64) -> Result<Self, EngineError> {
@@ -63,13 +68,16 @@ impl Plan {
             .clamp(64, u64::from(SockId::MAX_SLOTS)) as u32;
         let fragments = (memory / Self::FRAGMENTS_SHARE).min(Self::FRAGMENTS_MOST);
         let queued = (memory / Self::QUEUED_SHARE / OooQueues::BYTES).min(1 << 30);
-        let rest = memory - u64::from(records) * a_record - queued * OooQueues::BYTES - fragments;
+        let held = (memory / Self::HELD_SHARE).min(Self::HELD_MOST);
+        let rest =
+            memory - u64::from(records) * a_record - queued * OooQueues::BYTES - fragments - held;
         let blocks = rest / (BLOCK as u64 + number);
         Ok(Self {
             records,
             blocks: u32::try_from(blocks).unwrap_or(u32::MAX - 1),
             queued: queued as u32,
             fragments: fragments as usize,
+            held: held as usize,
         })
     }
 }

@@ -8,7 +8,7 @@
 use crate::Side;
 use crate::decode::Segment;
 use crate::store::cell::Cell8;
-use crate::store::record::{Record, SideRecord, side_flag};
+use crate::store::record::{Record, SideRecord, option, side_flag};
 
 /// Detector of one side. Its cell counts the segments beyond the window that agree with each other; the top bit says
 /// that the receiver acknowledged them.
@@ -37,11 +37,11 @@ impl<'a> ResyncDetector<'a> {
     /// Counts a segment beyond the window, `seq..end`. Returns whether there are enough now. Inside an update.
     fn count(self, seq: u32, end: u32) -> bool {
         let (cell, side) = (self.cell, self.side);
-        let agrees = cell.get() != 0 && near(seq, side.resync_end.get());
-        side.resync_end.set(end);
+        let agrees = cell.get() != 0 && near(seq, side.sent_end.get());
+        side.sent_end.set(end);
         cell.set(if agrees { cell.get() + 1 } else { 1 });
         let count = cell.get() & !Self::ACKNOWLEDGED;
-        let acknowledged = cell.get() & Self::ACKNOWLEDGED != 0 || !side.has(side_flag::ACKED);
+        let acknowledged = cell.get() & Self::ACKNOWLEDGED != 0 || !side.offers(option::SEEN);
         if count >= Self::ENOUGH && !acknowledged {
             cell.set(Self::ENOUGH);
         }
@@ -54,7 +54,7 @@ impl<'a> ResyncDetector<'a> {
 
     /// Notes that the receiver acknowledged something beyond its window. Inside an update.
     pub fn acknowledged(self, ack: u32) {
-        if self.cell.get() != 0 && near(ack, self.side.resync_end.get()) {
+        if self.cell.get() != 0 && near(ack, self.side.sent_end.get()) {
             self.cell.set(self.cell.get() | Self::ACKNOWLEDGED);
         }
     }
@@ -67,6 +67,9 @@ impl<'a> ResyncDetector<'a> {
         }
     }
 }
+
+/// Window assumed after the resynchronisation, until the next acknowledgment shows it.
+const WINDOW_AFTER: u32 = 16 << 20;
 
 fn near(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32).unsigned_abs() <= ResyncDetector::NEAR
@@ -82,6 +85,8 @@ pub fn accept(record: &Record, receiver: Side, segment: &Segment<'_>) -> bool {
             // The bytes between the edge and this segment are taken for acknowledged: they are lost to the capture.
             side.acked.set(segment.tcp.seq);
             side.add_flag(side_flag::ACKED);
+            side.right_edge
+                .set(segment.tcp.seq.wrapping_add(WINDOW_AFTER));
         }
         accepted
     })

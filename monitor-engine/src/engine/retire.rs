@@ -7,7 +7,7 @@ use super::conn::Conn;
 use crate::event::Event;
 use crate::flow::Class;
 use crate::store::arena::Arena;
-use crate::store::record::Record;
+use crate::store::record::{Record, flag};
 use crate::{CloseReason, Side, Sink, TcpConfig, TcpState};
 
 /// Timeout of a connection whose SYN was not answered, nanoseconds. Linux retries longer (tcp_syn_retries 6 is 127 s),
@@ -29,9 +29,16 @@ impl<S: Sink> Engine<S> {
         if record.closed.get() != 0 {
             return;
         }
+        if record.flags.get() & flag::HELD != 0 {
+            self.drop_held(conn);
+        }
         for side in Side::BOTH {
             self.receiver(conn, side).finish();
         }
+        // Nothing followed a RST that was not exact: it ended the connection after all.
+        let is_reset =
+            reason == CloseReason::Timeout && record.flags.get() & flag::RST_PENDING != 0;
+        let reason = if is_reset { CloseReason::Rst } else { reason };
         record.update(|record| {
             record.closed.set(reason as u8);
             if reason == CloseReason::Rst {
@@ -77,7 +84,7 @@ impl<S: Sink> Engine<S> {
     pub(super) fn expire(&mut self) {
         let arena = Arc::clone(&self.arena);
         self.wake = u64::MAX;
-        let mut next = self.expire_pending_losses();
+        let mut next = self.expire_pending_losses().min(self.expire_held(&arena));
         for class in Class::USED {
             next = next.min(self.expire_class(&arena, class));
         }

@@ -57,7 +57,7 @@ fn side_stats(arena: &Arena, record: &Record, name: Side) -> SideStats {
 }
 
 pub fn fin(side: &SideRecord) -> Option<u64> {
-    Some(side.fin.get()).filter(|fin| *fin != NO_FIN)
+    Some(side.fin()).filter(|fin| *fin != NO_FIN)
 }
 
 fn address(cells: &[Cell64; 2], link: u32, port: u16) -> SocketAddr {

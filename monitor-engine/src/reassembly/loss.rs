@@ -31,7 +31,7 @@ impl<S: Sink> Receiver<'_, S> {
     pub fn finish(&mut self) {
         self.declare_lost_below(u64::MAX);
         let side = self.side();
-        let fin = side.fin.get();
+        let fin = side.fin();
         if fin != NO_FIN {
             self.advance_to(fin);
         }

@@ -81,7 +81,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
             start = 0;
         }
         // NO_FIN is beyond every offset.
-        let stream_end = side.fin.get();
+        let stream_end = side.fin();
         if end > 0 && end as u64 > stream_end {
             let cut = stream_end.max(start as u64);
             self.counters.after_fin_bytes.add(end as u64 - cut);

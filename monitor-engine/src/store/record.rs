@@ -75,6 +75,10 @@ pub mod flag {
     pub const DISABLED_CLIENT: u8 = 4;
     /// The client's side was stopped; shifted left by one for the server's.
     pub const STOPPED_CLIENT: u8 = 16;
+    /// Segments of the connection are held aside (HeldSegments in the engine).
+    pub const HELD: u8 = 64;
+    /// A RST within the window, but not at its edge, was the last segment.
+    pub const RST_PENDING: u8 = 128;
 }
 
 /// Bytes received by one end. Offsets are absolute.
@@ -89,8 +93,6 @@ pub struct SideRecord {
     pub end: Cell64,
     /// Start of the received range that ends at `next`: base, or the end of the last hole declared lost.
     pub contig_start: Cell64,
-    /// Offset of the FIN, or [`NO_FIN`].
-    pub fin: Cell64,
     /// Bytes that arrived again.
     pub retransmitted: Cell64,
     /// Root of the block tree ([`super::blocks`]).
@@ -103,20 +105,26 @@ pub struct SideRecord {
     pub start: Cell32,
     /// Highest acknowledgment sent by this end, as a sequence number.
     pub acked: Cell32,
-    /// Largest window offered by this end, bytes (scaled).
-    pub window: Cell32,
+    /// Right edge of the receive window: the largest sum of an acknowledgment of this end and its (scaled) window, as a
+    /// sequence number. Valid with [`side_flag::ACKED`].
+    pub right_edge: Cell32,
+    /// Latest timestamp that this end accepted from its peer (TS.Recent; RFC 7323, 4.3), once both offered timestamps.
+    pub ts_recent: Cell32,
+    /// Sequence number of the FIN, valid with [`option::FIN`].
+    fin: Cell32,
     /// Holes declared lost.
     pub gaps: Cell32,
     /// Bytes that arrived again with other contents.
     pub conflicts: Cell32,
     /// Root of the out-of-order queue, which belongs to the writer alone (OooQueues in reassembly).
     pub ooo_queue: Cell32,
-    /// End of the last segment beyond the window, as a sequence number.
-    pub resync_end: Cell32,
+    /// Sequence number after the highest one that the peer has sent, as far as its segments show (SND.NXT). While
+    /// [`Record::resync`] counts: end of the last segment beyond the window.
+    pub sent_end: Cell32,
     /// The end's [`crate::TcpState`].
     pub state: Cell8,
-    /// The end's window scale; valid with [`side_flag::SCALED`].
-    pub scale: Cell8,
+    /// The end's window scale in the lower half, valid with [`side_flag::SCALED`]; [`option`]s in the upper.
+    options: Cell8,
     /// [`side_flag`]s.
     pub flags: Cell8,
     /// Height of the block tree: levels of index blocks between `roots` and the blocks.
@@ -143,7 +151,78 @@ pub mod side_flag {
     pub const CROSSED: u8 = 128;
 }
 
+/// Bits of the options of an end.
+pub mod option {
+    /// A segment of this end was captured.
+    pub const SEEN: u8 = 16;
+    /// This end's SYN offered timestamps (RFC 7323, 3).
+    pub const TIMESTAMPS: u8 = 32;
+    /// This end's SYN permitted selective acknowledgments (RFC 2018, 2).
+    pub const SACK: u8 = 64;
+    /// This end received a FIN.
+    pub const FIN: u8 = 128;
+}
+
+/// Bits of an end's options that hold the window scale.
+const SCALE: u8 = 15;
+
 impl SideRecord {
+    /// Returns the offset of the FIN, or [`NO_FIN`].
+    #[inline(always)]
+    pub fn fin(&self) -> u64 {
+        if self.offers(option::FIN) {
+            self.offset(self.fin.get()).max(0) as u64
+        } else {
+            NO_FIN
+        }
+    }
+
+    /// Fixes the FIN at an offset, or withdraws it ([`NO_FIN`]). Inside an update.
+    pub fn set_fin(&self, off: u64) {
+        if off == NO_FIN {
+            self.options.set(self.options.get() & !option::FIN);
+        } else {
+            self.fin.set(self.start.get().wrapping_add(off as u32));
+            self.offer(option::FIN);
+        }
+    }
+
+    /// Returns whether one of the [`option`]s is set.
+    #[inline(always)]
+    pub fn offers(&self, option: u8) -> bool {
+        self.options.get() & option != 0
+    }
+
+    /// Sets one of the [`option`]s. Inside an update.
+    #[inline(always)]
+    pub fn offer(&self, option: u8) {
+        if !self.offers(option) {
+            self.options.set(self.options.get() | option);
+        }
+    }
+
+    /// Notes that this end is not captured any more. Inside an update.
+    pub fn forget_seen(&self) {
+        self.options.set(self.options.get() & !option::SEEN);
+    }
+
+    /// Returns the window scale that this end offered.
+    #[inline(always)]
+    pub fn scale(&self) -> u8 {
+        self.options.get() & SCALE
+    }
+
+    /// Notes the window scale that this end offered, at most 14. Inside an update.
+    pub fn set_scale(&self, scale: u8) {
+        self.options
+            .set(self.options.get() & !SCALE | scale.min(14));
+    }
+
+    /// Forgets all options. Inside an update.
+    pub fn clear_options(&self) {
+        self.options.set(0);
+    }
+
     #[inline(always)]
     pub fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0

@@ -51,9 +51,22 @@ fn outside_the_window_it_is_ignored() {
 }
 
 #[test]
-fn inside_the_window_it_counts() {
+fn inside_the_window_but_not_at_its_edge_it_is_challenged() {
     let (mut lab, mut flow) = opened();
     flow.rst(&mut lab, S, 6 + 1000);
+    assert_eq!(lab.only().closed, None);
+    assert_eq!(lab.count("rst_ignored"), 1);
+    flow.send(&mut lab, S, b"still here");
+    assert_eq!(lab.text(C), "abcdefstill here");
+    flow.rst(&mut lab, S, 16);
+    assert_eq!(lab.only().closed, Some(CloseReason::Rst));
+}
+
+#[test]
+fn without_an_answer_it_ends_the_connection_after_all() {
+    let (mut lab, mut flow) = opened();
+    flow.rst(&mut lab, S, 6 + 1000);
+    lab.wait(700_000);
     assert_eq!(lab.only().closed, Some(CloseReason::Rst));
 }
 
@@ -103,7 +116,7 @@ fn data_that_was_on_its_way_is_kept() {
 fn the_holes_of_a_reset_connection_are_named() {
     let (mut lab, mut flow) = opened();
     flow.at(&mut lab, C, 20, b"behind a hole");
-    flow.rst(&mut lab, C, 33);
+    flow.rst(&mut lab, C, 10);
     let gap = Event::Gap {
         id: lab.only().id,
         side: S,

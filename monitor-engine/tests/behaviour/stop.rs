@@ -319,6 +319,7 @@ fn the_edge_of_a_disabled_side_moves_over_holes() {
     let big = vec![1; 60_000];
     for n in 0..40 {
         flow.at(&mut lab, C, 37 + n * 60_000, &big);
+        flow.ack(&mut lab, S, 37 + (n as u64 + 1) * 60_000);
     }
     assert_eq!(edges(&lab), (2_400_037, 2_400_037, 2_400_037, 1));
     assert_eq!(lab.count("unstored_bytes"), 0);

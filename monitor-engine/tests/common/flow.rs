@@ -22,7 +22,9 @@ pub struct Flow {
     pub scale: [Option<u8>; 2],
     /// Next offset of each end.
     pub sent: [u64; 2],
-    /// Not even an ACK flag: as if the peer's packets had never come.
+    /// Highest acknowledgment of each end that was captured.
+    pub acks: [u64; 2],
+    /// Acknowledges nothing: the acknowledgment number stays at the peer's first byte.
     pub mute: bool,
 }
 
@@ -46,6 +48,7 @@ impl Flow {
             acked: [0, 0],
             window: [65535, 65535],
             scale: [None, None],
+            acks: [0, 0],
             sent: [0, 0],
             mute: false,
         }
@@ -61,11 +64,14 @@ impl Flow {
         let mut segment = Segment::new(src, dst, first.wrapping_add(off as u32), flags);
         segment.window = self.window[from.index()];
         segment.payload = payload.to_vec();
-        if !self.mute {
-            segment.flags |= ACK;
-            let peer = self.isn[from.peer().index()].wrapping_add(1);
-            segment.ack = peer.wrapping_add(self.acked[from.index()] as u32);
-        }
+        segment.flags |= ACK;
+        let peer = self.isn[from.peer().index()].wrapping_add(1);
+        let acked = if self.mute {
+            0
+        } else {
+            self.acked[from.index()] as u32
+        };
+        segment.ack = peer.wrapping_add(acked);
         segment
     }
 
@@ -79,12 +85,18 @@ impl Flow {
         let off = self.sent[from.index()];
         self.sent[from.index()] = off + payload.len() as u64;
         self.at(lab, from, off as i64, payload);
-        self.acked[from.peer().index()] = self.sent[from.index()];
+        let peer = from.peer();
+        self.acked[peer.index()] = self.sent[from.index()];
+        // As receivers do, before the window is used up.
+        if !self.mute && self.sent[from.index()] - self.acks[peer.index()] >= 24 << 10 {
+            self.ack(lab, peer, self.sent[from.index()]);
+        }
     }
 
     /// An end acknowledges everything below `off`.
     pub fn ack(&mut self, lab: &mut Lab, from: Side, off: u64) {
         self.acked[from.index()] = off;
+        self.acks[from.index()] = self.acks[from.index()].max(off);
         let at = self.sent[from.index()] as i64;
         lab.ip(&self.segment(from, at, ACK, b"").ip());
     }

@@ -21,6 +21,8 @@ pub struct Segment {
     pub urgent: u16,
     /// Window scale option.
     pub scale: Option<u8>,
+    /// Value of the timestamps option.
+    pub timestamp: Option<u32>,
     pub payload: Vec<u8>,
 }
 
@@ -36,6 +38,7 @@ impl Segment {
             window: 65535,
             urgent: 0,
             scale: None,
+            timestamp: None,
             payload: Vec::new(),
         }
     }
@@ -47,16 +50,21 @@ impl Segment {
         tcp.extend(self.dst.port().to_be_bytes());
         tcp.extend(self.seq.to_be_bytes());
         tcp.extend(self.ack.to_be_bytes());
-        let options: &[u8] = match self.scale {
-            Some(shift) => &[3, 3, shift, 0],
-            None => &[],
-        };
+        let mut options = Vec::new();
+        if let Some(shift) = self.scale {
+            options.extend([3, 3, shift, 1]);
+        }
+        if let Some(value) = self.timestamp {
+            options.extend([1, 1, 8, 10]);
+            options.extend(value.to_be_bytes());
+            options.extend([0; 4]);
+        }
         tcp.push(((5 + options.len() / 4) << 4) as u8);
         tcp.push(self.flags);
         tcp.extend(self.window.to_be_bytes());
         tcp.extend([0, 0]);
         tcp.extend(self.urgent.to_be_bytes());
-        tcp.extend(options);
+        tcp.extend(&options);
         tcp.extend(&self.payload);
         let mut pseudo = Vec::new();
         for ip in [self.src.ip(), self.dst.ip()] {

@@ -19,7 +19,7 @@ impl Half {
             end,
             acknowledged,
         };
-        let believed = self.resync.count >= ENOUGH && (acknowledged || self.acked.is_none());
+        let believed = self.resync.count >= ENOUGH && (acknowledged || !self.seen);
         if believed {
             self.resync.count = 0;
         }
@@ -33,9 +33,10 @@ impl Half {
 
     pub(super) fn limit(&self) -> u64 {
         let room = if self.acked.is_some() {
-            self.window.max(65535)
+            let acked = self.acked.unwrap_or(0);
+            self.right_edge.saturating_sub(acked).max(65535)
         } else {
-            LARGEST
+            UNKNOWN
         };
         self.next.max(self.acked.unwrap_or(0)) + room
     }
@@ -43,6 +44,7 @@ impl Half {
     pub(super) fn take_fin(&mut self, fin: i64) {
         if self.fin.is_none() && fin >= self.end as i64 && fin <= self.limit() as i64 {
             self.fin = Some(fin as u64);
+            self.fin_acked |= self.acked.is_some_and(|acked| acked > fin as u64);
         }
     }
 

@@ -15,8 +15,8 @@ use half::near;
 
 /// Time that an acknowledged hole may still be filled.
 const LOSS_DELAY: u64 = 200 * MS;
-/// The largest window there is.
-const LARGEST: u64 = 65535 << 14;
+/// Window assumed while no acknowledgment was seen.
+const UNKNOWN: u64 = 16 << 20;
 /// An acknowledgment further behind the in-order edge is taken along.
 const BEHIND: u64 = 1 << 29;
 /// Bytes missing at this distance before an acknowledgment are lost without delay.
@@ -40,7 +40,10 @@ pub struct Half {
     pub isn: bool,
     syn: bool,
     acked: Option<u64>,
-    window: u64,
+    /// A segment of this end was captured.
+    seen: bool,
+    /// Largest sum of an acknowledgment and its window.
+    right_edge: u64,
     loss_deadline: Option<u64>,
     fin_acked: bool,
     resync: Resync,
@@ -126,7 +129,9 @@ impl ReferenceModel {
                 return;
             }
             half.acked = Some(off as u64);
+            half.right_edge = off as u64 + UNKNOWN;
         }
+        self.halves[from.index()].seen = true;
         if segment.flags & ACK != 0 {
             self.acknowledge(from, segment);
         }
@@ -224,9 +229,8 @@ impl ReferenceModel {
         half.acked = Some(half.acked.unwrap_or(0).max(ack));
         half.fin_acked |= half.fin.is_some_and(|fin| ack > fin);
         // Without its SYN we cannot know the scale: the largest.
-        half.window = half
-            .window
-            .max(u64::from(segment.window) << if unscaled { 0 } else { 14 });
+        let window = u64::from(segment.window) << if unscaled { 0 } else { 14 };
+        half.right_edge = half.right_edge.max(ack + window);
     }
 
     /// Returns whether a RST is inside the receiver's window, or answers a SYN.

@@ -29,6 +29,8 @@ impl Run {
         config.tcp.overlap = script.policy;
         config.tcp.idle_timeout = None;
         config.tcp.linger = None;
+        config.tcp.judge = false;
+        config.tcp.judge = false;
         let rules = Rules {
             window: config.window,
             ranges: config.tcp.max_ranges,

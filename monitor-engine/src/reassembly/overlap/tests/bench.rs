@@ -24,7 +24,7 @@ impl Bench {
         record.generation.set(1);
         record.flags.set(flag::ESTABLISHED);
         record.set_overlap([OverlapPolicy::First, policy]);
-        record.side(Side::Server).fin.set(NO_FIN);
+        record.side(Side::Server).set_fin(NO_FIN);
         let writer = WriterState::new(64, queued);
         Self {
             arena,

@@ -166,7 +166,7 @@ fn late_copies_are_distinguished_from_ambiguous_ones() {
 fn a_fin_is_queued_like_a_byte() {
     let mut bench = Bench::new(OverlapPolicy::Linux, 8);
     bench.segment(segment(10, 14, b'a'));
-    bench.record().side(Side::Server).fin.set(14);
+    bench.record().side(Side::Server).set_fin(14);
     let again = |bench: &mut Bench, byte: u8, fin: bool| {
         bench
             .receiver()

@@ -1,0 +1,300 @@
+//! Acceptability of a segment: the judgement of its receiver, before the segment changes anything.
+//!
+//! A receiver discards segments that don't fit its state: without ACK flag, with an acknowledgment of data it never sent,
+//! with an old timestamp, beyond its window. An observer that stores their bytes reports bytes that no application read.
+//! The rules are those of RFC 9293 (3.10.7.4), RFC 5961 (3 to 5) and RFC 7323 (5), and of Linux where these leave room.
+//!
+//! An observer may have missed segments that the receiver has seen. A segment that contradicts what was captured is
+//! therefore [held](Verdict::Hold), not discarded: the receiver's acknowledgment decides. A rule that needs the receiver's
+//! own segments isn't applied before one was captured.
+//!
+//! **Invariant:** pure. Reads two sides of a record and one segment, changes nothing.
+
+use monitor_common::wire::flags;
+
+use crate::decode::Segment;
+use crate::store::record::{SideRecord, option, side_flag};
+
+/// Judgement of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The receiver accepts it.
+    Accept,
+    /// Repeats only what the receiver has acknowledged: its bytes are counted, the rest is ignored (RFC 9293, 3.10.7.4).
+    Repeated,
+    /// Unacceptable as far as the capture shows. It counts if the receiver acknowledges it nevertheless.
+    Hold(Refusal),
+    /// Unacceptable whatever the capture missed.
+    Refuse(Refusal),
+}
+
+/// Reason for which a receiver discards a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// No ACK flag on a synchronized connection (RFC 9293, 3.10.7.4, fifth step).
+    NoAck,
+    /// Acknowledges data that its receiver never sent (RFC 5961, 5).
+    AckUnsent,
+    /// Acknowledges less than any delayed segment of this connection could (RFC 5961, 5).
+    AckTooOld,
+    /// Timestamp older than the latest accepted one (PAWS; RFC 7323, 5).
+    Timestamp,
+    /// Starts beyond the receive window, or carries data while the window is zero.
+    Window,
+    /// SYN within a synchronized connection that the peer didn't confirm (RFC 5961, 4).
+    Syn,
+    /// RST within the window, but not at its left edge (RFC 5961, 3).
+    Rst,
+    /// Data in a SYN that the peer didn't acknowledge.
+    SynData,
+}
+
+/// Judges a segment without SYN and RST. `fwd` is the side that receives its data, `rev` the side of its sender, `off` the
+/// offset of its first byte on `fwd`.
+#[inline(always)]
+pub fn judge(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off: i64) -> Verdict {
+    let tcp = &segment.tcp;
+    if tcp.flags & flags::ACK == 0 {
+        return Verdict::Refuse(Refusal::NoAck);
+    }
+    // Nearly every segment passes these: its acknowledgment lies between the highest one and the data sent, its timestamp
+    // is not older, its data starts within the window.
+    let is_new = fwd.offers(option::TIMESTAMPS) && rev.offers(option::TIMESTAMPS);
+    if let Some(value) = segment.timestamp
+        && is_new
+        && is_before(value, fwd.ts_recent.get().wrapping_sub(PAWS_SLACK))
+    {
+        return old_timestamp(fwd, rev, segment, off);
+    }
+    if !fwd.offers(option::SEEN) {
+        // The receiver isn't visible: neither its data nor its window is known.
+        return Verdict::Accept;
+    }
+    if fwd.has(side_flag::ACKED) {
+        let end = tcp
+            .seq
+            .wrapping_add(segment.wire_len as u32)
+            .wrapping_add(u32::from(tcp.flags & flags::FIN != 0));
+        if is_before(end, fwd.acked.get()) {
+            return Verdict::Repeated;
+        }
+        let beyond = tcp.seq.wrapping_sub(fwd.right_edge.get()) as i32;
+        if beyond > 0 || (beyond == 0 && segment.wire_len > 0) {
+            return Verdict::Hold(Refusal::Window);
+        }
+    }
+    acknowledgment(rev, tcp.ack)
+}
+
+/// Tolerance of the timestamp check, in ticks: TCP_PAWS_WINDOW of Linux.
+const PAWS_SLACK: u32 = 1;
+
+/// Judges the acknowledgment number of a segment whose receiver is visible. `rev` is the side of the segment's sender.
+#[inline(always)]
+fn acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
+    if is_before(rev.sent_end.get(), ack) {
+        return Verdict::Hold(Refusal::AckUnsent);
+    }
+    if rev.has(side_flag::ACKED) && is_before(ack, rev.acked.get()) {
+        return old_acknowledgment(rev, ack);
+    }
+    Verdict::Accept
+}
+
+/// Judges an acknowledgment below the highest one (RFC 5961, 5.2): acceptable within the largest window of its sender.
+#[cold]
+fn old_acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
+    /// Least window that is assumed: the largest one without scaling.
+    const LEAST: u32 = 65535;
+    if rev.has(side_flag::ISN) && rev.offset(ack) < 0 {
+        return Verdict::Refuse(Refusal::AckTooOld);
+    }
+    let window = rev.right_edge.get().wrapping_sub(rev.acked.get()) as i32;
+    let window = (window.max(0) as u32).max(LEAST);
+    if rev.acked.get().wrapping_sub(ack) > window {
+        return Verdict::Hold(Refusal::AckTooOld);
+    }
+    Verdict::Accept
+}
+
+/// Judges a segment with an old timestamp. Linux accepts a pure acknowledgment that was merely overtaken.
+#[cold]
+fn old_timestamp(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off: i64) -> Verdict {
+    let is_pure = segment.wire_len == 0 && segment.tcp.flags & flags::FIN == 0;
+    if is_pure && off == fwd.next.get() as i64 && segment.tcp.ack == rev.acked.get() {
+        return Verdict::Accept;
+    }
+    if is_pure {
+        // It has no bytes that could be missing later.
+        return Verdict::Refuse(Refusal::Timestamp);
+    }
+    Verdict::Hold(Refusal::Timestamp)
+}
+
+/// Judges a RST on a synchronized connection (RFC 5961, 3.2): its receiver is reset at exactly the next expected sequence
+/// number. Linux also takes the end of the highest range beyond a hole if selective acknowledgments are in use, and the
+/// number of a FIN that it has received. `exact`: apply that; otherwise any place in the window counts.
+pub fn judge_rst(fwd: &SideRecord, rev: &SideRecord, off: i64, exact: bool) -> Verdict {
+    let acked = fwd.acked_offset();
+    let next = fwd.next.get();
+    if !fwd.offers(option::SEEN) || !exact {
+        // Challenge acknowledgments would not be visible: any place in the window counts.
+        let low = if acked > 0 {
+            acked.min(next)
+        } else {
+            fwd.base.get()
+        };
+        let inside = off >= low as i64 && off <= fwd.limit() as i64;
+        return if inside {
+            Verdict::Accept
+        } else {
+            Verdict::Refuse(Refusal::Rst)
+        };
+    }
+    let fin = fwd.fin();
+    let at_edge = off == next as i64
+        || off == acked as i64
+        || (fin <= next && off == fin.saturating_add(1) as i64);
+    let uses_sack = fwd.offers(option::SACK) && rev.offers(option::SACK);
+    let at_sack_edge = uses_sack && fwd.has_out_of_order() && off == fwd.end.get() as i64;
+    // The capture may have missed what its sender sent before it gave up.
+    if at_edge || at_sack_edge {
+        Verdict::Accept
+    } else if off >= acked.min(next) as i64 && off <= fwd.limit() as i64 {
+        Verdict::Hold(Refusal::Rst)
+    } else {
+        Verdict::Refuse(Refusal::Rst)
+    }
+}
+
+/// Returns whether sequence number or timestamp `a` comes before `b` (RFC 9293, 3.4).
+#[inline(always)]
+pub fn is_before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_common::wire::Tcp;
+
+    use super::*;
+
+    /// A receiver that expects 1000, with a window of 500, and has sent everything below 8000.
+    fn sides() -> (SideRecord, SideRecord) {
+        let (fwd, rev) = (SideRecord::default(), SideRecord::default());
+        fwd.start.set(1000);
+        fwd.add_flag(side_flag::STARTED | side_flag::ISN | side_flag::ACKED);
+        fwd.acked.set(1000);
+        fwd.right_edge.set(1500);
+        fwd.offer(option::SEEN);
+        rev.start.set(7000);
+        rev.add_flag(side_flag::STARTED | side_flag::ISN | side_flag::ACKED);
+        rev.acked.set(7500);
+        rev.right_edge.set(7600);
+        rev.sent_end.set(8000);
+        rev.offer(option::SEEN);
+        (fwd, rev)
+    }
+
+    fn segment(seq: u32, len: usize, ack: u32) -> Segment<'static> {
+        Segment {
+            tcp: Tcp {
+                seq,
+                ack,
+                flags: flags::ACK,
+                ..Tcp::default()
+            },
+            wire_len: len,
+            ..Segment::default()
+        }
+    }
+
+    fn verdict(sides: &(SideRecord, SideRecord), segment: &Segment<'_>) -> Verdict {
+        let off = sides.0.offset(segment.tcp.seq);
+        judge(&sides.0, &sides.1, segment, off)
+    }
+
+    #[test]
+    fn acknowledgments_are_judged_by_the_data_that_was_sent() {
+        let sides = sides();
+        let judged = |ack| verdict(&sides, &segment(1000, 10, ack));
+        assert_eq!(judged(8000), Verdict::Accept);
+        assert_eq!(judged(8001), Verdict::Hold(Refusal::AckUnsent));
+        assert_eq!(judged(7400), Verdict::Accept);
+        assert_eq!(judged(6999), Verdict::Refuse(Refusal::AckTooOld));
+        sides.1.remove_flag(side_flag::ISN);
+        assert_eq!(
+            judged(7500_u32.wrapping_sub(70_000)),
+            Verdict::Hold(Refusal::AckTooOld),
+            "midstream, older data was sent before the capture"
+        );
+    }
+
+    #[test]
+    fn data_starts_within_the_window() {
+        let sides = sides();
+        let judged = |seq, len| verdict(&sides, &segment(seq, len, 8000));
+        assert_eq!(judged(1499, 10), Verdict::Accept);
+        assert_eq!(judged(1500, 0), Verdict::Accept);
+        assert_eq!(judged(1500, 1), Verdict::Hold(Refusal::Window));
+        assert_eq!(judged(1501, 0), Verdict::Hold(Refusal::Window));
+        assert_eq!(judged(900, 99), Verdict::Repeated);
+        assert_eq!(judged(900, 100), Verdict::Accept);
+    }
+
+    #[test]
+    fn without_ack_flag_nothing_counts() {
+        let mut bare = segment(1000, 10, 0);
+        bare.tcp.flags = flags::FIN;
+        assert_eq!(verdict(&sides(), &bare), Verdict::Refuse(Refusal::NoAck));
+    }
+
+    #[test]
+    fn timestamps_count_once_both_ends_offered_them() {
+        let sides = sides();
+        sides.0.ts_recent.set(100);
+        let stamped = |value, len| Segment {
+            timestamp: Some(value),
+            ..segment(1000, len, 7500)
+        };
+        assert_eq!(verdict(&sides, &stamped(5, 10)), Verdict::Accept);
+        sides.0.offer(option::TIMESTAMPS);
+        sides.1.offer(option::TIMESTAMPS);
+        assert_eq!(
+            verdict(&sides, &stamped(5, 10)),
+            Verdict::Hold(Refusal::Timestamp)
+        );
+        assert_eq!(verdict(&sides, &stamped(99, 10)), Verdict::Accept);
+        assert_eq!(verdict(&sides, &stamped(5, 0)), Verdict::Accept);
+        let other = Segment {
+            timestamp: Some(5),
+            ..segment(1000, 0, 7700)
+        };
+        assert_eq!(verdict(&sides, &other), Verdict::Refuse(Refusal::Timestamp));
+    }
+
+    #[test]
+    fn a_receiver_that_was_not_seen_is_given_every_acknowledgment_and_window() {
+        let sides = sides();
+        sides.0.clear_options();
+        assert_eq!(verdict(&sides, &segment(1000, 10, 9000)), Verdict::Accept);
+        assert_eq!(verdict(&sides, &segment(5000, 10, 8000)), Verdict::Accept);
+    }
+
+    #[test]
+    fn a_rst_counts_at_the_edge_alone() {
+        let sides = sides();
+        let judged = |off| judge_rst(&sides.0, &sides.1, off, true);
+        assert_eq!(judged(0), Verdict::Accept);
+        assert_eq!(judged(100), Verdict::Hold(Refusal::Rst));
+        assert_eq!(judged(-1), Verdict::Refuse(Refusal::Rst));
+        assert_eq!(judged(1 << 20), Verdict::Refuse(Refusal::Rst));
+        sides.0.end.set(300);
+        sides.0.offer(option::SACK);
+        sides.1.offer(option::SACK);
+        assert_eq!(judged(300), Verdict::Accept);
+        sides.0.next.set(300);
+        sides.0.set_fin(300);
+        assert_eq!(judged(301), Verdict::Accept);
+    }
+}

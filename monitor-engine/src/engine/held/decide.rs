@@ -1,0 +1,177 @@
+//! Decisions on held segments: by their receiver's acknowledgments, by its silence, or by the end of the connection.
+
+use monitor_common::wire::flags;
+
+use super::{Held, SILENCE};
+use crate::acceptance::{Refusal, is_before};
+use crate::decode::Segment;
+use crate::engine::Engine;
+use crate::engine::conn::Conn;
+use crate::store::arena::Arena;
+use crate::store::record::{flag, option};
+use crate::{Side, Sink};
+
+/// Time after which a segment is refused that its receiver has answered, but not acknowledged, nanoseconds.
+const PATIENCE: u64 = 60_000_000_000;
+
+/// Fate of a held segment.
+enum Fate {
+    Wait,
+    Apply,
+    Refuse,
+}
+
+impl<S: Sink> Engine<S> {
+    /// Decides on the held segments of a connection after a segment of one end was applied.
+    #[cold]
+    pub(crate) fn resolve_held(&mut self, conn: Conn<'_>, speaker: Side, segment: &Segment<'_>) {
+        let mut index = 0;
+        while let Some(held) = self.held.list.get_mut(index) {
+            if !held.belongs_to(conn) {
+                index += 1;
+                continue;
+            }
+            // An acknowledgment of anything that its receiver was sent is an answer.
+            let received = conn.record.side(speaker);
+            held.answered |= held.sender != speaker
+                && segment.tcp.flags & flags::ACK != 0
+                && received.offset(segment.tcp.ack) >= 0;
+            match fate(held, conn, speaker, self.now) {
+                Fate::Wait => index += 1,
+                Fate::Apply => {
+                    if let Some(held) = self.held.remove(index) {
+                        self.apply_held(conn, &held);
+                    }
+                }
+                Fate::Refuse => {
+                    if let Some(held) = self.held.remove(index) {
+                        self.refuse(conn, held.sender, held.reason, held.tcp.seq, held.wire_len);
+                    }
+                }
+            }
+        }
+        if !self.held.has_any(conn) {
+            conn.record
+                .update(|record| record.flags.set(record.flags.get() & !flag::HELD));
+        }
+    }
+
+    pub(super) fn apply_held(&mut self, conn: Conn<'_>, held: &Held) {
+        let fwd = conn.record.side(held.sender.peer());
+        let off = fwd.offset(held.tcp.seq);
+        self.apply_segment(conn, held.sender, &held.segment(), off);
+    }
+
+    /// Applies the held segments whose receiver was silent for too long. Returns the time of the next decision.
+    pub(crate) fn expire_held(&mut self, arena: &Arena) -> u64 {
+        let mut next = u64::MAX;
+        let mut index = 0;
+        while let Some(held) = self.held.list.get(index) {
+            let due = held
+                .time
+                .saturating_add(if held.answered { PATIENCE } else { SILENCE });
+            if due > self.now {
+                next = next.min(due);
+                index += 1;
+            } else if let Some(held) = self.held.remove(index)
+                && let Some(conn) = self.conn(arena, held.slot)
+                && held.belongs_to(conn)
+            {
+                self.decide_late(conn, &held);
+            }
+        }
+        next
+    }
+
+    /// Decides on a held segment without a further segment of its receiver.
+    fn decide_late(&mut self, conn: Conn<'_>, held: &Held) {
+        if held.answered || held.reason == Refusal::Syn {
+            self.refuse(conn, held.sender, held.reason, held.tcp.seq, held.wire_len);
+            return;
+        }
+        let fwd = conn.record.side(held.sender.peer());
+        conn.record.update(|_| fwd.forget_seen());
+        self.apply_held(conn, held);
+    }
+
+    /// Decides on all held segments, for the end of a capture.
+    pub(crate) fn finish_held(&mut self, arena: &Arena) {
+        while let Some(held) = self.held.remove(0) {
+            if let Some(conn) = self.conn(arena, held.slot)
+                && held.belongs_to(conn)
+            {
+                self.decide_late(conn, &held);
+            }
+        }
+    }
+
+    /// Stores the bytes of a held segment; states and times stay as they are.
+    fn store_held(&mut self, conn: Conn<'_>, held: &Held) {
+        let segment = held.segment();
+        let off = conn.record.side(held.sender.peer()).offset(held.tcp.seq);
+        if segment.payload.len() > 0 {
+            self.payload(conn, held.sender.peer(), off, &segment, false);
+        }
+    }
+
+    /// Decides on all held segments of a connection that ends. Those that the receiver had no occasion to answer count.
+    #[cold]
+    pub(crate) fn drop_held(&mut self, conn: Conn<'_>) {
+        let mut index = 0;
+        while let Some(held) = self.held.list.get(index) {
+            if !held.belongs_to(conn) {
+                index += 1;
+            } else if let Some(held) = self.held.remove(index) {
+                if held.answered || held.reason == Refusal::Syn {
+                    self.refuse(conn, held.sender, held.reason, held.tcp.seq, held.wire_len);
+                } else {
+                    self.store_held(conn, &held);
+                }
+            }
+        }
+        conn.record
+            .update(|record| record.flags.set(record.flags.get() & !flag::HELD));
+    }
+}
+
+/// Decides on one held segment after `speaker` has sent `segment`.
+fn fate(held: &Held, conn: Conn<'_>, speaker: Side, now: u64) -> Fate {
+    if held.reason == Refusal::Syn {
+        return Fate::Wait;
+    }
+    let fwd = conn.record.side(held.sender.peer());
+    let rev = conn.record.side(held.sender);
+    let is_pure = held.payload.is_empty() && held.tcp.flags & flags::FIN == 0;
+    if is_pure && held.sender != speaker {
+        // What its receiver sent by now shows whether the acknowledgment was plausible.
+        let is_unsent = is_before(rev.sent_end.get(), held.tcp.ack);
+        return if is_unsent { Fate::Refuse } else { Fate::Apply };
+    }
+    let (off, end) = (fwd.offset(held.tcp.seq), fwd.offset(held.end()));
+    let data_end = off + held.wire_len as i64;
+    let has_fin = data_end < end;
+    let is_there =
+        !is_pure && fwd.next.get() as i64 >= data_end && (!has_fin || fwd.fin() as i64 == data_end);
+    if is_there {
+        return Fate::Refuse;
+    }
+    if held.sender != speaker {
+        return if fwd.acked_offset() as i64 >= end {
+            Fate::Apply
+        } else {
+            Fate::Wait
+        };
+    }
+    if held.answered {
+        return Fate::Wait;
+    }
+    // The receiver isn't captured, or not any more: its sender's later segments and time decide.
+    if !fwd.offers(option::SEEN) && held.reason != Refusal::SynData {
+        return Fate::Apply;
+    }
+    if now.saturating_sub(held.time) <= SILENCE {
+        return Fate::Wait;
+    }
+    conn.record.update(|_| fwd.forget_seen());
+    Fate::Apply
+}

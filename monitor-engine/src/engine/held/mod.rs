@@ -1,0 +1,310 @@
+//! Segments held aside: unacceptable as far as the capture shows, until their receiver decides.
+//!
+//! A receiver that acknowledges a held segment accepted it, so the capture must have missed what made it acceptable. One
+//! whose bytes have arrived otherwise by then, or that is never acknowledged, is refused. A SYN on a live connection is
+//! held until the other end answers it.
+//!
+//! **Invariant:** bounded by a share of the memory budget; the oldest segments are refused first.
+
+mod decide;
+
+use std::collections::VecDeque;
+
+use monitor_common::wire::{Tcp, flags};
+
+use super::Engine;
+use super::conn::Conn;
+use crate::acceptance::{Refusal, is_before};
+use crate::decode::{Segment, SynOptions};
+use crate::flow::FlowKey;
+use crate::payload::Payload;
+use crate::store::arena::Arena;
+use crate::store::record::{flag, option};
+use crate::{Side, Sink};
+
+/// Time after which a receiver that sends nothing counts as not captured, nanoseconds. Delayed acknowledgments take at
+/// most half a second (RFC 9293, 3.8.6.3).
+const SILENCE: u64 = 1_000_000_000;
+/// Largest number of held segments of one connection.
+const MOST_OF_ONE: usize = 16;
+/// Bytes that a held segment takes beside its payload.
+const OVERHEAD: usize = size_of::<Held>();
+
+/// All held segments of a worker, oldest first.
+#[derive(Debug)]
+pub struct HeldSegments {
+    list: VecDeque<Held>,
+    bytes: usize,
+    /// Share of the budget, bytes.
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    slot: u32,
+    generation: u32,
+    sender: Side,
+    reason: Refusal,
+    /// The receiver has sent something since.
+    answered: bool,
+    time: u64,
+    key: FlowKey,
+    hash: u64,
+    tcp: Tcp,
+    options: SynOptions,
+    timestamp: Option<u32>,
+    wire_len: usize,
+    payload: Vec<u8>,
+}
+
+impl HeldSegments {
+    /// Creates an empty list that may take `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            list: VecDeque::new(),
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// Returns the bytes in use.
+    pub fn used(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, held: Held) {
+        self.bytes += held.bytes();
+        self.list.push_back(held);
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Held> {
+        let held = self.list.remove(index)?;
+        self.bytes -= held.bytes();
+        Some(held)
+    }
+
+    fn has_any(&self, conn: Conn<'_>) -> bool {
+        self.list.iter().any(|held| held.belongs_to(conn))
+    }
+}
+
+impl Held {
+    fn new(
+        conn: Conn<'_>,
+        sender: Side,
+        segment: &Segment<'_>,
+        reason: Refusal,
+        time: u64,
+    ) -> Self {
+        let mut payload = Vec::with_capacity(segment.payload.len());
+        segment.payload.each(0, segment.payload.len(), |_, bytes| {
+            payload.extend_from_slice(bytes);
+            true
+        });
+        Self {
+            slot: conn.slot,
+            generation: conn.record.generation.get(),
+            sender,
+            reason,
+            answered: false,
+            time,
+            key: segment.key,
+            hash: segment.hash,
+            tcp: segment.tcp,
+            options: segment.options,
+            timestamp: segment.timestamp,
+            wire_len: segment.wire_len,
+            payload,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        OVERHEAD + self.payload.capacity()
+    }
+
+    fn belongs_to(&self, conn: Conn<'_>) -> bool {
+        self.slot == conn.slot && self.generation == conn.record.generation.get()
+    }
+
+    fn segment(&self) -> Segment<'_> {
+        Segment {
+            time: self.time,
+            key: self.key,
+            hash: self.hash,
+            tcp: self.tcp,
+            options: self.options,
+            timestamp: self.timestamp,
+            payload: Payload::new(&self.payload, &[], self.payload.len()),
+            wire_len: self.wire_len,
+        }
+    }
+
+    /// Sequence number after the segment.
+    fn end(&self) -> u32 {
+        let fin = u32::from(self.tcp.flags & flags::FIN != 0);
+        self.tcp.seq.wrapping_add(self.wire_len as u32 + fin)
+    }
+}
+
+impl<S: Sink> Engine<S> {
+    /// Counts a refused segment and reports it.
+    pub(super) fn refuse(
+        &mut self,
+        conn: Conn<'_>,
+        sender: Side,
+        refusal: Refusal,
+        seq: u32,
+        len: usize,
+    ) {
+        self.counters.refused(refusal).add(1);
+        let _ = (conn, sender, seq, len);
+    }
+
+    /// Holds a segment aside. One that changes nothing later is refused at once.
+    #[cold]
+    pub(super) fn hold(
+        &mut self,
+        conn: Conn<'_>,
+        sender: Side,
+        segment: &Segment<'_>,
+        reason: Refusal,
+    ) {
+        let changes = segment.payload.len() > 0
+            || segment.tcp.flags & (flags::FIN | flags::SYN) != 0
+            || reason == Refusal::AckUnsent;
+        if !changes {
+            self.refuse(conn, sender, reason, segment.tcp.seq, segment.wire_len);
+            return;
+        }
+        if !self.make_room_for_own(conn, sender, OVERHEAD + segment.payload.len()) {
+            let off = conn.record.side(sender.peer()).offset(segment.tcp.seq);
+            self.apply_segment(conn, sender, segment, off);
+            return;
+        }
+        let held = Held::new(conn, sender, segment, reason, self.now);
+        while self.held.bytes + held.bytes() > self.held.limit {
+            let Some(oldest) = self.held.remove(0) else {
+                self.refuse(conn, sender, reason, segment.tcp.seq, segment.wire_len);
+                return;
+            };
+            self.counters.refused(oldest.reason).add(1);
+        }
+        self.wake = self.wake.min(self.now.saturating_add(SILENCE));
+        self.held.push(held);
+        conn.record
+            .update(|record| record.flags.set(record.flags.get() | flag::HELD));
+    }
+
+    /// Makes room for one more held segment of a connection: refuses the oldest. If the receiver has answered none of
+    /// them, it isn't captured any more: applies all and returns false.
+    fn make_room_for_own(&mut self, conn: Conn<'_>, sender: Side, bytes: usize) -> bool {
+        let (mut own, mut answered) = (0, false);
+        for held in &self.held.list {
+            if held.belongs_to(conn) && held.sender == sender {
+                own += 1;
+                answered |= held.answered || held.reason == Refusal::Syn;
+            }
+        }
+        let is_full = self.held.bytes + bytes > self.held.limit;
+        if own < MOST_OF_ONE && !(is_full && own > 0) {
+            return true;
+        }
+        let is_own = |held: &Held| held.belongs_to(conn) && held.sender == sender;
+        if answered {
+            if let Some(index) = self.held.list.iter().position(is_own)
+                && let Some(held) = self.held.remove(index)
+            {
+                self.counters.refused(held.reason).add(1);
+            }
+            return true;
+        }
+        let fwd = conn.record.side(sender.peer());
+        conn.record.update(|_| fwd.forget_seen());
+        while let Some(index) = self.held.list.iter().position(is_own)
+            && let Some(held) = self.held.remove(index)
+        {
+            self.apply_held(conn, &held);
+        }
+        false
+    }
+
+    /// Returns whether a segment acknowledges no more than what is held of its receiver.
+    #[cold]
+    pub(super) fn acknowledges_held(
+        &self,
+        conn: Conn<'_>,
+        sender: Side,
+        segment: &Segment<'_>,
+    ) -> bool {
+        self.held.list.iter().any(|held| {
+            held.belongs_to(conn)
+                && held.sender == sender.peer()
+                && held.reason != Refusal::Syn
+                && !is_before(held.end(), segment.tcp.ack)
+        })
+    }
+
+    /// Applies the data of a SYN that no acknowledgment has decided on when its sender continues.
+    #[cold]
+    pub(super) fn release_syn_data(&mut self, conn: Conn<'_>, sender: Side) {
+        let undecided = |held: &Held| {
+            held.reason == Refusal::SynData
+                && held.sender == sender
+                && !held.answered
+                && held.belongs_to(conn)
+        };
+        if let Some(index) = self.held.list.iter().position(undecided)
+            && let Some(held) = self.held.remove(index)
+        {
+            self.apply_held(conn, &held);
+        }
+    }
+
+    /// Returns the position of the held SYN that a segment confirms: the other end answers it, or its sender continues
+    /// after it while the other end isn't captured.
+    #[cold]
+    pub(super) fn confirmed_syn(
+        &self,
+        conn: Conn<'_>,
+        sender: Side,
+        segment: &Segment<'_>,
+    ) -> Option<usize> {
+        let tcp = &segment.tcp;
+        self.held.list.iter().position(|held| {
+            if held.reason != Refusal::Syn || !held.belongs_to(conn) {
+                return false;
+            }
+            let first = held.tcp.seq.wrapping_add(1);
+            let end = first.wrapping_add(held.wire_len as u32);
+            if held.sender == sender {
+                return !conn.record.side(sender.peer()).offers(option::SEEN)
+                    && tcp.flags & flags::SYN == 0
+                    && (tcp.seq == first || tcp.seq == end);
+            }
+            tcp.flags & (flags::ACK | flags::RST) == flags::ACK
+                && tcp.flags & flags::SYN != 0
+                && (tcp.ack == first || tcp.ack == end)
+        })
+    }
+
+    /// Replaces a connection by the one that a held SYN begins, and applies the SYN to it. Returns the new connection.
+    #[cold]
+    pub(super) fn open_held<'a>(
+        &mut self,
+        arena: &'a Arena,
+        old: Conn<'a>,
+        index: usize,
+    ) -> Option<(Conn<'a>, bool)> {
+        let held = self.held.remove(index)?;
+        let opened = self.open(arena, &held.segment(), Some(old))?;
+        let (conn, from_client) = opened;
+        let sender = if from_client {
+            Side::Client
+        } else {
+            Side::Server
+        };
+        self.follow(conn, sender, &held.segment());
+        // The caller's segment may come from the other end.
+        Some(opened)
+    }
+}
