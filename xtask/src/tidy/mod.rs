@@ -1,8 +1,12 @@
 //! `tidy`: the house rules as tests.
 
+mod cycles;
 mod dependencies;
 mod documents;
+mod imports;
+mod language;
 mod sources;
+mod tokens;
 
 use anyhow::{Result, bail};
 
@@ -35,7 +39,9 @@ pub fn verb() -> Result<()> {
     let mut findings = Findings::default();
     sources::check(&mut findings)?;
     dependencies::check(&mut findings)?;
+    cycles::check(&mut findings)?;
     documents::check(&mut findings)?;
+    language::check(&mut findings)?;
     for warning in &findings.warnings {
         eprintln!("warning: {warning}");
     }
