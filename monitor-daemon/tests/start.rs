@@ -7,6 +7,8 @@
 )]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -161,6 +163,62 @@ fn signals_end_it_in_order_and_a_second_daemon_waits_for_that() {
     }
 }
 
+/// Value of a limit of a process, soft and hard.
+fn open_files(process: u32) -> (String, String) {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let mut words = line.split_ascii_whitespace().skip(3);
+    let mut next = || words.next().unwrap().to_owned();
+    (next(), next())
+}
+
+#[test]
+fn the_soft_limit_of_descriptors_is_raised_and_clients_leave_some_to_the_capture() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = empty_capture(&dir);
+    let config = config(&dir, "");
+    let socket = dir.path().join("monitord.sock");
+    let command = "ulimit -Sn 100; ulimit -Hn 400; exec \"$0\" \"$@\"";
+    let child = Command::new("sh")
+        .args(["-c", command, MONITORD, "replay", &capture])
+        .args(["--config", &config])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut daemon = Running(child);
+    daemon.serves(&socket);
+    let process = daemon.0.id();
+    assert_eq!(open_files(process), ("400".to_owned(), "400".to_owned()));
+    // Clients that read nothing need two descriptors each. A client is refused with a reason, and the rest of the
+    // descriptors stays free.
+    let mut clients = Vec::new();
+    let refusal = loop {
+        let mut client = UnixStream::connect(&socket).unwrap();
+        client.set_read_timeout(Some(DEADLINE)).unwrap();
+        let hello = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rpc.discover\"}\n";
+        // Fails when the client was refused before it wrote.
+        let _ = client.write_all(hello.as_bytes());
+        let mut start = [0; 40];
+        client.read_exact(&mut start).unwrap();
+        if start.starts_with(b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\"") {
+            break client;
+        }
+        client
+            .set_write_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        while client.write_all(hello.repeat(50).as_bytes()).is_ok() {}
+        clients.push(client);
+        assert!(clients.len() < 400, "all are served");
+    };
+    drop(refusal);
+    assert!(clients.len() > 20, "{} clients", clients.len());
+    let open = fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    assert!(open <= 400 - 100, "{open} descriptors are open");
+}
+
 /// A capture file without a packet.
 fn empty_capture(dir: &TempDir) -> String {
     let path = dir.path().join("empty.pcap");
@@ -189,7 +247,7 @@ impl Running {
     fn serves(&mut self, socket: &Path) {
         let socket: PathBuf = socket.to_owned();
         let give_up = Instant::now() + DEADLINE;
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        while UnixStream::connect(&socket).is_err() {
             assert!(self.0.try_wait().unwrap().is_none(), "it ended");
             assert!(Instant::now() < give_up, "nobody serves");
             thread::sleep(Duration::from_millis(10));

@@ -88,6 +88,8 @@ pub enum NextKind {
     },
     /// No byte yet: not sent, or in a hole that may still be filled.
     Pending,
+    /// The bytes changed during every attempt to copy them: read again.
+    Busy,
     /// No byte will follow.
     End(EndReason),
 }
@@ -157,6 +159,9 @@ pub enum PeekError {
     /// Nothing but a SYN yet (ENOTCONN).
     #[error("the connection is not established and has carried no byte this way")]
     NotConnected,
+    /// The bytes changed during every attempt to copy them: read again.
+    #[error("the bytes changed while they were read; read again")]
+    Busy,
     /// No received byte at the offset (ENODATA).
     #[error("no received byte at this offset: {reason:?}")]
     NoData {

@@ -40,6 +40,7 @@ const TAKERS: &[(&str, Taker)] = &[
     ("store.prefault", Taker::Start),
     ("rpc.socket", Taker::Start),
     ("rpc.mode", Taker::Start),
+    ("rpc.group", Taker::Start),
     ("rpc.readers", Taker::Server),
     ("rpc.admins", Taker::Server),
     ("rpc.memory", Taker::Server),

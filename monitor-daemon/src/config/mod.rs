@@ -185,6 +185,8 @@ pub struct Rpc {
     /// Its permission bits.
     #[serde(with = "units::mode")]
     pub mode: u32,
+    /// Group of the socket file, by name or number; empty: the daemon's own.
+    pub group: String,
     /// Who may look; empty: everybody who can open the socket.
     pub readers: Vec<Principal>,
     /// Who may change something, beside the daemon's own user; may look as well.
@@ -383,6 +385,7 @@ impl Default for Rpc {
         Self {
             socket: PathBuf::from(monitor_rpc::DEFAULT_SOCKET),
             mode: 0o660,
+            group: String::new(),
             readers: Vec::new(),
             admins: vec![Principal::User("root".to_owned())],
             memory: 512 << 20,

@@ -92,6 +92,8 @@ impl Connection {
                 // Other clients of this thread get their turn.
                 () = tokio::task::yield_now(), if pending => return Ok(true),
                 () = self.session.subscriptions.changed(), if !pending => return Ok(true),
+                // The next notification checks the role.
+                () = self.session.rights.changed(), if self.session.subscriptions.len() > 0 => return Ok(true),
                 // In a block, so that no clock is read when there is nothing to free.
                 () = async { tokio::time::sleep(IDLE).await }, if large => self.release(),
             }

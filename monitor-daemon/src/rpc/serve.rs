@@ -53,7 +53,7 @@ pub async fn serve(
         status,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
-        accounts: Accounts::new(limits::CLIENTS, policy.settings.memory),
+        accounts: Accounts::new(max_clients(), policy.settings.memory),
         dispatcher: Arc::new(Dispatcher::new()?),
         stopping: stopping.clone(),
         policy: Sender::new(Arc::new(policy)),
@@ -95,6 +95,26 @@ pub async fn serve(
         clients.shutdown().await;
     }
     Ok(())
+}
+
+/// Returns the maximum number of clients under the process's limit of open descriptors. The rest is left to the capture,
+/// which needs descriptors when an interface is recreated.
+fn max_clients() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+    let free = limit.saturating_sub(open + limits::RESERVED_DESCRIPTORS);
+    let clients = (free / limits::CLIENT_DESCRIPTORS).min(limits::CLIENTS);
+    if clients < limits::CLIENTS {
+        tracing::warn!(
+            clients,
+            limit,
+            open,
+            "fewer clients than {} can be served: raise the limit of open descriptors (ulimit -n, LimitNOFILE=)",
+            limits::CLIENTS
+        );
+    }
+    clients
 }
 
 async fn accept(socket: &AsyncFd<UnixListener>) -> io::Result<UnixStream> {

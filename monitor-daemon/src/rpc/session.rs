@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use monitor_rpc::ErrorObject;
+use monitor_rpc::{ErrorObject, Role};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -12,7 +12,7 @@ use super::access::memory::PeekBuffer;
 use super::access::peer::Peer;
 use super::access::policy::ClientRights;
 use super::cursors::Cursors;
-use super::protocol::response;
+use super::protocol::{errors, response};
 use super::shared::Shared;
 use super::subscriptions::Subscriptions;
 use super::subscriptions::notification_writer::NotificationWriter;
@@ -77,9 +77,18 @@ impl Session {
 
     /// Writes pending notifications, a limited number for each subscription. Returns true if more are pending. Within a
     /// batch nothing is written: the members of its array are replies.
+    ///
+    /// A client that lost the role of a reader gets an error, and is disconnected.
     pub(crate) async fn notify(&mut self) -> io::Result<bool> {
-        if self.out.in_batch() {
+        if self.out.in_batch() || self.subscriptions.len() == 0 {
             return Ok(false);
+        }
+        if self.rights.role(&self.peer) < Role::Reader {
+            self.subscriptions = Subscriptions::default();
+            let error = errors::revoked(&self.peer);
+            self.error(None, &error);
+            self.out.finish().await?;
+            return Err(io::Error::other("its user may not read now"));
         }
         let Self {
             subscriptions,

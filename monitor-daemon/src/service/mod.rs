@@ -1,6 +1,7 @@
 //! What makes a process a service: its command line, logging, signals, start and stop in order.
 
 pub mod cli;
+mod descriptors;
 mod error;
 mod log;
 pub mod privilege;
@@ -34,6 +35,7 @@ pub fn run(cli: &Cli) -> Result<(), ServiceError> {
         return summary::print("the configuration is good");
     }
     let log = log::start(&config.log.level);
+    descriptors::raise_limit();
     let current = Current::new(source, config.clone()).with_log(log);
     match &cli.command {
         None => capture(&config, current),

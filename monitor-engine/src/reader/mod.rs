@@ -15,6 +15,12 @@ use crate::{Connection, Extents, Next, NextKind, Peek, PeekError, Side, SockId};
 use snapshot::{Snapshot, is_current};
 pub use view::view;
 
+/// Attempts to copy bytes before a read gives up. Each takes the time of a copy.
+const MAX_TRIES: u32 = 64;
+/// Failed attempts after which only a small part is copied, which rarely changes during the copy.
+const SMALL_AFTER: u32 = 8;
+const SMALL: usize = 4096;
+
 /// Reads one engine's connections from any thread, without a lock and without disturbing the engine.
 #[derive(Clone)]
 pub struct Reader {
@@ -69,7 +75,8 @@ impl Reader {
     /// `buf` it returns 0 bytes at any offset.
     ///
     /// # Errors
-    /// [`PeekError`] if there is no byte at `off`.
+    /// [`PeekError`] if there is no byte at `off`; [`PeekError::Busy`] after a bounded number of attempts, when segments
+    /// that overlap and differ rewrite the side all the time.
     pub fn peek(
         &self,
         id: SockId,
@@ -81,11 +88,14 @@ impl Reader {
         let mut tries = 0u32;
         loop {
             let snapshot = Snapshot::take(&self.arena, record, id, side, off)?;
-            let len = snapshot.readable(off, buf.len())?;
+            let len = snapshot.readable(off, attempt_len(tries, buf.len()))?;
             if self.copy(record, id, side, &snapshot, off, &mut buf[..len]) {
                 return Ok(snapshot.peek(off, len));
             }
-            tries = tries.wrapping_add(1);
+            tries += 1;
+            if tries == MAX_TRIES {
+                return Err(PeekError::Busy);
+            }
             pause(tries);
         }
     }
@@ -102,14 +112,20 @@ impl Reader {
             let Ok(snapshot) = Snapshot::take(&self.arena, record, id, side, off) else {
                 return Next::gone();
             };
-            let next = snapshot.next(off, buf.len());
+            let next = snapshot.next(off, attempt_len(tries, buf.len()));
             let NextKind::Bytes { len, .. } = next.kind else {
                 return next;
             };
             if self.copy(record, id, side, &snapshot, off, &mut buf[..len]) {
                 return next;
             }
-            tries = tries.wrapping_add(1);
+            tries += 1;
+            if tries == MAX_TRIES {
+                return Next {
+                    kind: NextKind::Busy,
+                    ..next
+                };
+            }
             pause(tries);
         }
     }
@@ -187,6 +203,15 @@ impl Reader {
             rest = later;
         }
         true
+    }
+}
+
+/// Returns the number of bytes that an attempt copies.
+fn attempt_len(tries: u32, wanted: usize) -> usize {
+    if tries < SMALL_AFTER {
+        wanted
+    } else {
+        wanted.min(SMALL)
     }
 }
 

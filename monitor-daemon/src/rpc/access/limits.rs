@@ -22,6 +22,11 @@ pub(crate) const PATTERN_BYTES: usize = 64 << 20;
 /// Memory reserved for each client, in bytes: its request line, the 64 KiB that every read may use, and a reply's text.
 pub(crate) const CLIENT_BYTES: usize = 256 << 10;
 
+/// Descriptors of one client: its socket, and a second one while it doesn't read its replies.
+pub(crate) const CLIENT_DESCRIPTORS: usize = 2;
+/// Descriptors that clients leave to the capture.
+pub(crate) const RESERVED_DESCRIPTORS: usize = 128;
+
 /// Returns the part of `all` that one user may hold.
 pub(crate) const fn user_share(all: u64) -> u64 {
     all / 2

@@ -74,7 +74,21 @@ pub enum AccessError {
 
 /// Checks that every name in the settings is known.
 pub fn check(settings: &Rpc) -> Result<(), AccessError> {
+    socket_group(settings)?;
     Roles::new(settings).map(drop)
+}
+
+/// Returns the group that the socket file gets; `None`: the daemon's own.
+pub(crate) fn socket_group(settings: &Rpc) -> Result<Option<u32>, AccessError> {
+    let name = settings.group.trim_start_matches('@');
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(gid) = name.parse() {
+        return Ok(Some(gid));
+    }
+    let found = Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
+    found_or(found, "group", "group", name, "\"1000\"").map(Some)
 }
 
 impl AccessPolicy {
@@ -101,6 +115,15 @@ impl ClientRights {
     pub(crate) fn new(mut policy: Receiver<Arc<AccessPolicy>>, peer: &Peer) -> Self {
         let role = policy.borrow_and_update().role(peer);
         Self { policy, role }
+    }
+
+    /// Completes when the policy has changed since the role was last asked for.
+    pub(crate) async fn changed(&self) {
+        let mut policy = self.policy.clone();
+        if policy.changed().await.is_err() {
+            // The server stops, which ends the client by itself.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Returns the client's role now. A new policy applies to connected clients, too.

@@ -216,7 +216,13 @@ pub(crate) async fn fill(
     } = request;
     let first = buffer.own(wanted.min(OWN));
     let room = first.len();
-    let mut peek = reader.peek(id, side, off, first)?;
+    let mut peek = loop {
+        match reader.peek(id, side, off, first) {
+            // Other clients of this thread get their turn.
+            Err(PeekError::Busy) => tokio::task::yield_now().await,
+            result => break result?,
+        }
+    };
     if peek.len < room || peek.len == wanted {
         return Ok(peek);
     }

@@ -1,35 +1,36 @@
-//! `wait`.
+//! `wait`: replies once a byte can be read.
 
 use std::io;
 use std::time::Duration;
 
-use monitor_engine::{NoData, PeekError, Reader, SockId};
-use monitor_rpc::ErrorObject;
+use monitor_engine::{EndReason, NextKind, NoData, PeekError, Reader, SockId};
 use monitor_rpc::types::{WaitParams, Waited};
+use monitor_rpc::{ErrorObject, Method, Role};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::events::{READABLE, listen};
 use crate::events::{EventFilter, EventKinds, Scope};
-use crate::rpc::methods::events::{READABLE, listen};
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::view;
 
-/// How long to wait unless the client says otherwise, seconds.
-const PATIENCE: f64 = 30.0;
-/// And what it may say.
-const LONGEST: f64 = 3600.0;
-/// Between looks whether the client is still there.
+/// Default timeout, in seconds.
+const TIMEOUT: f64 = 30.0;
+/// Maximum timeout, in seconds.
+const MAX_TIMEOUT: f64 = 3600.0;
+/// Interval of checks for a client that has disconnected.
 const HANG_UP: Duration = Duration::from_secs(1);
-/// Between looks for a byte ahead of a hole: no event tells of those.
-const AHEAD: Duration = Duration::from_millis(10);
+/// Interval of reads for a byte beyond a hole: no event announces those.
+const BEYOND_HOLE: Duration = Duration::from_millis(10);
 
-/// What a look at an offset finds.
-enum Found {
+/// Result of one attempt.
+enum Attempt {
     Outcome(Result<Waited, ErrorObject>),
-    /// It may still come; `ahead`: past what is in order.
-    Nothing {
-        ahead: bool,
+    /// The byte may still come.
+    Pending {
+        /// It lies beyond the in-order edge.
+        beyond: bool,
     },
 }
 
@@ -43,53 +44,57 @@ pub(crate) async fn wait(
     Ok(())
 }
 
-/// Meanwhile events are told, and whether the client or the server goes away is noticed.
+/// While it waits, notifications are written, and the end of the client or of the server is noticed.
 async fn wait_for(
     session: &mut Session,
     params: &WaitParams,
 ) -> io::Result<Result<Waited, ErrorObject>> {
-    let patience = params.timeout.unwrap_or(PATIENCE);
-    if !(0.0..=LONGEST).contains(&patience) {
-        let message = format!("parameter `timeout` must be 0 to {LONGEST} seconds, not {patience}");
+    let timeout = params.timeout.unwrap_or(TIMEOUT);
+    if !(0.0..=MAX_TIMEOUT).contains(&timeout) {
+        let message =
+            format!("parameter `timeout` must be 0 to {MAX_TIMEOUT} seconds, not {timeout}");
         return Ok(Err(errors::parameter("timeout", message)));
     }
     let (reader, id) = match session.shared.reader(params.sockid, None) {
         Ok((reader, id)) => (reader.clone(), id),
         Err(error) => return Ok(Err(error)),
     };
-    if let Found::Outcome(outcome) = look(&reader, id, params) {
+    if let Attempt::Outcome(outcome) = attempt(&reader, id, params) {
         return Ok(outcome);
     }
-    let deadline = Instant::now() + Duration::from_secs_f64(patience);
-    let side = Some(view::side(params.side));
-    let interest = EventFilter {
+    let deadline = Instant::now() + Duration::from_secs_f64(timeout);
+    let filter = EventFilter {
         kinds: EventKinds::of(READABLE),
-        side,
+        side: Some(view::side(params.side)),
         scope: Scope::One(id),
     };
-    let _subscription = match listen(session, &interest, None).await {
+    let _subscription = match listen(session, &filter, None).await {
         Ok(subscription) => subscription,
         Err(error) => return Ok(Err(error)),
     };
     let mut stopping = session.shared.stopping.clone();
     loop {
-        let ahead = match look(&reader, id, params) {
-            Found::Outcome(outcome) => return Ok(outcome),
-            Found::Nothing { ahead } => ahead,
+        let beyond = match attempt(&reader, id, params) {
+            Attempt::Outcome(outcome) => return Ok(outcome),
+            Attempt::Pending { beyond } => beyond,
         };
         let now = Instant::now();
         if now >= deadline {
             return Ok(Err(errors::timeout(params.off)));
         }
-        let untold = session.notify().await?;
+        let pending = session.notify().await?;
         session.out.flush().await?;
-        if untold {
+        if session.rights.role(&session.peer) < Role::Reader {
+            return Ok(Err(errors::permission(Method::Wait, &session.peer)));
+        }
+        if pending {
             tokio::task::yield_now().await;
             continue;
         }
-        let until = deadline.min(now + if ahead { AHEAD } else { HANG_UP });
+        let until = deadline.min(now + if beyond { BEYOND_HOLE } else { HANG_UP });
         tokio::select! {
             () = session.subscriptions.changed() => {}
+            () = session.rights.changed() => {}
             () = tokio::time::sleep_until(until) => {}
             _ = stopping.wait_for(|&stop| stop) => return Err(io::ErrorKind::Interrupted.into()),
         }
@@ -99,63 +104,42 @@ async fn wait_for(
     }
 }
 
-fn look(reader: &Reader, id: SockId, params: &WaitParams) -> Found {
+fn attempt(reader: &Reader, id: SockId, params: &WaitParams) -> Attempt {
     let &WaitParams {
-        sockid,
-        off,
-        side: name,
-        ..
+        sockid, off, side, ..
     } = params;
-    let side = view::side(name);
-    // Before the byte is looked for: what came before its end is then found.
-    let Some(connection) = reader.connection(id) else {
-        return Found::Outcome(Err(errors::no_connection(sockid)));
+    let next = reader.next_from(id, view::side(side), off, &mut []);
+    let (base, edge, end, fin) = (next.base, next.next, next.end, next.fin);
+    let no_data = |reason| {
+        let error = PeekError::NoData {
+            reason,
+            next_extent: None,
+            base,
+            next: edge,
+            end,
+        };
+        Err(errors::peek(error, sockid, side, off))
     };
-    let over = connection.closed.is_some();
-    let at = &connection.sides[side.index()];
-    let nothing = || match over {
-        true => Found::Outcome(Err(errors::closed(off, at.base, at.next, at.end))),
-        false => Found::Nothing {
-            ahead: off > at.next,
-        },
-    };
-    match reader.peek(id, side, off, &mut [0]) {
-        Ok(peek) => {
-            let runs = reader
-                .extents(id, side)
-                .map(|extents| extents.runs)
-                .unwrap_or_default();
-            let run = runs
-                .into_iter()
-                .find(|(start, len)| (*start..*start + *len).contains(&off));
-            // Evicted since it was there.
-            let available = run.map_or(peek.len as u64, |(start, len)| start + len - off);
-            let monitor_engine::Peek {
-                base,
-                next,
-                end,
-                fin,
-                ..
-            } = peek;
-            Found::Outcome(Ok(Waited {
-                off,
-                available,
-                base,
-                next,
-                end,
-                fin,
-            }))
+    Attempt::Outcome(match next.kind {
+        NextKind::Bytes { available, .. } => Ok(Waited {
+            off,
+            available,
+            base,
+            next: edge,
+            end,
+            fin,
+        }),
+        // Without a buffer nothing is copied, so nothing can be busy.
+        NextKind::Pending | NextKind::Busy => return Attempt::Pending { beyond: off > edge },
+        // A hole that was declared lost may still be filled while packets come.
+        NextKind::Gap { .. } if next.closed.is_none() => return Attempt::Pending { beyond: true },
+        NextKind::Gap { .. } => no_data(NoData::Gap),
+        NextKind::Lost { .. } => no_data(NoData::Evicted),
+        NextKind::End(EndReason::Eof) => no_data(NoData::Eof),
+        NextKind::End(EndReason::Closed) => Err(errors::closed(off, base, edge, end)),
+        NextKind::End(EndReason::Disabled) => {
+            Err(errors::peek(PeekError::Disabled, sockid, side, off))
         }
-        Err(PeekError::NotConnected) => nothing(),
-        Err(PeekError::NoData {
-            reason: NoData::Future,
-            ..
-        }) => nothing(),
-        // One that was declared lost may still be filled, while packets come.
-        Err(PeekError::NoData {
-            reason: NoData::Gap,
-            ..
-        }) if !over => Found::Nothing { ahead: true },
-        Err(error) => Found::Outcome(Err(errors::peek(error, sockid, name, off))),
-    }
+        NextKind::End(EndReason::Gone) => Err(errors::no_connection(sockid)),
+    })
 }

@@ -86,6 +86,14 @@ pub(crate) fn permission(method: Method, peer: &impl Display) -> ErrorObject {
     errno(Reason::Permission, message)
 }
 
+/// A client with listeners may not read now.
+pub(crate) fn revoked(peer: &impl Display) -> ErrorObject {
+    let message = format!(
+        "{peer} was removed from [rpc] readers: its listeners have ended, and the connection is closed"
+    );
+    errno(Reason::Permission, message)
+}
+
 /// The settings are wrong, or cannot be read.
 pub(crate) fn config(why: impl Display) -> ErrorObject {
     errno(Reason::Config, format!("{why}; nothing was changed"))
@@ -249,6 +257,8 @@ pub(crate) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> Error
             Reason::Disabled,
             format!("buffering of the {side} side of this connection is switched off"),
         ),
+        // Reads are repeated until they succeed.
+        PeekError::Busy => errno(Reason::Unanswered, error.to_string()),
         PeekError::NotConnected => errno(
             Reason::NotEstablished,
             format!(

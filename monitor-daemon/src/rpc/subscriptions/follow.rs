@@ -1,45 +1,31 @@
-//! Streams as they go on: read from the store when, and as fast as, the client takes them.
+//! `follow`: streams of one connection, read from the store as fast as the client takes them.
 
 use std::borrow::Cow;
 use std::io;
 
-use monitor_engine::{NoData, PeekError, Reader, Side, SockId};
+use monitor_engine::{Next, NextKind, Reader, Side, SockId};
 use monitor_rpc::types::{Encoding, EventParams};
 
+use super::notification_writer::NotificationWriter;
+use super::subscription::Subscription;
 use crate::rpc::access::memory::OWN;
-use crate::rpc::subscriptions::notification_writer::NotificationWriter;
-use crate::rpc::subscriptions::subscription::Subscription;
 use crate::rpc::view;
 
-/// Bytes of a side sent before other clients of this thread, and this client's requests, get their turn.
+/// Bytes of a side that are sent before other clients of this thread, and this client's requests, get their turn.
 const TURN: usize = 4 * OWN;
-/// Bytes of one event, at most. A multiple of 3 fills its base64.
-const PIECE: usize = OWN / 3 * 3;
+/// Maximum number of bytes of one event. A multiple of 3 fills its base64.
+const CHUNK: usize = OWN / 3 * 3;
 
-/// `follow`. Nothing waits for the client but the bytes in the store, so it can fall behind by a window, and is told
-/// what it lost by that. The workers say no more than that something happened.
+/// Followed connection. Bytes wait for the client in the store alone: a client that is slower by more than a window loses
+/// bytes, and each loss is reported. Workers only say that something happened.
 pub(crate) struct Follow {
     subscription: Subscription,
     reader: Reader,
     id: SockId,
-    /// How far each side was sent; `None`: it is not followed, or not any more.
+    /// Next offset of each side; `None`: the side isn't followed, or has ended.
     sides: [Option<u64>; 2],
     encoding: Encoding,
     more: bool,
-}
-
-/// What is found at an offset.
-enum Found {
-    /// So many bytes, now in the client's buffer; whether the stream ends after them.
-    Bytes(usize, bool),
-    /// A hole, declared lost, up to there.
-    Gap(u64),
-    /// Bytes that were evicted, up to there.
-    Lost(u64),
-    /// Nothing yet.
-    Nothing,
-    /// There will be nothing any more.
-    End(&'static str),
 }
 
 impl Follow {
@@ -74,13 +60,21 @@ impl Follow {
         for side in Side::BOTH {
             let mut left = TURN;
             while let Some(off) = self.sides[side.index()] {
-                let found = find(&self.reader, self.id, side, off, writer);
-                if let Found::Bytes(len, _) = found {
+                let buffer = writer.peeks.own(CHUNK);
+                let next = self.reader.next_from(self.id, side, off, buffer);
+                match next.kind {
+                    NextKind::Pending => break,
+                    NextKind::Busy => {
+                        self.more = true;
+                        break;
+                    }
+                    _ => {}
+                }
+                if let NextKind::Bytes { len, .. } = next.kind {
                     left = left.saturating_sub(len);
                 }
-                if !self.say(side, off, &found, writer).await? {
-                    break;
-                }
+                self.sides[side.index()] = self.write(side, off, &next, writer).await?;
+                writer.out.flush_if_full().await?;
                 if left == 0 {
                     self.more = true;
                     break;
@@ -90,92 +84,63 @@ impl Follow {
         Ok(())
     }
 
-    /// Tells of what was found at `off`, and moves on; false if there was nothing.
-    async fn say(
-        &mut self,
+    /// Writes the continuation at `off`. Returns the next offset; `None` at the end of the side.
+    async fn write(
+        &self,
         side: Side,
         off: u64,
-        found: &Found,
+        next: &Next,
         writer: &mut NotificationWriter<'_>,
-    ) -> io::Result<bool> {
-        let about = |event: &'static str| EventParams {
+    ) -> io::Result<Option<u64>> {
+        match next.kind {
+            NextKind::Pending | NextKind::Busy => Ok(Some(off)),
+            NextKind::Bytes { len, eof, .. } => {
+                let to = off + len as u64;
+                writer.shared.metrics.followed_bytes.add(len as u64);
+                let data = self.range("data", side, off, to);
+                writer.bytes(data, len, self.encoding).await?;
+                if eof {
+                    writer.event(&self.end(side, "eof"));
+                }
+                Ok((!eof).then_some(to))
+            }
+            NextKind::Gap { to } => {
+                writer.event(&self.range("gap", side, off, to));
+                Ok(Some(to))
+            }
+            NextKind::Lost { to } => {
+                writer.event(&self.range("lost", side, off, to));
+                Ok(Some(to))
+            }
+            NextKind::End(reason) => {
+                writer.event(&self.end(side, reason.name()));
+                Ok(None)
+            }
+        }
+    }
+
+    fn event(&self, event: &'static str, side: Side) -> EventParams {
+        EventParams {
             listener: self.subscription.number(),
             event: Cow::Borrowed(event),
             sockid: Some(self.id.as_u64()),
             side: Some(view::side_name(side)),
             ..EventParams::default()
-        };
-        let part = |event, to: u64| EventParams {
+        }
+    }
+
+    fn range(&self, event: &'static str, side: Side, off: u64, to: u64) -> EventParams {
+        EventParams {
             off: Some(off),
             len: Some(to - off),
-            ..about(event)
-        };
-        let end = |reason| EventParams {
-            reason: Some(Cow::Borrowed(reason)),
-            ..about("end")
-        };
-        let next = match *found {
-            Found::Nothing => return Ok(false),
-            Found::Bytes(len, last) => {
-                let to = off + len as u64;
-                writer.shared.metrics.followed_bytes.add(len as u64);
-                writer.bytes(part("data", to), len, self.encoding).await?;
-                if last {
-                    writer.event(&end("eof"));
-                }
-                (!last).then_some(to)
-            }
-            Found::Gap(to) => {
-                writer.event(&part("gap", to));
-                Some(to)
-            }
-            Found::Lost(to) => {
-                writer.event(&part("lost", to));
-                Some(to)
-            }
-            Found::End(reason) => {
-                writer.event(&end(reason));
-                None
-            }
-        };
-        self.sides[side.index()] = next;
-        writer.out.flush_if_full().await?;
-        Ok(true)
+            ..self.event(event, side)
+        }
     }
-}
 
-fn find(
-    reader: &Reader,
-    id: SockId,
-    side: Side,
-    off: u64,
-    writer: &mut NotificationWriter<'_>,
-) -> Found {
-    // Before the bytes are looked for: what came before its end is then found.
-    let over = reader
-        .connection(id)
-        .is_none_or(|connection| connection.closed.is_some());
-    let nothing = if over {
-        Found::End("closed")
-    } else {
-        Found::Nothing
-    };
-    match reader.peek(id, side, off, writer.peeks.own(PIECE)) {
-        Ok(peek) => Found::Bytes(peek.len, peek.eof),
-        Err(PeekError::NoSuchConnection) => Found::End("gone"),
-        Err(PeekError::Disabled) => Found::End("disabled"),
-        Err(PeekError::NotConnected) => nothing,
-        Err(PeekError::NoData {
-            reason,
-            next_extent,
-            base,
-            next,
-            ..
-        }) => match reason {
-            NoData::Evicted => Found::Lost(base),
-            NoData::Eof => Found::End("eof"),
-            NoData::Gap if next > off => Found::Gap(next_extent.unwrap_or(next).min(next)),
-            NoData::Gap | NoData::Future => nothing,
-        },
+    fn end(&self, side: Side, reason: &'static str) -> EventParams {
+        EventParams {
+            reason: Some(Cow::Borrowed(reason)),
+            ..self.event("end", side)
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use monitor_engine::{Event, NoData, Peek, PeekError, Reader, Side, SockId};
+use monitor_engine::{EndReason, Event, NextKind, Reader, Side, SockId};
 use monitor_rpc::types::{Context, EventParams, PatternId};
 
 use crate::events::{Delivery, EventRecord, RecordedEvent};
@@ -57,20 +57,6 @@ struct Look {
     time: u64,
     /// The connection has ended: what is there is all.
     over: bool,
-}
-
-/// What is found where the search of a side stands.
-enum Found {
-    /// So many bytes, now in the client's buffer; whether the stream ends after them.
-    Bytes(usize, bool),
-    /// Nothing will ever be there up to this offset, by a hole (false) or since it was evicted before it was searched.
-    Skip(u64, bool),
-    /// The end of the stream.
-    End,
-    /// Nothing yet.
-    Nothing,
-    /// Nothing any more.
-    Gone,
 }
 
 impl Watch {
@@ -210,13 +196,13 @@ impl Watch {
             return Ok(0);
         };
         let at = place.at();
-        let found = find(reader, id, side, at, writer.peeks.own(PIECE));
+        let next = reader.next_from(id, side, at, writer.peeks.own(PIECE));
         let Search { set, scratch, .. } = &mut self.search;
         let mut stream = Stored { reader, id, side };
         let mut matches: Vec<Match> = Vec::new();
         let mut last = false;
-        let searched = match found {
-            Found::Bytes(len, eof) => {
+        let searched = match next.kind {
+            NextKind::Bytes { len, eof, .. } => {
                 matches.extend(set.scan(scratch, place, writer.peeks.filled(len), &mut stream));
                 if eof {
                     matches.extend(set.finish(scratch, place, &mut stream));
@@ -224,23 +210,28 @@ impl Watch {
                 last = eof;
                 len
             }
-            Found::Skip(to, _) => {
+            NextKind::Lost { to } | NextKind::Gap { to } => {
                 matches.extend(set.skip(scratch, place, to, &mut stream));
                 NOTE
             }
-            Found::End => {
+            NextKind::End(EndReason::Eof) => {
                 matches.extend(set.finish(scratch, place, &mut stream));
                 last = true;
                 0
             }
-            Found::Nothing if over => {
+            NextKind::End(EndReason::Closed) if over => {
                 // What waited for the next byte is not waited for any more.
                 matches.extend(set.skip(scratch, place, at, &mut stream));
                 last = true;
                 0
             }
-            Found::Nothing => 0,
-            Found::Gone => {
+            NextKind::Pending | NextKind::End(EndReason::Closed) => 0,
+            NextKind::Busy => {
+                // It is read again, after other clients.
+                tokio::task::yield_now().await;
+                return Ok(NOTE);
+            }
+            NextKind::End(EndReason::Disabled | EndReason::Gone) => {
                 last = true;
                 0
             }
@@ -251,7 +242,7 @@ impl Watch {
         } else if last {
             self.places.insert((id, side), None);
         }
-        if let Found::Skip(to, true) = found {
+        if let NextKind::Lost { to } = next.kind {
             writer.event(&EventParams {
                 off: Some(at),
                 len: Some(to - at),
@@ -306,29 +297,6 @@ impl Watch {
             side: Some(view::side_name(side)),
             ..EventParams::default()
         }
-    }
-}
-
-/// Looks for bytes in their order.
-fn find(reader: &Reader, id: SockId, side: Side, at: u64, buffer: &mut [u8]) -> Found {
-    match reader.peek(id, side, at, buffer) {
-        Ok(Peek { len, eof, .. }) => Found::Bytes(len, eof),
-        Err(PeekError::NoSuchConnection | PeekError::Disabled) => Found::Gone,
-        Err(PeekError::NotConnected) => Found::Nothing,
-        Err(PeekError::NoData {
-            reason,
-            next_extent,
-            base,
-            next,
-            ..
-        }) => match reason {
-            NoData::Evicted => Found::Skip(base, true),
-            NoData::Gap if at < next => {
-                Found::Skip(next_extent.map_or(next, |extent| extent.min(next)), false)
-            }
-            NoData::Eof => Found::End,
-            NoData::Gap | NoData::Future => Found::Nothing,
-        },
     }
 }
 

@@ -1,9 +1,11 @@
-//! The socket file: made with its permissions, taken over when stale, removed when done.
+//! Socket file: created with its group and permissions, replaced when stale, removed at the end.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{
+    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
+};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -14,15 +16,15 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::config::Rpc;
-use crate::rpc::access::policy::{AccessError, AccessPolicy};
+use crate::rpc::access::policy::{self, AccessError, AccessPolicy};
 
-/// Connections that the kernel keeps waiting for us to accept them.
+/// Number of connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 1024;
-/// Two daemons that start together meet at the directory's lock; each holds it for less than a millisecond.
+/// Attempts to lock: a daemon that starts holds the lock for less than a millisecond.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// A socket that clients can connect to. Dropping it removes the socket file, if it is still this one's.
+/// Listening socket. Dropping it removes the socket file, unless another daemon has replaced it.
 #[derive(Debug)]
 pub struct ServerSocket {
     pub(crate) socket: UnixListener,
@@ -30,76 +32,65 @@ pub struct ServerSocket {
     pub(crate) policy: AccessPolicy,
 }
 
-/// Why the daemon cannot listen.
+/// Error of [`ServerSocket::bind`].
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are the path and its error")]
 pub enum ListenError {
-    /// A user or a group that the settings name is not known.
+    /// A user or a group in the settings is unknown.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// Longer than a Unix socket's address.
+    /// The path is longer than the address of a Unix socket.
     #[error("the socket path {path} is too long: 107 bytes at most; choose a shorter [rpc] socket")]
-    TooLong {
-        /// Asked for.
-        path: PathBuf,
-    },
-    /// The directory could not be made, or opened.
+    TooLong { path: PathBuf },
+    /// The directory cannot be created.
     #[error(
-        "cannot use the directory {path} of the socket: {source}; make it, or choose another [rpc] socket"
+        "cannot use the directory {path} of the socket; create it, or choose another [rpc] socket"
     )]
-    Directory {
-        /// Which one.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Somebody keeps the directory locked.
+    Directory { path: PathBuf, source: io::Error },
+    /// The lock file cannot be opened.
+    #[error("cannot lock {path}; remove it, or choose another [rpc] socket")]
+    Lock { path: PathBuf, source: io::Error },
+    /// Another user could hold the lock.
     #[error(
-        "another program keeps the directory {path} locked; wait for it, or choose another [rpc] socket"
+        "the lock file {path} belongs to another user, or others may open it; remove it, or choose another [rpc] socket"
     )]
-    Locked {
-        /// Which one.
-        path: PathBuf,
-    },
+    LockOwner { path: PathBuf },
+    /// Another daemon holds the lock.
+    #[error(
+        "another monitord that starts keeps {path} locked; wait for it, or choose another [rpc] socket"
+    )]
+    Locked { path: PathBuf },
     /// Another daemon answers there.
     #[error("another monitord serves on {path}; stop it first, or give this one another --socket")]
-    InUse {
-        /// Where.
-        path: PathBuf,
-    },
-    /// Something that is no socket has that name.
+    InUse { path: PathBuf },
+    /// The path names another kind of file.
     #[error("{path} exists and is not a socket; remove it, or give another --socket")]
-    NotASocket {
-        /// What.
-        path: PathBuf,
-    },
-    /// Any other refusal of the system.
-    #[error("cannot listen on {path}: {source}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    NotASocket { path: PathBuf },
+    /// Any other error of the system.
+    #[error("cannot listen on {path}")]
+    Io { path: PathBuf, source: io::Error },
 }
 
 impl ServerSocket {
-    /// Makes the socket file with its permissions and listens on it. Nobody can connect before the permissions are
-    /// set: the kernel refuses connections to a socket that is bound and does not listen yet.
+    /// Creates the socket file with its group and permissions, then listens on it. No client can connect before that: the
+    /// kernel refuses connections to a socket that is bound and doesn't listen yet. A stale socket file is replaced.
     ///
-    /// A stale socket file (nobody accepts on it) is replaced; a live one is an error, and so is anything that is
-    /// not a socket.
+    /// # Errors
+    /// When the settings name an unknown user or group, when another daemon serves there, or when the path names another
+    /// kind of file.
     pub fn bind(settings: Rpc) -> Result<Self, ListenError> {
         let policy = AccessPolicy::new(settings)?;
         let (path, mode) = (&policy.settings.socket, policy.settings.mode);
+        let group = policy::socket_group(&policy.settings)?;
         let address =
             SocketAddrUnix::new(path).map_err(|_| ListenError::TooLong { path: path.clone() })?;
-        let _held_until_bound = lock_directory(path)?;
+        let _held_until_bound = lock(path)?;
         remove_stale(path, &address)?;
         let failed = |source: io::Error| ListenError::Io {
             path: path.clone(),
             source,
         };
-        let socket = bind(path, &address, mode).map_err(failed)?;
+        let socket = bind(path, &address, mode, group).map_err(failed)?;
         let file = SocketFile::claim(path).map_err(failed)?;
         rustix::net::listen(&socket, BACKLOG).map_err(|error| failed(error.into()))?;
         Ok(Self {
@@ -110,33 +101,50 @@ impl ServerSocket {
     }
 }
 
-/// Makes the socket's directory and locks it, so that of two daemons that start at once neither takes the other's
-/// socket for a stale one.
-fn lock_directory(socket: &Path) -> Result<File, ListenError> {
-    let path = match socket.parent() {
+/// Creates the socket's directory and locks a file beside the socket, so that of two daemons that start at the same time
+/// neither takes the other's socket for a stale one. Only the daemon's own user can open that file, so no other user can
+/// hold its lock.
+fn lock(socket: &Path) -> Result<File, ListenError> {
+    let directory = match socket.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    let failed = |source| ListenError::Directory {
-        path: path.to_path_buf(),
-        source,
     };
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)
-        .create(path)
+        .create(directory)
+        .map_err(|source| ListenError::Directory {
+            path: directory.to_path_buf(),
+            source,
+        })?;
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let failed = |source| ListenError::Lock {
+        path: path.clone(),
+        source,
+    };
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(&path)
         .map_err(failed)?;
-    let directory = File::open(path).map_err(failed)?;
+    // A file of another user, who could hold the lock.
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
+        return Err(ListenError::LockOwner { path });
+    }
     for _ in 0..LOCK_TRIES {
-        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(directory),
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
             Err(Errno::WOULDBLOCK) => thread::sleep(LOCK_PAUSE),
             Err(error) => return Err(failed(error.into())),
         }
     }
-    Err(ListenError::Locked {
-        path: path.to_path_buf(),
-    })
+    Err(ListenError::Locked { path })
 }
 
 fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ListenError> {
@@ -157,7 +165,7 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ListenError
     let probe = stream_socket().map_err(|error| failed(error.into()))?;
     match rustix::net::connect(&probe, address) {
         Err(Errno::CONNREFUSED) => fs::remove_file(path).map_err(failed),
-        // A full backlog: somebody listens.
+        // A full backlog: a daemon listens.
         Ok(()) | Err(Errno::AGAIN) => Err(ListenError::InUse {
             path: path.to_path_buf(),
         }),
@@ -165,13 +173,23 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ListenError
     }
 }
 
-fn bind(path: &Path, address: &SocketAddrUnix, mode: u32) -> io::Result<OwnedFd> {
+fn bind(
+    path: &Path,
+    address: &SocketAddrUnix,
+    mode: u32,
+    group: Option<u32>,
+) -> io::Result<OwnedFd> {
     let socket = stream_socket()?;
-    // The file takes the socket's own mode, less the umask: at no moment more than asked for.
+    // The file gets the mode of the socket without the umask's bits: never more than the setting.
     rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(mode))?;
     rustix::net::bind(&socket, address)?;
-    // And what the umask took away.
-    fs::set_permissions(path, Permissions::from_mode(mode))
+    let given = match group {
+        Some(gid) => chown(path, None, Some(gid)),
+        None => Ok(()),
+    };
+    // The bits that the umask removed. After the group: chown(2) may clear bits.
+    given
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
         .inspect_err(|_| drop(fs::remove_file(path)))?;
     Ok(socket)
 }
@@ -181,11 +199,11 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-/// The name in the file system; it goes when this does.
+/// Name in the file system, removed on drop.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Device and inode: another daemon may have taken the name meanwhile.
+    /// Device and inode, since another daemon may have replaced the file.
     identity: (u64, u64),
 }
 
@@ -225,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn makes_the_directory_and_the_file_with_its_mode_and_removes_the_file() {
+    fn creates_the_directory_and_the_file_with_its_mode_and_removes_the_file() {
         let temporary = tempfile::tempdir().unwrap();
         let socket = temporary.path().join("a/b/monitord.sock");
         let listener = ServerSocket::bind(settings(socket.clone())).unwrap();
@@ -237,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn replaces_a_stale_socket_and_leaves_a_newer_one() {
+    fn replaces_a_stale_socket_and_keeps_a_newer_one() {
         let temporary = tempfile::tempdir().unwrap();
         let socket = temporary.path().join("s");
         drop(UnixListener::bind(&socket).unwrap());
@@ -252,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_live_socket_and_what_is_no_socket() {
+    fn refuses_a_live_socket_and_other_kinds_of_files() {
         let temporary = tempfile::tempdir().unwrap();
         let socket = temporary.path().join("s");
         let _live = ServerSocket::bind(settings(socket.clone())).unwrap();
@@ -266,5 +284,41 @@ mod tests {
         let long = temporary.path().join("x".repeat(120));
         let error = ServerSocket::bind(settings(long)).unwrap_err();
         assert!(matches!(error, ListenError::TooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn only_the_owner_can_hold_the_lock() {
+        let temporary = tempfile::tempdir().unwrap();
+        let socket = temporary.path().join("s");
+        // Any user can hold a lock of the directory itself, which others may read.
+        let directory = File::open(temporary.path()).unwrap();
+        rustix::fs::flock(&directory, FlockOperation::LockExclusive).unwrap();
+        drop(ServerSocket::bind(settings(socket.clone())).unwrap());
+        let lock = temporary.path().join("s.lock");
+        assert_eq!(fs::metadata(&lock).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&lock, Permissions::from_mode(0o666)).unwrap();
+        let error = ServerSocket::bind(settings(socket)).unwrap_err();
+        assert!(matches!(error, ListenError::LockOwner { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_socket_belongs_to_the_group_of_the_settings() {
+        let temporary = tempfile::tempdir().unwrap();
+        let socket = temporary.path().join("s");
+        let bind = |group: &str| {
+            ServerSocket::bind(Rpc {
+                group: group.to_owned(),
+                ..settings(socket.clone())
+            })
+        };
+        // Every user may give a file to a group of its own.
+        let own = rustix::process::getegid().as_raw();
+        let _socket = bind(&own.to_string()).unwrap();
+        assert_eq!(fs::symlink_metadata(&socket).unwrap().gid(), own);
+        let error = bind("no-such-group").unwrap_err().to_string();
+        assert!(
+            error.starts_with("[rpc] group: there is no group \"no-such-group\""),
+            "{error}"
+        );
     }
 }
