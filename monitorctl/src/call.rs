@@ -1,20 +1,20 @@
-//! `call`.
+//! The verb `call`.
 
 use std::io::Write;
 
 use monitor_client::Method;
 use serde_json::{Map, Value};
 
-use crate::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 
-/// Which method, with what.
+/// Method and parameters.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its name in docs/rpc.md; `monitorctl call hello` lists those that the daemon answers
+    /// Name of the method in docs/rpc.md; `monitorctl call hello` lists those of the daemon
     #[arg(value_parser = method)]
     method: Method,
-    /// Its parameters, NAME=VALUE; a value that is not JSON is taken as a string
+    /// Parameters, NAME=VALUE; a value that isn't JSON is a string
     #[arg(value_name = "NAME=VALUE", value_parser = parameter)]
     params: Vec<(String, Value)>,
 }

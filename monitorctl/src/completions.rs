@@ -1,29 +1,24 @@
-//! `completions`.
+//! The verb `completions`.
 
 use std::io::Write;
 
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::{Shell, generate};
 
 use crate::failure::Failure;
 
-/// For which shell.
+/// Shell.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// bash: `source <(monitorctl completions bash)`; zsh: into a directory of $fpath as `_monitorctl`; fish: into
+    /// bash: `source <(monitorctl completions bash)`; zsh: save as `_monitorctl` in a directory of $fpath; fish: save as
     /// ~/.config/fish/completions/monitorctl.fish
     shell: Shell,
 }
 
-pub fn completions(out: &mut impl Write, args: &Args) -> Result<(), Failure> {
-    // It cannot say that writing failed.
+pub fn completions(out: &mut impl Write, args: &Args, mut command: Command) -> Result<(), Failure> {
+    // clap_complete panics on a write error.
     let mut script = Vec::new();
-    generate(
-        args.shell,
-        &mut crate::args::Args::command(),
-        "monitorctl",
-        &mut script,
-    );
+    generate(args.shell, &mut command, "monitorctl", &mut script);
     out.write_all(&script)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `config`: the daemon's settings.
+//! The verb `config`: the daemon's settings.
 
 use std::fs;
 use std::io::{Read as _, Write};
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use monitor_client::types::{Applies, Change, ConfigTestParams};
 use serde_json::{Map, Value};
 
-use crate::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::show::table::{Align, Table};
 
-/// What to do with them.
+/// Action on the settings.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -20,17 +20,17 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Show the settings that apply, as they are written in the file
+    /// Show the current settings, in the form of the file
     Get {
         /// A section or a setting: store, store.window
         key: Option<String>,
     },
-    /// Say whether settings are good, and what they would change (admins)
+    /// Check settings, and show the changes that they would make (admins)
     Test {
-        /// A file of this host, `-` for standard input; the daemon's own when not given
+        /// A local file, `-` for standard input; by default the daemon's own file
         file: Option<PathBuf>,
     },
-    /// Have the daemon read its file again, and say what changed (admins)
+    /// Make the daemon read its file again, and show the changes (admins)
     Reload,
 }
 
@@ -59,7 +59,7 @@ pub fn config<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fai
     }
 }
 
-/// Read here: it may be a file that the daemon cannot read.
+/// Reads the settings on the client's side: the daemon may not be able to read the file.
 fn text(path: &Path) -> Result<String, Failure> {
     if path == Path::new("-") {
         let mut text = String::new();
@@ -83,7 +83,7 @@ fn get<W: Write>(context: &mut Context<W>, key: Option<&str>) -> Result<(), Fail
         return print(&mut context.out, &Value::Object(got.config));
     };
     let value = find(&got.config, key).ok_or(Failure::Usage(
-        "no such setting; `config get` shows them all",
+        "no such setting; `config get` lists all of them",
     ))?;
     if context.json {
         context.json(value)
@@ -98,12 +98,12 @@ fn find<'a>(config: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     parts.try_fold(first, |value, part| value.get(part))
 }
 
-/// Tables as in the file; a single value without its quotes, for scripts.
+/// Prints tables in the form of the file, and a single value without its quotes for scripts.
 fn print(out: &mut impl Write, value: &Value) -> Result<(), Failure> {
     match value {
         Value::Object(_) => match toml::to_string(value) {
             Ok(text) => write!(out, "{text}")?,
-            // TOML has no null; JSON has a form for everything.
+            // TOML has no null.
             Err(_) => writeln!(out, "{value:#}")?,
         },
         Value::String(text) => writeln!(out, "{text}")?,
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_printed_as_in_the_file_and_values_plain() {
+    fn settings_print_as_toml_and_single_values_plain() {
         let config =
             json!({"store": {"window": "1MiB", "prefault": true}, "filter": {"ports": [80]}});
         let printed = |value: &Value| {

@@ -1,36 +1,33 @@
-//! Whose events they are: the ends of connections that were met.
+//! Cache of the ends of connections, for printing events.
 
 use std::collections::HashMap;
 
 use monitor_client::Client;
 use monitor_client::types::EventParams;
 
-/// Connections remembered at once. When there are more, all are forgotten, and asked for again when they are met.
-const MOST: usize = 10_000;
+/// Maximum number of connections in the cache. It is cleared when it is full, and filled again on demand.
+const CAPACITY: usize = 10_000;
 
-/// Ends by sockid, as text.
+/// Client and server address by sockid, as text; `None` for a connection that is gone.
 #[derive(Debug, Default)]
-pub struct Ends {
+pub struct EndsCache {
     known: HashMap<u64, Option<(String, String)>>,
 }
 
-impl Ends {
-    /// Of the connection that an event is about; asks the daemon when they have not been told. None: it is gone.
-    pub fn of(&mut self, client: &mut Client, note: &EventParams) -> Option<&(String, String)> {
-        let sockid = note.sockid?;
-        if self.known.len() >= MOST && !self.known.contains_key(&sockid) {
+impl EndsCache {
+    /// Returns the ends of an event's connection. Requests them from the daemon if no event carried them.
+    pub fn get(&mut self, client: &mut Client, event: &EventParams) -> Option<&(String, String)> {
+        let sockid = event.sockid?;
+        if self.known.len() >= CAPACITY && !self.known.contains_key(&sockid) {
             self.known.clear();
         }
-        let told = || Some((note.client?.to_string(), note.server?.to_string()));
-        let mut asked = || {
-            client
-                .info(sockid)
-                .ok()
-                .map(|it| (it.client.to_string(), it.server.to_string()))
-        };
-        self.known
-            .entry(sockid)
-            .or_insert_with(|| told().or_else(&mut asked))
-            .as_ref()
+        let entry = self.known.entry(sockid).or_insert_with(|| {
+            if let (Some(client), Some(server)) = (event.client, event.server) {
+                return Some((client.to_string(), server.to_string()));
+            }
+            let socket = client.info(sockid).ok()?;
+            Some((socket.client.to_string(), socket.server.to_string()))
+        });
+        entry.as_ref()
     }
 }

@@ -1,35 +1,35 @@
-//! `events`.
+//! The verb `events`.
 
 use std::io::Write;
 
 use monitor_client::types::{EventKind, EventParams, Listening, SubscribeParams};
 use monitor_client::{Method, Side};
 
-use crate::Context;
-use crate::ends::Ends;
+use crate::context::Context;
+use crate::ends::EndsCache;
 use crate::failure::Failure;
-use crate::show::note;
+use crate::show::event;
 
-/// Which events.
+/// Selected events.
 ///
-/// One a line, as it happens: its time (UTC), its kind, the connection, and what belongs to it. Those that came faster
-/// than they were read are counted by a line `lost`.
+/// Each line has the time (UTC), the kind, the connection and the details of one event. A line `lost` counts the events
+/// that were not read in time.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// opened, established, data, gap, filled, retransmit, conflict, state, closed, evicted; all but data and retransmit
-    /// when not given
+    /// opened, established, data, gap, filled, retransmit, conflict, state, closed, evicted; by default all except data
+    /// and retransmit
     #[arg(value_name = "KIND", value_parser = kind)]
     kinds: Vec<EventKind>,
-    /// On connections that this filter wants, in the words of tcpdump
+    /// Only connections that match this filter, in the language of tcpdump
     #[arg(long, value_name = "FILTER", conflicts_with = "sockid")]
     filter: Option<String>,
-    /// On this connection
+    /// Only this connection
     #[arg(long, value_name = "SOCKID")]
     sockid: Option<u64>,
-    /// Of the events that belong to a side, those of this one
+    /// Of the events that belong to a side, only those of this side
     #[arg(long)]
     side: Option<Side>,
-    /// End after so many
+    /// Exit after this number of events
     #[arg(long, short = 'n', value_name = "COUNT")]
     count: Option<u64>,
 }
@@ -52,15 +52,16 @@ pub fn events<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fai
         ..SubscribeParams::default()
     };
     let _: Listening = context.client.call(Method::Subscribe, &params)?;
-    let mut ends = Ends::default();
+    let mut ends = EndsCache::default();
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let event = context.event()?;
+        let received = context.event()?;
         if context.json {
-            writeln!(context.out, "{}", event.params)?;
+            writeln!(context.out, "{}", received.params)?;
         } else {
-            let told: EventParams = event.read()?;
-            let line = note::line(&told, ends.of(&mut context.client, &told), context.palette);
+            let params: EventParams = received.read()?;
+            let ends = ends.get(&mut context.client, &params);
+            let line = event::line(&params, ends, context.palette);
             writeln!(context.out, "{line}")?;
         }
         left -= 1;

@@ -1,5 +1,6 @@
-//! Failures: a sentence that says what to do, and an exit code for scripts.
+//! Failures: a message with the remedy, and an exit code for scripts.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 
 use monitor_client::{Code, Error, ErrorObject, Reason};
 
-/// Wrong usage, or anything that has no code of its own.
+/// Exit code of wrong usage, and of every failure without a code of its own.
 pub const USAGE: u8 = 1;
 const UNREACHABLE: u8 = 2;
 const NO_CONNECTION: u8 = 3;
@@ -17,18 +18,24 @@ const NO_DATA: u8 = 4;
 const PERMISSION: u8 = 5;
 const TIMED_OUT: u8 = 6;
 
-/// What scripts can tell apart, for the help and the manual page.
+/// Exit codes with their meaning, for the help and the manual page.
 pub const EXIT_CODES: &[(u8, &str)] = &[
-    (0, "done; also when whoever reads the output has enough"),
+    (
+        0,
+        "success; also when the reader of the output closes it early",
+    ),
     (USAGE, "wrong usage, or any other failure"),
-    (UNREACHABLE, "the daemon cannot be reached, or has no room"),
+    (
+        UNREACHABLE,
+        "the daemon cannot be reached, or a limit of it is reached",
+    ),
     (NO_CONNECTION, "no such connection, or it is gone"),
     (NO_DATA, "no data at that offset"),
     (PERMISSION, "permission denied"),
-    (TIMED_OUT, "it did not happen in time"),
+    (TIMED_OUT, "timeout"),
 ];
 
-/// The same as text.
+/// Returns the exit codes as text.
 pub fn exit_codes() -> String {
     let lines = EXIT_CODES
         .iter()
@@ -36,23 +43,22 @@ pub fn exit_codes() -> String {
     format!("Exit codes:{}", lines.collect::<String>())
 }
 
-/// Why a verb did not do what it was asked.
+/// A verb's error. Its text never contains its source; [`Failure::message`] appends the sources.
 #[derive(Debug)]
 pub enum Failure {
-    /// The daemon could not be asked, or refused.
+    /// The request failed, or the daemon refused it.
     Client(Error),
-    /// What was to be printed could not be.
+    /// Standard output cannot be written.
     Output(io::Error),
     /// The result has no JSON form.
     Json(serde_json::Error),
     /// A file could not be used.
     File {
-        /// What was to be done with it.
         doing: &'static str,
         path: PathBuf,
         source: io::Error,
     },
-    /// What was asked cannot be done; the sentence says what can.
+    /// The request cannot be executed; the text names the alternative.
     Usage(&'static str),
 }
 
@@ -87,9 +93,43 @@ impl Failure {
         }
     }
 
-    /// Whoever read our output has enough: `monitorctl ... | head`.
+    /// Returns true if the reader closed the output: `monitorctl ... | head`.
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Returns the text with all of its sources, each once, and a hint.
+    pub fn message(&self) -> String {
+        let mut text = self.to_string();
+        let mut last = text.clone();
+        let mut source = self.source();
+        while let Some(error) = source {
+            let next = error.to_string();
+            if !last.ends_with(&next) {
+                text.push_str(": ");
+                text.push_str(&next);
+            }
+            last = next;
+            source = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str("; ");
+            text.push_str(hint);
+        }
+        text
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Failure::Client(
+                Error::Connect { .. } | Error::Rpc(_) | Error::Io(_) | Error::Closed,
+            ) => None,
+            Failure::Client(_) => Some("do monitorctl and monitord have the same version?"),
+            Failure::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                Some("name another directory")
+            }
+            _ => None,
+        }
     }
 
     pub fn exit_code(&self) -> ExitCode {
@@ -127,39 +167,36 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Client(Error::Connect { path, source }) => explain_connect(f, path, source),
-            Failure::Client(Error::Rpc(error)) => error.fmt(f),
-            Failure::Client(Error::Io(source)) => {
-                write!(f, "the connection to the daemon broke: {source}")
-            }
             Failure::Client(Error::Closed) => {
-                write!(
-                    f,
-                    "the daemon closed the connection; its log says why (is it stopping?)"
-                )
+                f.write_str("the daemon closed the connection; its log has the reason")
             }
-            Failure::Client(error) => write!(
-                f,
-                "{error}; do monitorctl and monitord have the same version?"
-            ),
-            Failure::Output(error) => write!(f, "cannot write the output: {error}"),
-            Failure::Json(error) => write!(f, "cannot write the result as JSON: {error}"),
-            Failure::File {
-                doing,
-                path,
-                source,
-            } if source.kind() == io::ErrorKind::AlreadyExists => {
-                write!(
-                    f,
-                    "cannot {doing} {}: it is there already; name another directory",
-                    path.display()
-                )
+            Failure::Client(error) => error.fmt(f),
+            Failure::Output(_) => f.write_str("cannot write the output"),
+            Failure::Json(_) => f.write_str("cannot write the result as JSON"),
+            Failure::File { doing, path, .. } => write!(f, "cannot {doing} {}", path.display()),
+            Failure::Usage(text) => f.write_str(text),
+        }
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            // These kinds are explained in the text.
+            Failure::Client(Error::Connect { source, .. })
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                None
             }
-            Failure::File {
-                doing,
-                path,
-                source,
-            } => write!(f, "cannot {doing} {}: {source}", path.display()),
-            Failure::Usage(sentence) => f.write_str(sentence),
+            Failure::Client(error) => error.source(),
+            Failure::Output(source) | Failure::File { source, .. } => Some(source),
+            Failure::Json(source) => Some(source),
+            Failure::Usage(_) => None,
         }
     }
 }
@@ -170,13 +207,13 @@ fn explain_connect(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -
         io::ErrorKind::NotFound => {
             write!(
                 f,
-                "no daemon serves on {shown}: start it (`sudo monitord`), or name its socket with --socket"
+                "no daemon listens on {shown}: start it (`sudo monitord`), or name its socket with --socket"
             )
         }
         io::ErrorKind::ConnectionRefused => {
             write!(
                 f,
-                "the daemon that made {shown} is gone: start it again (`sudo monitord`)"
+                "the daemon of {shown} has exited: start it again (`sudo monitord`)"
             )
         }
         io::ErrorKind::PermissionDenied => {
@@ -194,14 +231,14 @@ fn explain_connect(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -
                     )?;
                     write!(f, "run this as root, join that group, or change [rpc] mode")
                 }
-                Err(_) => write!(f, ": its directory is closed to you; run this as root"),
+                Err(_) => write!(f, ": its directory is not accessible; run this as root"),
             }
         }
-        _ => write!(f, "cannot connect to {shown}: {error}"),
+        _ => write!(f, "cannot connect to {shown}"),
     }
 }
 
-/// The group's name, or its number if /etc/group does not have it.
+/// Returns the group's name, or its number if /etc/group doesn't list it.
 fn group_name(gid: u32) -> String {
     let number = gid.to_string();
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();

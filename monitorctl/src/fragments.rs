@@ -1,20 +1,20 @@
-//! `fragments`.
+//! The verb `fragments`.
 
 use std::io::Write;
 
 use monitor_client::Side;
 use monitor_client::types::Fragments;
 
-use crate::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::show::table::{Align, Table};
 
-/// Which side.
+/// The side.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// As `sockets` lists it
+    /// Connection, as listed by `sockets`
     sockid: u64,
-    /// Whose received bytes: `server` holds what the client sent
+    /// Receiving side: `server` holds the bytes that the client sent
     side: Side,
 }
 
@@ -27,35 +27,37 @@ pub fn fragments<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), 
     Ok(())
 }
 
-/// Runs of bytes, and the holes between them, from offset 0 to the end.
+/// Returns ranges and holes from offset 0 to the end.
 fn table(fragments: &Fragments) -> Table<3> {
     let mut table = Table::new([
         ("OFFSET", Align::Right),
         ("LENGTH", Align::Right),
         ("BYTES", Align::Left),
     ]);
-    let mut line = |off: u64, to: u64, what: &str| {
-        if off < to {
-            table.row([off.to_string(), (to - off).to_string(), what.to_owned()]);
-        }
-    };
     let Fragments {
         base, next, end, ..
     } = *fragments;
-    line(0, base, "evicted");
+    row(&mut table, 0, base, "evicted");
     let mut at = base;
-    let missing = |line: &mut dyn FnMut(u64, u64, &str), at: u64, to: u64| {
-        // Below the in-order edge nothing is waited for any more.
-        line(at, to.min(next), "lost");
-        line(at.max(next), to, "not captured yet");
-    };
     for &(off, len) in &fragments.extents {
-        missing(&mut line, at, off);
-        line(off, off + len, "kept");
+        hole(&mut table, at, off, next);
+        row(&mut table, off, off + len, "kept");
         at = off + len;
     }
-    missing(&mut line, at, end);
+    hole(&mut table, at, end, next);
     table
+}
+
+/// Adds a hole. Its part below the in-order edge was declared lost.
+fn hole(table: &mut Table<3>, from: u64, to: u64, next: u64) {
+    row(table, from, to.min(next), "lost");
+    row(table, from.max(next), to, "not captured yet");
+}
+
+fn row(table: &mut Table<3>, from: u64, to: u64, state: &str) {
+    if from < to {
+        table.row([from.to_string(), (to - from).to_string(), state.to_owned()]);
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_of_the_stream_is_accounted_for() {
+    fn the_table_covers_every_byte_of_the_stream() {
         let fragments = Fragments {
             extents: vec![(10, 10), (25, 5), (40, 10)],
             base: 10,

@@ -1,15 +1,15 @@
-//! `info`.
+//! The verb `info`.
 
 use std::io::Write;
 
-use crate::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::show;
 
-/// Which connection.
+/// The connection.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// As `sockets` lists it
+    /// Connection, as listed by `sockets`
     sockid: u64,
 }
 

@@ -1,22 +1,22 @@
-//! `lookup`.
+//! The verb `lookup`.
 
 use std::io::Write;
 use std::net::SocketAddr;
 
 use monitor_client::types::LookupParams;
 
-use crate::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::show;
 
-/// Between which ends.
+/// The two ends.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Address and port of the client, 10.0.0.1:1234 or [2001:db8::1]:1234
     client: SocketAddr,
     /// Address and port of the server
     server: SocketAddr,
-    /// VLAN ids, outermost first; any when not given
+    /// VLAN ids, outermost first; by default any
     #[arg(long, value_delimiter = ',', value_name = "ID,...")]
     vlan: Option<Vec<u16>>,
 }

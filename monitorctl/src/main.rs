@@ -1,12 +1,13 @@
-//! monitorctl: looks into live TCP connections through monitord.
+//! monitorctl, the command line client of monitord.
 //!
-//! A file for each verb: its arguments, what it asks, what it prints. [`show`] is what they print with, apart from any
-//! I/O; [`failure`] what goes wrong.
+//! Each verb has a module of its own with its arguments, requests and output. [`show`] formats values without I/O;
+//! [`failure`] defines messages and exit codes.
 
 mod args;
 mod call;
 mod completions;
 mod config;
+mod context;
 mod ends;
 mod events;
 mod failure;
@@ -15,6 +16,7 @@ mod fragments;
 mod info;
 mod lookup;
 mod man;
+mod pages;
 mod peek;
 mod ppeek;
 mod save;
@@ -24,6 +26,7 @@ mod sockets;
 mod stats;
 mod stop;
 mod top;
+mod values;
 mod wait;
 mod watch;
 
@@ -31,46 +34,16 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use args::{Args, Verb};
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
+use context::{Context, connect, report};
 use failure::Failure;
-use monitor_client::Client;
 use show::colour::Palette;
-
-/// What every verb needs.
-struct Context<W: Write> {
-    client: Client,
-    json: bool,
-    palette: Palette,
-    out: W,
-}
-
-impl<W: Write> Context<W> {
-    /// Prints a value as one line of JSON.
-    fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        serde_json::to_writer(&mut self.out, value)?;
-        writeln!(self.out)?;
-        Ok(())
-    }
-
-    /// The next event. Everything before it is printed before it is waited for.
-    fn event(&mut self) -> Result<monitor_client::Event, Failure> {
-        if !self.client.has_event() {
-            self.out.flush()?;
-        }
-        Ok(self.client.event()?)
-    }
-}
-
-/// Says something beside the output. That nobody listens is no failure.
-fn say(message: &impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "monitorctl: {message}");
-}
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // Help and version come this way too, and are no failures.
+            // clap returns help and version as errors as well.
             let failed = error.use_stderr();
             let _ = error.print();
             return if failed {
@@ -84,7 +57,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            say(&failure);
+            report(&failure.message());
             failure.exit_code()
         }
     }
@@ -93,10 +66,10 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(64 * 1024, std::io::stdout().lock());
     match args.verb {
-        // Nobody has to be asked.
-        Verb::Completions(args) => completions::completions(&mut out, &args)?,
-        Verb::Man(args) => man::man(&mut out, &args)?,
-        // It asks again and again, and outlives the daemon.
+        // These need no daemon.
+        Verb::Completions(args) => completions::completions(&mut out, &args, Args::command())?,
+        Verb::Man(args) => man::man(&mut out, &args, Args::command())?,
+        // It reconnects after a restart of the daemon.
         Verb::Top(top) => return top::top(out, &args.socket, args.json, &top),
         verb => {
             let client = connect(&args.socket)?;
@@ -106,21 +79,14 @@ fn run(args: Args) -> Result<(), Failure> {
                 palette: Palette::choose(args.color),
                 out,
             };
-            ask(&mut context, verb)?;
+            dispatch(&mut context, verb)?;
             out = context.out;
         }
     }
     out.flush().map_err(Failure::Output)
 }
 
-/// Connects, and says who calls.
-fn connect(socket: &std::path::Path) -> Result<Client, monitor_client::Error> {
-    let mut client = Client::connect(socket)?;
-    client.hello(concat!("monitorctl ", env!("CARGO_PKG_VERSION")))?;
-    Ok(client)
-}
-
-fn ask<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failure> {
+fn dispatch<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Sockets(args) => sockets::sockets(context, args),
         Verb::Info(args) => info::info(context, &args),
@@ -138,6 +104,8 @@ fn ask<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failure> {
         Verb::Save(args) => save::save(context, &args),
         Verb::Stats(args) => stats::stats(context, &args),
         Verb::Call(args) => call::call(context, &args),
-        Verb::Completions(_) | Verb::Man(_) | Verb::Top(_) => unreachable!("run() has taken them"),
+        Verb::Completions(_) | Verb::Man(_) | Verb::Top(_) => {
+            unreachable!("run() handles these verbs")
+        }
     }
 }

@@ -1,32 +1,31 @@
-//! `man`.
+//! The verb `man`.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
 
 use crate::failure::{EXIT_CODES, Failure};
 
-/// Where to.
+/// Destination.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write a page for each verb too, as files in this directory: monitorctl.1, monitorctl-sockets.1, ...
+    /// Write one page per verb into this directory: monitorctl.1, monitorctl-sockets.1, ...
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-pub fn man(out: &mut impl Write, args: &Args) -> Result<(), Failure> {
-    let mut command = crate::args::Args::command();
+pub fn man(out: &mut impl Write, args: &Args, mut command: Command) -> Result<(), Failure> {
     let Some(dir) = &args.dir else {
         out.write_all(&page(&command)?)?;
         return Ok(());
     };
-    fs::create_dir_all(dir).map_err(|source| Failure::file("make the directory", dir, source))?;
+    fs::create_dir_all(dir).map_err(|source| Failure::file("create the directory", dir, source))?;
     command.build();
     write(dir, "monitorctl.1", &page(&command)?)?;
-    // `help` is not worth a page of its own.
+    // `help` needs no page.
     for verb in command
         .get_subcommands()
         .filter(|verb| verb.get_name() != "help")
@@ -64,17 +63,19 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     }
     writeln!(
         page,
-        ".SH ENVIRONMENT\n.TP\n\\fBNO_COLOR\\fR\nIf set and not empty, nothing is coloured."
+        ".SH ENVIRONMENT\n.TP\n\\fBNO_COLOR\\fR\nIf set and not empty, no colours are used."
     )?;
     writeln!(
         page,
-        ".SH \"SEE ALSO\"\n\\fBmonitord\\fR(8); the reference of the RPC, docs/rpc.md."
+        ".SH \"SEE ALSO\"\n\\fBmonitord\\fR(8); docs/rpc.md, the RPC reference."
     )?;
     Ok(page)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

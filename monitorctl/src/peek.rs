@@ -1,29 +1,29 @@
-//! `peek`.
+//! The verb `peek`.
 
 use std::io::Write;
 
 use monitor_client::types::{Encoding, Peek, PeekParams};
 use monitor_client::{Code, Error, Method, Reason, Side};
 
-use crate::args::FormatArgs;
+use crate::context::{Context, report};
 use crate::failure::Failure;
 use crate::show::format::{Format, LINE};
-use crate::{Context, say};
+use crate::values::FormatArgs;
 
-/// Asked for at once. Whole lines of a hex dump.
+/// Bytes per request, a multiple of a hex dump's line.
 const CHUNK: u64 = 1 << 20;
 const _: () = assert!(CHUNK.is_multiple_of(LINE as u64));
 
-/// Which bytes.
+/// The bytes.
 ///
-/// Holes that are declared lost are passed and said on standard error, as is what is not kept any more.
+/// Holes that were declared lost, and evicted bytes, are skipped and reported on standard error.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// As `sockets` lists it
+    /// Connection, as listed by `sockets`
     sockid: u64,
-    /// Whose received bytes: `server` holds what the client sent
+    /// Receiving side: `server` holds the bytes that the client sent
     side: Side,
-    /// Most bytes; without it, all that have come so far
+    /// Maximum number of bytes; by default all received so far
     len: Option<u64>,
     #[command(flatten)]
     format: FormatArgs,
@@ -41,13 +41,13 @@ pub fn peek<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failu
                     return Ok(());
                 }
             }
-            // Only nothing at all is a failure.
+            // No data is a failure only if nothing was printed.
             Err(Failure::Client(Error::Rpc(error)))
                 if any && error.known_code() == Some(Code::NoData) =>
             {
                 if error.reason() == Some(Reason::Gap) {
                     context.out.flush()?;
-                    say(&format_args!("stopped: {error}"));
+                    report(&format_args!("stopped: {error}"));
                 }
                 return Ok(());
             }
@@ -58,7 +58,7 @@ pub fn peek<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failu
     Ok(())
 }
 
-/// One answer, printed.
+/// Requests and prints one chunk.
 fn step<W: Write>(
     context: &mut Context<W>,
     args: &Args,
@@ -85,7 +85,7 @@ fn step<W: Write>(
             context,
             head.off - head.lost.min(head.off),
             head.lost,
-            "kept no more",
+            "evicted before they were read",
         )?;
     }
     format.print(&mut context.out, head.off, &peeked.bytes)?;
@@ -102,6 +102,6 @@ fn missing<W: Write>(
     why: &str,
 ) -> Result<(), Failure> {
     context.out.flush()?;
-    say(&format_args!("{len} bytes missing at offset {off}, {why}"));
+    report(&format_args!("{len} bytes missing at offset {off}, {why}"));
     Ok(())
 }

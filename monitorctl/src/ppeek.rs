@@ -1,31 +1,31 @@
-//! `ppeek`.
+//! The verb `ppeek`.
 
 use std::io::Write;
 
 use monitor_client::types::{Encoding, Ppeek, PpeekParams};
 use monitor_client::{Code, Error, Method, Reason, Side};
 
-use crate::args::FormatArgs;
+use crate::context::{Context, report};
 use crate::failure::Failure;
 use crate::show::format::{Format, LINE};
-use crate::{Context, say};
+use crate::values::FormatArgs;
 
-/// Which bytes.
+/// The bytes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// As `sockets` lists it
+    /// Connection, as listed by `sockets`
     sockid: u64,
-    /// Whose received bytes: `server` holds what the client sent
+    /// Receiving side: `server` holds the bytes that the client sent
     side: Side,
     /// Distance from the first payload byte
     off: u64,
-    /// Most bytes; without it, all that follow without a hole
+    /// Maximum number of bytes; by default all up to the next hole
     len: Option<u64>,
     #[command(flatten)]
     format: FormatArgs,
 }
 
-/// Asked for at once when everything that follows is wanted. Whole lines of a hex dump.
+/// Bytes per request when no length is given, a multiple of a hex dump's line.
 const CHUNK: u64 = 1 << 20;
 const _: () = assert!(CHUNK.is_multiple_of(LINE as u64));
 
@@ -57,7 +57,7 @@ fn json<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> 
     context.json(&reply)
 }
 
-/// Reads on until there is no next byte. Only nothing at all is a failure.
+/// Reads up to the next hole or the end. No data is a failure only at the first read.
 fn to_the_end<W: Write>(
     context: &mut Context<W>,
     args: &Args,
@@ -82,7 +82,7 @@ fn to_the_end<W: Write>(
             {
                 if error.reason() != Some(Reason::Future) {
                     context.out.flush()?;
-                    say(&format_args!("stopped: {error}"));
+                    report(&format_args!("stopped: {error}"));
                 }
                 return Ok(());
             }

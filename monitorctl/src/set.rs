@@ -1,48 +1,48 @@
-//! `set`: what the RPC calls `configure`.
+//! The verb `set`, the method `configure` of the RPC.
 
 use std::io::Write;
 
 use monitor_client::Side;
 use monitor_client::types::{ConfigureParams, Overlap};
 
-use crate::Context;
-use crate::args::size;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::show;
+use crate::values::size;
 
-/// For which connections, and what.
+/// Connections and their settings.
 ///
-/// With SOCKID for that connection, from now on. With --filter for those to come: the rule's number is printed, by
-/// which --remove takes it away.
+/// With SOCKID: that connection, from now on. With --filter: future connections; the number of the rule is printed, for
+/// --remove.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("which").required(true)))]
-#[command(group(clap::ArgGroup::new("what").multiple(true)))]
+#[command(group(clap::ArgGroup::new("target").required(true)))]
+#[command(group(clap::ArgGroup::new("settings").multiple(true)))]
 pub struct Args {
-    /// As `sockets` lists it
-    #[arg(group = "which", requires = "what")]
+    /// Connection, as listed by `sockets`
+    #[arg(group = "target", requires = "settings")]
     sockid: Option<u64>,
-    /// Connections to come that this filter wants, in the words of tcpdump
-    #[arg(long, value_name = "FILTER", group = "which", requires = "what")]
+    /// Future connections that match this filter, in the language of tcpdump
+    #[arg(long, value_name = "FILTER", group = "target", requires = "settings")]
     filter: Option<String>,
-    /// Takes a rule away
-    #[arg(long, value_name = "RULE", group = "which", conflicts_with = "what")]
+    /// Remove a rule
+    #[arg(long, value_name = "RULE", group = "target", conflicts_with = "settings")]
     remove: Option<u64>,
-    /// This side alone
+    /// Only this side
     #[arg(long, conflicts_with = "remove")]
     side: Option<Side>,
-    /// Bytes to keep, the newest: 4096, 64KiB, 1MiB
-    #[arg(long, value_name = "SIZE", value_parser = size, group = "what")]
+    /// Newest bytes to retain: 4096, 64KiB, 1MiB
+    #[arg(long, value_name = "SIZE", value_parser = size, group = "settings")]
     window: Option<u64>,
-    /// Whose bytes win where segments overlap and differ: linux, first, last, bsd
-    #[arg(long, value_name = "POLICY", value_parser = overlap, group = "what")]
+    /// Policy for segments that overlap and differ: linux, first, last, bsd
+    #[arg(long, value_name = "POLICY", value_parser = overlap, group = "settings")]
     overlap: Option<Overlap>,
-    /// Keep no bytes, for good
-    #[arg(long, group = "what")]
+    /// Store no more bytes, permanently
+    #[arg(long, group = "settings")]
     disable: bool,
 }
 
 fn overlap(name: &str) -> Result<Overlap, String> {
-    // Its name on the wire: one that is added there is known here.
+    // Parsed by its wire name: new policies need no change here.
     serde_json::from_value(name.into()).map_err(|_| "linux, first, last or bsd".to_owned())
 }
 

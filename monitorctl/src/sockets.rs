@@ -1,21 +1,18 @@
-//! `sockets`.
+//! The verb `sockets`.
 
 use std::io::Write;
 
-use monitor_client::Client;
 use monitor_client::types::{Socket, SocketsParams, Sort, State};
 
-use crate::Context;
-use crate::args::{seconds, size};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::pages::pages;
 use crate::show::socket::{length, state, vlan};
 use crate::show::table::{Align, Table};
 use crate::show::units::ago;
+use crate::values::{seconds, size};
 
-/// Connections asked for at once: enough to make round trips cheap, few enough to start printing at once.
-const PAGE: u64 = 1000;
-
-/// Which connections.
+/// Conditions, order and number.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// One of the ends is in this state, ESTABLISHED for example
@@ -27,37 +24,37 @@ pub struct Args {
     /// One of the ends has this address, or one in this prefix
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     address: Option<String>,
-    /// In the words of tcpdump: 'host 10.0.0.1 and not port 22'
+    /// Matches this filter, in the language of tcpdump: 'host 10.0.0.1 and not port 22'
     #[arg(long, value_name = "FILTER")]
     filter: Option<String>,
-    /// Only those that are over
+    /// Only closed connections
     #[arg(long, conflicts_with = "open")]
     closed: bool,
-    /// Only those that are not over
+    /// Only open connections
     #[arg(long)]
     open: bool,
-    /// Opened so long ago or longer: 90, 10m, 2h
+    /// Minimum time since it opened: 90, 10m, 2h
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     min_age: Option<f64>,
-    /// Opened so long ago or less
+    /// Maximum time since it opened
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     max_age: Option<f64>,
-    /// Both directions together carried so many bytes or more: 4096, 64KiB, 1MiB
+    /// Minimum number of bytes in both directions together: 4096, 64KiB, 1MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     min_bytes: Option<u64>,
-    /// The first ones in this order, the first at the top; 1000 unless --limit says otherwise
+    /// Order, best first: opened, last, bytes or rate; lists 1000 unless --limit is given
     #[arg(long, value_name = "ORDER", value_parser = order, conflicts_with = "after")]
     sort: Option<Sort>,
-    /// List no more than this many
+    /// Maximum number of connections
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Go on after this sockid
+    /// Start after this sockid
     #[arg(long, value_name = "SOCKID")]
     after: Option<u64>,
 }
 
 fn order(name: &str) -> Result<Sort, String> {
-    // Its name on the wire: one that is added there is known here.
+    // Parsed by its wire name: new orders need no change here.
     serde_json::from_value(name.into()).map_err(|_| "opened, last, bytes or rate".to_owned())
 }
 
@@ -84,33 +81,7 @@ pub fn sockets<W: Write>(context: &mut Context<W>, args: Args) -> Result<(), Fai
     printer.end(out, next)
 }
 
-/// Takes page after page until `limit` connections were listed or there are no more; `next` of the last page.
-pub fn pages(
-    client: &mut Client,
-    mut params: SocketsParams,
-    limit: u64,
-    mut take: impl FnMut(&mut Vec<Socket>) -> Result<(), Failure>,
-) -> Result<Option<u64>, Failure> {
-    let mut left = limit;
-    if params.sort.is_some() {
-        // There is one page only.
-        params.limit = (limit < u64::MAX).then_some(limit);
-        take(&mut client.sockets(&params)?.sockets)?;
-        return Ok(None);
-    }
-    loop {
-        params.limit = Some(left.min(PAGE));
-        let mut page = client.sockets(&params)?;
-        left -= (page.sockets.len() as u64).min(left);
-        take(&mut page.sockets)?;
-        if page.next.is_none() || left == 0 {
-            return Ok(page.next);
-        }
-        params.after = page.next;
-    }
-}
-
-/// Prints pages as they come, whatever their number.
+/// Prints pages as they arrive.
 enum Printer {
     Json { any: bool },
     People { table: Box<Table<8>>, sorted: bool },
@@ -148,7 +119,7 @@ impl Printer {
                 }
             }
             Printer::People { table, sorted } => {
-                // What a person looks for is mostly what has just begun: it stands at the end, next to the prompt.
+                // The newest connection is at the end, next to the prompt.
                 if !*sorted {
                     sockets.sort_by(|one, other| one.opened.total_cmp(&other.opened));
                 }

@@ -1,17 +1,17 @@
-//! `stats`.
+//! The verb `stats`.
 
 use std::io::Write;
 
 use monitor_client::Counters;
 use monitor_client::types::{CaptureStats, Stats};
 
-use crate::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 
-/// How much of them.
+/// Detail.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Each worker's share too
+    /// Show each worker's counters as well
     #[arg(long)]
     workers: bool,
 }
@@ -82,7 +82,7 @@ fn capture(out: &mut impl Write, capture: &CaptureStats) -> Result<(), Failure> 
 
 type Rows<'a> = Vec<(&'a str, Vec<u64>)>;
 
-/// Each group's counters: the sum, then each worker's share if that is wanted and there is one.
+/// Returns each group's counters: the sum, then each worker's value if requested and available.
 fn groups(stats: &Stats, workers: bool) -> Vec<(&'static str, Rows<'_>)> {
     let rows = |sums: &'static str, group: fn(&Stats) -> &Counters, shares: Vec<&Counters>| {
         let rows = group(stats).0.iter().map(|(name, sum)| {

@@ -1,22 +1,22 @@
-//! `stop`.
+//! The verb `stop`.
 
 use std::io::Write;
 
 use monitor_client::Side;
 
-use crate::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::show;
 
-/// What nobody wants to see more of.
+/// The connection or side to stop.
 ///
-/// Without a side the connection is closed here (not between its ends), its packets are left alone, and what was read
-/// stays readable for a while. With a side, no more bytes of it are kept; the connection goes on. There is no way back.
+/// Without a side the connection is closed in the monitor (not between its ends), its packets are passed by, and its
+/// retained bytes stay readable for a while. With a side, no more bytes of that side are stored. It cannot be undone.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// As `sockets` lists it
+    /// Connection, as listed by `sockets`
     sockid: u64,
-    /// This side alone
+    /// Only this side
     side: Option<Side>,
 }
 

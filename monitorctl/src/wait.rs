@@ -1,24 +1,24 @@
-//! `wait`.
+//! The verb `wait`.
 
 use std::io::Write;
 
 use monitor_client::types::{WaitParams, Waited};
 use monitor_client::{Method, Side};
 
-use crate::Context;
-use crate::args::seconds;
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::values::seconds;
 
-/// For which byte, and how long.
+/// The byte and the timeout.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// As `sockets` lists it
+    /// Connection, as listed by `sockets`
     sockid: u64,
-    /// Whose received bytes: `server` holds what the client sent
+    /// Receiving side: `server` holds the bytes that the client sent
     side: Side,
     /// Distance from the first payload byte
     off: u64,
-    /// No longer than this, up to an hour: 2, 500ms, 10m; 0 looks once
+    /// Timeout, at most an hour: 2, 500ms, 10m; 0 checks once
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "30")]
     timeout: f64,
 }
@@ -42,7 +42,7 @@ pub fn wait<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failu
     }
     writeln!(
         context.out,
-        "{} bytes are there from offset {} on",
+        "{} bytes are available from offset {} on",
         waited.available, waited.off
     )?;
     Ok(())

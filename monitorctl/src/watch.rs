@@ -1,4 +1,4 @@
-//! `watch`.
+//! The verb `watch`.
 
 use std::io::Write;
 
@@ -9,43 +9,43 @@ use monitor_client::types::{
 };
 use monitor_client::{Method, Side};
 
-use crate::Context;
-use crate::ends::Ends;
+use crate::context::Context;
+use crate::ends::EndsCache;
 use crate::failure::Failure;
+use crate::show::event;
 use crate::show::format::Format;
-use crate::show::note;
 
-/// What to search for, and where.
+/// Patterns and streams.
 ///
-/// A line for each match: its time (UTC), the connection, the side, where, and the pattern; with --context the bytes
-/// below it. Only what comes from now on is searched. `lost` says what could not be.
+/// Each line has the time (UTC), connection, side, offset and pattern of a match; with --context its bytes follow. Only
+/// new bytes are searched. `lost` reports bytes that were not searched.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Regular expressions about bytes, in the syntax of the Rust crate regex
+    /// Regular expressions over bytes, in the syntax of the Rust crate regex
     #[arg(required = true, value_name = "PATTERN")]
     patterns: Vec<String>,
-    /// The patterns are bytes in hex, two digits each
+    /// Patterns are bytes in hex, two digits each
     #[arg(long, conflicts_with = "text")]
     hex: bool,
-    /// The patterns are plain text
+    /// Patterns are plain text
     #[arg(long)]
     text: bool,
-    /// Letters match in either case
+    /// Ignore case
     #[arg(long, short = 'i')]
     nocase: bool,
-    /// On connections that this filter wants, in the words of tcpdump
+    /// Only connections that match this filter, in the language of tcpdump
     #[arg(long, value_name = "FILTER", conflicts_with = "sockid")]
     filter: Option<String>,
-    /// On this connection
+    /// Only this connection
     #[arg(long, value_name = "SOCKID")]
     sockid: Option<u64>,
-    /// In what this side received
+    /// Only bytes that this side received
     #[arg(long)]
     side: Option<Side>,
-    /// Show the match, and so many bytes before and after it
+    /// Show the match, and this number of bytes before and after it
     #[arg(long, short = 'C', value_name = "BYTES")]
     context: Option<u64>,
-    /// End after so many events
+    /// Exit after this number of events
     #[arg(long, short = 'n', value_name = "COUNT")]
     count: Option<u64>,
 }
@@ -65,43 +65,44 @@ pub fn watch<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fail
         ..WatchParams::default()
     };
     let _: Watching = context.client.call(Method::Watch, &params)?;
-    let mut ends = Ends::default();
+    let mut ends = EndsCache::default();
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let event = context.event()?;
+        let received = context.event()?;
         left -= 1;
         if context.json {
-            writeln!(context.out, "{}", event.params)?;
+            writeln!(context.out, "{}", received.params)?;
             continue;
         }
-        let told: EventParams = event.read()?;
-        let line = note::line(&told, ends.of(&mut context.client, &told), context.palette);
-        let pattern = match &told.pattern {
+        let params: EventParams = received.read()?;
+        let ends = ends.get(&mut context.client, &params);
+        let line = event::line(&params, ends, context.palette);
+        let pattern = match &params.pattern {
             Some(PatternId::Text(pattern)) => format!("  {pattern}"),
             Some(PatternId::Number(number)) => format!("  {number}"),
             None => String::new(),
         };
         writeln!(context.out, "{line}{pattern}")?;
-        if let Some(around) = &told.context {
+        if let Some(around) = &params.context {
             dump(&mut context.out, around)?;
         }
     }
     Ok(())
 }
 
-/// Named by itself, so that a match says what was found.
+/// Returns a pattern with its own text as `id`, for the output.
 fn form(args: &Args, pattern: &str) -> WatchPattern {
     let mut form = PatternForm {
         id: Some(PatternId::Text(pattern.to_owned())),
         nocase: args.nocase,
         ..PatternForm::default()
     };
-    let place = match (args.hex, args.text) {
+    let field = match (args.hex, args.text) {
         (true, _) => &mut form.hex,
         (_, true) => &mut form.text,
         _ => &mut form.regex,
     };
-    *place = Some(pattern.to_owned());
+    *field = Some(pattern.to_owned());
     WatchPattern::Form(form)
 }
 

@@ -1,4 +1,4 @@
-//! `follow`: connections' bytes as they come.
+//! The verb `follow`: bytes of connections as they arrive.
 
 mod print;
 
@@ -8,35 +8,34 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use monitor_client::types::{
-    Encoding, EventKind, EventParams, FollowParams, Listening, Socket, SocketsParams,
-    SubscribeParams,
+    Encoding, EventKind, EventParams, FollowParams, Listening, SocketsParams, SubscribeParams,
 };
 use monitor_client::{Error, Event, Method, Side};
 
-use crate::args::FormatArgs;
+use crate::context::{Context, report};
 use crate::failure::Failure;
+use crate::pages;
 use crate::show::format::Format;
-use crate::sockets::pages;
-use crate::{Context, say};
+use crate::values::FormatArgs;
 use print::{Origin, Printer};
 
-/// What to follow.
+/// Followed connections.
 ///
-/// One connection: from its start, until it is over. With --filter: connections that are there from now on, those that
-/// come from their start, until this is interrupted. What is missing is said, never skipped silently.
+/// With SOCKID: one connection, from its start to its end. With --filter: open connections from now on and new ones from
+/// their start, until interrupted. Missing bytes are reported, never skipped silently.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("which").required(true)))]
+#[command(group(clap::ArgGroup::new("target").required(true)))]
 pub struct Args {
-    /// As `sockets` lists it
-    #[arg(group = "which")]
+    /// Connection, as listed by `sockets`
+    #[arg(group = "target")]
     sockid: Option<u64>,
-    /// Whose received bytes; both sides when not given
+    /// Receiving side; both by default
     #[arg(conflicts_with = "filter")]
     side: Option<Side>,
-    /// All connections that this filter wants, in the words of tcpdump; '' wants every one
-    #[arg(long, value_name = "FILTER", group = "which")]
+    /// All connections that match this filter, in the language of tcpdump; '' matches all
+    #[arg(long, value_name = "FILTER", group = "target")]
     filter: Option<String>,
-    /// Where to start in the stream
+    /// Offset of the first byte
     #[arg(
         long,
         value_name = "OFFSET",
@@ -50,7 +49,7 @@ pub struct Args {
 
 pub fn follow<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let many = args.filter.is_some();
-    // Bytes of several connections as they are could not be told apart.
+    // Raw bytes of several connections could not be distinguished.
     let format = match Format::choose(args.format, Format::Text) {
         Format::Raw if many && !args.format.raw => Format::Text,
         format => format,
@@ -68,29 +67,29 @@ pub fn follow<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fai
     }
     while many || !follower.streams.is_empty() {
         let event = context.event()?;
-        follower.take(context, &event)?;
+        follower.on_event(context, &event)?;
     }
     Ok(())
 }
 
-/// What is followed.
+/// The followed streams.
 struct Follower {
     printer: Printer,
     /// By listener.
     streams: HashMap<u64, Stream>,
 }
 
-/// What a listener follows.
+/// The stream of one listener.
 struct Stream {
     sockid: u64,
-    /// When there may be several connections.
+    /// Set when several connections are followed.
     ends: Option<(String, String)>,
-    /// Sides that are not over.
+    /// Number of sides that have not ended.
     open: u32,
 }
 
 impl Follower {
-    /// Follows those that there are, and hears of those to come.
+    /// Follows open connections, and subscribes to new ones.
     fn all<W: Write>(
         &mut self,
         context: &mut Context<W>,
@@ -101,23 +100,19 @@ impl Follower {
             filter: filter.clone(),
             ..SubscribeParams::default()
         };
-        // Before they are listed: none is missed between.
+        // Before the list is read: no connection is missed in between.
         let _: Listening = context.client.call(Method::Subscribe, &opened)?;
-        let mut sockets: Vec<Socket> = Vec::new();
         let params = SocketsParams {
             filter,
             closed: Some(false),
             ..SocketsParams::default()
         };
-        pages(&mut context.client, params, u64::MAX, |page| {
-            sockets.append(page);
-            Ok(())
-        })?;
+        let sockets = pages::all(&mut context.client, params)?;
         for socket in sockets {
             let ends = (socket.client.to_string(), socket.server.to_string());
             for side in Side::BOTH {
                 let off = Some(socket.sides.get(side).next);
-                self.start_or_say(context, socket.sockid, Some(side), off, ends.clone())?;
+                self.start_or_report(context, socket.sockid, Some(side), off, ends.clone())?;
             }
         }
         Ok(())
@@ -149,8 +144,8 @@ impl Follower {
         Ok(())
     }
 
-    /// One of many: that it cannot be followed (it is gone again, there are too many) must not end the others.
-    fn start_or_say<W: Write>(
+    /// Follows one of several connections. A refusal (it is gone, or a limit is reached) must not end the others.
+    fn start_or_report<W: Write>(
         &mut self,
         context: &mut Context<W>,
         sockid: u64,
@@ -160,21 +155,25 @@ impl Follower {
     ) -> Result<(), Failure> {
         match self.start(context, sockid, side, off, Some(ends)) {
             Err(Failure::Client(Error::Rpc(error))) => {
-                say(&format_args!("{sockid} is not followed: {error}"));
+                report(&format_args!("{sockid} is not followed: {error}"));
                 Ok(())
             }
             other => other,
         }
     }
 
-    fn take<W: Write>(&mut self, context: &mut Context<W>, event: &Event) -> Result<(), Failure> {
-        let told: EventParams = event.read()?;
-        if told.event == "opened" {
-            if let (Some(sockid), Some(client), Some(server)) = (told.sockid, told.client, told.server)
-                // Opened while the others were listed, it is followed already.
+    fn on_event<W: Write>(
+        &mut self,
+        context: &mut Context<W>,
+        event: &Event,
+    ) -> Result<(), Failure> {
+        let params: EventParams = event.read()?;
+        if params.event == "opened" {
+            if let (Some(sockid), Some(client), Some(server)) = (params.sockid, params.client, params.server)
+                // A connection that opened during the listing is followed already.
                 && !self.streams.values().any(|stream| stream.sockid == sockid)
             {
-                self.start_or_say(
+                self.start_or_report(
                     context,
                     sockid,
                     None,
@@ -184,44 +183,46 @@ impl Follower {
             }
             return Ok(());
         }
-        let Some(stream) = self.streams.get_mut(&told.listener) else {
+        let Some(stream) = self.streams.get_mut(&params.listener) else {
             return Ok(());
         };
         let ends = stream.ends.clone();
-        if told.event == "end" {
+        if params.event == "end" {
             stream.open = stream.open.saturating_sub(1);
             if stream.open == 0 {
-                self.streams.remove(&told.listener);
+                self.streams.remove(&params.listener);
             }
         }
         if context.json {
             writeln!(context.out, "{}", event.params)?;
             return Ok(());
         }
-        let Some(side) = told.side else { return Ok(()) };
+        let Some(side) = params.side else {
+            return Ok(());
+        };
         let (client, server) = ends
             .as_ref()
             .map_or(("client", "server"), |(client, server)| {
                 (client.as_str(), server.as_str())
             });
         let origin = Origin {
-            sockid: told.sockid.unwrap_or(0),
+            sockid: params.sockid.unwrap_or(0),
             client,
             server,
             side,
         };
-        self.print(&mut context.out, origin, &told, &event.bytes)
+        self.print(&mut context.out, origin, &params, &event.bytes)
     }
 
     fn print(
         &mut self,
         out: &mut impl Write,
         origin: Origin<'_>,
-        told: &EventParams,
+        params: &EventParams,
         raw: &[u8],
     ) -> Result<(), Failure> {
-        let (off, len) = (told.off.unwrap_or(0), told.len.unwrap_or(0));
-        let what = match (told.event.as_ref(), &told.data) {
+        let (off, len) = (params.off.unwrap_or(0), params.len.unwrap_or(0));
+        let note = match (params.event.as_ref(), &params.data) {
             ("data", Some(data)) => {
                 let bytes = STANDARD.decode(data).unwrap_or_default();
                 return Ok(self.printer.bytes(out, origin, off, &bytes)?);
@@ -231,33 +232,35 @@ impl Follower {
             ("lost", _) => {
                 format!("{len} bytes missing at offset {off}, evicted before they were read")
             }
-            ("end", _) => return self.end(out, origin, told.reason.as_deref().unwrap_or("closed")),
+            ("end", _) => {
+                return self.end(out, origin, params.reason.as_deref().unwrap_or("closed"));
+            }
             _ => return Ok(()),
         };
-        if !self.printer.note(out, origin, &what)? {
+        if !self.printer.note(out, origin, &note)? {
             out.flush()?;
-            say(&format_args!("{}: {what}", origin.side));
+            report(&format_args!("{}: {note}", origin.side));
         }
         Ok(())
     }
 
-    /// An end in order is worth a line among many connections only.
+    /// Prints a normal end only among several connections.
     fn end(
         &mut self,
         out: &mut impl Write,
         origin: Origin<'_>,
         reason: &str,
     ) -> Result<(), Failure> {
-        let is_one_of_many = origin.client != "client";
+        let is_one_of_several = origin.client != "client";
         match reason {
-            "eof" | "closed" if is_one_of_many => {
+            "eof" | "closed" if is_one_of_several => {
                 self.printer.note(out, origin, &format!("end ({reason})"))?;
             }
             "eof" | "closed" => {}
             _ => {
                 out.flush()?;
-                say(&format_args!(
-                    "{}: its bytes cannot be read any more ({reason})",
+                report(&format_args!(
+                    "{}: its bytes can no longer be read ({reason})",
                     origin.side
                 ));
             }

@@ -1,4 +1,4 @@
-//! Bytes of several streams, printed so that they can be told apart.
+//! Printer of several streams, with headings where the stream changes.
 
 use std::io::{self, Write};
 
@@ -7,26 +7,26 @@ use monitor_client::Side;
 use crate::show::colour::{Ink, Palette};
 use crate::show::format::Format;
 
-/// Where a piece of a stream comes from.
+/// Source of a fragment of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     pub sockid: u64,
-    /// The ends, "client" and "server" when there is one connection only.
+    /// The ends; "client" and "server" if only one connection is followed.
     pub client: &'a str,
     pub server: &'a str,
     pub side: Side,
 }
 
-/// Remembers what was printed last.
+/// Prints fragments, and retains the position of the last one.
 pub struct Printer {
     format: Format,
-    /// Whether a line says whose bytes follow.
+    /// Print a heading before the bytes of another stream.
     headings: bool,
     palette: Palette,
     last: Option<Last>,
 }
 
-/// Where the stream printed last goes on, and whether its line is ended.
+/// Position after the last fragment.
 struct Last {
     sockid: u64,
     side: Side,
@@ -36,7 +36,7 @@ struct Last {
 
 impl Printer {
     pub fn new(format: Format, headings: bool, palette: Palette) -> Self {
-        // A heading between bytes as they are could not be told from them.
+        // A heading between raw bytes could not be distinguished from them.
         Self {
             format,
             headings: headings && format != Format::Raw,
@@ -55,10 +55,10 @@ impl Printer {
         let Some(end) = bytes.last() else {
             return Ok(());
         };
-        let goes_on = self.last.as_ref().is_some_and(|last| {
+        let continues = self.last.as_ref().is_some_and(|last| {
             (last.sockid, last.side, last.next) == (from.sockid, from.side, off)
         });
-        if self.headings && !goes_on {
+        if self.headings && !continues {
             self.heading(out, from, &format!("offset {off}"))?;
         }
         if self.format == Format::Raw {
@@ -78,17 +78,17 @@ impl Printer {
         Ok(())
     }
 
-    /// Says on a line of its own what became of a stream. False where lines could not be told from bytes: it has to be
-    /// said elsewhere.
-    pub fn note(&mut self, out: &mut impl Write, from: Origin<'_>, what: &str) -> io::Result<bool> {
+    /// Prints a note about a stream on a line of its own. Returns false if the output has no headings: the caller must
+    /// report it on standard error.
+    pub fn note(&mut self, out: &mut impl Write, from: Origin<'_>, note: &str) -> io::Result<bool> {
         if self.headings {
-            self.heading(out, from, what)?;
+            self.heading(out, from, note)?;
             self.last = None;
         }
         Ok(self.headings)
     }
 
-    fn heading(&mut self, out: &mut impl Write, from: Origin<'_>, what: &str) -> io::Result<()> {
+    fn heading(&mut self, out: &mut impl Write, from: Origin<'_>, note: &str) -> io::Result<()> {
         if self.last.as_ref().is_some_and(|last| !last.at_line_start) {
             writeln!(out)?;
         }
@@ -96,7 +96,7 @@ impl Printer {
             Side::Server => (from.client, from.server),
             Side::Client => (from.server, from.client),
         };
-        let heading = format!("--- {sender} -> {receiver}, {what}");
+        let heading = format!("--- {sender} -> {receiver}, {note}");
         writeln!(out, "{}", self.palette.paint(Ink::Dim, &heading))
     }
 }
@@ -104,7 +104,7 @@ impl Printer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::show::colour::When;
+    use crate::show::colour::ColorChoice;
 
     fn from(sockid: u64, side: Side) -> Origin<'static> {
         Origin {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heading_stands_where_the_stream_changes() {
+    fn a_heading_marks_each_change_of_stream() {
         let printer = Printer::new(Format::Text, true, Palette::NONE);
         let expected = "\
 --- 10.0.0.1:1 -> 10.0.0.2:80, offset 0
@@ -160,14 +160,14 @@ y
     }
 
     #[test]
-    fn bytes_as_they_are_have_nothing_between_them() {
-        let printer = Printer::new(Format::Raw, true, Palette::choose(When::Always));
+    fn raw_bytes_have_no_headings() {
+        let printer = Printer::new(Format::Raw, true, Palette::choose(ColorChoice::Always));
         assert_eq!(conversation(printer), "GET / HTTP/1.1\r\nHTTP/1.1 200xy\n");
     }
 
     #[test]
     fn each_side_has_its_colour() {
-        let printer = Printer::new(Format::Text, false, Palette::choose(When::Always));
+        let printer = Printer::new(Format::Text, false, Palette::choose(ColorChoice::Always));
         let shown = conversation(printer);
         assert!(
             shown.starts_with("\x1b[36mGET /\x1b[0m\x1b[36m HTTP/1.1\n\x1b[0m\x1b[33mHTTP"),

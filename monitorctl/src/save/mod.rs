@@ -1,4 +1,4 @@
-//! `save`: streams to files.
+//! The verb `save`: streams to files.
 
 mod side;
 
@@ -11,41 +11,41 @@ use monitor_client::types::{Closed, Socket, SocketsParams};
 use monitor_client::{Client, Code, Error, Side};
 use serde::Serialize;
 
+use crate::context::{Context, report};
 use crate::failure::Failure;
+use crate::pages;
 use crate::show::socket::direction;
 use crate::show::units::size;
-use crate::sockets::pages;
-use crate::{Context, say};
 use side::Saved;
 
-/// Which connections, and where to.
+/// Saved connections, and the directory.
 ///
-/// For each connection DIR gets SOCKID-server.bin (what the server received), SOCKID-client.bin and SOCKID.json. A file
-/// holds the bytes that were received and are still kept, one after the other: where some are missing nothing is put
-/// in their place. SOCKID.json says where each run of bytes stands in the stream (`off`) and in the file (`at`), and
-/// lists what is missing (`gaps`) with its reason: `evicted` (kept no more), `lost` (never captured), `waiting` (not
-/// captured yet), `disabled` (buffering is switched off). Without SOCKID.json a connection was not saved to its end.
+/// For each connection DIR gets SOCKID-server.bin (the bytes that the server received), SOCKID-client.bin and
+/// SOCKID.json. A .bin file holds the retained bytes without padding for missing ones. SOCKID.json lists each range with
+/// its offset in the stream (`off`) and in the file (`at`). It also lists missing bytes (`gaps`) with the reason:
+/// `evicted`, `lost` (never captured), `waiting` (not captured yet) or `disabled` (buffering is off). SOCKID.json is
+/// written last: without it, the connection was not saved completely.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("which").required(true)))]
+#[command(group(clap::ArgGroup::new("target").required(true)))]
 pub struct Args {
-    /// As `sockets` lists them
-    #[arg(value_name = "SOCKID", group = "which")]
+    /// Connections, as listed by `sockets`
+    #[arg(value_name = "SOCKID", group = "target")]
     sockids: Vec<u64>,
-    /// Those that this filter wants, in the words of tcpdump
-    #[arg(long, value_name = "FILTER", group = "which")]
+    /// Connections that match this filter, in the language of tcpdump
+    #[arg(long, value_name = "FILTER", group = "target")]
     filter: Option<String>,
     /// Every connection
-    #[arg(long, group = "which")]
+    #[arg(long, group = "target")]
     all: bool,
-    /// This side alone
+    /// Only this side
     #[arg(long)]
     side: Option<Side>,
-    /// Where to; made if it is not there. Files are never overwritten
+    /// Directory, created if it doesn't exist. Files are never overwritten
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
 }
 
-/// The file beside the streams.
+/// Content of SOCKID.json.
 #[derive(Debug, Serialize)]
 struct Sidecar<'a> {
     sockid: u64,
@@ -70,7 +70,7 @@ struct Sides {
 pub fn save<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let sockets = choose(&mut context.client, args)?;
     fs::create_dir_all(&args.dir)
-        .map_err(|source| Failure::file("make the directory", &args.dir, source))?;
+        .map_err(|source| Failure::file("create the directory", &args.dir, source))?;
     let sides = args
         .side
         .map_or_else(|| Side::BOTH.to_vec(), |side| vec![side]);
@@ -86,11 +86,11 @@ pub fn save<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failu
                 line(&mut context.out, socket, &sidecar.sides)?;
                 context.out.flush()
             })?,
-            // Listed a moment ago, gone now. Whoever is asked for by name has to be there.
+            // Evicted after the listing. A connection that was named explicitly must exist.
             Err(Failure::Client(Error::Rpc(error)))
                 if args.sockids.is_empty() && error.known_code() == Some(Code::BadSocket) =>
             {
-                bar.suspend(|| say(&format_args!("{}: {error}", socket.sockid)));
+                bar.suspend(|| report(&format_args!("{}: {error}", socket.sockid)));
             }
             Err(failure) => return Err(failure),
         }
@@ -107,19 +107,14 @@ fn choose(client: &mut Client, args: &Args) -> Result<Vec<Socket>, Failure> {
             .map(|&sockid| Ok(client.info(sockid)?))
             .collect();
     }
-    let mut sockets = Vec::new();
     let params = SocketsParams {
         filter: args.filter.clone(),
         ..SocketsParams::default()
     };
-    pages(client, params, u64::MAX, |page| {
-        sockets.append(page);
-        Ok(())
-    })?;
-    Ok(sockets)
+    pages::all(client, params)
 }
 
-/// On standard error, and only if that is a terminal.
+/// Returns a progress bar on standard error, hidden unless that is a terminal.
 fn bar(bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(bytes);
     let template =
@@ -175,7 +170,7 @@ fn connection<'a>(
     Ok(sidecar)
 }
 
-/// Never one that is there: sockids start anew with the daemon, and the file may be another connection's.
+/// Creates a file and never overwrites one: after a restart of the daemon, the same sockid names another connection.
 fn create(dir: &Path, name: &str) -> Result<(File, PathBuf), Failure> {
     let path = dir.join(name);
     match File::create_new(&path) {

@@ -1,4 +1,4 @@
-//! One side of a connection: its bytes in order, and an account of those that are not there.
+//! Copy of one side: its retained bytes in order, and a list of the missing ones.
 
 use monitor_client::types::Socket;
 use monitor_client::{Client, Code, Error, ErrorObject, Reason, Side};
@@ -6,38 +6,38 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Asked for at once.
+/// Bytes per request.
 const CHUNK: u64 = 1 << 20;
 
-/// What a file holds.
+/// Content of a saved file.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Saved {
-    /// Its name, beside this account.
+    /// File name.
     pub file: String,
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
-    /// One past the highest byte that had been received.
+    /// One past the highest byte received.
     end: u64,
-    /// Runs of bytes, in order.
+    /// Ranges of bytes, in order.
     extents: Vec<Extent>,
-    /// What is missing between them, in order.
+    /// Missing ranges, in order.
     pub gaps: Vec<Gap>,
 }
 
-/// A run of bytes.
+/// A range of bytes.
 #[derive(Debug, PartialEq, Serialize)]
 struct Extent {
-    /// Where in the stream.
+    /// Offset in the stream.
     off: u64,
     len: u64,
-    /// Where in the file.
+    /// Offset in the file.
     at: u64,
 }
 
-/// Bytes that are missing.
+/// A missing range.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Gap {
-    /// Where in the stream.
+    /// Offset in the stream.
     off: u64,
     pub len: u64,
     reason: &'static str,
@@ -67,8 +67,8 @@ impl Saved {
     }
 }
 
-/// Hands the bytes that are kept to `write`, as far as the side had come when `socket` was asked for: a connection that
-/// goes on has an end all the same.
+/// Passes the retained bytes to `write`, up to the end of the side at the time of `socket`: an open connection is
+/// copied up to that point.
 pub fn copy(
     client: &mut Client,
     socket: &Socket,
@@ -93,7 +93,7 @@ pub fn copy(
                 let Some(hole) = hole(&error, off, end) else {
                     return Err(Error::Rpc(error).into());
                 };
-                // Of a hole, what lies below the in-order edge was given up; the rest may still come.
+                // The part below the in-order edge was declared lost; the rest may still arrive.
                 saved.gap(off, hole.waiting, hole.reason);
                 saved.gap(off.max(hole.waiting), hole.to, "waiting");
                 off = hole.to;
@@ -104,17 +104,17 @@ pub fn copy(
     Ok(saved)
 }
 
-/// A stretch without bytes from an offset on.
+/// A range without bytes.
 #[derive(Debug, PartialEq)]
 struct Hole {
-    /// Where it ends.
+    /// End of the range.
     to: u64,
-    /// Why there is nothing up to `waiting`; from there on the bytes may still come.
+    /// Reason for the part up to `waiting`; later bytes may still arrive.
     reason: &'static str,
     waiting: u64,
 }
 
-/// Why there is no byte at `off`; `None` when the error is about something else. Always a step forward.
+/// Returns the hole at `off`, or `None` for an unrelated error. The hole is never empty.
 fn hole(error: &ErrorObject, off: u64, end: u64) -> Option<Hole> {
     let data = error.data.as_deref();
     let whole = |to: u64, reason| {
@@ -145,7 +145,7 @@ fn hole(error: &ErrorObject, off: u64, end: u64) -> Option<Hole> {
                 waiting: data.next?.clamp(off, to),
             })
         }
-        // The bytes up to `end` were there when it was listed, and are not any more.
+        // The bytes up to `end` were received, and evicted since.
         (Code::NoData | Code::NotConnected, _) => whole(end, "evicted"),
         (Code::Invalid, Some(Reason::Disabled)) => whole(end, "disabled"),
         _ => None,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_is_lost_below_the_edge_and_waits_above() {
+    fn a_hole_is_lost_below_the_edge_and_pending_above() {
         let data = |next, next_extent| ErrorData {
             next: Some(next),
             next_extent,
@@ -212,11 +212,11 @@ mod tests {
         );
         let mut saved = Saved::default();
         saved.gap(10, 10, "lost");
-        assert!(saved.gaps.is_empty(), "nothing of it is given up");
+        assert!(saved.gaps.is_empty(), "an empty gap is not listed");
     }
 
     #[test]
-    fn every_answer_is_a_step_forward_or_a_failure() {
+    fn every_hole_advances_the_offset() {
         let base = |base| ErrorData {
             base: Some(base),
             ..ErrorData::default()
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_joined_and_placed_in_the_file() {
+    fn adjacent_ranges_are_joined() {
         let mut saved = Saved::default();
         saved.bytes(5, 5);
         saved.bytes(10, 5);
@@ -260,7 +260,7 @@ mod tests {
                     at: 10
                 }
             ],
-            "nothing stands for what is missing"
+            "missing bytes take no space in the file"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Colours of a terminal, and when there are none.
+//! Colours for terminals.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,63 +7,63 @@ use std::io::{self, IsTerminal};
 use clap::ValueEnum;
 use monitor_client::Side;
 
-/// What a person wants.
+/// Value of --color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum When {
+pub enum ColorChoice {
     Auto,
     Always,
     Never,
 }
 
-/// What a piece of output is; each has a colour of its own.
+/// Role of a part of the output; each has its own colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
     /// Bytes of a side.
     Side(Side),
-    /// What something is about: the kind of an event.
-    Kind,
-    /// What matters less.
+    /// Heading, such as the kind of an event.
+    Heading,
+    /// Secondary text.
     Dim,
 }
 
 impl Ink {
-    /// Select Graphic Rendition (ECMA-48, 8.3.117): the 16 colours that every terminal's theme makes readable.
+    /// Returns the SGR parameter (ECMA-48, 8.3.117), one of the 16 colours that terminal themes keep readable.
     fn code(self) -> &'static str {
         match self {
             Ink::Side(Side::Server) => "36",
             Ink::Side(Side::Client) => "33",
-            Ink::Kind => "1",
+            Ink::Heading => "1",
             Ink::Dim => "2",
         }
     }
 }
 
-/// The colours, or none.
+/// Colours, or none.
 #[derive(Clone, Copy, Debug)]
 pub struct Palette {
     on: bool,
 }
 
 impl Palette {
-    /// By what is wanted, standard output, and the environment (no-color.org).
-    pub fn choose(when: When) -> Self {
+    /// Chooses by the option, standard output, and the environment (no-color.org).
+    pub fn choose(when: ColorChoice) -> Self {
         let auto = || {
             io::stdout().is_terminal()
                 && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
                 && env::var_os("TERM").as_deref() != Some(OsStr::new("dumb"))
         };
         match when {
-            When::Auto => Self { on: auto() },
-            When::Always => Self { on: true },
-            When::Never => Self { on: false },
+            ColorChoice::Auto => Self { on: auto() },
+            ColorChoice::Always => Self { on: true },
+            ColorChoice::Never => Self { on: false },
         }
     }
 
-    /// None at all.
+    /// No colours.
     #[cfg(test)]
     pub const NONE: Self = Self { on: false };
 
-    /// What stands before a piece in this colour.
+    /// Returns the escape sequence before a part.
     pub fn begin(self, ink: Ink) -> String {
         if self.on {
             format!("\x1b[{}m", ink.code())
@@ -72,12 +72,12 @@ impl Palette {
         }
     }
 
-    /// What stands behind it.
+    /// Returns the escape sequence after a part.
     pub fn end(self) -> &'static str {
         if self.on { "\x1b[0m" } else { "" }
     }
 
-    /// A word in this colour.
+    /// Returns the text in this colour.
     pub fn paint(self, ink: Ink, text: &str) -> String {
         format!("{}{text}{}", self.begin(ink), self.end())
     }
@@ -88,8 +88,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_colour_is_no_byte_more() {
-        let (on, off) = (Palette::choose(When::Always), Palette::choose(When::Never));
+    fn without_colours_the_text_is_unchanged() {
+        let (on, off) = (
+            Palette::choose(ColorChoice::Always),
+            Palette::choose(ColorChoice::Never),
+        );
         assert_eq!(on.paint(Ink::Side(Side::Server), "a"), "\x1b[36ma\x1b[0m");
         assert_eq!(off.paint(Ink::Dim, "a"), "a");
     }

@@ -1,10 +1,10 @@
-//! Stream bytes for people, terminals and pipes.
+//! Output formats of stream bytes.
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::args::FormatArgs;
+use crate::values::FormatArgs;
 
-/// How bytes are printed.
+/// Output format of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Hex,
@@ -13,7 +13,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// As asked; else `terminal` to a terminal, and the bytes themselves to anything else.
+    /// Returns the requested format; by default `terminal` on a terminal, else raw bytes.
     pub fn choose(args: FormatArgs, terminal: Format) -> Self {
         match args {
             FormatArgs { hex: true, .. } => Format::Hex,
@@ -34,17 +34,17 @@ impl Format {
     }
 }
 
-/// Bytes in a line of a hex dump.
+/// Bytes per line of a hex dump.
 pub const LINE: usize = 16;
 
 fn hex(out: &mut impl Write, off: u64, bytes: &[u8]) -> io::Result<()> {
     for (index, line) in bytes.chunks(LINE).enumerate() {
         write!(out, "{:08x} ", off + (index * LINE) as u64)?;
-        for place in 0..LINE {
-            if place % 8 == 0 {
+        for column in 0..LINE {
+            if column % 8 == 0 {
                 out.write_all(b" ")?;
             }
-            match line.get(place) {
+            match line.get(column) {
                 Some(byte) => write!(out, "{byte:02x} ")?,
                 None => out.write_all(b"   ")?,
             }
@@ -63,14 +63,14 @@ fn visible(byte: u8) -> char {
     }
 }
 
-/// Line feeds and tabs as they are, other control characters as escapes: a stream must not command the terminal.
+/// Prints line feeds and tabs unchanged, and other control characters as escapes: a stream must not control the terminal.
 fn text(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     for chunk in bytes.utf8_chunks() {
         let mut plain = 0;
         for (at, character) in chunk
             .valid()
             .char_indices()
-            .filter(|(_, character)| is_command(*character))
+            .filter(|(_, character)| is_control(*character))
         {
             out.write_all(&chunk.valid().as_bytes()[plain..at])?;
             if character != '\r' {
@@ -86,7 +86,7 @@ fn text(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn is_command(character: char) -> bool {
+fn is_control(character: char) -> bool {
     character.is_control() && !matches!(character, '\n' | '\t')
 }
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn text_cannot_command_the_terminal() {
+    fn text_cannot_control_the_terminal() {
         let bytes = b"a\tb\r\n\x1b[2J\xff\xc3\xa4\xc2\x9b";
         assert_eq!(
             printed(Format::Text, 0, bytes),

@@ -1,8 +1,8 @@
-//! What verbs print with: values to text, nothing else.
+//! Formatting of values as text, without I/O of its own.
 
 pub mod colour;
+pub mod event;
 pub mod format;
-pub mod note;
 pub mod socket;
 pub mod table;
 pub mod units;

@@ -1,4 +1,4 @@
-//! A connection in words.
+//! Formatting of a connection.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use super::table::{Align, Table};
 use super::units::ago;
 use crate::failure::Failure;
 
-/// The ends of a connection, from the sender of what a side holds to its receiver.
+/// Returns the ends of a connection, from the sender of a side's bytes to the receiver.
 pub fn direction(client: &str, server: &str, side: Side) -> String {
     match side {
         Side::Server => format!("{client} -> {server}"),
@@ -36,24 +36,24 @@ pub fn state(socket: &Socket) -> String {
 }
 
 fn closed(reason: Closed) -> String {
-    // Its name on the wire: a reason that is added there is known here.
+    // Printed by its wire name: new reasons need no change here.
     match serde_json::to_value(reason) {
         Ok(serde_json::Value::String(name)) => name,
         _ => "other".to_owned(),
     }
 }
 
-/// Length of the stream so far, marked when bytes of it are missing.
+/// Returns the length of the stream, marked if bytes are missing.
 pub fn length(side: &SideInfo) -> String {
     format!("{}{}", side.end, if is_whole(side) { "" } else { "*" })
 }
 
-/// Nothing is missing between the first byte and the last.
+/// Returns true if no byte is missing between the first and the last.
 pub fn is_whole(side: &SideInfo) -> bool {
     side.gaps == 0 && side.next == side.end
 }
 
-/// All that is known of one connection.
+/// Prints all fields of one connection.
 pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
     writeln!(out, "sockid     {}", socket.sockid)?;
     writeln!(out, "client     {}", socket.client)?;
@@ -76,7 +76,7 @@ pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
         out,
         "midstream  {}",
         if socket.midstream {
-            "yes: its start was not seen"
+            "yes: its start was not captured"
         } else {
             "no"
         }

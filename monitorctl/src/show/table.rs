@@ -1,15 +1,15 @@
-//! Aligned columns for people.
+//! Tables with aligned columns.
 
 use std::io::{self, Write};
 
-/// How a column lines up.
+/// Alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     Left,
     Right,
 }
 
-/// Rows under headings. Columns are as wide as their widest cell so far.
+/// Rows below headings. A column is as wide as its widest cell up to now.
 pub struct Table<const N: usize> {
     headings: Option<[&'static str; N]>,
     align: [Align; N],
@@ -36,7 +36,7 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells);
     }
 
-    /// Prints the rows since the last time; the headings before the first ones.
+    /// Prints the rows added since the last call; the first call prints the headings as well.
     pub fn print(&mut self, out: &mut impl Write) -> io::Result<()> {
         if let Some(headings) = self.headings.take() {
             self.line(out, &headings)?;
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up() {
+    fn columns_are_aligned() {
         let mut table = Table::new([("NAME", Align::Left), ("COUNT", Align::Right)]);
         table.row(["a".into(), "1".into()]);
         table.row(["longer".into(), "1000000".into()]);

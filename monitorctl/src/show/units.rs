@@ -1,8 +1,8 @@
-//! Numbers as people read them: short, with a unit.
+//! Short numbers with units.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bytes in powers of two: `17 B`, `1.5 KiB`, `20 MiB`.
+/// Formats bytes in powers of two: `17 B`, `1.5 KiB`, `20 MiB`.
 pub fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -15,14 +15,14 @@ pub fn size(bytes: u64) -> String {
     format!("{} {unit}", digits(value))
 }
 
-/// Bytes a second as bits a second: `0`, `12 bit/s`, `1.5 kbit/s`, `20 Mbit/s`.
+/// Formats bytes per second as bits per second: `0`, `12 bit/s`, `1.5 kbit/s`, `20 Mbit/s`.
 pub fn bits(bytes_per_second: f64) -> String {
     per_second(bytes_per_second * 8.0, "bit/s")
 }
 
-/// Packets or other things a second: `0`, `12/s`, `1.5 k/s`.
-pub fn frequency(things_per_second: f64) -> String {
-    per_second(things_per_second, "/s")
+/// Formats a rate of packets or events: `0`, `12/s`, `1.5 k/s`.
+pub fn frequency(per_second_value: f64) -> String {
+    per_second(per_second_value, "/s")
 }
 
 fn per_second(value: f64, unit: &str) -> String {
@@ -37,12 +37,12 @@ fn per_second(value: f64, unit: &str) -> String {
     format!("{} {prefix}{unit}", digits(value))
 }
 
-/// Divided until it is below `step` or there is no larger unit.
+/// Divides until the value is below `step` or there is no larger unit.
 fn scaled<'a>(value: f64, step: f64, units: &[&'a str]) -> (f64, &'a str) {
     let mut value = value / step;
     let mut units = units.iter();
     let mut unit = units.next().copied().unwrap_or_default();
-    // Just below the next unit it would be shown as that many of this one.
+    // A value just below the next unit would round to 1024 of this one.
     for larger in units {
         if value < step - 0.5 {
             break;
@@ -53,7 +53,7 @@ fn scaled<'a>(value: f64, step: f64, units: &[&'a str]) -> (f64, &'a str) {
     (value, unit)
 }
 
-/// Two digits at least, no fraction that says nothing.
+/// Formats with at least two significant digits.
 fn digits(value: f64) -> String {
     if value < 9.95 {
         format!("{value:.1}")
@@ -62,19 +62,19 @@ fn digits(value: f64) -> String {
     }
 }
 
-/// How long ago a time since the epoch was, in the largest unit that leaves two digits.
+/// Formats the time since `time` (seconds since the epoch), in the largest unit that leaves two digits.
 pub fn ago(time: f64) -> String {
     age(now() - time)
 }
 
-/// Seconds since the epoch.
+/// Returns seconds since the epoch.
 pub fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |now| now.as_secs_f64())
 }
 
-/// A span of time, in the largest unit that leaves two digits.
+/// Formats a duration in the largest unit that leaves two digits.
 pub fn age(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     match seconds {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_have_binary_units() {
         for (bytes, shown) in [
             (0, "0 B"),
             (1023, "1023 B"),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn rates() {
+    fn rates_have_decimal_units() {
         for (value, shown) in [
             (0.0, "0"),
             (1.5, "12 bit/s"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn ages() {
+    fn ages_use_the_largest_unit() {
         assert_eq!(
             (age(-1.0), age(61.0), age(7_200.0)),
             ("0.0s".into(), "61s".into(), "2h".into())

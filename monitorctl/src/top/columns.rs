@@ -1,4 +1,4 @@
-//! The columns of the list: as wide as what they hold, as many as fit.
+//! Columns of the list: width by content, number by the width of the window.
 
 use ratatui::layout::HorizontalAlignment;
 use ratatui::text::Line;
@@ -7,14 +7,14 @@ use super::model::Row;
 use crate::show::socket::{is_whole, state};
 use crate::show::units::{ago, bits, size};
 
-/// Between columns.
+/// Space between columns.
 pub const SPACING: u16 = 2;
 
-/// A column that is shown.
+/// A column.
 pub struct Column {
     heading: &'static str,
     alignment: HorizontalAlignment,
-    /// The lower, the sooner it gives way.
+    /// Priority; columns of low rank are dropped first.
     rank: u8,
     cells: Vec<String>,
     pub width: u16,
@@ -30,7 +30,7 @@ impl Column {
     }
 }
 
-/// The columns for these rows in a window of this width: those of the lowest rank are left out until the rest fits.
+/// Returns the columns for these rows: those of the lowest rank are dropped until the rest fits the width.
 pub fn fitting(rows: &[&Row], width: u16) -> Vec<Column> {
     let mut columns = all(rows);
     while needed(&columns) > usize::from(width) && columns.len() > 1 {

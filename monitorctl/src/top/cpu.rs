@@ -1,12 +1,12 @@
-//! CPU time of the daemon's workers, as the kernel counts it for their threads.
+//! CPU time of the daemon's worker threads, from /proc.
 
 use std::fs;
 
-/// Ticks of /proc in a second: USER_HZ, part of the kernel's interface on every machine that Rust runs on.
+/// Ticks of /proc per second: USER_HZ, 100 on all architectures that Rust supports.
 const TICKS: f64 = 100.0;
 
-/// CPU seconds that a worker has used; `None` when its thread cannot be seen: another PID namespace, /proc with
-/// `hidepid`, or no worker of that number.
+/// Returns the CPU seconds of a worker, or `None` if its thread isn't visible: another PID namespace, /proc with
+/// `hidepid`, or no such worker.
 pub fn of_worker(pid: u32, worker: u16) -> Option<f64> {
     let name = format!("worker-{worker}");
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
@@ -16,9 +16,9 @@ pub fn of_worker(pid: u32, worker: u16) -> Option<f64> {
     stats.into_iter().find_map(|stat| seconds(&stat, &name))
 }
 
-/// From a line of /proc/PID/task/TID/stat (proc_pid_stat(5)), if the thread has this name.
+/// Parses a line of /proc/PID/task/TID/stat (proc_pid_stat(5)), if the thread has this name.
 fn seconds(stat: &str, name: &str) -> Option<f64> {
-    // The name stands in parentheses, and may hold any of them itself.
+    // The name is in parentheses, and may contain parentheses itself.
     let (before, after) = stat.rsplit_once(") ")?;
     if before.split_once(" (")?.1 != name {
         return None;
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_is_read_from_the_line_of_the_named_thread() {
+    fn only_the_named_thread_is_counted() {
         let stat = "77 (worker-1) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 1";
         assert_eq!(seconds(stat, "worker-1"), Some(3.0));
         assert_eq!(seconds(stat, "worker-0"), None);

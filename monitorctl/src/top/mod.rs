@@ -1,4 +1,4 @@
-//! `top`: a live screen, or a line of JSON each time.
+//! The verb `top`: a live screen, or a line of JSON per sample.
 
 mod columns;
 mod cpu;
@@ -15,33 +15,34 @@ use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
-use crate::args::seconds;
 use crate::failure::Failure;
+use crate::values::seconds;
 use model::Model;
-use poll::{Poller, Sample, Source};
+use poll::{Poller, Sample, Sampler};
 use terminal::{Signals, Terminal};
-use view::{Sort, View, Wish};
+use view::{Action, Sort, View};
 
-/// How long a signal or an answer may go unnoticed. Keys are noticed at once.
+/// Maximum delay until a signal or a sample is noticed. Keys are noticed at once.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What is shown, how often.
+/// Interval, order and filter.
 ///
-/// Keys: r, b, m, h, o, l sort by rate, bytes, memory, holes, opened, last packet; i turns the order round; up, down,
-/// page up, page down, home, end move through the list; + and - change the interval; space stops and goes on; q or
-/// Ctrl-C quits. A length with a `*` has bytes missing.
+/// Keys: r, b, m, h, o, l sort by rate, bytes, memory, holes, opened, last packet; i inverts the order; up, down, page
+/// up, page down, home, end move in the list; + and - change the interval; space pauses; q or Ctrl-C quits. A length with
+/// a `*` has missing bytes. Of more than 10000 connections the screen shows those with the latest packets, or with the
+/// most bytes when sorted by bytes or memory, or the newest when sorted by opened.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Seconds from one look to the next, or with a unit: 500ms
+    /// Sampling interval in seconds, or with a unit: 500ms
     #[arg(long, short, value_name = "TIME", default_value = "1s", value_parser = interval)]
     interval: Duration,
-    /// What comes first
+    /// Order of the list
     #[arg(long, short, default_value = "rate")]
     sort: Sort,
-    /// Only connections that this filter wants, in the words of tcpdump
+    /// Only connections that match this filter, in the language of tcpdump
     #[arg(long, value_name = "FILTER")]
     filter: Option<String>,
-    /// End after so many looks
+    /// Exit after this number of samples
     #[arg(long, short = 'n', value_name = "COUNT")]
     count: Option<u64>,
 }
@@ -58,18 +59,18 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 pub fn top(out: impl Write, socket: &Path, json: bool, args: &Args) -> Result<(), Failure> {
     if json {
-        return lines(out, Source::connect(socket, args.filter.clone())?, args);
+        return lines(out, Sampler::connect(socket, args.filter.clone())?, args);
     }
     if !io::stdout().is_terminal() {
         return Err(Failure::Usage(
             "top draws on a terminal; for a pipe or a file: monitorctl top --json",
         ));
     }
-    let source = Source::connect(socket, args.filter.clone())?;
+    let sampler = Sampler::connect(socket, args.filter.clone())?;
     let signals = Signals::catch().map_err(Failure::Output)?;
     let mut terminal = Terminal::enter().map_err(Failure::Output)?;
-    let ended = watch(&mut terminal, &signals, Poller::start(source), args);
-    // The terminal is a shell's again before anything is said, and before a signal ends us.
+    let ended = watch(&mut terminal, &signals, Poller::start(sampler), args);
+    // The terminal is restored before a message is printed, and before a signal ends the process.
     drop(terminal);
     if let Some(signal) = ended? {
         signals.end_by(signal);
@@ -77,17 +78,17 @@ pub fn top(out: impl Write, socket: &Path, json: bool, args: &Args) -> Result<()
     Ok(())
 }
 
-/// One object for each look.
-fn lines(mut out: impl Write, mut source: Source, args: &Args) -> Result<(), Failure> {
+/// Prints one object per sample.
+fn lines(mut out: impl Write, mut sampler: Sampler, args: &Args) -> Result<(), Failure> {
     let mut before: Option<Sample> = None;
-    for look in 0.. {
-        if args.count == Some(look) {
+    for count in 0.. {
+        if args.count == Some(count) {
             break;
         }
-        if look > 0 {
+        if count > 0 {
             thread::sleep(args.interval);
         }
-        let sample = source.look()?;
+        let sample = sampler.sample(args.sort)?;
         let mut model = Model::new(before.as_ref(), &sample);
         args.sort.order(&mut model.rows, false);
         serde_json::to_writer(&mut out, &model)?;
@@ -98,7 +99,7 @@ fn lines(mut out: impl Write, mut source: Source, args: &Args) -> Result<(), Fai
     Ok(())
 }
 
-/// Draws until a key or a signal ends it; the signal, if it was one.
+/// Draws until a key or a signal ends the loop. Returns the signal, if any.
 fn watch(
     terminal: &mut Terminal,
     signals: &Signals,
@@ -113,71 +114,71 @@ fn watch(
         terminal
             .draw(|frame| screen::draw(frame, &live.model, &mut live.view))
             .map_err(Failure::Output)?;
-        if args.count.is_some_and(|count| live.looks >= count) {
+        if args.count.is_some_and(|count| live.samples >= count) {
             return Ok(None);
         }
-        match live.change(signals)? {
+        match live.next_change(signals)? {
             Change::Signal(signal) => return Ok(Some(signal)),
-            Change::Wish(Wish::Quit) => return Ok(None),
-            Change::Wish(Wish::Suspend) => terminal.suspend().map_err(Failure::Output)?,
-            Change::Wish(Wish::Nothing) | Change::Answer => {}
+            Change::Key(Action::Quit) => return Ok(None),
+            Change::Key(Action::Suspend) => terminal.suspend().map_err(Failure::Output)?,
+            Change::Key(Action::Continue) | Change::Sample => {}
         }
     }
 }
 
-/// The screen's state.
+/// State of the live screen.
 struct Live {
     poller: Poller,
     view: View,
     model: Model,
     before: Option<Sample>,
-    /// When the last look was done; `None` while there is one under way.
-    looked: Option<Instant>,
-    looks: u64,
+    /// Time of the last sample; `None` while one is in progress.
+    sampled: Option<Instant>,
+    samples: u64,
 }
 
-/// What makes drawing worth while.
+/// Reason to draw again.
 enum Change {
-    Answer,
-    Wish(Wish),
+    Sample,
+    Key(Action),
     Signal(i32),
 }
 
 impl Live {
     fn new(poller: Poller, args: &Args) -> Self {
-        poller.ask();
+        poller.request(args.sort);
         let view = View::new(args.sort, args.interval);
         Self {
             poller,
             view,
             model: Model::default(),
             before: None,
-            looked: None,
-            looks: 0,
+            sampled: None,
+            samples: 0,
         }
     }
 
-    /// Waits for it.
-    fn change(&mut self, signals: &Signals) -> Result<Change, Failure> {
+    /// Waits for a signal, a sample or a key.
+    fn next_change(&mut self, signals: &Signals) -> Result<Change, Failure> {
         loop {
             if let Some(signal) = signals.caught() {
                 return Ok(Change::Signal(signal));
             }
-            if let Some(answer) = self.poller.answer() {
-                self.take(answer);
-                return Ok(Change::Answer);
+            if let Some(result) = self.poller.result() {
+                self.on_sample(result);
+                return Ok(Change::Sample);
             }
             if !self.view.paused
                 && self
-                    .looked
-                    .is_some_and(|looked| looked.elapsed() >= self.view.interval)
+                    .sampled
+                    .is_some_and(|sampled| sampled.elapsed() >= self.view.interval)
             {
-                self.looked = None;
-                self.poller.ask();
+                self.sampled = None;
+                self.poller.request(self.view.sort);
             }
-            if event::poll(self.patience()).map_err(Failure::Output)? {
+            if event::poll(self.timeout()).map_err(Failure::Output)? {
                 let event = event::read().map_err(Failure::Output)?;
-                return Ok(Change::Wish(happened(
+                return Ok(Change::Key(on_terminal_event(
                     &event,
                     &mut self.view,
                     self.model.rows.len(),
@@ -186,32 +187,32 @@ impl Live {
         }
     }
 
-    /// Until the next look, if nothing else happens.
-    fn patience(&self) -> Duration {
+    /// Returns the time until the next sample, at most a tick.
+    fn timeout(&self) -> Duration {
         let left = self
-            .looked
-            .map(|looked| self.view.interval.saturating_sub(looked.elapsed()));
+            .sampled
+            .map(|sampled| self.view.interval.saturating_sub(sampled.elapsed()));
         left.unwrap_or(TICK).min(TICK)
     }
 
-    fn take(&mut self, answer: Result<Sample, Failure>) {
-        self.looked = Some(Instant::now());
-        self.looks += 1;
-        match answer {
+    fn on_sample(&mut self, result: Result<Sample, Failure>) {
+        self.sampled = Some(Instant::now());
+        self.samples += 1;
+        match result {
             Ok(sample) => {
                 self.model = Model::new(self.before.as_ref(), &sample);
                 self.before = Some(sample);
-                self.view.trouble = None;
+                self.view.failure = None;
             }
-            Err(failure) => self.view.trouble = Some(failure.to_string()),
+            Err(failure) => self.view.failure = Some(failure.message()),
         }
     }
 }
 
-fn happened(event: &Event, view: &mut View, rows: usize) -> Wish {
+fn on_terminal_event(event: &Event, view: &mut View, rows: usize) -> Action {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => view.key(*key, rows),
-        _ => Wish::Nothing,
+        _ => Action::Continue,
     }
 }
 
@@ -220,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intervals_are_seconds_or_have_a_unit() {
+    fn intervals_accept_units() {
         assert_eq!(interval("2"), Ok(Duration::from_secs(2)));
         assert_eq!(interval("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(interval("250ms"), Ok(Duration::from_millis(250)));

@@ -1,4 +1,4 @@
-//! What two looks at the daemon say together: how fast everything goes.
+//! Data of the screen: counters of a sample, and rates from two samples.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,9 @@ use monitor_client::Counters;
 use monitor_client::types::{Socket, WorkerStats};
 use serde::Serialize;
 
-use super::poll::Sample;
+use super::poll::{LIMIT, Sample};
 
-/// Packets that were lost before an engine saw them, by what `stats` calls them. Each is lost once.
+/// Counters of `stats` for packets lost before an engine saw them. Each lost packet is in one of them only.
 const LOSSES: &[&str] = &[
     "rx_dropped",
     "rx_ring_full",
@@ -19,10 +19,10 @@ const LOSSES: &[&str] = &[
     "tap_vlan_lost",
 ];
 
-/// All that is shown.
+/// Data of one screen, and of one line of JSON.
 #[derive(Debug, Default, Serialize)]
 pub struct Model {
-    /// Seconds between the two looks; 0 when there was one only: nothing is known of rates then.
+    /// Seconds between the two samples; 0 if there is only one, and all rates are 0 then.
     pub seconds: f64,
     /// `tap`, `mirror` or `replay`.
     pub mode: String,
@@ -32,11 +32,11 @@ pub struct Model {
     pub packets: f64,
     #[serde(rename = "bytes_per_second")]
     pub bytes: f64,
-    /// Packets lost on the way here, since the daemon started.
+    /// Packets lost since the daemon started.
     pub lost: u64,
     #[serde(rename = "lost_per_second")]
     pub lost_rate: f64,
-    /// Bytes of holes.
+    /// Bytes of lost ranges.
     pub gap_bytes: u64,
     pub unstored_bytes: u64,
     #[serde(rename = "evicted_bytes_per_second")]
@@ -52,11 +52,11 @@ pub struct Model {
     pub rows: Vec<Row>,
 }
 
-/// One worker.
+/// Load of one worker.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Load {
     pub worker: u16,
-    /// Share of a core, 0 to 1, if it can be seen.
+    /// Share of a core, 0 to 1, if visible.
     pub cpu: Option<f64>,
     #[serde(rename = "packets_per_second")]
     pub packets: f64,
@@ -67,12 +67,12 @@ pub struct Load {
     pub budget: u64,
 }
 
-/// One connection.
+/// One connection with its rates.
 #[derive(Debug, Serialize)]
 pub struct Row {
     #[serde(flatten)]
     pub socket: Socket,
-    /// Stream bytes a second that the server received.
+    /// Stream bytes per second to the server.
     #[serde(rename = "to_server_per_second")]
     pub to_server: f64,
     #[serde(rename = "to_client_per_second")]
@@ -127,14 +127,14 @@ impl Model {
     }
 }
 
-/// What happened between two looks, for each second.
+/// Conversion of counter differences to rates.
 #[derive(Clone, Copy)]
 struct Rate {
     seconds: f64,
 }
 
 impl Rate {
-    /// 0 when there was no look before, and when a daemon that was started again counts from 0.
+    /// Returns 0 without a previous sample, and after a restart of the daemon resets its counters.
     fn of(self, before: u64, now: u64) -> f64 {
         if self.seconds > 0.0 {
             now.saturating_sub(before) as f64 / self.seconds
@@ -190,12 +190,15 @@ fn rows(rate: Rate, before: &Sample, now: &Sample) -> Vec<Row> {
         .iter()
         .map(|socket| (socket.sockid, socket))
         .collect();
+    let is_complete = (before.sockets.len() as u64) < LIMIT;
     let row = |socket: &Socket| {
-        // One that was not there before has sent all of its bytes since.
-        let then = then.get(&socket.sockid);
-        let (server, client) = then.map_or((0, 0), |then| {
-            (then.sides.server.end, then.sides.client.end)
-        });
+        let (server, client) = match then.get(&socket.sockid) {
+            Some(then) => (then.sides.server.end, then.sides.client.end),
+            // A new connection received all of its bytes since the previous sample.
+            None if is_complete || socket.opened >= before.time => (0, 0),
+            // It was beyond the limit of the previous sample: its rate is known at the next one.
+            None => (socket.sides.server.end, socket.sides.client.end),
+        };
         Row {
             to_server: rate.of(server, socket.sides.server.end),
             to_client: rate.of(client, socket.sides.client.end),

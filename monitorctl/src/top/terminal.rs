@@ -1,4 +1,4 @@
-//! The terminal: taken over, and given back however this ends.
+//! Terminal in raw mode, restored at every exit.
 
 use std::io::{self, Stdout, Write as _};
 use std::panic;
@@ -15,7 +15,7 @@ use ratatui::crossterm::terminal::{
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::{flag, low_level};
 
-/// The whole screen, without echo and without the keys' usual meaning, until it is dropped.
+/// The alternate screen in raw mode, until it is dropped.
 pub struct Terminal {
     inner: ratatui::Terminal<CrosstermBackend<Stdout>>,
 }
@@ -24,11 +24,11 @@ impl Terminal {
     pub fn enter() -> io::Result<Self> {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            // First, so that the message can be read.
+            // Before the message, which is then readable.
             leave();
             before(panic);
         }));
-        take()?;
+        enter()?;
         match ratatui::Terminal::new(CrosstermBackend::new(io::stdout())) {
             Ok(inner) => Ok(Self { inner }),
             Err(error) => {
@@ -42,11 +42,11 @@ impl Terminal {
         self.inner.draw(draw).map(drop)
     }
 
-    /// Ctrl-Z: the shell has the terminal until it brings us back.
+    /// Suspends the process (Ctrl-Z), and restores the terminal until it continues.
     pub fn suspend(&mut self) -> io::Result<()> {
         leave();
         low_level::emulate_default_handler(SIGTSTP)?;
-        take()?;
+        enter()?;
         self.inner.clear()
     }
 }
@@ -57,19 +57,19 @@ impl Drop for Terminal {
     }
 }
 
-fn take() -> io::Result<()> {
+fn enter() -> io::Result<()> {
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen).inspect_err(|_| leave())
 }
 
-/// May be called again and again. A terminal that is gone needs no giving back.
+/// Restores the terminal. Repeated calls, and calls after the terminal is gone, are harmless.
 fn leave() {
     let _ = disable_raw_mode();
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = io::stdout().flush();
 }
 
-/// Signals that end a program, remembered instead.
+/// Termination signals, recorded instead of executed.
 pub struct Signals {
     last: Arc<AtomicUsize>,
 }
@@ -90,7 +90,7 @@ impl Signals {
         }
     }
 
-    /// Ends the process as the signal would have, so that whoever started it sees why.
+    /// Ends the process by the signal, for the exit status that the parent sees.
     pub fn end_by(&self, signal: i32) {
         let _ = low_level::emulate_default_handler(signal);
     }

@@ -1,4 +1,4 @@
-//! What the person at the screen wants to see.
+//! Display settings and keys.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::model::Row;
 
-/// Between one look and the next; + and - go through them.
+/// Sampling intervals; + and - step through them.
 pub const INTERVALS: [Duration; 8] = [
     Duration::from_millis(100),
     Duration::from_millis(200),
@@ -19,25 +19,25 @@ pub const INTERVALS: [Duration; 8] = [
     Duration::from_secs(60),
 ];
 
-/// What comes first.
+/// Order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Sort {
-    /// Bytes a second, both sides
+    /// Bytes per second, both sides
     Rate,
-    /// Bytes so far, both sides
+    /// Bytes in total, both sides
     Bytes,
-    /// Bytes kept
+    /// Retained bytes
     Memory,
     /// Holes
     Holes,
-    /// The newest
+    /// Newest first
     Opened,
-    /// The last packet
+    /// Latest packet first
     Last,
 }
 
 impl Sort {
-    /// The most first, or last when reversed; those that are equal stay where they are from look to look.
+    /// Sorts the largest value first, or last if reversed. Equal rows keep their order by sockid.
     pub fn order(self, rows: &mut [Row], reverse: bool) {
         rows.sort_by(|one, other| {
             let order = self.value(other).total_cmp(&self.value(one));
@@ -46,7 +46,7 @@ impl Sort {
         });
     }
 
-    /// Counts are far below 2^53.
+    /// Returns the sort key. Counts are below 2^53.
     fn value(self, row: &Row) -> f64 {
         let sides = &row.socket.sides;
         match self {
@@ -71,27 +71,27 @@ impl Sort {
     }
 }
 
-/// What a key asks of the loop.
+/// Effect of a key on the main loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    Nothing,
+pub enum Action {
+    Continue,
     Quit,
     Suspend,
 }
 
-/// The screen's settings.
+/// Display settings.
 #[derive(Debug)]
 pub struct View {
     pub sort: Sort,
     pub reverse: bool,
     pub interval: Duration,
     pub paused: bool,
-    /// The first row shown.
+    /// Index of the first visible row.
     pub first: usize,
-    /// Rows that fit; the screen says so when it is drawn.
+    /// Number of visible rows, set when the screen is drawn.
     pub page: usize,
-    /// Why the last look failed.
-    pub trouble: Option<String>,
+    /// Message of the last failed sample.
+    pub failure: Option<String>,
 }
 
 impl View {
@@ -103,21 +103,21 @@ impl View {
             paused: false,
             first: 0,
             page: 1,
-            trouble: None,
+            failure: None,
         }
     }
 
-    /// Does what a key means, in a list of so many rows.
-    pub fn key(&mut self, key: KeyEvent, rows: usize) -> Wish {
+    /// Handles a key, with a list of `rows` rows.
+    pub fn key(&mut self, key: KeyEvent, rows: usize) -> Action {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
-                KeyCode::Char('c') => Wish::Quit,
-                KeyCode::Char('z') => Wish::Suspend,
-                _ => Wish::Nothing,
+                KeyCode::Char('c') => Action::Quit,
+                KeyCode::Char('z') => Action::Suspend,
+                _ => Action::Continue,
             };
         }
         match key.code {
-            KeyCode::Char('q') | KeyCode::Esc => return Wish::Quit,
+            KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
             KeyCode::Char('r') => self.sort = Sort::Rate,
             KeyCode::Char('b') => self.sort = Sort::Bytes,
             KeyCode::Char('m') => self.sort = Sort::Memory,
@@ -136,12 +136,12 @@ impl View {
             KeyCode::End => self.first = rows,
             _ => {}
         }
-        self.keep_inside(rows);
-        Wish::Nothing
+        self.clamp(rows);
+        Action::Continue
     }
 
-    /// The list may be shorter than before: its end stays at the end of the screen.
-    pub fn keep_inside(&mut self, rows: usize) {
+    /// Limits the position after the list became shorter.
+    pub fn clamp(&mut self, rows: usize) {
         self.first = self.first.min(rows.saturating_sub(self.page));
     }
 }
@@ -165,17 +165,17 @@ fn shorter(interval: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn press(view: &mut View, code: KeyCode) -> Wish {
+    fn press(view: &mut View, code: KeyCode) -> Action {
         view.key(KeyEvent::from(code), 100)
     }
 
     #[test]
-    fn keys() {
+    fn keys_change_order_position_and_interval() {
         let mut view = View {
             page: 10,
             ..View::new(Sort::Rate, Duration::from_secs(1))
         };
-        assert_eq!(press(&mut view, KeyCode::Char('m')), Wish::Nothing);
+        assert_eq!(press(&mut view, KeyCode::Char('m')), Action::Continue);
         assert_eq!(view.sort, Sort::Memory);
         for (key, first) in [
             (KeyCode::Up, 0),
@@ -195,8 +195,8 @@ mod tests {
             press(&mut view, KeyCode::Char('-'));
         }
         assert_eq!(view.interval, INTERVALS[0]);
-        assert_eq!(press(&mut view, KeyCode::Char('q')), Wish::Quit);
+        assert_eq!(press(&mut view, KeyCode::Char('q')), Action::Quit);
         let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(view.key(interrupt, 0), Wish::Quit);
+        assert_eq!(view.key(interrupt, 0), Action::Quit);
     }
 }

@@ -1,4 +1,4 @@
-//! What is said when something does not work, and how it ends.
+//! Tests of failures: messages and exit codes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::rpc_common::world::{ENDS, world};
 use crate::run;
 
 #[test]
-fn exit_codes_and_sentences_say_what_happened() {
+fn failures_have_exit_codes_and_messages() {
     let (engines, sockid) = world();
     let (_attended, status) = Attended::start(engines);
     let mut server = Server::start_with(status, |_| {});
@@ -67,16 +67,16 @@ fn exit_codes_and_sentences_say_what_happened() {
     server.stop();
     fails(&server, &["stats"], 2, "sudo monitord");
     std::os::unix::net::UnixListener::bind(&server.socket).unwrap();
-    fails(&server, &["stats"], 2, "is gone: start it again");
+    fails(&server, &["stats"], 2, "has exited: start it again");
 }
 
 #[test]
-fn a_closed_socket_file_names_its_group() {
+fn permission_denied_names_mode_and_group() {
     let (engines, _) = world();
     let server = Server::start(&engines);
     let directory = server.socket.parent().unwrap();
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
-    // Root opens everything: look as nobody does, with a copy that nobody may run.
+    // Root may open every socket: run a copy as uid 65534.
     let copy = directory.join("monitorctl");
     std::fs::copy(env!("CARGO_BIN_EXE_monitorctl"), &copy).unwrap();
     let output = Command::new("setpriv")

@@ -1,4 +1,4 @@
-//! `follow`.
+//! Tests of `follow`, `events`, `wait` and `watch`.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
@@ -10,7 +10,7 @@ use crate::rpc_common::{Server, engines, pattern};
 use crate::{command, json_lines, run, text};
 
 #[test]
-fn follow_tells_what_is_missing_and_ends_with_the_connection() {
+fn follow_reports_missing_bytes_and_ends_with_the_connection() {
     let (engines, sockid) = world();
     let (_attended, status) = Attended::start(engines);
     let server = Server::start_with(status, |_| {});
@@ -48,7 +48,7 @@ fn follow_tells_what_is_missing_and_ends_with_the_connection() {
 }
 
 #[test]
-fn follow_waits_for_what_comes() {
+fn follow_prints_bytes_as_they_arrive() {
     let mut engines = engines(1);
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
@@ -79,7 +79,7 @@ fn follow_waits_for_what_comes() {
     assert!(child.wait().unwrap().success());
 }
 
-/// A program that prints as it goes, and its output line by line.
+/// A running program with its output line by line.
 struct Running {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -109,16 +109,16 @@ impl Drop for Running {
     }
 }
 
-/// Whoever listens has asked the daemon for it: hello comes first, `subscribe` and the like after it.
-fn listening(server: &Server, requests: u64) {
+/// Waits until the daemon has this number of listeners.
+fn until_listening(server: &Server, listeners: u64) {
     let mut client = server.client();
     monitor_tests::until("the listener", || {
-        (client.stats().unwrap().rpc.get("listeners") >= Some(requests)).then_some(())
+        (client.stats().unwrap().rpc.get("listeners") >= Some(listeners)).then_some(())
     });
 }
 
 #[test]
-fn all_that_a_filter_wants_are_followed() {
+fn all_connections_that_match_a_filter_are_followed() {
     let mut engines = engines(1);
     let mut old = Talk::new("10.0.0.1:1", "10.0.0.2:80");
     old.open(&mut engines[0]);
@@ -126,7 +126,7 @@ fn all_that_a_filter_wants_are_followed() {
     let (attended, status) = Attended::start(engines);
     let server = Server::start_with(status, |_| {});
     let mut running = Running::start(&server, &["follow", "--filter", "port 80"]);
-    listening(&server, 3);
+    until_listening(&server, 3);
     old.say(&mut attended.engine(0), From::Client, b"more\n");
     assert_eq!(running.line(), "--- 10.0.0.1:1 -> 10.0.0.2:80, offset 7\n");
     assert_eq!(running.line(), "more\n");
@@ -141,7 +141,7 @@ fn all_that_a_filter_wants_are_followed() {
 }
 
 #[test]
-fn events_are_lines() {
+fn events_print_as_lines() {
     let (attended, status) = Attended::start(engines(1));
     let server = Server::start_with(status, |_| {});
     let kinds = [
@@ -156,7 +156,7 @@ fn events_are_lines() {
     ];
     let mut people = Running::start(&server, &kinds);
     let mut machines = Running::start(&server, &[&["--json"], kinds.as_slice()].concat());
-    listening(&server, 2);
+    until_listening(&server, 2);
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut attended.engine(0));
     talk.say(&mut attended.engine(0), From::Client, b"ping");
@@ -181,14 +181,14 @@ fn events_are_lines() {
 }
 
 #[test]
-fn wait_ends_when_the_byte_is_there_or_cannot_come() {
+fn wait_ends_when_the_byte_arrives_or_cannot_arrive() {
     let (engines, sockid) = world();
     let (_attended, status) = Attended::start(engines);
     let server = Server::start_with(status, |_| {});
     let sockid = sockid.to_string();
     assert_eq!(
         text(&server, &["wait", &sockid, "client", "4"]),
-        "19 bytes are there from offset 4 on\n"
+        "19 bytes are available from offset 4 on\n"
     );
     let never = run(&server, &["wait", &sockid, "client", "1000"]);
     assert_eq!(never.status.code(), Some(4), "the connection is closed");
@@ -216,7 +216,7 @@ fn wait_ends_when_the_byte_is_there_or_cannot_come() {
 }
 
 #[test]
-fn matches_are_lines_with_their_bytes() {
+fn matches_print_with_their_bytes() {
     let mut engines = engines(1);
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
@@ -226,7 +226,7 @@ fn matches_are_lines_with_their_bytes() {
         &server,
         &["watch", "-i", "passw[o0]rd", "-C", "4", "-n", "1"],
     );
-    listening(&server, 1);
+    until_listening(&server, 1);
     talk.say(&mut attended.engine(0), From::Client, b"the PASSWORD is");
     let line = running.line();
     assert!(

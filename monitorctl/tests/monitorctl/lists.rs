@@ -1,4 +1,4 @@
-//! `sockets`, `info`, `lookup`, `fragments`, `stats`, `call`.
+//! Tests of `sockets`, `info`, `lookup`, `fragments`, `stats` and `call`.
 
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ fn connections_are_listed_in_an_aligned_table() {
 }
 
 #[test]
-fn one_connection_is_shown() {
+fn info_and_lookup_show_one_connection() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let shown = text(&server, &["info", &sockid.to_string()]);
@@ -81,7 +81,7 @@ fn one_connection_is_shown() {
 }
 
 #[test]
-fn counters_are_shown_in_groups() {
+fn stats_shows_counters_in_groups() {
     let (engines, _) = world();
     let server = Server::start(&engines);
     let shown = text(&server, &["stats"]);
@@ -110,7 +110,7 @@ fn counters_are_shown_in_groups() {
 }
 
 #[test]
-fn runs_and_holes_of_a_side_are_shown() {
+fn fragments_shows_ranges_and_holes() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let sockid = sockid.to_string();
@@ -158,7 +158,7 @@ fn any_method_can_be_called() {
 }
 
 #[test]
-fn connections_are_chosen_and_put_in_order() {
+fn connections_can_be_filtered_and_sorted() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let listed = |args: &[&str]| {

@@ -1,14 +1,11 @@
-//! monitorctl as a process, against a real server.
+//! Tests of monitorctl as a process, against a real server.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what it expects by unwrapping it"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 #[path = "../../../monitor-daemon/tests/rpc_common/mod.rs"]
 mod rpc_common;
 
+mod control;
 mod failures;
 mod follow;
 mod lists;
@@ -16,7 +13,6 @@ mod offline;
 mod reads;
 mod save;
 mod screen;
-mod steer;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -34,7 +30,7 @@ fn run(server: &Server, args: &[&str]) -> Output {
     command(&server.socket, args).output().unwrap()
 }
 
-/// Standard output of a run that must succeed.
+/// Returns the standard output of a run that must succeed.
 fn stdout(server: &Server, args: &[&str]) -> Vec<u8> {
     let output = run(server, args);
     assert!(
@@ -53,7 +49,7 @@ fn json(server: &Server, args: &[&str]) -> Value {
     serde_json::from_slice(&stdout(server, args)).unwrap()
 }
 
-/// Each line of a stream of JSON.
+/// Returns the lines of a stream of JSON.
 fn json_lines(server: &Server, args: &[&str]) -> Vec<Value> {
     let text = text(server, args);
     text.lines()

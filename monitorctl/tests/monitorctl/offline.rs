@@ -1,4 +1,4 @@
-//! What needs no daemon: `completions`, `man`, the help.
+//! Tests of verbs that need no daemon: `completions`, `man`, the help.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ fn printed(args: &[&str]) -> String {
 }
 
 #[test]
-fn a_shell_is_helped_to_complete() {
+fn completion_scripts_complete_verbs() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = printed(&["completions", shell]);
         assert!(
@@ -27,7 +27,7 @@ fn a_shell_is_helped_to_complete() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("monitorctl.bash");
     std::fs::write(&file, printed(&["completions", "bash"])).unwrap();
-    // What bash makes of `monitorctl ppe<Tab>`.
+    // Completes `monitorctl ppe<Tab>` in bash.
     let script = format!(
         "source {}; COMP_WORDS=(monitorctl ppe); COMP_CWORD=1; _monitorctl monitorctl ppe monitorctl; \
          echo ${{COMPREPLY[@]}}",

@@ -1,4 +1,4 @@
-//! `ppeek`.
+//! Tests of `ppeek` and `peek`.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -19,7 +19,7 @@ fn ppeek_prints_bytes_to_a_pipe_and_dumps_on_request() {
     );
     assert!(
         peek(&["server", "5"]) == pattern(5, STREAM - 5),
-        "all that follows, up to the hole"
+        "all bytes up to the hole"
     );
     assert!(peek(&["server", "300100"]) == pattern(300_100, 5));
     assert_eq!(peek(&["client", "0", "8"]), b"HTTP/1.1");
@@ -32,7 +32,7 @@ fn ppeek_prints_bytes_to_a_pipe_and_dumps_on_request() {
     let shown = String::from_utf8(peek(&["client", "9", "--text"])).unwrap();
     assert_eq!(
         shown, "200 OK\n\n\\u{1b}[2J",
-        "a stream cannot command the terminal"
+        "a stream cannot control the terminal"
     );
     assert_eq!(
         json(&server, &["--json", "ppeek", &sockid, "client", "0", "4"])["data"],
@@ -41,7 +41,7 @@ fn ppeek_prints_bytes_to_a_pipe_and_dumps_on_request() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let mut child = command(
@@ -65,7 +65,7 @@ fn a_reader_that_has_enough_is_no_failure() {
 }
 
 #[test]
-fn peek_reads_in_order_and_tells_what_is_missing() {
+fn peek_reads_in_order_and_reports_missing_bytes() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let sockid = sockid.to_string();

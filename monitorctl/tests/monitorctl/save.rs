@@ -1,4 +1,4 @@
-//! `save`.
+//! Tests of `save`.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn read(dir: &Path, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_connection_is_saved_with_an_account_of_its_holes() {
+fn a_connection_is_saved_with_a_list_of_its_holes() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let dir = tempfile::tempdir().unwrap();
@@ -28,7 +28,7 @@ fn a_connection_is_saved_with_an_account_of_its_holes() {
     let expected = [pattern(0, STREAM), pattern(STREAM as u64 + 100, 5)].concat();
     assert!(
         read(&target, &format!("{sockid}-server.bin")) == expected,
-        "no byte stands for those missing"
+        "missing bytes take no space"
     );
     assert_eq!(read(&target, &format!("{sockid}-client.bin")), ANSWER);
     let account: Value = serde_json::from_slice(&read(&target, &format!("{sockid}.json"))).unwrap();
@@ -46,7 +46,7 @@ fn a_connection_is_saved_with_an_account_of_its_holes() {
             "gaps": [{"off": STREAM, "len": 100, "reason": "lost"}],
         })
     );
-    // Another daemon's connection of the same sockid must not be lost.
+    // A file of the same sockid, perhaps of another daemon's connection, is never overwritten.
     let again = run(&server, &["save", &name, "--dir", path]);
     let said = String::from_utf8(again.stderr).unwrap();
     assert!(
@@ -56,7 +56,7 @@ fn a_connection_is_saved_with_an_account_of_its_holes() {
 }
 
 #[test]
-fn all_connections_are_saved_or_one_side_of_some() {
+fn all_connections_or_single_sides_can_be_saved() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let dir = tempfile::tempdir().unwrap();
@@ -89,6 +89,6 @@ fn all_connections_are_saved_or_one_side_of_some() {
             .status
             .code(),
         Some(1),
-        "which?"
+        "no connection is named"
     );
 }

@@ -1,4 +1,4 @@
-//! `top`, in a terminal and as lines.
+//! Tests of `top`, in a terminal and as JSON lines.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use crate::rpc_common::Server;
 use crate::rpc_common::world::world;
 use crate::{json_lines, run};
 
-/// What `top` runs in.
+/// Server and terminal of a test.
 struct Stage {
     server: Server,
     terminal: Terminal,
-    /// The terminal's settings before.
+    /// Terminal settings before the start.
     settings: String,
 }
 
@@ -29,7 +29,7 @@ impl Stage {
         }
     }
 
-    /// Starts it; when it is over, the shell says how it ended.
+    /// Starts `top`; the shell prints its exit status.
     fn top(&self, arguments: &str) {
         let program = Path::new(env!("CARGO_BIN_EXE_monitorctl")).display();
         let socket = self.server.socket.display();
@@ -41,10 +41,10 @@ impl Stage {
         });
     }
 
-    /// The shell has its terminal again, as it was.
+    /// Asserts that the terminal is restored.
     fn assert_restored(&self, status: i32) {
         let ended = format!("ended {status}");
-        // What stood on the screen before stands there again.
+        // The previous content of the screen is visible again.
         self.terminal.until("the shell", |screen| {
             screen.contains(&ended) && screen.contains("settings")
         });
@@ -57,7 +57,7 @@ impl Stage {
     }
 }
 
-/// The terminal's settings, on a screen that shows nothing else.
+/// Returns the terminal settings, printed on an empty screen.
 fn settings(terminal: &Terminal) -> String {
     terminal.line("clear; echo set''tings $(stty -g | md5sum)");
     let screen = terminal.until("settings", |screen| screen.contains("settings "));
@@ -69,7 +69,7 @@ fn settings(terminal: &Terminal) -> String {
 }
 
 #[test]
-fn top_gives_the_terminal_back_however_it_ends() {
+fn top_restores_the_terminal_at_every_exit() {
     if !have("tmux") {
         skip!("needs tmux");
     }
@@ -93,7 +93,7 @@ fn top_gives_the_terminal_back_however_it_ends() {
 }
 
 #[test]
-fn top_obeys_its_keys_and_fits_every_window() {
+fn top_handles_keys_and_window_sizes() {
     if !have("tmux") {
         skip!("needs tmux");
     }
@@ -134,7 +134,7 @@ fn top_obeys_its_keys_and_fits_every_window() {
 }
 
 #[test]
-fn top_outlives_the_daemon_and_says_what_it_waits_for() {
+fn top_survives_a_stopped_daemon_and_reports_it() {
     if !have("tmux") {
         skip!("needs tmux");
     }
@@ -146,14 +146,14 @@ fn top_outlives_the_daemon_and_says_what_it_waits_for() {
         .until("a sentence", |screen| screen.contains("start it"));
     assert!(
         screen.contains("10.0.0.3:5000"),
-        "the last that was known stays: {screen}"
+        "the last sample stays: {screen}"
     );
     stage.terminal.press(&["q"]);
     stage.assert_restored(0);
 }
 
 #[test]
-fn top_prints_a_line_of_json_for_each_look() {
+fn top_prints_a_line_of_json_per_sample() {
     let (engines, _) = world();
     let server = Server::start(&engines);
     let lines = json_lines(

@@ -1,4 +1,4 @@
-//! The screen: a model and a view, drawn. Whatever the window's size is, the most important stays visible.
+//! Drawing of a model and a view. The most important parts stay visible at every window size.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::show::units::{bits, frequency, size};
 
 const KEYS: &str = "q quit  sort: r rate  b bytes  m memory  h holes  o opened  l last  i invert  \
                     space pause  +- interval";
-/// Below so many lines, the list has them all but one.
+/// Below this height, the list takes all lines except one.
 const LOW: u16 = 10;
-/// Characters of a bar.
+/// Width of a bar in characters.
 const BAR: usize = 20;
 
 pub fn draw(frame: &mut Frame<'_>, model: &Model, view: &mut View) {
     let area = frame.area();
     let summary = summary(model, view);
     let workers: Vec<Line<'_>> = model.workers.iter().map(worker).collect();
-    // A third of the screen at most, whatever the number of cores.
+    // At most a third of the screen, with any number of cores.
     let (summary, workers) = if area.height < LOW {
         (summary[..1].to_vec(), Vec::new())
     } else {
@@ -45,14 +45,14 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, view: &mut View) {
     frame.render_widget(last_line(view), bottom);
 }
 
-/// As many of them as there is room for; the last line says how many more there are.
+/// Returns at most `most` lines; the last one has the number of hidden workers.
 fn some(mut lines: Vec<Line<'_>>, most: usize) -> Vec<Line<'_>> {
     if lines.len() > most {
         let shown = most.saturating_sub(1);
         let more = lines.len() - shown;
         lines.truncate(shown);
         if most > 0 {
-            lines.push(Line::from(format!("and {more} workers more")).dim());
+            lines.push(Line::from(format!("and {more} more workers")).dim());
         }
     }
     lines
@@ -143,7 +143,7 @@ fn bar(share: f64) -> String {
 
 fn connections(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &mut View) {
     view.page = usize::from(area.height.saturating_sub(1)).max(1);
-    view.keep_inside(model.rows.len());
+    view.clamp(model.rows.len());
     let rows: Vec<_> = model.rows.iter().skip(view.first).take(view.page).collect();
     let columns = columns::fitting(&rows, area.width);
     let headings = Cells::new(columns.iter().map(columns::Column::heading))
@@ -168,8 +168,8 @@ fn connections(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &mut View
 }
 
 fn last_line<'a>(view: &View) -> Paragraph<'a> {
-    match &view.trouble {
-        Some(trouble) => Paragraph::new(trouble.clone()).style(Style::new().fg(Color::Red)),
+    match &view.failure {
+        Some(failure) => Paragraph::new(failure.clone()).style(Style::new().fg(Color::Red)),
         None => Paragraph::new(KEYS).style(Style::new().add_modifier(Modifier::DIM)),
     }
 }

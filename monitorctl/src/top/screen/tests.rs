@@ -1,4 +1,4 @@
-//! What is drawn, character by character.
+//! Tests of the drawn characters.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ fn socket(number: u64, received: u64) -> Socket {
     }
 }
 
-/// Two looks, two seconds apart, at 30 connections: number N received N * 2000 bytes in between.
+/// Returns two samples of 30 connections, two seconds apart. Connection N received N * 2000 bytes in between.
 fn samples() -> (Sample, Sample) {
     let start = Instant::now();
     let sample = |seconds: u64| {
@@ -75,6 +75,7 @@ fn samples() -> (Sample, Sample) {
         ]);
         Sample {
             at: Some(start + Duration::from_secs(seconds)),
+            time: 1_700_000_100.0 + seconds as f64,
             stats,
             sockets: (0..30)
                 .map(|number| socket(number, 1000 * number * seconds))
@@ -103,7 +104,7 @@ fn view() -> View {
 }
 
 #[test]
-fn everything_has_its_place_on_a_wide_screen() {
+fn a_wide_screen_shows_everything() {
     let lines = drawn(150, 24, &mut view());
     assert!(
         lines[0].starts_with("monitord tap   2.0 Mbit/s  1.0 k/s packets  by rate, every 1s"),
@@ -151,7 +152,7 @@ fn everything_has_its_place_on_a_wide_screen() {
 }
 
 #[test]
-fn the_order_and_the_place_in_the_list_are_the_view_s() {
+fn the_view_sets_order_and_position() {
     let mut slowest = View {
         reverse: true,
         ..view()
@@ -170,7 +171,7 @@ fn the_order_and_the_place_in_the_list_are_the_view_s() {
 }
 
 #[test]
-fn columns_give_way_to_the_ends_and_the_rates() {
+fn narrow_screens_keep_ends_and_rates() {
     let lines = drawn(80, 24, &mut view());
     for (heading, shown) in [
         ("CLIENT", true),
@@ -184,7 +185,7 @@ fn columns_give_way_to_the_ends_and_the_rates() {
 }
 
 #[test]
-fn no_window_is_too_small() {
+fn any_window_size_can_be_drawn() {
     for width in 0..40 {
         for height in 0..15 {
             drawn(width, height, &mut view());
@@ -198,16 +199,16 @@ fn no_window_is_too_small() {
 }
 
 #[test]
-fn trouble_is_said_where_the_keys_are() {
+fn a_failure_replaces_the_list_of_keys() {
     let mut view = View {
-        trouble: Some("no daemon serves".to_owned()),
+        failure: Some("no daemon serves".to_owned()),
         ..view()
     };
     assert!(drawn(80, 24, &mut view)[23].starts_with("no daemon serves"));
 }
 
 #[test]
-fn the_first_look_knows_no_rates() {
+fn the_first_sample_has_no_rates() {
     let (_, now) = samples();
     let model = Model::new(None, &now);
     assert_eq!(

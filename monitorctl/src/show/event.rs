@@ -1,4 +1,4 @@
-//! An event as a line.
+//! Formatting of an event as one line.
 
 use std::fmt::Write as _;
 
@@ -6,45 +6,45 @@ use monitor_client::types::EventParams;
 
 use super::colour::{Ink, Palette};
 
-/// Time (UTC), what happened, on which connection, and what belongs to it. `ends`: of the connection, if they are known.
-/// What a later daemon tells is shown by its name.
-pub fn line(note: &EventParams, ends: Option<&(String, String)>, palette: Palette) -> String {
-    let time = note.time.map_or_else(|| " ".repeat(15), clock);
+/// Returns time (UTC), kind, connection and details. `ends` are those of the connection, if known. Kinds of a newer daemon
+/// are shown by name.
+pub fn line(event: &EventParams, ends: Option<&(String, String)>, palette: Palette) -> String {
+    let time = event.time.map_or_else(|| " ".repeat(15), clock);
     let mut line = format!(
         "{time}  {}",
-        palette.paint(Ink::Kind, &format!("{:<11}", note.event))
+        palette.paint(Ink::Heading, &format!("{:<11}", event.event))
     );
-    if let Some(sockid) = note.sockid {
+    if let Some(sockid) = event.sockid {
         add(&mut line, format_args!("{sockid}"));
     }
     if let Some((client, server)) = ends {
         add(&mut line, format_args!("{client} -> {server}"));
     }
-    if let Some(side) = note.side {
+    if let Some(side) = event.side {
         add(
             &mut line,
             format_args!("{}", palette.paint(Ink::Side(side), side.name())),
         );
     }
-    match (note.off, note.len) {
+    match (event.off, event.len) {
         (Some(off), Some(len)) => add(&mut line, format_args!("{len} bytes at {off}")),
         (Some(off), None) => add(&mut line, format_args!("at {off}")),
         _ => {}
     }
-    if let Some(count) = note.count {
+    if let Some(count) = event.count {
         add(
             &mut line,
             format_args!("{count} events were lost here: this reader was too slow"),
         );
     }
-    if let Some(state) = note.state {
+    if let Some(state) = event.state {
         add(&mut line, format_args!("{state}"));
     }
-    if let Some(reason) = &note.reason {
+    if let Some(reason) = &event.reason {
         add(&mut line, format_args!("{reason}"));
     }
-    for (is_so, word) in [(note.midstream, "midstream"), (note.late, "late")] {
-        if is_so == Some(true) {
+    for (flag, word) in [(event.midstream, "midstream"), (event.late, "late")] {
+        if flag == Some(true) {
             add(&mut line, format_args!("{word}"));
         }
     }
@@ -52,12 +52,12 @@ pub fn line(note: &EventParams, ends: Option<&(String, String)>, palette: Palett
     line
 }
 
-fn add(line: &mut String, what: std::fmt::Arguments<'_>) {
-    // A string takes everything.
-    let _ = write!(line, "  {what}");
+fn add(line: &mut String, part: std::fmt::Arguments<'_>) {
+    // Writing to a string never fails.
+    let _ = write!(line, "  {part}");
 }
 
-/// Time of day in UTC, to the microsecond.
+/// Formats the time of day in UTC, to the microsecond.
 fn clock(time: f64) -> String {
     let micros = (time * 1e6).max(0.0) as u64;
     let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
@@ -73,24 +73,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_what_happened_where() {
-        let note = |event: &'static str| EventParams {
+    fn a_line_has_kind_connection_and_details() {
+        let event = |event: &'static str| EventParams {
             event: event.into(),
             time: Some(1_700_000_000.25),
             sockid: Some(7),
             ..EventParams::default()
         };
         let ends = ("10.0.0.1:1".to_owned(), "10.0.0.2:80".to_owned());
-        let shown = |note: &EventParams| line(note, Some(&ends), Palette::NONE);
+        let shown = |event: &EventParams| line(event, Some(&ends), Palette::NONE);
         assert_eq!(
-            shown(&note("opened")),
+            shown(&event("opened")),
             "22:13:20.250000  opened       7  10.0.0.1:1 -> 10.0.0.2:80"
         );
         let gap = EventParams {
             side: Some(Side::Server),
             off: Some(5),
             len: Some(3),
-            ..note("gap")
+            ..event("gap")
         };
         assert!(
             shown(&gap).ends_with("  server  3 bytes at 5"),
@@ -100,7 +100,7 @@ mod tests {
         let state = EventParams {
             state: Some(State::Established),
             side: Some(Side::Client),
-            ..note("state")
+            ..event("state")
         };
         assert!(shown(&state).ends_with("  client  ESTABLISHED"));
         let lost = EventParams {

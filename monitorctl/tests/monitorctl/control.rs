@@ -1,4 +1,4 @@
-//! `stop`, `set`; `follow` in colours on a terminal.
+//! Tests of `stop`, `set`, and of the colours of `follow`.
 
 use monitor_tests::{Terminal, have, skip};
 
@@ -8,7 +8,7 @@ use crate::rpc_common::world::{ENDS, world};
 use crate::{json, run, text};
 
 #[test]
-fn connections_are_stopped_and_set() {
+fn connections_can_be_stopped_and_configured() {
     let (engines, _) = world();
     let (_attended, status) = Attended::start(engines);
     let server = Server::start_with(status, |_| {});
@@ -26,7 +26,7 @@ fn connections_are_stopped_and_set() {
     assert_eq!(
         run(&server, &["set", &sockid]).status.code(),
         Some(1),
-        "what?"
+        "no setting is given"
     );
 }
 
