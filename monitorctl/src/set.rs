@@ -25,7 +25,12 @@ pub struct Args {
     #[arg(long, value_name = "FILTER", group = "target", requires = "settings")]
     filter: Option<String>,
     /// Remove a rule
-    #[arg(long, value_name = "RULE", group = "target", conflicts_with = "settings")]
+    #[arg(
+        long,
+        value_name = "RULE",
+        group = "target",
+        conflicts_with = "settings"
+    )]
     remove: Option<u64>,
     /// Only this side
     #[arg(long, conflicts_with = "remove")]
