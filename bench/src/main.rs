@@ -1,8 +1,9 @@
-//! What `cargo xtask bench` runs. Every row is the monitor beside a peer or a floor that does the same work, in turns,
-//! several times; the medians are shown with the bar that they have to reach.
+//! Programs of `cargo xtask bench`. Every benchmark runs the monitor beside a peer or a baseline
+//! that does the same work, in turns, several times; the medians are shown with the threshold that
+//! they have to reach.
 //!
-//! A package of its own, and not of the tests: it has a floor, receivers and generators of packets that reach for
-//! memory by hand, which neither the shipped crates nor the tests shall contain.
+//! A package of its own, separate from the tests: its baseline, receivers and packet generators
+//! need `unsafe`, which neither the shipped crates nor the tests contain.
 
 mod floor;
 mod load;
@@ -39,13 +40,13 @@ struct Arguments {
     /// Rooms (`engine`) or single rows (`engine.bulk`); all by default.
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
-    /// How often each program is run.
+    /// Number of runs of each program.
     #[arg(long, default_value_t = 5)]
     repeat: usize,
-    /// Where the result is written as JSON too.
+    /// File to which the result is written as JSON too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Where captures are kept between runs.
+    /// Directory in which captures are kept between runs.
     #[arg(
         long,
         value_name = "PATH",
@@ -57,19 +58,20 @@ struct Arguments {
     part: Option<Part>,
 }
 
-/// What runs in a process of its own: to be measured, or to keep its memory out of what is.
+/// Part that runs in a process of its own: to be measured, or to keep its memory out of a
+/// measurement.
 #[derive(Subcommand)]
 enum Part {
     /// Makes a capture.
     Make { workload: Workload },
-    /// Compares what monitord makes of a capture with what is true of it.
+    /// Compares monitord's streams of a capture with the known content.
     Check { workload: Workload },
     /// The floor of the engine.
     Floor {
         file: PathBuf,
         verify: floor::Verify,
     },
-    /// The engine among so many open connections.
+    /// Measures the engine among a number of open connections.
     Among { flows: u64 },
     /// The engine while connections open and close.
     Lives,
@@ -97,7 +99,7 @@ enum Part {
     },
 }
 
-/// What the rows share.
+/// Context shared by the benchmarks.
 struct Context {
     repeat: usize,
     directory: PathBuf,

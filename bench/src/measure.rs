@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use crate::sys;
 
-/// What a program cost, and what it printed.
+/// Costs and output of a program.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Processor time in user space and in the kernel.
     pub cpu: Duration,
-    /// Most resident memory, bytes. This program's own is the least that can be seen, so it stays small: what needs
-    /// memory it does in another process.
+    /// Peak resident memory, bytes. This program's own is the least that can be seen, so it stays
+    /// small: parts that need memory run in another process.
     pub peak: u64,
     /// The JSON object on its standard output.
     pub said: Value,
@@ -57,10 +57,10 @@ pub fn run(command: &mut Command) -> Result<Run> {
 /// Several runs of one program, each beside the runs with the same index of the others.
 pub type Runs = Vec<Run>;
 
-/// Runs all programs in turns, so that what changes on the machine meanwhile meets all of them.
+/// Runs all programs in turns, so that changes of the machine during the run meet all of them.
 pub fn in_turns(repeat: usize, programs: &mut [Command]) -> Result<Vec<Runs>> {
     let mut runs = vec![Runs::new(); programs.len()];
-    // A first turn that is not counted: what has been read is in the page cache then.
+    // A first turn that isn't counted: it fills the page cache.
     for program in &mut *programs {
         run(program)?;
     }

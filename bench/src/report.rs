@@ -1,4 +1,4 @@
-//! What was measured, beside what it is to be compared with.
+//! Report of the measurements beside their references.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::measure::median;
 
-/// What the monitor has to reach.
+/// Threshold that the monitor has to reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bar {
-    /// The ratio to what stands beside it.
+    /// Maximum of the ratio to the reference.
     RatioAtMost(f64),
-    /// The ratio to what stands beside it.
+    /// Minimum of the ratio to the reference.
     RatioAtLeast(f64),
-    /// The value is not above what stands beside it.
+    /// The value does not exceed the reference.
     NotMore,
     /// The value itself.
     AtMost(f64),
@@ -24,7 +24,7 @@ pub enum Bar {
     AtLeast(f64),
 }
 
-/// How a value is shown.
+/// Format of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Seconds of processor time.
@@ -37,7 +37,7 @@ pub enum Unit {
     Nanoseconds,
     /// Nanoseconds, shown as microseconds.
     Microseconds,
-    /// So many a second, shown in thousands.
+    /// Number per second, shown in thousands.
     PerSecond,
     /// Bytes a second, shown as MB/s.
     BytesPerSecond,
@@ -45,11 +45,11 @@ pub enum Unit {
     BitsPerSecond,
     /// A part of one, shown in percent.
     Share,
-    /// So many.
+    /// Number.
     Count,
 }
 
-/// One comparison.
+/// Comparison.
 #[derive(Clone, Debug)]
 pub struct Line {
     row: String,
@@ -87,7 +87,7 @@ impl Line {
         }
     }
 
-    /// As [`Line::pair`], of values that may be zero: no ratio.
+    /// Compares like [`Line::pair`], for values that may be zero: no ratio.
     pub fn difference(
         row: &str,
         what: &'static str,
@@ -116,7 +116,7 @@ impl Line {
         }
     }
 
-    /// What it has to reach.
+    /// Sets the threshold.
     pub fn bar(self, bar: Bar) -> Self {
         Self {
             bar: Some(bar),
@@ -124,12 +124,12 @@ impl Line {
         }
     }
 
-    /// What it has to reach, where there is such a thing.
+    /// Sets the threshold, if there is one.
     pub fn bar_if(self, bar: Option<Bar>) -> Self {
         Self { bar, ..self }
     }
 
-    /// Whether it does; `None` where there is no bar.
+    /// Returns whether the threshold holds; `None` without one.
     fn holds(&self) -> Option<bool> {
         let ratio = self.ratio.unwrap_or(f64::NAN);
         self.bar.map(|bar| match bar {
@@ -247,7 +247,7 @@ impl Report {
             .count()
     }
 
-    /// The table, what was skipped, and one line that says how it went.
+    /// Returns the table, the skipped benchmarks, and one line with the outcome.
     pub fn table(&self) -> String {
         let heading = ["", "monitord", "beside", "", "ratio", "bar", ""].map(str::to_owned);
         let rows: Vec<[String; 7]> = [heading]

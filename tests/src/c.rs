@@ -37,7 +37,7 @@ impl CProgram {
         Self { dir }
     }
 
-    /// Where the library is: with the programs.
+    /// Directory of the library: that of the programs.
     fn library() -> PathBuf {
         let mut path = monitorctl();
         path.pop();

@@ -18,7 +18,7 @@ pub struct Daemon {
     dir: TempDir,
 }
 
-/// What `monitord replay --exit` said.
+/// Result of `monitord replay --exit`.
 pub struct Replayed {
     /// The JSON object that it printed.
     pub summary: Value,
@@ -67,7 +67,7 @@ impl Daemon {
         }
     }
 
-    /// Starts it where it cannot start, and gives back what it said.
+    /// Starts the daemon in a place that it must refuse, and returns its output.
     ///
     /// # Panics
     /// When it starts.
@@ -127,7 +127,7 @@ impl Daemon {
             .expect("room for the configuration");
     }
 
-    /// How many descriptors it holds.
+    /// Returns the number of descriptors that it holds.
     ///
     /// # Panics
     /// When it has ended.
@@ -148,7 +148,7 @@ impl Daemon {
         Rpc::connect(&self.socket()).expect("the daemon listens")
     }
 
-    /// Its log so far.
+    /// Returns its log up to now.
     #[must_use]
     pub fn log(&self) -> String {
         self.program
@@ -218,7 +218,7 @@ impl Daemon {
         let files = fs::read_dir(format!("/proc/{}/fdinfo", self.pid())).expect("it runs");
         let mut held = Vec::new();
         for file in files.flatten() {
-            // One that was closed meanwhile holds nothing.
+            // A descriptor closed in between holds nothing.
             let info = fs::read_to_string(file.path()).unwrap_or_default();
             for (field, kind) in [("prog_id:", "prog"), ("link_id:", "link")] {
                 let value = info.lines().find_map(|line| line.strip_prefix(field));

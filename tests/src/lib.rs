@@ -1,8 +1,9 @@
-//! What the end-to-end tests share.
+//! Shared parts of the end-to-end tests.
 //!
-//! [`wiregen`] makes captures with known answers; it needs nothing of the program, so that the engine's own tests use
-//! it too. The rest runs the real daemon among real servers and clients: [`Network`] and [`Namespace`] are the world,
-//! [`Program`] a server or client in it, [`Daemon`] the program under test, [`Rpc`] an independent client of it.
+//! [`wiregen`] makes captures with known answers. It needs nothing of the program, so the engine's
+//! own tests use it too. The rest runs the real daemon among real servers and clients: [`Network`]
+//! and [`Namespace`] are the world, [`Program`] a server or client in it, [`Daemon`] the program
+//! under test, [`Rpc`] an independent client of it.
 //!
 //! Nothing here sleeps to let something happen: [`until`] asks for it until a deadline.
 

@@ -50,7 +50,7 @@ impl Namespace {
         command
     }
 
-    /// Runs a program in it to its end, which must be a success; gives back what it printed.
+    /// Runs a program in the namespace until it ends successfully, and returns its output.
     #[track_caller]
     pub fn run(&self, line: &str) -> String {
         let mut words = line.split_whitespace();
@@ -89,7 +89,7 @@ impl Namespace {
     #[track_caller]
     pub fn set(&self, setting: &str, value: &str) {
         let path = Path::new("/proc/sys/net").join(setting);
-        // The kernel shows whoever opens the file the settings of their own namespace.
+        // The kernel resolves these files in the namespace of the thread that opens them.
         self.enter(|| fs::write(&path, value))
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
@@ -126,7 +126,7 @@ impl Drop for Namespace {
     }
 }
 
-/// How two namespaces are connected.
+/// Connection between two namespaces.
 #[derive(Clone, Copy, Debug)]
 pub struct Network {
     /// Queues of each end, each way.
@@ -150,9 +150,9 @@ impl Default for Network {
 /// Two namespaces and the cable between them: `veth` in each, 10.9.0.1/24 and fd09::1/64 in `a`, 10.9.0.2 and
 /// fd09::2 in `b`.
 pub struct Pair {
-    /// Where tests put the server and the monitor.
+    /// Namespace of the server and the monitor.
     pub a: Namespace,
-    /// Where tests put the client.
+    /// Namespace of the client.
     pub b: Namespace,
 }
 

@@ -21,11 +21,11 @@ pub struct Program {
 
 /// A program that has ended.
 pub struct Finished {
-    /// How.
+    /// Exit status.
     pub status: ExitStatus,
-    /// What it wrote to standard output.
+    /// Standard output.
     pub stdout: Vec<u8>,
-    /// What it wrote to standard error.
+    /// Standard error.
     pub stderr: String,
 }
 
@@ -88,19 +88,19 @@ impl Program {
         self.child.id()
     }
 
-    /// What it has written to standard error so far.
+    /// Returns its standard error up to now.
     #[must_use]
     pub fn stderr(&self) -> String {
         text(self.output.stderr())
     }
 
-    /// What it has written to standard output so far.
+    /// Returns its standard output up to now.
     #[must_use]
     pub fn stdout(&self) -> Vec<u8> {
         fs::read(self.output.stdout()).unwrap_or_default()
     }
 
-    /// How it ended, or `None` while it runs.
+    /// Returns its exit status, or `None` while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("its own child")
     }
@@ -111,7 +111,7 @@ impl Program {
             .ok()
             .and_then(Pid::from_raw)
             .expect("a process id");
-        // It may have ended meanwhile; whoever waits for it will see how.
+        // It may have ended by itself; `wait` reports the status.
         let _ = kill_process(pid, signal);
     }
 
@@ -160,7 +160,7 @@ impl Finished {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Whether this signal ended it.
+    /// Returns whether this signal ended it.
     #[must_use]
     pub fn killed_by(&self, signal: Signal) -> bool {
         self.status.signal() == Some(signal.as_raw())
@@ -177,7 +177,7 @@ impl Output {
     }
 }
 
-/// Whether a program is installed.
+/// Returns whether a program is installed.
 #[must_use]
 pub fn have(program: &str) -> bool {
     let sbin = [Path::new("/usr/sbin"), Path::new("/sbin")].map(Path::to_owned);

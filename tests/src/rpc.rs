@@ -1,4 +1,4 @@
-//! A client of the RPC that shares no code with the program: what the contract says, over a plain socket.
+//! Independent RPC client: the contract over a plain socket, without the program's code.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +13,7 @@ use crate::{DEADLINE, until};
 /// Bytes asked for at a time by [`Rpc::stream`].
 const CHUNK: u64 = 8 << 20;
 
-/// One connection to the daemon.
+/// Connection to the daemon.
 pub struct Rpc {
     stream: BufReader<UnixStream>,
     id: u64,
@@ -40,7 +40,7 @@ impl Rpc {
     /// Connects.
     ///
     /// # Errors
-    /// When nobody listens.
+    /// Nothing listens.
     pub fn connect(socket: &Path) -> std::io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         // A daemon that does not answer is found out.
@@ -88,7 +88,7 @@ impl Rpc {
         bytes
     }
 
-    /// How long reads and writes may take from now on.
+    /// Sets the timeout of later reads and writes.
     pub fn patience(&mut self, patience: Duration) {
         let stream = self.stream.get_ref();
         stream
@@ -99,7 +99,8 @@ impl Rpc {
             .expect("a time above 0");
     }
 
-    /// Whether the daemon answers; one that is about to refuse to start closes the connection instead.
+    /// Returns whether the daemon answers. A daemon that is about to refuse to start closes the
+    /// connection instead.
     pub fn answers(&mut self) -> bool {
         let hello = "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"hello\"}\n";
         self.send(hello.as_bytes()).is_ok() && self.line().is_some_and(|reply| reply["id"] == 0)
@@ -108,7 +109,7 @@ impl Rpc {
     /// Calls a method.
     ///
     /// # Errors
-    /// What the daemon answered.
+    /// The error of the daemon's response.
     ///
     /// # Panics
     /// When the answer breaks JSON-RPC 2.0.
@@ -168,10 +169,10 @@ impl Rpc {
         }
     }
 
-    /// `ppeek` in raw encoding: the result and the bytes.
+    /// Calls `ppeek` in raw encoding; returns the result and the bytes.
     ///
     /// # Errors
-    /// What the daemon answered.
+    /// The error of the daemon's response.
     ///
     /// # Panics
     /// When fewer bytes come than are announced.
@@ -216,7 +217,7 @@ impl Rpc {
         stream
     }
 
-    /// One side of a connection, as `info` shows it.
+    /// Returns one side of a connection from `info`.
     #[must_use]
     pub fn side(&mut self, sockid: u64, side: &str) -> Value {
         self.ok("info", json!({ "sockid": sockid }))["sides"][side].take()
@@ -243,8 +244,8 @@ impl Rpc {
         }
     }
 
-    /// Waits for exactly `count` connections with this server port whose both sides are complete: FIN seen, every byte
-    /// below it there.
+    /// Waits for exactly `count` connections with this server port and both sides complete: FIN
+    /// seen, every byte below it present.
     ///
     /// # Panics
     /// When they don't come.

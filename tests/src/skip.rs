@@ -29,7 +29,7 @@ macro_rules! needs {
     };
 }
 
-/// What is missing for a test in network namespaces that uses these programs.
+/// Returns the missing requirement of a test in network namespaces with these programs.
 #[must_use]
 pub fn missing(programs: &[&str]) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
@@ -45,7 +45,7 @@ pub fn missing(programs: &[&str]) -> Option<String> {
 /// Writes the line. `place` is the path of a function inside the test, as the compiler names it.
 ///
 /// # Panics
-/// When the log cannot be written: a skip that nobody hears of would be a pass.
+/// When the log cannot be written: an unrecorded skip would be a pass.
 pub fn record(place: &str, reason: &str) {
     let name = name(place);
     eprintln!("SKIPPED {name}: {reason}");

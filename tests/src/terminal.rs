@@ -37,7 +37,7 @@ impl Terminal {
             &height,
             shell,
         ]);
-        // A window that nobody looks at keeps its size.
+        // A detached window keeps its size.
         terminal.tmux(&["set-option", "-g", "window-size", "manual"]);
         terminal.until("the prompt", |screen| screen.contains('$'));
         terminal
@@ -68,14 +68,14 @@ impl Terminal {
         ]);
     }
 
-    /// What is on the screen, without colours.
+    /// Returns the screen's text, without colours.
     #[must_use]
     #[track_caller]
     pub fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p"])
     }
 
-    /// What is on the screen, with the escapes that colour it.
+    /// Returns the screen's text with the escapes that colour it.
     #[must_use]
     #[track_caller]
     pub fn coloured(&self) -> String {
@@ -102,7 +102,7 @@ impl Terminal {
         last
     }
 
-    /// Whether a program has the whole screen, and whether the cursor is to be seen.
+    /// Returns whether a program has the whole screen, and whether the cursor is visible.
     #[must_use]
     #[track_caller]
     pub fn modes(&self) -> (bool, bool) {
@@ -111,7 +111,7 @@ impl Terminal {
         (alternate == "1", cursor == "1")
     }
 
-    /// Sends a signal to what the shell runs in the foreground.
+    /// Sends a signal to the shell's foreground job.
     ///
     /// # Panics
     /// When it runs nothing.

@@ -1,4 +1,4 @@
-//! TCP transfers between namespaces, whose bytes the test knows.
+//! TCP transfers between namespaces, with bytes known to the test.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,8 +6,8 @@ use std::thread;
 
 use crate::{DEADLINE, Namespace};
 
-/// What one connection carries: the client sends `request` and ends its direction, the server sends `response`
-/// meanwhile and ends the other.
+/// Payload of one connection. The client sends `request` and ends its direction; concurrently, the
+/// server sends `response` and ends the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Transfer<'a> {
     /// From the client to the server.

@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-/// Does something as a user, with a group of the same number and others besides. What it connects to sees that user.
+/// Runs `body` as a user, with a group of the same number and others. The peer of a socket
+/// connected inside sees that user.
 ///
 /// # Panics
 /// Without root, and when `body` does.

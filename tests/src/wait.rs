@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 /// Long enough for a loaded machine, short enough to find a hang.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Asks until the answer is there, and gives it back.
+/// Asks until there is an answer, and returns it.
 ///
 /// # Panics
-/// When it is not there after [`DEADLINE`]; `what` says what was waited for.
+/// When there is none after [`DEADLINE`]; `what` names the condition.
 #[track_caller]
 pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     within(DEADLINE, what, ask)

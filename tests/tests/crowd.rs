@@ -1,5 +1,5 @@
-//! Two hundred clients at once, while the daemon captures: some polite, some slow, some hostile, some killed. The others
-//! get right answers, nothing of the traffic is lost, memory and descriptors are what they were.
+//! Two hundred clients at once during a capture: well-behaved, slow, hostile and killed ones. The
+//! others get right answers, no traffic is lost, memory and descriptors return to their values.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,9 +20,9 @@ use monitor_tests::{Daemon, Network, Pair, Rpc, Transfer, exchange, monitorctl, 
 use serde_json::json;
 
 const MIB: usize = 1 << 20;
-/// What is read: the side of one connection.
+/// Length of the stream that clients read.
 const READ: usize = 4 * MIB;
-/// Connections captured meanwhile.
+/// Connections captured during the test.
 const TRANSFERS: usize = 30;
 const REPLY_MEMORY: u64 = 80 << 20;
 
@@ -112,7 +112,8 @@ fn two_hundred_clients_and_nothing_is_lost() {
     until("descriptors are closed", || {
         (daemon.descriptors() <= descriptors).then_some(())
     });
-    // What replies may hold together, and for each client its own 64 KiB twice: bytes and their text.
+    // Limit of all replies together, and for each client its own 64 KiB twice: bytes and their
+    // text.
     let most = memory + REPLY_MEMORY + 200 * 128 * 1024 + (16 << 20);
     let peak = peak.load(Relaxed);
     assert!(
@@ -162,7 +163,7 @@ fn all_of_it(sockid: u64) -> String {
     )
 }
 
-/// Reads all of it, little by little; what comes is right.
+/// Reads the stream in small pieces and checks each of them.
 fn slow(socket: &Path, sockid: u64, bytes: &[u8]) {
     let mut rpc = Rpc::connect(socket).unwrap();
     rpc.send(all_of_it(sockid).as_bytes()).unwrap();
@@ -175,14 +176,14 @@ fn slow(socket: &Path, sockid: u64, bytes: &[u8]) {
     }
 }
 
-/// One way out of five to be a bad client; each ends by going away.
+/// Misbehaves in one of five ways, then disconnects.
 fn hostile(socket: &Path, sockid: u64, index: usize) {
     let Ok(mut stream) = UnixStream::connect(socket) else {
         return;
     };
     let _ = stream.set_write_timeout(Some(Duration::from_millis(50)));
     let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
-    // Whether the server takes it or hangs up is the server's choice; that it goes on serving is what counts.
+    // The server may accept or disconnect; it must continue to serve.
     let _ = match index % 5 {
         0 => stream.write_all(&Random::new(index as u64).bytes(10_000)),
         1 => stream.write_all(&vec![b'['; 200_000]),
@@ -196,7 +197,7 @@ fn hostile(socket: &Path, sockid: u64, index: usize) {
     };
 }
 
-/// A process that is in the middle of reading, and gets no further: nobody takes what it prints.
+/// Starts a client process that stalls in the middle of a read: its output isn't consumed.
 fn follower(socket: &Path, sockid: u64) -> Child {
     let mut command = Command::new(monitorctl());
     command.arg("--socket").arg(socket).args([

@@ -1,4 +1,4 @@
-//! Events of real connections, told while they happen.
+//! Events of real connections, reported during the capture.
 
 #![expect(
     clippy::unwrap_used,

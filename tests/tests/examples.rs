@@ -1,4 +1,5 @@
-//! The programs under examples/, and what the C library reads of live connections: real traffic, the real daemon.
+//! The programs under examples/, and the C library on live connections: real traffic, the real
+//! daemon.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +15,7 @@ use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random, flags};
 use monitor_tests::{CProgram, Daemon, Namespace, Network, Nginx, Pair, Program, needs, until};
 use serde_json::{Value, json};
 
-/// Cargo looks whether what an example is tested with is built too.
+/// Time limit for Cargo to check the builds that an example is tested with.
 const BUILDS: Duration = Duration::from_secs(300);
 
 const TAP: &str = "[capture]\ninterfaces = ['veth']\n[store]\nwindow = '4MiB'\nmemory = '64MiB'\n";
@@ -40,7 +41,7 @@ fn a_c_program_reads_a_live_connection() {
     let bytes = Random::new(1).bytes(1_000_000);
     let drain = std::thread::spawn(move || std::io::copy(&mut &server, &mut std::io::sink()));
     let reader = Program::start(program.command(&daemon.socket()).args(["7001", "1000000"]));
-    // It reads what is there before the next part is sent.
+    // It reads the received bytes before the next part is sent.
     for part in bytes.chunks(100_000) {
         let before = reader.stdout().len();
         client.write_all(part).unwrap();
@@ -100,7 +101,7 @@ fn the_table_of_states() {
     );
 }
 
-/// One of the examples in Python, once it listens.
+/// Starts a Python example and waits until it listens.
 fn listening(daemon: &Daemon, script: &str, arguments: &[&str]) -> Program {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let mut python = Command::new("python3");
@@ -126,7 +127,7 @@ fn listening(daemon: &Daemon, script: &str, arguments: &[&str]) -> Program {
     program
 }
 
-/// What it has printed, once that is enough.
+/// Waits for `count` lines of output.
 fn lines(program: &mut Program, count: usize) -> Vec<String> {
     until(&format!("{count} lines"), || {
         assert!(program.ended().is_none(), "it ended: {}", program.stderr());

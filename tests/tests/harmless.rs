@@ -26,7 +26,7 @@ const TROUBLE: [&str; 8] = [
 /// been late, as they are on a processor with more to do than it can.
 const LOST: &str = "segments lost";
 
-/// The trouble so far, both namespaces together.
+/// Error counters up to now, both namespaces together.
 fn trouble(pair: &Pair) -> BTreeMap<&'static str, u64> {
     let mut sum = BTreeMap::new();
     let (mut again, mut duplicate) = (0, 0);
@@ -62,7 +62,7 @@ fn counters(namespace: &Namespace) -> Vec<(String, u64)> {
     counters
 }
 
-/// What a transfer added to each counter.
+/// Returns the increase of each counter during a transfer.
 fn transfer(pair: &Pair, bytes: &[u8]) -> BTreeMap<&'static str, u64> {
     let before = trouble(pair);
     let transfers = [Transfer {
@@ -118,7 +118,7 @@ fn nothing_of_the_interface_is_changed() {
     }
     .pair();
     let settings = "[capture]\ninterfaces = ['veth']\n";
-    // Features, queues, and everything else about the link but what is attached to it.
+    // Features, queues and everything else about the link except its attached programs.
     let look = || {
         let link = a.ip("-details link show dev veth");
         let link: Vec<_> = link

@@ -1,4 +1,4 @@
-//! What happens to interfaces and devices while they are captured: deleted, made again, changed, taken down.
+//! Interfaces and devices under capture: deleted, recreated, changed, taken down.
 
 #![expect(
     clippy::unwrap_used,
@@ -152,7 +152,7 @@ fn an_interface_that_is_down_at_the_start() {
     await_interface(&mut rpc, "veth to be down", |veth| veth["up"] == false);
     a.ip("link set veth up");
     await_interface(&mut rpc, "veth to be up", |veth| veth["up"] == true);
-    // The other end's neighbour table may still say that nobody is there.
+    // The other end's neighbour table may still have a failed entry.
     std::thread::sleep(Duration::from_millis(100));
     let bytes = Random::new(2).bytes(100_000);
     exchange(

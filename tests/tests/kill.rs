@@ -1,4 +1,4 @@
-//! However the daemon ends, the traffic goes on and nothing is left behind.
+//! Ends of the daemon: traffic continues and nothing is left behind, after any signal.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ fn traces(namespace: &Namespace) -> [String; 3] {
     ]
 }
 
-/// Whether the kernel still has a BPF program or link.
+/// Returns whether the kernel still has a BPF program or link.
 fn exists((kind, id): &(&str, u64)) -> bool {
     let id = id.to_string();
     Program::start(Command::new("bpftool").args([kind, "show", "id", &id]))

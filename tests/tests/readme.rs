@@ -15,7 +15,7 @@ use monitor_tests::{Finished, Namespace, Program, needs};
 /// The commands look whether everything is built, which takes a while even if it is.
 const BUILDS: Duration = Duration::from_secs(240);
 
-/// One fenced block: the words behind the fence, and the lines.
+/// Fenced block: the words behind the fence, and the lines.
 struct Block {
     kind: String,
     lines: Vec<String>,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const BASE: &str =
     "[capture]\nmode = 'tap'\ninterfaces = ['veth']\nworkers = 2\n[store]\nmemory = '64MiB'\n";
 
-/// A daemon that watches a cable, and what goes through it.
+/// Daemon on a cable, with traffic through it.
 struct Scene {
     pair: Pair,
     daemon: Daemon,
@@ -76,7 +76,7 @@ impl Scene {
             };
             ends.iter().filter_map(of).collect()
         };
-        // The last of them is wanted, and what is captured before it is there before it.
+        // The last port is monitored; earlier packets are captured before its own.
         let last = *servers.last().unwrap();
         until("the last connection", || {
             found(&mut self.rpc)

@@ -64,7 +64,7 @@ fn connection(rpc: &mut Rpc, flow: &Flow, vlan: &[u16]) -> Value {
     rpc.ok("lookup", params)
 }
 
-/// Asserts that both sides hold exactly what was sent.
+/// Asserts that both sides hold exactly the bytes sent.
 #[track_caller]
 fn assert_streams(rpc: &mut Rpc, flow: &Flow, vlan: &[u16]) -> Value {
     let socket = connection(rpc, flow, vlan);
@@ -80,7 +80,7 @@ fn assert_streams(rpc: &mut Rpc, flow: &Flow, vlan: &[u16]) -> Value {
     socket
 }
 
-/// One flow in one file of one flavour, served: every byte, both sides closed, nothing else listed.
+/// Replays one flow in one file of one flavour: every byte, both sides closed, nothing else listed.
 #[track_caller]
 fn assert_served(file: &[u8], flow: &Flow, vlan: &[u16]) {
     let files = Files::new();

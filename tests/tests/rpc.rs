@@ -15,7 +15,7 @@ use monitor_tests::{Daemon, Program, Rpc, monitorctl, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What the daemon serves in these tests.
+/// Capture served by the daemon in these tests.
 struct World {
     daemon: Daemon,
     /// Data both ways, closed by FINs.
@@ -347,7 +347,7 @@ fn hostile_clients_harm_nobody() {
     let mut good = world.daemon.rpc();
     let sockid = World::lookup(&mut good, &world.whole);
 
-    // A line of a gigabyte: refused at 64 KiB, whatever is still to come.
+    // A line of a gigabyte: refused at 64 KiB, before the rest comes.
     let mut long = UnixStream::connect(world.daemon.socket()).unwrap();
     let chunk = vec![b'x'; 1 << 20];
     let written = (0..1024)

@@ -32,7 +32,7 @@ fn settings(mode: &str) -> String {
     )
 }
 
-/// The byte at each place of what a client sends.
+/// Returns the stream of a client: each byte follows from its offset.
 fn content(from: usize, len: usize) -> Vec<u8> {
     (from..from + len)
         .map(|at| (at ^ at >> 8 ^ at >> 16).wrapping_mul(131) as u8)
@@ -60,7 +60,7 @@ fn connect(listener: &TcpListener, client: &Namespace) -> (TcpStream, TcpStream)
     (client, server)
 }
 
-/// Sends without an end until it is told to, and checks that everything arrives; `meanwhile` looks on.
+/// Sends without an end until `during` returns, then checks that everything arrived.
 fn transfer<T>(client: &TcpStream, server: &TcpStream, meanwhile: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -113,7 +113,7 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// The only connection, once its server has got so many bytes.
+/// Waits until the server of the only connection has received `bytes`.
 fn running(rpc: &mut Rpc, bytes: u64) -> u64 {
     let socket = until("the transfer to run", || {
         let socket = rpc.sockets(json!({"port": 7000})).pop()?;

@@ -1,4 +1,5 @@
-//! `watch` in a capture that is played by the real binary: what is found is what grep finds in the whole streams.
+//! `watch` on a capture that the real binary replays: its matches are those of grep in the whole
+//! streams.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +15,7 @@ use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
 use serde_json::json;
 
 const SECOND: u64 = 1_000_000_000;
-/// What is searched for, as grep and `watch` understand it alike.
+/// Patterns that grep and `watch` read alike.
 const PATTERNS: [&str; 3] = ["id=[0-9]+;", "secret", "GET /[a-z]{3,5}\\.html"];
 
 /// Offset and length of every match, by grep over the whole.

@@ -1,6 +1,6 @@
-//! `bench`: the monitor beside its peers and its floors, measured in one run.
+//! `bench`: the monitor beside its peers and its baselines, measured in one run.
 //!
-//! What is measured, and how, is in `bench/`; this builds it, and the monitor as it is shipped.
+//! The measurements are in `bench/`; this builds it, and the monitor as it is shipped.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -13,13 +13,13 @@ use crate::privilege::Privilege;
 use crate::setup::Purpose;
 use crate::workspace::{cargo, root, target};
 
-/// What `bench` takes.
+/// Arguments of `bench`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Rooms (`engine`) or single rows (`engine.bulk`); all by default.
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
-    /// How often each program is run; medians are shown.
+    /// Number of runs of each program; medians are shown.
     #[arg(long, default_value_t = 5)]
     repeat: usize,
     /// Write the result there as JSON too.
@@ -27,8 +27,8 @@ pub struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// `cargo xtask bench`. The last line of all output is `N held, N missed, N skipped`; the exit code tells whether a
-/// bar was missed.
+/// `cargo xtask bench`. The last line of all output is `N held, N missed, N skipped`; the exit code
+/// is 1 if a threshold was missed.
 pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let programs = build::everything(Purpose::Bench)?;
     run(cargo().args(["build", "--release", "--locked", "--package=monitor-bench"]))?;

@@ -43,7 +43,7 @@ pub fn bpf(toolchain: &Toolchain) -> Result<()> {
     command
         .current_dir(root().join("monitor-ebpf"))
         .env("RUSTC", &toolchain.compiler.rustc)
-        // -Z build-std is for nightlies; a stable compiler with its source at hand is told to allow it.
+        // -Z build-std is for nightlies; RUSTC_BOOTSTRAP allows it in a stable compiler.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("LD_LIBRARY_PATH", Toolchain::llvm_directory())
         .env(
@@ -53,7 +53,7 @@ pub fn bpf(toolchain: &Toolchain) -> Result<()> {
                 toolchain.linker.display()
             ),
         )
-        // What the cargo that runs this program, or the person's settings, would have it do for other targets.
+        // Settings of the calling cargo, or of the user, for other targets.
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_BUILD_TARGET")
@@ -92,8 +92,8 @@ pub fn release() -> Result<Programs> {
     })
 }
 
-/// Leaves an unchanged copy alone, since its time stamp decides whether the daemon is built anew; replaces a changed
-/// one in one step, since a build of the daemon may be reading it.
+/// Copies a file unless the copy is equal: its time stamp decides whether the daemon is rebuilt. A
+/// changed copy is replaced in one step, since a build of the daemon may be reading it.
 fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     let new = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     match fs::read(to) {

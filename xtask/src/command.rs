@@ -19,7 +19,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// As [`run`], but ends the command when it takes longer than `limit`.
+/// Runs a command like [`run`], but ends it after `limit`.
 pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     show(command);
     let mut child = command
@@ -110,7 +110,7 @@ fn cannot_start(command: &Command) -> String {
     format!("cannot start `{}`", command.get_program().to_string_lossy())
 }
 
-/// Where a program is: on `PATH`, or in the directories of administrators, which are not on everybody's.
+/// Finds a program on `PATH` or in the directories of administrators, which `PATH` may lack.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let administrator = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -126,7 +126,7 @@ fn is_executable(path: &Path) -> bool {
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether an I/O error says that nothing was there.
+/// Returns whether an I/O error means that the file doesn't exist.
 pub fn is_missing(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }

@@ -1,9 +1,9 @@
-//! `fuzz`: runs the fuzz targets, one after another, each for so many seconds.
+//! `fuzz`: runs the fuzz targets, one after another, each for a number of seconds.
 //!
-//! What was found lies in fuzz/corpus (not kept), what it started from in fuzz/seeds (kept, small). No sanitizer: the
-//! code is safe Rust but for the store's arena, whose memory none of them watches; overflow checks and debug
-//! assertions are on, and the compiler is the stable one. The layout is cargo-fuzz's, which works here as well; it is
-//! not needed, so that nobody waits for it to be installed.
+//! Results are in fuzz/corpus (not kept), first inputs in fuzz/seeds (kept, small). No sanitizer:
+//! the code is safe Rust but for the store's arena, whose memory none of them watches. Overflow
+//! checks and debug assertions are on, and the compiler is the stable one. The layout is
+//! cargo-fuzz's, which works here as well; it isn't needed, so nothing has to be installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,19 +26,19 @@ const INSTRUMENTATION: [&str; 7] = [
     "-Cdebug-assertions",
 ];
 
-/// What `fuzz` takes.
+/// Arguments of `fuzz`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A target, or `all`: decode, defrag, reference, flows, pcap, pcapng, rpc, config, filter.
     #[arg(default_value = "all")]
     target: String,
-    /// How long each target runs.
+    /// Duration of each target, seconds.
     #[arg(default_value_t = 60)]
     seconds: u64,
 }
 
 impl Arguments {
-    /// As long as everybody can wait for.
+    /// The short run of `ci`.
     pub fn short() -> Self {
         Self {
             target: "all".to_owned(),

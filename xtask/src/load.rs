@@ -11,7 +11,7 @@ use crate::privilege::{Privilege, is_root};
 use crate::setup::Purpose;
 use crate::workspace::{display, root};
 
-/// What `build-and-load` takes.
+/// Arguments of `build-and-load`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Settings of the daemon.

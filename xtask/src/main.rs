@@ -81,7 +81,7 @@ enum Verb {
     Fuzz(fuzz::Arguments),
     /// Check the house rules: formatting, lints, documentation, import directions.
     Tidy,
-    /// What a change must pass: tidy, then test.
+    /// The checks that a change must pass: tidy, then test.
     Ci,
     /// Remove programs and devices that a killed daemon left attached (kernels before 6.6).
     Unload,

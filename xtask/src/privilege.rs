@@ -1,4 +1,4 @@
-//! Whether this person may do what needs root, and how.
+//! Root's rights: whether this process has them, and how a command gets them.
 
 use std::fs;
 use std::io::{IsTerminal, stdin};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::command::find;
 
-/// How a command gets root's rights.
+/// Way in which a command gets root's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
     /// This process is root.
@@ -19,7 +19,7 @@ pub enum Privilege {
 }
 
 impl Privilege {
-    /// What this process has.
+    /// Returns the way that this process has.
     pub fn detect() -> Self {
         if is_root() {
             Self::Root
@@ -44,7 +44,8 @@ impl Privilege {
     }
 }
 
-/// Whether this process runs as root: the owner of its own /proc entry is its effective user.
+/// Returns whether this process runs as root: the owner of its own /proc entry is its effective
+/// user.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0)
 }

@@ -1,8 +1,9 @@
-//! `unload`: removes what a killed daemon left attached.
+//! `unload`: removes the programs that a killed daemon left attached.
 //!
-//! From Linux 6.6 on nothing is left: the kernel detaches programs and removes devices with the process. Before that,
-//! filters of `clsact` (and before 5.9, XDP programs) stay. A program is taken for ours when it bears one of our
-//! names and uses our map of counters, so that another's program called `tap` stays where it is.
+//! Since Linux 6.6 nothing is left: the kernel detaches programs and removes devices with the
+//! process. Before that, filters of `clsact` (and before 5.9, XDP programs) stay. A program counts
+//! as ours when it has one of our names and uses our map of counters, so another's program called
+//! `tap` stays attached.
 
 use std::fs;
 use std::process::Command;
@@ -200,7 +201,7 @@ fn remove(attached: &Attached) -> Result<()> {
     }
 }
 
-/// The daemon made the `clsact` qdisc if there was none; without filters it serves nobody.
+/// Removes a `clsact` qdisc without filters. The daemon creates it if there is none.
 fn remove_unused_qdisc(interface: &str) -> Result<()> {
     for hook in ["ingress", "egress"] {
         let filters =
@@ -215,7 +216,7 @@ fn remove_unused_qdisc(interface: &str) -> Result<()> {
     run(Command::new("tc").args(["qdisc", "del", "dev", interface, "clsact"]))
 }
 
-/// What a program prints as JSON; nothing at all is an empty list.
+/// Parses a program's output as JSON; empty output is an empty list.
 fn json(command: &mut Command) -> Result<Value> {
     let text = read(command)?;
     let text = if text.trim().is_empty() { "[]" } else { &text };
@@ -227,7 +228,7 @@ fn json(command: &mut Command) -> Result<Value> {
 mod tests {
     use super::*;
 
-    /// As iproute2 6.1 prints it.
+    /// Output of iproute2 6.1.
     const FILTERS: &str = r#"[
         {"protocol":"all","pref":1,"kind":"bpf","chain":0},
         {"protocol":"all","pref":1,"kind":"bpf","chain":0,"options":{"handle":"0x1","bpf_name":"tap",

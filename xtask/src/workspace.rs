@@ -1,4 +1,4 @@
-//! Where things are in this checkout.
+//! Paths in this checkout.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,7 +27,8 @@ pub fn bpf_objects() -> PathBuf {
     root().join("target/bpf")
 }
 
-/// Where `cargo build` leaves what it builds: `target`, unless the person's settings say otherwise.
+/// Returns the target directory of `cargo build`: `target`, unless the user's settings name
+/// another.
 pub fn target() -> Result<PathBuf> {
     if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
         return Ok(root().join(directory));

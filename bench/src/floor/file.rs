@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::frame::Frame;
 
-/// Read at once: few system calls, and what was read is still in the second-level cache when it is parsed.
+/// Bytes read at once: few system calls, and they are still in the second-level cache for the
+/// parser.
 const BUFFER: usize = 256 << 10;
 const FILE_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
@@ -15,7 +16,7 @@ const MOST: usize = 256 << 10;
 pub struct File {
     file: std::fs::File,
     buffer: Vec<u8>,
-    /// What of it was read and not yet parsed.
+    /// Offset of the first unparsed byte.
     start: usize,
     end: usize,
 }
@@ -48,7 +49,7 @@ impl File {
         Ok(read > 0)
     }
 
-    /// Hands on all frames that were read whole, so many at a time.
+    /// Passes on the frames that were read whole, at most `most` at a time.
     pub fn batches(&mut self, most: usize, mut take: impl FnMut(&[Frame<'_>])) {
         let mut rest = &self.buffer[self.start..self.end];
         let mut frames = Vec::with_capacity(most);

@@ -7,7 +7,7 @@ const TCP: usize = 20;
 pub struct Frame<'a> {
     /// The IP packet, without padding.
     pub packet: &'a [u8],
-    /// Where in it the TCP header starts.
+    /// Offset of the TCP header.
     pub tcp: usize,
     /// Addresses and ports, the lower one first: the same for both directions.
     pub ends: [u64; 2],
@@ -53,7 +53,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Two multiplications: enough for addresses that nobody chose in order to hurt us.
+/// Hashes with two multiplications: enough for addresses that aren't chosen by an attacker.
 fn hash([low, high]: [u64; 2]) -> u32 {
     let product = u128::from(low ^ 0x9e37_79b9_7f4a_7c15)
         * u128::from(high.rotate_left(32) ^ 0xbf58_476d_1ce4_e5b9);

@@ -1,10 +1,11 @@
-//! What reassembly costs without TCP: the floor that the engine is measured from.
+//! Baseline of the engine: reassembly without TCP.
 //!
-//! A capture file is read, every frame's headers are parsed, its flow is looked up in a hash table, and its payload is
-//! copied to its place in a ring of 1 MiB, one for each side, which keeps the newest bytes as the store does. No
-//! states, no holes, no overlaps, no timers, no readers, no limits: a SYN makes a flow, the second FIN lets it go, and
-//! a ring goes to the next flow that needs one while it is still warm. What can be had without TCP logic is had: the
-//! table and the flows of a batch are fetched ahead together, as the engine does.
+//! A capture file is read, every frame's headers are parsed, its flow is looked up in a hash table,
+//! and its payload is copied to its place in a ring of 1 MiB, one for each side, which keeps the
+//! newest bytes as the store does. No states, no lost ranges, no overlaps, no timers, no readers,
+//! no limits: a SYN makes a flow, the second FIN frees it, and a ring goes to the next flow that
+//! needs one while it is still warm. The optimizations that need no TCP logic are here: the table
+//! and the flows of a batch are prefetched together, as in the engine.
 
 mod checksum;
 mod file;
@@ -22,17 +23,17 @@ use table::Table;
 
 use crate::sys::prefetch;
 
-/// Frames whose table entries and flows are fetched ahead together.
+/// Frames whose table entries and flows are prefetched together.
 const BATCH: usize = 32;
 /// Bytes kept for each side: the daemon's default window.
 const RING: usize = 1 << 20;
 
-/// One connection.
+/// Connection.
 #[derive(Default)]
 #[repr(align(64))]
 struct Flow {
     ends: [u64; 2],
-    /// Sequence number of offset 0, for what each end sends.
+    /// Sequence number of offset 0 of each end's stream.
     start: [u32; 2],
     /// Ends that sent a FIN, one bit each.
     finished: u8,
@@ -52,7 +53,7 @@ struct Floor {
     bad: u64,
 }
 
-/// What is made of checksums.
+/// Treatment of checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Verify {
     /// They are computed and compared.

@@ -27,7 +27,7 @@ impl Table {
         prefetch(&self.entries[self.home(tag)]);
     }
 
-    /// Whom that entry names: nearly always the one that a search will find.
+    /// Returns the flow of that entry: nearly always the one that a search will find.
     #[inline]
     pub fn guess(&self, tag: u32) -> Option<u32> {
         let entry = self.entries[self.home(tag)];
@@ -74,7 +74,7 @@ impl Table {
         while self.entries[at] != EMPTY {
             let home = self.home((self.entries[at] >> 32) as u32);
             let mask = self.entries.len() - 1;
-            // Whoever lives at or before the hole moves into it.
+            // An entry whose home is at or before the hole moves into it.
             if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
                 self.entries[hole] = self.entries[at];
                 hole = at;

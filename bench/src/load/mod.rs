@@ -1,4 +1,4 @@
-//! Packets on a cable: who sends them, and receivers that do nothing else.
+//! Packets on a cable: senders, and receivers that only count.
 
 mod traffic;
 
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::sys::{self, bpf, packet, xdp};
 use traffic::Traffic;
 
-/// Frames sent between two looks at the clock; what the kernel takes in one call.
+/// Frames sent between two readings of the clock; the kernel accepts this number in one call.
 const BURST: usize = 32;
-/// How long the kernel may take for the last of them.
+/// Time limit for the kernel to send the last frames.
 const DRAIN: Duration = Duration::from_secs(1);
 /// Until the first packets have filled caches and pages.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -28,7 +28,7 @@ pub enum Kind {
     Packet,
 }
 
-/// What the sender is told.
+/// Arguments of the sender.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Sending {
     /// Bytes of a frame.
@@ -71,8 +71,8 @@ pub fn send(interface: &str, sending: Sending) -> Result<Value> {
     Ok(json!({"packets": packets, "seconds": elapsed.as_secs_f64()}))
 }
 
-/// Sends data of some connections out of a veth, made in the kernel, as fast as it goes, until this process is ended or
-/// so many seconds have passed.
+/// Sends data of some connections out of a veth at full speed, made in the kernel, until this
+/// process ends or `seconds` have passed.
 pub fn flood(interface: &str, bytes: usize, seconds: u32, core: usize) -> Result<Value> {
     /// More frames a second than any veth takes. One system call for all of them: between two the kernel waits for all
     /// processors (synchronize_rcu), and the receiver would get bursts.
@@ -102,7 +102,7 @@ fn outstanding(sender: &mut xdp::Sender) -> Result<u64> {
     }
 }
 
-/// Counts what comes in, for so many seconds from soon after the first packet on.
+/// Counts received packets for `seconds`, from shortly after the first packet.
 pub fn receive(kind: Kind, interface: &str, seconds: f64, core: usize) -> Result<Value> {
     pin(core)?;
     match kind {

@@ -1,4 +1,4 @@
-//! Connections that go on without end: data from the clients, acknowledgments from the server.
+//! Endless connections: data from the clients, acknowledgments from the server.
 
 use monitor_tests::wiregen::flags::ACK;
 
@@ -65,11 +65,11 @@ impl Traffic {
         frame
     }
 
-    /// What a program in the kernel makes the data of all connections from.
+    /// Returns the template from which a program in the kernel makes the data of all connections.
     pub fn template(bytes: usize) -> Template {
         let mut traffic = Self::new(bytes);
         let frame = traffic.frame(0);
-        // Data of the first connection, whose sequence number is 0.
+        // Data of the first connection, with sequence number 0.
         let (sum, _) = traffic.sums[0];
         Template {
             frame,
@@ -80,7 +80,8 @@ impl Traffic {
         }
     }
 
-    /// Brings a frame up to date before it is sent: the sequence number of data, or what is acknowledged.
+    /// Updates a frame before it is sent: the sequence number of data, or the acknowledgment
+    /// number.
     pub fn next(&mut self, number: usize, frame: &mut [u8]) {
         let (sum, now) = &mut self.sums[number];
         let at = if number / FLOWS == EACH - 1 {
@@ -136,7 +137,7 @@ mod tests {
         }
     }
 
-    /// As the program in the kernel fills it in.
+    /// Fills in a frame like the program in the kernel.
     #[test]
     fn a_template_has_the_sum_of_what_stays() {
         let Template {

@@ -37,14 +37,14 @@ const LIBNIDS: &str = "libnids";
 /// The harness for libnids: compiled here, since it may not be installed.
 const HARNESS: &str = include_str!("../../nids/nids.c");
 
-/// One capture, read by everybody.
+/// Capture that all programs read.
 struct Case {
     workload: Workload,
-    /// Whether checksums are verified.
+    /// Checksums are verified.
     verify: bool,
     /// For the ratios of processor time to the floor's and to libnids'.
     bars: [Option<f64>; 2],
-    /// Whether libnids can read it: behind a hole it stalls.
+    /// libnids can read it: at a lost range it stalls.
     libnids: bool,
     /// Bytes that are missing in it, although they were acknowledged.
     lost: u64,
@@ -84,7 +84,7 @@ fn many(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     .measure(context, name, report)
 }
 
-/// First what is true of it is compared with what comes out, byte for byte; then it is measured.
+/// Compares the output with the known content byte for byte, then measures.
 fn torn(context: &Context, name: &str, workload: Workload, report: &mut Report) -> Result<()> {
     context.capture(workload)?;
     let checked = run(&mut context.part(&["check", workload.name()])?)?;
@@ -165,7 +165,7 @@ impl Case {
         Ok(command)
     }
 
-    /// Whoever does not do all of the work is not measured.
+    /// Checks that each program did all of the work; others aren't measured.
     fn agree(&self, runs: &[Runs]) -> Result<()> {
         let first = |runs: &Runs| {
             runs.first()

@@ -1,4 +1,4 @@
-//! Readers that are as greedy as they can be, and the packets that are lost meanwhile.
+//! Isolation: greedy readers, and the packets lost during their reads.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -20,7 +20,7 @@ pub const ROWS: &[Row] = &[Row {
 }];
 
 const CLIENTS: [usize; 3] = [0, 8, 64];
-/// Less than half of what a worker can take in.
+/// Load below half of a worker's capacity.
 const LOAD: Sending = Sending {
     bytes: 1514,
     seconds: 3.0,
@@ -30,7 +30,7 @@ const LOAD: Sending = Sending {
 /// Bytes asked for at a time.
 const PIECE: u64 = 64 << 10;
 
-/// What came of a load.
+/// Outcome of a load.
 struct Outcome {
     /// Packets that the sender's kernel was done with.
     sent: u64,
@@ -87,7 +87,7 @@ fn isolation(context: &Context, name: &str, report: &mut Report) -> Result<()> {
 
 fn loaded(context: &Context, clients: usize) -> Result<Outcome> {
     let Pair { a, b } = network::cable();
-    // Only what is sent here shall come.
+    // Only the frames sent here shall arrive.
     b.set("ipv6/conf/veth/disable_ipv6", "1");
     let daemon = network::mirror(&a);
     let sender = network::send(context, &b, LOAD)?;
@@ -102,7 +102,7 @@ fn loaded(context: &Context, clients: usize) -> Result<Outcome> {
         said
     })?;
     let read = read.into_inner() as f64 / started.elapsed().as_secs_f64();
-    // What is in the rings is taken in.
+    // The worker empties the rings.
     thread::sleep(Duration::from_millis(200));
     let mut rpc = daemon.rpc();
     let (taken, at_the_socket) = (network::taken(&mut rpc), network::lost(&mut rpc));
@@ -137,7 +137,7 @@ fn greedy(daemon: &Daemon, done: &AtomicBool, read: &AtomicU64) {
         let next = rpc.side(sockid, "server")["next"]
             .as_u64()
             .unwrap_or_default();
-        // Bytes that were evicted meanwhile are an error, and as good a request as any.
+        // Evicted bytes are an error, and as good a request as any.
         if let Ok((_, bytes)) = rpc.ppeek(sockid, "server", next.saturating_sub(PIECE), PIECE) {
             read.fetch_add(bytes.len() as u64, Relaxed);
         }

@@ -18,9 +18,9 @@ pub const ROWS: &[Row] = &[
     },
 ];
 
-/// How long packets are counted.
+/// Duration of the count, seconds.
 const SECONDS: f64 = 1.5;
-/// They are sent until then, even if nobody ends it.
+/// Duration of the sender, seconds, unless it is ended before.
 const SENDING: u32 = 10;
 
 fn measure(context: &Context, name: &str, bytes: usize, report: &mut Report) -> Result<()> {

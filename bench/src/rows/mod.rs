@@ -1,4 +1,4 @@
-//! What is measured.
+//! Benchmarks, by group.
 
 mod engine;
 mod isolation;

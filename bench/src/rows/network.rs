@@ -1,4 +1,4 @@
-//! A cable, what is sent over it, and who listens: for the rows that need a live capture.
+//! Network of the live benchmarks: a cable, its senders and its receivers.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ pub const RECEIVER_CORE: usize = 0;
 /// The sender, and with it the kernel's work of carrying packets over.
 pub const SENDER_CORE: usize = 1;
 
-/// What is missing here, if something is.
+/// Returns the missing requirement, if any.
 pub fn missing(programs: &[&str]) -> Option<String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     skip::missing(programs)
@@ -22,7 +22,7 @@ pub fn missing(programs: &[&str]) -> Option<String> {
         .or_else(|| (cores < 2).then(|| "needs two processors: one sends, one receives".to_owned()))
 }
 
-/// Two namespaces with a cable whose ends leave packets as they are.
+/// Creates two namespaces with a cable whose ends leave packets unchanged.
 pub fn cable() -> Pair {
     Network {
         offloads: false,
@@ -58,7 +58,7 @@ pub fn send(context: &Context, from: &Namespace, sending: Sending) -> Result<Pro
     Ok(Program::start(&mut command))
 }
 
-/// Starts to send as fast as it goes, until it is dropped or so many seconds have passed.
+/// Starts to send at full speed, until it is dropped or `seconds` have passed.
 pub fn flood(context: &Context, from: &Namespace, bytes: usize, seconds: u32) -> Result<Program> {
     let words = [
         bytes.to_string(),
@@ -76,7 +76,7 @@ pub fn inside(context: &Context, namespace: &Namespace) -> Result<std::process::
     Ok(namespace.command(program.to_str().context("a path in UTF-8")?))
 }
 
-/// What a part printed.
+/// Returns the output of a part.
 pub fn said(program: Program) -> Result<Value> {
     let finished = program.finish();
     anyhow::ensure!(
@@ -88,7 +88,7 @@ pub fn said(program: Program) -> Result<Value> {
     serde_json::from_str(&finished.text()).with_context(|| finished.text())
 }
 
-/// Packets a second that the daemon took in, over so many seconds.
+/// Returns the packets per second that the daemon captured, over `seconds`.
 pub fn rate(rpc: &mut Rpc, seconds: f64) -> f64 {
     let first = taken(rpc);
     until("packets", || (taken(rpc) > first).then_some(()));

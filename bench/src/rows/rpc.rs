@@ -30,13 +30,13 @@ pub const ROWS: &[Row] = &[
 ];
 
 const ECHO: &str = "bare echo";
-/// What is asked for, how often, and what it is called.
+/// Requested length, number of requests, and name.
 const SIZES: [(usize, usize, &str); 3] = [
     (64, 20_000, "64 B"),
     (64 << 10, 4000, "64 KiB"),
     (1 << 20, 400, "1 MiB"),
 ];
-/// How long requests are counted.
+/// Duration of the count of requests.
 const TIME: Duration = Duration::from_millis(800);
 const CLIENTS: [usize; 2] = [1, 32];
 /// Bytes of the connection that is read.
@@ -198,7 +198,7 @@ fn busy(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     let flow = flow(64 << 10);
     put(&b, &flow);
     let pairing = Pairing::new(context, &daemon, &flow)?;
-    // Longer than what is measured meanwhile: it is killed then.
+    // Longer than the measurement: it is killed at its end.
     let sending = Sending {
         bytes: 64,
         seconds: 600.0,

@@ -1,4 +1,4 @@
-//! How the engine bears many connections.
+//! Scale of the engine: many connections.
 
 use anyhow::{Context as _, Result};
 

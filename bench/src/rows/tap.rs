@@ -1,4 +1,4 @@
-//! The host's own connections: what watching them costs them, and how much of them is seen.
+//! Tap: the cost of monitoring the host's own connections, and the share of them that is captured.
 
 use anyhow::{Context as _, Result};
 use monitor_tests::{Daemon, Namespace, Network, Pair, Program, until};
@@ -26,7 +26,7 @@ const FLOWS: [u32; 2] = [1, 8];
 const KEPT: f64 = 0.85;
 const CAPTURED: f64 = 0.9999;
 
-/// Where a server and its clients are; the monitor is with the server.
+/// Namespaces of a server and its clients; the monitor is with the server.
 struct Place<'a> {
     server: &'a Namespace,
     client: &'a Namespace,
@@ -34,11 +34,11 @@ struct Place<'a> {
     address: &'a str,
 }
 
-/// What came of a transfer.
+/// Outcome of a transfer.
 struct Transfer {
     /// Bits a second.
     rate: f64,
-    /// What the server received, bytes.
+    /// Bytes that the server received.
     bytes: f64,
 }
 
@@ -108,7 +108,7 @@ impl Place<'_> {
         let daemon = Daemon::start(self.server, &settings);
         let Transfer { rate, bytes } = self.transfer(flows)?;
         let mut rpc = daemon.rpc();
-        // What still waits in a ring is taken in before the counters stand still.
+        // Packets that still wait in a ring are captured before the counters settle.
         let mut last = Value::Null;
         let stats = until("the last packets", || {
             let stats = rpc.ok("stats", json!({}));

@@ -1,4 +1,4 @@
-//! What monitord makes of a capture, compared with what is true of it: every byte that was captured, and no other.
+//! Comparison of monitord's streams with the known content: every captured byte, and no other.
 
 use anyhow::{Result, ensure};
 use monitor_tests::{Daemon, Rpc};

@@ -17,12 +17,12 @@ pub use echo::echo;
 /// Requests that are on their way at once where the rate of bytes is measured.
 const AHEAD: usize = 4;
 
-/// A server, and what it is asked for.
+/// Server and requested stream.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where it listens.
+    /// Socket of the server.
     pub socket: PathBuf,
-    /// Whose bytes.
+    /// Requested connection.
     pub sockid: u64,
 }
 
@@ -36,7 +36,7 @@ struct Client {
 }
 
 impl Target {
-    /// How long single requests for `len` bytes take, nanoseconds, in order of size.
+    /// Returns the durations of single requests for `len` bytes, nanoseconds, in order of size.
     pub fn round_trips(&self, len: usize, count: usize) -> Result<Vec<u64>> {
         let mut client = self.client(len)?;
         let mut trip = || -> Result<u64> {
@@ -67,7 +67,8 @@ impl Target {
         Ok((count * len) as f64 / started.elapsed().as_secs_f64())
     }
 
-    /// Requests a second of so many clients, each of which asks again as soon as it has its answer.
+    /// Returns the requests per second of `clients` clients, each of which asks again at once after
+    /// its answer.
     pub fn requests(&self, len: usize, clients: usize, time: Duration) -> Result<f64> {
         let mut all = (0..clients)
             .map(|_| self.client(len))
@@ -107,7 +108,7 @@ impl Target {
 
     fn client(&self, len: usize) -> Result<Client> {
         let stream = UnixStream::connect(&self.socket).context("nobody listens")?;
-        // Who does not answer is found out.
+        // A server that doesn't answer is detected.
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let sockid = self.sockid;
         let request = format!(

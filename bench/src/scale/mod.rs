@@ -1,7 +1,8 @@
-//! The engine alone, in this process: what a connection holds, and what a packet costs among many of them.
+//! The engine alone, in this process: a connection's memory, and a packet's cost among many
+//! connections.
 //!
-//! Packets are made before they are timed, some thousand at a time: few enough to be in the cache whatever the number
-//! of connections is, so that what grows with it is the engine's own.
+//! Packets are made before they are timed, some thousand at a time. They fit in the cache for any
+//! number of connections, so the cost that grows with it is the engine's own.
 
 mod packets;
 
@@ -18,14 +19,14 @@ use packets::{End, Packets};
 
 /// Packets made, then followed, at a time.
 const ROUND: usize = 4096;
-/// What a worker takes from its ring at a time.
+/// Packets of a worker's batch.
 const BATCH: usize = 64;
 /// Packets that are timed among many connections.
 const TIMED: usize = 488 * ROUND;
 /// Payload of those that carry data: so little that even of few connections none needs a second block, which would
 /// be another thing to measure.
 const DATA: usize = 8;
-/// What a record may cost at most; the engine spends an eighth of its budget on them.
+/// Maximum cost of a record, bytes; the engine spends an eighth of its budget on them.
 const RECORD: u64 = 400;
 const RECORDS_SHARE: u64 = 8;
 /// A block for each connection that has data.
@@ -35,12 +36,12 @@ const AT_ONCE: u64 = 10_000;
 /// Connections that are opened and closed.
 const LIVES: u64 = 1_000_000;
 
-/// Memory that so many open connections need here, data included.
+/// Returns the memory that `flows` open connections need here, data included.
 pub fn memory(flows: u64) -> u64 {
     flows * (RECORD + BLOCK)
 }
 
-/// Opens so many connections, then sends packets to random ones.
+/// Opens `flows` connections, then sends packets to random ones.
 pub fn among(flows: u64) -> Result<Value> {
     let before = resident()?;
     let mut load = Load::new((flows * RECORD * RECORDS_SHARE).max(64 << 20))?;
@@ -112,7 +113,7 @@ pub fn lives() -> Result<Value> {
     Ok(json!({"per_second": 1e9 / (ns * 6.0)}))
 }
 
-/// The engine followed all of it, and let nobody go that was open.
+/// Checks that the engine followed all of it and dropped no open connection.
 fn whole(counters: &Counters, payload: u64) -> Result<()> {
     let Counters {
         payload_bytes,
@@ -161,7 +162,7 @@ impl Load {
         })
     }
 
-    /// Follows what was made, once; nanoseconds.
+    /// Follows the made packets once; returns nanoseconds.
     fn follow(&mut self) -> u64 {
         let mut frames = self.packets.frames();
         let mut spent = 0;
@@ -188,7 +189,7 @@ impl Load {
         }
     }
 
-    /// Nanoseconds a packet, of at least so many that `make` made.
+    /// Returns nanoseconds per packet, over at least `packets` that `make` made.
     fn timed(&mut self, packets: usize, mut make: impl FnMut(&mut Packets)) -> f64 {
         let (mut done, mut spent) = (0, 0);
         while done < packets {

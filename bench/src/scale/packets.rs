@@ -3,7 +3,7 @@
 /// IPv4 and TCP headers without options.
 const HEADERS: usize = 40;
 
-/// Who sends.
+/// Sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Client,

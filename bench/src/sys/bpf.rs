@@ -18,7 +18,7 @@ const PROG_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
 const DRIVER_MODE: u32 = 1 << 2;
 const LIVE_FRAMES: u64 = 1 << 1;
-/// Longer than what any of these commands takes; the kernel asks for zeros behind it.
+/// Longer than the attributes of any of these commands; the kernel asks for zeros behind them.
 const ATTRIBUTES: usize = 128;
 
 const XDP_DROP: i32 = 1;
@@ -78,7 +78,7 @@ pub fn pass(interface: u32) -> io::Result<OwnedFd> {
     )
 }
 
-/// What the frames of a [`Generator`] are made from.
+/// Template for the frames of a [`Generator`].
 #[derive(Clone, Debug)]
 pub struct Template {
     /// Ethernet, IPv4 and TCP without options; ports, sequence number and checksum are filled in.
@@ -87,7 +87,7 @@ pub struct Template {
     pub sum: u32,
     /// Source port of the first flow; those of the others follow it.
     pub port: u16,
-    /// How many flows take turns, a power of two.
+    /// Number of flows that take turns, a power of two.
     pub flows: u16,
     /// Bytes of payload in each frame.
     pub payload: u16,
@@ -187,7 +187,7 @@ impl Generator {
         })
     }
 
-    /// Makes and sends so many frames.
+    /// Makes and sends a number of frames.
     pub fn send(&mut self, frames: u32) -> io::Result<()> {
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
         let context = [0, self.template.frame.len() as u32, 0, self.interface, 0, 0];

@@ -15,16 +15,16 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 
-/// What a process has used, its threads included, its own children not.
+/// Resources used by a process, with its threads, without its children.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
     /// Processor time in user space and in the kernel.
     pub cpu: Duration,
-    /// Most resident memory, bytes. Never below what the process that started it had then.
+    /// Peak resident memory, bytes. Never below that of the parent at its start.
     pub peak: u64,
 }
 
-/// Waits for the end of a child; how it ended and what it used.
+/// Waits for the end of a child; returns its exit status and usage.
 pub fn wait(child: &Child) -> io::Result<(ExitStatus, Usage)> {
     use std::os::unix::process::ExitStatusExt;
     let mut status = 0;
@@ -56,7 +56,7 @@ pub fn wait(child: &Child) -> io::Result<(ExitStatus, Usage)> {
     Ok((ExitStatus::from_raw(status), usage))
 }
 
-/// What a system call that returns a negative number on failure said.
+/// Returns the error of a system call that returned a negative number.
 fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 {
         Err(io::Error::last_os_error())

@@ -79,7 +79,7 @@ impl Receiver {
         })
     }
 
-    /// How many packets there were in the next block; 0 if it is still the kernel's.
+    /// Returns the number of packets in the next block; 0 if it is still the kernel's.
     pub fn receive(&mut self) -> usize {
         let word = |index: usize| {
             let at = self.next * BLOCK / size_of::<AtomicU32>() + index;

@@ -80,7 +80,7 @@ impl Receiver {
             FRAMES,
             BindFlags::XDP_COPY | BindFlags::XDP_USE_SG,
         )?;
-        // SAFETY: the frames are those of this UMEM, and nobody has them.
+        // SAFETY: the frames are those of this UMEM, and nothing else uses them.
         unsafe { opened.fill.produce(&opened.frames) };
         redirect
             .to(opened.rx.fd().as_raw_fd())
@@ -92,10 +92,10 @@ impl Receiver {
         })
     }
 
-    /// How many packets there were.
+    /// Returns the number of packets.
     pub fn receive(&mut self) -> usize {
         let Opened { rx, fill, .. } = &mut self.opened;
-        // SAFETY: what comes out of the ring goes back into the fill ring of the same UMEM, unread.
+        // SAFETY: descriptors from the ring go back into the fill ring of the same UMEM, unread.
         let count = unsafe { rx.consume(&mut self.descriptors) };
         // SAFETY: as above; the ring has a place for every frame.
         unsafe { fill.produce(&self.descriptors[..count]) };
@@ -108,7 +108,7 @@ impl Receiver {
 }
 
 impl Sender {
-    /// So many frames can be sent before the first one comes again.
+    /// Number of frames that can be sent before the first one is reused.
     pub const FRAMES: usize = OUT as usize;
 
     /// With the frames that `make` makes, by their number.
@@ -116,7 +116,7 @@ impl Sender {
         let mut opened = open(interface, OUT, BindFlags::XDP_COPY)?;
         for (number, frame) in opened.frames.iter_mut().enumerate() {
             let bytes = make(number);
-            // SAFETY: nobody else has this frame.
+            // SAFETY: nothing else uses this frame.
             let mut data = unsafe { opened.umem.data_mut(frame) };
             io::Write::write_all(&mut data.cursor(), &bytes).context("the frame is too long")?;
         }
@@ -154,7 +154,7 @@ impl Sender {
         Ok(sent)
     }
 
-    /// How many frames the kernel still has.
+    /// Returns the number of frames that the kernel still holds.
     pub fn outstanding(&mut self) -> io::Result<usize> {
         self.complete();
         if self.on_their_way > 0 {

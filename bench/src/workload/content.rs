@@ -1,4 +1,4 @@
-//! Bytes that can be computed again from where they stand, so that nobody has to keep a gigabyte to compare with.
+//! Content that is computed from its offset, so that a gigabyte needn't be kept for comparison.
 
 use monitor_tests::wiregen::Random;
 

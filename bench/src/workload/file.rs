@@ -11,7 +11,7 @@ use super::flow::{Flow, Segment};
 const ETHERNET: usize = 14;
 const IP: usize = 20;
 const TCP: usize = 20;
-/// What stands around a frame on the wire: preamble, checksum, gap.
+/// Overhead of a frame on the wire: preamble, checksum, gap.
 const AROUND: u64 = 24;
 
 /// Writes segments as frames that come at 10 Gbit/s.
@@ -117,7 +117,7 @@ impl Writer {
     }
 }
 
-/// What Linux sends: time stamps always; MSS, SACK and the window's scale in a SYN.
+/// Returns Linux's TCP options: time stamps always; MSS, SACK and window scale in a SYN.
 fn options(flags: u8, now: u32) -> Vec<u8> {
     let syn = flags & SYN != 0;
     let mut options = if syn {

@@ -1,4 +1,4 @@
-//! One connection as a queue of segments, and what may happen to them on their way.
+//! Connection as a queue of segments, and the faults of their path.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -11,12 +11,12 @@ use super::content::Content;
 /// Payload of a full segment: Ethernet, with time stamps.
 pub const FULL: u32 = 1448;
 
-/// One segment, relative to its connection.
+/// Segment, relative to its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
-    /// Who sends it: 0 the client, 1 the server.
+    /// Sender: 0 the client, 1 the server.
     pub from: u8,
-    /// As on the wire.
+    /// TCP flags of the header.
     pub flags: u8,
     /// Payload bytes.
     pub len: u16,
@@ -26,7 +26,7 @@ pub struct Segment {
     pub ack: u32,
 }
 
-/// A connection: who, and what is yet to be sent. Arrays have what the client sends first.
+/// Connection with its unsent data. The client is first in each array.
 #[derive(Debug)]
 pub struct Flow {
     /// IPv4 addresses.
@@ -35,17 +35,17 @@ pub struct Flow {
     pub ports: [u16; 2],
     /// Initial sequence numbers.
     pub isn: [u32; 2],
-    /// What each sends.
+    /// Content of each sender.
     pub content: [Content; 2],
-    /// How much each sends.
+    /// Length of each sender's stream.
     pub len: [u32; 2],
     /// Segments that never reached the capture, although the receiver acknowledged them: offset and length.
     pub lost: [Vec<(u32, u32)>; 2],
-    /// What is yet to be sent, in the order of the capture.
+    /// Unsent segments, in the order of the capture.
     pub segments: VecDeque<Segment>,
 }
 
-/// What happens to data on its way.
+/// Faults of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
     /// Nothing.
@@ -159,7 +159,7 @@ impl Flow {
             .map(|end| SocketAddrV4::new(Ipv4Addr::from_bits(self.addresses[end]), self.ports[end]))
     }
 
-    /// What was captured of what `sender` sent: runs of bytes, offset and length.
+    /// Returns the captured part of a sender's stream: ranges of bytes, offset and length.
     pub fn captured(&self, sender: usize) -> Vec<[u64; 2]> {
         let mut runs = Vec::new();
         let mut from = 0;
@@ -184,14 +184,14 @@ impl Flow {
     }
 }
 
-/// One sender's data on its way, and what its receiver makes of it.
+/// One sender's data on the path, and the receiver's state.
 struct Wire {
     from: u8,
     peer: u32,
     len: u32,
     /// The receiver's in-order edge.
     next: u32,
-    /// What it holds ahead of a hole: offset and length.
+    /// Ranges received ahead of a lost one: offset and length.
     waiting: BTreeMap<u32, u32>,
     unacknowledged: u32,
 }

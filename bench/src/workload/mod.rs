@@ -26,7 +26,7 @@ const EDITION: u32 = 1;
 const SEED: u64 = 42;
 /// Flows of all workloads but `many`.
 const FLOWS: u64 = 64;
-/// What the other side of those says.
+/// Length of the other side's stream in those.
 const SMALL: u32 = 300;
 /// Connections of `many`, and how many of them are open at once.
 const CONNECTIONS: u64 = 200_000;
@@ -46,7 +46,7 @@ pub enum Workload {
 }
 
 impl Workload {
-    /// What it is called.
+    /// Returns the workload's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bulk => "bulk",

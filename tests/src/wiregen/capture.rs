@@ -2,7 +2,7 @@
 
 use super::{Flow, Layers};
 
-/// One captured frame.
+/// Captured frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Nanoseconds since the epoch.
@@ -157,7 +157,7 @@ impl PcapNg {
         }
     }
 
-    /// Changes the byte order of what follows; legal before a section only.
+    /// Changes the byte order of later records; legal before a section only.
     pub fn big_endian(&mut self, big_endian: bool) -> &mut Self {
         self.order = Order { big_endian };
         self

@@ -1,4 +1,4 @@
-//! One connection as a list of segments.
+//! Connections as lists of segments.
 
 use std::net::SocketAddr;
 
@@ -17,12 +17,12 @@ pub mod flags {
 
 use flags::{ACK, FIN, PSH, RST, SYN};
 
-/// One of the two ends.
+/// End of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Who opens.
+    /// The end that opens.
     Client,
-    /// Who is called.
+    /// The end that accepts.
     Server,
 }
 
@@ -37,12 +37,12 @@ impl End {
     }
 }
 
-/// One TCP segment.
+/// TCP segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Nanoseconds since the epoch.
     pub time: u64,
-    /// Who sent it.
+    /// Sender.
     pub from: End,
     /// Sequence number.
     pub seq: u32,
@@ -50,7 +50,7 @@ pub struct Segment {
     pub ack: u32,
     /// See [`flags`].
     pub flags: u8,
-    /// As on the wire, not scaled.
+    /// Window field of the header, not scaled.
     pub window: u16,
     /// Urgent pointer.
     pub urgent: u16,
@@ -68,7 +68,7 @@ pub struct Flow {
     pub client: SocketAddr,
     /// The server's address and port.
     pub server: SocketAddr,
-    /// What was on the wire, in the order of arrival.
+    /// Segments in the order of arrival.
     pub segments: Vec<Segment>,
     /// Most payload bytes of a segment that [`Flow::send`] makes.
     pub mss: usize,
@@ -141,7 +141,7 @@ impl Flow {
         self.segment(End::Client, ACK, &[])
     }
 
-    /// One end gives up.
+    /// Sends an RST from one end.
     pub fn reset(&mut self, from: End) -> &mut Self {
         self.segment(from, RST | ACK, &[])
     }
@@ -157,7 +157,7 @@ impl Flow {
         self
     }
 
-    /// Appends one segment anywhere; what it carries does not count as sent.
+    /// Appends a segment with any sequence number; its payload does not count as sent.
     pub fn segment_at(&mut self, from: End, seq: u32, flags: u8, payload: &[u8]) -> &mut Self {
         let ack = if flags & ACK != 0 {
             self.next[from.peer() as usize]
@@ -178,13 +178,13 @@ impl Flow {
         self.wait(self.step)
     }
 
-    /// Nothing happens for so many nanoseconds.
+    /// Adds an idle time.
     pub fn wait(&mut self, nanoseconds: u64) -> &mut Self {
         self.now += nanoseconds;
         self
     }
 
-    /// The sequence number of an offset of what `from` sends.
+    /// Returns the sequence number of an offset in the stream of `from`.
     #[must_use]
     pub fn seq(&self, from: End, offset: u64) -> u32 {
         self.isn[from as usize]
@@ -251,8 +251,8 @@ impl Flow {
         self.retime()
     }
 
-    /// Takes some segments with payload away for good; gives back what `received_by` no longer finds on the wire, as
-    /// (receiver, offset, length) in the order of the segments.
+    /// Removes some segments with payload for good. Returns the ranges that are missing on the
+    /// wire, as (receiver, offset, length) in the order of the segments.
     pub fn lose(&mut self, random: &mut Random, percent: u64) -> Vec<(End, u64, u64)> {
         let mut lost = Vec::new();
         let isn = self.isn;

@@ -9,7 +9,7 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 const TCP: u8 = 6;
 const FRAGMENT: u8 = 44;
 
-/// What stands in front of the IP header.
+/// Link layer in front of the IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkLayer {
     /// Ethernet II.
@@ -128,7 +128,7 @@ impl Layers {
         let mut frame = self.link_header(from, ethertype);
         frame.extend(packet);
         if self.padding && frame.len() < 60 {
-            // Not zeros: whoever takes padding for data shall be seen.
+            // Not zeros: padding taken for data must show.
             frame.resize(60, 0xee);
         }
         frame

@@ -1,8 +1,10 @@
-//! `demo`: a web server, a client and the daemon between them, all of it gone when the demonstration ends.
+//! `demo`: a web server, a client and the daemon between them, removed at the end of the
+//! demonstration.
 //!
-//! It runs in a process, a network and a mount namespace of its own. When the first process in there ends, for
-//! whatever reason, the kernel kills all others and takes the namespaces away: interfaces, sockets and files in
-//! memory with them. Nothing has to be cleaned up, so nothing can be left behind.
+//! It runs in a process, a network and a mount namespace of its own. When the first process inside
+//! ends, for any reason, the kernel kills all others and removes the namespaces: interfaces,
+//! sockets and files in memory with them. Nothing has to be cleaned up, so nothing can be left
+//! behind.
 
 mod stage;
 
@@ -12,7 +14,7 @@ use crate::build::{self, Programs};
 use crate::privilege::Privilege;
 use crate::setup::Purpose;
 
-/// What the part inside the namespaces takes.
+/// Arguments of the part inside the namespaces.
 #[derive(clap::Args)]
 pub struct Inside {
     monitord: std::path::PathBuf,
@@ -58,7 +60,7 @@ pub fn inside(arguments: &Inside) -> Result<()> {
         monitord: arguments.monitord.clone(),
         monitorctl: arguments.monitorctl.clone(),
     };
-    // Whoever runs it by hand, outside of namespaces of its own, would lose their /run.
+    // Run by hand, outside of namespaces of its own, it would cover the host's /run.
     let own = std::fs::read_link("/proc/1/ns/pid")? == std::fs::read_link("/proc/self/ns/pid")?;
     let first = std::fs::read_to_string("/proc/1/cmdline")?;
     if !own || !first.contains("demo-inside") {

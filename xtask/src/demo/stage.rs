@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::build::Programs;
 use crate::command::read;
 
-/// How long anything here may take; on an idle machine it is a fraction of a second.
+/// Time limit of each step; on an idle machine it takes a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Slow enough for the connection to stay open while it is looked at.
@@ -27,7 +27,7 @@ workers = 1
 memory = \"64MiB\"
 ";
 
-/// One act after the other. Processes are not waited for at the end: the namespace takes them along.
+/// Runs the acts in order. Processes need no wait at the end: the namespace ends them.
 pub fn play(programs: &Programs) -> Result<()> {
     println!(
         "{}",
@@ -225,7 +225,8 @@ fn start_daemon(programs: &Programs) -> Result<Child> {
     ready.map(|()| daemon)
 }
 
-/// Whoever connects while it starts waits in the socket's queue; the answer comes when the interface is attached.
+/// Asks the daemon. A client that connects during its start waits in the socket's queue; the answer
+/// comes when the interface is attached.
 fn is_capturing(programs: &Programs) -> Result<Option<()>> {
     let Ok(stats) = read(Command::new(&programs.monitorctl).args(["--json", "stats"])) else {
         return Ok(None);
@@ -259,7 +260,7 @@ fn monitorctl(programs: &Programs, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What monitord said explains most failures.
+/// Prints the log of monitord, which explains most failures.
 fn show_log(daemon: &mut Child) {
     let ended = daemon
         .try_wait()

@@ -1,7 +1,8 @@
 //! Rust compilers that can build for the BPF target.
 //!
-//! That target has no precompiled `core`: it is built from source, which must be of exactly the compiler's version.
-//! `-Z build-std` is a nightly feature; a stable compiler is told to allow it (`RUSTC_BOOTSTRAP`).
+//! That target has no precompiled `core`: it is built from source, which must be of exactly the
+//! compiler's version. `-Z build-std` is a nightly feature; `RUSTC_BOOTSTRAP` allows it in a stable
+//! compiler.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{find, read, run_within};
 
-/// A compiler whose `core` is at hand.
+/// Compiler with the source of its `core`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiler {
     /// The compiler.
@@ -35,7 +36,7 @@ impl Compiler {
         })
     }
 
-    /// The LLVM that is inside this compiler: whatever reads its output must not be older.
+    /// Returns the LLVM inside this compiler: readers of its output must not be older.
     pub fn llvm(&self) -> Option<PathBuf> {
         let libraries = read(Command::new("ldd").arg(&self.rustc)).ok()?;
         let line = libraries
@@ -47,7 +48,8 @@ impl Compiler {
     }
 }
 
-/// Those on this machine, the usual way first: rustup's nightlies, the toolchain in use, the distribution's.
+/// Returns the compilers on this machine, in order of preference: rustup's nightlies, the toolchain
+/// in use, the distribution's.
 pub fn installed() -> Vec<Compiler> {
     let in_use = read(Command::new("rustc").args(["--print", "sysroot"])).ok();
     let sysroots = nightlies()

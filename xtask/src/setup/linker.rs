@@ -1,9 +1,10 @@
-//! bpf-linker, and the trial that shows that it reads what the compiler writes.
+//! bpf-linker, and the trial that shows that it reads the compiler's output.
 //!
-//! The linker takes LLVM bitcode, which an older LLVM than the compiler's cannot read. bpf-linker 0.10 has no LLVM of
-//! its own: it opens the first `libLLVM*` on `LD_LIBRARY_PATH`. It is given the very library that the compiler is
-//! linked with, through a directory that holds nothing else, so that the two cannot differ. A bpf-linker with an LLVM
-//! of its own, found on `PATH`, is taken when it passes the trial.
+//! The linker takes LLVM bitcode, which an older LLVM than the compiler's cannot read. bpf-linker
+//! 0.10 has no LLVM of its own: it opens the first `libLLVM*` on `LD_LIBRARY_PATH`. It is given the
+//! very library that the compiler is linked with, through a directory that holds nothing else, so
+//! the two cannot differ. A bpf-linker with an LLVM of its own, found on `PATH`, is used when it
+//! passes the trial.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,7 +20,8 @@ use crate::workspace::{cargo, tools};
 /// Installed when none on `PATH` will do: the last one that works with the LLVM inside a Rust toolchain.
 const VERSION: &str = "0.10.1";
 
-/// What the trial compiles: reference parameters carry attributes that an older LLVM does not know.
+/// Source that the trial compiles: reference parameters carry attributes that an older LLVM does
+/// not know.
 const TRIAL: &str = "\
 #![no_std]
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
-//! `setup`: finds what building, running and testing needs, and installs what is missing.
+//! `setup`: finds the requirements of building, running and testing, and installs missing ones.
 //!
-//! Probes look at files, so that a second run costs milliseconds. What a probe does not find is installed by the
-//! distribution's package manager, all of it in one command; where that cannot be done, one line says what to run.
+//! Probes look at files, so a second run costs milliseconds. Missing packages are installed by apt,
+//! all in one command; where that is impossible, one line says which command to run.
 
 mod compiler;
 mod linker;
@@ -15,7 +15,7 @@ use self::needs::Need;
 use self::packages::Installer;
 pub use self::toolchain::Toolchain;
 
-/// What a verb is about to do.
+/// Purpose of a verb, which decides its requirements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Compile the daemon and its BPF programs, and run it.
@@ -75,7 +75,7 @@ fn install_required(installer: &Installer, required: &[&'static Need]) -> Result
         }
         bail!("{reason:#}; run: {}", installer.advice(&packages));
     }
-    // A package that installed without bringing what it should is found out here, not by a compiler's error.
+    // A package without the expected file is found here, not by a compiler's error.
     let still: Vec<_> = required
         .iter()
         .filter(|need| !need.is_there())
@@ -90,7 +90,7 @@ fn install_required(installer: &Installer, required: &[&'static Need]) -> Result
     Ok(())
 }
 
-/// What can be done without: `what` needs one of them is skipped by name.
+/// Installs optional tools. Items of `what` that need a missing one are skipped by name.
 fn install_tools(installer: &Installer, tools: &'static [Need], what: &str) {
     let missing = needs::missing(tools);
     if missing.is_empty() {
@@ -103,7 +103,7 @@ fn install_tools(installer: &Installer, tools: &'static [Need], what: &str) {
     // A package that this distribution doesn't have must not keep the others away.
     if installer.can_install() && packages.len() > 1 {
         for package in &packages {
-            // What is missing in the end is said below.
+            // A failure is reported below, by name.
             let _ = installer.install(std::slice::from_ref(package));
         }
     }

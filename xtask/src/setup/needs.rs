@@ -1,4 +1,4 @@
-//! What has to be on the machine, how to see that it is there, and the packages that bring it.
+//! Requirements: a probe for each, and the packages that bring it.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::command::find;
 /// A program or a header that something here uses.
 #[derive(Debug)]
 pub struct Need {
-    /// What a person calls it.
+    /// Name in messages.
     pub name: &'static str,
     probe: Probe,
     /// Its package for apt, dnf and pacman, in this order.
@@ -117,7 +117,7 @@ impl Need {
     }
 }
 
-/// Those that are not there.
+/// Returns the requirements whose probe fails.
 pub fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
     needs.iter().filter(|need| !need.is_there()).collect()
 }

@@ -24,7 +24,7 @@ enum Manager {
 }
 
 impl Installer {
-    /// What this machine has.
+    /// Returns the package manager of this machine.
     pub fn detect() -> Self {
         let managers = [
             ("apt-get", Manager::Apt),
@@ -64,15 +64,15 @@ impl Installer {
         packages.iter().map(ToString::to_string).collect()
     }
 
-    /// Whether [`install`](Self::install) can do anything here.
+    /// Returns whether [`install`](Self::install) can do anything here.
     pub fn can_install(&self) -> bool {
         self.manager == Some(Manager::Apt) && self.privilege != Privilege::None
     }
 
-    /// Installs them, each command shown.
+    /// Installs packages and shows each command.
     ///
     /// # Errors
-    /// Without root and sudo, on a distribution whose packages this program doesn't install, and when the package
+    /// Without root and sudo, on other distributions than Debian's family, and when the package
     /// manager fails.
     pub fn install(&self, packages: &[String]) -> Result<()> {
         if self.manager != Some(Manager::Apt) {
@@ -89,18 +89,18 @@ impl Installer {
             self.apt_update()?;
             return self.apt_install(packages);
         }
-        // The lists may be older than what the mirror holds: refresh them before giving up.
+        // The lists may be older than the mirror's: refresh them and retry.
         self.apt_install(packages).or_else(|_| {
             self.apt_update()?;
             self.apt_install(packages)
         })
     }
 
-    /// [`install`](Self::install), in the newest version that the distribution has: lists that are months old may name
-    /// one that is too old to be of use.
+    /// Installs packages like [`install`](Self::install), in the newest version of the
+    /// distribution. Lists that are months old may name a version that is too old.
     ///
     /// # Errors
-    /// As [`install`](Self::install). Lists that cannot be fetched are none: what they have may do.
+    /// The same. Lists that cannot be fetched are no error: the present ones may suffice.
     pub fn install_newest(&self, packages: &[String]) -> Result<()> {
         if self.can_install()
             && let Err(reason) = self.apt_update()

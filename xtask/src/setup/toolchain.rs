@@ -48,15 +48,16 @@ impl Toolchain {
         fs::write(record(), self.fingerprint()?).context("cannot write to .tools")
     }
 
-    /// What must stay the same for the trial's result to hold: a line for each file.
+    /// Returns a line for each file that the trial's result depends on.
     fn fingerprint(&self) -> Result<String> {
         let files = [&self.compiler.rustc, &self.compiler.cargo, &self.linker];
         files.into_iter().map(|file| identity(file)).collect()
     }
 }
 
-/// The pair to use, installed if need be. The ways are tried from the one that changes least: what is there; the
-/// source of `core` by rustup; the distribution's compiler with its source.
+/// Returns the pair to use, and installs it if need be. Sources are tried in order of their
+/// footprint: installed ones; the source of `core` by rustup; the distribution's compiler with its
+/// source.
 pub fn ensure(installer: &Installer) -> Result<Toolchain> {
     if let Some(toolchain) = Toolchain::remembered() {
         return Ok(toolchain);
@@ -90,7 +91,7 @@ pub fn ensure(installer: &Installer) -> Result<Toolchain> {
     )
 }
 
-/// Compilers tried so far.
+/// Compilers that were tried.
 #[derive(Default)]
 struct Search {
     tried: Vec<PathBuf>,
@@ -118,7 +119,7 @@ impl Search {
     }
 }
 
-/// Where the choice is kept.
+/// Returns the path of the recorded choice.
 fn record() -> PathBuf {
     tools().join("bpf-toolchain")
 }

@@ -25,7 +25,7 @@ const INTERLEAVINGS: &str = "interleavings";
 /// Names the file that a test which cannot run here appends its name and reason to: `name: reason`, one line.
 const SKIP_LOG: &str = "MONITOR_SKIP_LOG";
 
-/// What `test` takes.
+/// Arguments of `test`.
 #[derive(clap::Args, Default)]
 pub struct Arguments {
     /// Run only tests whose names contain this.
@@ -35,7 +35,8 @@ pub struct Arguments {
     no_e2e: bool,
 }
 
-/// `cargo xtask test`. The last line of all output is `N passed, N failed, N skipped`; the exit code tells failure.
+/// `cargo xtask test`. The last line of all output is `N passed, N failed, N skipped`; the exit
+/// code is 1 on a failure.
 pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let started = Instant::now();
     let programs = build::everything(Purpose::Test)?;
@@ -107,8 +108,9 @@ fn interleavings() -> Command {
     command
 }
 
-/// One at a time: each moves traffic as fast as it goes, with a daemon that has a thread on every core; side by side
-/// they would measure each other.
+/// Builds the command of the end-to-end tests, which run one at a time. Each moves traffic at full
+/// speed, with a daemon that has a thread on every core; side by side they would measure each
+/// other.
 fn end_to_end(programs: &Programs) -> Command {
     let mut command = cargo();
     command.args([

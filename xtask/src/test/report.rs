@@ -1,9 +1,9 @@
-//! Counts what the test harness prints.
+//! Results of the test harness, counted from its output.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What is known so far.
+/// Counts up to now.
 #[derive(Debug, Default)]
 pub struct Report {
     passed: usize,
@@ -14,7 +14,7 @@ pub struct Report {
     failures: Vec<String>,
     /// Failures counted when the current run of cargo began.
     failed_before: usize,
-    /// `name: reason`. A set: a test may tell more than once.
+    /// `name: reason`. A set: a test may record a reason twice.
     skipped: BTreeSet<String>,
     ignored: Vec<String>,
 }
@@ -69,12 +69,12 @@ impl Report {
         self.passed = self.passed.saturating_sub(names.len());
     }
 
-    /// How many test binaries gave a result.
+    /// Returns the number of test binaries that gave a result.
     pub fn results(&self) -> usize {
         self.binaries
     }
 
-    /// How many tests failed.
+    /// Returns the number of failed tests.
     pub fn failed(&self) -> usize {
         self.failed
     }

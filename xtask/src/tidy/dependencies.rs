@@ -1,4 +1,4 @@
-//! Data goes one way: who may use whom, between packages and between the daemon's rooms.
+//! Directions of use between packages and between the daemon's modules.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::Findings;
 use super::sources::rust_files;
 use crate::workspace::root;
 
-/// A package, and what it must not depend on, tests aside.
+/// Packages with the dependencies that they must not have, tests aside.
 const PACKAGES: &[(&str, &[&str])] = &[
     // Compiled for the kernel too: nothing but aya's marker traits, and these only on the user side.
     (
@@ -74,8 +74,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Where in the daemon, and what must not be named there. A worker's thread may post to a channel of the runtime, but
-/// never waits in it.
+/// Directories with the names that must not occur in them. A worker's thread may post to a channel
+/// of the runtime, but never waits in it.
 const ROOMS: &[(&str, &[&str])] = &[
     (
         "monitor-daemon/src/capture",
@@ -106,7 +106,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "monitor-daemon/src/live",
         &["crate::rpc", "crate::service", "tokio::"],
     ),
-    // What workers and clients have in common: it knows neither of them.
+    // Shared by workers and clients: it depends on neither of them.
     (
         "monitor-daemon/src/events",
         &[
@@ -206,7 +206,7 @@ fn check_room(path: &Path, text: &str, findings: &mut Findings) {
         if !inside || is_test {
             continue;
         }
-        // Unit tests stand at the end of a file and may use what they like.
+        // Unit tests are at the end of a file and may use anything.
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (index, line) in code.lines().enumerate() {
             let line = line.split("//").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a user can set or call is documented.
+//! Documentation of settings and methods: nothing that a user can set or call lacks it.
 
 use std::fs;
 

@@ -15,7 +15,7 @@ use crate::command::run;
 use crate::setup::{self, Purpose};
 use crate::workspace::{BPF_OBJECTS, bpf_objects, cargo, root};
 
-/// What the rules found.
+/// Findings of the rules.
 #[derive(Debug, Default)]
 pub struct Findings {
     errors: Vec<String>,

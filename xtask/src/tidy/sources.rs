@@ -13,8 +13,8 @@ const LONG: usize = 500;
 /// A file longer than this is two.
 const TOO_LONG: usize = 700;
 
-/// The directories and files where memory is reached by hand. Everywhere else the compiler denies it; this list is
-/// what keeps an `expect(unsafe_code)` from spreading.
+/// The directories and files with `unsafe` code. Everywhere else the compiler denies it; this list
+/// limits the use of `expect(unsafe_code)`.
 const UNSAFE_ROOMS: &[&str] = &[
     "bench/src/sys",
     "clients/c/src/",
@@ -89,7 +89,7 @@ fn uses_unsafe(line: &str) -> bool {
     })
 }
 
-/// A note must say who or what it waits for: `(reason)` after it.
+/// Checks that a note says its reason: `(reason)` after it.
 fn check_notes(name: &str, text: &str, findings: &mut Findings) {
     for (index, line) in text.lines().enumerate() {
         for note in NOTES {

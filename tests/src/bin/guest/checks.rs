@@ -57,7 +57,7 @@ fn path(rpc: &mut Rpc) -> String {
         .unwrap_or_else(|| "?".to_owned())
 }
 
-/// Transfers bytes in both directions and compares what the daemon holds with what was sent.
+/// Transfers bytes in both directions and compares the daemon's streams with them.
 fn compare(daemon: &Daemon, server: &Namespace, client: &Namespace, address: &str) -> String {
     let address: SocketAddr = address.parse().unwrap();
     let mut random = Random::new(u64::from(address.port()));
