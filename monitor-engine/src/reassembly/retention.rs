@@ -4,16 +4,26 @@ use super::Receiver;
 use crate::store::arena::BLOCK;
 use crate::store::blocks::number;
 use crate::store::received::retained_below;
-use crate::store::record::NONE;
+use crate::store::record::{NONE, option};
 use crate::store::{Release, fence};
 use crate::{ByteRange, Sink};
 
 impl<S: Sink> Receiver<'_, S> {
-    /// Slides the window so that it holds `bytes`. Returns the offset where storing may start.
+    /// Slides the window over in-order bytes. Returns the offset where storing may start.
+    ///
+    /// Bytes beyond a hole move nothing: the receiver waits for the hole, so the capture does, too. An acknowledgment or
+    /// the budget gives it up. Without a visible receiver there are no acknowledgments, and the window decides.
     #[inline(always)]
     pub(super) fn slide(&mut self, bytes: ByteRange) -> u64 {
         let side = self.side();
-        let newest = bytes.end.max(side.end.get());
+        let next = side.next.get();
+        let newest = if bytes.start <= next {
+            bytes.end.max(next)
+        } else if side.offers(option::SEEN) {
+            next
+        } else {
+            bytes.end.max(side.end.get())
+        };
         if newest - side.base.get() > self.limits.window {
             let to = newest - self.limits.window;
             if side.ranges.get() == NONE && to <= side.next.get() && self.enabled() {

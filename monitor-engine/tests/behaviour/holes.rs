@@ -171,15 +171,39 @@ fn too_many_ranges_give_up_the_lowest_hole() {
 }
 
 #[test]
-fn a_window_that_slides_over_a_hole_names_it() {
+fn bytes_beyond_a_hole_do_not_slide_the_window() {
     let mut config = Lab::config();
     config.window = 100;
     let (mut lab, mut flow) = (Lab::with(config), Flow::new());
     flow.open(&mut lab);
     flow.at(&mut lab, C, 10, &[b'a'; 20]);
     flow.at(&mut lab, C, 90, &[b'b'; 60]);
-    // 150 - 100 = 50: the run 10..30 is gone, and both holes with it.
-    assert_eq!(gaps(&mut lab), [(0, 10), (30, 20)]);
+    assert_eq!(gaps(&mut lab), []);
+    let side = lab.side(S);
+    assert_eq!((side.base, side.next, side.end), (0, 0, 150));
+    assert_eq!(
+        lab.held(S),
+        [(10, vec![b'a'; 20]), (90, vec![b'b'; 60])],
+        "more than the window, as the receiver holds it"
+    );
+    flow.at(&mut lab, C, 0, &[b'0'; 10]);
+    flow.at(&mut lab, C, 30, &[b'1'; 60]);
+    assert_eq!(lab.side(S).next, 150);
+    flow.at(&mut lab, C, 150, b"2");
+    let side = lab.side(S);
+    assert_eq!((side.base, side.next, side.retransmitted), (51, 151, 0));
+}
+
+#[test]
+fn a_window_that_slides_over_a_hole_of_an_invisible_receiver_names_it() {
+    let mut config = Lab::config();
+    config.window = 100;
+    let (mut lab, mut flow) = (Lab::with(config), Flow::new());
+    flow.at(&mut lab, C, 0, b"0");
+    flow.at(&mut lab, C, 10, &[b'a'; 20]);
+    flow.at(&mut lab, C, 90, &[b'b'; 60]);
+    // 150 - 100 = 50: the range 10..30 is evicted, and both holes with it.
+    assert_eq!(gaps(&mut lab), [(1, 9), (30, 20)]);
     let side = lab.side(S);
     assert_eq!((side.base, side.next, side.end), (50, 50, 150));
     assert_eq!(lab.held(S), [(90, vec![b'b'; 60])]);

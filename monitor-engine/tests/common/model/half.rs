@@ -66,8 +66,14 @@ impl Half {
         if low >= end {
             return;
         }
-        let newest = self.end.max(end);
-        if newest - self.base > rules.window {
+        let newest = if start <= self.next {
+            end.max(self.next)
+        } else if self.seen {
+            self.next
+        } else {
+            end.max(self.end)
+        };
+        if newest > self.base + rules.window {
             self.raise_base(newest - rules.window);
         }
         let low = low.max(self.base);
