@@ -8,8 +8,8 @@ use monitor_client::DEFAULT_SOCKET;
 use crate::failure::exit_codes;
 use crate::show::colour::ColorChoice;
 use crate::{
-    call, completions, config, events, follow, fragments, info, lookup, man, peek, ppeek, save,
-    set, sockets, stats, stop, top, wait, watch,
+    call, completions, config, events, follow, fragments, info, lookup, man, peek, ppeek, ready,
+    save, set, sockets, stats, stop, top, wait, watch,
 };
 
 /// Reads live TCP connections through monitord.
@@ -61,6 +61,8 @@ pub enum Verb {
     Top(top::Args),
     /// Stop monitoring a connection, or one side of it (admins)
     Stop(stop::Args),
+    /// Wait until the daemon captures packets; for scripts
+    Ready(ready::Args),
     /// Change settings of a connection, or of future connections (admins)
     Set(set::Args),
     /// Show, test or reload the daemon's settings

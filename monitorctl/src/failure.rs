@@ -58,6 +58,8 @@ pub enum Failure {
         path: PathBuf,
         source: io::Error,
     },
+    /// The daemon wasn't ready in time, for this reason.
+    NotReady(String),
     /// The request cannot be executed; the text names the alternative.
     Usage(&'static str),
 }
@@ -141,6 +143,7 @@ impl Failure {
             }
             Failure::Client(Error::Connect { .. } | Error::Io(_) | Error::Closed) => UNREACHABLE,
             Failure::Client(Error::Rpc(error)) => rpc_exit_code(error),
+            Failure::NotReady(_) => TIMED_OUT,
             Failure::Client(_)
             | Failure::Output(_)
             | Failure::Json(_)
@@ -174,6 +177,7 @@ impl fmt::Display for Failure {
             Failure::Output(_) => f.write_str("cannot write the output"),
             Failure::Json(_) => f.write_str("cannot write the result as JSON"),
             Failure::File { doing, path, .. } => write!(f, "cannot {doing} {}", path.display()),
+            Failure::NotReady(reason) => write!(f, "not ready in time: {reason}"),
             Failure::Usage(text) => f.write_str(text),
         }
     }
@@ -196,7 +200,7 @@ impl StdError for Failure {
             Failure::Client(error) => error.source(),
             Failure::Output(source) | Failure::File { source, .. } => Some(source),
             Failure::Json(source) => Some(source),
-            Failure::Usage(_) => None,
+            Failure::NotReady(_) | Failure::Usage(_) => None,
         }
     }
 }

@@ -19,6 +19,7 @@ mod man;
 mod pages;
 mod peek;
 mod ppeek;
+mod ready;
 mod save;
 mod set;
 mod show;
@@ -69,6 +70,8 @@ fn run(args: Args) -> Result<(), Failure> {
         // These need no daemon.
         Verb::Completions(args) => completions::completions(&mut out, &args, Args::command())?,
         Verb::Man(args) => man::man(&mut out, &args, Args::command())?,
+        // It waits for the daemon.
+        Verb::Ready(ready) => ready::ready(&mut out, &args.socket, args.json, &ready)?,
         // It reconnects after a restart of the daemon.
         Verb::Top(top) => return top::top(out, &args.socket, args.json, &top),
         verb => {
@@ -104,7 +107,7 @@ fn dispatch<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failur
         Verb::Save(args) => save::save(context, &args),
         Verb::Stats(args) => stats::stats(context, &args),
         Verb::Call(args) => call::call(context, &args),
-        Verb::Completions(_) | Verb::Man(_) | Verb::Top(_) => {
+        Verb::Completions(_) | Verb::Man(_) | Verb::Ready(_) | Verb::Top(_) => {
             unreachable!("run() handles these verbs")
         }
     }

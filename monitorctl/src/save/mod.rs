@@ -2,8 +2,9 @@
 
 mod side;
 
-use std::fs::{self, File};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,7 +25,8 @@ use side::Saved;
 /// SOCKID.json. A .bin file holds the retained bytes without padding for missing ones. SOCKID.json lists each range with
 /// its offset in the stream (`off`) and in the file (`at`). It also lists missing bytes (`gaps`) with the reason:
 /// `evicted`, `lost` (never captured), `waiting` (not captured yet) or `disabled` (buffering is off). SOCKID.json is
-/// written last: without it, the connection was not saved completely.
+/// written last: without it, the connection was not saved completely. Only the user can read the files, and a directory
+/// that is created.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("target").required(true)))]
 pub struct Args {
@@ -69,7 +71,10 @@ struct Sides {
 
 pub fn save<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let sockets = choose(&mut context.client, args)?;
-    fs::create_dir_all(&args.dir)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&args.dir)
         .map_err(|source| Failure::file("create the directory", &args.dir, source))?;
     let sides = args
         .side
@@ -171,9 +176,12 @@ fn connection<'a>(
 }
 
 /// Creates a file and never overwrites one: after a restart of the daemon, the same sockid names another connection.
+/// Streams may hold secrets: only the user can read the file.
 fn create(dir: &Path, name: &str) -> Result<(File, PathBuf), Failure> {
     let path = dir.join(name);
-    match File::create_new(&path) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    match options.open(&path) {
         Ok(file) => Ok((file, path)),
         Err(source) => Err(Failure::file("create", &path, source)),
     }

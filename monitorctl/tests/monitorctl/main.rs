@@ -11,6 +11,7 @@ mod follow;
 mod lists;
 mod offline;
 mod reads;
+mod ready;
 mod save;
 mod screen;
 

@@ -1,6 +1,7 @@
 //! Tests of `save`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -91,4 +92,25 @@ fn all_connections_or_single_sides_can_be_saved() {
         Some(1),
         "no connection is named"
     );
+}
+
+#[test]
+fn saved_streams_are_readable_by_their_owner_only() {
+    let (engines, sockid) = world();
+    let server = Server::start(&engines);
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("outer/inner");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let name = sockid.to_string();
+    stdout(&server, &["save", &name, "--dir", target.to_str().unwrap()]);
+    assert_eq!(mode(&target), 0o700);
+    assert_eq!(mode(&dir.path().join("outer")), 0o700);
+    let files: Vec<_> = fs::read_dir(&target)
+        .unwrap()
+        .map(|file| file.unwrap())
+        .collect();
+    assert_eq!(files.len(), 3);
+    for file in files {
+        assert_eq!(mode(&file.path()), 0o600, "{file:?}");
+    }
 }

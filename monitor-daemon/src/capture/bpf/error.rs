@@ -57,7 +57,8 @@ pub enum BpfError {
     },
     /// Another XDP program is attached.
     #[error(
-        "interface `{interface}`: another XDP program is attached; remove it with `ip link set dev {interface} xdp off`"
+        "interface `{interface}`: another XDP program is attached; remove it with `ip link set dev {interface} xdp off`; \
+         if it is attached by a link, end the program that holds it, or run `bpftool link` and `bpftool link detach id ID`"
     )]
     Busy {
         /// Its name.
