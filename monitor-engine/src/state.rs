@@ -17,11 +17,13 @@ impl SideRecord {
     }
 }
 
-/// Advances both ends' states after a segment from `sender`; calls `changed` for each change. Inside an update.
+/// Advances both ends' states after a segment from `sender` with or without data; calls `changed` for each change. Inside
+/// an update.
 pub fn advance_states(
     record: &Record,
     sender: Side,
     tcp_flags: u8,
+    has_data: bool,
     mut changed: impl FnMut(Side, TcpState),
 ) {
     use TcpState as S;
@@ -59,6 +61,10 @@ pub fn advance_states(
         }
         // An end in SYN-SENT may not have received the answer that the capture missed.
         if opening(state(receiver)) && state(receiver) != S::SynSent {
+            set(receiver, S::Established);
+        }
+        // A server that sends data after its SYN-ACK has received the client's answer to it, captured or not.
+        if has_data && state(receiver) == S::SynSent && record.side(receiver).has(side_flag::SYN) {
             set(receiver, S::Established);
         }
     }

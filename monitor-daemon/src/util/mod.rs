@@ -1,3 +1,4 @@
 //! Helpers without knowledge of the daemon.
 
 pub mod chain;
+pub mod clock;

@@ -20,12 +20,13 @@ use std::time::{Duration, Instant};
 
 use monitor_engine::EngineError;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::Timespec;
 
 use crate::capture::source::{Source, reuse};
 use crate::config::{Capture, Config, Mode, Origin};
 use crate::control::{Engine, obey};
 use crate::events::Publisher;
+use crate::util::clock::now;
 use handle::Change;
 pub use handle::WorkerHandle;
 pub use replay::ReplayWorker;
@@ -251,11 +252,4 @@ impl<S: Source> Input<S> {
         self.broken |=
             poll(&mut entry, Some(&immediately)).is_ok() && entry[0].revents().intersects(FAULT);
     }
-}
-
-/// Returns the wall-clock time, nanoseconds since the epoch.
-fn now() -> u64 {
-    let time = clock_gettime(ClockId::Realtime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }

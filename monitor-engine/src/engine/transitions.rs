@@ -39,9 +39,16 @@ impl<S: Sink> Engine<S> {
         let before = record.sides.each_ref().map(|side| side.state.get());
         let mut changes = Changes::default();
         record.update(|record| {
-            advance_states(record, sender, segment.tcp.flags, |side, state| {
-                changes.push(side, state);
-            });
+            let has_data = segment.wire_len > 0;
+            advance_states(
+                record,
+                sender,
+                segment.tcp.flags,
+                has_data,
+                |side, state| {
+                    changes.push(side, state);
+                },
+            );
         });
         for (side, state) in changes.each() {
             self.sink.event(Event::State { id, side, state });

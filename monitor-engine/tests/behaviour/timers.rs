@@ -165,3 +165,14 @@ fn the_last_moment_that_there_is() {
     lab.engine.finish();
     assert!(lab.count("timed_out") > 0);
 }
+
+#[test]
+fn a_connection_of_which_only_the_server_is_captured_keeps_its_idle_timeout() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    lab.ip(&flow.syn_ack().ip());
+    flow.send(&mut lab, S, b"line 0\n");
+    lab.wait(61_000);
+    flow.send(&mut lab, S, b"line 1\n");
+    assert_eq!(lab.only().closed, None);
+    assert_eq!(lab.text(C), "line 0\nline 1\n");
+}
