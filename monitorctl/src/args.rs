@@ -8,8 +8,8 @@ use monitor_client::DEFAULT_SOCKET;
 use crate::failure::exit_codes;
 use crate::show::colour::ColorChoice;
 use crate::{
-    call, completions, config, events, follow, fragments, info, lookup, man, peek, ppeek, ready,
-    save, set, sockets, stats, stop, top, wait, watch,
+    call, completions, config, doctor, events, follow, fragments, info, lookup, man, peek, ppeek,
+    ready, save, set, sockets, stats, stop, top, wait, watch,
 };
 
 /// Reads live TCP connections through monitord.
@@ -69,6 +69,8 @@ pub enum Verb {
     Config(config::Args),
     /// Show every counter
     Stats(stats::Args),
+    /// Check kernel, privileges, interfaces and limits, with a remedy for each problem
+    Doctor(doctor::Args),
     /// Call any method of the RPC, and print its result as JSON
     Call(call::Args),
     /// Print a completion script for a shell

@@ -17,6 +17,7 @@ const NO_CONNECTION: u8 = 3;
 const NO_DATA: u8 = 4;
 const PERMISSION: u8 = 5;
 const TIMED_OUT: u8 = 6;
+const PROBLEMS: u8 = 7;
 
 /// Exit codes with their meaning, for the help and the manual page.
 pub const EXIT_CODES: &[(u8, &str)] = &[
@@ -33,6 +34,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (NO_DATA, "no data at that offset"),
     (PERMISSION, "permission denied"),
     (TIMED_OUT, "timeout"),
+    (PROBLEMS, "`doctor` found a problem"),
 ];
 
 /// Returns the exit codes as text.
@@ -58,6 +60,8 @@ pub enum Failure {
         path: PathBuf,
         source: io::Error,
     },
+    /// `doctor` found this number of problems.
+    Problems(usize),
     /// The daemon wasn't ready in time, for this reason.
     NotReady(String),
     /// The request cannot be executed; the text names the alternative.
@@ -144,6 +148,7 @@ impl Failure {
             Failure::Client(Error::Connect { .. } | Error::Io(_) | Error::Closed) => UNREACHABLE,
             Failure::Client(Error::Rpc(error)) => rpc_exit_code(error),
             Failure::NotReady(_) => TIMED_OUT,
+            Failure::Problems(_) => PROBLEMS,
             Failure::Client(_)
             | Failure::Output(_)
             | Failure::Json(_)
@@ -177,6 +182,7 @@ impl fmt::Display for Failure {
             Failure::Output(_) => f.write_str("cannot write the output"),
             Failure::Json(_) => f.write_str("cannot write the result as JSON"),
             Failure::File { doing, path, .. } => write!(f, "cannot {doing} {}", path.display()),
+            Failure::Problems(count) => write!(f, "{count} problems found"),
             Failure::NotReady(reason) => write!(f, "not ready in time: {reason}"),
             Failure::Usage(text) => f.write_str(text),
         }
@@ -200,7 +206,7 @@ impl StdError for Failure {
             Failure::Client(error) => error.source(),
             Failure::Output(source) | Failure::File { source, .. } => Some(source),
             Failure::Json(source) => Some(source),
-            Failure::NotReady(_) | Failure::Usage(_) => None,
+            Failure::NotReady(_) | Failure::Problems(_) | Failure::Usage(_) => None,
         }
     }
 }

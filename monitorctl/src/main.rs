@@ -8,6 +8,7 @@ mod call;
 mod completions;
 mod config;
 mod context;
+mod doctor;
 mod ends;
 mod events;
 mod failure;
@@ -70,6 +71,10 @@ fn run(args: Args) -> Result<(), Failure> {
         // These need no daemon.
         Verb::Completions(args) => completions::completions(&mut out, &args, Args::command())?,
         Verb::Man(args) => man::man(&mut out, &args, Args::command())?,
+        // It works without a daemon as well.
+        Verb::Doctor(doctor) => {
+            doctor::doctor(&mut out, &args.socket, args.json, &doctor)?;
+        }
         // It waits for the daemon.
         Verb::Ready(ready) => ready::ready(&mut out, &args.socket, args.json, &ready)?,
         // It reconnects after a restart of the daemon.
@@ -107,7 +112,7 @@ fn dispatch<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failur
         Verb::Save(args) => save::save(context, &args),
         Verb::Stats(args) => stats::stats(context, &args),
         Verb::Call(args) => call::call(context, &args),
-        Verb::Completions(_) | Verb::Man(_) | Verb::Ready(_) | Verb::Top(_) => {
+        Verb::Completions(_) | Verb::Doctor(_) | Verb::Man(_) | Verb::Ready(_) | Verb::Top(_) => {
             unreachable!("run() handles these verbs")
         }
     }

@@ -1,4 +1,4 @@
-//! Tests of verbs that need no daemon: `completions`, `man`, the help.
+//! Tests of verbs that need no daemon: `completions`, `man`, `doctor`, the help.
 
 use std::path::Path;
 use std::process::Command;
@@ -75,5 +75,43 @@ fn the_manual_has_a_page_for_each_verb() {
     assert!(
         ppeek.contains("monitorctl ppeek") || ppeek.contains("monitorctl\\-ppeek"),
         "{ppeek}"
+    );
+}
+
+#[test]
+fn doctor_names_a_missing_interface_with_its_cure() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("monitord.toml");
+    std::fs::write(
+        &config,
+        "[capture]\nmode = 'mirror'\ninterfaces = ['absent0']\n",
+    )
+    .unwrap();
+    let socket = dir.path().join("socket");
+    let args = ["doctor", "--config", config.to_str().unwrap()];
+    let output = command(&socket, &args).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{text}");
+    assert!(text.contains("PROBLEM  absent0: state"), "{text}");
+    assert!(text.contains("-> correct capture.interfaces"), "{text}");
+    let output = command(&socket, &["--json", "doctor", "lo"])
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let kernel = findings
+        .iter()
+        .find(|finding| finding["check"] == "kernel")
+        .unwrap();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    assert!(
+        kernel["found"].as_str().unwrap().contains(release.trim()),
+        "{kernel}"
+    );
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding["check"] == "lo: path"),
+        "{report}"
     );
 }
