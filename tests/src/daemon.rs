@@ -34,6 +34,13 @@ impl Daemon {
         Self::launch(namespace.command(&path(&monitord())), settings, &[])
     }
 
+    /// Starts it by a command, to which the options are appended, with settings in TOML; returns when it answers.
+    #[must_use]
+    #[track_caller]
+    pub fn start_by(command: Command, settings: &str) -> Self {
+        Self::launch(command, settings, &[])
+    }
+
     /// Starts a replay of files, with settings in TOML; returns when it answers, which may be before the files are
     /// done.
     #[must_use]

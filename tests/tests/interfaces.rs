@@ -91,10 +91,15 @@ fn a_mirror_port_that_gets_more_queues() {
     a.run("ethtool -L veth rx 2");
     let daemon = Daemon::start(&a, MIRROR);
     let mut rpc = daemon.rpc();
-    await_interface(&mut rpc, "two queues", |veth| {
-        veth["queues"] == 2 && veth["xdp"] == "generic"
+    await_interface(&mut rpc, "packet sockets", |veth| {
+        veth["path"] == "packet" && veth["xdp"].is_null()
     });
-    assert!(daemon.log().contains("generic mode"), "{}", daemon.log());
+    let reason = rpc.ok("stats", json!({}))["capture"]["path_reason"].to_string();
+    assert!(reason.contains("native mode"), "{reason}");
+    assert!(daemon.log().contains(&reason[1..20]), "{}", daemon.log());
+    let (flow, capture) = conversation(6000);
+    inject(&b, "veth", &capture, &[0]);
+    assert_captured(&mut rpc, 6000, &flow);
     a.run("ethtool -L veth rx 4");
     await_interface(&mut rpc, "four queues", |veth| {
         veth["queues"] == 4 && veth["xdp"] == "native"

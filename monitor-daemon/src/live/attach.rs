@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use super::devices::{Attached, CaptureDevice, Sockets};
 use super::supervisor::Supervisor;
 use crate::capture::bpf::BpfError;
+use crate::capture::mirror;
 use crate::capture::netlink::{self, Interface};
 use crate::capture::packet::{self, Direction};
 use crate::capture::tap::{self, Device, Tapped};
@@ -119,6 +120,11 @@ impl Supervisor {
             Mode::Tap => Attached::Tapped(self.tap(interface)?),
             Mode::Mirror => Attached::Own(self.mirror(interface)?),
         };
+        // Read afterwards: some drivers add queues when a program is attached.
+        let queues = match self.shared.mode {
+            Mode::Mirror => mirror::queues(interface).ok(),
+            Mode::Tap => None,
+        };
         match (self.shared.mode, attached.xdp()) {
             (Mode::Tap, _) => info!("{}: tapping this host's connections", interface.name),
             (Mode::Mirror, None) => info!("{}: capturing through packet sockets", interface.name),
@@ -132,6 +138,7 @@ impl Supervisor {
         let own = &mut state.interfaces[place];
         own.index = interface.index;
         own.attached = Some(attached);
+        own.queues = queues;
         own.up = true;
         own.last_warning.clear();
         drop(state);
@@ -243,7 +250,8 @@ impl Supervisor {
 
     /// Detaches everything, so that it can be attached by another path.
     fn undo(&self) {
-        for place in 0..self.shared.state().interfaces.len() {
+        let count = self.shared.state().interfaces.len();
+        for place in 0..count {
             self.detach(place);
         }
         let mut state = self.shared.state();

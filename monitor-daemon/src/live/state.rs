@@ -28,6 +28,8 @@ pub(super) struct InterfaceState {
     /// Index of the interface that was attached: another one after the interface was recreated.
     pub(super) index: u32,
     pub(super) up: bool,
+    /// Number of receive queues of a port when it was attached.
+    pub(super) queues: Option<u32>,
     pub(super) attached: Option<Attached>,
     /// Text of the last warning about it, so that none is repeated.
     pub(super) last_warning: String,
@@ -72,6 +74,7 @@ impl State {
             name: name.clone(),
             index: 0,
             up: false,
+            queues: None,
             attached: None,
             last_warning: String::new(),
         };

@@ -122,15 +122,11 @@ impl Supervisor {
         }
     }
 
-    /// Returns whether a port has another number of queues: packets of a queue without a socket are not captured.
+    /// Returns whether a port has another number of queues. Packets of a queue without a socket are not captured, and the
+    /// driver may run XDP with one number of queues but not with another.
     fn queues_changed(&self, place: usize, interface: &Interface) -> bool {
-        let state = self.shared.state();
-        match &state.interfaces[place].attached {
-            Some(port @ Attached::Own(_)) if port.xdp().is_some() => {
-                mirror::queues(interface).is_ok_and(|now| now != port.queues())
-            }
-            _ => false,
-        }
+        let queues = self.shared.state().interfaces[place].queues;
+        queues.is_some_and(|before| mirror::queues(interface).is_ok_and(|now| now != before))
     }
 
     /// Brings monitor devices up that were taken down, and replaces deleted ones.
