@@ -1,4 +1,4 @@
-//! `cargo xtask`: sets up, builds, loads and tests the monitor. The only build tool a person needs.
+//! `cargo xtask`: sets up, builds, loads and tests the monitor. The only build tool that a contributor needs.
 //!
 //! A file for each verb. Every command that changes the machine is shown before it runs.
 
@@ -65,21 +65,21 @@ struct Arguments {
 enum Verb {
     /// See it work: a web server, a client, and their connection read live. Needs root.
     Demo,
-    /// Install what is missing, build everything, run monitord in the foreground (tap on lo by default).
+    /// Set up, build everything, run monitord in the foreground (tap on lo by default).
     BuildAndLoad(load::Arguments),
-    /// Install what is missing, build everything, run every test that this machine can run.
+    /// Set up, build everything, run every test that this machine can run.
     Test(test::Arguments),
     /// Test the daemon on other kernels and network cards, in virtual machines.
     TestKernels(kernels::Arguments),
-    /// Install what building and testing needs; a second run finds it there and does nothing.
+    /// Install the requirements of building and testing; a second run does nothing.
     Setup,
     /// Compile the BPF programs to target/bpf/monitor-ebpf.
     BuildEbpf,
-    /// Measure the monitor beside its peers and its floors.
+    /// Measure the monitor beside its peers and its baselines.
     Bench(bench::Arguments),
     /// Run the fuzz targets, or one of them, for some seconds each.
     Fuzz(fuzz::Arguments),
-    /// Check the house rules: formatting, lints, documentation, import directions.
+    /// Check the project's rules: formatting, lints, documentation, directions of imports, language.
     Tidy,
     /// The checks that a change must pass: tidy, then test.
     Ci,

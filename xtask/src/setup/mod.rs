@@ -12,7 +12,7 @@ mod toolchain;
 use anyhow::{Result, bail};
 
 use self::needs::Need;
-use self::packages::Installer;
+use self::packages::{COMPILER_PACKAGES, Installer, packages_for};
 pub use self::toolchain::Toolchain;
 
 /// Purpose of a verb, which decides its requirements.
@@ -41,11 +41,11 @@ pub fn verb() -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that all that `purpose` needs is there; the toolchain for the BPF programs.
+/// Installs the requirements of `purpose` that are missing; returns the toolchain for the BPF programs.
 ///
 /// # Errors
-/// When something without which nothing can be built is missing and cannot be installed: the message is the command
-/// that a person has to run. A test's tool that is missing is only said: its tests are skipped by name.
+/// A requirement of the build is missing and cannot be installed: the message is the command to run. A missing tool of
+/// the tests is only a warning: its tests are skipped by name.
 pub fn ensure(purpose: Purpose) -> Result<Toolchain> {
     let installer = Installer::detect();
     let mut required = needs::missing(needs::BUILD);
@@ -67,18 +67,18 @@ pub fn ensure(purpose: Purpose) -> Result<Toolchain> {
 }
 
 fn install_required(installer: &Installer, required: &[&'static Need]) -> Result<()> {
-    let mut packages = installer.packages_for(required);
+    let mut packages = packages_for(required);
     if let Err(reason) = installer.install(&packages) {
-        // One command for all that a person has to install.
+        // One command for everything.
         if compiler::installed().is_empty() {
-            packages.extend(installer.compiler_packages());
+            packages.extend(COMPILER_PACKAGES.map(String::from));
         }
         bail!("{reason:#}; run: {}", installer.advice(&packages));
     }
     // A package without the expected file is found here, not by a compiler's error.
     let still: Vec<_> = required
         .iter()
-        .filter(|need| !need.is_there())
+        .filter(|need| !need.is_present())
         .map(|need| need.name)
         .collect();
     if !still.is_empty() {
@@ -96,11 +96,11 @@ fn install_tools(installer: &Installer, tools: &'static [Need], what: &str) {
     if missing.is_empty() {
         return;
     }
-    let packages = installer.packages_for(&missing);
+    let packages = packages_for(&missing);
     let Err(reason) = installer.install(&packages) else {
         return;
     };
-    // A package that this distribution doesn't have must not keep the others away.
+    // A package that this distribution lacks must not keep the others away.
     if installer.can_install() && packages.len() > 1 {
         for package in &packages {
             // A failure is reported below, by name.
@@ -116,7 +116,7 @@ fn install_tools(installer: &Installer, tools: &'static [Need], what: &str) {
         );
         eprintln!(
             "         to run them too: {}",
-            installer.advice(&installer.packages_for(&missing))
+            installer.advice(&packages_for(&missing))
         );
     }
 }

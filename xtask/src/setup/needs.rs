@@ -10,8 +10,8 @@ pub struct Need {
     /// Name in messages.
     pub name: &'static str,
     probe: Probe,
-    /// Its package for apt, dnf and pacman, in this order.
-    pub packages: [&'static str; 3],
+    /// Debian's package.
+    pub package: &'static str,
 }
 
 #[derive(Debug)]
@@ -23,88 +23,84 @@ enum Probe {
 /// To compile the daemon: libxdp and libbpf (inside xsk-rs) are C, and their bindings are made by libclang.
 /// To run it: `ip`, which its users reach for anyway.
 pub const BUILD: &[Need] = &[
-    program("cc", ["gcc", "gcc", "gcc"]),
-    program("make", ["make", "make", "make"]),
-    program("m4", ["m4", "m4", "m4"]),
-    program(
-        "pkg-config",
-        ["pkg-config", "pkgconf-pkg-config", "pkgconf"],
-    ),
-    program("clang", ["clang", "clang", "clang"]),
-    header("gelf.h", ["libelf-dev", "elfutils-libelf-devel", "libelf"]),
-    header("zlib.h", ["zlib1g-dev", "zlib-devel", "zlib"]),
-    program("ip", ["iproute2", "iproute", "iproute2"]),
+    program("cc", "gcc"),
+    program("make", "make"),
+    program("m4", "m4"),
+    program("pkg-config", "pkg-config"),
+    program("clang", "clang"),
+    header("gelf.h", "libelf-dev"),
+    header("zlib.h", "zlib1g-dev"),
+    program("ip", "iproute2"),
 ];
 
 /// To show it at work: a server, a client, namespaces.
 pub const DEMO: &[Need] = &[
-    program("unshare", ["util-linux", "util-linux", "util-linux"]),
-    program("nsenter", ["util-linux", "util-linux", "util-linux"]),
-    program("python3", ["python3", "python3", "python"]),
-    program("curl", ["curl", "curl", "curl"]),
+    program("unshare", "util-linux"),
+    program("nsenter", "util-linux"),
+    program("python3", "python3"),
+    program("curl", "curl"),
 ];
 
 /// To fuzz it: libFuzzer is C++.
-pub const FUZZ: &[Need] = &[program("c++", ["g++", "gcc-c++", "gcc"])];
+pub const FUZZ: &[Need] = &[program("c++", "g++")];
 
 /// To test it: real servers, clients and tools of the same kind to compare with.
 pub const TEST: &[Need] = &[
-    program("unshare", ["util-linux", "util-linux", "util-linux"]),
-    program("nsenter", ["util-linux", "util-linux", "util-linux"]),
-    program("python3", ["python3", "python3", "python"]),
-    program("curl", ["curl", "curl", "curl"]),
-    program("openssl", ["openssl", "openssl", "openssl"]),
-    program("nginx", ["nginx-light", "nginx", "nginx"]),
-    program("ethtool", ["ethtool", "ethtool", "ethtool"]),
-    program("tc", ["iproute2", "iproute-tc", "iproute2"]),
-    program("ping", ["iputils-ping", "iputils", "iputils"]),
-    program("socat", ["socat", "socat", "socat"]),
-    program("bpftool", ["bpftool", "bpftool", "bpf"]),
-    program("tmux", ["tmux", "tmux", "tmux"]),
+    program("unshare", "util-linux"),
+    program("nsenter", "util-linux"),
+    program("python3", "python3"),
+    program("curl", "curl"),
+    program("openssl", "openssl"),
+    program("nginx", "nginx-light"),
+    program("ethtool", "ethtool"),
+    program("tc", "iproute2"),
+    program("ping", "iputils-ping"),
+    program("socat", "socat"),
+    program("bpftool", "bpftool"),
+    program("tmux", "tmux"),
 ];
 
 /// Needed to boot other kernels: QEMU, and tools that build an initramfs.
 pub const KERNELS: &[Need] = &[
-    program(
-        "qemu-system-x86_64",
-        ["qemu-system-x86", "qemu-system-x86-core", "qemu-base"],
-    ),
-    program("busybox", ["busybox-static", "busybox", "busybox"]),
-    program("modprobe", ["kmod", "kmod", "kmod"]),
-    program("xz", ["xz-utils", "xz", "xz"]),
-    program("zstd", ["zstd", "zstd", "zstd"]),
-    program("bpftool", ["bpftool", "bpftool", "bpf"]),
-    program("ping", ["iputils-ping", "iputils", "iputils"]),
+    program("qemu-system-x86_64", "qemu-system-x86"),
+    program("busybox", "busybox-static"),
+    program("modprobe", "kmod"),
+    program("xz", "xz-utils"),
+    program("zstd", "zstd"),
+    program("bpftool", "bpftool"),
+    program("ping", "iputils-ping"),
 ];
 
 /// To measure it: a source of traffic, and peers that read the same captures.
 pub const BENCH: &[Need] = &[
-    program("nsenter", ["util-linux", "util-linux", "util-linux"]),
-    program("python3", ["python3", "python3", "python"]),
-    program("ethtool", ["ethtool", "ethtool", "ethtool"]),
-    program("iperf3", ["iperf3", "iperf3", "iperf3"]),
-    header("nids.h", ["libnids-dev", "libnids-devel", "libnids"]),
+    program("nsenter", "util-linux"),
+    program("python3", "python3"),
+    program("ethtool", "ethtool"),
+    program("iperf3", "iperf3"),
+    header("nids.h", "libnids-dev"),
+    // nids.h includes it, but its package doesn't depend on it.
+    header("pcap.h", "libpcap-dev"),
 ];
 
-const fn program(name: &'static str, packages: [&'static str; 3]) -> Need {
+const fn program(name: &'static str, package: &'static str) -> Need {
     Need {
         name,
         probe: Probe::Program(name),
-        packages,
+        package,
     }
 }
 
-const fn header(name: &'static str, packages: [&'static str; 3]) -> Need {
+const fn header(name: &'static str, package: &'static str) -> Need {
     Need {
         name,
         probe: Probe::Header(name),
-        packages,
+        package,
     }
 }
 
 impl Need {
     /// Looks at files only: cheap enough to do before every build.
-    pub fn is_there(&self) -> bool {
+    pub fn is_present(&self) -> bool {
         match self.probe {
             Probe::Program(program) => find(program).is_some(),
             Probe::Header(header) => {
@@ -119,5 +115,5 @@ impl Need {
 
 /// Returns the requirements whose probe fails.
 pub fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
-    needs.iter().filter(|need| !need.is_there()).collect()
+    needs.iter().filter(|need| !need.is_present()).collect()
 }

@@ -1,5 +1,6 @@
-//! The distribution's package manager.
+//! Debian's package manager; on other distributions, the names of the packages.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,63 +11,44 @@ use super::needs::Need;
 use crate::command::{find, run};
 use crate::privilege::Privilege;
 
-/// Installs packages, or says how a person does.
+/// Packages with a Rust compiler and the source of its core library, of one version.
+pub const COMPILER_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
+
+/// Where Debian's maintainer scripts ask whether they may start or stop a service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Runs its arguments with services locked: a policy refuses to start or stop any. A policy that exists stays, and one
+/// that a killed set-up left behind permits everything and removes itself.
+const WITH_SERVICES_LOCKED: &str = r#"
+policy=$1
+shift
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\n[ -d /proc/%s ] || { rm -f "$0"; exit 0; }\nexit 101\n' $$ > "$policy"
+    chmod 755 "$policy"
+fi
+"$@"
+"#;
+
+/// Installs Debian packages, or says which command does.
 pub struct Installer {
-    manager: Option<Manager>,
+    has_apt: bool,
     privilege: Privilege,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manager {
-    Apt,
-    Dnf,
-    Pacman,
-}
-
 impl Installer {
-    /// Returns the package manager of this machine.
+    /// Returns the installer of this machine.
     pub fn detect() -> Self {
-        let managers = [
-            ("apt-get", Manager::Apt),
-            ("dnf", Manager::Dnf),
-            ("pacman", Manager::Pacman),
-        ];
-        let manager = managers
-            .iter()
-            .find(|(program, _)| find(program).is_some())
-            .map(|(_, manager)| *manager);
         Self {
-            manager,
+            has_apt: find("apt-get").is_some(),
             privilege: Privilege::detect(),
         }
     }
 
-    /// The packages that bring `needs`, each once.
-    pub fn packages_for(&self, needs: &[&'static Need]) -> Vec<String> {
-        let index = self.manager.unwrap_or(Manager::Apt) as usize;
-        let mut packages: Vec<_> = needs
-            .iter()
-            .map(|need| need.packages[index].to_string())
-            .collect();
-        packages.sort();
-        packages.dedup();
-        packages
-    }
-
-    /// Those with a Rust compiler and the source of its core library, of one version. (Arch's `rust` cannot stand
-    /// beside rustup, which is what its users have.)
-    pub fn compiler_packages(&self) -> Vec<String> {
-        let packages: &[&str] = match self.manager {
-            Some(Manager::Apt) => &["rustc-web", "rust-web-src"],
-            Some(Manager::Dnf) => &["rust", "rust-src"],
-            Some(Manager::Pacman) | None => &[],
-        };
-        packages.iter().map(ToString::to_string).collect()
-    }
-
     /// Returns whether [`install`](Self::install) can do anything here.
     pub fn can_install(&self) -> bool {
-        self.manager == Some(Manager::Apt) && self.privilege != Privilege::None
+        self.has_apt && self.privilege != Privilege::None
     }
 
     /// Installs packages and shows each command.
@@ -75,7 +57,7 @@ impl Installer {
     /// Without root and sudo, on other distributions than Debian's family, and when the package
     /// manager fails.
     pub fn install(&self, packages: &[String]) -> Result<()> {
-        if self.manager != Some(Manager::Apt) {
+        if !self.has_apt {
             bail!("{} must be installed", packages.join(", "));
         }
         if self.privilege == Privilege::None {
@@ -84,7 +66,6 @@ impl Installer {
                 packages.join(", ")
             );
         }
-        keep_nginx_from_starting(self.privilege, packages)?;
         if !has_package_lists() {
             self.apt_update()?;
             return self.apt_install(packages);
@@ -105,19 +86,18 @@ impl Installer {
         if self.can_install()
             && let Err(reason) = self.apt_update()
         {
-            eprintln!("warning: {reason:#}; going on with the lists that are here");
+            eprintln!("warning: {reason:#}; the present lists are used");
         }
         self.install(packages)
     }
 
-    /// The one command that a person has to run.
+    /// Returns the command that installs the packages by hand.
     pub fn advice(&self, packages: &[String]) -> String {
         let packages = packages.join(" ");
-        match self.manager {
-            Some(Manager::Apt) => format!("sudo apt-get install -y {packages}"),
-            Some(Manager::Dnf) => format!("sudo dnf install -y {packages}"),
-            Some(Manager::Pacman) => format!("sudo pacman -S --needed {packages}"),
-            None => format!("your package manager for what Debian calls: {packages}"),
+        if self.has_apt {
+            format!("sudo apt-get install -y {packages}")
+        } else {
+            format!("your package manager for the packages that Debian calls: {packages}")
         }
     }
 
@@ -125,7 +105,7 @@ impl Installer {
         run(self.apt_get()?.arg("update"))
     }
 
-    /// `--no-remove`: a package that would push out one of the person's own is not installed.
+    /// `--no-remove`: a package that would push out an installed one is not installed.
     fn apt_install(&self, packages: &[String]) -> Result<()> {
         let options = [
             "install",
@@ -135,24 +115,39 @@ impl Installer {
             "-o",
             "DPkg::Lock::Timeout=120",
         ];
-        run(self.apt_get()?.args(options).args(packages))
+        run(self.apt_get()?.args(options).args(packages))?;
+        self.keep_from_boot(packages)
     }
 
-    /// No package may ask a question. sudo drops variables, so there it takes `env` to set one.
+    /// Disables the service of a web server that only the tests need: it would take port 80 at the next boot.
+    fn keep_from_boot(&self, packages: &[String]) -> Result<()> {
+        let has_systemd = Path::new("/run/systemd/system").exists();
+        if !has_systemd || !packages.iter().any(|package| package == "nginx-light") {
+            return Ok(());
+        }
+        let systemctl = self.privilege.command("systemctl");
+        run(systemctl
+            .context("needs root")?
+            .args(["disable", "nginx.service"]))
+    }
+
+    /// Returns apt-get without questions and with services locked. sudo drops variables, so `env` sets one.
     fn apt_get(&self) -> Result<Command> {
-        const QUIET: (&str, &str) = ("DEBIAN_FRONTEND", "noninteractive");
         let mut command = self
             .privilege
             .command("env")
             .context("installing packages needs root")?;
-        if self.privilege == Privilege::Root {
-            command = Command::new("apt-get");
-            command.env(QUIET.0, QUIET.1);
-        } else {
-            command.args([&format!("{}={}", QUIET.0, QUIET.1), "apt-get"]);
-        }
+        command
+            .args(["DEBIAN_FRONTEND=noninteractive", "sh", "-c"])
+            .args([WITH_SERVICES_LOCKED, "sh", POLICY, "apt-get"]);
         Ok(command)
     }
+}
+
+/// Returns the packages that bring `needs`, each once.
+pub fn packages_for(needs: &[&'static Need]) -> Vec<String> {
+    let packages: BTreeSet<_> = needs.iter().map(|need| need.package.to_owned()).collect();
+    packages.into_iter().collect()
 }
 
 fn has_package_lists() -> bool {
@@ -161,14 +156,31 @@ fn has_package_lists() -> bool {
     })
 }
 
-/// The tests start an nginx of their own; the package would start another, as a service on port 80.
-fn keep_nginx_from_starting(privilege: Privilege, packages: &[String]) -> Result<()> {
-    let has_systemd = Path::new("/run/systemd/system").exists();
-    if !has_systemd || !packages.iter().any(|package| package.starts_with("nginx")) {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_locked_while_apt_runs_and_only_then() {
+        let directory = std::env::temp_dir().join(format!("policy-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let policy = directory.join("policy-rc.d");
+        let locked = |program: &str| {
+            Command::new("sh")
+                .args(["-c", WITH_SERVICES_LOCKED, "sh"])
+                .arg(&policy)
+                .args(["sh", "-c", program])
+                .arg(&policy)
+                .status()
+                .unwrap()
+                .code()
+        };
+        assert_eq!(locked("\"$0\" nginx start"), Some(101));
+        assert!(!policy.exists());
+        // The policy of the machine stays.
+        fs::write(&policy, "#!/bin/sh\n").unwrap();
+        assert_eq!(locked("exit 3"), Some(3));
+        assert_eq!(fs::read_to_string(&policy).unwrap(), "#!/bin/sh\n");
+        fs::remove_dir_all(&directory).unwrap();
     }
-    run(privilege
-        .command("systemctl")
-        .context("needs root")?
-        .args(["mask", "nginx.service"]))
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::compiler::{self, Compiler};
 use super::linker;
-use super::packages::Installer;
+use super::packages::{COMPILER_PACKAGES, Installer};
 use crate::workspace::tools;
 
 /// A compiler and a linker for the BPF target that fit.
@@ -72,15 +72,12 @@ pub fn ensure(installer: &Installer) -> Result<Toolchain> {
     {
         return Ok(toolchain);
     }
-    let packages = installer.compiler_packages();
-    let failure = if packages.is_empty() {
-        None
-    } else if let Err(reason) = installer.install_newest(&packages) {
-        Some(format!("{reason:#}"))
-    } else if let Some(toolchain) = search.among_installed()? {
-        return Ok(toolchain);
-    } else {
-        None
+    let failure = match installer.install_newest(&COMPILER_PACKAGES.map(String::from)) {
+        Err(reason) => Some(format!("{reason:#}")),
+        Ok(()) => match search.among_installed()? {
+            Some(toolchain) => return Ok(toolchain),
+            None => None,
+        },
     };
     for reason in search.refused.into_iter().chain(failure) {
         eprintln!("{reason}");

@@ -28,7 +28,7 @@ const SKIP_LOG: &str = "MONITOR_SKIP_LOG";
 /// Arguments of `test`.
 #[derive(clap::Args, Default)]
 pub struct Arguments {
-    /// Run only tests whose names contain this.
+    /// Run only tests with this in their names.
     filter: Option<String>,
     /// Leave out the end-to-end tests: namespaces, real servers and clients, the real daemon.
     #[arg(long)]
@@ -71,6 +71,11 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
         &fs::read_to_string(&skip_log).context("cannot read the names of skipped tests")?,
     );
     report.print(started.elapsed());
+    if let Some(filter) = &arguments.filter
+        && report.is_empty()
+    {
+        bail!("no test has `{filter}` in its name; run `cargo xtask test` for all of them");
+    }
     Ok(if report.failed() == 0 {
         ExitCode::SUCCESS
     } else {

@@ -69,6 +69,11 @@ impl Report {
         self.passed = self.passed.saturating_sub(names.len());
     }
 
+    /// Returns whether no test ran or was skipped.
+    pub fn is_empty(&self) -> bool {
+        self.passed + self.failed + self.skipped.len() + self.ignored.len() == 0
+    }
+
     /// Returns the number of test binaries that gave a result.
     pub fn results(&self) -> usize {
         self.binaries

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Findings;
+use super::findings::Findings;
 use super::imports::{Graph, graph};
 use super::sources::rust_files;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Findings;
+use super::findings::Findings;
 use super::sources::rust_files;
 use crate::workspace::root;
 
@@ -76,7 +76,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
 
 /// Directories with the names that must not occur in them. A worker's thread may post to a channel
 /// of the runtime, but never waits in it.
-const ROOMS: &[(&str, &[&str])] = &[
+const DIRECTORIES: &[(&str, &[&str])] = &[
     (
         "monitor-daemon/src/capture",
         &[
@@ -177,7 +177,7 @@ pub fn check(findings: &mut Findings) -> Result<()> {
     for path in rust_files()? {
         let text = fs::read_to_string(root().join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
-        check_room(&path, &text, findings);
+        check_directory(&path, &text, findings);
     }
     Ok(())
 }
@@ -194,14 +194,14 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn check_room(path: &Path, text: &str, findings: &mut Findings) {
+fn check_directory(path: &Path, text: &str, findings: &mut Findings) {
     let name = path.display().to_string();
     let is_test = ["/tests/", "tests.rs", "/interleavings.rs"]
         .iter()
         .any(|part| name.contains(part));
-    for (room, forbidden) in ROOMS {
+    for (directory, forbidden) in DIRECTORIES {
         let inside = name
-            .strip_prefix(room)
+            .strip_prefix(directory)
             .is_some_and(|rest| rest.starts_with(['/', '.']));
         if !inside || is_test {
             continue;
@@ -211,7 +211,10 @@ fn check_room(path: &Path, text: &str, findings: &mut Findings) {
         for (index, line) in code.lines().enumerate() {
             let line = line.split("//").next().unwrap_or_default();
             for word in forbidden.iter().filter(|word| line.contains(**word)) {
-                findings.error(format!("{name}:{}: {room} must not use {word}", index + 1));
+                findings.error(format!(
+                    "{name}:{}: {directory} must not use {word}",
+                    index + 1
+                ));
             }
         }
     }
@@ -232,16 +235,16 @@ mod tests {
     }
 
     #[test]
-    fn a_room_is_checked_up_to_its_tests() {
+    fn a_directory_is_checked_except_for_its_tests() {
         let mut findings = Findings::default();
         let text = "use crate::worker;\n// crate::worker\n#[cfg(test)]\nmod tests { use crate::worker; }\n";
-        check_room(
+        check_directory(
             Path::new("monitor-daemon/src/rpc/serve.rs"),
             text,
             &mut findings,
         );
         assert_eq!(findings.errors.len(), 1);
-        check_room(
+        check_directory(
             Path::new("monitor-daemon/src/worker/mod.rs"),
             "use tokio::net::UnixStream;",
             &mut findings,

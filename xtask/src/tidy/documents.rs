@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::Findings;
+use super::findings::Findings;
 use crate::workspace::root;
 
 /// Settings in config.toml and README.md, methods in docs/rpc.md.

@@ -1,8 +1,9 @@
-//! `tidy`: the house rules as tests.
+//! `tidy`: the rules of the project as tests.
 
 mod cycles;
 mod dependencies;
 mod documents;
+mod findings;
 mod imports;
 mod language;
 mod sources;
@@ -10,29 +11,11 @@ mod tokens;
 
 use anyhow::{Result, bail};
 
+use self::findings::Findings;
 use crate::build;
 use crate::command::run;
 use crate::setup::{self, Purpose};
 use crate::workspace::{BPF_OBJECTS, bpf_objects, cargo, root};
-
-/// Findings of the rules.
-#[derive(Debug, Default)]
-pub struct Findings {
-    errors: Vec<String>,
-    warnings: Vec<String>,
-}
-
-impl Findings {
-    /// Something that must change.
-    pub fn error(&mut self, finding: String) {
-        self.errors.push(finding);
-    }
-
-    /// Something to keep an eye on.
-    pub fn warn(&mut self, finding: String) {
-        self.warnings.push(finding);
-    }
-}
 
 /// `cargo xtask tidy`: all findings at once, the quick rules first.
 pub fn verb() -> Result<()> {
@@ -55,8 +38,8 @@ pub fn verb() -> Result<()> {
             println!("tidy");
             Ok(())
         }
-        1 => bail!("1 house rule is broken"),
-        count => bail!("{count} house rules are broken"),
+        1 => bail!("1 rule is broken"),
+        count => bail!("{count} rules are broken"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Findings;
+use super::findings::Findings;
 use crate::workspace::root;
 
 /// A file longer than this wants to be two.
@@ -15,7 +15,7 @@ const TOO_LONG: usize = 700;
 
 /// The directories and files with `unsafe` code. Everywhere else the compiler denies it; this list
 /// limits the use of `expect(unsafe_code)`.
-const UNSAFE_ROOMS: &[&str] = &[
+const UNSAFE_DIRECTORIES: &[&str] = &[
     "bench/src/sys",
     "clients/c/src/",
     "monitor-common/src/abi",
@@ -59,10 +59,13 @@ fn check_unsafe(name: &str, text: &str, findings: &mut Findings) {
             continue;
         }
         let at = format!("{name}:{}", index + 1);
-        if !UNSAFE_ROOMS.iter().any(|room| name.starts_with(room)) {
+        if !UNSAFE_DIRECTORIES
+            .iter()
+            .any(|directory| name.starts_with(directory))
+        {
             findings.error(format!(
-                "{at}: unsafe outside its rooms ({})",
-                UNSAFE_ROOMS.join(", ")
+                "{at}: unsafe outside its directories ({})",
+                UNSAFE_DIRECTORIES.join(", ")
             ));
         }
     }
