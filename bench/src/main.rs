@@ -5,22 +5,24 @@
 //! A package of its own, separate from the tests: its baseline, receivers and packet generators
 //! need `unsafe`, which neither the shipped crates nor the tests contain.
 
-mod floor;
+mod baseline;
+mod benchmarks;
+mod context;
 mod load;
 mod measure;
 mod report;
-mod rows;
 mod rpc;
 mod scale;
 mod sys;
 mod workload;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 
+use context::Context;
 use report::Report;
 use workload::Workload;
 
@@ -37,9 +39,9 @@ fn main() -> ExitCode {
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// Rooms (`engine`) or single rows (`engine.bulk`); all by default.
-    #[arg(value_name = "ROW")]
-    rows: Vec<String>,
+    /// Groups (`engine`) or single benchmarks (`engine.bulk`); all by default.
+    #[arg(value_name = "BENCHMARK")]
+    benchmarks: Vec<String>,
     /// Number of runs of each program.
     #[arg(long, default_value_t = 5)]
     repeat: usize,
@@ -66,10 +68,10 @@ enum Part {
     Make { workload: Workload },
     /// Compares monitord's streams of a capture with the known content.
     Check { workload: Workload },
-    /// The floor of the engine.
-    Floor {
+    /// The baseline of the engine.
+    Baseline {
         file: PathBuf,
-        verify: floor::Verify,
+        verify: baseline::Verify,
     },
     /// Measures the engine among a number of open connections.
     Among { flows: u64 },
@@ -99,39 +101,9 @@ enum Part {
     },
 }
 
-/// Context shared by the benchmarks.
-struct Context {
-    repeat: usize,
-    directory: PathBuf,
-}
-
-impl Context {
-    /// This program.
-    #[expect(clippy::unused_self, reason = "what the rows share")]
-    fn program(&self) -> Result<PathBuf> {
-        std::env::current_exe().context("cannot find this program")
-    }
-
-    /// A part of this program, as a program.
-    fn part(&self, words: &[&str]) -> Result<Command> {
-        let mut command = Command::new(self.program()?);
-        command.args(words).arg("--directory").arg(&self.directory);
-        Ok(command)
-    }
-
-    /// A capture's file, made if it is not there.
-    fn capture(&self, workload: Workload) -> Result<PathBuf> {
-        let file = workload.file(&self.directory);
-        if !file.exists() {
-            measure::run(&mut self.part(&["make", workload.name()])?)?;
-        }
-        Ok(file)
-    }
-}
-
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments {
-        rows,
+        benchmarks,
         repeat,
         json,
         directory,
@@ -146,8 +118,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         bail!("--repeat must be at least 1");
     }
     let mut report = Report::default();
-    for row in rows::chosen(&rows)? {
-        (row.measure)(&context, row.name, &mut report).with_context(|| row.name)?;
+    for benchmark in benchmarks::chosen(&benchmarks)? {
+        (benchmark.measure)(&context, benchmark.name, &mut report)
+            .with_context(|| benchmark.name)?;
     }
     println!("{}", report.table());
     if let Some(path) = json {
@@ -164,8 +137,8 @@ impl Part {
     fn run(self, context: &Context) -> Result<serde_json::Value> {
         Ok(match self {
             Self::Make { workload } => workload.make(&context.directory)?.into(),
-            Self::Check { workload } => rows::check(context, workload)?,
-            Self::Floor { file, verify } => floor::run(&file, verify)?,
+            Self::Check { workload } => benchmarks::check(context, workload)?,
+            Self::Baseline { file, verify } => baseline::run(&file, verify)?,
             Self::Among { flows } => scale::among(flows)?,
             Self::Lives => scale::lives()?,
             Self::Echo { socket, line } => rpc::echo(&socket, line)?,

@@ -11,7 +11,7 @@ use crate::measure::median;
 
 /// Threshold that the monitor has to reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bar {
+pub enum Threshold {
     /// Maximum of the ratio to the reference.
     RatioAtMost(f64),
     /// Minimum of the ratio to the reference.
@@ -52,13 +52,13 @@ pub enum Unit {
 /// Comparison.
 #[derive(Clone, Debug)]
 pub struct Line {
-    row: String,
+    benchmark: String,
     what: &'static str,
     unit: Unit,
     ours: f64,
     beside: Option<(String, f64)>,
     ratio: Option<f64>,
-    bar: Option<Bar>,
+    threshold: Option<Threshold>,
 }
 
 /// All of a run.
@@ -72,7 +72,7 @@ impl Line {
     /// A value beside a peer's, each as often measured as the other: medians, and the median of the ratios of those
     /// that were measured together.
     pub fn pair(
-        row: &str,
+        benchmark: &str,
         what: &'static str,
         unit: Unit,
         ours: &[f64],
@@ -83,13 +83,13 @@ impl Line {
         Self {
             ratio: Some(median(ratios)),
             beside: Some((peer.to_owned(), median(theirs.iter().copied()))),
-            ..Self::alone(row, what, unit, ours)
+            ..Self::alone(benchmark, what, unit, ours)
         }
     }
 
     /// Compares like [`Line::pair`], for values that may be zero: no ratio.
     pub fn difference(
-        row: &str,
+        benchmark: &str,
         what: &'static str,
         unit: Unit,
         ours: &[f64],
@@ -98,49 +98,49 @@ impl Line {
     ) -> Self {
         Self {
             ratio: None,
-            ..Self::pair(row, what, unit, ours, peer, theirs)
+            ..Self::pair(benchmark, what, unit, ours, peer, theirs)
         }
     }
 
     /// A value that nothing stands beside.
-    pub fn alone(row: &str, what: &'static str, unit: Unit, ours: &[f64]) -> Self {
+    pub fn alone(benchmark: &str, what: &'static str, unit: Unit, ours: &[f64]) -> Self {
         let ours = median(ours.iter().copied());
         Self {
-            row: row.to_owned(),
+            benchmark: benchmark.to_owned(),
             what,
             unit,
             ours,
             beside: None,
             ratio: None,
-            bar: None,
+            threshold: None,
         }
     }
 
     /// Sets the threshold.
-    pub fn bar(self, bar: Bar) -> Self {
+    pub fn threshold(self, threshold: Threshold) -> Self {
         Self {
-            bar: Some(bar),
+            threshold: Some(threshold),
             ..self
         }
     }
 
     /// Sets the threshold, if there is one.
-    pub fn bar_if(self, bar: Option<Bar>) -> Self {
-        Self { bar, ..self }
+    pub fn threshold_if(self, threshold: Option<Threshold>) -> Self {
+        Self { threshold, ..self }
     }
 
     /// Returns whether the threshold holds; `None` without one.
     fn holds(&self) -> Option<bool> {
         let ratio = self.ratio.unwrap_or(f64::NAN);
-        self.bar.map(|bar| match bar {
-            Bar::RatioAtMost(most) => ratio <= most,
-            Bar::RatioAtLeast(least) => ratio >= least,
-            Bar::NotMore => self
+        self.threshold.map(|threshold| match threshold {
+            Threshold::RatioAtMost(most) => ratio <= most,
+            Threshold::RatioAtLeast(least) => ratio >= least,
+            Threshold::NotMore => self
                 .beside
                 .as_ref()
                 .is_some_and(|(_, theirs)| self.ours <= *theirs),
-            Bar::AtMost(most) => self.ours <= most,
-            Bar::AtLeast(least) => self.ours >= least,
+            Threshold::AtMost(most) => self.ours <= most,
+            Threshold::AtLeast(least) => self.ours >= least,
         })
     }
 
@@ -149,12 +149,12 @@ impl Line {
             Some((peer, value)) => (peer.clone(), self.unit.show(*value)),
             None => (String::new(), String::new()),
         };
-        let bar = match self.bar {
-            Some(Bar::RatioAtMost(most)) => format!("<= {most:.2} x"),
-            Some(Bar::RatioAtLeast(least)) => format!(">= {least:.2} x"),
-            Some(Bar::NotMore) => "not more".to_owned(),
-            Some(Bar::AtMost(most)) => format!("<= {}", self.unit.show(most)),
-            Some(Bar::AtLeast(least)) => format!(">= {}", self.unit.show(least)),
+        let threshold = match self.threshold {
+            Some(Threshold::RatioAtMost(most)) => format!("<= {most:.2} x"),
+            Some(Threshold::RatioAtLeast(least)) => format!(">= {least:.2} x"),
+            Some(Threshold::NotMore) => "not more".to_owned(),
+            Some(Threshold::AtMost(most)) => format!("<= {}", self.unit.show(most)),
+            Some(Threshold::AtLeast(least)) => format!(">= {}", self.unit.show(least)),
             None => String::new(),
         };
         let verdict = match self.holds() {
@@ -165,28 +165,28 @@ impl Line {
         let ratio = self
             .ratio
             .map_or_else(String::new, |ratio| format!("{ratio:.2}"));
-        let what = format!("{}: {}", self.row, self.what);
+        let what = format!("{}: {}", self.benchmark, self.what);
         [
             what,
             self.unit.show(self.ours),
             peer,
             theirs,
             ratio,
-            bar,
+            threshold,
             verdict.to_owned(),
         ]
     }
 
     fn json(&self) -> Value {
         json!({
-            "row": self.row,
+            "row": self.benchmark,
             "what": self.what,
             "unit": self.unit.name(),
             "ours": self.ours,
             "beside": self.beside.as_ref().map(|(peer, _)| peer),
             "theirs": self.beside.as_ref().map(|(_, value)| value),
             "ratio": self.ratio,
-            "bar": self.bar.map(|_| self.cells()[5].clone()),
+            "bar": self.threshold.map(|_| self.cells()[5].clone()),
             "holds": self.holds(),
         })
     }
@@ -229,8 +229,8 @@ impl Report {
     }
 
     /// Something worth knowing that is no comparison.
-    pub fn note(&self, row: &str, what: &str) {
-        eprintln!("{row}: {what}");
+    pub fn note(&self, benchmark: &str, what: &str) {
+        eprintln!("{benchmark}: {what}");
     }
 
     /// Something that cannot be measured here.
@@ -239,7 +239,7 @@ impl Report {
         self.skipped.push((what.to_owned(), reason.to_owned()));
     }
 
-    /// Bars that are missed.
+    /// Returns the number of missed thresholds.
     pub fn missed(&self) -> usize {
         self.lines
             .iter()
@@ -249,7 +249,7 @@ impl Report {
 
     /// Returns the table, the skipped benchmarks, and one line with the outcome.
     pub fn table(&self) -> String {
-        let heading = ["", "monitord", "beside", "", "ratio", "bar", ""].map(str::to_owned);
+        let heading = ["", "monitord", "beside", "", "ratio", "threshold", ""].map(str::to_owned);
         let rows: Vec<[String; 7]> = [heading]
             .into_iter()
             .chain(self.lines.iter().map(Line::cells))
@@ -320,26 +320,34 @@ mod tests {
         // The machine was twice as slow in the second pair; the ratio is the same in both.
         let line = Line::pair("r", "w", Unit::Seconds, &[1.0, 2.0], "peer", &[2.0, 4.0]);
         assert_eq!(line.ratio, Some(0.5));
-        assert_eq!(line.clone().bar(Bar::RatioAtMost(0.5)).holds(), Some(true));
         assert_eq!(
-            line.clone().bar(Bar::RatioAtLeast(0.6)).holds(),
+            line.clone().threshold(Threshold::RatioAtMost(0.5)).holds(),
+            Some(true)
+        );
+        assert_eq!(
+            line.clone().threshold(Threshold::RatioAtLeast(0.6)).holds(),
             Some(false)
         );
-        assert_eq!(line.clone().bar(Bar::AtMost(1.4)).holds(), Some(false));
+        assert_eq!(
+            line.clone().threshold(Threshold::AtMost(1.4)).holds(),
+            Some(false)
+        );
         assert_eq!(line.holds(), None);
     }
 
     #[test]
     fn what_cannot_be_compared_does_not_hold() {
-        let line =
-            Line::pair("r", "w", Unit::Seconds, &[1.0], "peer", &[]).bar(Bar::RatioAtMost(2.0));
+        let line = Line::pair("r", "w", Unit::Seconds, &[1.0], "peer", &[])
+            .threshold(Threshold::RatioAtMost(2.0));
         assert_eq!(line.holds(), Some(false));
     }
 
     #[test]
     fn the_table_says_how_it_went() {
         let mut report = Report::default();
-        report.add(Line::alone("r", "w", Unit::Memory, &[1048576.0]).bar(Bar::AtMost(2e6)));
+        report.add(
+            Line::alone("r", "w", Unit::Memory, &[1048576.0]).threshold(Threshold::AtMost(2e6)),
+        );
         report.skip("other", "needs root");
         let table = report.table();
         assert!(table.contains("r: w  1 MiB"), "{table}");

@@ -61,7 +61,7 @@ fn connect(listener: &TcpListener, client: &Namespace) -> (TcpStream, TcpStream)
 }
 
 /// Sends without an end until `during` returns, then checks that everything arrived.
-fn transfer<T>(client: &TcpStream, server: &TcpStream, meanwhile: impl FnOnce() -> T) -> T {
+fn transfer<T>(client: &TcpStream, server: &TcpStream, during: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
@@ -88,7 +88,7 @@ fn transfer<T>(client: &TcpStream, server: &TcpStream, meanwhile: impl FnOnce() 
                 got += read;
             }
         });
-        let looked = Ended(&done).when(meanwhile);
+        let looked = Ended(&done).when(during);
         assert_eq!(
             sender.join().unwrap(),
             receiver.join().unwrap(),
@@ -102,8 +102,8 @@ fn transfer<T>(client: &TcpStream, server: &TcpStream, meanwhile: impl FnOnce() 
 struct Ended<'a>(&'a AtomicBool);
 
 impl Ended<'_> {
-    fn when<T>(self, meanwhile: impl FnOnce() -> T) -> T {
-        meanwhile()
+    fn when<T>(self, during: impl FnOnce() -> T) -> T {
+        during()
     }
 }
 

@@ -16,9 +16,9 @@ use crate::workspace::{cargo, root, target};
 /// Arguments of `bench`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Rooms (`engine`) or single rows (`engine.bulk`); all by default.
-    #[arg(value_name = "ROW")]
-    rows: Vec<String>,
+    /// Groups (`engine`) or single benchmarks (`engine.bulk`); all by default.
+    #[arg(value_name = "BENCHMARK")]
+    benchmarks: Vec<String>,
     /// Number of runs of each program; medians are shown.
     #[arg(long, default_value_t = 5)]
     repeat: usize,
@@ -33,7 +33,7 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let programs = build::everything(Purpose::Bench)?;
     run(cargo().args(["build", "--release", "--locked", "--package=monitor-bench"]))?;
     let target = target()?;
-    // Namespaces and AF_XDP need root; without it those rows are skipped by name.
+    // Namespaces and AF_XDP need root; without it those benchmarks are skipped by name.
     let bench = target.join("release/monitor-bench");
     let mut command = match Privilege::detect() {
         Privilege::Sudo => {
@@ -50,7 +50,7 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
         .current_dir(root())
         .env("MONITORD", &programs.monitord);
     command
-        .args(&arguments.rows)
+        .args(&arguments.benchmarks)
         .arg("--repeat")
         .arg(arguments.repeat.to_string());
     command.arg("--directory").arg(target.join("bench"));

@@ -2,17 +2,18 @@
 
 use anyhow::{Context as _, Result};
 
-use super::Row;
+use crate::context::Benchmark;
+use crate::context::Context;
 use crate::measure::{Runs, in_turns};
-use crate::report::{Bar, Line, Report, Unit};
-use crate::{Context, scale};
+use crate::report::{Line, Report, Threshold, Unit};
+use crate::scale;
 
-pub const ROWS: &[Row] = &[
-    Row {
+pub const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
         name: "scale.flows",
         measure: flows,
     },
-    Row {
+    Benchmark {
         name: "scale.lives",
         measure: lives,
     },
@@ -20,7 +21,7 @@ pub const ROWS: &[Row] = &[
 
 const FEW: (u64, &str) = (10_000, "10 k");
 const MORE: [(u64, &str); 3] = [(100_000, "100 k"), (1_000_000, "1 M"), (5_000_000, "5 M")];
-/// The number of connections that bars are for.
+/// The number of connections that thresholds are for.
 const MANY: &str = "1 M";
 /// Both sides, no bytes kept.
 const IDLE: f64 = 320.0;
@@ -49,7 +50,7 @@ fn flows(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     let few = &runs[0];
     for ((_, size), ours) in sizes.iter().zip(&runs) {
         let name = format!("{name}, {size} open");
-        let bar = |bar: Bar| (*size == MANY).then_some(bar);
+        let threshold = |threshold: Threshold| (*size == MANY).then_some(threshold);
         let idle = Line::alone(
             &name,
             "an idle one, resident",
@@ -57,7 +58,7 @@ fn flows(context: &Context, name: &str, report: &mut Report) -> Result<()> {
             &said(ours, "idle_bytes"),
         );
         // Of fewer, the pages that the process needs anyway are a part.
-        report.add(idle.bar_if(bar(Bar::AtMost(IDLE))));
+        report.add(idle.threshold_if(threshold(Threshold::AtMost(IDLE))));
         report.add(Line::alone(
             &name,
             "an idle one, of the budget",
@@ -76,7 +77,7 @@ fn flows(context: &Context, name: &str, report: &mut Report) -> Result<()> {
                 FEW.1,
                 &said(few, key),
             );
-            report.add(line.bar_if(bar(Bar::RatioAtMost(GROWTH))));
+            report.add(line.threshold_if(threshold(Threshold::RatioAtMost(GROWTH))));
         }
     }
     Ok(())
@@ -90,7 +91,7 @@ fn lives(context: &Context, name: &str, report: &mut Report) -> Result<()> {
         Unit::PerSecond,
         &said(&runs[0], "per_second"),
     );
-    report.add(line.bar(Bar::AtLeast(LIVES)));
+    report.add(line.threshold(Threshold::AtLeast(LIVES)));
     Ok(())
 }
 

@@ -4,16 +4,16 @@ use anyhow::{Context as _, Result};
 use monitor_tests::{Daemon, Namespace, Network, Pair, Program, until};
 use serde_json::{Value, json};
 
-use super::{Row, network};
-use crate::Context;
-use crate::report::{Bar, Line, Report, Unit};
+use super::network;
+use crate::context::{Benchmark, Context};
+use crate::report::{Line, Report, Threshold, Unit};
 
-pub const ROWS: &[Row] = &[
-    Row {
+pub const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
         name: "tap.veth",
         measure: veth,
     },
-    Row {
+    Benchmark {
         name: "tap.lo",
         measure: lo,
     },
@@ -92,9 +92,9 @@ impl Place<'_> {
                 "not watched",
                 &without,
             );
-            report.add(line.bar_if(one.then_some(Bar::RatioAtLeast(KEPT))));
+            report.add(line.threshold_if(one.then_some(Threshold::RatioAtLeast(KEPT))));
             let line = Line::alone(&name, "captured", Unit::Share, &captured);
-            report.add(line.bar_if(one.then_some(Bar::AtLeast(CAPTURED))));
+            report.add(line.threshold_if(one.then_some(Threshold::AtLeast(CAPTURED))));
         }
         Ok(())
     }

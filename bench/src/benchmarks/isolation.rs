@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result, ensure};
 use monitor_tests::{Daemon, Pair};
 use serde_json::json;
 
-use super::{Row, network};
-use crate::Context;
+use super::network;
+use crate::context::{Benchmark, Context};
 use crate::load::Sending;
-use crate::report::{Bar, Line, Report, Unit};
+use crate::report::{Line, Report, Threshold, Unit};
 
-pub const ROWS: &[Row] = &[Row {
+pub const BENCHMARKS: &[Benchmark] = &[Benchmark {
     name: "isolation",
     measure: isolation,
 }];
@@ -57,25 +57,26 @@ fn isolation(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     let sum = |runs: &[Outcome], of: fn(&Outcome) -> u64| runs.iter().map(of).sum::<u64>() as f64;
     let lost = |runs: &[Outcome]| sum(runs, |run| run.sent) - sum(runs, |run| run.taken);
     for (clients, runs) in CLIENTS.into_iter().zip(&outcomes) {
-        let row = format!("{name}, {clients} clients");
-        let mut count = |what, value| report.add(Line::alone(&row, what, Unit::Count, &[value]));
+        let benchmark = format!("{name}, {clients} clients");
+        let mut count =
+            |what, value| report.add(Line::alone(&benchmark, what, Unit::Count, &[value]));
         count("sent", sum(runs, |run| run.sent));
         count("taken in", sum(runs, |run| run.taken));
         count("lost on the cable", sum(runs, |run| run.on_the_cable));
         count("lost at the socket", sum(runs, |run| run.at_the_socket));
         let line = Line::difference(
-            &row,
+            &benchmark,
             "lost",
             Unit::Count,
             &[lost(runs)],
             "0 clients",
             &[lost(&outcomes[0])],
         );
-        report.add(line.bar_if((clients > 0).then_some(Bar::NotMore)));
+        report.add(line.threshold_if((clients > 0).then_some(Threshold::NotMore)));
         if clients > 0 {
             let read: Vec<f64> = runs.iter().map(|run| run.read).collect();
             report.add(Line::alone(
-                &row,
+                &benchmark,
                 "read by them",
                 Unit::BytesPerSecond,
                 &read,

@@ -41,7 +41,7 @@ struct Flow {
 }
 
 #[derive(Default)]
-struct Floor {
+struct Baseline {
     table: Table,
     flows: Vec<Flow>,
     free_flows: Vec<u32>,
@@ -65,22 +65,22 @@ pub enum Verify {
 /// Reads a capture file (classic pcap, Ethernet) to its end.
 pub fn run(path: &Path, verify: Verify) -> io::Result<Value> {
     let mut file = File::open(path)?;
-    let mut floor = Floor {
+    let mut baseline = Baseline {
         verify: verify == Verify::Verify,
-        ..Floor::default()
+        ..Baseline::default()
     };
     while file.fill()? {
-        file.batches(BATCH, |frames| floor.batch(frames));
+        file.batches(BATCH, |frames| baseline.batch(frames));
     }
     Ok(json!({
-        "packets": floor.packets,
-        "payload_bytes": floor.payload,
-        "flows": floor.opened,
-        "bad_checksums": floor.bad,
+        "packets": baseline.packets,
+        "payload_bytes": baseline.payload,
+        "flows": baseline.opened,
+        "bad_checksums": baseline.bad,
     }))
 }
 
-impl Floor {
+impl Baseline {
     fn batch(&mut self, frames: &[Frame<'_>]) {
         for frame in frames {
             self.table.prefetch(frame.tag);

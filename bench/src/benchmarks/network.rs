@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use monitor_tests::{Daemon, Namespace, Network, Pair, Program, Rpc, skip, until};
 use serde_json::{Value, json};
 
-use crate::Context;
+use crate::context::Context;
 use crate::load::Sending;
 
 /// The worker and every receiver it is compared with.

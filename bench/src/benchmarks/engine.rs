@@ -1,4 +1,4 @@
-//! The engine: captures through `monitord replay --exit`, beside the floor and libnids.
+//! The engine: captures through `monitord replay --exit`, beside the baseline and libnids.
 
 use std::fs;
 use std::path::Path;
@@ -7,32 +7,31 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 use monitor_tests::monitord;
 
-use super::Row;
-use crate::Context;
+use crate::context::{Benchmark, Context};
 use crate::measure::{Run, Runs, in_turns, run};
-use crate::report::{Bar, Line, Report, Unit};
+use crate::report::{Line, Report, Threshold, Unit};
 use crate::workload::Workload;
 
-pub const ROWS: &[Row] = &[
-    Row {
+pub const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
         name: "engine.bulk",
         measure: bulk,
     },
-    Row {
+    Benchmark {
         name: "engine.messy",
         measure: |context, name, report| torn(context, name, Workload::Messy, report),
     },
-    Row {
+    Benchmark {
         name: "engine.gappy",
         measure: |context, name, report| torn(context, name, Workload::Gappy, report),
     },
-    Row {
+    Benchmark {
         name: "engine.many",
         measure: many,
     },
 ];
 
-const FLOOR: &str = "floor";
+const BASELINE: &str = "baseline";
 const LIBNIDS: &str = "libnids";
 /// The harness for libnids: compiled here, since it may not be installed.
 const HARNESS: &str = include_str!("../../nids/nids.c");
@@ -42,8 +41,8 @@ struct Case {
     workload: Workload,
     /// Checksums are verified.
     verify: bool,
-    /// For the ratios of processor time to the floor's and to libnids'.
-    bars: [Option<f64>; 2],
+    /// For the ratios of processor time to the baseline's and to libnids'.
+    thresholds: [Option<f64>; 2],
     /// libnids can read it: at a lost range it stalls.
     libnids: bool,
     /// Bytes that are missing in it, although they were acknowledged.
@@ -54,14 +53,14 @@ fn bulk(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     let case = Case {
         workload: Workload::Bulk,
         verify: true,
-        bars: [Some(1.15), Some(0.6)],
+        thresholds: [Some(1.15), Some(0.6)],
         libnids: true,
         lost: 0,
     };
     case.measure(context, name, report)?;
     Case {
         verify: false,
-        bars: [None, None],
+        thresholds: [None, None],
         ..case
     }
     .measure(context, name, report)
@@ -71,14 +70,14 @@ fn many(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     let case = Case {
         workload: Workload::Many,
         verify: false,
-        bars: [Some(1.0), Some(0.6)],
+        thresholds: [Some(1.0), Some(0.6)],
         libnids: true,
         lost: 0,
     };
     case.measure(context, name, report)?;
     Case {
         verify: true,
-        bars: [None, None],
+        thresholds: [None, None],
         ..case
     }
     .measure(context, name, report)
@@ -98,7 +97,7 @@ fn torn(context: &Context, name: &str, workload: Workload, report: &mut Report) 
     Case {
         workload,
         verify: false,
-        bars: [Some(1.3), None],
+        thresholds: [Some(1.3), None],
         libnids: false,
         lost,
     }
@@ -115,7 +114,7 @@ impl Case {
         );
         let mut programs = vec![
             self.monitord(context, &file)?,
-            context.part(&["floor", &file.display().to_string(), how])?,
+            context.part(&["baseline", &file.display().to_string(), how])?,
         ];
         match harness(context).map(Command::new) {
             _ if !self.libnids => {}
@@ -128,11 +127,13 @@ impl Case {
         let runs = in_turns(context.repeat, &mut programs)?;
         self.agree(&runs)?;
         let (ours, peers) = runs.split_first().context("nothing ran")?;
-        for ((peer, theirs), bar) in [FLOOR, LIBNIDS].iter().zip(peers).zip(self.bars) {
+        for ((peer, theirs), threshold) in
+            [BASELINE, LIBNIDS].iter().zip(peers).zip(self.thresholds)
+        {
             let cpu = Line::pair(&name, "CPU", Unit::Seconds, &cpu(ours), peer, &cpu(theirs));
-            report.add(cpu.bar_if(bar.map(Bar::RatioAtMost)));
+            report.add(cpu.threshold_if(threshold.map(Threshold::RatioAtMost)));
         }
-        for (peer, theirs) in [FLOOR, LIBNIDS].iter().zip(peers) {
+        for (peer, theirs) in [BASELINE, LIBNIDS].iter().zip(peers) {
             report.add(Line::pair(
                 &name,
                 "peak memory",
@@ -172,17 +173,17 @@ impl Case {
                 .map(|run: &Run| run.said.clone())
                 .unwrap_or_default()
         };
-        let [ours, floor] = [&runs[0], &runs[1]].map(first);
+        let [ours, baseline] = [&runs[0], &runs[1]].map(first);
         for what in ["payload_bytes", "flows", "packets"] {
             ensure!(
-                ours[what] == floor[what],
-                "{what}: monitord {}, floor {}",
+                ours[what] == baseline[what],
+                "{what}: monitord {}, baseline {}",
                 ours[what],
-                floor[what]
+                baseline[what]
             );
         }
         ensure!(
-            floor["bad_checksums"] == 0 && ours["stats"]["decode"]["bad_checksum"] == 0,
+            baseline["bad_checksums"] == 0 && ours["stats"]["decode"]["bad_checksum"] == 0,
             "bad checksums"
         );
         let gap_bytes = &ours["stats"]["tcp"]["gap_bytes"];

@@ -8,22 +8,22 @@ use monitor_tests::wiregen::{Capture, End, Flow, Layers};
 use monitor_tests::{Daemon, Namespace, Pair, Program, inject, until};
 use serde_json::json;
 
-use super::{Row, network};
-use crate::Context;
+use super::network;
+use crate::context::{Benchmark, Context};
 use crate::load::Sending;
-use crate::report::{Bar, Line, Report, Unit};
+use crate::report::{Line, Report, Threshold, Unit};
 use crate::rpc::Target;
 
-pub const ROWS: &[Row] = &[
-    Row {
+pub const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
         name: "rpc.ppeek",
         measure: ppeek,
     },
-    Row {
+    Benchmark {
         name: "rpc.requests",
         measure: requests,
     },
-    Row {
+    Benchmark {
         name: "rpc.busy",
         measure: busy,
     },
@@ -46,7 +46,7 @@ const KEPT: usize = 2 << 20;
 struct Pairing {
     ours: Target,
     theirs: Target,
-    // Killed when the row is done.
+    // Killed when the benchmark is done.
     _echo: Program,
 }
 
@@ -97,7 +97,10 @@ impl Pairing {
     ) -> Result<()> {
         let (len, count, called) = size;
         let times = self.turns(repeat, |target| target.round_trips(len, count))?;
-        for (what, share, bar) in [("p50", 50, Some(Bar::RatioAtMost(1.5))), ("p99", 99, None)] {
+        for (what, share, threshold) in [
+            ("p50", 50, Some(Threshold::RatioAtMost(1.5))),
+            ("p99", 99, None),
+        ] {
             let [ours, theirs] = times.each_ref().map(|runs| {
                 runs.iter()
                     .map(|times| times[times.len() * share / 100] as f64)
@@ -112,7 +115,7 @@ impl Pairing {
                 &theirs,
             );
             // Larger ones are a matter of bytes, not of requests.
-            report.add(line.bar_if(bar.filter(|_| len == 64)));
+            report.add(line.threshold_if(threshold.filter(|_| len == 64)));
         }
         Ok(())
     }
@@ -175,7 +178,7 @@ fn ppeek(context: &Context, name: &str, report: &mut Report) -> Result<()> {
         ECHO,
         &theirs,
     );
-    report.add(line.bar(Bar::RatioAtLeast(0.7)));
+    report.add(line.threshold(Threshold::RatioAtLeast(0.7)));
     daemon.stop();
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use monitor_tests::{Daemon, Rpc};
 use serde_json::{Value, json};
 
-use crate::Context;
+use crate::context::Context;
 use crate::workload::{Flow, Workload};
 
 /// Everything is kept, so that all of it can be compared.

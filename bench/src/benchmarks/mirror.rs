@@ -3,16 +3,16 @@
 use anyhow::{Result, ensure};
 use monitor_tests::{Pair, Program, until};
 
-use super::{Row, network};
-use crate::Context;
-use crate::report::{Bar, Line, Report, Unit};
+use super::network;
+use crate::context::{Benchmark, Context};
+use crate::report::{Line, Report, Threshold, Unit};
 
-pub const ROWS: &[Row] = &[
-    Row {
+pub const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
         name: "mirror.64",
         measure: |context, name, report| measure(context, name, 64, report),
     },
-    Row {
+    Benchmark {
         name: "mirror.1514",
         measure: |context, name, report| measure(context, name, 1514, report),
     },
@@ -42,7 +42,7 @@ fn measure(context: &Context, name: &str, bytes: usize, report: &mut Report) -> 
         "bare AF_XDP",
         &xdp,
     );
-    report.add(line.bar(Bar::RatioAtLeast(0.9)));
+    report.add(line.threshold(Threshold::RatioAtLeast(0.9)));
     let line = Line::pair(
         name,
         "sustained",
@@ -51,7 +51,7 @@ fn measure(context: &Context, name: &str, bytes: usize, report: &mut Report) -> 
         "TPACKET_V3",
         &packet,
     );
-    report.add(line.bar(Bar::RatioAtLeast(1.7)));
+    report.add(line.threshold(Threshold::RatioAtLeast(1.7)));
     Ok(())
 }
 
