@@ -4,29 +4,30 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous;
 use aho_corasick::{Anchored, dfa};
 
-use super::place::{Found, Match, Place};
+use super::scratch::{Begin, End, Scratch};
+use super::state::ScanState;
 
-/// Bytes of literals up to which the faster of the two forms is small enough to stay in a core's cache.
+/// Limit of literals in the faster of the two forms, in bytes: it still fits into the cache of a core.
 const SMALL: usize = 16 * 1024;
 
-/// Literals that are searched for together.
+/// Literals that are searched together.
 #[derive(Debug)]
 pub(super) struct Literals {
     automaton: Form,
-    /// Which pattern of the set each is.
+    /// Index of each literal in the set.
     patterns: Vec<u32>,
 }
 
 #[derive(Debug)]
 enum Form {
-    /// A step is one look into a table.
+    /// One table look-up for each byte.
     Table(Box<dfa::DFA>),
-    /// Small, and a few looks a step.
+    /// Smaller, with a few look-ups for each byte.
     Lists(Box<contiguous::NFA>),
 }
 
 impl Literals {
-    /// The message says why not.
+    /// Compiles literals. The error is the reason that they cannot be.
     pub(super) fn new(literals: &[(u32, &[u8])], nocase: bool) -> Result<Self, String> {
         let bytes: usize = literals.iter().map(|(_, literal)| literal.len()).sum();
         let texts = literals.iter().map(|(_, literal)| *literal);
@@ -63,15 +64,23 @@ impl Literals {
             Form::Table(table) => table.start_state(Anchored::No),
             Form::Lists(lists) => lists.start_state(Anchored::No),
         };
-        // An unanchored search is always there to begin.
+        // Cannot fail: both forms support unanchored searches.
         start.map_or(0, |state| state.as_u32())
     }
 
-    /// Looks at bytes; the first of them stands where the place is. `own`: which of the place's states is this one's.
-    pub(super) fn scan(&self, own: usize, place: &mut Place, bytes: &[u8], found: &mut Found) {
+    /// Scans bytes, the first of which is the one at `state.at`. `own` is the index of the state in
+    /// [`ScanState::automata`].
+    pub(super) fn scan(
+        &self,
+        own: usize,
+        state: &mut ScanState,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+    ) {
+        scratch.work += bytes.len();
         match &self.automaton {
-            Form::Table(table) => self.walk(&**table, own, place, bytes, found),
-            Form::Lists(lists) => self.walk(&**lists, own, place, bytes, found),
+            Form::Table(table) => self.walk(&**table, own, state, bytes, scratch),
+            Form::Lists(lists) => self.walk(&**lists, own, state, bytes, scratch),
         }
     }
 
@@ -79,35 +88,34 @@ impl Literals {
         &self,
         automaton: &impl Automaton,
         own: usize,
-        place: &mut Place,
+        scan: &mut ScanState,
         bytes: &[u8],
-        found: &mut Found,
+        scratch: &mut Scratch,
     ) {
-        let Ok(mut state) = StateID::new(place.states[own] as usize) else {
+        let Ok(mut state) = StateID::new(scan.automata[own] as usize) else {
             return;
         };
         for (index, byte) in bytes.iter().enumerate() {
             state = automaton.next_state(Anchored::No, state, *byte);
             if automaton.is_special(state) && automaton.is_match(state) {
-                let end = place.at + index as u64 + 1;
+                let end = scan.at + index as u64 + 1;
                 for number in 0..automaton.match_len(state) {
                     let literal = automaton.match_pattern(state, number);
-                    let (pattern, len) = (
-                        self.patterns[literal],
-                        automaton.pattern_len(literal) as u64,
-                    );
-                    if end - len >= place.free(pattern) && found.has_room() {
-                        place.end(pattern, end);
-                        found.list.push(Match {
+                    let pattern = self.patterns[literal];
+                    let begin = end - automaton.pattern_len(literal) as u64;
+                    scratch.work += 1;
+                    // A literal has one length, so that its begin decides about an overlap.
+                    if begin >= scan.free(pattern) {
+                        scan.set_ended(pattern, end);
+                        scratch.push(End {
+                            off: end,
                             pattern,
-                            off: end - len,
-                            len,
-                            cut: false,
+                            begin: Begin::At(begin),
                         });
                     }
                 }
             }
         }
-        place.states[own] = state.as_u32();
+        scan.automata[own] = state.as_u32();
     }
 }

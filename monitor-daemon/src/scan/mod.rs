@@ -1,27 +1,32 @@
-//! Searching streams for patterns, piece by piece as they come.
+//! Search for patterns in streams, piece by piece as bytes arrive.
 //!
-//! A [`Set`] is compiled once and shared; what is remembered of a side is its [`Place`], a few numbers. Bytes are
-//! looked at once, in order: whatever the pieces are that they come in, the same matches are found. Where one ends is
-//! known when its last byte comes. Where it begins is then found by going back over at most [`REACH`] bytes.
+//! A [`Set`] is compiled once and shared. A [`ScanState`] holds the search of one side: a few numbers. Bytes are scanned
+//! once, in order, and the same matches are found in whatever pieces they arrive. The end of a match is known when its
+//! last byte arrives. Its begin is found afterwards, in at most [`REACH`] bytes before it.
 //!
-//! **What is found.** For each pattern by itself, what a search finds that begins anew behind each match: the match that
-//! ends first, and of those that end there the one that begins first. So matches of one pattern do not overlap, and
-//! `a+` in `aaa` is found three times. Patterns know nothing of each other.
+//! **Matches.** Each pattern is searched by itself, and the search restarts after each match. It finds the match that
+//! ends first, and of several that end there the one that begins first. Matches of one pattern don't overlap: `a+` is
+//! found three times in `aaa`.
 //!
-//! **Bytes.** A pattern is about bytes: `.` is any byte but a line feed, `\w` and `\b` know ASCII, and Unicode has to be
-//! asked for, by `(?u)`. `^` is the start of the stream, `$` its end, at the FIN. A hole ends every match; behind it,
-//! patterns begin anew as behind a zero byte. What depends on the byte after it (`\b`, `(?m)$`) is found when that comes.
+//! **Bytes.** A pattern is about bytes: `.` is any byte but a line feed, `\w` and `\b` know ASCII, and Unicode needs
+//! `(?u)`. `^` is the start of the stream, `$` its end, at the FIN. A hole ends every match; after it, patterns start as
+//! after a zero byte. A match that depends on the byte after it (`\b`, `(?m)$`) is found when that byte arrives.
 //!
-//! Literals, thousands of them, are one Aho-Corasick automaton. Regular expressions are put together in deterministic
-//! automata, as many in each as its size allows.
+//! Literals, by the thousand, are one Aho-Corasick automaton. Regular expressions are grouped in deterministic automata.
+//!
+//! **Invariant:** the cost of a call is bounded, for any patterns and bytes: by [`Set::max_piece`] for [`Set::scan`], and
+//! by [`REACH`] for each match.
 
 mod literals;
-mod place;
 mod regexes;
+mod reverse;
+mod scratch;
 mod set;
+mod state;
 
-pub use place::{Match, Place, REACH, Stream};
-pub use set::{Limits, Pattern, Scratch, Set, SetError, What};
+pub use scratch::Scratch;
+pub use set::{Limits, Pattern, Set, SetError, Syntax};
+pub use state::{Match, REACH, ScanState, Stream};
 
 #[cfg(test)]
 mod tests;

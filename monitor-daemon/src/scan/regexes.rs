@@ -1,46 +1,47 @@
-//! Regular expressions: deterministic automata, forward for the ends of matches, backward for their begins.
+//! Regular expressions: deterministic automata for the ends of matches, NFAs in reverse for their begins.
 //!
-//! The automata know a byte late that something matched, since it may depend on that byte. At the edge of what is
-//! there, a zero byte is tried without being taken: what matches then, and has no business with the byte to come, is a
-//! match. When the byte comes, the same match is seen again, and is found to overlap with itself.
+//! An automaton reports a match one byte late, since the match may depend on that byte. After the last byte at hand, a
+//! zero byte is tried without being consumed: a match that doesn't depend on the next byte is reported then. When that
+//! byte arrives, a [`Restart`] decides about the pattern, which cannot report the same match again.
 
 use regex_automata::dfa::{Automaton, StartKind, dense};
-use regex_automata::hybrid::dfa as lazy;
 use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::{PatternID, StateID};
 use regex_automata::util::start;
-use regex_automata::{Anchored, Input, MatchKind};
+use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
 
-use super::place::{Found, Match, Place, REACH, Stream};
+use super::reverse::Reverse;
+use super::scratch::{Begin, End, Scratch, Then};
+use super::state::{Match, REACH, Restart, ScanState, Stream};
 
-/// The byte that stands behind holes.
+/// Stands for the byte before the first one after a hole, and for the byte after the last one before it.
 const NONE: u8 = 0;
-/// Memory for the backward automaton of a group, which is made as far as it is used, for each thread that searches.
-const BACKWARD: usize = 2 << 20;
+/// Limit of expressions in a group: one bit each in a [`Restart`].
+pub(super) const MAX_GROUP: usize = u64::BITS as usize;
 
-/// Regular expressions that are searched for together.
+/// Regular expressions that are searched together.
 #[derive(Debug)]
 pub(super) struct Regexes {
     forward: dense::DFA<Vec<u32>>,
-    backward: lazy::DFA,
+    backward: thompson::NFA,
     expressions: Vec<Expression>,
 }
 
 #[derive(Debug)]
 struct Expression {
-    /// Which pattern of the set it is.
+    /// Index in the set.
     pattern: u32,
-    /// Whether it ends somewhere depends on what comes then.
+    /// True if the end of a match depends on the byte after it.
     looks_ahead: bool,
 }
 
-/// Why some expressions are not a group.
+/// Reason that some expressions cannot be a group.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// Fewer of them may be.
+    /// Fewer of them may fit.
     TooLarge,
-    /// Not even alone.
+    /// Cannot be searched even alone.
     Unsupported(String),
 }
 
@@ -63,46 +64,110 @@ impl Regexes {
                     Refused::Unsupported(error.to_string())
                 }
             })?;
-        let backward = lazy::Builder::new()
-            .configure(
-                lazy::Config::new()
-                    .match_kind(MatchKind::All)
-                    .starts_for_each_pattern(true)
-                    .cache_capacity(BACKWARD)
-                    .skip_cache_capacity_check(true),
-            )
-            .build_from_nfa(compile(&hirs, true, most)?)
-            .map_err(|error| Refused::Unsupported(error.to_string()))?;
-        let expression = |(pattern, hir): &(u32, Hir)| Expression {
+        let backward = compile(&hirs, true, most)?;
+        let expressions = expressions.iter().map(|(pattern, hir)| Expression {
             pattern: *pattern,
             looks_ahead: hir.properties().look_set().iter().any(looks_ahead),
-        };
+        });
         Ok(Self {
-            forward,
+            // Determinization leaves up to twice the memory that the table needs: a copy has none to spare.
+            forward: forward.to_owned(),
             backward,
-            expressions: expressions.iter().map(expression).collect(),
+            expressions: expressions.collect(),
         })
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.forward.memory_usage() + self.backward.memory_usage()
+        self.forward.memory_usage()
+            + self.backward.memory_usage()
+            + self.expressions.capacity() * size_of::<Expression>()
     }
 
-    /// What going back needs, for each thread.
-    pub(super) fn cache(&self) -> lazy::Cache {
-        self.backward.create_cache()
+    /// Returns the number of expressions.
+    pub(super) fn len(&self) -> usize {
+        self.expressions.len()
     }
 
-    /// At the start of a stream, or behind a hole.
+    /// Returns the number of states of the NFA.
+    pub(super) fn nfa_states(&self) -> usize {
+        self.backward.states().len()
+    }
+
+    /// Returns the state at the start of a stream, or after a hole.
     pub(super) fn start(&self, at: u64) -> u32 {
-        let behind = (at > 0).then_some(NONE);
+        self.state_after((at > 0).then_some(NONE)).as_u32()
+    }
+
+    fn state_after(&self, byte: Option<u8>) -> StateID {
         let config = start::Config::new()
-            .look_behind(behind)
+            .look_behind(byte)
             .anchored(Anchored::No);
-        // A zero byte stops no search.
-        self.forward
-            .start_state(&config)
-            .map_or(0, |state| state.as_u32())
+        // Cannot fail: the automaton has unanchored starts, and no byte stops a search.
+        self.forward.start_state(&config).unwrap_or(StateID::ZERO)
+    }
+
+    /// Returns the patterns that match in a state, one bit each.
+    fn matches(&self, state: StateID) -> u64 {
+        let numbers = (0..self.forward.match_len(state))
+            .map(|index| self.forward.match_pattern(state, index));
+        numbers.fold(0, |mask, number| mask | 1 << number.as_usize())
+    }
+
+    /// Finds the begin of a match that ends at `end`.
+    pub(super) fn resolve(
+        &self,
+        scratch: &mut Scratch,
+        end: &End,
+        stream: &mut dyn Stream,
+    ) -> Option<Match> {
+        let Begin::Search {
+            number,
+            free,
+            since,
+            then,
+            ..
+        } = end.begin
+        else {
+            return end.known();
+        };
+        let mut low = free.max(end.off.saturating_sub(REACH));
+        let mut text = std::mem::take(&mut scratch.text);
+        text.clear();
+        // One byte more on each side, for look-around assertions.
+        match low {
+            0 => {}
+            low if low == since => text.push(NONE),
+            low => text.push(scratch.piece.byte(low - 1, stream).unwrap_or(NONE)),
+        }
+        let ahead = text.len();
+        if !scratch.piece.copy(low..end.off, stream, &mut text) {
+            // Evicted: only the bytes of this piece are at hand.
+            low = scratch.piece.at.clamp(low, end.off);
+            let _ = scratch.piece.copy(low..end.off, stream, &mut text);
+        }
+        let span = ahead..text.len();
+        match then {
+            Then::Byte(byte) => text.push(byte),
+            Then::Open | Then::Hole => text.push(NONE),
+            Then::Fin => {}
+        }
+        let mut reverse = Reverse {
+            nfa: &self.backward,
+            text: &text,
+            threads: &mut scratch.threads,
+            work: 0,
+        };
+        let begin = reverse.first_begin(number, span);
+        scratch.work += reverse.work;
+        scratch.text = text;
+        // The automaton saw that there is a begin at `free` or above: if it isn't here, it is below `low`.
+        let off = begin.map_or(low, |index| low + (index - ahead) as u64);
+        Some(Match {
+            pattern: end.pattern,
+            off,
+            len: end.off - off,
+            cut: begin.is_none(),
+        })
     }
 }
 
@@ -126,170 +191,174 @@ fn looks_ahead(look: regex_syntax::hir::Look) -> bool {
     !matches!(look, Look::Start | Look::StartLF | Look::StartCRLF)
 }
 
-/// One turn over bytes of one side.
+/// Scan of one piece by one group.
 pub(super) struct Walk<'a> {
     pub(super) regexes: &'a Regexes,
-    pub(super) cache: &'a mut lazy::Cache,
-    pub(super) place: &'a mut Place,
-    /// Which of the place's states is this one's.
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) state: &'a mut ScanState,
+    /// Index of the group.
+    pub(super) group: u32,
+    /// Index of its state in [`ScanState::automata`].
     pub(super) own: usize,
-    /// The bytes, the first of which stands where the place is.
+    /// First of its restarts in [`Scratch::restarts`].
+    pub(super) first_restart: usize,
+    /// The first of them is the one at `state.at`.
     pub(super) bytes: &'a [u8],
-    /// Those before.
-    pub(super) stream: &'a mut dyn Stream,
-    pub(super) found: &'a mut Found,
-}
-
-/// What comes after a byte.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Then {
-    Byte(u8),
-    /// Not known yet.
-    Open,
-    /// A hole.
-    Hole,
-    /// Nothing: the stream ends.
-    End,
 }
 
 impl Walk<'_> {
-    /// Looks at the bytes, and at what is known to come then.
+    /// Scans the bytes, and their known successor.
     pub(super) fn run(&mut self, then: Then) {
         let forward = &self.regexes.forward;
-        let Ok(mut state) = StateID::new(self.place.states[self.own] as usize) else {
+        let Ok(mut state) = StateID::new(self.state.automata[self.own] as usize) else {
             return;
         };
         let mut index = 0;
         while index < self.bytes.len() {
             let byte = self.bytes[index];
             state = forward.next_state(state, byte);
-            if forward.is_special_state(state) {
+            self.scratch.work += 1;
+            if self.scratch.restarts.len() > self.first_restart {
+                self.step_restarts(state, byte);
+                self.matched(state, |state| state, index, Then::Byte(byte));
+            } else if forward.is_special_state(state) {
                 if forward.is_match_state(state) {
-                    self.matched(state, index, Then::Byte(byte));
+                    self.matched(state, |state| state, index, Then::Byte(byte));
                 } else if forward.is_accel_state(state) {
-                    // Only these bytes lead elsewhere.
+                    // Only these bytes lead to another state.
                     let rest = &self.bytes[index + 1..];
                     index += jump(forward.accelerator(state), rest);
                 }
             }
             index += 1;
         }
-        self.place.states[self.own] = state.as_u32();
-        let last = match then {
-            Then::End => forward.next_eoi_state(state),
+        self.state.automata[self.own] = state.as_u32();
+        // Tried, not consumed.
+        let successor = |state| match then {
+            Then::Fin => forward.next_eoi_state(state),
             Then::Open | Then::Hole | Then::Byte(_) => forward.next_state(state, NONE),
         };
-        if forward.is_match_state(last) {
-            self.matched(last, self.bytes.len(), then);
-        }
+        self.matched(state, successor, self.bytes.len(), then);
     }
 
-    /// Matches end in front of the byte at `index`.
-    fn matched(&mut self, state: StateID, index: usize, then: Then) {
+    /// Moves the restarts on by a byte, and drops those that reached the state of the group.
+    fn step_restarts(&mut self, state: StateID, byte: u8) {
         let forward = &self.regexes.forward;
-        let end = self.place.at + index as u64;
-        for number in 0..forward.match_len(state) {
-            let number = forward.match_pattern(state, number);
-            let Some(expression) = self.regexes.expressions.get(number.as_usize()) else {
+        let mut kept = self.first_restart;
+        for index in self.first_restart..self.scratch.restarts.len() {
+            let mut restart = self.scratch.restarts[index];
+            restart.state = forward.next_state(id(restart.state), byte).as_u32();
+            if restart.state != state.as_u32() {
+                self.scratch.restarts[kept] = restart;
+                kept += 1;
+            }
+        }
+        self.scratch.work += self.scratch.restarts.len() - self.first_restart;
+        self.scratch.restarts.truncate(kept);
+    }
+
+    /// Notes the matches that end before the byte at `index`. `then` is that byte, and `look` leads to the states after it.
+    fn matched(
+        &mut self,
+        state: StateID,
+        look: impl Fn(StateID) -> StateID,
+        index: usize,
+        then: Then,
+    ) {
+        let forward = &self.regexes.forward;
+        let end = self.state.at + index as u64;
+        let (mut taken, mut restarted) = (0, 0);
+        for at in self.first_restart..self.scratch.restarts.len() {
+            let Restart {
+                patterns,
+                from,
+                state,
+                ..
+            } = self.scratch.restarts[at];
+            restarted |= patterns;
+            taken |= self.note(look(id(state)), patterns, from, end, then);
+        }
+        taken |= self.note(look(state), !restarted, 0, end, then);
+        if taken == 0 {
+            return;
+        }
+        let first = self.first_restart;
+        for restart in &mut self.scratch.restarts[first..] {
+            restart.patterns &= !taken;
+        }
+        let mut kept = first;
+        for index in first..self.scratch.restarts.len() {
+            let restart = self.scratch.restarts[index];
+            if restart.patterns != 0 {
+                self.scratch.restarts[kept] = restart;
+                kept += 1;
+            }
+        }
+        self.scratch.restarts.truncate(kept);
+        let last = index
+            .checked_sub(1)
+            .map_or(self.state.last, |index| self.bytes[index]);
+        let start = self.regexes.state_after(Some(last));
+        let state = match then {
+            Then::Byte(byte) => forward.next_state(start, byte),
+            Then::Open => start,
+            // No match goes on over these.
+            Then::Hole | Then::Fin => return,
+        };
+        self.scratch.restarts.push(Restart {
+            patterns: taken,
+            from: end,
+            state: state.as_u32(),
+            group: self.group,
+        });
+    }
+
+    /// Notes the matches of those of the `patterns` that match in `state`; returns them, one bit each.
+    fn note(&mut self, state: StateID, patterns: u64, from: u64, end: u64, then: Then) -> u64 {
+        if !self.regexes.forward.is_match_state(state) {
+            return 0;
+        }
+        let regexes = self.regexes;
+        let found = self
+            .scratch
+            .masks
+            .get(self.group, state.as_u32(), || regexes.matches(state));
+        let mut left = found & patterns;
+        let mut taken = 0;
+        while left != 0 {
+            let number = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let Some(expression) = regexes.expressions.get(number) else {
                 continue;
             };
-            let pattern = expression.pattern;
-            let seen = self.place.free(pattern) >= end;
-            if seen || then == Then::Open && expression.looks_ahead || !self.found.has_room() {
+            if then == Then::Open && expression.looks_ahead {
                 continue;
             }
-            if let Some(found) = self.begin(number, pattern, end, then) {
-                self.place.end(pattern, end);
-                self.found.list.push(found);
-            }
+            taken |= 1 << number;
+            self.scratch.work += 1;
+            self.scratch.push(End {
+                off: end,
+                pattern: expression.pattern,
+                begin: Begin::Search {
+                    group: self.group,
+                    number: PatternID::new_unchecked(number),
+                    free: self.state.free(expression.pattern).max(from),
+                    since: self.state.since,
+                    then,
+                },
+            });
+            self.state.set_ended(expression.pattern, end);
         }
-    }
-
-    /// Goes back from the end of a match; `None` if it begins within the one before.
-    fn begin(&mut self, number: PatternID, pattern: u32, end: u64, then: Then) -> Option<Match> {
-        let free = self.place.free(pattern);
-        let mut low = free.max(end.saturating_sub(REACH));
-        if low >= end {
-            return None;
-        }
-        // One byte more on each side, for what looks around.
-        let mut text = Vec::with_capacity((end - low) as usize + 2);
-        match low {
-            0 => {}
-            low if low == self.place.since => text.push(NONE),
-            low => text.push(self.byte(low - 1).unwrap_or(NONE)),
-        }
-        let ahead = text.len();
-        while !self.copy(low, end, &mut text, ahead) {
-            // Gone, if it was there: what is at hand is what came in this piece.
-            low = self.place.at.max(low + 1);
-            if low >= end {
-                break;
-            }
-        }
-        let span = ahead..text.len();
-        match then {
-            Then::Byte(byte) => text.push(byte),
-            Then::Open | Then::Hole => text.push(NONE),
-            Then::End => {}
-        }
-        let input = Input::new(&text)
-            .span(span)
-            .anchored(Anchored::Pattern(number));
-        let begin = self
-            .regexes
-            .backward
-            .try_search_rev(self.cache, &input)
-            .ok()
-            .flatten();
-        match begin {
-            Some(begin) => {
-                let off = low + (begin.offset() - ahead) as u64;
-                Some(Match {
-                    pattern,
-                    off,
-                    len: end - off,
-                    cut: false,
-                })
-            }
-            None if low > free => Some(Match {
-                pattern,
-                off: low,
-                len: end - low,
-                cut: true,
-            }),
-            None => None,
-        }
-    }
-
-    fn byte(&mut self, off: u64) -> Option<u8> {
-        let mut byte = [0];
-        let near = off
-            .checked_sub(self.place.at)
-            .and_then(|index| self.bytes.get(index as usize));
-        near.copied()
-            .or_else(|| self.stream.read(off, &mut byte).then_some(byte[0]))
-    }
-
-    /// Writes the bytes `low..end` at `at`; false if some are not there any more.
-    fn copy(&mut self, low: u64, end: u64, text: &mut Vec<u8>, at: usize) -> bool {
-        text.truncate(at);
-        let (own, bytes) = (self.place.at, self.bytes);
-        if low < own {
-            text.resize(at + (end.min(own) - low) as usize, 0);
-            if !self.stream.read(low, &mut text[at..]) {
-                text.truncate(at);
-                return false;
-            }
-        }
-        if end > own {
-            text.extend_from_slice(&bytes[(low.max(own) - own) as usize..(end - own) as usize]);
-        }
-        true
+        taken
     }
 }
 
-/// How many bytes stand before the first of the needles.
+/// Returns a state that the automaton returned before.
+fn id(state: u32) -> StateID {
+    StateID::new_unchecked(state as usize)
+}
+
+/// Returns the number of bytes before the first of the needles.
 fn jump(needles: &[u8], bytes: &[u8]) -> usize {
     let found = match *needles {
         [a] => memchr::memchr(a, bytes),

@@ -1,98 +1,85 @@
-//! Patterns, compiled.
+//! Set of patterns, compiled into as few automata as their size allows.
 
-use regex_automata::hybrid::dfa::Cache;
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::literals::Literals;
-use super::place::{Found, Match, Place, Stream};
-use super::regexes::{Refused, Regexes, Then, Walk};
+use super::regexes::{MAX_GROUP, Refused, Regexes, Walk};
+use super::scratch::{Begin, Scratch, Then};
+use super::state::{Match, ScanState, Stream};
 
-/// Largest automaton of regular expressions: small enough for a core's cache, and made in a fraction of a second.
+/// Limit of an automaton of regular expressions, in bytes: it fits into a core's cache and is built in a fraction of a
+/// second.
 const GROUP: usize = 2 << 20;
-/// Regular expressions that are tried together: more seldom fit, and finding that out takes time.
-const TOGETHER: usize = 64;
-/// Memory that a byte of a literal takes while its automaton is made.
+/// Memory for each byte of a literal while its automaton is built.
 const LITERAL_BYTE: usize = 64;
+/// Limit of steps in one call of [`Set::scan`]: about half a millisecond.
+const MAX_STEPS: usize = 128 * 1024;
 
-/// What is searched for.
+/// Pattern to search for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// A text or an expression.
-    pub what: What,
-    /// ASCII letters (of an expression with `(?u)`: all) match in either case.
+    /// Literal or expression.
+    pub syntax: Syntax,
+    /// True if ASCII letters match in either case; with `(?u)` in an expression, all letters do.
     pub nocase: bool,
 }
 
-/// A text or an expression.
+/// Literal or expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// In the syntax of the crate regex.
+pub enum Syntax {
+    /// Expression in the syntax of the crate regex.
     Regex(String),
-    /// These bytes.
+    /// Literal bytes.
     Literal(Vec<u8>),
 }
 
-/// What a set may take.
+/// Limits of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most patterns.
+    /// Number of patterns.
     pub patterns: usize,
-    /// Most memory, bytes.
+    /// Memory of the compiled set, in bytes.
     pub memory: usize,
 }
 
-/// Why patterns cannot be searched for.
+/// Reason that patterns cannot be searched for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetError {
-    /// There is nothing to search for.
+    /// An empty list.
     #[error("no pattern is given")]
     None,
     /// More than [`Limits::patterns`].
     #[error("{given} patterns are given: {most} are possible")]
     TooMany {
-        /// Given.
+        /// Number that was given.
         given: usize,
-        /// Possible.
+        /// The limit.
         most: usize,
     },
-    /// More than [`Limits::memory`], from this pattern on.
+    /// More than [`Limits::memory`].
     #[error("the patterns need more than {most} bytes together; give fewer or simpler ones")]
     TooLarge {
-        /// Possible.
+        /// The limit.
         most: usize,
     },
-    /// One that cannot be searched for.
+    /// A pattern that cannot be searched for.
     #[error("pattern {index}: {why}")]
     Pattern {
-        /// Its place, from 0 on.
+        /// Its index, from 0 on.
         index: usize,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
 }
 
-/// Patterns that are searched for together.
+/// Patterns that are searched together.
 #[derive(Debug)]
 pub struct Set {
-    /// Those in whose letters case counts, and those in which it does not.
+    /// Case-sensitive literals, and those that are not.
     literals: Vec<Literals>,
     regexes: Vec<Regexes>,
     patterns: usize,
     memory: usize,
-}
-
-/// What a thread needs to search.
-#[derive(Debug)]
-pub struct Scratch {
-    caches: Vec<Cache>,
-    found: Found,
-}
-
-impl Scratch {
-    /// Matches since the last call that were too many in one piece to be told.
-    pub fn take_dropped(&mut self) -> u64 {
-        std::mem::take(&mut self.found.dropped)
-    }
 }
 
 impl Set {
@@ -156,11 +143,11 @@ impl Set {
         Ok(())
     }
 
-    /// As many together as fit, so that few automata look at each byte.
+    /// Groups as many as fit, so that few automata scan each byte.
     fn add_regexes(&mut self, regexes: &[(u32, Hir)], most: usize) -> Result<(), SetError> {
-        // What is tried in vain costs time, which is bounded by this.
+        // Bounds the time of attempts that fail.
         let mut effort = 4 * most;
-        let mut tries: Vec<&[(u32, Hir)]> = regexes.chunks(TOGETHER).rev().collect();
+        let mut tries: Vec<&[(u32, Hir)]> = regexes.chunks(MAX_GROUP).rev().collect();
         while let Some(group) = tries.pop() {
             match Regexes::new(group, GROUP.min(most)) {
                 Ok(made) => {
@@ -172,7 +159,7 @@ impl Set {
                     let (first, second) = group.split_at(group.len() / 2);
                     tries.extend([second, first]);
                 }
-                // Which one of several, is found by taking them apart.
+                // Taken apart, to find the one at fault.
                 Err(Refused::Unsupported(_)) if group.len() > 1 => {
                     tries.extend(group.chunks(1).rev())
                 }
@@ -197,112 +184,120 @@ impl Set {
         Ok(())
     }
 
-    /// Memory that it takes, in bytes.
+    /// Returns the memory in use, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// How many patterns there are.
+    /// Returns the number of patterns.
     #[must_use]
     pub fn patterns(&self) -> usize {
         self.patterns
     }
 
-    /// What a thread needs to search.
+    /// Returns the largest piece that one call of [`Set::scan`] takes in bounded time. For each byte, an automaton takes
+    /// one step, and at worst one more for each of its patterns.
     #[must_use]
-    pub fn scratch(&self) -> Scratch {
-        Scratch {
-            caches: self.regexes.iter().map(Regexes::cache).collect(),
-            found: Found::default(),
-        }
+    pub fn max_piece(&self) -> usize {
+        let expressions: usize = self.regexes.iter().map(Regexes::len).sum();
+        let steps = self.literals.len() + self.regexes.len() + expressions;
+        (MAX_STEPS / steps.max(1)).max(1)
     }
 
-    /// At the start of a stream (offset 0), or behind what was not seen.
+    /// Creates the memory for the searches of one client.
     #[must_use]
-    pub fn start(&self, at: u64) -> Place {
-        let literals = self.literals.iter().map(Literals::start);
-        Place::new(
-            at,
-            literals
-                .chain(self.regexes.iter().map(|regexes| regexes.start(at)))
-                .collect(),
+    pub fn scratch(&self) -> Scratch {
+        Scratch::new(
+            self.regexes
+                .iter()
+                .map(Regexes::nfa_states)
+                .max()
+                .unwrap_or(0),
         )
     }
 
-    /// Looks at the next bytes of a side. Matches come in the order of their ends.
-    pub fn scan<'a>(
-        &self,
-        scratch: &'a mut Scratch,
-        place: &mut Place,
-        bytes: &[u8],
-        stream: &mut dyn Stream,
-    ) -> std::vec::Drain<'a, Match> {
-        self.walk(scratch, place, bytes, stream, Then::Open);
-        place.at += bytes.len() as u64;
-        drain(scratch)
+    /// Returns the state at the start of a stream (offset 0), or after bytes that were not scanned.
+    #[must_use]
+    pub fn start(&self, at: u64) -> ScanState {
+        let literals = self.literals.iter().map(Literals::start);
+        let regexes = self.regexes.iter().map(|regexes| regexes.start(at));
+        ScanState::new(at, literals.chain(regexes).collect())
     }
 
-    /// Behind the last byte comes a hole; the search goes on at its end.
-    pub fn skip<'a>(
-        &self,
-        scratch: &'a mut Scratch,
-        place: &mut Place,
-        to: u64,
-        stream: &mut dyn Stream,
-    ) -> std::vec::Drain<'a, Match> {
-        self.walk(scratch, place, &[], stream, Then::Hole);
-        *place = self.start(to);
-        drain(scratch)
+    /// Scans the next bytes of a side, at most [`Set::max_piece`]. [`Set::next_match`] returns their matches.
+    pub fn scan(&self, scratch: &mut Scratch, state: &mut ScanState, bytes: &[u8]) {
+        self.walk(scratch, state, bytes, Then::Open);
+        state.at += bytes.len() as u64;
+        state.last = bytes.last().copied().unwrap_or(state.last);
     }
 
-    /// The stream ends behind the last byte.
-    pub fn finish<'a>(
-        &self,
-        scratch: &'a mut Scratch,
-        place: &mut Place,
-        stream: &mut dyn Stream,
-    ) -> std::vec::Drain<'a, Match> {
-        self.walk(scratch, place, &[], stream, Then::End);
-        drain(scratch)
+    /// Ends the matches at a hole, and continues the search at `to`, its end.
+    pub fn skip(&self, scratch: &mut Scratch, state: &mut ScanState, to: u64) {
+        self.walk(scratch, state, &[], Then::Hole);
+        *state = self.start(to);
     }
 
-    fn walk(
-        &self,
-        scratch: &mut Scratch,
-        place: &mut Place,
-        bytes: &[u8],
-        stream: &mut dyn Stream,
-        then: Then,
-    ) {
-        let Scratch { caches, found } = scratch;
-        found.list.clear();
-        for (own, literals) in self.literals.iter().enumerate() {
-            literals.scan(own, place, bytes, found);
+    /// Ends the matches at the end of the stream.
+    pub fn finish(&self, scratch: &mut Scratch, state: &mut ScanState) {
+        self.walk(scratch, state, &[], Then::Fin);
+    }
+
+    /// Returns the next match in the bytes of the last call, in the order of their ends. Finding its begin takes at most
+    /// [`super::REACH`] bytes.
+    pub fn next_match(&self, scratch: &mut Scratch, stream: &mut dyn Stream) -> Option<Match> {
+        while let Some(end) = scratch.ends.pop() {
+            let found = match end.begin {
+                Begin::At(_) => end.known(),
+                Begin::Search { group, .. } => {
+                    let regexes = self.regexes.get(group as usize);
+                    regexes.and_then(|regexes| regexes.resolve(scratch, &end, stream))
+                }
+            };
+            if found.is_some() {
+                return found;
+            }
         }
-        let first = self.literals.len();
-        for (index, (regexes, cache)) in self.regexes.iter().zip(caches).enumerate() {
+        None
+    }
+
+    fn walk(&self, scratch: &mut Scratch, state: &mut ScanState, bytes: &[u8], then: Then) {
+        scratch.ends.clear();
+        scratch.restarts.clear();
+        scratch.piece.set(state.at, bytes);
+        for (own, literals) in self.literals.iter().enumerate() {
+            literals.scan(own, state, bytes, scratch);
+        }
+        let mut taken = 0;
+        for (group, regexes) in (0..).zip(&self.regexes) {
+            let first_restart = scratch.restarts.len();
+            // Ordered by group, in the state as well as here.
+            let rest = &state.restarts[taken..];
+            let own = rest.iter().take_while(|restart| restart.group == group);
+            scratch.restarts.extend(own);
+            taken += scratch.restarts.len() - first_restart;
             Walk {
                 regexes,
-                cache,
-                place,
-                own: first + index,
+                scratch,
+                state,
+                group,
+                own: self.literals.len() + group as usize,
+                first_restart,
                 bytes,
-                stream,
-                found,
             }
             .run(then);
         }
+        state.restarts.clear();
+        state.restarts.extend_from_slice(&scratch.restarts);
+        state.restarts.shrink_to(2 * scratch.restarts.len());
+        // Popped from the back.
+        scratch
+            .ends
+            .sort_unstable_by_key(|end| std::cmp::Reverse((end.off, end.pattern)));
     }
 }
 
-fn drain(scratch: &mut Scratch) -> std::vec::Drain<'_, Match> {
-    let found = &mut scratch.found.list;
-    found.sort_by_key(|found| (found.off + found.len, found.pattern));
-    found.drain(..)
-}
-
-/// A pattern that can be searched for.
+/// Parsed pattern.
 enum Read {
     Literal(Vec<u8>),
     Regex(Hir),
@@ -310,10 +305,10 @@ enum Read {
 
 fn read(pattern: &Pattern) -> Result<Read, String> {
     const EMPTY: &str = "it matches the empty text, which is everywhere";
-    match &pattern.what {
-        What::Literal(literal) if literal.is_empty() => Err(EMPTY.to_owned()),
-        What::Literal(literal) => Ok(Read::Literal(literal.clone())),
-        What::Regex(text) => {
+    match &pattern.syntax {
+        Syntax::Literal(literal) if literal.is_empty() => Err(EMPTY.to_owned()),
+        Syntax::Literal(literal) => Ok(Read::Literal(literal.clone())),
+        Syntax::Regex(text) => {
             let mut parser = regex_syntax::ParserBuilder::new();
             parser
                 .utf8(false)
