@@ -3,7 +3,7 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use monitor_daemon::scan::{Limits, Pattern, Set, Stream, What};
+use monitor_daemon::scan::{Limits, Pattern, Set, Stream, Syntax};
 
 const LIMITS: Limits = Limits {
     patterns: 100_000,
@@ -75,7 +75,7 @@ fn word(number: usize) -> String {
 
 fn literals(count: usize) -> Set {
     let literal = |number| Pattern {
-        what: What::Literal(word(number).into_bytes()),
+        syntax: Syntax::Literal(word(number).into_bytes()),
         nocase: false,
     };
     Set::new(&(0..count).map(literal).collect::<Vec<_>>(), LIMITS).expect("they are small")
@@ -83,7 +83,7 @@ fn literals(count: usize) -> Set {
 
 fn expressions(count: usize) -> Set {
     let regex = |number: usize| Pattern {
-        what: What::Regex(format!("{}=[0-9a-f]{{1,8}};", &word(number)[..6])),
+        syntax: Syntax::Regex(format!("{}=[0-9a-f]{{1,8}};", &word(number)[..6])),
         nocase: false,
     };
     Set::new(&(0..count).map(regex).collect::<Vec<_>>(), LIMITS).expect("they are small")
@@ -94,12 +94,13 @@ fn search(bencher: Bencher<'_, '_>, set: &Set, bytes: &[u8]) {
     bencher
         .counter(BytesCount::of_slice(bytes))
         .bench_local(|| {
-            let mut place = set.start(0);
+            let mut state = set.start(0);
             let mut found = 0;
-            for piece in bytes.chunks(PIECE) {
-                found += set
-                    .scan(&mut scratch, &mut place, piece, &mut Kept(bytes))
-                    .count();
+            for piece in bytes.chunks(PIECE.min(set.max_piece())) {
+                set.scan(&mut scratch, &mut state, piece);
+                while set.next_match(&mut scratch, &mut Kept(bytes)).is_some() {
+                    found += 1;
+                }
             }
             found
         });

@@ -50,7 +50,7 @@ impl Reverse<'_> {
         let start = self.nfa.start_pattern(pattern)?;
         let mut begin = None;
         let mut at = span.end;
-        self.threads.now.clear();
+        self.threads.next.clear();
         self.threads.step += 1;
         self.add(start, at);
         std::mem::swap(&mut self.threads.now, &mut self.threads.next);

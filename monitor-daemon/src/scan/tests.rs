@@ -14,14 +14,14 @@ const LIMITS: Limits = Limits {
 
 fn regex(text: &str) -> Pattern {
     Pattern {
-        what: What::Regex(text.to_owned()),
+        syntax: Syntax::Regex(text.to_owned()),
         nocase: false,
     }
 }
 
 fn literal(text: &[u8]) -> Pattern {
     Pattern {
-        what: What::Literal(text.to_vec()),
+        syntax: Syntax::Literal(text.to_vec()),
         nocase: false,
     }
 }
@@ -55,8 +55,14 @@ impl Stream for Kept<'_> {
 /// Pattern, offset and length of every match.
 type Found = Vec<(u32, u64, u64)>;
 
-fn plain(found: impl Iterator<Item = Match>) -> Found {
-    found
+/// Takes all matches of the last call.
+fn matches(set: &Set, scratch: &mut Scratch, stream: &mut Kept<'_>) -> Vec<Match> {
+    std::iter::from_fn(|| set.next_match(scratch, stream)).collect()
+}
+
+fn plain(set: &Set, scratch: &mut Scratch, stream: &mut Kept<'_>) -> Found {
+    matches(set, scratch, stream)
+        .iter()
         .map(|found| (found.pattern, found.off, found.len))
         .collect()
 }
@@ -68,7 +74,7 @@ fn search(set: &Set, base: u64, text: &[Option<u8>], pieces: &[usize], fin: bool
         bytes: &bytes,
         base,
     };
-    let (mut scratch, mut place) = (set.scratch(), set.start(base));
+    let (mut scratch, mut state) = (set.scratch(), set.start(base));
     let mut found = Vec::new();
     let mut pieces = pieces.iter().cycle();
     let mut at = 0;
@@ -76,26 +82,19 @@ fn search(set: &Set, base: u64, text: &[Option<u8>], pieces: &[usize], fin: bool
         let run = text[at..].iter().take_while(|byte| byte.is_some()).count();
         if run == 0 {
             at += text[at..].iter().take_while(|byte| byte.is_none()).count();
-            found.extend(plain(set.skip(
-                &mut scratch,
-                &mut place,
-                base + at as u64,
-                &mut stream,
-            )));
+            set.skip(&mut scratch, &mut state, base + at as u64);
+            found.extend(plain(set, &mut scratch, &mut stream));
             continue;
         }
         let piece = run.min(*pieces.next().unwrap());
-        found.extend(plain(set.scan(
-            &mut scratch,
-            &mut place,
-            &bytes[at..at + piece],
-            &mut stream,
-        )));
+        set.scan(&mut scratch, &mut state, &bytes[at..at + piece]);
+        found.extend(plain(set, &mut scratch, &mut stream));
         at += piece;
-        assert_eq!(place.at(), base + at as u64);
+        assert_eq!(state.at(), base + at as u64);
     }
     if fin {
-        found.extend(plain(set.finish(&mut scratch, &mut place, &mut stream)));
+        set.finish(&mut scratch, &mut state);
+        found.extend(plain(set, &mut scratch, &mut stream));
     }
     found
 }
@@ -130,7 +129,10 @@ fn obvious(patterns: &[&str], base: u64, text: &[Option<u8>]) -> Found {
     found
 }
 
-const POOL: [&str; 14] = [
+const POOL: [&str; 17] = [
+    "a[^b]*c|cb",
+    "(a|bc)[ab]*c",
+    "ab?[^c]*b|b\\n",
     "a",
     "ab",
     "aba",
@@ -151,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn pieces_do_not_matter(
+    fn matches_do_not_depend_on_the_pieces(
         patterns in prop::sample::subsequence(&POOL[..], 1..8),
         text in prop::collection::vec(prop_oneof![8 => prop::sample::select(&b"abc\n\0"[..]).prop_map(Some), 1 => Just(None)], 0..120),
         pieces in prop::collection::vec(1..12_usize, 1..6),
@@ -174,13 +176,13 @@ proptest! {
         pieces in prop::collection::vec(1..12_usize, 1..6),
         nocase in any::<bool>(),
     ) {
-        let make = |what: fn(&[u8]) -> What| {
-            let patterns: Vec<_> = literals.iter().map(|literal| Pattern { what: what(literal), nocase }).collect();
+        let make = |what: fn(&[u8]) -> Syntax| {
+            let patterns: Vec<_> = literals.iter().map(|literal| Pattern { syntax: what(literal), nocase }).collect();
             Set::new(&patterns, LIMITS).unwrap()
         };
-        let as_literals = make(|literal| What::Literal(literal.to_vec()));
+        let as_literals = make(|literal| Syntax::Literal(literal.to_vec()));
         // A repetition is no literal.
-        let as_regexes = make(|literal| What::Regex(format!("(?:{}){{1}}[ab]{{0}}", String::from_utf8_lossy(literal))));
+        let as_regexes = make(|literal| Syntax::Regex(format!("(?:{}){{1}}[ab]{{0}}", String::from_utf8_lossy(literal))));
         prop_assert_eq!(
             search(&as_literals, 0, &text, &pieces, true),
             search(&as_regexes, 0, &text, &pieces[..1], true)
@@ -189,33 +191,35 @@ proptest! {
 }
 
 #[test]
-fn a_match_is_found_when_its_last_byte_comes() {
+fn a_match_is_found_when_its_last_byte_arrives() {
     let set = set(&["GET /secret", "pass(word|phrase): "]);
-    let (mut scratch, mut place) = (set.scratch(), set.start(0));
+    let (mut scratch, mut state) = (set.scratch(), set.start(0));
     let text = b"GET /secret password: ";
     let mut stream = Kept {
         bytes: text,
         base: 0,
     };
-    let found = plain(set.scan(&mut scratch, &mut place, &text[..11], &mut stream));
-    assert_eq!(found, [(0, 0, 11)]);
-    let found = plain(set.scan(&mut scratch, &mut place, &text[11..21], &mut stream));
-    assert_eq!(found, []);
-    let found = plain(set.scan(&mut scratch, &mut place, &text[21..], &mut stream));
+    let mut scan = |bytes: &[u8]| {
+        set.scan(&mut scratch, &mut state, bytes);
+        plain(&set, &mut scratch, &mut stream)
+    };
+    assert_eq!(scan(&text[..11]), [(0, 0, 11)]);
+    assert_eq!(scan(&text[11..21]), []);
     assert_eq!(
-        found,
+        scan(&text[21..]),
         [(1, 12, 10)],
-        "its begin is found in what came before"
+        "its begin is in an earlier piece"
     );
+    set.finish(&mut scratch, &mut state);
     assert_eq!(
-        plain(set.finish(&mut scratch, &mut place, &mut stream)),
+        plain(&set, &mut scratch, &mut stream),
         [],
-        "and it is not found again"
+        "it is not found again"
     );
 }
 
 #[test]
-fn looking_around() {
+fn look_around_assertions_see_the_neighbouring_bytes() {
     assert_eq!(
         whole(
             &["^ab", "ab$", r"\bab\b", r"(?m)^c", r"(?m)c$"],
@@ -254,7 +258,7 @@ fn looking_around() {
 }
 
 #[test]
-fn bytes_are_bytes() {
+fn patterns_match_bytes_unless_unicode_is_asked_for() {
     // Two bytes have no case; as a letter, they have.
     let found = whole(&["(?i)gRÜN", "(?u)(?i)gRÜN"], "grün grÜn");
     assert_eq!(found, [(1, 0, 5), (0, 6, 5), (1, 6, 5)]);
@@ -266,7 +270,7 @@ fn bytes_are_bytes() {
 }
 
 #[test]
-fn a_begin_is_looked_for_within_reach() {
+fn a_begin_further_back_than_reach_is_cut() {
     let reach = REACH as usize;
     let text =
         |gap: usize| -> Vec<_> { format!("a{}b", "-".repeat(gap)).bytes().map(Some).collect() };
@@ -281,22 +285,16 @@ fn a_begin_is_looked_for_within_reach() {
         "cut"
     );
     let bytes = "-".repeat(50);
-    let (mut scratch, mut place) = (set.scratch(), set.start(0));
+    let (mut scratch, mut state) = (set.scratch(), set.start(0));
     let mut gone = Kept {
         bytes: b"",
         base: 0,
     };
-    let first = format!("a{bytes}");
+    set.scan(&mut scratch, &mut state, format!("a{bytes}").as_bytes());
+    assert_eq!(matches(&set, &mut scratch, &mut gone), []);
+    set.scan(&mut scratch, &mut state, b"--b");
     assert_eq!(
-        set.scan(&mut scratch, &mut place, first.as_bytes(), &mut gone)
-            .count(),
-        0
-    );
-    let found: Vec<_> = set
-        .scan(&mut scratch, &mut place, b"--b", &mut gone)
-        .collect();
-    assert_eq!(
-        found,
+        matches(&set, &mut scratch, &mut gone),
         [Match {
             pattern: 0,
             off: 51,
@@ -307,8 +305,50 @@ fn a_begin_is_looked_for_within_reach() {
     );
 }
 
+/// Text on which each of the patterns goes on matching after its first match, without a new begin.
+fn endless(len: usize) -> Vec<Option<u8>> {
+    let mut text = vec![Some(b'b'); len];
+    text[0] = Some(b'a');
+    text
+}
+
 #[test]
-fn what_cannot_be_searched_for_is_refused_with_the_reason() {
+fn a_pattern_that_matches_at_every_byte_without_a_begin_is_found_once() {
+    let set = set(&["a[^z]*b", "a[^z]+b{2}"]);
+    let found = search(&set, 0, &endless(20_000), &[1000, 77], true);
+    assert_eq!(found, [(0, 0, 2), (1, 0, 4)]);
+}
+
+#[test]
+fn the_work_of_a_byte_is_bounded_by_the_number_of_patterns() {
+    let patterns: Vec<String> = (0..25)
+        .map(|number| format!("a[^z]*b{{{}}}", number % 5 + 1))
+        .collect();
+    let set = set(&patterns.iter().map(String::as_str).collect::<Vec<_>>());
+    let text: Vec<u8> = endless(64 << 10).into_iter().flatten().collect();
+    let mut stream = Kept {
+        bytes: &text,
+        base: 0,
+    };
+    let (mut scratch, mut state) = (set.scratch(), set.start(0));
+    let (mut work, mut found) = (0, 0);
+    for piece in text.chunks(set.max_piece().min(8192)) {
+        set.scan(&mut scratch, &mut state, piece);
+        let once = scratch.take_work();
+        assert!(once <= 200_000, "{once} steps in one call");
+        found += matches(&set, &mut scratch, &mut stream).len();
+        work += once + scratch.take_work();
+    }
+    assert_eq!(found, 25);
+    assert!(
+        work <= 8 * text.len(),
+        "{work} steps for {} bytes",
+        text.len()
+    );
+}
+
+#[test]
+fn patterns_that_cannot_be_searched_are_refused_with_the_reason() {
     let refused = |patterns: &[Pattern], limits| Set::new(patterns, limits).unwrap_err();
     assert_eq!(refused(&[], LIMITS), SetError::None);
     let few = Limits {
@@ -368,7 +408,7 @@ fn what_cannot_be_searched_for_is_refused_with_the_reason() {
 }
 
 #[test]
-fn thousands_at_once() {
+fn thousands_of_patterns_are_searched_together() {
     let patterns: Vec<_> = (0..5000)
         .map(|number| literal(format!("<{number}>").as_bytes()))
         .collect();
@@ -397,24 +437,19 @@ fn thousands_at_once() {
 }
 
 #[test]
-fn too_many_matches_are_counted() {
+fn matches_beyond_the_limit_are_counted() {
     let patterns: Vec<_> = (0..40)
         .map(|number| regex(&format!("a|never{number}")))
         .collect();
     let set = Set::new(&patterns, LIMITS).unwrap();
-    let (mut scratch, mut place) = (set.scratch(), set.start(0));
+    let (mut scratch, mut state) = (set.scratch(), set.start(0));
     let text = vec![b'a'; 1000];
-    let told = set
-        .scan(
-            &mut scratch,
-            &mut place,
-            &text,
-            &mut Kept {
-                bytes: &text,
-                base: 0,
-            },
-        )
-        .count() as u64;
+    set.scan(&mut scratch, &mut state, &text);
+    let mut stream = Kept {
+        bytes: &text,
+        base: 0,
+    };
+    let told = matches(&set, &mut scratch, &mut stream).len() as u64;
     let dropped = scratch.take_dropped();
     assert!(
         told < 40_000 && told + dropped == 40_000,

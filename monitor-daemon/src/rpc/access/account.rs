@@ -204,6 +204,11 @@ impl Lease {
     pub(crate) fn account(&self) -> &Account {
         &self.account
     }
+
+    /// Leases more bytes for the same account and purpose.
+    pub(crate) fn another(&self, bytes: usize) -> Option<Self> {
+        self.account.lease(self.purpose, bytes)
+    }
 }
 
 impl Drop for Lease {

@@ -14,7 +14,7 @@ use crate::rpc::session::Session;
 use crate::rpc::subscriptions::Active;
 use crate::rpc::subscriptions::watch::{Search, Watch};
 use crate::rpc::view;
-use crate::scan::{Limits, Pattern, Set, SetError, What};
+use crate::scan::{Limits, Pattern, Set, SetError, Syntax};
 
 /// Most bytes of context on each side of a match.
 const MOST_CONTEXT: u64 = 4096;
@@ -41,10 +41,6 @@ pub(crate) async fn watch(
     let scope = scope(session, params.sockid, params.filter.as_deref())?;
     let queue = queue(params.queue)?;
     let set = Arc::new(compile(session, params, patterns).await?);
-    let memory = session
-        .account()
-        .lease(Purpose::Listener, set.memory())
-        .ok_or_else(errors::no_listener_memory)?;
     let interest = EventFilter {
         kinds: EventKinds::of(SEARCHABLE),
         side: params.side.map(view::side),
@@ -59,6 +55,10 @@ pub(crate) async fn watch(
         names,
         context,
     };
+    let memory = session
+        .account()
+        .lease(Purpose::Listener, search.memory())
+        .ok_or_else(errors::no_listener_memory)?;
     session.subscriptions.add(Active::Watch(Box::new(Watch::new(
         subscription,
         search,
@@ -134,16 +134,16 @@ fn read(params: &WatchParams) -> Result<(Vec<Pattern>, Vec<PatternId>), ErrorObj
         let (pattern, name) = match pattern {
             WatchPattern::Regex(regex) => (
                 Pattern {
-                    what: What::Regex(regex.clone()),
+                    syntax: Syntax::Regex(regex.clone()),
                     nocase: false,
                 },
                 None,
             ),
             WatchPattern::Form(form) => {
-                let what = form_of(form).map_err(|why| wrong(parameter, index, why))?;
+                let syntax = form_of(form).map_err(|why| wrong(parameter, index, why))?;
                 (
                     Pattern {
-                        what,
+                        syntax,
                         nocase: form.nocase,
                     },
                     form.id.clone(),
@@ -156,12 +156,12 @@ fn read(params: &WatchParams) -> Result<(Vec<Pattern>, Vec<PatternId>), ErrorObj
     Ok((patterns, names))
 }
 
-fn form_of(form: &PatternForm) -> Result<What, &'static str> {
+fn form_of(form: &PatternForm) -> Result<Syntax, &'static str> {
     match (&form.regex, &form.text, &form.hex) {
-        (Some(regex), None, None) => Ok(What::Regex(regex.clone())),
-        (None, Some(text), None) => Ok(What::Literal(text.clone().into_bytes())),
+        (Some(regex), None, None) => Ok(Syntax::Regex(regex.clone())),
+        (None, Some(text), None) => Ok(Syntax::Literal(text.clone().into_bytes())),
         (None, None, Some(hex)) => bytes(hex)
-            .map(What::Literal)
+            .map(Syntax::Literal)
             .ok_or("`hex` must be pairs of hexadecimal digits such as \"00ff\""),
         _ => Err("it must have exactly one of `regex`, `text` and `hex`"),
     }

@@ -1,4 +1,10 @@
-//! Patterns in streams: searched for in the store's bytes, on the client's own task, after the workers' notes.
+//! `watch`: patterns in streams, searched in the store's bytes on the client's own task.
+//!
+//! Workers report only that there are bytes. They are read from the store, so that the next report makes up for a lost
+//! one.
+//!
+//! **Invariant:** a turn on a server thread is bounded by work, not by bytes: after [`TURN`] steps the task yields, also
+//! between the matches of one piece. Everything that a search holds is leased before it grows further.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,59 +21,82 @@ use crate::rpc::access::account::Lease;
 use crate::rpc::subscriptions::notification_writer::NotificationWriter;
 use crate::rpc::subscriptions::subscription::Subscription;
 use crate::rpc::view;
-use crate::scan::{Match, Place, Scratch, Set, Stream};
+use crate::scan::{Match, ScanState, Scratch, Set, Stream};
 
-/// Bytes searched before other clients of this thread, and this client's requests, get their turn; a note counts as
-/// some of them.
-const TURN: usize = 256 * 1024;
-const NOTE: usize = 256;
-/// Bytes searched at a time: what is found in them is held until it is told.
+/// Steps of automata, some nanoseconds each, before other tasks of this thread get their turn.
+const TURN: usize = 128 * 1024;
+/// Cost of one event record, and of one match with its notification, in the same unit.
+const RECORD: usize = 256;
+const MATCH: usize = 1024;
+/// Largest piece, in bytes: its matches are held until they are sent.
 const PIECE: usize = 8 * 1024;
-/// Sides that one client's search knows. What comes on others is not searched, and that is told.
-const MOST_SIDES: usize = 65_536;
+/// Limit of sides that one search knows. Bytes of other sides are reported as lost.
+const MAX_SIDES: usize = 65_536;
+/// Memory of a search grows in leases of this size.
+const LEASE: usize = 64 * 1024;
 
-/// `watch`. The workers' notes say no more than that there are bytes; they are read from the store, so that a note that
-/// was lost is made up for by the next one.
+/// `watch` of one client.
 pub(crate) struct Watch {
     subscription: Subscription,
     search: Search,
-    /// `None`: searched to its end. Notes of what was read ahead of them may still come.
-    places: HashMap<(SockId, Side), Option<Place>>,
-    /// What is being looked at, and what comes then.
+    /// `None`: searched to its end; reports of bytes that were read before may still arrive.
+    states: HashMap<(SockId, Side), Option<ScanState>>,
+    /// Heap memory of the states, in bytes.
+    state_bytes: usize,
+    /// Sides to scan, the next one last.
     looks: Vec<Look>,
     more: bool,
-    _memory: Lease,
+    /// Steps since the last yield.
+    spent: usize,
+    memory: Memory,
 }
 
-/// What is searched for, and how it is told.
+/// Memory leased for a search.
+struct Memory {
+    first: Lease,
+    /// Bytes of the first lease.
+    fixed: usize,
+    /// [`LEASE`] bytes each.
+    more: Vec<Lease>,
+}
+
+/// Patterns, and the form of their notifications.
 pub(crate) struct Search {
     pub(crate) set: Arc<Set>,
     pub(crate) scratch: Scratch,
-    /// What events call the patterns.
+    /// Names of the patterns in events.
     pub(crate) names: Vec<PatternId>,
-    /// Bytes around matches that are told.
+    /// Number of bytes around matches to send.
     pub(crate) context: Option<usize>,
 }
 
-/// A side that has to be looked at.
+/// Side with bytes to scan.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     id: SockId,
     side: Side,
     time: u64,
-    /// The connection has ended: what is there is all.
+    /// The connection has ended: no more bytes will arrive.
     over: bool,
 }
 
 impl Watch {
+    /// Creates a search; `memory` leases [`Search::memory`] bytes.
     pub(crate) fn new(subscription: Subscription, search: Search, memory: Lease) -> Self {
+        let fixed = search.memory();
         Self {
             subscription,
             search,
-            places: HashMap::new(),
+            states: HashMap::new(),
+            state_bytes: 0,
             looks: Vec::new(),
             more: false,
-            _memory: memory,
+            spent: 0,
+            memory: Memory {
+                first: memory,
+                fixed,
+                more: Vec::new(),
+            },
         }
     }
 
@@ -81,16 +110,15 @@ impl Watch {
 
     pub(crate) async fn notify(&mut self, writer: &mut NotificationWriter<'_>) -> io::Result<()> {
         self.subscription.take_ready();
-        let mut left = TURN;
-        while left > 0 {
+        self.spent = 0;
+        while self.spent < TURN {
             if let Some(look) = self.looks.last().copied() {
-                match self.step(look, writer).await? {
-                    0 => drop(self.looks.pop()),
-                    searched => left = left.saturating_sub(searched),
+                if !self.step(look, writer).await? {
+                    self.looks.pop();
                 }
                 continue;
             }
-            left = left.saturating_sub(NOTE);
+            self.spent += RECORD;
             match self.subscription.next() {
                 Some(Delivery::Record(note)) => self.note(&note, writer),
                 Some(Delivery::Lost(count)) => self.lost(count, writer),
@@ -142,12 +170,12 @@ impl Watch {
         }
     }
 
-    /// What the notes told of may have been anything: all sides are looked at.
+    /// Scans all sides: the lost records may have been about any of them.
     fn lost(&mut self, count: u64, writer: &mut NotificationWriter<'_>) {
         writer.lost(self.number(), count);
         self.sweep(&writer.shared.status.readers);
         self.looks
-            .extend(self.places.keys().map(|&(id, side)| Look {
+            .extend(self.states.keys().map(|&(id, side)| Look {
                 id,
                 side,
                 time: 0,
@@ -155,138 +183,196 @@ impl Watch {
             }));
     }
 
-    /// Whether the side is searched, from `off` on if it is new.
+    /// Returns whether the side is searched; a new one from `off` on.
     fn know(&mut self, id: SockId, side: Side, off: u64, writer: &NotificationWriter<'_>) -> bool {
-        if self.places.contains_key(&(id, side)) {
+        if self.states.contains_key(&(id, side)) {
             return true;
         }
-        if self.places.len() >= MOST_SIDES {
+        if self.states.len() >= MAX_SIDES {
             self.sweep(&writer.shared.status.readers);
         }
-        let room = self.places.len() < MOST_SIDES;
-        if room {
-            self.places
-                .insert((id, side), Some(self.search.set.start(off)));
+        if self.states.len() >= MAX_SIDES {
+            return false;
         }
-        room
+        self.insert(id, side, Some(self.search.set.start(off)));
+        if self.lease() {
+            return true;
+        }
+        self.forget(id, side);
+        false
     }
 
-    /// Forgets what is gone.
+    /// Removes the sides of connections that are gone.
     fn sweep(&mut self, readers: &[Reader]) {
-        self.places.retain(|(id, _), _| {
-            readers
+        let mut freed = 0;
+        self.states.retain(|(id, _), state| {
+            let exists = readers
                 .get(usize::from(id.worker()))
-                .is_some_and(|reader| reader.connection(*id).is_some())
+                .is_some_and(|reader| reader.connection(*id).is_some());
+            if !exists {
+                freed += bytes(state.as_ref());
+            }
+            exists
         });
+        self.state_bytes -= freed;
+    }
+
+    fn insert(&mut self, id: SockId, side: Side, state: Option<ScanState>) {
+        self.state_bytes += bytes(state.as_ref());
+        if let Some(old) = self.states.insert((id, side), state) {
+            self.state_bytes -= bytes(old.as_ref());
+        }
     }
 
     fn forget(&mut self, id: SockId, side: Side) {
-        self.places.remove(&(id, side));
+        if let Some(old) = self.states.remove(&(id, side)) {
+            self.state_bytes -= bytes(old.as_ref());
+        }
     }
 
-    /// Searches on; how many bytes, at least 1 when there was something. 0: there is nothing more for now.
-    async fn step(&mut self, look: Look, writer: &mut NotificationWriter<'_>) -> io::Result<usize> {
+    /// Leases the memory in use, or frees what is leased beyond it. Returns false when there is no more to lease.
+    fn lease(&mut self) -> bool {
+        let entry = size_of::<((SockId, Side), Option<ScanState>)>() + 1;
+        // A hash table is at most 7/8 full.
+        let table = self.states.capacity() * entry * 8 / 7;
+        let looks = self.looks.capacity() * size_of::<Look>();
+        let used = self.search.memory() + self.state_bytes + table + looks;
+        let Memory { first, fixed, more } = &mut self.memory;
+        let wanted = used.saturating_sub(*fixed).div_ceil(LEASE);
+        while more.len() < wanted {
+            match first.another(LEASE) {
+                Some(lease) => more.push(lease),
+                None => return false,
+            }
+        }
+        more.truncate(wanted);
+        true
+    }
+
+    /// Scans the next piece of a side, and sends its matches; returns false when there is nothing more for now.
+    async fn step(&mut self, look: Look, writer: &mut NotificationWriter<'_>) -> io::Result<bool> {
         let Look { id, side, over, .. } = look;
         let readers = &writer.shared.status.readers;
-        let place = self.places.get_mut(&(id, side)).and_then(Option::as_mut);
-        let (Some(reader), Some(place)) = (readers.get(usize::from(id.worker())), place) else {
+        let Search { set, scratch, .. } = &mut self.search;
+        let state = self.states.get_mut(&(id, side)).and_then(Option::as_mut);
+        let (Some(reader), Some(state)) = (readers.get(usize::from(id.worker())), state) else {
             if over {
                 self.forget(id, side);
             }
-            return Ok(0);
+            return Ok(false);
         };
-        let at = place.at();
-        let next = reader.next_from(id, side, at, writer.peeks.own(PIECE));
-        let Search { set, scratch, .. } = &mut self.search;
-        let mut stream = Stored { reader, id, side };
-        let mut matches: Vec<Match> = Vec::new();
-        let mut last = false;
-        let searched = match next.kind {
+        let (at, before) = (state.at(), state.memory());
+        let buffer = writer.peeks.own(PIECE.min(set.max_piece()));
+        let next = reader.next_from(id, side, at, buffer);
+        // Whether a piece was scanned, whether the stream ends after it, and whether the search ends.
+        let (scanned, fin, last) = match next.kind {
             NextKind::Bytes { len, eof, .. } => {
-                matches.extend(set.scan(scratch, place, writer.peeks.filled(len), &mut stream));
-                if eof {
-                    matches.extend(set.finish(scratch, place, &mut stream));
-                }
-                last = eof;
-                len
+                set.scan(scratch, state, writer.peeks.filled(len));
+                writer.shared.metrics.searched_bytes.add(len as u64);
+                (true, eof, eof)
             }
             NextKind::Lost { to } | NextKind::Gap { to } => {
-                matches.extend(set.skip(scratch, place, to, &mut stream));
-                NOTE
+                set.skip(scratch, state, to);
+                (true, false, false)
             }
-            NextKind::End(EndReason::Eof) => {
-                matches.extend(set.finish(scratch, place, &mut stream));
-                last = true;
-                0
-            }
+            NextKind::End(EndReason::Eof) => (false, true, true),
             NextKind::End(EndReason::Closed) if over => {
-                // What waited for the next byte is not waited for any more.
-                matches.extend(set.skip(scratch, place, at, &mut stream));
-                last = true;
-                0
+                // The byte that a match waits for will not arrive.
+                set.skip(scratch, state, at);
+                (false, false, true)
             }
-            NextKind::Pending | NextKind::End(EndReason::Closed) => 0,
+            NextKind::Pending | NextKind::End(EndReason::Closed) => (false, false, false),
             NextKind::Busy => {
-                // It is read again, after other clients.
+                // Read again, after other tasks.
                 tokio::task::yield_now().await;
-                return Ok(NOTE);
+                return Ok(true);
             }
-            NextKind::End(EndReason::Disabled | EndReason::Gone) => {
-                last = true;
-                0
-            }
+            NextKind::End(EndReason::Disabled | EndReason::Gone) => (false, false, true),
         };
-        let dropped = scratch.take_dropped();
+        self.state_bytes = self.state_bytes + state.memory() - before;
+        self.spent += RECORD;
+        self.send(look, writer).await?;
+        if fin && let Some(Some(state)) = self.states.get_mut(&(id, side)) {
+            let before = state.memory();
+            self.search.set.finish(&mut self.search.scratch, state);
+            self.state_bytes = self.state_bytes + state.memory() - before;
+            self.send(look, writer).await?;
+        }
         if over && last {
             self.forget(id, side);
         } else if last {
-            self.places.insert((id, side), None);
+            self.insert(id, side, None);
         }
         if let NextKind::Lost { to } = next.kind {
-            writer.event(&EventParams {
-                off: Some(at),
-                len: Some(to - at),
-                ..self.about("lost", id, side)
-            });
+            self.not_searched(look, at, to - at, writer);
         }
-        writer.shared.metrics.searched_bytes.add(searched as u64);
-        self.matched(look, &matches, writer).await?;
-        if dropped > 0 {
-            writer.event(&EventParams {
-                count: Some(dropped),
-                ..self.about("lost", id, side)
-            });
+        if !self.lease() && !last {
+            // The search of this side restarts: matches over this offset will be missed.
+            let at = self
+                .states
+                .get(&(id, side))
+                .and_then(Option::as_ref)
+                .map_or(at, ScanState::at);
+            self.insert(id, side, Some(self.search.set.start(at)));
+            self.not_searched(look, at, 0, writer);
         }
-        Ok(searched)
+        Ok(scanned)
     }
 
-    async fn matched(
-        &self,
-        look: Look,
-        matches: &[Match],
-        writer: &mut NotificationWriter<'_>,
-    ) -> io::Result<()> {
-        for found in matches {
-            let reader = writer
-                .shared
-                .status
-                .readers
-                .get(usize::from(look.id.worker()));
-            let context = self.search.context.zip(reader);
+    /// Sends the matches of the last piece. Other tasks get their turns in between.
+    async fn send(&mut self, look: Look, writer: &mut NotificationWriter<'_>) -> io::Result<()> {
+        let shared = writer.shared;
+        let Some(reader) = shared.status.readers.get(usize::from(look.id.worker())) else {
+            return Ok(());
+        };
+        let mut stream = Stored {
+            reader,
+            id: look.id,
+            side: look.side,
+        };
+        loop {
+            let Search { set, scratch, .. } = &mut self.search;
+            let found = set.next_match(scratch, &mut stream);
+            self.spent += scratch.take_work();
+            if self.spent >= 2 * TURN {
+                tokio::task::yield_now().await;
+                self.spent -= TURN;
+            }
+            let Some(found) = found else {
+                break;
+            };
+            self.spent += MATCH;
             let params = EventParams {
                 time: (look.time > 0).then(|| view::seconds(look.time)),
                 off: Some(found.off),
                 len: Some(found.len),
                 pattern: self.search.names.get(found.pattern as usize).cloned(),
                 cut: found.cut.then_some(true),
-                context: context
-                    .and_then(|(around, reader)| surroundings(reader, look, found, around)),
+                context: self
+                    .search
+                    .context
+                    .and_then(|around| surroundings(reader, look, &found, around)),
                 ..self.about("match", look.id, look.side)
             };
             writer.event(&params);
             writer.out.flush_if_full().await?;
         }
+        let dropped = self.search.scratch.take_dropped();
+        if dropped > 0 {
+            writer.event(&EventParams {
+                count: Some(dropped),
+                ..self.about("lost", look.id, look.side)
+            });
+        }
         Ok(())
+    }
+
+    fn not_searched(&self, look: Look, off: u64, len: u64, writer: &mut NotificationWriter<'_>) {
+        writer.event(&EventParams {
+            off: Some(off),
+            len: Some(len),
+            ..self.about("lost", look.id, look.side)
+        });
     }
 
     fn about(&self, event: &'static str, id: SockId, side: Side) -> EventParams {
@@ -300,7 +386,27 @@ impl Watch {
     }
 }
 
-/// The match and so many bytes around it, as far as they are there.
+impl Search {
+    /// Returns the memory in use, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        // Clients choose names; a name is at most as long as its request.
+        let name = |name: &PatternId| match name {
+            PatternId::Text(text) => text.capacity(),
+            PatternId::Number(_) => 0,
+        };
+        self.set.memory()
+            + self.scratch.memory()
+            + self.names.capacity() * size_of::<PatternId>()
+            + self.names.iter().map(name).sum::<usize>()
+    }
+}
+
+/// Returns the heap memory of a state, in bytes.
+fn bytes(state: Option<&ScanState>) -> usize {
+    state.map_or(0, ScanState::memory)
+}
+
+/// Returns the match with up to `around` bytes on each side, as far as they are retained.
 fn surroundings(reader: &Reader, look: Look, found: &Match, around: usize) -> Option<Context> {
     let wanted = usize::try_from(found.len)
         .unwrap_or(usize::MAX)
@@ -309,7 +415,7 @@ fn surroundings(reader: &Reader, look: Look, found: &Match, around: usize) -> Op
         let mut bytes = vec![0; wanted.saturating_add((found.off.saturating_sub(off)) as usize)];
         let len = reader.peek(look.id, look.side, off, &mut bytes).ok()?.len;
         bytes.truncate(len);
-        // Up to a hole in front of the match, or not at all.
+        // Useless if a hole before the match ends it.
         (off + len as u64 > found.off).then(|| Context {
             off,
             data: STANDARD.encode(&bytes),
@@ -318,7 +424,7 @@ fn surroundings(reader: &Reader, look: Look, found: &Match, around: usize) -> Op
     read(found.off.saturating_sub(around as u64)).or_else(|| read(found.off))
 }
 
-/// A side in the store.
+/// Side in the store.
 struct Stored<'a> {
     reader: &'a Reader,
     id: SockId,
