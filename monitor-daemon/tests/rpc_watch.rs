@@ -288,3 +288,57 @@ fn wrong_patterns_are_refused_by_name() {
         "{error}"
     );
 }
+
+#[test]
+fn patterns_that_match_at_every_byte_leave_other_clients_their_turn() {
+    let config = EngineConfig {
+        memory: 16 << 20,
+        window: 1 << 20,
+        ..EngineConfig::default()
+    };
+    let (attended, status) = Attended::start(vec![Publisher::engine(config).unwrap()]);
+    let server = Server::start_with(status, |_| {});
+    let mut watchers = [server.wire(), server.wire()];
+    let patterns: Vec<String> = (1..=25)
+        .map(|count| format!("a[^z]*b{{{count}}}"))
+        .collect();
+    for wire in &mut watchers {
+        wire.result("watch", json!({ "patterns": patterns }));
+    }
+    let mut talk = talk(1000);
+    let mut engine = attended.engine(0);
+    talk.open(&mut engine);
+    let mut bytes = vec![b'b'; 260_000];
+    bytes[0] = b'a';
+    talk.say(&mut engine, From::Client, &bytes);
+    drop(engine);
+    let mut other = server.wire();
+    let searched = |wire: &mut Wire| {
+        let stats = wire.result("stats", json!({}));
+        stats["rpc"]["searched_bytes"].as_u64().unwrap()
+    };
+    // Without optimisation a step takes ten times as long: the bound is for that.
+    let most = std::time::Duration::from_millis(500);
+    while searched(&mut other) < 2 * 260_000 {
+        let asked = std::time::Instant::now();
+        other.result("sockets", json!({}));
+        assert!(asked.elapsed() < most, "{:?}", asked.elapsed());
+    }
+    for wire in &mut watchers {
+        let mut lengths: Vec<_> = (0..25).map(|_| wire.event()).collect();
+        lengths.sort_by_key(|event| event["pattern"].as_u64());
+        for (pattern, event) in (0..).zip(lengths) {
+            assert_eq!(
+                (
+                    &event["pattern"],
+                    &event["off"],
+                    &event["len"],
+                    event.get("cut")
+                ),
+                (&json!(pattern), &json!(0), &json!(pattern + 2), None),
+                "each matches once"
+            );
+        }
+        silent(wire);
+    }
+}

