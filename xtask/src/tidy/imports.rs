@@ -57,8 +57,13 @@ struct Modules(BTreeMap<ModulePath, Module>);
 
 impl Modules {
     fn new(source: &Path, texts: &[(PathBuf, String)]) -> Self {
+        let has_library = texts.iter().any(|(file, _)| file.ends_with("src/lib.rs"));
         let mut modules = BTreeMap::new();
         for (file, text) in texts {
+            // Beside a library, main.rs is a small crate of its own, without modules.
+            if has_library && file.ends_with("src/main.rs") {
+                continue;
+            }
             if let Some(path) = module_path(source, file) {
                 modules.insert(path, Module::new(file, &tokens(text)));
             }
@@ -107,7 +112,7 @@ impl Modules {
                 rest = others;
                 continue;
             }
-            return Some(self.item(&at, module, rest, reexports).unwrap_or(at));
+            return self.item(&at, module, rest, reexports);
         }
         None
     }
@@ -162,7 +167,7 @@ impl Modules {
         Some(at)
     }
 
-    /// Finds the module behind a re-export of the first name of `rest`; `None` if it is defined right here.
+    /// Finds the module that defines the first name of `rest`; `None` if it is another crate's.
     fn item(
         &self,
         at: &[String],
@@ -172,7 +177,7 @@ impl Modules {
     ) -> Option<ModulePath> {
         let name = rest.first()?;
         if module.defined.contains(name) {
-            return None;
+            return Some(at.to_vec());
         }
         if let Some(import) = module.names.get(name) {
             if let Some(target) = self.module(at, import, reexports + 1) {
@@ -183,15 +188,13 @@ impl Modules {
             }
             return self.resolve(at, import, reexports + 1);
         }
-        module.globs.iter().find_map(|glob| {
+        let behind_glob = module.globs.iter().find_map(|glob| {
             let target = self.module(at, glob, reexports + 1)?;
             let behind = self.0.get(&target)?;
-            if behind.defined.contains(name) {
-                return Some(target);
-            }
-            behind.names.contains_key(name).then_some(())?;
-            self.item(&target, behind, rest, reexports + 1)
-        })
+            let is_there = behind.defined.contains(name) || behind.names.contains_key(name);
+            is_there.then(|| self.item(&target, behind, rest, reexports + 1))
+        });
+        behind_glob.unwrap_or_else(|| Some(at.to_vec()))
     }
 }
 
@@ -413,6 +416,18 @@ mod tests {
             ("c.rs", "pub fn item() {}"),
         ]);
         assert_eq!(found, ["src/b.rs -> src/c.rs"]);
+    }
+
+    #[test]
+    fn items_of_other_crates_are_no_edges() {
+        let found = edges(&[
+            ("lib.rs", "mod a; pub use other::Item; struct Own;"),
+            (
+                "a.rs",
+                "use crate::Item; use std::fmt; fn f() { fmt::g(); }",
+            ),
+        ]);
+        assert!(found.is_empty(), "{found:?}");
     }
 
     #[test]
