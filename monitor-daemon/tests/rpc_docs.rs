@@ -122,7 +122,7 @@ fn every_role_is_described() {
     for &method in Method::ALL {
         let section = method_section(&Text::load(), method).0;
         for (role, words) in [
-            (Role::Anybody, "For anybody."),
+            (Role::Anybody, "For every client."),
             (Role::Admin, "For admins."),
         ] {
             let (said, real) = (section.contains(words), method.role() == role);
