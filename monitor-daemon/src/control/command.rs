@@ -1,12 +1,12 @@
 //! What any worker can be asked to do, whatever feeds it.
 
-use monitor_engine::{
-    Connection, ControlError, EngineConfig, Packet, Rule, Side, SideSettings, Sink as _, SockId,
-};
+use monitor_engine::{Connection, ControlError, EngineConfig, Rule, Side, SideSettings, SockId};
 use tokio::sync::oneshot;
 
-use super::{Engine, Mailbox};
-use crate::events::Subscriber;
+use crate::events::{Publisher, Subscriber};
+
+/// Engine of a worker; its events go to the subscribers.
+pub type Engine = monitor_engine::Engine<Publisher>;
 
 /// Where the outcome of a command goes. Sending it never waits.
 pub type Answer<T> = oneshot::Sender<T>;
@@ -68,9 +68,9 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does it; false when that is to end.
-    fn perform(self, engine: &mut Engine) -> bool {
-        // Who asked may be gone: that is no concern of the worker.
+    /// Runs the command; returns false for the end of the worker.
+    pub(super) fn run(self, engine: &mut Engine) -> bool {
+        // The client may have left; the worker doesn't care.
         match self {
             Self::Ping { answer } => drop(answer.send(())),
             Self::Subscribe { subscriber, answer } => {
@@ -96,30 +96,4 @@ impl Command {
         }
         true
     }
-}
-
-/// Sees to the mail if there is any; false when the worker is told to end. For the worker's thread.
-pub fn attend(engine: &mut Engine, mailbox: &Mailbox) -> bool {
-    !mailbox.has_mail() || obey(engine, mailbox)
-}
-
-/// Does all that the mailbox holds, without looking for whether it holds anything; false when the worker is told to end.
-pub fn obey(engine: &mut Engine, mailbox: &Mailbox) -> bool {
-    while let Some(command) = mailbox.command() {
-        if !command.perform(engine) {
-            return false;
-        }
-    }
-    // What came of it is told now, not with the next packets: there may be none.
-    engine.sink().flush();
-    while let Some(datagram) = mailbox.datagram() {
-        engine.process(&[Packet {
-            time: datagram.time,
-            link: datagram.link,
-            data: &datagram.data,
-            more: &[],
-            checksum: monitor_engine::Checksum::Unknown,
-        }]);
-    }
-    true
 }

@@ -15,12 +15,9 @@
 mod command;
 mod mailbox;
 mod mailboxes;
+mod run;
 
-pub use command::{Answer, Command, attend, obey};
+pub use command::{Answer, Command, Engine};
 pub use mailbox::{Mailbox, MailboxError};
 pub use mailboxes::{Mailboxes, Unanswered};
-
-use crate::events::Publisher;
-
-/// The engine of a worker: its events go to whoever listens.
-pub type Engine = monitor_engine::Engine<Publisher>;
+pub use run::{attend, obey};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use monitor_common::LinkType;
 
-use super::state::Totals;
+use super::totals::Totals;
 use crate::capture::bpf::{BpfError, CaptureFilter, Shunts};
 use crate::capture::mirror::Port;
 use crate::capture::netlink::{self, Interface};

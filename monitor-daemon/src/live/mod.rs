@@ -2,27 +2,28 @@
 
 mod attach;
 mod devices;
+mod shared;
 mod shunts;
 mod state;
 mod supervisor;
+mod totals;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::capture::netlink::Changes;
-use crate::capture::socket::CaptureSocket;
 use crate::capture::{self, CaptureError, Settings};
-use crate::config::{CapturePath, Config, Mode, Origin, Take};
-use crate::control::{Command, Engine, Mailboxes};
-use crate::status::{CaptureSnapshot, CaptureStatus};
-use crate::util::chain::Chain;
+use crate::config::{Config, Origin, Take};
+use crate::control::{Engine, Mailboxes};
+use crate::status::CaptureStatus;
 use crate::worker::{IdlePolicy, Shunts, SpawnError, Worker, WorkerHandle, WorkerThreads};
+use shared::Shared;
 use state::State;
 use supervisor::Supervisor;
 
@@ -56,31 +57,6 @@ pub enum LiveError {
     /// Failure of the supervisor.
     #[error("cannot start watching the interfaces")]
     Supervisor(#[source] io::Error),
-}
-
-/// State shared by the supervisor, the status and `stop`. Workers hold their handles alone.
-struct Shared {
-    settings: Mutex<Arc<Settings>>,
-    /// Held while interfaces are attached, and while the settings for it change.
-    attaching: Mutex<()>,
-    mode: Mode,
-    path: CapturePath,
-    /// Privileges that XDP lacks.
-    xdp_missing: Option<String>,
-    /// True with the privilege to load BPF programs.
-    bpf: bool,
-    /// Reason for packet sockets, once they are in use, where the path is `auto`.
-    fallback: Mutex<Option<String>>,
-    verify_checksums: bool,
-    /// Packet buffers of all devices together.
-    frames: u32,
-    /// Bytes of the rings of all packet sockets together.
-    memory: u64,
-    handles: Arc<[WorkerHandle<CaptureSocket>]>,
-    /// Requests of the workers to shunt and unshunt flows.
-    shunts: Arc<Shunts>,
-    /// Held for short reads and writes, never while an interface is opened.
-    state: Mutex<State>,
 }
 
 /// Touches the memory of all stores, in parallel.
@@ -201,62 +177,5 @@ impl Live {
         self.shared.state().detach_all();
         self.shared.stop_workers();
         self.threads.join();
-    }
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // The counters are valid even after a panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fallback(&self) -> MutexGuard<'_, Option<String>> {
-        self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn attaching(&self) -> MutexGuard<'_, ()> {
-        self.attaching
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Applies a changed `[filter]`, after the workers did: packets that the programs now pass find engines that accept them.
-    fn update_filter(&self, config: &Config) {
-        let Settings { seed, workers, .. } = *self.settings();
-        // An interface is attached either before this, and gets the filter below, or after, with the new settings.
-        let _guard = self.attaching();
-        let settings = Arc::new(Settings::new(config, seed, workers));
-        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
-        if let Err(error) = self.state().set_filter(&settings.filter()) {
-            error!(
-                "the new filter is not in all programs: {}; restart monitord to apply it everywhere",
-                Chain(&error)
-            );
-        }
-    }
-
-    fn stop_workers(&self) {
-        self.handles
-            .iter()
-            .for_each(|handle| handle.mailbox().send(Command::Stop));
-    }
-}
-
-impl CaptureStatus for Shared {
-    fn snapshot(&self) -> CaptureSnapshot {
-        let lost_handoffs = self
-            .handles
-            .iter()
-            .map(|handle| handle.mailbox().lost())
-            .sum();
-        let mut snapshot = self.state().snapshot(lost_handoffs);
-        snapshot.mode = self.mode.name();
-        snapshot.path_reason.clone_from(&self.fallback());
-        snapshot.workers = self.settings().workers;
-        snapshot
     }
 }

@@ -12,9 +12,9 @@ use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
 use tracing::{debug, error, info, warn};
 
-use super::Shared;
 use super::devices::{Attached, CaptureDevice};
-use super::state::Totals;
+use super::shared::Shared;
+use super::totals::Totals;
 use crate::capture::mirror;
 use crate::capture::netlink::{self, Changes, Interface};
 use crate::util::chain::Chain;

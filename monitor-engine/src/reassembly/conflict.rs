@@ -1,8 +1,9 @@
 //! Bytes that arrive again: comparison with the received ones, and the copy that stays.
 
+use super::Receiver;
 use super::overlap::{self, OooQueues};
+use super::segment::Shift;
 use super::write::each_block;
-use super::{Receiver, Shift};
 use crate::event::Event;
 use crate::payload::Payload;
 use crate::store::arena::{Arena, BLOCK};

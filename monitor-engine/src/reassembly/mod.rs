@@ -12,6 +12,7 @@ mod loss;
 pub mod overlap;
 mod publish;
 mod retention;
+mod segment;
 mod split;
 mod write;
 
@@ -23,8 +24,7 @@ use crate::store::range_set::RangeSet;
 use crate::store::record::{Record, SideRecord};
 use crate::{ByteRange, Counters, Side, Sink, SockId};
 use overlap::OooQueues;
-use split::Part;
-use write::Shift;
+use segment::{Part, Shift};
 
 /// The writer's own state beside the arena. Readers never see it.
 #[derive(Debug)]

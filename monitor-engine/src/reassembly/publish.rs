@@ -1,7 +1,8 @@
 //! Publication of new bytes: storing them, joining ranges, moving the in-order edge.
 
+use super::Receiver;
 use super::overlap::OooQueues;
-use super::{Receiver, Shift};
+use super::segment::Shift;
 use crate::event::Event;
 use crate::payload::Payload;
 use crate::{ByteRange, Sink};

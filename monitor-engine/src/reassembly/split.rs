@@ -1,15 +1,8 @@
 //! Parts of a segment: received before, or new.
 
 use super::Receiver;
+use super::segment::Part;
 use crate::{ByteRange, Sink};
-
-/// Part of an arriving segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    pub bytes: ByteRange,
-    /// All of its bytes were received before; otherwise none was.
-    pub received: bool,
-}
 
 /// Cuts a segment at received ranges, which must be given in order.
 struct Cutter<'a> {

@@ -1,20 +1,11 @@
 //! Payload bytes into blocks.
 
 use super::Receiver;
+use super::segment::Shift;
 use crate::payload::Payload;
 use crate::store::arena::BLOCK;
 use crate::store::blocks::{Full, number};
 use crate::{ByteRange, Sink};
-
-/// Offset of a payload's first byte: converts stream offsets to distances from the payload's start.
-#[derive(Clone, Copy)]
-pub struct Shift(pub i64);
-
-impl Shift {
-    fn distance(self, off: u64) -> usize {
-        (off as i64 - self.0) as usize
-    }
-}
 
 impl<S: Sink> Receiver<'_, S> {
     /// Stores bytes. Returns the number stored, from the start on: fewer if memory is full.

@@ -9,9 +9,34 @@ use super::findings::Findings;
 use super::imports::{Graph, graph};
 use super::sources::rust_files;
 
-/// Directories with the order of their modules: a module uses only those before it. Modules that are equal in rank
-/// and independent of each other stand in any order.
-const ORDERS: &[(&str, &[&str])] = &[];
+/// Directories with the order of their modules: a module uses only those before it.
+const ORDERS: &[(&str, &[&str])] = &[
+    (
+        "monitor-daemon/src",
+        &[
+            "config", "filter", "scan", "util", "events", "control", "status", "handles",
+            "capture", "stats", "rpc", "worker", "live", "service",
+        ],
+    ),
+    (
+        "monitor-daemon/src/rpc",
+        &[
+            "access",
+            "metrics",
+            "view",
+            "protocol",
+            "transport",
+            "dispatcher",
+            "shared",
+            "cursors",
+            "subscriptions",
+            "session",
+            "methods",
+            "connection",
+            "serve",
+        ],
+    ),
+];
 
 /// Checks every crate of the checkout.
 pub fn check(findings: &mut Findings) -> Result<()> {

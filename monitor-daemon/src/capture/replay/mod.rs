@@ -22,7 +22,6 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use monitor_engine::{Engine, Sink};
 use tracing::{info, warn};
@@ -32,6 +31,7 @@ pub use file::{CaptureFile, More};
 pub use status::ReplayStatus;
 
 use crate::util::chain::Chain;
+pub use pace::IdleHook;
 use pace::Pace;
 
 /// Files to read, in this order.
@@ -41,10 +41,6 @@ pub struct Replay {
     options: Options,
     status: Arc<ReplayStatus>,
 }
-
-/// Idle hook of a worker. It is called between batches, and while no packet is due, with the time until the next one, in
-/// which it may wait. It returns false to end the replay.
-pub type IdleHook<'a, S> = &'a mut dyn FnMut(&mut Engine<S>, Duration) -> bool;
 
 /// Options of a replay.
 #[derive(Clone, Copy, Debug, Default)]

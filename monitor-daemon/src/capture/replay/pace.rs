@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use monitor_engine::{Engine, Packet, Sink};
 
-use super::IdleHook;
+/// Idle hook of a worker. It is called between batches, and while no packet is due, with the time until the next one, in
+/// which it may wait. It returns false to end the replay.
+pub type IdleHook<'a, S> = &'a mut dyn FnMut(&mut Engine<S>, Duration) -> bool;
 
 /// Longest time passed to the idle hook at once.
 const SLICE: Duration = Duration::from_secs(3600);

@@ -1,9 +1,11 @@
 //! Chunks of a range set: one block each, with a link to the next chunk, a count, and that many (start, end) pairs.
 
-use super::CHUNK;
 use crate::ByteRange;
-use crate::store::arena::{Arena, BlockId};
+use crate::store::arena::{Arena, BLOCK, BlockId};
 use crate::store::cell::{Cell32, Cell64};
+
+/// Ranges in one chunk; its first word holds link and count.
+pub const CHUNK: usize = (BLOCK / 8 - 1) / 2;
 
 /// A chunk by the number of its block. Reads of a block that is none any more return something, but never fail.
 #[derive(Clone, Copy)]

@@ -7,14 +7,12 @@ mod chunk;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
-use super::arena::{Arena, BLOCK};
+use super::arena::Arena;
 use super::blocks::{BlockAllocator, Full};
 use super::cell::Cell32;
 use crate::ByteRange;
-use chunk::Chunk;
+use chunk::{CHUNK, Chunk};
 
-/// Ranges in one chunk; its first word holds link and count.
-const CHUNK: usize = (BLOCK / 8 - 1) / 2;
 /// Most chunks of a side: bounds a reader's walk over torn links.
 const MAX_CHUNKS: usize = 1024;
 
