@@ -13,7 +13,6 @@ mod privilege;
 mod setup;
 mod test;
 mod tidy;
-mod unload;
 mod workspace;
 
 use std::process::ExitCode;
@@ -48,7 +47,6 @@ fn run(verb: Verb) -> Result<ExitCode> {
             return test::verb(&test::Arguments::default());
         }
         Verb::TestKernels(arguments) => return kernels::verb(&arguments),
-        Verb::Unload => unload::verb()?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,8 +81,6 @@ enum Verb {
     Tidy,
     /// The checks that a change must pass: tidy, then test.
     Ci,
-    /// Remove programs and devices that a killed daemon left attached (kernels before 6.6).
-    Unload,
     /// The part of the demo that runs in namespaces of its own.
     #[command(hide = true)]
     DemoInside(demo::Inside),

@@ -13,6 +13,9 @@ pub enum CaptureError {
         "this kernel has no XDP sockets; it needs CONFIG_XDP_SOCKETS; capture files can still be replayed"
     )]
     XdpSockets(#[source] io::Error),
+    /// A kernel before 6.6, which has neither TCX nor multi-buffer XDP sockets.
+    #[error("XDP in tap mode needs Linux 6.6; set capture.path to \"packet\" or \"auto\"")]
+    OldKernel,
     /// No TUN driver, or no access to it.
     #[error(
         "cannot create a monitor device: mode \"tap\" needs CONFIG_TUN and access to /dev/net/tun"

@@ -78,6 +78,9 @@ impl Supervisor {
             }
             return Ok(());
         }
+        if is_before_xdp_tap() {
+            return Err(CaptureError::OldKernel);
+        }
         capture::supported()?;
         tap::supported().map_err(CaptureError::TunDevice)?;
         let mut types = Vec::new();
@@ -288,7 +291,7 @@ impl Supervisor {
         if let Some(missing) = &self.shared.xdp_missing {
             return Some(missing.clone());
         }
-        if KernelVersion::current().is_ok_and(|kernel| kernel < FIRST_WITH_XDP_TAP) {
+        if is_before_xdp_tap() {
             return Some("XDP in tap mode needs Linux 6.6".to_owned());
         }
         if let Err(error) = capture::supported() {
@@ -304,6 +307,10 @@ impl Supervisor {
         (ethernet > MOST_TAPPED)
             .then(|| format!("{ethernet} interfaces; XDP in tap mode supports {MOST_TAPPED}"))
     }
+}
+
+fn is_before_xdp_tap() -> bool {
+    KernelVersion::current().is_ok_and(|kernel| kernel < FIRST_WITH_XDP_TAP)
 }
 
 /// Returns whether another program uses the interface or its queue. Packet sockets would see none of its packets.

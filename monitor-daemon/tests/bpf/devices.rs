@@ -160,31 +160,6 @@ fn lo_through_tap_without_offloads() {
     });
 }
 
-/// Uses the attachment of kernels without TCX.
-#[test]
-fn clsact_filters_are_added_and_removed() {
-    within("clsact_filters_are_added_and_removed", || {
-        let settings = TapSettings {
-            monitor: monitor("monitor", "tun", 65535),
-            start: LinkType::Ethernet,
-            relay: None,
-            filter: CaptureFilter::default(),
-        };
-        for _ in 0..2 {
-            let mut tap = Tap::load(&settings).unwrap();
-            tap.attach_clsact("lo", Hook::Ingress).unwrap();
-            assert!(run("tc filter show dev lo ingress").contains("tap"));
-            transfer();
-            let tapped = tap.counters().unwrap();
-            let cloned = value(&tapped, "tap_cloned");
-            assert_eq!(nonzero(&tapped), [("tap_cloned", cloned)]);
-            assert!(cloned > 100, "only {cloned} segments for {BYTES} bytes");
-            drop(tap);
-            assert_eq!(run("tc filter show dev lo ingress"), "");
-        }
-    });
-}
-
 /// Deletes the monitor device during a transfer. Failed clones are counted and logged rarely; the transfer is not
 /// affected.
 #[test]

@@ -82,12 +82,6 @@ fn a_missing_interface_is_named() {
             tap.attach("nowhere", Hook::Egress).unwrap_err().to_string(),
             expected
         );
-        assert_eq!(
-            tap.attach_clsact("nowhere", Hook::Egress)
-                .unwrap_err()
-                .to_string(),
-            expected
-        );
     });
 }
 

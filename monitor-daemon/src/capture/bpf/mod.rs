@@ -5,10 +5,7 @@
 //! that a disabled filter costs nothing. An interface that changes or is recreated gets another object.
 //!
 //! **Invariant:** file descriptors of this process own everything, and nothing is pinned. The kernel detaches the
-//! programs and frees the maps when the process ends, even by SIGKILL. (Before Linux 6.6, TC programs have no links:
-//! see [`Tap::attach`].)
-//!
-//! From Linux 5.11 on, BPF memory is charged to the memory cgroup, not to RLIMIT_MEMLOCK: no limit is raised here.
+//! programs and frees the maps when the process ends, even by SIGKILL.
 
 mod error;
 mod log;
@@ -22,10 +19,13 @@ use aya::EbpfLoader;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, PerCpuArray};
 use aya::programs::{Program, ProgramError};
+use aya::util::KernelVersion;
 use monitor_common::Prefix;
 use monitor_common::abi::{self, Config, Count, names, option};
 use monitor_common::steer::Filter;
 use monitor_common::wire::Address;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use error::BpfError;
 pub use shunt::Shunts;
@@ -99,6 +99,7 @@ impl Object {
         sockets: u32,
     ) -> Result<Self, BpfError> {
         available()?;
+        raise_locked_memory();
         config.options |= when(!filter.ports.is_empty(), option::FILTER_PORTS);
         config.options |= when(!filter.networks.is_empty(), option::FILTER_NETWORKS);
         let mut ebpf = EbpfLoader::new()
@@ -237,6 +238,27 @@ impl Object {
                 ))
             })
             .collect()
+    }
+}
+
+/// Raises RLIMIT_MEMLOCK as far as permitted. Before Linux 5.11, BPF memory is charged to it, and the usual limit is less
+/// than the maps take; later kernels charge the memory cgroup.
+fn raise_locked_memory() {
+    if KernelVersion::current().is_ok_and(|kernel| kernel >= KernelVersion::new(5, 11, 0)) {
+        return;
+    }
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if setrlimit(Resource::Memlock, unlimited).is_err() {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Memlock);
+        let raised = Rlimit {
+            current: maximum,
+            maximum,
+        };
+        // Without it, creating the maps may fail, which is reported then.
+        let _ = setrlimit(Resource::Memlock, raised);
     }
 }
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use aya::TestRunOptions;
-use aya::programs::tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, TestRun};
-use aya::util::KernelVersion;
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, TestRun};
 use monitor_common::LinkType;
 use monitor_common::abi::{Config, TapCount, names, option};
 
@@ -106,25 +105,12 @@ impl Tap {
     /// and received there.
     ///
     /// It runs before all other TC programs, so that it sees packets before these drop or change them. From Linux 6.6
-    /// on it is a TCX link, which ends with this process; on older kernels see
-    /// [`attach_clsact`](Self::attach_clsact).
+    /// on it is a TCX link, which ends with this process; older kernels refuse it.
     ///
     /// # Errors
     /// No such interface, or a refusal of the kernel.
     pub fn attach(&mut self, interface: &str, hook: Hook) -> Result<(), BpfError> {
         self.attach_program(names::TAP, interface, hook)
-    }
-
-    /// Attaches the program as [`attach`](Self::attach) does on kernels without TCX: as a filter on the interface's
-    /// `clsact` qdisc, which is added if it is missing. Dropping this removes the filter but not the qdisc.
-    /// After SIGKILL the filter stays until `cargo xtask unload`. It is harmless then: its monitor device is gone.
-    ///
-    /// # Errors
-    /// No such interface, or a refusal of the kernel.
-    pub fn attach_clsact(&mut self, interface: &str, hook: Hook) -> Result<(), BpfError> {
-        let program: &mut SchedClassifier = self.object.program_mut(names::TAP)?;
-        attach_clsact(program, interface, hook)
-            .map_err(|error| BpfError::attach(interface, names::TAP, error))
     }
 
     /// Returns the table of flows that it skips.
@@ -178,35 +164,10 @@ impl Tap {
         hook: Hook,
     ) -> Result<(), BpfError> {
         let program: &mut SchedClassifier = self.object.program_mut(name)?;
-        let attached = if KernelVersion::current().is_ok_and(|running| running >= FIRST_WITH_TCX) {
-            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-            program
-                .attach_with_options(interface, hook.into(), order)
-                .map(|_| ())
-        } else {
-            attach_clsact(program, interface, hook)
-        };
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let attached = program
+            .attach_with_options(interface, hook.into(), order)
+            .map(|_| ());
         attached.map_err(|error| BpfError::attach(interface, name, error))
     }
 }
-
-fn attach_clsact(
-    program: &mut SchedClassifier,
-    interface: &str,
-    hook: Hook,
-) -> Result<(), ProgramError> {
-    match qdisc_add_clsact(interface) {
-        Ok(()) | Err(TcError::AlreadyAttached) => {}
-        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let first = NlOptions {
-        priority: 1,
-        ..NlOptions::default()
-    };
-    program
-        .attach_with_options(interface, hook.into(), TcAttachOptions::Netlink(first))
-        .map(|_| ())
-}
-
-const FIRST_WITH_TCX: KernelVersion = KernelVersion::new(6, 6, 0);
