@@ -262,3 +262,29 @@ fn roles_and_limits_change_for_clients_that_are_connected() {
         "it took its own right away"
     );
 }
+
+#[test]
+fn limits_of_the_kernel_and_the_machine_are_known_to_a_test_of_settings() {
+    let it = configured("[filter]\nports = [80]\n");
+    let mut wire = it.server.wire();
+    let networks: Vec<String> = (0..5000)
+        .map(|number| format!("'10.{}.{}.0/24'", number / 256, number % 256))
+        .collect();
+    for (text, said) in [
+        (
+            format!("[filter]\nnetworks = [{}]\n", networks[..4097].join(",")),
+            "at most 4096 are possible",
+        ),
+        (
+            "[store]\nmemory = '100TiB'\n".to_owned(),
+            "[store] memory and [capture] buffers need",
+        ),
+    ] {
+        fs::write(&it.file, text).unwrap();
+        for method in ["config.test", "config.reload"] {
+            let error = wire.error(method, json!({}));
+            assert!(error["message"].as_str().unwrap().contains(said), "{error}");
+        }
+    }
+    assert_eq!(it.told.load(Relaxed), 0, "nothing was applied");
+}

@@ -7,7 +7,7 @@
 )]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -113,7 +113,7 @@ fn a_missing_privilege_is_named() {
         .env_remove("RUST_LOG");
     let sentence = refusal(&command.output().unwrap());
     assert!(
-        sentence.starts_with("missing CAP_NET_RAW (to open XDP sockets)"),
+        sentence.starts_with("missing CAP_NET_RAW (to open packet and XDP sockets)"),
         "{sentence}"
     );
     assert!(!dir.path().join("monitord.sock").exists());
@@ -219,6 +219,111 @@ fn the_soft_limit_of_descriptors_is_raised_and_clients_leave_some_to_the_capture
     assert!(open <= 400 - 100, "{open} descriptors are open");
 }
 
+#[test]
+fn a_store_that_no_machine_has_is_refused_before_anything_is_allocated() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = empty_capture(&dir);
+    let config = config(&dir, "[store]\nmemory = '100TiB'");
+    for arguments in [
+        &["replay", &capture, "--config", &config][..],
+        &["--check-config", "--config", &config],
+    ] {
+        let sentence = refusal(&run(arguments));
+        assert!(sentence.starts_with("[store] memory"), "{sentence}");
+        assert!(sentence.contains("lower them"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_small_limit_of_the_address_space_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (capture, config) = (empty_capture(&dir), config(&dir, ""));
+    let script = format!("ulimit -v 400000; exec {MONITORD} replay {capture} --config {config}");
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let sentence = refusal(&output);
+    assert!(sentence.contains("ulimit -v"), "{sentence}");
+}
+
+#[test]
+fn a_level_that_does_not_exist_is_refused_with_the_nearest() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir, "[log]\nlevel = 'warning'");
+    let sentence = refusal(&run(&["--check-config", "--config", &config]));
+    assert!(sentence.contains("did you mean \"warn\"?"), "{sentence}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_does_not_end_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let (capture, config) = (empty_capture(&dir), config(&dir, ""));
+    let socket = dir.path().join("monitord.sock");
+    let arguments = ["replay", &capture, "--config", &config];
+    // A pipe whose reader is closed at once.
+    let mut piped = Running::start_logging(&arguments, Stdio::piped());
+    drop(piped.0.stderr.take());
+    let full = || {
+        Stdio::from(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
+    };
+    for mut daemon in [Some(piped), None] {
+        let mut daemon = daemon
+            .take()
+            .unwrap_or_else(|| Running::start_logging(&arguments, full()));
+        daemon.serves(&socket);
+        // Each is a line of the log.
+        for _ in 0..3 {
+            kill_process(Pid::from_child(&daemon.0), Signal::HUP).unwrap();
+        }
+        while lost_lines(&socket) == 0 {
+            assert!(daemon.0.try_wait().unwrap().is_none(), "it ended");
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(daemon.end(Signal::TERM), Some(0));
+    }
+}
+
+#[test]
+fn sighup_reloads_the_settings_and_a_bad_file_keeps_the_old_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let (capture, file) = (empty_capture(&dir), config(&dir, "[tcp]\nlinger = '1m'"));
+    let socket = dir.path().join("monitord.sock");
+    let mut daemon = Running::start(&["replay", &capture, "--config", &file]);
+    daemon.serves(&socket);
+    let linger = || request(&socket, "config.get")["config"]["tcp"]["linger"].clone();
+    let give_up = Instant::now() + DEADLINE;
+    config(&dir, "[tcp]\nlingr = '2m'");
+    kill_process(Pid::from_child(&daemon.0), Signal::HUP).unwrap();
+    assert_eq!(linger(), "1m");
+    config(&dir, "[tcp]\nlinger = '2m'");
+    kill_process(Pid::from_child(&daemon.0), Signal::HUP).unwrap();
+    while linger() != "2m" {
+        assert!(Instant::now() < give_up, "the settings were not read again");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(daemon.end(Signal::TERM), Some(0));
+}
+
+/// Returns the result of a method without parameters.
+#[track_caller]
+fn request(socket: &Path, method: &str) -> serde_json::Value {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    writeln!(stream, r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    let reply: serde_json::Value = serde_json::from_str(&line).unwrap();
+    reply["result"].clone()
+}
+
+fn lost_lines(socket: &Path) -> u64 {
+    request(socket, "stats")["rpc"]["log_lines_lost"]
+        .as_u64()
+        .unwrap()
+}
+
 /// A capture file without a packet.
 fn empty_capture(dir: &TempDir) -> String {
     let path = dir.path().join("empty.pcap");
@@ -232,11 +337,16 @@ struct Running(Child);
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_logging(arguments, Stdio::null())
+    }
+
+    fn start_logging(arguments: &[&str], log: Stdio) -> Self {
         let mut command = Command::new(MONITORD);
         Self(
             command
                 .args(arguments)
-                .stderr(Stdio::null())
+                .env_remove("RUST_LOG")
+                .stderr(log)
                 .spawn()
                 .unwrap(),
         )

@@ -8,7 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, LpmTrie};
 use monitor_common::LinkType;
-use monitor_common::abi::{Config, MAX_NETWORKS, PORT_WORDS, option, port_bit};
+use monitor_common::abi::{Config, NETWORKS_CAPACITY, PORT_WORDS, option, port_bit};
 use monitor_common::steer::Filter;
 use monitor_common::wire::Address;
 
@@ -28,7 +28,7 @@ pub static CONFIG: Config = Config {
 static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
 #[map]
-static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(MAX_NETWORKS, 0);
+static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(NETWORKS_CAPACITY, 0);
 
 /// Reads a setting. Volatile: otherwise the compiler would use the zeros above.
 macro_rules! setting {

@@ -32,6 +32,9 @@ pub const fn port_bit(port: u16) -> (u32, u64) {
 /// Most prefixes of a network filter.
 pub const MAX_NETWORKS: u32 = 4096;
 
+/// Capacity of the map of networks: while it is updated it holds the old and the new ones, so that any change fits.
+pub const NETWORKS_CAPACITY: u32 = 2 * MAX_NETWORKS;
+
 /// The name of each thing in the object.
 pub mod names {
     /// XDP program: steers the packets of its interface into AF_XDP sockets.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use monitor_engine::SockId;
 
-use tracing_subscriber::EnvFilter;
-
 use super::{Capture, Config, Mode};
 
 /// A sockid can name so many workers; the XSKMAP has places for at least as many of each queue.
 pub const MAX_WORKERS: u16 = SockId::MAX_WORKERS;
 const _: () = assert!(MAX_WORKERS as u32 <= monitor_common::abi::MAX_WORKERS);
+
+/// Capacity of the BPF programs' map of networks.
+const MAX_NETWORKS: usize = monitor_common::abi::MAX_NETWORKS as usize;
 
 const MIB: u64 = 1 << 20;
 /// Fewer packet buffers than these lose packets to every hiccup of the scheduler.
@@ -44,16 +45,16 @@ impl Config {
                 self.rpc.memory
             ));
         }
-        EnvFilter::try_new(&self.log.level).map_err(|e| {
-            format!(
-                "[log] level \"{}\" is not a level or filter: {e}",
-                self.log.level
-            )
-        })?;
-        Ok(())
+        super::level::check(&self.log.level)
     }
 
     fn check_filter(&self) -> Result<(), String> {
+        let networks = self.filter.networks.len();
+        if networks > MAX_NETWORKS {
+            return Err(format!(
+                "[filter] networks names {networks} prefixes: at most {MAX_NETWORKS} are possible"
+            ));
+        }
         if self.filter.ports.contains(&0) {
             return Err("[filter] ports contains 0: ports are 1 to 65535".into());
         }

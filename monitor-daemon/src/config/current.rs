@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use monitor_rpc::types::Change;
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 
 use super::change::{self, Taker};
 use super::{Config, ConfigError, DEFAULT_PATH};
@@ -33,6 +34,7 @@ pub struct Current {
     config: Mutex<Config>,
     log: Option<Take>,
     flows: Option<Take>,
+    reload: Notify,
 }
 
 impl Source {
@@ -96,6 +98,7 @@ impl Current {
             config: Mutex::new(config),
             log: None,
             flows: None,
+            reload: Notify::new(),
         }
     }
 
@@ -112,6 +115,16 @@ impl Current {
             flows: Some(flows),
             ..self
         }
+    }
+
+    /// Asks the server to read the settings again. Requests that come together are one.
+    pub fn request_reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Waits for a request to read the settings again. Cancel safe.
+    pub async fn reload_requested(&self) {
+        self.reload.notified().await;
     }
 
     /// Where they come from.

@@ -7,6 +7,8 @@ mod change;
 mod check;
 mod current;
 mod error;
+mod level;
+mod memory;
 mod principal;
 mod units;
 
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use check::{LEAST_WINDOW, MAX_WORKERS};
 pub use current::{Current, Source, Take};
 pub use error::ConfigError;
+pub use memory::TooMuchMemory;
 pub use principal::Principal;
 
 /// Read when `--config` is not given and the file exists.

@@ -74,4 +74,6 @@ metrics! {
     followed_bytes
     /// Stream bytes searched by `watch`, by each client.
     searched_bytes
+    /// Lines of the log that standard error could not take.
+    log_lines_lost
 }

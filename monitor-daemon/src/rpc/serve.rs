@@ -66,11 +66,17 @@ pub async fn serve(
     let dispatcher = Arc::clone(&shared.dispatcher);
     dispatching.spawn(async move { dispatcher.run().await });
     let mut clients = JoinSet::new();
+    let mut reloads = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = clients.join_next() => note_end(ended),
+            () = shared.status.settings.reload_requested() => {
+                let shared = Arc::clone(&shared);
+                reloads.spawn(async move { super::methods::reload_by_signal(&shared).await });
+            }
+            Some(_) = reloads.join_next() => {}
             // Without the dispatcher no event would be delivered.
             Some(ended) = dispatching.join_next() => return ended.map_err(io::Error::other)?,
             accepted = accept(&socket) => match accepted {

@@ -6,7 +6,7 @@ use monitor_engine::EngineError;
 
 use super::privilege::MissingPrivilege;
 use crate::capture::replay::ReplayError;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, TooMuchMemory};
 use crate::control::MailboxError;
 use crate::live::LiveError;
 use crate::rpc::{AccessError, ListenError};
@@ -18,6 +18,9 @@ pub enum ServiceError {
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The memory.
+    #[error(transparent)]
+    Memory(#[from] TooMuchMemory),
     /// The privileges.
     #[error(transparent)]
     Privilege(#[from] MissingPrivilege),

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::Take;
+use crate::util::stderr::Stderr;
 
 /// The variable that wins over the configured level.
 const VARIABLE: &str = "RUST_LOG";
@@ -21,7 +22,8 @@ pub fn start(level: &str) -> Option<Take> {
     let ruled = named.is_some();
     let log = fmt()
         .with_env_filter(named.unwrap_or_else(|| EnvFilter::new(level)))
-        .with_writer(io::stderr)
+        .with_writer(|| Stderr)
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .with_filter_reloading();

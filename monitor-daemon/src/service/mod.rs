@@ -30,6 +30,7 @@ use running::{Host, Running};
 pub fn run(cli: &Cli) -> Result<(), ServiceError> {
     let source = cli.common.source();
     let config = source.read()?;
+    config.check_memory()?;
     if cli.check_config {
         rpc::check(&config.rpc)?;
         return summary::print("the configuration is good");

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::runtime::Runtime;
@@ -90,14 +91,14 @@ enum News {
 pub(super) struct Host {
     runtime: Runtime,
     signals: Signals,
+    /// Asks for the settings to be read again.
+    hangup: Signal,
 }
 
 /// What asks us to end.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// The terminal is gone.
-    hangup: Signal,
 }
 
 impl Host {
@@ -114,10 +115,14 @@ impl Host {
         let signals = Signals {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
-            hangup: catch(SignalKind::hangup())?,
         };
+        let hangup = catch(SignalKind::hangup())?;
         drop(inside);
-        Ok(Self { runtime, signals })
+        Ok(Self {
+            runtime,
+            signals,
+            hangup,
+        })
     }
 
     /// Serves until a signal, a fault, or, when `exit` says so, the end of the capture; then detaches the programs,
@@ -129,13 +134,25 @@ impl Host {
         mut running: Running,
         exit: bool,
     ) -> Result<Instant, ServiceError> {
-        let Self { runtime, signals } = self;
+        let Self {
+            runtime,
+            signals,
+            mut hangup,
+        } = self;
+        let settings = Arc::clone(&status.settings);
+        runtime.spawn(async move {
+            while hangup.recv().await.is_some() {
+                info!("SIGHUP: reading the settings again");
+                settings.request_reload();
+            }
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let mut server = runtime.spawn(rpc::serve(listener, status, async {
             // An error means that nobody can ask any more: time to stop as well.
             let _ = stopped.await;
         }));
-        let result = runtime.block_on(end(&mut running, &mut server, signals, exit));
+        let end = end(&mut running, &mut server, signals, exit);
+        let result = runtime.block_on(end);
         let ended = Instant::now();
         running.stop();
         // Fails when the server has ended already.
@@ -192,12 +209,11 @@ async fn end(
 }
 
 impl Signals {
-    /// The name of the one that comes first.
+    /// Returns the name of the first signal to stop.
     async fn first(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hangup.recv() => "SIGHUP",
         }
     }
 }

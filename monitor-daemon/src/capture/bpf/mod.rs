@@ -166,9 +166,9 @@ impl Object {
             .filter(|network| !networks.contains(network))
             .copied()
             .collect();
-        if networks.len() + stale.len() > abi::MAX_NETWORKS as usize {
+        if networks.len() > abi::MAX_NETWORKS as usize {
             return Err(BpfError::TooManyNetworks {
-                given: networks.len() + stale.len(),
+                given: networks.len(),
             });
         }
         let mut map: LpmTrie<_, [u8; 16], u8> = self.map_mut(names::NETWORKS)?.try_into()?;

@@ -47,6 +47,7 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
     let settings = &shared.status.settings;
     let checked = |config: Result<Config, String>| {
         let config = config?;
+        config.check_memory().map_err(|error| error.to_string())?;
         policy::check(&config.rpc).map_err(|error| error.to_string())?;
         Ok(settings.changes(&config))
     };
@@ -84,9 +85,22 @@ pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<ConfigReload, ErrorOb
     Ok(ConfigReload { changes })
 }
 
+/// Reloads the settings and logs the outcome, which no client waits for.
+pub(crate) async fn reload_by_signal(shared: &Arc<Shared>) {
+    match reload(shared).await {
+        Ok(ConfigReload { changes }) => {
+            tracing::info!("the settings were read again: {} changes", changes.len());
+        }
+        Err(error) => {
+            tracing::error!("{}; the old settings stay", error.message);
+        }
+    }
+}
+
 fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     let settings = &shared.status.settings;
     let config = settings.source().read().map_err(errors::config)?;
+    config.check_memory().map_err(errors::config)?;
     // Looks up the names before anything is changed.
     let policy = AccessPolicy::new(config.rpc.clone()).map_err(errors::config)?;
     let (now, changes) = settings.install(&config);

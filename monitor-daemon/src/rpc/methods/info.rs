@@ -59,6 +59,7 @@ pub(crate) fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, Error
 pub(crate) async fn stats(shared: &Shared) -> Stats {
     let mut stats = gather(snapshot(shared).await, &shared.status.engines);
     let (metrics, accounts) = (&shared.metrics, &shared.accounts);
+    metrics.log_lines_lost.set(crate::util::stderr::lost());
     metrics.reply_memory.set(accounts.bytes(Purpose::Reply));
     metrics.listeners.set(accounts.all().listeners);
     metrics.event_memory.set(accounts.bytes(Purpose::Listener));

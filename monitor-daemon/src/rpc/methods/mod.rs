@@ -26,6 +26,7 @@ use super::protocol::call::Call;
 use super::protocol::errors;
 use super::protocol::request::{Message, Rejected, Request};
 use super::session::Session;
+pub(crate) use config::reload_by_signal;
 
 /// Number of requests after which other clients of this thread get their turn: a batch can hold thousands.
 const TURN: u64 = 32;
