@@ -9,13 +9,13 @@ use super::access::limits;
 use super::protocol::errors;
 use super::shared::Shared;
 
-/// Where a client has read to, on each side that it reads by `peek`.
+/// Next offset of each side that the client reads by `peek`.
 #[derive(Debug, Default)]
 pub(crate) struct Cursors(HashMap<(SockId, Side), u64>);
 
 impl Cursors {
-    /// The place on one side, 0 at first. One more side is refused when there are as many as may be, and none of their
-    /// connections is gone.
+    /// Returns the position on one side, at first 0. At the limit, positions of connections that are gone are
+    /// removed.
     pub(crate) fn place(
         &mut self,
         side: (SockId, Side),
@@ -27,7 +27,7 @@ impl Cursors {
         }
         if self.0.len() >= most {
             self.0.retain(|(id, _), _| shared.exists(*id));
-            // Who asks for what is gone is told that first.
+            // For a connection that is gone, that is the error to report.
             if self.0.len() >= most && shared.exists(side.0) {
                 return Err(errors::too_many_cursors(most));
             }

@@ -1,9 +1,9 @@
-//! What the RPC counts.
+//! Counters of the RPC server.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A number that every client's task adds to.
+/// Number that every client's task changes.
 #[derive(Debug, Default)]
 pub struct Metric(AtomicU64);
 
@@ -20,7 +20,7 @@ impl Metric {
         self.0.store(n, Relaxed);
     }
 
-    /// The value now.
+    /// Returns the value.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -28,14 +28,14 @@ impl Metric {
 
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $name:ident)+) => {
-        /// Everything the RPC counts. None goes down, except the gauges, whose text says so.
+        /// All counters of the server. None decreases except the gauges, whose text says that.
         #[derive(Debug, Default)]
         pub struct Metrics {
             $($(#[doc = $doc])+ pub $name: Metric,)+
         }
 
         impl Metrics {
-            /// Name, meaning and value of each, in order.
+            /// Returns the name, meaning and value of each, in order.
             pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
                 [$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name.get()),)+].into_iter()
             }
@@ -52,23 +52,23 @@ metrics! {
     refused
     /// Requests answered, errors included; each of a batch counts.
     requests
-    /// Notifications taken; they get no answer.
+    /// Notifications received; they get no reply.
     notifications
     /// Requests answered with an error.
     errors
-    /// Stream bytes handed out by `ppeek` and `peek`.
+    /// Stream bytes returned by `ppeek` and `peek`.
     peeked_bytes
     /// Reads cut to 64 KiB because the memory for replies was in use.
     cut_reads
     /// Bytes of memory that replies in flight hold beyond each client's own 64 KiB (gauge).
     reply_memory
-    /// Listeners now: subscriptions and followed connections (gauge).
+    /// Listeners: subscriptions, followed connections, searches and waits (gauge).
     listeners
-    /// Bytes of memory that the queues of listeners hold (gauge).
+    /// Bytes of memory that listeners hold: queues, filters and patterns (gauge).
     event_memory
-    /// Events that clients were told of.
+    /// Events sent to clients.
     events
-    /// Notes of events lost because the queue of a listener was full.
+    /// Records of events lost because the queue of a listener was full.
     events_lost
     /// Stream bytes sent by `follow`.
     followed_bytes

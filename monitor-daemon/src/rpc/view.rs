@@ -1,4 +1,4 @@
-//! The engine's view of a connection in the RPC's words.
+//! Connections in the words of the RPC.
 
 use monitor_engine::{CloseReason, Connection, OverlapPolicy, Side, SideStats, TcpState};
 use monitor_rpc::types::{Closed, Overlap, SideInfo, Sides, Socket, State, States};
@@ -103,7 +103,7 @@ fn overlap(policy: OverlapPolicy) -> Overlap {
     }
 }
 
-/// Seconds since the epoch; a double keeps a quarter of a microsecond of today's date.
+/// Converts to seconds since the epoch. A double keeps a quarter of a microsecond of today's date.
 pub(crate) fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }

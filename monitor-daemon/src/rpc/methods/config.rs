@@ -12,7 +12,7 @@ use crate::rpc::access::policy::{self, AccessPolicy};
 use crate::rpc::protocol::errors;
 use crate::rpc::shared::Shared;
 
-/// What messages call settings that come with the request.
+/// Name of the request's text in error messages.
 const TEXT: &str = "text";
 
 pub(crate) fn get(shared: &Shared) -> ConfigGet {
@@ -101,7 +101,7 @@ fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     let settings = &shared.status.settings;
     let config = settings.source().read().map_err(errors::config)?;
     config.check_memory().map_err(errors::config)?;
-    // Looks up the names before anything is changed.
+    // Names are looked up before anything changes.
     let policy = AccessPolicy::new(config.rpc.clone()).map_err(errors::config)?;
     let (now, changes) = settings.install(&config);
     shared.accounts.resize(now.rpc.memory);
@@ -125,7 +125,7 @@ fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     Ok(changes)
 }
 
-/// Does what may wait for a disk, a directory of users or the workers, on a thread where nobody else waits for it.
+/// Runs work that may wait for a disk, a user database or the workers on a thread of its own.
 async fn aside<T: Send + 'static>(
     shared: &Arc<Shared>,
     body: impl FnOnce(&Shared) -> Result<T, ErrorObject> + Send + 'static,

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use monitor_rpc::OpenRpc;
 
-/// The document, made once.
+/// Returns the document, which is created once.
 pub(crate) fn document() -> &'static OpenRpc {
     static DOCUMENT: LazyLock<OpenRpc> = LazyLock::new(OpenRpc::document);
     &DOCUMENT

@@ -19,10 +19,10 @@ use crate::rpc::subscriptions::follow::Follow;
 use crate::rpc::subscriptions::subscription::Subscription;
 use crate::rpc::view;
 
-/// Notes that may wait unless the client says otherwise.
+/// Default length of a queue, in records per worker.
 const QUEUE: usize = 4096;
 
-/// What may change what a read of one side finds.
+/// Events after which a read of one side may have another result.
 pub(crate) const READABLE: &[events::EventKind] = &[
     events::EventKind::Established,
     events::EventKind::Data,
@@ -36,10 +36,10 @@ pub(crate) async fn subscribe(
     session: &mut Session,
     params: &SubscribeParams,
 ) -> Result<Listening, ErrorObject> {
-    room_for_listener(session)?;
-    let interest = interest(session, params)?;
+    check_listeners(session)?;
+    let filter = event_filter(session, params)?;
     let queue = queue(params.queue)?;
-    let subscription = listen(session, &interest, Some(queue)).await?;
+    let subscription = listen(session, &filter, Some(queue)).await?;
     let number = subscription.number();
     let subscribed = EventStream::new(
         subscription,
@@ -54,15 +54,15 @@ pub(crate) async fn follow(
     session: &mut Session,
     params: &FollowParams,
 ) -> Result<Listening, ErrorObject> {
-    room_for_listener(session)?;
+    check_listeners(session)?;
     let (reader, id) = session.shared.reader(params.sockid, None)?;
     let reader = reader.clone();
-    let interest = EventFilter {
+    let filter = EventFilter {
         kinds: EventKinds::of(READABLE),
         side: params.side.map(view::side),
         scope: Scope::One(id),
     };
-    let subscription = listen(session, &interest, None).await?;
+    let subscription = listen(session, &filter, None).await?;
     let connection = reader
         .connection(id)
         .ok_or_else(|| errors::no_connection(params.sockid))?;
@@ -101,8 +101,8 @@ pub(crate) fn unsubscribe(
     }
 }
 
-/// Whether this client may have one more.
-pub(crate) fn room_for_listener(session: &Session) -> Result<(), ErrorObject> {
+/// Checks that this client may have one more listener.
+pub(crate) fn check_listeners(session: &Session) -> Result<(), ErrorObject> {
     let most = limits::CLIENT_LISTENERS;
     if session.subscriptions.len() < most {
         Ok(())
@@ -113,13 +113,13 @@ pub(crate) fn room_for_listener(session: &Session) -> Result<(), ErrorObject> {
 
 pub(crate) async fn listen(
     session: &Session,
-    interest: &EventFilter,
+    filter: &EventFilter,
     queue: Option<usize>,
 ) -> Result<Subscription, ErrorObject> {
     Subscription::start(
         &session.shared,
         session.account(),
-        interest,
+        filter,
         queue,
         &session.subscriptions.wake,
     )
@@ -138,7 +138,7 @@ pub(crate) fn queue(asked: Option<u64>) -> Result<usize, ErrorObject> {
     Err(errors::parameter("queue", message))
 }
 
-/// On which connections; all of them unless one is named, or a filter.
+/// Returns the scope: all connections, one, or those that match a filter.
 pub(crate) fn scope(
     session: &Session,
     sockid: Option<u64>,
@@ -165,7 +165,7 @@ pub(crate) fn scope(
     }
 }
 
-fn interest(session: &Session, params: &SubscribeParams) -> Result<EventFilter, ErrorObject> {
+fn event_filter(session: &Session, params: &SubscribeParams) -> Result<EventFilter, ErrorObject> {
     let scope = scope(session, params.sockid, params.filter.as_deref())?;
     let usual = || {
         EventKind::ALL

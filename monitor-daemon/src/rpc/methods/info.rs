@@ -16,7 +16,7 @@ use crate::rpc::shared::Shared;
 use crate::rpc::view;
 use crate::status::CaptureSnapshot;
 
-/// Notes in the log who a client says it is.
+/// Logs the name that a client gives itself.
 pub(crate) fn introduce(peer: &Peer, params: &HelloParams) {
     if let Some(name) = &params.client {
         tracing::debug!(client = ?name, pid = peer.pid, uid = peer.uid, "client said hello");
@@ -69,7 +69,7 @@ pub(crate) async fn stats(shared: &Shared) -> Stats {
     stats
 }
 
-/// All that `stats` shows but for what the server counts of itself.
+/// Returns all of `stats` except the server's own counters.
 pub fn gather(snapshot: CaptureSnapshot, engines: &[Arc<monitor_engine::Counters>]) -> Stats {
     let mut stats = Stats {
         capture: capture(snapshot),
@@ -101,7 +101,7 @@ pub fn gather(snapshot: CaptureSnapshot, engines: &[Arc<monitor_engine::Counters
     stats
 }
 
-/// `evicted`: connections evicted in any state.
+/// Adds `evicted`: the number of connections evicted in any state.
 fn add_evicted(flows: &mut Counters) {
     let sum = flows
         .0
@@ -136,7 +136,7 @@ fn capture(snapshot: CaptureSnapshot) -> CaptureStats {
     }
 }
 
-/// The capture now. It makes system calls, so not on a thread that serves clients, and one at a time.
+/// Reads the state of the capture, once at a time, on a thread that may make system calls.
 async fn snapshot(shared: &Shared) -> CaptureSnapshot {
     let _one_at_a_time = shared.snapshot.lock().await;
     let capture = Arc::clone(&shared.status.capture);

@@ -9,25 +9,25 @@ use serde_json::value::RawValue;
 
 use crate::rpc::access::account::{Account, Lease, Purpose};
 use crate::rpc::access::memory::OWN;
-use crate::rpc::methods::selection::Wanted;
+use crate::rpc::methods::selection::Selection;
 use crate::rpc::methods::top::{self, Top};
 use crate::rpc::protocol::errors;
 use crate::rpc::protocol::response;
 use crate::rpc::session::Session;
 use crate::rpc::view;
 
-/// Connections in an answer unless the client says otherwise.
+/// Default number of connections in a reply.
 const DEFAULT_LIMIT: u64 = 1000;
-/// Connections looked at before other clients of this thread get their turn.
+/// Connections read before other clients of this thread get their turn.
 const TURN: usize = 256;
 
-/// A request for connections, checked.
+/// Checked request for connections.
 struct Query {
-    wanted: Wanted,
+    wanted: Selection,
     limit: u64,
     after: Option<SockId>,
     sort: Option<Sort>,
-    /// For what has to be held to be sorted.
+    /// Memory of the connections that are sorted.
     _lease: Option<Lease>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn sockets(
     }
 }
 
-/// Writes connections as it finds them, so that a page of any length takes no memory.
+/// Writes connections as they are found, so that a page of any length needs no memory.
 async fn page(session: &mut Session, id: &RawValue, query: &Query) -> io::Result<()> {
     let shared = session.shared.clone();
     let mut scan = Scan::new(&shared.status.readers, query.after);
@@ -60,7 +60,7 @@ async fn page(session: &mut Session, id: &RawValue, query: &Query) -> io::Result
     let mut last = None;
     let mut next = None;
     'pages: loop {
-        let more = scan.turn();
+        let more = scan.advance();
         for connection in scan
             .found
             .drain(..)
@@ -84,13 +84,13 @@ async fn page(session: &mut Session, id: &RawValue, query: &Query) -> io::Result
     Ok(())
 }
 
-/// Looks at all connections, and keeps the best.
+/// Reads all connections, and keeps the first ones in the order.
 async fn top(session: &mut Session, id: &RawValue, query: &Query, sort: Sort) -> io::Result<()> {
     let shared = session.shared.clone();
     let mut scan = Scan::new(&shared.status.readers, None);
     let mut top = Top::new(sort, query.limit as usize);
     loop {
-        let more = scan.turn();
+        let more = scan.advance();
         let wanted = scan
             .found
             .drain(..)
@@ -160,7 +160,7 @@ impl Query {
             .iter()
             .map(|engine| engine.clock.get())
             .max();
-        let wanted = Wanted::new(params, now.unwrap_or(0))?;
+        let wanted = Selection::new(params, now.unwrap_or(0))?;
         let lease = match params.sort {
             None => None,
             Some(_) => sorting(session.account(), limit, after)?,
@@ -175,7 +175,7 @@ impl Query {
     }
 }
 
-/// Memory to sort in, if it is more than each client has for its own.
+/// Leases memory for sorting, if it is more than every client has.
 fn sorting(
     account: &Account,
     limit: u64,
@@ -185,14 +185,14 @@ fn sorting(
         let message = "parameter `after` goes with pages: what `sort` puts in order is one answer";
         return Err(errors::parameter("after", message));
     }
-    if limit > top::MOST {
+    if limit > top::MAX {
         let message = format!(
             "parameter `limit` must be at most {} with `sort`, not {limit}",
-            top::MOST
+            top::MAX
         );
         return Err(errors::parameter("limit", message));
     }
-    let size = limit as usize * top::EACH;
+    let size = limit as usize * top::BYTES;
     match account.lease(Purpose::Reply, size) {
         lease @ Some(_) => Ok(lease),
         None if size <= OWN => Ok(None),
@@ -207,13 +207,13 @@ pub(crate) async fn lookup(
     let mut scan = Scan::new(readers, None);
     let mut newest: Option<Connection> = None;
     loop {
-        let more = scan.turn();
+        let more = scan.advance();
         for connection in scan
             .found
             .drain(..)
             .filter(|connection| is_between(connection, params))
         {
-            // Of two that opened in the same nanosecond, the one that lives.
+            // Of two that opened in the same nanosecond, the open one.
             let age = |connection: &Connection| (connection.opened, connection.closed.is_none());
             if newest
                 .as_ref()
@@ -242,13 +242,13 @@ fn is_between(connection: &Connection, params: &LookupParams) -> bool {
             .is_none_or(|vlan| connection.vlan == *vlan)
 }
 
-/// Walks the connections of all workers, in the order of their places.
+/// Iteration over the connections of all workers, in the order of their slots.
 struct Scan<'a> {
-    /// The worker it is at, and those to come.
+    /// Current worker, and the following ones.
     readers: std::slice::Iter<'a, Reader>,
     at: Option<&'a Reader>,
     after: Option<SockId>,
-    /// What the last turn found.
+    /// Connections found in the last step.
     found: Vec<Connection>,
 }
 
@@ -264,8 +264,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Finds the next connections, not many. False: these were the last.
-    fn turn(&mut self) -> bool {
+    /// Finds the next few connections. Returns false after the last ones.
+    fn advance(&mut self) -> bool {
         let Some(reader) = self.at else { return false };
         self.found.extend(reader.connections(self.after).take(TURN));
         if self.found.len() == TURN {

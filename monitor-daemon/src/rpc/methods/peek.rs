@@ -13,13 +13,13 @@ use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::view;
 
-/// A cursor on its way to bytes.
+/// Cursor that looks for the next byte.
 struct Walk {
     start: u64,
     at: u64,
-    /// Offsets from the start on that were below `base`.
+    /// Offsets from the start that were below `base`.
     lost: u64,
-    /// The hole, declared lost, after them.
+    /// Lost range after them.
     gap: Option<Hole>,
 }
 
@@ -33,7 +33,7 @@ impl Walk {
         }
     }
 
-    /// Goes past what will not come any more. False: there is nothing to pass.
+    /// Skips bytes that cannot arrive. Returns false if there are none.
     fn pass(&mut self, error: &PeekError) -> bool {
         match *error {
             PeekError::NoData {
@@ -41,7 +41,7 @@ impl Walk {
                 base,
                 ..
             } if self.at < base => {
-                // With it went a hole that was passed already.
+                // A lost range that was skipped before was evicted, too.
                 self.gap = None;
                 self.lost = base - self.start;
                 self.at = base;
@@ -54,7 +54,7 @@ impl Walk {
                 ..
             } if self.at < next => {
                 let end = next_extent.map_or(next, |extent| extent.min(next));
-                // The edge may have moved on over more of the hole since it was passed.
+                // The in-order edge may have advanced over more of the range in between.
                 let off = self.gap.map_or(self.at, |gap| gap.off);
                 self.gap = Some(Hole {
                     off,
@@ -109,7 +109,7 @@ pub(crate) async fn peek(
     }
 }
 
-/// Reads into the client's buffer, and moves its cursor behind what was read.
+/// Reads into the client's buffer, and advances its cursor.
 pub(crate) async fn read_on(
     session: &mut Session,
     params: &PeekParams,
@@ -134,7 +134,7 @@ pub(crate) async fn read_on(
         if walk.pass(&error) {
             tokio::task::yield_now().await;
         } else if walk.has_moved() {
-            // No byte, but something to tell.
+            // No byte, but a loss to report.
             let request = ReadRequest { len: 0, ..request };
             let read = fill(&mut session.peeks, &shared, request).await;
             break read

@@ -18,21 +18,21 @@ use crate::rpc::session::Session;
 use crate::rpc::shared::Shared;
 use crate::rpc::view;
 
-/// Bytes copied before other clients of this thread get their turn: some ten microseconds.
+/// Bytes copied before other clients of this thread get their turn: about ten microseconds.
 const TURN: usize = 256 * 1024;
-/// Bytes encoded before the text is sent on. A multiple of 3, so that only the last piece is padded.
-const PIECE: usize = 48 * 1024;
-/// Extents written before the text is sent on.
-const RUNS: usize = 2048;
+/// Bytes encoded before the text is sent. A multiple of 3, so that only the last chunk is padded.
+const CHUNK: usize = 48 * 1024;
+/// Extents written before the text is sent.
+const EXTENTS: usize = 2048;
 
-/// What is to be read.
+/// Range to read.
 #[derive(Clone, Copy)]
 pub(crate) struct ReadRequest<'a> {
     pub(crate) reader: &'a Reader,
     pub(crate) id: SockId,
     pub(crate) side: Side,
     pub(crate) off: u64,
-    /// Most bytes.
+    /// Maximum number of bytes.
     pub(crate) len: usize,
 }
 
@@ -82,8 +82,8 @@ pub(crate) fn check_encoding(session: &Session, encoding: Encoding) -> Result<()
     Ok(())
 }
 
-/// Replies with the first `len` bytes of the client's buffer. `head` is the rest of the result; it is told how many
-/// raw bytes follow, if they do.
+/// Replies with the first `len` bytes of the client's buffer. `head` is the rest of the result, made from the
+/// number of raw bytes that follow the line, if any.
 pub(crate) async fn reply_bytes<H: Serialize>(
     session: &mut Session,
     id: &RawValue,
@@ -108,7 +108,7 @@ async fn reply_raw(
     response::result(session.out.open(), id, head);
     session.out.close();
     let bytes = session.peeks.filled(len);
-    if bytes.len() <= PIECE {
+    if bytes.len() <= CHUNK {
         session.out.text().extend_from_slice(bytes);
         Ok(())
     } else {
@@ -128,7 +128,7 @@ async fn reply_base64(
     // In place of the object's closing brace.
     text.pop();
     text.extend_from_slice(b",\"data\":\"");
-    for piece in session.peeks.filled(len).chunks(PIECE) {
+    for piece in session.peeks.filled(len).chunks(CHUNK) {
         encode(session.out.text(), piece);
         session.out.flush_if_full().await?;
     }
@@ -151,7 +151,7 @@ pub(crate) async fn fragments(
             return Ok(());
         }
     };
-    // While a slow client reads it, the list takes memory like any other large reply.
+    // The list is held until a slow client has read it, so it is leased as other large replies are.
     let size = size_of_val(extents.runs.as_slice());
     let lease = if size > OWN {
         session.account().lease(Purpose::Reply, size)
@@ -167,7 +167,7 @@ pub(crate) async fn fragments(
     response::start(text, id);
     text.extend_from_slice(b"{\"extents\":[");
     let mut first = true;
-    for runs in extents.runs.chunks(RUNS) {
+    for runs in extents.runs.chunks(EXTENTS) {
         let text = session.out.text();
         for run in runs {
             if !first {
@@ -200,8 +200,8 @@ fn extents(session: &Session, params: &FragmentsParams) -> Result<Extents, Error
         .map_err(|error| errors::peek(error, sockid, side, 0))
 }
 
-/// Reads into a client's buffer. All of it before the reply starts, since the reply starts with its length and what is
-/// not copied yet may be evicted while a slow client reads.
+/// Reads into the client's buffer. Everything is copied before the reply starts: the reply starts with its length,
+/// and bytes that aren't copied yet may be evicted while a slow client reads.
 pub(crate) async fn fill(
     buffer: &mut PeekBuffer,
     shared: &Shared,
@@ -226,7 +226,7 @@ pub(crate) async fn fill(
     if peek.len < room || peek.len == wanted {
         return Ok(peek);
     }
-    // There may be more: now `end` tells how much memory that can take.
+    // There may be more: `end` bounds the memory for it.
     let most = peek.end.saturating_sub(off).min(wanted as u64) as usize;
     let buffer = buffer.grow(peek.len, most);
     if buffer.len() < most {
@@ -236,7 +236,7 @@ pub(crate) async fn fill(
         tokio::task::yield_now().await;
         let turn = (buffer.len() - peek.len).min(TURN);
         let rest = &mut buffer[peek.len..peek.len + turn];
-        // A hole, or evicted meanwhile: what was read stands.
+        // A hole, or evicted in between: the bytes before it are the reply.
         let Ok(more) = reader.peek(id, side, off + peek.len as u64, rest) else {
             break;
         };

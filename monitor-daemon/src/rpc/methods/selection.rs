@@ -1,4 +1,4 @@
-//! Which connections a client of `sockets` wants.
+//! Selection of connections by the parameters of `sockets`.
 
 use std::net::IpAddr;
 
@@ -11,19 +11,19 @@ use crate::filter::Filter;
 use crate::rpc::protocol::errors;
 use crate::rpc::view;
 
-/// Every condition must hold.
-pub(crate) struct Wanted {
+/// Conditions that must all hold.
+pub(crate) struct Selection {
     state: Option<State>,
     port: Option<u16>,
     prefix: Option<IpNet>,
     filter: Option<Filter>,
     closed: Option<bool>,
-    /// Opened at this time or later, and at that time or earlier.
+    /// Earliest and latest opening time.
     opened: (u64, u64),
     min_bytes: u64,
 }
 
-impl Wanted {
+impl Selection {
     /// `now`: the packets' time, nanoseconds since the epoch.
     pub(crate) fn new(params: &SocketsParams, now: u64) -> Result<Self, ErrorObject> {
         let compile =
@@ -69,7 +69,7 @@ impl Wanted {
     }
 }
 
-/// How far both directions have come.
+/// Returns the sum of the highest offsets of both sides.
 pub(crate) fn bytes(connection: &Connection) -> u64 {
     connection.sides.iter().map(|side| side.end).sum()
 }
@@ -78,7 +78,7 @@ fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-/// An address, or all addresses with a prefix. An IPv4 address written as IPv6 (::ffff:10.0.0.1) is the IPv4 one.
+/// Parses an address, or a prefix. An IPv4 address in IPv6 notation (::ffff:10.0.0.1) is the IPv4 one.
 fn parse_prefix(text: &str) -> Result<IpNet, ErrorObject> {
     let address = text
         .parse::<IpAddr>()

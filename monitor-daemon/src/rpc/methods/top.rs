@@ -1,4 +1,4 @@
-//! The first connections in some order, out of any number, in memory for as many as are wanted.
+//! Sorted selection: the first connections in an order, in memory for the requested number alone.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -8,17 +8,17 @@ use monitor_rpc::types::Sort;
 
 use crate::rpc::methods::selection::bytes;
 
-/// Most connections that are sorted for one client: a few megabytes.
-pub(crate) const MOST: u64 = 10_000;
+/// Maximum number of connections that are sorted for one client: a few megabytes.
+pub(crate) const MAX: u64 = 10_000;
 
-/// What one of them takes: what it points to are two VLAN ids at most.
-pub(crate) const EACH: usize = size_of::<Ranked>() + 16;
+/// Memory of one connection, with two VLAN ids.
+pub(crate) const BYTES: usize = size_of::<Ranked>() + 16;
 
-/// The best so far.
+/// First connections so far.
 pub(crate) struct Top {
     sort: Sort,
     limit: usize,
-    /// The worst of them first.
+    /// Heap with the last one of the order on top.
     best: BinaryHeap<Reverse<Ranked>>,
 }
 
@@ -50,7 +50,7 @@ impl Top {
         }
     }
 
-    /// The first ones, best first.
+    /// Returns the connections in their order.
     pub(crate) fn into_sorted(self) -> impl Iterator<Item = Connection> {
         self.best
             .into_sorted_vec()
@@ -59,7 +59,7 @@ impl Top {
     }
 }
 
-/// The higher, the better.
+/// Returns the rank; a higher one comes first.
 fn rank(sort: Sort, connection: &Connection) -> u64 {
     const SECOND: u64 = 1_000_000_000;
     match sort {
@@ -77,7 +77,7 @@ fn rank(sort: Sort, connection: &Connection) -> u64 {
     }
 }
 
-/// Of two with the same rank, the one that is listed first without sorting is the better one.
+/// Orders by rank, then by slot as unsorted lists do.
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
         let place = |ranked: &Self| Reverse(ranked.connection.id.position());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{PatternForm, PatternId, WatchParams, WatchPattern, Watching};
 
-use super::events::{listen, queue, room_for_listener, scope};
+use super::events::{check_listeners, listen, queue, scope};
 use crate::events::{EventFilter, EventKind, EventKinds};
 use crate::rpc::access::account::Purpose;
 use crate::rpc::access::limits;
@@ -16,10 +16,10 @@ use crate::rpc::subscriptions::watch::{Search, Watch};
 use crate::rpc::view;
 use crate::scan::{Limits, Pattern, Set, SetError, Syntax};
 
-/// Most bytes of context on each side of a match.
-const MOST_CONTEXT: u64 = 4096;
+/// Maximum number of bytes of context on each side of a match.
+const MAX_CONTEXT: u64 = 4096;
 
-/// What tells that there is something to search, or that there will be nothing any more.
+/// Events after which there is something to search, or the end of it.
 const SEARCHABLE: &[EventKind] = &[
     EventKind::Data,
     EventKind::State,
@@ -31,22 +31,22 @@ pub(crate) async fn watch(
     session: &mut Session,
     params: &WatchParams,
 ) -> Result<Watching, ErrorObject> {
-    room_for_listener(session)?;
+    check_listeners(session)?;
     let (patterns, names) = read(params)?;
     let count = patterns.len() as u64;
-    if params.context.is_some_and(|context| context > MOST_CONTEXT) {
-        let message = format!("parameter `context` must be at most {MOST_CONTEXT} bytes");
+    if params.context.is_some_and(|context| context > MAX_CONTEXT) {
+        let message = format!("parameter `context` must be at most {MAX_CONTEXT} bytes");
         return Err(errors::parameter("context", message));
     }
     let scope = scope(session, params.sockid, params.filter.as_deref())?;
     let queue = queue(params.queue)?;
     let set = Arc::new(compile(session, params, patterns).await?);
-    let interest = EventFilter {
+    let filter = EventFilter {
         kinds: EventKinds::of(SEARCHABLE),
         side: params.side.map(view::side),
         scope,
     };
-    let subscription = listen(session, &interest, Some(queue)).await?;
+    let subscription = listen(session, &filter, Some(queue)).await?;
     let sockid = subscription.number();
     let context = params.context.map(|context| context as usize);
     let search = Search {
@@ -70,7 +70,7 @@ pub(crate) async fn watch(
     })
 }
 
-/// One client's patterns at a time, on a thread where nobody waits for it.
+/// Compiles the patterns of one client at a time, on a thread of its own.
 async fn compile(
     session: &Session,
     params: &WatchParams,
@@ -104,7 +104,7 @@ async fn compile(
     }
 }
 
-/// A pattern cannot be searched for. The message says which one and why.
+/// Error of one pattern.
 fn wrong(parameter: &str, index: usize, why: &str) -> ErrorObject {
     let name = if parameter == "pattern" {
         "pattern".to_owned()
@@ -117,7 +117,7 @@ fn wrong(parameter: &str, index: usize, why: &str) -> ErrorObject {
     )
 }
 
-/// The patterns and their names.
+/// Returns the patterns and their names.
 fn read(params: &WatchParams) -> Result<(Vec<Pattern>, Vec<PatternId>), ErrorObject> {
     let (parameter, list) = match (&params.pattern, &params.patterns) {
         (Some(pattern), None) => ("pattern", std::slice::from_ref(pattern)),
@@ -167,7 +167,7 @@ fn form_of(form: &PatternForm) -> Result<Syntax, &'static str> {
     }
 }
 
-/// Bytes from pairs of digits.
+/// Parses pairs of hexadecimal digits.
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = hex.as_bytes().chunks(2);

@@ -1,13 +1,14 @@
-//! Requests as plain values: a method with its parameters, checked.
+//! Calls: methods with their parsed parameters.
 
 use monitor_rpc::types::*;
 use monitor_rpc::{ErrorObject, Method};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::rpc::protocol::errors;
 
-/// What a client wants.
+/// Call of a method.
 #[derive(Debug)]
 pub(crate) enum Call {
     Hello(HelloParams),
@@ -58,7 +59,7 @@ impl Call {
     }
 }
 
-/// Reads a method's parameters. Absent and `null` are the same as `{}`.
+/// Parses a method's parameters. Absent and `null` are the same as `{}`.
 fn params<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, ErrorObject> {
     let text = match raw.map(RawValue::get) {
         None | Some("null") => "{}",
@@ -69,41 +70,24 @@ fn params<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, ErrorObject>
             ));
         }
     };
-    serde_json::from_str(text).map_err(|_| explain::<T>(text))
+    serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
 }
 
-/// Reads the same text again, slower, to tell which parameter is wrong and how.
-fn explain<T: DeserializeOwned>(text: &str) -> ErrorObject {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
-        return errors::parameters("the parameters cannot be read");
+/// Returns the error for parameters that don't parse. They are parsed again by a slower way, which knows the path of the
+/// error and doesn't append a position in the text.
+fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> ErrorObject {
+    let found = serde_json::from_str::<Value>(text).map(serde_path_to_error::deserialize::<_, T>);
+    let (path, message) = match found {
+        Ok(Err(error)) => (error.path().to_string(), error.into_inner().to_string()),
+        // Parameters that are given twice, or invalid JSON.
+        Ok(Ok(_)) | Err(_) => (".".to_owned(), error.to_string()),
     };
-    let path = error.path().to_string();
-    let message = error.into_inner().to_string();
-    // serde says where in the text; a person who typed a line does not count columns.
-    let message = message
-        .rsplit_once(" at line ")
-        .map_or(message.as_str(), |(what, _)| what);
-    for (kind, word) in [
-        ("unknown field", "unknown"),
-        ("missing field", "missing"),
-        ("duplicate field", "duplicate"),
-    ] {
-        if let Some(rest) = message.strip_prefix(kind) {
-            let name = rest.split('`').nth(1).unwrap_or_default();
-            return errors::parameter(name, format!("{word} parameter{rest}"));
-        }
-    }
-    let wrong = match message.split_once(", expected ") {
-        Some((found, expected)) => {
-            let found = found
-                .trim_start_matches("invalid type: ")
-                .trim_start_matches("invalid value: ");
-            format!("parameter `{path}` must be {expected}, not {found}")
-        }
-        None => format!("parameter `{path}` is wrong: {message}"),
+    // Errors of the whole object (missing, unknown, given twice) quote the name.
+    let name = match path.as_str() {
+        "." => message.split('`').nth(1).unwrap_or_default(),
+        path => path,
     };
-    errors::parameter(&path, wrong)
+    errors::parameter(name, format!("parameter `{name}`: {message}"))
 }
 
 #[cfg(test)]
@@ -115,7 +99,7 @@ mod tests {
         Call::parse(method, Some(&raw)).unwrap_err()
     }
 
-    /// The parameter that the error names, by `data` and in its sentence.
+    /// Returns the parameter that the error names, in `data` and in its sentence.
     fn named(method: &str, params: &str) -> String {
         let error = refused(method, params);
         assert_eq!(error.code, -32602, "{params}: {error}");
@@ -168,12 +152,12 @@ mod tests {
     #[test]
     fn sentences_are_plain() {
         let error = refused("info", r#"{"sockid":-1}"#);
-        let expected = "parameter `sockid` must be a whole number from 0 to 9007199254740991, not integer `-1`";
+        let expected = "parameter `sockid`: invalid value: integer `-1`, expected a whole number from 0 to 9007199254740991";
         assert_eq!(error.message, expected);
         let error = refused("info", r#"{"sockid":1,"sid":2}"#);
         assert_eq!(
             error.message,
-            "unknown parameter `sid`, expected `sockid` or `worker`"
+            "parameter `sid`: unknown field `sid`, expected `sockid` or `worker`"
         );
         let error = refused("peekaboo", "{}");
         assert_eq!(error.code, -32601);

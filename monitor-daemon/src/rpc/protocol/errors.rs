@@ -1,4 +1,4 @@
-//! Errors that clients see: a code, a sentence that says what to do, and data for programs.
+//! Errors on the wire: a code, a sentence that says what to do, and data for programs.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -44,7 +44,7 @@ pub(crate) fn method(name: &str) -> ErrorObject {
     )
 }
 
-/// A parameter is wrong. The message names it.
+/// A parameter is wrong; the message names it.
 pub(crate) fn parameter(name: &str, message: impl Into<String>) -> ErrorObject {
     let data = ErrorData {
         parameter: Some(name.to_owned()),
@@ -57,7 +57,7 @@ pub(crate) fn parameter(name: &str, message: impl Into<String>) -> ErrorObject {
     }
 }
 
-/// The filter that a parameter holds is wrong.
+/// The filter in a parameter is wrong.
 pub(crate) fn filter(name: &str, error: &FilterError) -> ErrorObject {
     let mut object = parameter(name, format!("parameter `{name}`: {error}"));
     if let Some(data) = &mut object.data {
@@ -71,7 +71,7 @@ pub(crate) fn parameters(message: impl Into<String>) -> ErrorObject {
     plain(Code::Params, message)
 }
 
-/// The method is for others than the peer.
+/// The client lacks the role that the method needs.
 pub(crate) fn permission(method: Method, peer: &impl Display) -> ErrorObject {
     let (name, role) = (method.name(), method.role());
     let setting = if role == Role::Admin {
@@ -99,7 +99,7 @@ pub(crate) fn config(why: impl Display) -> ErrorObject {
     errno(Reason::Config, format!("{why}; nothing was changed"))
 }
 
-/// The path of a file that may not be readable for the peer.
+/// The peer may not read files with the daemon's rights.
 pub(crate) fn not_your_file(peer: &impl Display) -> ErrorObject {
     let message = format!(
         "`file` is for root and the user that monitord runs as, since it is read with that user's rights, and {peer} is \
@@ -190,7 +190,7 @@ pub(crate) fn timeout(off: u64) -> ErrorObject {
     )
 }
 
-/// Says where a side stands.
+/// Adds the edges of a side.
 fn place(
     mut object: ErrorObject,
     base: u64,
@@ -230,7 +230,7 @@ pub(crate) fn unanswered(error: Unanswered) -> ErrorObject {
     errno(Reason::Unanswered, error.to_string())
 }
 
-/// Why a connection is not as a client wants it.
+/// Error of `stop` and `configure`.
 pub(crate) fn control(error: ControlError, sockid: u64) -> ErrorObject {
     match error {
         ControlError::NoSuchConnection => no_connection(sockid),
@@ -249,7 +249,7 @@ pub(crate) fn control(error: ControlError, sockid: u64) -> ErrorObject {
     }
 }
 
-/// Why a read at `off` got nothing.
+/// Error of a read at `off`.
 pub(crate) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> ErrorObject {
     match error {
         PeekError::NoSuchConnection => no_connection(sockid),
@@ -332,7 +332,7 @@ fn plain(code: Code, message: impl Into<String>) -> ErrorObject {
     }
 }
 
-/// What a client sent, at a length fit for a message.
+/// Quotes text of a client, cut to a length that fits a message.
 pub(crate) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut quoted: String = text.chars().take(LONGEST).collect();

@@ -1,4 +1,4 @@
-//! Requests as they stand on the line: the envelope, before the method's own parameters are looked at.
+//! Requests: the JSON-RPC envelope, without the method's own parameters.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,30 +10,30 @@ use serde_json::value::RawValue;
 
 use crate::rpc::protocol::errors;
 
-/// One request. Its parts point into the line.
+/// Request. Its parts point into the line.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
-    /// `None`: a notification. Any JSON value, echoed as it was written.
+    /// Any JSON value, echoed unchanged; `None`: a notification.
     pub(crate) id: Option<&'a RawValue>,
     pub(crate) method: Cow<'a, str>,
     pub(crate) params: Option<&'a RawValue>,
 }
 
-/// What is no request, with its id if that could be made out.
+/// Invalid request, with its id if that could be parsed.
 #[derive(Debug)]
 pub(crate) struct Rejected<'a> {
     pub(crate) id: Option<&'a RawValue>,
     pub(crate) error: ErrorObject,
 }
 
-/// What one line holds.
+/// Content of one line.
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
     Single(&'a str),
     Batch(Vec<&'a RawValue>),
 }
 
-/// The members that JSON-RPC knows, whatever their type. Members that it does not know are ignored.
+/// Members that JSON-RPC defines, of any type. Other members are ignored.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
@@ -46,13 +46,13 @@ struct Envelope<'a> {
     params: Option<&'a RawValue>,
 }
 
-/// Keeps `null` apart from absent.
+/// Keeps `null` distinct from absent.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Message<'a> {
-    /// Tells a batch, of `most` requests at most, from a single request.
+    /// Parses a line. A batch holds at most `most` requests.
     pub(crate) fn parse(line: &'a [u8], most: usize) -> Result<Self, ErrorObject> {
         let text = str::from_utf8(line).map_err(|_| errors::not_utf8())?;
         if !text.trim_ascii_start().starts_with('[') {
@@ -71,7 +71,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Reads a batch that holds no more than so many requests.
+/// Deserializes a batch of at most this number of requests.
 struct Members(usize);
 
 impl<'de> DeserializeSeed<'de> for Members {
@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for Members {
 }
 
 impl<'a> Request<'a> {
-    /// Takes one request's envelope apart.
+    /// Parses the envelope of one request.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Rejected<'a>> {
         let envelope: Envelope<'a> = match serde_json::from_str(text) {
             Ok(envelope) if text.trim_ascii_start().starts_with('{') => envelope,
@@ -144,7 +144,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The text of a JSON string; `None` if it is none.
+/// Returns the text of a JSON string; `None` for any other value.
 fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     let quoted = raw.get();
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
@@ -155,7 +155,7 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Not JSON at all, or JSON that is no request.
+/// Returns the error for text that isn't JSON, or that is JSON but no request.
 fn explain(text: &str, error: &serde_json::Error) -> ErrorObject {
     match serde_json::from_str::<IgnoredAny>(text) {
         Err(error) => errors::parse(error),

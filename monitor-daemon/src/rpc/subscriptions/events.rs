@@ -1,4 +1,4 @@
-//! A client's subscription: notes, in their order.
+//! `subscribe`: events in their order.
 
 use std::borrow::Cow;
 use std::io;
@@ -12,21 +12,21 @@ use crate::rpc::subscriptions::notification_writer::NotificationWriter;
 use crate::rpc::subscriptions::subscription::Subscription;
 use crate::rpc::view;
 
-/// Notes told before other clients of this thread, and this client's requests, get their turn.
+/// Events written before other clients of this thread, and this client's requests, get their turn.
 const TURN: usize = 256;
 
-/// `subscribe`.
+/// Subscription to events.
 pub(crate) struct EventStream {
     subscription: Subscription,
-    /// Bytes that `data` events bring along, at most.
+    /// Maximum number of bytes that a `data` event contains.
     max: Option<usize>,
     encoding: Encoding,
-    /// The last turn ended before the notes did.
+    /// The last turn ended before the queue was empty.
     more: bool,
 }
 
 impl EventStream {
-    /// `max` is cut to what a client's own buffer holds.
+    /// Creates a subscription; `max` is cut to the size of a client's own buffer.
     pub(crate) fn new(subscription: Subscription, max: Option<u64>, encoding: Encoding) -> Self {
         let max = max.map(|max| max.min(OWN as u64) as usize);
         Self {
@@ -49,7 +49,7 @@ impl EventStream {
         self.subscription.take_ready();
         for _ in 0..TURN {
             match self.subscription.next() {
-                Some(Delivery::Record(note)) => self.note(&note, writer).await?,
+                Some(Delivery::Record(record)) => self.write(&record, writer).await?,
                 Some(Delivery::Lost(count)) => writer.lost(self.number(), count),
                 None => {
                     self.more = false;
@@ -62,24 +62,25 @@ impl EventStream {
         Ok(())
     }
 
-    async fn note(
+    async fn write(
         &self,
-        note: &EventRecord,
+        record: &EventRecord,
         writer: &mut NotificationWriter<'_>,
     ) -> io::Result<()> {
-        let time = Some(view::seconds(note.time));
+        let time = Some(view::seconds(record.time));
         let params = EventParams {
             listener: self.number(),
             time,
-            ..describe(&note.what)
+            ..describe(&record.what)
         };
-        match (note.what, self.max) {
+        match (record.what, self.max) {
             (RecordedEvent::Event(Event::Data { id, side, off, len }), Some(max)) => {
                 let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(max);
                 let reader = writer.shared.status.readers.get(usize::from(id.worker()));
-                let place = writer.peeks.own(wanted);
-                // Evicted meanwhile, or gone: then the bytes are fewer than were promised, and the client sees that.
-                let peek = reader.and_then(|reader| reader.peek(id, side, off, place).ok());
+                let buffer = writer.peeks.own(wanted);
+                // Evicted, or gone: the event then has fewer bytes than its `len`, which the client
+                // can see.
+                let peek = reader.and_then(|reader| reader.peek(id, side, off, buffer).ok());
                 writer
                     .bytes(params, peek.map_or(0, |peek| peek.len), self.encoding)
                     .await
@@ -92,7 +93,7 @@ impl EventStream {
     }
 }
 
-/// The note in the RPC's words.
+/// Converts an event to the words of the RPC.
 fn describe(what: &RecordedEvent) -> EventParams {
     let on = |kind: EventKind, id: SockId| EventParams {
         event: Cow::Borrowed(kind.name()),

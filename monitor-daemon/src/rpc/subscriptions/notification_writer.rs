@@ -1,4 +1,4 @@
-//! Notifications as queues.
+//! Writer of notifications.
 
 use std::borrow::Cow;
 use std::io;
@@ -13,10 +13,10 @@ use crate::rpc::protocol::response;
 use crate::rpc::shared::Shared;
 use crate::rpc::transport::output::Output;
 
-/// Bytes that are gathered with their line rather than sent at once.
+/// Maximum number of bytes that are gathered with their line instead of sent at once.
 const SMALL: usize = 4 * 1024;
 
-/// What telling a client needs.
+/// Parts of a session that notifications need.
 pub(crate) struct NotificationWriter<'a> {
     pub(crate) out: &'a mut Output,
     pub(crate) peeks: &'a mut PeekBuffer,
@@ -45,7 +45,7 @@ impl NotificationWriter<'_> {
         self.out.close();
     }
 
-    /// Says that so many notes did not fit into a listener's queue.
+    /// Reports records that did not fit into a listener's queue.
     pub(crate) fn lost(&mut self, listener: u64, count: u64) {
         self.shared.metrics.events_lost.add(count);
         let event = Cow::Borrowed("lost");

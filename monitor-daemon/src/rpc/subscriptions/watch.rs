@@ -120,7 +120,7 @@ impl Watch {
             }
             self.spent += RECORD;
             match self.subscription.next() {
-                Some(Delivery::Record(note)) => self.note(&note, writer),
+                Some(Delivery::Record(record)) => self.on_event(&record, writer),
                 Some(Delivery::Lost(count)) => self.lost(count, writer),
                 None => {
                     self.more = false;
@@ -133,14 +133,14 @@ impl Watch {
         Ok(())
     }
 
-    fn note(&mut self, note: &EventRecord, writer: &mut NotificationWriter<'_>) {
-        let RecordedEvent::Event(event) = note.what else {
+    fn on_event(&mut self, record: &EventRecord, writer: &mut NotificationWriter<'_>) {
+        let RecordedEvent::Event(event) = record.what else {
             return;
         };
         let look = |id, side, over| Look {
             id,
             side,
-            time: note.time,
+            time: record.time,
             over,
         };
         match event {

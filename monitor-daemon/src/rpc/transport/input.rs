@@ -1,4 +1,4 @@
-//! Lines from a client, within bounds.
+//! Input buffer of one client: lines of bounded length.
 
 use std::io;
 use std::sync::Arc;
@@ -8,27 +8,27 @@ use monitor_rpc::MAX_LINE;
 
 use crate::rpc::transport::stream::Stream;
 
-/// Enough for nearly every request; an idle client keeps no more.
+/// Size that an idle client keeps; enough for nearly every request.
 const SMALL: usize = 1024;
-/// The longest line and its line feed.
+/// Longest line and its line feed.
 const LARGEST: usize = MAX_LINE + 1;
 
-/// Bytes that came and are not answered yet: never more than one line of the longest kind.
+/// Received bytes that aren't answered yet: at most one line of the longest kind.
 #[derive(Debug)]
 pub(crate) struct Input {
     from: Arc<Stream>,
-    /// `start..end` is there; the rest is room.
+    /// `start..end` is filled.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// No line feed lies before it.
+    /// End of the part without a line feed.
     searched: usize,
 }
 
-/// What stands at the front of the input.
+/// Front of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
-    /// A whole line, its line feed taken off.
+    /// Line without its line feed.
     Whole(&'a [u8]),
     /// More than [`MAX_LINE`] bytes without a line feed.
     TooLong,
@@ -47,7 +47,7 @@ impl Input {
         }
     }
 
-    /// Takes the next line off the front.
+    /// Removes the next line from the front.
     pub(crate) fn line(&mut self) -> Line<'_> {
         match memchr(b'\n', &self.buffer[self.searched..self.end]) {
             Some(distance) => {
@@ -68,7 +68,7 @@ impl Input {
         }
     }
 
-    /// Waits for more bytes; 0 is the end. Dropping the future loses nothing.
+    /// Waits for more bytes; 0 is the end. It is cancel safe.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         self.make_room();
         let count = self.from.read(&mut self.buffer[self.end..]).await?;
@@ -76,12 +76,12 @@ impl Input {
         Ok(count)
     }
 
-    /// Whether a long line left more memory than an idle client should hold.
+    /// Returns whether it holds more memory than an idle client should.
     pub(crate) fn is_large(&self) -> bool {
         self.buffer.len() > SMALL
     }
 
-    /// Gives that memory back, unless part of a line stands in it.
+    /// Frees that memory, unless it holds part of a line.
     pub(crate) fn shrink(&mut self) {
         if self.start == self.end {
             self.buffer = vec![0; SMALL];
@@ -89,7 +89,7 @@ impl Input {
         }
     }
 
-    /// Throws away what came and what still comes, up to `limit` bytes or the end.
+    /// Discards received and future bytes, up to `limit` bytes or the end.
     pub(crate) async fn discard(&mut self, limit: usize) -> io::Result<()> {
         let mut discarded = 0;
         while discarded < limit {
@@ -135,7 +135,7 @@ mod tests {
         (to, Input::new(Arc::new(Stream::new(from).unwrap())))
     }
 
-    /// Everything that `bytes` are read as, sent in pieces.
+    /// Returns the lines parsed from `bytes`, sent in chunks of `piece`.
     async fn lines(bytes: &[u8], piece: usize) -> Vec<String> {
         let (mut to, mut input) = pair();
         let bytes = bytes.to_vec();

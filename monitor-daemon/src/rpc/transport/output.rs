@@ -1,23 +1,22 @@
-//! Replies on their way to a client.
+//! Output buffer of one client.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use crate::rpc::transport::stream::Stream;
 
-/// Replies are gathered up to this size, then sent: one system call for many small ones, and bounded memory for
-/// long ones.
+/// Size up to which replies are gathered: one system call for many small ones, and bounded memory for long ones.
 const GATHER: usize = 64 * 1024;
-/// An idle client keeps no more.
+/// Size that an idle client keeps.
 const SMALL: usize = 4 * 1024;
 
-/// What is to be sent, and where to. Holds little more than [`GATHER`] bytes, whatever the replies' length.
+/// Replies to send. It holds little more than [`GATHER`] bytes for replies of any length.
 #[derive(Debug)]
 pub(crate) struct Output {
     to: Arc<Stream>,
-    /// Text of replies, not sent yet.
+    /// Text that isn't sent yet.
     text: Vec<u8>,
-    /// Set while replies are members of a batch's array.
+    /// Set while responses are members of a batch's array.
     batch: Option<Batch>,
 }
 
@@ -36,12 +35,12 @@ impl Output {
         }
     }
 
-    /// From now on replies are members of one array.
+    /// Starts an array of responses.
     pub(crate) fn start_batch(&mut self) {
         self.batch = Some(Batch::Empty);
     }
 
-    /// The array ends. Without a member it is not sent at all (JSON-RPC 2.0, section 6).
+    /// Ends the array. Without a member nothing is sent (JSON-RPC 2.0, section 6).
     pub(crate) fn end_batch(&mut self) {
         if let Some(Batch::HasMembers) = self.batch.take() {
             self.text.extend_from_slice(b"]\n");
@@ -52,7 +51,7 @@ impl Output {
         self.batch.is_some()
     }
 
-    /// A reply starts: its text goes where this points.
+    /// Starts a response, and returns the buffer for its text.
     pub(crate) fn open(&mut self) -> &mut Vec<u8> {
         match self.batch {
             None => {}
@@ -65,19 +64,19 @@ impl Output {
         &mut self.text
     }
 
-    /// More text of the reply that was opened.
+    /// Returns the buffer for more text of the current response.
     pub(crate) fn text(&mut self) -> &mut Vec<u8> {
         &mut self.text
     }
 
-    /// The reply is complete.
+    /// Ends the response.
     pub(crate) fn close(&mut self) {
         if self.batch.is_none() {
             self.text.push(b'\n');
         }
     }
 
-    /// Sends what was gathered if it is much. To be called between and within replies.
+    /// Sends the gathered text if it is large. Called between and within responses.
     pub(crate) async fn flush_if_full(&mut self) -> io::Result<()> {
         if self.text.len() >= GATHER {
             self.flush().await
@@ -86,7 +85,7 @@ impl Output {
         }
     }
 
-    /// Sends everything that was gathered. Waits for the client to read it.
+    /// Sends the gathered text, and waits until the client reads it.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if !self.text.is_empty() {
             self.to.write_all(&mut [IoSlice::new(&self.text)]).await?;
@@ -95,7 +94,7 @@ impl Output {
         Ok(())
     }
 
-    /// Sends everything that was gathered, then `bytes`, together.
+    /// Sends the gathered text and `bytes` together.
     pub(crate) async fn flush_with(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.to
             .write_all(&mut [IoSlice::new(&self.text), IoSlice::new(bytes)])
@@ -104,23 +103,23 @@ impl Output {
         Ok(())
     }
 
-    /// Whether nobody is there any more to read it.
+    /// Returns whether the client has closed its connection.
     pub(crate) fn is_hung_up(&self) -> bool {
         self.to.is_hung_up()
     }
 
-    /// Sends everything, and the end of the stream.
+    /// Sends everything, then closes the sending half.
     pub(crate) async fn finish(&mut self) -> io::Result<()> {
         self.flush().await?;
         self.to.end()
     }
 
-    /// Whether a long reply left more memory than an idle client should hold.
+    /// Returns whether it holds more memory than an idle client should.
     pub(crate) fn is_large(&self) -> bool {
         self.text.capacity() > SMALL
     }
 
-    /// Gives that memory back.
+    /// Frees that memory.
     pub(crate) fn shrink(&mut self) {
         self.text.shrink_to(SMALL);
     }

@@ -1,7 +1,7 @@
-//! A client's socket on the runtime.
+//! Socket of one client, registered with the runtime.
 //!
-//! Not tokio's own stream: that one is always watched for room to write too, so that each reply, once the client has
-//! read it, wakes the server for nothing. Measured, that made a small `ppeek` three times as long.
+//! tokio's own stream is always polled for writing, too, so each reply that the client has read wakes the server.
+//! That made a small `ppeek` take three times as long.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -16,10 +16,10 @@ use rustix::time::Timespec;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Between looks at a socket that cannot be watched, for want of a descriptor.
+/// Interval of attempts to write to a socket for which no second descriptor is left.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// A connected socket, watched for bytes to read.
+/// Connected socket, polled for reading.
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: AsyncFd<UnixStream>,
@@ -33,14 +33,15 @@ impl Stream {
         })
     }
 
-    /// Waits for bytes; 0 is the end. Dropping the future loses nothing.
+    /// Waits for bytes; 0 is the end. It is cancel safe.
     pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| {
             loop {
                 let mut guard = ready!(self.socket.poll_read_ready(cx))?;
                 match self.socket.get_ref().read(buffer) {
                     Ok(count) => {
-                        // Less than there was room for: it is empty now, and need not be asked again to know it.
+                        // A short read: the socket is empty, and no second read is needed
+                        // to learn that.
                         if (1..buffer.len()).contains(&count) {
                             guard.clear_ready();
                         }
@@ -55,7 +56,7 @@ impl Stream {
         .await
     }
 
-    /// Writes everything, waiting for the client to read when the socket is full.
+    /// Writes everything, and waits for the client when the socket is full.
     pub(crate) async fn write_all(&self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let mut room = None;
         IoSlice::advance_slices(&mut parts, 0);
@@ -74,7 +75,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes what the socket takes at once.
+    /// Writes the bytes that fit into the socket.
     pub(crate) fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
             let mut socket = self.socket.get_ref();
@@ -90,7 +91,7 @@ impl Stream {
         }
     }
 
-    /// Whether the client has closed its end, for reading as well: nobody is there any more.
+    /// Returns whether the client has closed both halves of its connection.
     pub(crate) fn is_hung_up(&self) -> bool {
         let at_once = Timespec {
             tv_sec: 0,
@@ -103,12 +104,12 @@ impl Stream {
                 .intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
-    /// The client will see the end of the stream.
+    /// Closes the sending half.
     pub(crate) fn end(&self) -> io::Result<()> {
         self.socket.get_ref().shutdown(Shutdown::Write)
     }
 
-    /// A second descriptor of the same socket, watched for room to write for as long as this is kept.
+    /// Duplicates the descriptor, and polls the copy for writing while it exists.
     fn watch_room(&self) -> Option<AsyncFd<UnixStream>> {
         let again = self.socket.get_ref().try_clone();
         again
@@ -117,7 +118,7 @@ impl Stream {
     }
 }
 
-/// Has the runtime watch a socket that does not block.
+/// Registers a nonblocking socket with the runtime.
 #[expect(
     deprecated,
     reason = "its successor asks for an unsafe promise, which sockets of the standard library keep anyway: their \
@@ -127,7 +128,7 @@ pub(crate) fn watch<S: Socket>(socket: S, interest: Interest) -> io::Result<Asyn
     AsyncFd::with_interest(socket, interest)
 }
 
-/// What may be watched: see [`watch`].
+/// Socket that can be registered: see [`watch`].
 pub(crate) trait Socket: AsRawFd {}
 
 impl Socket for UnixStream {}
@@ -136,7 +137,7 @@ impl Socket for OwnedFd {}
 
 async fn wait(room: Option<&AsyncFd<UnixStream>>) -> io::Result<()> {
     match room {
-        // Cleared at once: it is the next write that tells whether there is room.
+        // Cleared at once: the next write finds out whether the socket has space.
         Some(room) => room.writable().await.map(|mut guard| guard.clear_ready()),
         None => {
             tokio::time::sleep(LOOK_AGAIN).await;
