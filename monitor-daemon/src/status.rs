@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use monitor_engine::{Counters, Reader};
 
-use crate::config::Current;
+use crate::config::LiveConfig;
 use crate::control::Mailboxes;
 
 /// Everything that the RPC server may look at. Cheap to clone; holds no lock that a worker takes.
@@ -19,7 +19,7 @@ pub struct Status {
     /// The capture that feeds them.
     pub capture: Arc<dyn CaptureStatus>,
     /// The settings that apply.
-    pub settings: Arc<Current>,
+    pub settings: Arc<LiveConfig>,
 }
 
 /// The state of a capture, asked for by any thread at any time.

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
-use monitor_daemon::config::{Config, Current, Source};
+use monitor_daemon::config::{Config, LiveConfig, Source};
 use monitor_tests::{as_user, open_to_all, skip};
 use rpc_common::world::world;
 use rpc_common::{Server, status};
@@ -54,7 +54,7 @@ fn configured(text: &str) -> Configured {
     let rpc = config.rpc.clone();
     let (engines, _) = world();
     let mut status = status(&engines);
-    status.settings = Arc::new(Current::new(source, config).with_flows(take));
+    status.settings = Arc::new(LiveConfig::new(source, config).with_flows(take));
     let server = Server::start_with(status, |settings| {
         settings.mode = 0o666;
         settings.readers = rpc.readers;

@@ -11,7 +11,7 @@ mod rpc_common;
 use std::fs;
 use std::sync::Arc;
 
-use monitor_daemon::config::{Current, Source};
+use monitor_daemon::config::{LiveConfig, Source};
 use monitor_tests::{as_user, open_to_all, skip};
 use rpc_common::attended::Attended;
 use rpc_common::talk::{From, Talk};
@@ -123,7 +123,7 @@ fn listeners_of_a_user_end_with_an_error_when_it_is_removed_from_the_readers() {
     let config = source.read().unwrap();
     let (attended, mut status) = Attended::start(engines(1));
     let rpc = config.rpc.clone();
-    status.settings = Arc::new(Current::new(source, config));
+    status.settings = Arc::new(LiveConfig::new(source, config));
     let server = Server::start_with(status, |settings| {
         settings.mode = 0o666;
         settings.readers = rpc.readers;

@@ -143,8 +143,7 @@ mod tests {
 
     #[test]
     fn settings_print_as_toml_and_single_values_plain() {
-        let config =
-            json!({"store": {"window": "1MiB", "prefault": true}, "filter": {"ports": [80]}});
+        let config = json!({"store": {"window": "1MiB"}, "filter": {"ports": [80]}});
         let printed = |value: &Value| {
             let mut out = Vec::new();
             print(&mut out, value).unwrap();

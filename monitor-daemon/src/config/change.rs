@@ -7,7 +7,7 @@ use super::Config;
 
 /// Who takes a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taker {
+pub(super) enum SettingScope {
     /// The start of the daemon, and nobody later.
     Start,
     /// The log.
@@ -19,49 +19,48 @@ pub(super) enum Taker {
 }
 
 /// Every key. A new one must be put here: a test compares this with the settings there are.
-const TAKERS: &[(&str, Taker)] = &[
-    ("capture.mode", Taker::Start),
-    ("capture.path", Taker::Start),
-    ("capture.interfaces", Taker::Start),
-    ("capture.workers", Taker::Start),
-    ("capture.buffers", Taker::Start),
-    ("capture.nap", Taker::Start),
-    ("capture.nice", Taker::Start),
-    ("capture.pin", Taker::Start),
-    ("filter.ports", Taker::Flows),
-    ("filter.networks", Taker::Flows),
-    ("tcp.overlap", Taker::Flows),
-    ("tcp.policy", Taker::Flows),
-    ("tcp.verify_checksums", Taker::Flows),
-    ("tcp.idle_timeout", Taker::Flows),
-    ("tcp.linger", Taker::Flows),
-    ("store.memory", Taker::Start),
-    ("store.window", Taker::Start),
-    ("store.prefault", Taker::Start),
-    ("rpc.socket", Taker::Start),
-    ("rpc.mode", Taker::Start),
-    ("rpc.group", Taker::Start),
-    ("rpc.readers", Taker::Server),
-    ("rpc.admins", Taker::Server),
-    ("rpc.memory", Taker::Server),
-    ("log.level", Taker::Log),
+const SCOPES: &[(&str, SettingScope)] = &[
+    ("capture.mode", SettingScope::Start),
+    ("capture.path", SettingScope::Start),
+    ("capture.interfaces", SettingScope::Start),
+    ("capture.workers", SettingScope::Start),
+    ("capture.buffers", SettingScope::Start),
+    ("capture.nap", SettingScope::Start),
+    ("capture.nice", SettingScope::Start),
+    ("capture.pin", SettingScope::Start),
+    ("filter.ports", SettingScope::Flows),
+    ("filter.networks", SettingScope::Flows),
+    ("tcp.overlap", SettingScope::Flows),
+    ("tcp.policy", SettingScope::Flows),
+    ("tcp.verify_checksums", SettingScope::Flows),
+    ("tcp.idle_timeout", SettingScope::Flows),
+    ("tcp.linger", SettingScope::Flows),
+    ("store.memory", SettingScope::Start),
+    ("store.window", SettingScope::Start),
+    ("rpc.socket", SettingScope::Start),
+    ("rpc.mode", SettingScope::Start),
+    ("rpc.group", SettingScope::Start),
+    ("rpc.readers", SettingScope::Server),
+    ("rpc.admins", SettingScope::Server),
+    ("rpc.memory", SettingScope::Server),
+    ("log.level", SettingScope::Log),
 ];
 
-impl Taker {
+impl SettingScope {
     /// Who takes the setting of that name; one that nobody knows waits for the next start.
     fn of(key: &str) -> Self {
-        TAKERS
+        SCOPES
             .iter()
             .find(|(own, _)| *own == key)
-            .map_or(Taker::Start, |(_, taker)| *taker)
+            .map_or(SettingScope::Start, |(_, taker)| *taker)
     }
 }
 
 /// What `new` changes in `old`, in the order of their names, when these takers are there.
-pub(super) fn changes(old: &Config, new: &Config, there: &[Taker]) -> Vec<Change> {
+pub(super) fn changes(old: &Config, new: &Config, there: &[SettingScope]) -> Vec<Change> {
     let (old, new) = (values(old), values(new));
     let both = old.into_iter().zip(new).map(|((key, from), (_, to))| {
-        let applies = if there.contains(&Taker::of(&key)) {
+        let applies = if there.contains(&SettingScope::of(&key)) {
             Applies::Now
         } else {
             Applies::Restart
@@ -104,7 +103,7 @@ pub(super) fn sections(config: &Config) -> Map<String, Value> {
 /// Every setting: `section.key` and its value. The same keys for all configurations.
 fn values(config: &Config) -> Vec<(String, Value)> {
     let mut sections = sections(config);
-    let value = |(key, _): &(&str, Taker)| {
+    let value = |(key, _): &(&str, SettingScope)| {
         let (section, name) = key.split_once('.')?;
         // Lists of tables are left out when they are empty.
         let value = sections
@@ -113,7 +112,7 @@ fn values(config: &Config) -> Vec<(String, Value)> {
             .map_or(Value::Array(Vec::new()), Value::take);
         Some(((*key).to_owned(), value))
     };
-    TAKERS.iter().filter_map(value).collect()
+    SCOPES.iter().filter_map(value).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: &[Taker] = &[Taker::Log, Taker::Flows, Taker::Server];
+    const ALL: &[SettingScope] = &[SettingScope::Log, SettingScope::Flows, SettingScope::Server];
 
     fn parsed(text: &str) -> Config {
         Config::parse(text, "test.toml").unwrap()
@@ -143,12 +142,12 @@ mod tests {
                     .map(|key| format!("{section}.{key}")),
             );
         }
-        let listed: BTreeSet<_> = TAKERS.iter().map(|(key, _)| (*key).to_owned()).collect();
+        let listed: BTreeSet<_> = SCOPES.iter().map(|(key, _)| (*key).to_owned()).collect();
         assert_eq!(
             listed, keys,
-            "TAKERS (left) says for each setting (right) whether it can change while we run"
+            "SCOPES (left) says for each setting (right) whether it can change while we run"
         );
-        assert_eq!(listed.len(), TAKERS.len(), "a setting is listed twice");
+        assert_eq!(listed.len(), SCOPES.len(), "a setting is listed twice");
     }
 
     #[test]
@@ -195,7 +194,7 @@ mod tests {
     #[test]
     fn without_a_taker_a_change_waits() {
         let new = parsed("[filter]\nports = [80]\n[rpc]\nreaders = ['alice', 7, '@10']\n");
-        let found = changes(&Config::default(), &new, &[Taker::Server]);
+        let found = changes(&Config::default(), &new, &[SettingScope::Server]);
         assert_eq!(
             found.iter().map(|c| c.applies).collect::<Vec<_>>(),
             [Applies::Restart, Applies::Now]
@@ -206,5 +205,29 @@ mod tests {
             (running.filter, running.rpc),
             (Config::default().filter, new.rpc)
         );
+    }
+
+    #[test]
+    fn the_reference_names_each_setting_and_when_it_applies() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/rpc.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, section) = text.split_once("\n### `config.reload`\n").unwrap();
+        let (section, _) = section.split_once("\n### ").unwrap();
+        let (_, rest) = section.split_once("Settings that apply at once:").unwrap();
+        let (now, restart) = rest.split_once("All other settings").unwrap();
+        let first_column = now.lines().filter_map(|line| line.split('|').nth(1));
+        let now: String = first_column.collect();
+        let names = |text: &str, key: &str| {
+            let section = key.split('.').next().unwrap();
+            text.contains(&format!("`{key}`")) || text.contains(&format!("`{section}.*`"))
+        };
+        for (key, taker) in SCOPES {
+            let at_start = *taker == SettingScope::Start;
+            assert_eq!(
+                (names(&now, key), names(restart, key)),
+                (!at_start, at_start),
+                "{key}"
+            );
+        }
     }
 }

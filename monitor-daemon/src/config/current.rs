@@ -9,7 +9,7 @@ use monitor_rpc::types::Change;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use super::change::{self, Taker};
+use super::change::{self, SettingScope};
 use super::{Config, ConfigError, DEFAULT_PATH};
 
 /// Files of settings are a few KiB; a larger one is something else.
@@ -25,15 +25,15 @@ pub struct Source {
 }
 
 /// Something that takes changed settings while it runs.
-pub type Take = Box<dyn Fn(&Config) + Send + Sync>;
+pub type ApplyFn = Box<dyn Fn(&Config) + Send + Sync>;
 
 /// The settings that apply.
 #[derive(Default)]
-pub struct Current {
+pub struct LiveConfig {
     source: Source,
     config: Mutex<Config>,
-    log: Option<Take>,
-    flows: Option<Take>,
+    log: Option<ApplyFn>,
+    flows: Option<ApplyFn>,
     reload: Notify,
 }
 
@@ -89,7 +89,7 @@ impl Source {
     }
 }
 
-impl Current {
+impl LiveConfig {
     /// Settings that were just read. Without anybody who takes them, nothing but the server's own can change.
     #[must_use]
     pub fn new(source: Source, config: Config) -> Self {
@@ -104,13 +104,13 @@ impl Current {
 
     /// `[log]` can change.
     #[must_use]
-    pub fn with_log(self, log: Option<Take>) -> Self {
+    pub fn with_log(self, log: Option<ApplyFn>) -> Self {
         Self { log, ..self }
     }
 
     /// `[filter]` and `[tcp]` can change.
     #[must_use]
-    pub fn with_flows(self, flows: Take) -> Self {
+    pub fn with_flows(self, flows: ApplyFn) -> Self {
         Self {
             flows: Some(flows),
             ..self
@@ -172,12 +172,12 @@ impl Current {
             .clone()
     }
 
-    fn there(&self) -> Vec<Taker> {
-        let log = self.log.as_ref().map(|_| Taker::Log);
-        let flows = self.flows.as_ref().map(|_| Taker::Flows);
+    fn there(&self) -> Vec<SettingScope> {
+        let log = self.log.as_ref().map(|_| SettingScope::Log);
+        let flows = self.flows.as_ref().map(|_| SettingScope::Flows);
         log.into_iter()
             .chain(flows)
-            .chain([Taker::Server])
+            .chain([SettingScope::Server])
             .collect()
     }
 }
@@ -200,7 +200,7 @@ mod tests {
         let source = Source::new(Some(&file), Some(Path::new("/here")));
         let config = source.read().unwrap();
         assert_eq!(config.rpc.socket, Path::new("/here"));
-        let current = Current::new(source, config);
+        let current = LiveConfig::new(source, config);
         fs::write(&file, "[rpc]\nmemory = 7000000\n").unwrap();
         let new = current.source().read().unwrap();
         let changes = current.changes(&new);
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn only_what_changed_is_taken_and_only_by_those_who_are_there() {
         let taken = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
-        let take = |index: usize| -> Take {
+        let take = |index: usize| -> ApplyFn {
             let taken = Arc::clone(&taken);
             Box::new(move |_| {
                 taken[index].fetch_add(1, Relaxed);
@@ -229,7 +229,7 @@ mod tests {
         };
         let counts = || [taken[0].load(Relaxed), taken[1].load(Relaxed)];
         let new = Config::parse("[log]\nlevel = 'debug'\n[tcp]\nlinger = '5s'\n", "t").unwrap();
-        let current = Current::new(Source::default(), Config::default()).with_log(Some(take(0)));
+        let current = LiveConfig::new(Source::default(), Config::default()).with_log(Some(take(0)));
         let (now, changes) = current.install(&new);
         assert_eq!(counts(), [1, 0]);
         assert_eq!((&now.log, &now.tcp), (&new.log, &Config::default().tcp));

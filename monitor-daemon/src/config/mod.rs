@@ -22,7 +22,7 @@ use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, TcpConfig, TcpPoli
 use serde::{Deserialize, Serialize};
 
 pub use check::{LEAST_WINDOW, MAX_WORKERS};
-pub use current::{Current, Source, Take};
+pub use current::{ApplyFn, LiveConfig, Source};
 pub use error::ConfigError;
 pub use memory::TooMuchMemory;
 pub use principal::Principal;
@@ -175,8 +175,6 @@ pub struct Store {
     /// Retained for each side of each connection, the newest bytes.
     #[serde(with = "units::size")]
     pub window: u64,
-    /// A live capture touches all of the memory before it starts.
-    pub prefault: bool,
 }
 
 /// The socket that clients connect to.
@@ -378,7 +376,6 @@ impl Default for Store {
         Self {
             memory: 512 << 20,
             window: 1 << 20,
-            prefault: true,
         }
     }
 }

@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::capture::netlink::Changes;
 use crate::capture::{self, CaptureError, Settings};
-use crate::config::{Config, Origin, Take};
+use crate::config::{ApplyFn, Config, Origin};
 use crate::control::{Engine, Mailboxes};
 use crate::status::CaptureStatus;
 use crate::worker::{IdlePolicy, Shunts, SpawnError, Worker, WorkerHandle, WorkerThreads};
@@ -59,7 +59,7 @@ pub enum LiveError {
     Supervisor(#[source] io::Error),
 }
 
-/// Touches the memory of all stores, in parallel.
+/// Touches the memory of all stores, in parallel: a packet that waits for a page fault may be the one before a loss.
 fn prefault(engines: &[Engine]) {
     thread::scope(|scope| {
         for engine in engines {
@@ -85,9 +85,7 @@ impl Live {
         if privileges.bpf {
             capture::bpf::available().map_err(CaptureError::from)?;
         }
-        if config.store.prefault {
-            prefault(&engines);
-        }
+        prefault(&engines);
         let workers = engines.len() as u16;
         let handles: Arc<[_]> = mailboxes
             .iter()
@@ -160,7 +158,7 @@ impl Live {
     /// Returns a callback that applies changed settings of `[filter]` and `[tcp]`: by `workers` to the workers,
     /// then to the BPF programs.
     #[must_use]
-    pub fn apply_after(&self, workers: Take) -> Take {
+    pub fn apply_after(&self, workers: ApplyFn) -> ApplyFn {
         let shared = Arc::clone(&self.shared);
         Box::new(move |config| {
             workers(config);

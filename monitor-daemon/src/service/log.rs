@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::config::Take;
+use crate::config::ApplyFn;
 use crate::util::stderr::Stderr;
 
 /// The variable that wins over the configured level.
@@ -12,7 +12,7 @@ const VARIABLE: &str = "RUST_LOG";
 
 /// Starts logging at the configured level, or at what `RUST_LOG` says. A `RUST_LOG` that cannot be understood is said
 /// and left aside. What comes back takes another level later; nothing does when `RUST_LOG` rules.
-pub fn start(level: &str) -> Option<Take> {
+pub fn start(level: &str) -> Option<ApplyFn> {
     let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
     let named = variable.as_deref().map(EnvFilter::try_new);
     let complaint = named
@@ -33,7 +33,7 @@ pub fn start(level: &str) -> Option<Take> {
     if let Some(complaint) = complaint {
         tracing::warn!("{VARIABLE} is not a filter ({complaint}); using \"{level}\"");
     }
-    let take: Take = Box::new(move |config| {
+    let take: ApplyFn = Box::new(move |config| {
         let level = &config.log.level;
         if let Err(error) = EnvFilter::try_new(level).map(|filter| handle.reload(filter)) {
             tracing::warn!(%error, "the log stays as it is");

@@ -16,7 +16,7 @@ use monitor_engine::{Counters, Reader};
 use tokio::sync::mpsc;
 
 use crate::capture::replay::{Options, Replay};
-use crate::config::{Config, Current, MAX_WORKERS, Origin};
+use crate::config::{Config, LiveConfig, MAX_WORKERS, Origin};
 use crate::control::{Engine, Mailboxes};
 use crate::live::Live;
 use crate::rpc::{self, ServerSocket};
@@ -37,7 +37,7 @@ pub fn run(cli: &Cli) -> Result<(), ServiceError> {
     }
     let log = log::start(&config.log.level);
     descriptors::raise_limit();
-    let current = Current::new(source, config.clone()).with_log(log);
+    let current = LiveConfig::new(source, config.clone()).with_log(log);
     match &cli.command {
         None => capture(&config, current),
         Some(Command::Replay(replay)) => self::replay(&config, current, replay),
@@ -45,7 +45,7 @@ pub fn run(cli: &Cli) -> Result<(), ServiceError> {
 }
 
 /// Captures from interfaces and serves, until a signal.
-fn capture(config: &Config, current: Current) -> Result<(), ServiceError> {
+fn capture(config: &Config, current: LiveConfig) -> Result<(), ServiceError> {
     let privileges = privilege::check(config.capture.path)?;
     let host = Host::new()?;
     let listener = ServerSocket::bind(config.rpc.clone())?;
@@ -64,7 +64,7 @@ fn capture(config: &Config, current: Current) -> Result<(), ServiceError> {
 }
 
 /// Reads files and serves, until a signal or, if asked for, their end.
-fn replay(config: &Config, current: Current, asked: &cli::Replay) -> Result<(), ServiceError> {
+fn replay(config: &Config, current: LiveConfig, asked: &cli::Replay) -> Result<(), ServiceError> {
     let Parts {
         engines,
         views,
@@ -166,7 +166,7 @@ impl Parts {
 }
 
 impl Views {
-    fn with(self, capture: Arc<dyn CaptureStatus>, settings: Current) -> Status {
+    fn with(self, capture: Arc<dyn CaptureStatus>, settings: LiveConfig) -> Status {
         let Self {
             readers,
             counters,

@@ -3,12 +3,12 @@
 use tokio::runtime::Handle;
 use tracing::error;
 
-use crate::config::{Origin, Take};
+use crate::config::{ApplyFn, Origin};
 use crate::control::{Command, Mailboxes};
 
 /// Gives all workers their part of changed settings, and waits until each has taken it. To be called on a thread of the
 /// runtime that may block.
-pub(super) fn to_workers(mailboxes: Mailboxes, origin: Origin, seed: [u64; 2]) -> Take {
+pub(super) fn to_workers(mailboxes: Mailboxes, origin: Origin, seed: [u64; 2]) -> ApplyFn {
     Box::new(move |config| {
         let workers = mailboxes.workers();
         for worker in 0..workers {
