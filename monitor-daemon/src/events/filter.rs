@@ -1,85 +1,40 @@
-//! Which events somebody wants to hear of.
+//! Event filters: the events that a subscriber gets.
 
 use std::sync::Arc;
 
-use monitor_engine::{Event, Side, SockId};
+use monitor_engine::{Event, EventKind, Side, SockId};
 
 use crate::filter::Filter;
 
-/// A kind of event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum EventKind {
-    /// [`Event::Opened`].
-    Opened,
-    /// [`Event::Established`].
-    Established,
-    /// [`Event::Data`].
-    Data,
-    /// [`Event::Gap`].
-    Gap,
-    /// [`Event::Filled`].
-    Filled,
-    /// [`Event::Retransmit`].
-    Retransmit,
-    /// [`Event::Conflict`].
-    Conflict,
-    /// [`Event::State`].
-    State,
-    /// [`Event::Closed`].
-    Closed,
-    /// [`Event::Evicted`].
-    Evicted,
-}
-
-/// A set of kinds.
+/// Set of event kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventKinds(u16);
 
-/// What somebody wants to hear of.
+/// Events that a subscriber gets.
 #[derive(Clone, Debug)]
 pub struct EventFilter {
-    /// Events of these kinds,
+    /// Kinds of these events.
     pub kinds: EventKinds,
-    /// and, of those that belong to a side, of this one; `None`: of both,
+    /// Side, for events that belong to one; `None`: both.
     pub side: Option<Side>,
-    /// on these connections.
+    /// Connections.
     pub scope: Scope,
 }
 
-/// On which connections.
+/// Connections of a filter.
 #[derive(Clone, Debug)]
 pub enum Scope {
-    /// On all.
+    /// All connections.
     All,
-    /// On one.
+    /// One connection.
     One(SockId),
-    /// On those that a filter wants. What it looks at never changes on a connection, so it is asked once for each.
+    /// Connections that match a filter. Its fields never change on a connection, so it's evaluated once for
+    /// each.
     Some(Arc<Filter>),
 }
 
-impl EventKind {
-    /// The kind of an event.
-    #[inline(always)]
-    #[must_use]
-    pub fn of(event: &Event) -> Self {
-        match event {
-            Event::Opened { .. } => Self::Opened,
-            Event::Established { .. } => Self::Established,
-            Event::Data { .. } => Self::Data,
-            Event::Gap { .. } => Self::Gap,
-            Event::Filled { .. } => Self::Filled,
-            Event::Retransmit { .. } => Self::Retransmit,
-            Event::Conflict { .. } => Self::Conflict,
-            Event::State { .. } => Self::State,
-            Event::Closed { .. } => Self::Closed,
-            Event::Evicted { .. } => Self::Evicted,
-        }
-    }
-}
-
 impl EventKinds {
-    /// Exactly these.
+    /// Returns the set of these kinds.
     #[must_use]
     pub fn of(kinds: &[EventKind]) -> Self {
         kinds
@@ -87,26 +42,26 @@ impl EventKinds {
             .fold(Self::default(), |all, kind| all.with(*kind))
     }
 
-    /// These and one more.
+    /// Returns the set with one more kind.
     #[must_use]
     pub fn with(self, kind: EventKind) -> Self {
         Self(self.0 | 1 << kind as u16)
     }
 
-    /// These and those.
+    /// Returns the union of two sets.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether a kind is among them.
+    /// Returns whether the set contains a kind.
     #[inline(always)]
     #[must_use]
     pub fn contains(self, kind: EventKind) -> bool {
         self.0 & 1 << kind as u16 != 0
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     #[inline(always)]
     #[must_use]
     pub fn is_empty(self) -> bool {
@@ -114,7 +69,7 @@ impl EventKinds {
     }
 }
 
-/// The connection that an event is about, and its side if it belongs to one.
+/// Returns the connection of an event, and its side if it belongs to one.
 #[must_use]
 pub fn subject(event: &Event) -> (SockId, Option<Side>) {
     match *event {

@@ -1,18 +1,17 @@
-//! What happens on connections, for whoever listens.
+//! Events of connections, for subscribers.
 //!
 //! ```text
-//! engine ─ event ─> Publisher ─> Subscriber ─ note ─> EventQueue ─> who listens
-//!          (worker's thread)        └────── rings ──> Notifier ─┘ (any thread)
+//! engine ─ event ─> Publisher ─> Subscriber ─ record ─> EventQueue ─> EventReceiver
+//!          (worker's thread)         └───── notify ──> Notifier ─┘ (any thread)
 //! ```
 //!
-//! Each worker's engine hands its events to a [`Publisher`], on the worker's thread. Who listens has put a
-//! [`Subscriber`] there, by a command: which events of which connections it wants ([`EventFilter`]), and the [`EventQueue`] that
-//! its notes go into. A line is a queue of bounded length, or none: then it only says that there was something. A note
-//! that finds the queue full is lost and counted, and the count stands in the note after it. Once a batch of packets
-//! is through, the [`Notifier`] is rung, unless it rings already.
+//! Each worker's engine passes its events to a [`Publisher`] on the worker's thread. A command adds a [`Subscriber`] to
+//! it, with an [`EventFilter`] and an [`EventQueue`] of bounded length. A queue without records only says that something
+//! happened. A record that finds the queue full is lost and counted; the next record carries the count. After a batch of
+//! packets, the [`Notifier`] wakes the dispatcher if it is armed.
 //!
-//! **Architecture invariant:** the worker's side takes no lock, waits for nobody and frees nothing: what it does not
-//! need any more goes back the way the notifier does. While nobody listens, an event costs one branch.
+//! **Invariant:** the worker's side takes no lock, waits for no thread and frees nothing: removed subscribers return to
+//! the dispatcher. Without subscribers, an event costs one branch.
 
 mod filter;
 mod notifier;
@@ -21,7 +20,8 @@ mod queue;
 mod record;
 mod subscriber;
 
-pub use filter::{EventFilter, EventKind, EventKinds, Scope, subject};
+pub use filter::{EventFilter, EventKinds, Scope, subject};
+pub use monitor_engine::EventKind;
 pub use notifier::{Notifier, NotifierError};
 pub use publisher::Publisher;
 pub use queue::{Delivery, EventQueue, EventReceiver};

@@ -1,4 +1,4 @@
-//! What workers ring when there is something on a queue.
+//! Notifier of event queues: wakes the dispatcher.
 
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -10,24 +10,24 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::Subscriber;
 
-/// One for all who listen in a process, answered by one of them. A descriptor rather than a waker of the runtime: that
-/// would take locks of the runtime on the worker's thread, and their holder may be off its core.
+/// Eventfd that all queues of a process share, with one dispatcher. Waking a task of the runtime instead would
+/// take locks of the runtime on the worker's thread, and their holder may be off its core.
 #[derive(Debug)]
 pub struct Notifier {
     fd: OwnedFd,
-    /// Somebody is about to sleep, or sleeps, until it rings.
+    /// The dispatcher sleeps, or is about to.
     armed: AtomicBool,
-    /// What workers do not need any more: freeing it is not their business.
+    /// Subscribers that workers have removed. They are freed by the dispatcher, not on a worker's thread.
     returned: SegQueue<Box<Subscriber>>,
 }
 
-/// The kernel refused a notifier.
+/// The kernel refused an eventfd.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make an event descriptor for those who listen to events")]
 pub struct NotifierError(#[source] io::Error);
 
 impl Notifier {
-    /// One that does not ring.
+    /// Creates a notifier that isn't armed.
     pub fn new() -> Result<Self, NotifierError> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let fd = fd.map_err(|errno| NotifierError(errno.into()))?;
@@ -38,33 +38,34 @@ impl Notifier {
         })
     }
 
-    /// Readable when it was rung.
+    /// Returns the descriptor, which is readable after a notification.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// Stops the ringing, and has the next news ring again. After this, look at all queues, then sleep until it rings:
-    /// what is announced after the look rings.
+    /// Clears the descriptor and arms it for the next notification. The caller then checks all queues, and
+    /// sleeps until the descriptor is readable: an announcement after the check makes it readable.
     pub fn arm(&self) {
         let _ = rustix::io::read(&self.fd, &mut [0; 8]);
-        // Either the worker's look at this comes later, and it rings; or its news were announced before it, and the
-        // look at the lines that follows finds them.
+        // Either the worker reads this flag later, and notifies. Or it announced before it read the flag,
+        // and the check of the queues that follows sees the announcement.
         self.armed.store(true, SeqCst);
         while let Some(listener) = self.returned.pop() {
             drop(listener);
         }
     }
 
-    /// After something was announced on a queue. A system call at most once for each time that somebody sleeps.
-    pub(super) fn ring(&self) {
+    /// Notifies after an announcement on a queue. At most one system call for each time that the dispatcher
+    /// sleeps.
+    pub(super) fn notify(&self) {
         if self.armed.load(SeqCst) && self.armed.swap(false, SeqCst) {
-            // Fails when the counter is at its end only, and then it rings already.
+            // Fails only when the counter is at its maximum, and then the descriptor is readable.
             let _ = rustix::io::write(&self.fd, &1_u64.to_ne_bytes());
         }
     }
 
     pub(super) fn give_back(&self, listener: Box<Subscriber>) {
         self.returned.push(listener);
-        self.ring();
+        self.notify();
     }
 }

@@ -1,29 +1,29 @@
-//! A worker's end: the engine's events, to those who listen.
+//! Publisher: passes the events of a worker's engine to its subscribers.
 
 use monitor_engine::{Connection, Engine, EngineConfig, EngineError, Event, Reader, Sink, SockId};
 
 use super::filter::subject;
-use super::{EventKind, EventKinds, Subscriber};
+use super::{EventKinds, Subscriber};
 
-/// Takes the events of one engine.
+/// Sink of one engine's events.
 #[derive(Debug, Default)]
 pub struct Publisher {
-    /// The kinds that somebody must see; none while nobody listens.
+    /// Kinds that any subscriber needs; empty without subscribers.
     kinds: EventKinds,
-    /// The engine's time, nanoseconds since the epoch.
+    /// Time of the engine, in nanoseconds since the epoch.
     now: u64,
-    /// Something was heard in this batch.
+    /// A subscriber got an event of this batch.
     touched: bool,
     #[expect(
         clippy::vec_box,
         reason = "they go back as they came, without an allocation on this thread"
     )]
     subscribers: Vec<Box<Subscriber>>,
-    /// The engine's own.
+    /// Reader of the engine's own connections.
     reader: Option<Reader>,
 }
 
-/// The connection that an event is about, looked at once it is needed, for all subscribers together.
+/// Connection of an event, read at most once for all subscribers.
 pub(super) struct Subject<'a> {
     id: SockId,
     reader: Option<&'a Reader>,
@@ -31,20 +31,20 @@ pub(super) struct Subject<'a> {
 }
 
 impl Publisher {
-    /// An engine whose events go to a publisher.
+    /// Creates an engine with a publisher as its sink.
     pub fn engine(config: EngineConfig) -> Result<Engine<Self>, EngineError> {
         let mut engine = Engine::new(config, Self::default())?;
         engine.sink().reader = Some(engine.reader());
         Ok(engine)
     }
 
-    /// From now on, this one listens.
+    /// Adds a subscriber.
     pub fn subscribe(&mut self, subscriber: Box<Subscriber>) {
         self.subscribers.push(subscriber);
-        self.agree();
+        self.update_kinds();
     }
 
-    /// This one does not listen any more.
+    /// Removes a subscriber, and returns it to the dispatcher.
     pub fn unsubscribe(&mut self, number: u64) {
         let place = self
             .subscribers
@@ -53,10 +53,10 @@ impl Publisher {
         if let Some(place) = place {
             self.subscribers.swap_remove(place).give_back();
         }
-        self.agree();
+        self.update_kinds();
     }
 
-    fn agree(&mut self) {
+    fn update_kinds(&mut self) {
         self.kinds = self
             .subscribers
             .iter()
@@ -75,7 +75,7 @@ impl Publisher {
             connection: None,
         };
         for subscriber in &mut self.subscribers {
-            subscriber.hear(event, self.now, &mut about);
+            subscriber.on_event(event, self.now, &mut about);
         }
     }
 }
@@ -83,7 +83,7 @@ impl Publisher {
 impl Sink for Publisher {
     #[inline(always)]
     fn event(&mut self, event: Event) {
-        if !self.kinds.is_empty() && self.kinds.contains(EventKind::of(&event)) {
+        if !self.kinds.is_empty() && self.kinds.contains(event.kind()) {
             self.publish(&event);
         }
     }
@@ -105,7 +105,7 @@ impl Sink for Publisher {
 }
 
 impl Subject<'_> {
-    /// `None` if it is gone.
+    /// Returns the connection; `None` if it's gone.
     pub(super) fn connection(&mut self) -> Option<&Connection> {
         let (id, reader) = (self.id, self.reader);
         self.connection

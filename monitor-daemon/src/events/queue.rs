@@ -1,4 +1,4 @@
-//! A line from one worker to one who listens: the worker writes, one other reads, neither waits.
+//! Event queue from one worker to one receiver; neither waits for the other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
@@ -8,51 +8,51 @@ use crossbeam_queue::ArrayQueue;
 
 use super::EventRecord;
 
-/// What both ends of a line share.
+/// State that both ends of a queue share.
 #[derive(Debug)]
 pub struct EventQueue {
-    /// `None`: all that counts is that something happened.
+    /// `None`: only the fact that something happened is kept.
     queue: Option<ArrayQueue<EventRecord>>,
-    /// Notes that found the queue full.
+    /// Number of records that found the queue full.
     lost: AtomicU64,
-    /// Something came since somebody looked.
+    /// Set by an announcement, cleared by the dispatcher.
     pending: AtomicBool,
 }
 
-/// The end of a line that is read.
+/// Receiving end of a queue.
 #[derive(Debug)]
 pub struct EventReceiver {
     queue: Arc<EventQueue>,
-    /// Losses that were told of.
+    /// Losses that were delivered.
     told: u64,
-    /// Taken from the queue; losses are told of first.
+    /// Record taken from the queue; the losses before it are delivered first.
     held: Option<EventRecord>,
 }
 
-/// What comes out of a queue.
+/// Item of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// A note.
+    /// Record of an event.
     Record(EventRecord),
-    /// So many notes were lost here.
+    /// Number of records lost at this point.
     Lost(u64),
 }
 
 impl EventQueue {
-    /// Memory that a note takes in a queue.
+    /// Memory of one record in a queue, in bytes.
     pub const RECORD_BYTES: usize = size_of::<EventRecord>() + size_of::<usize>();
 
-    /// A line that keeps up to `notes` notes (at least one), or that only says whether there were any.
+    /// Creates a queue of at most `records` records (at least one), or one without records.
     #[must_use]
-    pub fn new(notes: Option<usize>) -> Arc<Self> {
+    pub fn new(records: Option<usize>) -> Arc<Self> {
         Arc::new(Self {
-            queue: notes.map(|notes| ArrayQueue::new(notes.max(1))),
+            queue: records.map(|records| ArrayQueue::new(records.max(1))),
             lost: AtomicU64::new(0),
             pending: AtomicBool::new(false),
         })
     }
 
-    /// Whether something came since the last call. For the one who answers the notifier.
+    /// Returns whether there was an announcement since the last call. For the dispatcher.
     pub fn take_pending(&self) -> bool {
         self.pending.swap(false, SeqCst)
     }
@@ -61,27 +61,27 @@ impl EventQueue {
         self.queue.is_some()
     }
 
-    /// False if there is no room. For the worker.
-    pub(super) fn push(&self, note: EventRecord) -> bool {
+    /// Returns false if the queue is full. For the worker.
+    pub(super) fn push(&self, record: EventRecord) -> bool {
         self.queue
             .as_ref()
-            .is_none_or(|queue| queue.push(note).is_ok())
+            .is_none_or(|queue| queue.push(record).is_ok())
     }
 
-    /// Notes lost so far. For the worker, before it pushes the next one.
+    /// Sets the number of lost records. For the worker, before its next push.
     pub(super) fn set_lost(&self, lost: u64) {
         self.lost.store(lost, Release);
     }
 
-    /// To be followed by the notifier. For the worker.
+    /// Announces new records; the notifier must be called next. For the worker.
     pub(super) fn announce(&self) {
-        // In one order with the notifier's flag: see there.
+        // Sequentially consistent with the notifier's flag: see there.
         self.pending.store(true, SeqCst);
     }
 }
 
 impl EventReceiver {
-    /// The one reading end of a queue.
+    /// Creates the receiving end; a queue has only one.
     #[must_use]
     pub fn new(queue: Arc<EventQueue>) -> Self {
         Self {
@@ -92,26 +92,27 @@ impl EventReceiver {
     }
 }
 
-/// Notes and losses, in the order in which they happened. After `None` there may be more.
+/// Returns records and losses in order. After `None` there may be more.
 impl Iterator for EventReceiver {
     type Item = Delivery;
 
     fn next(&mut self) -> Option<Delivery> {
-        // Before the look at the queue: if that is empty, all that was in it when these were lost has been read, so
-        // they come next. Those lost later may stand behind notes that are still to come.
+        // Read before the queue: if that is empty, every record that was in it when these were lost has
+        // been delivered, so the losses come next. Later losses may belong behind records that are still to
+        // come.
         let lost = self.queue.lost.load(Acquire);
-        let note = self
+        let record = self
             .held
             .take()
             .or_else(|| self.queue.queue.as_ref()?.pop());
-        let lost = note.map_or(lost, |note| note.lost);
+        let lost = record.map_or(lost, |record| record.lost);
         if lost > self.told {
             let count = lost - self.told;
             self.told = lost;
-            self.held = note;
+            self.held = record;
             return Some(Delivery::Lost(count));
         }
-        note.map(Delivery::Record)
+        record.map(Delivery::Record)
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
     use super::super::RecordedEvent;
     use super::*;
 
-    fn note(time: u64, lost: u64) -> EventRecord {
+    fn record(time: u64, lost: u64) -> EventRecord {
         EventRecord {
             time,
             lost,
@@ -136,18 +137,18 @@ mod tests {
     fn losses_are_told_in_their_place() {
         let queue = EventQueue::new(Some(2));
         let mut tail = EventReceiver::new(Arc::clone(&queue));
-        assert!(queue.push(note(1, 0)) && queue.push(note(2, 0)) && !queue.push(note(3, 0)));
+        assert!(queue.push(record(1, 0)) && queue.push(record(2, 0)) && !queue.push(record(3, 0)));
         queue.set_lost(1);
-        assert_eq!(tail.next(), Some(Delivery::Record(note(1, 0))));
-        assert!(queue.push(note(4, 1)) && !queue.push(note(5, 1)));
+        assert_eq!(tail.next(), Some(Delivery::Record(record(1, 0))));
+        assert!(queue.push(record(4, 1)) && !queue.push(record(5, 1)));
         queue.set_lost(2);
-        assert_eq!(tail.next(), Some(Delivery::Record(note(2, 0))));
+        assert_eq!(tail.next(), Some(Delivery::Record(record(2, 0))));
         assert_eq!(tail.next(), Some(Delivery::Lost(1)));
-        assert_eq!(tail.next(), Some(Delivery::Record(note(4, 1))));
+        assert_eq!(tail.next(), Some(Delivery::Record(record(4, 1))));
         assert_eq!(
             tail.next(),
             Some(Delivery::Lost(1)),
-            "at the end, without a note after it"
+            "at the end, without a record after it"
         );
         assert_eq!(tail.next(), None);
     }
@@ -160,21 +161,21 @@ mod tests {
         let writer = std::thread::spawn(move || {
             let mut lost = 0;
             for time in 1..=NOTES {
-                if !queue.push(note(time, lost)) {
+                if !queue.push(record(time, lost)) {
                     lost += 1;
                     queue.set_lost(lost);
                 }
             }
         });
-        // The time that the next note has unless some were lost.
+        // Time of the next record unless some were lost.
         let mut expected = 1;
         loop {
             let over = writer.is_finished();
             match tail.next() {
                 Some(Delivery::Lost(count)) => expected += count,
-                Some(Delivery::Record(note)) => {
+                Some(Delivery::Record(record)) => {
                     assert_eq!(
-                        note.time, expected,
+                        record.time, expected,
                         "losses are told exactly, and before what follows"
                     );
                     expected += 1;

@@ -1,47 +1,47 @@
-//! What listeners are told, as plain values.
+//! Event records: events as plain values, on their way to subscribers.
 
 use std::net::{IpAddr, SocketAddr};
 
 use monitor_engine::{Connection, Event, SockId};
 
-/// One thing that happened.
+/// Event with its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRecord {
-    /// When, by the packets' clock: nanoseconds since the epoch. Of data put together from several packets, the last.
+    /// Time of the packet, in nanoseconds since the epoch. Of data from several packets, the last one's.
     pub time: u64,
-    /// What.
+    /// Event.
     pub what: RecordedEvent,
-    /// Notes of this line that were lost before it, all in all.
+    /// Total number of records of this queue that were lost before it.
     pub(super) lost: u64,
 }
 
-/// What happened.
+/// Event in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordedEvent {
-    /// [`Event::Opened`], with what would be too late to ask for: the connection may be gone when this is read.
+    /// [`Event::Opened`] with its endpoints: the connection may be gone when the record is read.
     Opened {
-        /// Which connection.
+        /// Connection.
         id: SockId,
-        /// Whose.
+        /// Its endpoints.
         ends: Endpoints,
     },
     /// Any other event.
     Event(Event),
 }
 
-/// Who talks to whom.
+/// Endpoints of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     client: (IpAddr, u16),
     server: (IpAddr, u16),
     tags: [u16; 2],
     tagged: u8,
-    /// The start of the connection was not seen.
+    /// The start of the connection was not captured.
     pub midstream: bool,
 }
 
 impl Endpoints {
-    /// Those of a connection.
+    /// Returns the endpoints of a connection.
     #[must_use]
     pub fn of(connection: &Connection) -> Self {
         let mut tags = [0; 2];
@@ -58,19 +58,19 @@ impl Endpoints {
         }
     }
 
-    /// Who opened it.
+    /// Returns the address of the end that opened the connection.
     #[must_use]
     pub fn client(&self) -> SocketAddr {
         self.client.into()
     }
 
-    /// Who was called.
+    /// Returns the address of the other end.
     #[must_use]
     pub fn server(&self) -> SocketAddr {
         self.server.into()
     }
 
-    /// VLAN ids, outermost first.
+    /// Returns the VLAN ids, outermost first.
     #[must_use]
     pub fn vlan(&self) -> &[u16] {
         &self.tags[..usize::from(self.tagged)]
@@ -78,7 +78,7 @@ impl Endpoints {
 }
 
 impl EventRecord {
-    /// Takes in what came right after it on the same side; false if that is not what `next` is.
+    /// Appends data that directly follows on the same side. Returns false for any other event.
     pub(super) fn grow(&mut self, next: &Event, time: u64) -> bool {
         let RecordedEvent::Event(Event::Data { id, side, off, len }) = &mut self.what else {
             return false;

@@ -1,4 +1,4 @@
-//! What a worker holds of one who listens.
+//! Subscriber: the worker's part of a subscription.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::filter::Filter;
 
-/// An interest, and the line that the notes go into. Made by who listens, used by one worker.
+/// Filter, and the queue for its events. Created by the subscribing thread, used by one worker.
 #[derive(Debug)]
 pub struct Subscriber {
     number: u64,
@@ -21,9 +21,9 @@ pub struct Subscriber {
     scope: Wanted,
     queue: Arc<EventQueue>,
     notifier: Arc<Notifier>,
-    /// May still grow in this batch.
+    /// Data record that may still grow in this batch.
     held: Option<EventRecord>,
-    /// Something happened in this batch.
+    /// It got an event of this batch.
     touched: bool,
     lost: u64,
 }
@@ -35,7 +35,7 @@ enum Wanted {
     Some(Judged),
 }
 
-/// A filter, and what it said of each connection, by slot.
+/// Filter with its verdict on each connection, by slot.
 #[derive(Debug)]
 struct Judged {
     filter: Arc<Filter>,
@@ -44,7 +44,8 @@ struct Judged {
 }
 
 impl Subscriber {
-    /// `number` is its name. `slots`: how many connections the worker can hold.
+    /// Creates a subscriber. `number` identifies it; `slots` is the number of connections that the worker can
+    /// hold.
     #[must_use]
     pub fn new(
         number: u64,
@@ -71,13 +72,13 @@ impl Subscriber {
         })
     }
 
-    /// Its name.
+    /// Returns its number.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The kinds of events that it must see; with a filter, also that slots change their inhabitants.
+    /// Returns the kinds that it must get; with a filter also `opened`, since a slot then has a new occupant.
     pub(super) fn sees(&self) -> EventKinds {
         match self.scope {
             Wanted::Some(_) => self.kinds.with(EventKind::Opened),
@@ -85,9 +86,9 @@ impl Subscriber {
         }
     }
 
-    /// Takes an event if it is of interest.
-    pub(super) fn hear(&mut self, event: &Event, time: u64, about: &mut Subject<'_>) {
-        let kind = EventKind::of(event);
+    /// Takes an event that passes the filter.
+    pub(super) fn on_event(&mut self, event: &Event, time: u64, about: &mut Subject<'_>) {
+        let kind = event.kind();
         let (id, side) = subject(event);
         if let (EventKind::Opened, Wanted::Some(judged)) = (kind, &mut self.scope) {
             judged.forget(id.slot());
@@ -127,45 +128,45 @@ impl Subscriber {
             },
             event => RecordedEvent::Event(event),
         };
-        self.hand_on();
-        let note = EventRecord {
+        self.forward();
+        let record = EventRecord {
             time,
             what,
             lost: 0,
         };
         if matches!(event, Event::Data { .. }) {
-            self.held = Some(note);
+            self.held = Some(record);
         } else {
-            self.push(note);
+            self.push(record);
         }
     }
 
-    fn hand_on(&mut self) {
-        if let Some(note) = self.held.take() {
-            self.push(note);
+    fn forward(&mut self) {
+        if let Some(record) = self.held.take() {
+            self.push(record);
         }
     }
 
-    fn push(&mut self, note: EventRecord) {
+    fn push(&mut self, record: EventRecord) {
         if !self.queue.push(EventRecord {
             lost: self.lost,
-            ..note
+            ..record
         }) {
             self.lost += 1;
             self.queue.set_lost(self.lost);
         }
     }
 
-    /// The batch is over: what was heard is handed on.
+    /// Passes on the events of a batch.
     pub(super) fn flush(&mut self) {
         if std::mem::take(&mut self.touched) {
-            self.hand_on();
+            self.forward();
             self.queue.announce();
-            self.notifier.ring();
+            self.notifier.notify();
         }
     }
 
-    /// The worker is done with it.
+    /// Returns it to the dispatcher, which frees it.
     pub(super) fn give_back(self: Box<Self>) {
         let notifier = Arc::clone(&self.notifier);
         notifier.give_back(self);
@@ -182,7 +183,7 @@ impl Judged {
         }
     }
 
-    /// Another connection moves in.
+    /// Forgets the verdict: the slot has a new occupant.
     fn forget(&mut self, slot: u32) {
         let (word, bit) = place(slot);
         if let Some(known) = self.known.get_mut(word) {
@@ -190,7 +191,7 @@ impl Judged {
         }
     }
 
-    /// Asks the filter at the first event of a connection, and then never again.
+    /// Returns the verdict. The filter is evaluated at the first event of a connection only.
     fn wants(&mut self, slot: u32, about: &mut Subject<'_>) -> bool {
         let (word, bit) = place(slot);
         let (Some(known), Some(wanted)) = (self.known.get_mut(word), self.wanted.get_mut(word))
