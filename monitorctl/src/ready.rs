@@ -63,7 +63,7 @@ fn wait(socket: PathBuf, timeout: Duration) -> Result<Stats, Failure> {
     let (sender, attempts) = mpsc::channel();
     thread::spawn(move || {
         while sender.send(attempt(&socket)).is_ok() {
-            thread::sleep(PAUSE)
+            thread::sleep(PAUSE);
         }
     });
     let deadline = std::time::Instant::now() + timeout;

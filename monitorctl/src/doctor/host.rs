@@ -51,10 +51,16 @@ pub fn check(system: &System, target: &Target, report: &mut Report) -> Vec<Strin
     options(system, target, report, &mut against);
     features(system, report);
     let status = system.read("/proc/self/status");
-    capabilities("caller", status, target.pid.is_none(), report, &mut against);
+    capabilities(
+        "caller",
+        status.as_deref(),
+        target.pid.is_none(),
+        report,
+        &mut against,
+    );
     if let Some(pid) = target.pid {
         let status = system.read(&format!("/proc/{pid}/status"));
-        capabilities("daemon", status, true, report, &mut against);
+        capabilities("daemon", status.as_deref(), true, report, &mut against);
     }
     tun(system, target, report, &mut against);
     sysctls(system, report);
@@ -164,13 +170,13 @@ fn features(system: &System, report: &mut Report) {
 /// Checks the capabilities in a `status` file of /proc. They matter for the daemon, or if none runs for the caller.
 fn capabilities(
     process: &str,
-    status: Option<String>,
+    status: Option<&str>,
     matters: bool,
     report: &mut Report,
     against: &mut Vec<String>,
 ) {
     let check = format!("capabilities of the {process}");
-    let held = status.as_deref().and_then(|status| {
+    let held = status.and_then(|status| {
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("CapEff:"))?;
@@ -180,10 +186,11 @@ fn capabilities(
         return report.unknown(&check, "they cannot be read");
     };
     let has = |bit: u32| held & (1 << bit) != 0;
-    let is_missing = |bit: u32| !has(bit) && !(bit >= 38 && has(CAP_SYS_ADMIN));
+    // CAP_SYS_ADMIN includes the two of Linux 5.8.
+    let is_held = |bit: u32| has(bit) || (bit >= 38 && has(CAP_SYS_ADMIN));
     let missing: Vec<_> = CAPABILITIES
         .iter()
-        .filter(|(bit, ..)| is_missing(*bit))
+        .filter(|(bit, ..)| !is_held(*bit))
         .collect();
     if missing.is_empty() {
         return report.ok(&check, "complete");
