@@ -1,4 +1,4 @@
-//! What listeners of an engine hear.
+//! Tests of the events that subscribers of an engine get.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::*;
 use crate::filter::Filter;
 
 const SYN: u8 = 2;
+const RST: u8 = 4;
 const ACK: u8 = 16;
 
 /// A segment from 10.0.0.1 (or to it) of a connection to port 80 of 10.0.0.2.
@@ -166,7 +167,7 @@ fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
 }
 
 #[test]
-fn a_filter_is_asked_about_old_and_new_connections_and_about_each_inhabitant_of_a_slot() {
+fn a_filter_is_evaluated_for_old_and_new_connections_and_for_each_occupant_of_a_slot() {
     let config = EngineConfig {
         memory: 1 << 20,
         ..EngineConfig::default()
@@ -185,7 +186,9 @@ fn a_filter_is_asked_about_old_and_new_connections_and_about_each_inhabitant_of_
     for port in [5000, 5001, 7000, 7001] {
         process(&mut engine, 2, &[segment(port, true, ACK, 100, b"x")]);
     }
-    // So many that every slot gets another inhabitant.
+    // The connection ends, so that its slot may get another occupant.
+    process(&mut engine, 2, &[segment(5000, true, RST | ACK, 101, b"")]);
+    // Enough connections for a new occupant in every free slot.
     for port in 10_000..20_000 {
         process(&mut engine, 3, &[segment(port, true, SYN, 99, b"")]);
     }
