@@ -111,6 +111,29 @@ fn a_mirror_port_that_gets_more_queues() {
 }
 
 #[test]
+fn a_mirror_port_is_reopened_with_another_mtu() {
+    needs!("python3");
+    let Pair { a, b } = Network::default().pair();
+    let daemon = Daemon::start(&a, MIRROR);
+    let mut rpc = daemon.rpc();
+    await_interface(&mut rpc, "the port", |veth| veth["up"] == true);
+    a.ip("link set veth mtu 3000");
+    until("the port to be reopened", || {
+        daemon
+            .log()
+            .contains("another MTU; reopening")
+            .then_some(())
+    });
+    await_interface(&mut rpc, "the port again", |veth| {
+        veth["up"] == true && veth["xdp"] == "native"
+    });
+    let (flow, capture) = conversation(7000);
+    inject(&b, "veth", &capture, &[0]);
+    assert_captured(&mut rpc, 7000, &flow);
+    daemon.stop();
+}
+
+#[test]
 fn a_monitor_device_that_somebody_takes_down_or_deletes() {
     needs!();
     let Pair { a, b } = Network::default().pair();

@@ -147,6 +147,11 @@ impl Opening<'_> {
     }
 }
 
+/// Returns the number of receive queues and the MTU; `None` where the driver does not report the queues.
+pub fn layout(interface: &Interface) -> Option<(u32, u32)> {
+    Some((queues(interface).ok()?, interface.mtu))
+}
+
 /// Returns the number of receive queues that an interface uses. Zero, which some virtual drivers report, is an error:
 /// nothing would be captured.
 pub fn queues(interface: &Interface) -> Result<u32, CaptureError> {

@@ -124,8 +124,8 @@ impl Supervisor {
             Mode::Mirror => Attached::Own(self.mirror(interface)?),
         };
         // Read afterwards: some drivers add queues when a program is attached.
-        let queues = match self.shared.mode {
-            Mode::Mirror => mirror::queues(interface).ok(),
+        let layout = match self.shared.mode {
+            Mode::Mirror => mirror::layout(interface),
             Mode::Tap => None,
         };
         match (self.shared.mode, attached.xdp()) {
@@ -141,7 +141,7 @@ impl Supervisor {
         let own = &mut state.interfaces[place];
         own.index = interface.index;
         own.attached = Some(attached);
-        own.queues = queues;
+        own.layout = layout;
         own.up = true;
         own.last_warning.clear();
         drop(state);

@@ -26,8 +26,8 @@ pub(super) struct InterfaceState {
     /// Index of the interface that was attached: another one after the interface was recreated.
     pub(super) index: u32,
     pub(super) up: bool,
-    /// Number of receive queues of a port when it was attached.
-    pub(super) queues: Option<u32>,
+    /// Number of receive queues and MTU of a port when it was attached.
+    pub(super) layout: Option<(u32, u32)>,
     pub(super) attached: Option<Attached>,
     /// Text of the last warning about it, so that none is repeated.
     pub(super) last_warning: String,
@@ -39,7 +39,7 @@ impl State {
             name: name.clone(),
             index: 0,
             up: false,
-            queues: None,
+            layout: None,
             attached: None,
             last_warning: String::new(),
         };

@@ -97,8 +97,11 @@ impl Supervisor {
             match (found.interface(&name), attached_to) {
                 (Ok(Some(now)), Some(index)) if now.index == index => {
                     self.update_up(place, &now);
-                    if self.queues_changed(place, &now) {
-                        self.warn_once(place, "has another number of queues; reopening it");
+                    if self.layout_changed(place, &now) {
+                        self.warn_once(
+                            place,
+                            "has another number of queues or another MTU; reopening it",
+                        );
                         self.detach(place);
                         self.reattach(place, &now);
                     }
@@ -122,11 +125,11 @@ impl Supervisor {
         }
     }
 
-    /// Returns whether a port has another number of queues. Packets of a queue without a socket are not captured, and the
-    /// driver may run XDP with one number of queues but not with another.
-    fn queues_changed(&self, place: usize, interface: &Interface) -> bool {
-        let queues = self.shared.state().interfaces[place].queues;
-        queues.is_some_and(|before| mirror::queues(interface).is_ok_and(|now| now != before))
+    /// Returns whether a port has another number of queues or another MTU. Packets of a queue without a socket are not
+    /// captured, larger ones may not fit into a frame, and the driver may run XDP with one layout but not with another.
+    fn layout_changed(&self, place: usize, interface: &Interface) -> bool {
+        let before = self.shared.state().interfaces[place].layout;
+        before.is_some() && mirror::layout(interface).is_some_and(|now| Some(now) != before)
     }
 
     /// Brings monitor devices up that were taken down, and replaces deleted ones.
