@@ -18,6 +18,7 @@ mod inject;
 mod namespace;
 mod nginx;
 mod program;
+pub mod receiver;
 mod rpc;
 pub mod skip;
 mod terminal;

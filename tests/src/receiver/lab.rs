@@ -1,0 +1,416 @@
+//! Batches of scripts, and the comparison of the monitor's connections with the kernel's.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde_json::{Value, json};
+
+use super::handshake::{self, kernel_address};
+use super::kernel::{Application, Ending, Listener, open_connections};
+use super::peer::Peer;
+use super::script::{Kinds, Script};
+use super::tun::{DEVICE, Tun};
+use crate::wiregen::{Capture, Frame, Random};
+use crate::{Daemon, Namespace, Rpc, until};
+
+/// LINKTYPE_RAW: packets begin with the IP header.
+const RAW: u16 = 101;
+/// Receive buffer of the small sockets, bytes.
+const SMALL: usize = 4096;
+/// Settings of every daemon here: nothing times out, nothing is evicted.
+const SETTINGS: &str =
+    "[store]\nmemory = '256MiB'\nwindow = '1MiB'\n[tcp]\nlinger = '10h'\nidle_timeout = '10h'\n";
+
+/// End of the connection that the kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The kernel listens; the script connects.
+    Server,
+    /// The kernel connects; the script answers.
+    Client,
+}
+
+impl Role {
+    fn side(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// One connection as the kernel and its application saw it.
+struct Truth {
+    seed: u64,
+    role: Role,
+    client: SocketAddr,
+    server: SocketAddr,
+    bytes: Vec<u8>,
+    ending: Ending,
+    is_open: bool,
+    log: Vec<String>,
+    packets: Vec<Vec<u8>>,
+    application: Option<Application>,
+}
+
+/// A script after which monitor and kernel disagree.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// Seed of the script.
+    pub seed: u64,
+    /// Disagreement in one line.
+    pub what: String,
+    /// Segments of the script.
+    pub log: Vec<String>,
+    /// Packets of the script, as a pcap file.
+    pub pcap: Vec<u8>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}: {}", self.seed, self.what)?;
+        for line in &self.log {
+            writeln!(f, "  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Namespace, device, listening sockets and the daemon.
+pub struct Lab {
+    tun: Tun,
+    daemon: Daemon,
+    namespace: Namespace,
+    kinds: Kinds,
+    listeners: [Listener; 4],
+    batch: u32,
+}
+
+impl Lab {
+    /// Starts everything. `settings`: further lines of the daemon's section `[capture]`.
+    #[must_use]
+    #[track_caller]
+    pub fn new(settings: &str, kinds: Kinds) -> Self {
+        let namespace = Namespace::new();
+        let tun = Tun::new(&namespace);
+        let settings = format!(
+            "[capture]\nmode = 'tap'\ninterfaces = ['{DEVICE}']\nworkers = 1\n{settings}\n{SETTINGS}"
+        );
+        let daemon = Daemon::start(&namespace, &settings);
+        let listeners = namespace.enter(|| {
+            let socket = |v6, port, buffer| Listener::new(kernel_address(v6, port), buffer);
+            [
+                socket(false, 7000, None),
+                socket(true, 7000, None),
+                socket(false, 7001, Some(SMALL)),
+                socket(true, 7001, Some(SMALL)),
+            ]
+        });
+        Self {
+            tun,
+            daemon,
+            namespace,
+            kinds,
+            listeners,
+            batch: 0,
+        }
+    }
+
+    /// Runs one script for each seed, at most 500, and compares. Returns the differences of the live capture, then those
+    /// of its replay.
+    #[track_caller]
+    pub fn run(
+        &mut self,
+        role: Role,
+        seeds: impl Iterator<Item = u64> + Send,
+    ) -> [Vec<Difference>; 2] {
+        self.batch += 1;
+        let batch = self.batch;
+        let mut truths = Vec::new();
+        let namespace = &self.namespace;
+        namespace.enter(|| {
+            // Packets of one processor keep their order on the way to the monitor.
+            pin();
+            for (index, seed) in seeds.enumerate() {
+                truths.extend(self.script(role, seed, batch, index as u16));
+            }
+            let open = open_connections();
+            for truth in &mut truths {
+                let (local, remote) = match role {
+                    Role::Server => (truth.server, truth.client),
+                    Role::Client => (truth.client, truth.server),
+                };
+                truth.is_open &= open.contains_key(&(local, remote));
+            }
+            self.mark(batch);
+        });
+        let mut rpc = self.daemon.rpc();
+        let marker = marker(batch).to_string();
+        let server = kernel_address(false, 7000).to_string();
+        until("the last packet", || {
+            rpc.call("lookup", json!({"client": marker, "server": server}))
+                .ok()
+        });
+        let stats = rpc.ok("stats", json!({}));
+        for name in ["rx_dropped", "rx_ring_full", "fill_ring_empty"] {
+            assert_eq!(stats["capture"][name], 0, "{name}: {stats:#}");
+        }
+        let network = network(batch);
+        let live = compare(&mut rpc, &network, &truths);
+        let replayed = replay(&network, &truths);
+        self.namespace.enter(|| {
+            for truth in &mut truths {
+                if let Some(application) = truth.application.take() {
+                    application.abort();
+                }
+            }
+            let mut buffer = [0; 65536];
+            while self.tun.receive(&mut buffer).is_some() {}
+        });
+        [live, replayed]
+    }
+
+    /// Runs one script: one connection, or several one after another on the same addresses and ports.
+    fn script(&self, role: Role, seed: u64, batch: u32, index: u16) -> Vec<Truth> {
+        let mut random = Random::new(seed.wrapping_mul(0x1000_0001) ^ 0x5eed);
+        let v6 = random.chance(50);
+        let small = random.chance(40);
+        let remote = SocketAddr::new(host(v6, batch), 10_000 + index);
+        let reused = random.chance(10);
+        let mut truths: Vec<Truth> = Vec::new();
+        for _ in 0..=usize::from(reused) {
+            let port = match role {
+                Role::Server => 7000 + u16::from(small),
+                Role::Client => 10_000 + index,
+            };
+            let local = kernel_address(v6, port);
+            let offer = handshake::offer(&mut random);
+            let mut peer = Peer::new(remote, local, offer, &mut random);
+            let application = match role {
+                Role::Server => {
+                    let listener = &self.listeners[usize::from(small) * 2 + usize::from(v6)];
+                    handshake::call(&self.tun, &mut peer, listener, &mut random)
+                }
+                Role::Client => Some(handshake::answer(
+                    &self.tun,
+                    &mut peer,
+                    &mut random,
+                    small.then_some(SMALL),
+                )),
+            };
+            let (client, server) = match role {
+                Role::Server => (remote, local),
+                Role::Client => (local, remote),
+            };
+            let mut truth = Truth {
+                seed,
+                role,
+                client,
+                server,
+                bytes: Vec::new(),
+                ending: Ending::None,
+                is_open: true,
+                log: Vec::new(),
+                packets: Vec::new(),
+                application: None,
+            };
+            match application {
+                Some(application) => {
+                    let mut script =
+                        Script::new(random.clone(), &self.tun, peer, application, self.kinds);
+                    script.run();
+                    random.number();
+                    let Script {
+                        peer, application, ..
+                    } = script;
+                    truth.bytes.clone_from(&application.bytes);
+                    truth.ending = application.ending;
+                    truth.log = peer.log;
+                    truth.packets = peer.packets;
+                    truth.application = Some(application);
+                    truths.push(truth);
+                }
+                None => {
+                    // The kernel has accepted nothing: no byte may be served.
+                    truth.is_open = false;
+                    truth.log = peer.log;
+                    truth.packets = peer.packets;
+                    truths.push(truth);
+                    break;
+                }
+            }
+            if reused && let Some(truth) = truths.last_mut() {
+                // The application gives up: the addresses are free again.
+                if let Some(application) = truth.application.take() {
+                    application.abort();
+                }
+                let mut buffer = [0; 65536];
+                while let Some(len) = self.tun.receive(&mut buffer) {
+                    truth.packets.push(buffer[..len].to_vec());
+                }
+                truth.is_open = false;
+            }
+        }
+        truths
+    }
+
+    /// Opens a connection whose appearance shows that the monitor has taken everything before it.
+    fn mark(&self, batch: u32) {
+        let mut random = Random::new(u64::from(batch));
+        let mut peer = Peer::new(
+            marker(batch),
+            kernel_address(false, 7000),
+            handshake::offer(&mut Random::new(0)),
+            &mut random,
+        );
+        peer.honest(
+            &self.tun,
+            "marker",
+            peer.isn,
+            crate::wiregen::flags::SYN,
+            &[],
+        );
+    }
+}
+
+fn pin() {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(0);
+    rustix::thread::sched_setaffinity(None, &set).expect("a thread may choose processor 0");
+}
+
+fn marker(batch: u32) -> SocketAddr {
+    SocketAddr::new(host(false, batch), 9999)
+}
+
+/// Address of the scripted ends of a batch.
+fn host(v6: bool, batch: u32) -> IpAddr {
+    let [_, _, high, low] = batch.to_be_bytes();
+    if v6 {
+        Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 1, batch as u16).into()
+    } else {
+        Ipv4Addr::new(10, 9, 1 + high, low).into()
+    }
+}
+
+/// Address prefixes of a batch.
+fn network(batch: u32) -> [String; 2] {
+    [false, true].map(|v6| host(v6, batch).to_string())
+}
+
+/// Replays the packets of all scripts and compares.
+#[track_caller]
+fn replay(network: &[String], truths: &[Truth]) -> Vec<Difference> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("scripts.pcap");
+    let packets = truths.iter().flat_map(|truth| &truth.packets);
+    std::fs::write(&file, pcap(packets)).expect("room for the capture");
+    let settings = format!("{SETTINGS}verify_checksums = 'always'\n");
+    let daemon = Daemon::replay(&[&file], &settings, &[]);
+    daemon.finished();
+    compare(&mut daemon.rpc(), network, truths)
+}
+
+fn pcap<'a>(packets: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+    let frames = packets.enumerate().map(|(index, data)| Frame {
+        time: 1_700_000_000_000_000_000 + index as u64 * 10_000,
+        data: data.clone(),
+    });
+    let capture = Capture {
+        link_type: RAW,
+        frames: frames.collect(),
+    };
+    capture.pcap()
+}
+
+#[track_caller]
+fn compare(rpc: &mut Rpc, network: &[String], truths: &[Truth]) -> Vec<Difference> {
+    let mut sockets = Vec::new();
+    for address in network {
+        sockets.extend(rpc.sockets(json!({ "address": address })));
+    }
+    let mut differences = Vec::new();
+    let mut rest = truths;
+    while let Some(first) = rest.first() {
+        let same = |truth: &&Truth| truth.client == first.client && truth.server == first.server;
+        let count = rest.iter().take_while(same).count();
+        let (own, others) = rest.split_at(count);
+        rest = others;
+        if let Some(what) = difference(rpc, &sockets, own) {
+            let packets = own.iter().flat_map(|truth| &truth.packets);
+            differences.push(Difference {
+                seed: first.seed,
+                what,
+                log: own.iter().flat_map(|truth| truth.log.clone()).collect(),
+                pcap: pcap(packets),
+            });
+        }
+    }
+    differences
+}
+
+/// Returns the bytes that are served from offset 0 to the in-order edge, or to the first hole.
+fn served(rpc: &mut Rpc, sockid: u64, side: &str, next: &Value) -> Vec<u8> {
+    let mut stream = Vec::new();
+    while Some(stream.len() as u64) < next.as_u64()
+        && let Ok((_, bytes)) = rpc.ppeek(sockid, side, stream.len() as u64, 1 << 20)
+        && !bytes.is_empty()
+    {
+        stream.extend(bytes);
+    }
+    stream
+}
+
+/// Compares the connections between two ends with those of the kernel, in order.
+fn difference(rpc: &mut Rpc, sockets: &[Value], truths: &[Truth]) -> Option<String> {
+    let first = truths.first()?;
+    let (client, server) = (first.client.to_string(), first.server.to_string());
+    let mut listed: Vec<&Value> = sockets
+        .iter()
+        .filter(|socket| socket["client"] == client && socket["server"] == server)
+        .collect();
+    listed.sort_by(|a, b| {
+        a["opened"]
+            .as_f64()
+            .partial_cmp(&b["opened"].as_f64())
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
+    if listed.len() != truths.len() {
+        return Some(format!(
+            "{} connections instead of {}",
+            listed.len(),
+            truths.len()
+        ));
+    }
+    for (socket, truth) in listed.into_iter().zip(truths) {
+        let side = truth.role.side();
+        let sockid = socket["sockid"].as_u64()?;
+        let state = &socket["sides"][side];
+        let stream = served(rpc, sockid, side, &state["next"]);
+        if stream != truth.bytes {
+            let same = stream.iter().zip(&truth.bytes).take_while(|(a, b)| a == b);
+            return Some(format!(
+                "bytes: {} instead of {}, equal up to {}; gaps {}",
+                stream.len(),
+                truth.bytes.len(),
+                same.count(),
+                state["gaps"],
+            ));
+        }
+        let eof = state["fin"].is_u64() && state["fin"] == state["next"];
+        if eof != (truth.ending == Ending::EndOfStream) && truth.ending != Ending::Reset {
+            return Some(format!(
+                "fin {} next {}, application: {:?}",
+                state["fin"], state["next"], truth.ending
+            ));
+        }
+        let closed = !socket["closed"].is_null();
+        if closed == truth.is_open {
+            return Some(format!(
+                "closed: {}, kernel: open {}",
+                socket["closed"], truth.is_open
+            ));
+        }
+    }
+    None
+}

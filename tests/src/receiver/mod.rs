@@ -1,0 +1,16 @@
+//! The running kernel's TCP beside the monitor, on the same segments.
+//!
+//! In a namespace of its own, a socket of the kernel talks to a scripted end behind a TUN device. Scripts mix honest and
+//! forged segments; the daemon captures the device. Afterwards the streams that the daemon serves must be those that the
+//! application has read. [`Lab`] runs scripts in batches, [`Difference`] describes a disagreement.
+
+mod handshake;
+mod kernel;
+mod lab;
+mod packet;
+mod peer;
+mod script;
+mod tun;
+
+pub use lab::{Difference, Lab, Role};
+pub use script::Kinds;

@@ -1,0 +1,258 @@
+//! The scripted end of a connection: honest sequence numbers, and what the kernel's end is known to expect.
+
+use std::net::SocketAddr;
+
+use super::packet::{Bits, Incoming, Outgoing};
+use super::tun::Tun;
+use crate::wiregen::{Random, flags};
+
+/// Options that an end offers in its SYN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Selective acknowledgments (RFC 2018).
+    pub sack: bool,
+    /// Window scale (RFC 7323).
+    pub scale: Option<u8>,
+}
+
+impl Offer {
+    fn both(self, other: Self) -> Self {
+        Self {
+            timestamps: self.timestamps && other.timestamps,
+            sack: self.sack && other.sack,
+            scale: other.scale.filter(|_| self.scale.is_some()),
+        }
+    }
+}
+
+/// Properties of a segment that a forger chooses freely.
+#[derive(Clone, Debug, Default)]
+pub struct Forgery {
+    /// Added to the acknowledgment number.
+    pub ack_by: u32,
+    /// Added to the timestamp, if timestamps are in use.
+    pub timestamp_by: u32,
+    /// No timestamp, although agreed.
+    pub no_timestamp: bool,
+    /// Wrong checksum.
+    pub bad_checksum: bool,
+    /// MD5 option (RFC 2385), never agreed.
+    pub md5: bool,
+}
+
+/// State of the scripted end.
+pub struct Peer {
+    /// Address of the script's end.
+    pub address: SocketAddr,
+    /// Address of the kernel's end.
+    pub kernel: SocketAddr,
+    /// Options of the script's SYN.
+    pub offer: Offer,
+    /// Options that both ends offered.
+    pub agreed: Offer,
+    /// Initial sequence number.
+    pub isn: u32,
+    /// Next sequence number expected from the kernel.
+    pub kernel_next: u32,
+    /// Highest acknowledgment of the kernel.
+    pub acked: u32,
+    /// Right edge of the kernel's window.
+    pub edge: u32,
+    /// The kernel has sent a RST.
+    pub reset: bool,
+    /// Segments that the kernel sent since the last [`Peer::drain`].
+    pub answers: Vec<Incoming>,
+    /// Packets in both directions.
+    pub packets: Vec<Vec<u8>>,
+    /// One line for each segment, for failures.
+    pub log: Vec<String>,
+    clock: u32,
+    kernel_clock: u32,
+}
+
+impl Peer {
+    /// Creates the state before the handshake.
+    #[must_use]
+    pub fn new(address: SocketAddr, kernel: SocketAddr, offer: Offer, random: &mut Random) -> Self {
+        // Now and then the sequence numbers wrap within the script.
+        let isn = if random.chance(25) {
+            0_u32.wrapping_sub(random.below(6000) as u32)
+        } else {
+            random.number() as u32
+        };
+        // Timestamps wrap as well.
+        let clock = if random.chance(10) {
+            0_u32.wrapping_sub(20)
+        } else {
+            random.number() as u32
+        };
+        Self {
+            address,
+            kernel,
+            offer,
+            agreed: Offer::default(),
+            isn,
+            kernel_next: 0,
+            acked: isn.wrapping_add(1),
+            edge: isn.wrapping_add(1),
+            reset: false,
+            answers: Vec::new(),
+            packets: Vec::new(),
+            log: Vec::new(),
+            clock,
+            kernel_clock: 0,
+        }
+    }
+
+    /// Returns the sequence number of an offset in the honest stream.
+    #[must_use]
+    pub fn seq(&self, off: usize) -> u32 {
+        self.isn.wrapping_add(1).wrapping_add(off as u32)
+    }
+
+    /// Returns the offset that the kernel expects next, as far as its acknowledgments show.
+    #[must_use]
+    pub fn expected(&self) -> usize {
+        self.acked.wrapping_sub(self.seq(0)) as usize
+    }
+
+    /// Bytes between the expected sequence number and the right edge of the window.
+    #[must_use]
+    pub fn window(&self) -> usize {
+        (self.edge.wrapping_sub(self.acked) as i32).max(0) as usize
+    }
+
+    /// Sends a segment and reads the answers.
+    pub fn send(
+        &mut self,
+        tun: &Tun,
+        name: &str,
+        (seq, bits): (u32, u8),
+        payload: &[u8],
+        forged: &Forgery,
+    ) {
+        self.clock = self.clock.wrapping_add(1);
+        let mut options = Vec::new();
+        if bits & flags::SYN != 0 {
+            options.extend([2, 4, 5, 0xb4]);
+            if self.offer.sack {
+                options.extend([1, 1, 4, 2]);
+            }
+            if let Some(scale) = self.offer.scale {
+                options.extend([1, 3, 3, scale]);
+            }
+        }
+        let stamped = self.agreed.timestamps || (bits & flags::SYN != 0 && self.offer.timestamps);
+        let value = self.clock.wrapping_add(forged.timestamp_by);
+        if stamped && !forged.no_timestamp {
+            options.extend([1, 1, 8, 10]);
+            options.extend(value.to_be_bytes());
+            options.extend(self.kernel_clock.to_be_bytes());
+        }
+        if forged.md5 {
+            options.extend([1, 1, 19, 18]);
+            options.extend([0x5a; 16]);
+        }
+        let ack = if bits & flags::ACK != 0 {
+            self.kernel_next.wrapping_add(forged.ack_by)
+        } else {
+            forged.ack_by
+        };
+        let segment = Outgoing {
+            seq,
+            ack,
+            flags: bits,
+            window: 60_000,
+            options: &options,
+            payload,
+            bad_checksum: forged.bad_checksum,
+        };
+        let shown = [
+            forged.timestamp_by as i32,
+            ack.wrapping_sub(self.kernel_next) as i32,
+        ];
+        self.log.push(format!(
+            "> {name}: {} off {} len {} ack {:+} ts {:+}{}{}{}",
+            Bits(bits),
+            seq.wrapping_sub(self.seq(0)) as i32,
+            payload.len(),
+            shown[1],
+            shown[0],
+            if forged.no_timestamp { " no-ts" } else { "" },
+            if forged.bad_checksum { " bad-sum" } else { "" },
+            if forged.md5 { " md5" } else { "" },
+        ));
+        let packet = segment.packet(self.address, self.kernel);
+        tun.send(&packet);
+        self.packets.push(packet);
+        self.drain(tun);
+    }
+
+    /// Sends a segment without defects.
+    pub fn honest(&mut self, tun: &Tun, name: &str, seq: u32, bits: u8, payload: &[u8]) {
+        self.send(tun, name, (seq, bits), payload, &Forgery::default());
+    }
+
+    /// Reads everything that the kernel has sent.
+    pub fn drain(&mut self, tun: &Tun) {
+        let mut buffer = [0; 65536];
+        self.answers.clear();
+        while let Some(len) = tun.receive(&mut buffer) {
+            self.packets.push(buffer[..len].to_vec());
+            let Some(segment) = Incoming::read(&buffer[..len]) else {
+                continue;
+            };
+            if segment.destination == self.address.port() && segment.source == self.kernel.port() {
+                self.take(&segment);
+            }
+        }
+    }
+
+    fn take(&mut self, segment: &Incoming) {
+        self.answers.push(*segment);
+        self.log.push(format!(
+            "    < {} seq {} len {} ack {} win {}",
+            Bits(segment.flags),
+            segment.seq.wrapping_sub(self.kernel_next) as i32,
+            segment.len,
+            segment.ack.wrapping_sub(self.seq(0)) as i32,
+            segment.window,
+        ));
+        if segment.flags & flags::RST != 0 {
+            self.reset = true;
+            return;
+        }
+        if let Some(value) = segment.timestamp {
+            self.kernel_clock = value;
+        }
+        let syn = segment.flags & flags::SYN != 0;
+        if syn {
+            let theirs = Offer {
+                timestamps: segment.timestamp.is_some(),
+                sack: segment.sack,
+                scale: segment.scale,
+            };
+            self.agreed = self.offer.both(theirs);
+            self.kernel_next = segment.end();
+        } else if (segment.end().wrapping_sub(self.kernel_next) as i32) > 0 {
+            self.kernel_next = segment.end();
+        }
+        if segment.flags & flags::ACK == 0 {
+            return;
+        }
+        if (segment.ack.wrapping_sub(self.acked) as i32) > 0 {
+            self.acked = segment.ack;
+        }
+        let shift = if syn {
+            0
+        } else {
+            self.agreed.scale.unwrap_or(0)
+        };
+        let edge = segment.ack.wrapping_add(u32::from(segment.window) << shift);
+        if (edge.wrapping_sub(self.edge) as i32) > 0 {
+            self.edge = edge;
+        }
+    }
+}
