@@ -76,6 +76,12 @@ impl Application {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Returns whether the connection is over for the kernel, be it in TIME-WAIT.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.stream.peer_addr().is_err()
+    }
+
     /// Closes the connection by RST, so that nothing of it stays in the kernel.
     pub fn abort(self) {
         let _ =

@@ -233,7 +233,8 @@ impl<'a> Script<'a> {
         match self.random.below(100) {
             // Honest numbers, other bytes: the overlap policy decides, or the kernel believes them.
             0..8 => self.send("other bytes", seq, ACK | PSH, &payload, &forged),
-            8..16 => {
+            // A SYN after the end is the beginning of something else.
+            8..16 if !self.application.is_closed() => {
                 let bits = [SYN, SYN | ACK, SYN | FIN, SYN | ACK | PSH][self.random.below(4)];
                 let seq = if self.random.chance(50) {
                     self.random.number() as u32
