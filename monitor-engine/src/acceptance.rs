@@ -47,6 +47,8 @@ pub enum Refusal {
     Rst,
     /// Data in a SYN that the peer didn't acknowledge.
     SynData,
+    /// No SYN, while the receiver waits for the answer to its own (RFC 9293, 3.10.7.3).
+    Unsynchronized,
 }
 
 /// Judges a segment without SYN and RST. `fwd` is the side that receives its data, `rev` the side of its sender, `off` the
@@ -84,6 +86,23 @@ pub fn judge(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off: i64
         }
     }
     acknowledgment(rev, tcp.ack)
+}
+
+/// Judges a segment to an end that has sent a SYN and waits for the answer (SYN-SENT; RFC 9293, 3.10.7.3).
+#[cold]
+pub fn judge_answer(rev: &SideRecord, segment: &Segment<'_>) -> Verdict {
+    let tcp = &segment.tcp;
+    if tcp.flags & flags::SYN == 0 {
+        // The capture may have missed the SYN-ACK.
+        return Verdict::Hold(Refusal::Unsynchronized);
+    }
+    let is_answer = tcp.flags & flags::ACK == 0
+        || !(is_before(tcp.ack, rev.start.get()) || is_before(rev.sent_end.get(), tcp.ack));
+    if is_answer {
+        Verdict::Accept
+    } else {
+        Verdict::Refuse(Refusal::AckUnsent)
+    }
 }
 
 /// Tolerance of the timestamp check, in ticks: TCP_PAWS_WINDOW of Linux.

@@ -59,6 +59,7 @@ impl Counters {
             Refusal::Syn => &self.refused_syn,
             Refusal::Rst => &self.rst_ignored,
             Refusal::SynData => &self.refused_syn_data,
+            Refusal::Unsynchronized => &self.refused_unsynchronized,
         }
     }
 }
@@ -153,6 +154,8 @@ counters! {
         refused_syn
         /// Data of SYNs refused: the peer didn't acknowledge it.
         refused_syn_data
+        /// Segments refused: no SYN, while their receiver waits for the answer to its own (RFC 9293, 3.10.7.3).
+        refused_unsynchronized
         /// RSTs that their receiver ignores: not at the edge of its window (RFC 5961, 3).
         rst_ignored
         /// Payload bytes at or after the FIN; not stream data.

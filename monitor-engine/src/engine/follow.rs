@@ -11,7 +11,7 @@ use super::conn::Conn;
 use super::resync::{self, ResyncDetector};
 use super::retire::millis;
 use super::transitions::states_are_stable;
-use crate::acceptance::{Refusal, Verdict, is_before, judge, judge_rst};
+use crate::acceptance::{Refusal, Verdict, is_before, judge, judge_answer, judge_rst};
 use crate::decode::Segment;
 use crate::payload::Payload;
 use crate::store::arena::BLOCK;
@@ -40,6 +40,22 @@ impl<S: Sink> Engine<S> {
             return;
         }
         let (fwd, rev) = (record.side(sender.peer()), record.side(sender));
+        if self.config.tcp.judge && rev.has(side_flag::SYN) && !fwd.has(side_flag::STARTED) {
+            match judge_answer(rev, segment) {
+                _ if segment.tcp.flags & flags::RST != 0 => {}
+                // The answer to a SYN acknowledges its data as well.
+                Verdict::Refuse(_)
+                    if record.flags.get() & flag::HELD != 0
+                        && !is_before(segment.tcp.ack, rev.start.get())
+                        && self.acknowledges_held(conn, sender, segment) => {}
+                Verdict::Hold(refusal) => return self.hold(conn, sender, segment, refusal),
+                Verdict::Refuse(refusal) => {
+                    let (seq, len) = (segment.tcp.seq, segment.wire_len);
+                    return self.refuse(conn, sender, refusal, seq, len);
+                }
+                Verdict::Accept | Verdict::Repeated => {}
+            }
+        }
         record.update(|_| {
             learn_start(fwd, rev, segment);
             fwd.limit_ack_distance();
@@ -161,7 +177,12 @@ impl<S: Sink> Engine<S> {
         match verdict {
             Verdict::Accept => {
                 self.lists.touch(&self.arena, conn.slot, millis(self.now));
-                conn.record.update(|record| record.last.set(self.now));
+                conn.record.update(|record| {
+                    record.last.set(self.now);
+                    if self.config.tcp.judge {
+                        fwd.shut_window();
+                    }
+                });
                 if conn.record.closed.get() == 0 {
                     self.close(conn, CloseReason::Rst);
                 }

@@ -206,6 +206,14 @@ impl SideRecord {
         self.options.set(self.options.get() & !option::SEEN);
     }
 
+    /// Notes that the connection is reset: its receiver accepts nothing more. Inside an update.
+    pub fn shut_window(&self) {
+        if self.offers(option::SEEN) && self.has(side_flag::ACKED) {
+            let edge = self.start.get().wrapping_add(self.next.get() as u32);
+            self.right_edge.set(edge.wrapping_sub(1));
+        }
+    }
+
     /// Returns the window scale that this end offered.
     #[inline(always)]
     pub fn scale(&self) -> u8 {

@@ -6,9 +6,11 @@ use super::{Held, SILENCE};
 use crate::acceptance::{Refusal, is_before};
 use crate::decode::Segment;
 use crate::engine::Engine;
+use crate::engine::acknowledge::{acknowledge, learn_start};
 use crate::engine::conn::Conn;
+use crate::engine::resync::ResyncDetector;
 use crate::store::arena::Arena;
-use crate::store::record::{flag, option};
+use crate::store::record::{flag, option, side_flag};
 use crate::{Side, Sink};
 
 /// Time after which a segment is refused that its receiver has answered, but not acknowledged, nanoseconds.
@@ -36,11 +38,19 @@ impl<S: Sink> Engine<S> {
             held.answered |= held.sender != speaker
                 && segment.tcp.flags & flags::ACK != 0
                 && received.offset(segment.tcp.ack) >= 0;
-            match fate(held, conn, speaker, self.now) {
+            let is_start = !conn.record.side(held.sender.peer()).has(side_flag::STARTED);
+            match fate(held, conn, speaker, segment, self.now) {
                 Fate::Wait => index += 1,
                 Fate::Apply => {
                     if let Some(held) = self.held.remove(index) {
                         self.apply_held(conn, &held);
+                    }
+                    if is_start {
+                        // The acknowledgment counts from here on.
+                        let (fwd, rev) = (conn.record.side(speaker.peer()), received);
+                        conn.record.update(|record| {
+                            acknowledge(fwd, rev, ResyncDetector::of(record, speaker), segment);
+                        });
                     }
                 }
                 Fate::Refuse => {
@@ -57,9 +67,14 @@ impl<S: Sink> Engine<S> {
     }
 
     pub(super) fn apply_held(&mut self, conn: Conn<'_>, held: &Held) {
-        let fwd = conn.record.side(held.sender.peer());
+        let (fwd, rev) = (
+            conn.record.side(held.sender.peer()),
+            conn.record.side(held.sender),
+        );
+        let segment = held.segment();
+        conn.record.update(|_| learn_start(fwd, rev, &segment));
         let off = fwd.offset(held.tcp.seq);
-        self.apply_segment(conn, held.sender, &held.segment(), off);
+        self.apply_segment(conn, held.sender, &segment, off);
     }
 
     /// Applies the held segments whose receiver was silent for too long. Returns the time of the next decision.
@@ -135,12 +150,15 @@ impl<S: Sink> Engine<S> {
 }
 
 /// Decides on one held segment after `speaker` has sent `segment`.
-fn fate(held: &Held, conn: Conn<'_>, speaker: Side, now: u64) -> Fate {
+fn fate(held: &Held, conn: Conn<'_>, speaker: Side, segment: &Segment<'_>, now: u64) -> Fate {
     if held.reason == Refusal::Syn {
         return Fate::Wait;
     }
     let fwd = conn.record.side(held.sender.peer());
     let rev = conn.record.side(held.sender);
+    if !fwd.has(side_flag::STARTED) {
+        return fate_of_start(held, speaker, segment);
+    }
     let is_pure = held.payload.is_empty() && held.tcp.flags & flags::FIN == 0;
     if is_pure && held.sender != speaker {
         // What its receiver sent by now shows whether the acknowledgment was plausible.
@@ -174,4 +192,18 @@ fn fate(held: &Held, conn: Conn<'_>, speaker: Side, now: u64) -> Fate {
     }
     conn.record.update(|_| fwd.forget_seen());
     Fate::Apply
+}
+
+/// Decides on a segment held while its receiver waited for the answer to its SYN.
+fn fate_of_start(held: &Held, speaker: Side, segment: &Segment<'_>) -> Fate {
+    /// Largest window there is (RFC 7323, 2.3).
+    const NEAR: u32 = 1 << 30;
+    let tcp = &segment.tcp;
+    if held.sender == speaker || tcp.flags & (flags::ACK | flags::SYN | flags::RST) != flags::ACK {
+        Fate::Wait
+    } else if tcp.ack.wrapping_sub(held.tcp.seq) < NEAR {
+        Fate::Apply
+    } else {
+        Fate::Refuse
+    }
 }
