@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 
 use monitor_tests::wiregen::Random;
 use monitor_tests::{
-    Daemon, Namespace, Program, Rpc, Transfer, exchange, monitord, needs, skip, until,
+    Daemon, Namespace, Network, Pair, Program, Rpc, Transfer, exchange, monitord, needs, skip,
+    until,
 };
 use serde_json::json;
 
@@ -198,4 +199,31 @@ fn sigkill_leaves_nothing_of_packet_sockets() {
             (!shown.finish().status.success()).then_some(())
         });
     }
+}
+
+#[test]
+fn segments_with_unfinished_checksums_are_captured_at_a_mirror_port() {
+    needs!();
+    let Pair { a, b } = Network::default().pair();
+    let settings = format!(
+        "[capture]\nmode = 'mirror'\npath = 'packet'\ninterfaces = ['veth']\nworkers = 2\n{STORE}"
+    );
+    let daemon = Daemon::start(&a, &settings);
+    // A mirror port reports received packets only: the client's segments, whose checksums the veth leaves unfinished.
+    let bytes = Random::new(4).bytes(1_000_000);
+    let transfer = Transfer {
+        request: &bytes,
+        response: &bytes[..1000],
+    };
+    exchange(&a, &b, "10.9.0.1:7000".parse().unwrap(), &[transfer]);
+    let mut rpc = daemon.rpc();
+    until("the request", || {
+        let sockets = rpc.sockets(json!({ "port": 7000 }));
+        let sockid = sockets.first()?["sockid"].as_u64()?;
+        (rpc.side(sockid, "server")["next"] == bytes.len()).then_some(())
+    });
+    let sockid = rpc.sockets(json!({ "port": 7000 }))[0]["sockid"].as_u64();
+    assert!(rpc.stream(sockid.unwrap(), "server") == bytes);
+    assert_eq!(rpc.stat("decode", "bad_checksum"), 0);
+    daemon.stop();
 }

@@ -137,6 +137,7 @@ impl Supervisor {
                 attached.queues()
             ),
         }
+        let by_xdp = attached.xdp().is_some();
         let mut state = self.shared.state();
         let own = &mut state.interfaces[place];
         own.index = interface.index;
@@ -146,7 +147,8 @@ impl Supervisor {
         own.last_warning.clear();
         drop(state);
         self.update_up(place, interface);
-        if interface.veth && self.shared.verify_checksums {
+        // Packet sockets report which checksums are unfinished.
+        if interface.veth && self.shared.verify_checksums && by_xdp {
             warn!(
                 "{}: packets that a host sends into a veth have no checksum yet and will be dropped as damaged (counted \
                  as bad_checksum); set [tcp] verify_checksums = \"never\" to capture them",
