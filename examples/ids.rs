@@ -1,25 +1,24 @@
-//! A small intrusion detection system: looks for the texts of a rules file in all streams at once, tells of each that it
-//! finds, and has the monitor let go of that connection.
+//! Small intrusion detection system: searches all streams for the texts of a rules file, prints each match, and stops
+//! monitoring that connection.
 //!
 //! ```text
 //! printf 'passwd  /etc/passwd\nshell  /bin/sh -i\n' > rules
 //! cargo run --release --package monitor-client --example ids -- rules "port 80"
 //! ```
 //!
-//! A rule is a name, a space, and the text, in which \xHH is any byte; the case of letters does not matter. The daemon
-//! searches, with one automaton for all texts, across the borders of segments. The second argument says which
-//! connections; without it, all. The variable MONITOR_SOCKET names the daemon's socket if it is not where it is by
-//! default.
+//! A rule is a name, a space, and the text, in which \xHH is any byte; case is ignored. The daemon searches for all texts
+//! with one automaton, across the borders of segments. The second argument is a filter on connections; the default is
+//! all. The variable MONITOR_SOCKET is the path of the daemon's socket, if it isn't the default.
 
 use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
 
-use monitor_client::notice::{Notice, What};
-use monitor_client::{Client, DEFAULT_SOCKET, Reconnect};
+use monitor_client::types::PatternId;
+use monitor_client::{Client, DEFAULT_SOCKET, EventBody, Method, Notification, Reconnect};
 use serde_json::{Value, json};
 
-/// Bytes around what was found that are shown.
+/// Number of bytes shown before and after a match.
 const CONTEXT: u64 = 24;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,22 +26,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rules = arguments.next().ok_or("usage: ids RULES [FILTER]")?;
     let rules = rules_of(&fs::read_to_string(rules)?)?;
     let socket = std::env::var_os("MONITOR_SOCKET").unwrap_or_else(|| DEFAULT_SOCKET.into());
-    // When the daemon is started anew, so is the search.
+    // After a restart of the daemon, the search starts again.
     let mut client = Client::connect_with(socket, Reconnect::default())?;
     let mut params = json!({ "patterns": rules, "context": CONTEXT });
     if let Some(filter) = arguments.next() {
         params["filter"] = json!(filter);
     }
-    let notices = client.listen("watch", &params)?;
+    let events = client.listen(Method::Watch, &params)?;
     eprintln!(
-        "looking for {} texts",
-        notices.listener().patterns.unwrap_or_default()
+        "searching for {} texts",
+        events.subscribed().patterns.unwrap_or_default()
     );
     let mut stopped = HashSet::new();
-    for notice in notices {
-        match notice {
-            Ok(notice) => heed(&mut client, &notice, &mut stopped),
-            // Its sockids are others.
+    for notification in events {
+        match notification {
+            Ok(notification) => on_event(&mut client, &notification, &mut stopped),
+            // The new instance has other sockids.
             Err(monitor_client::Error::Restarted) => stopped.clear(),
             Err(error) => return Err(error.into()),
         }
@@ -50,15 +49,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn heed(client: &mut Client, notice: &Notice, stopped: &mut HashSet<u64>) {
-    match (&notice.what, notice.sockid) {
-        // Found before the daemon had let go of it.
-        (What::Match { .. }, Some(sockid)) if stopped.contains(&sockid) => {}
+fn on_event(client: &mut Client, notification: &Notification, stopped: &mut HashSet<u64>) {
+    match (&notification.body, notification.sockid) {
+        // Found before the daemon stopped the connection.
+        (EventBody::Match { .. }, Some(sockid)) if stopped.contains(&sockid) => {}
         (
-            What::Match {
+            EventBody::Match {
                 range,
                 pattern,
                 context,
+                ..
             },
             Some(sockid),
         ) => {
@@ -66,25 +66,31 @@ fn heed(client: &mut Client, notice: &Notice, stopped: &mut HashSet<u64>) {
                 |_| format!("sockid {sockid}"),
                 |socket| format!("{} -> {}", socket.client, socket.server),
             );
-            let shown = context.as_ref().map_or(&[][..], |context| &context.bytes);
+            let shown = context.as_ref().map_or(&[][..], |context| &context.data.0);
+            let name = match pattern {
+                PatternId::Text(name) => name.clone(),
+                PatternId::Number(number) => number.to_string(),
+            };
             println!(
-                "{pattern} {ends} {}:{} \"{}\"",
+                "{name} {ends} {}:{} \"{}\"",
                 range.side,
                 range.off,
                 shown.escape_ascii()
             );
             match client.stop(sockid, None) {
                 Ok(_) => drop(stopped.insert(sockid)),
-                // Over already, or only reading is allowed.
-                Err(error) => eprintln!("{sockid} goes on: {error}"),
+                // It has ended, or this user may only read.
+                Err(error) => eprintln!("{sockid} is still monitored: {error}"),
             }
         }
-        (What::Lost { .. } | What::Interrupted, _) => eprintln!("some bytes were not searched"),
+        (EventBody::Lost { .. } | EventBody::Interrupted, _) => {
+            eprintln!("some bytes were not searched")
+        }
         _ => {}
     }
 }
 
-/// A name and a text on each line; empty lines and those that begin with # are left out.
+/// Reads a name and a text from each line; empty lines and comments (#) are skipped.
 fn rules_of(text: &str) -> Result<Vec<Value>, Box<dyn Error>> {
     let lines = text
         .lines()
@@ -96,7 +102,7 @@ fn rules_of(text: &str) -> Result<Vec<Value>, Box<dyn Error>> {
                 .split_once(' ')
                 .ok_or_else(|| format!("no text in the rule: {line}"))?;
             let text = text.trim_start();
-            // As bytes if some are written by their number.
+            // As bytes if one of them is written as \xHH.
             Ok(match text.contains("\\x") {
                 true => json!({ "id": name, "hex": hex(text)?, "nocase": true }),
                 false => json!({ "id": name, "text": text, "nocase": true }),
@@ -111,7 +117,7 @@ fn hex(text: &str) -> Result<String, Box<dyn Error>> {
     while let Some(next) = rest.chars().next() {
         let width = match rest.strip_prefix("\\x") {
             Some(escaped) => {
-                let byte = escaped.get(..2).ok_or("\\x wants two digits")?;
+                let byte = escaped.get(..2).ok_or("\\x needs two digits")?;
                 u8::from_str_radix(byte, 16)?;
                 digits += byte;
                 4

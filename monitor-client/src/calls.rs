@@ -1,49 +1,48 @@
-//! The methods whose reply is one line, stated once for both clients.
+//! Methods with a reply of one line, declared once for both clients.
 
-/// Hands the list of methods to a macro that writes them: name, parameters and result; method and parameters on the
-/// wire.
+/// Passes the list of methods to a macro: function, parameters and result; method and parameters on the wire.
 macro_rules! calls {
     ($write:ident) => {
         $write! {
-            /// Who serves, and what it can do. `client`: who calls, for the daemon's log.
+            /// Identifies the server. `client` is this program's name, for the daemon's log.
             hello(client: &str) -> Hello = Hello, HelloParams { client: Some(client.to_owned()) };
 
-            /// One page of connections.
+            /// Lists one page of connections.
             sockets(params: &SocketsParams) -> Sockets = Sockets, params;
 
-            /// The newest connection between two ends.
+            /// Finds the newest connection between two addresses and ports.
             lookup(params: &LookupParams) -> Socket = Lookup, params;
 
-            /// One connection.
+            /// Describes one connection.
             info(sockid: u64) -> Socket = Info, InfoParams { sockid, worker: None };
 
-            /// Every retained run of bytes of one side.
+            /// Lists the retained ranges of one side.
             fragments(sockid: u64, side: Side) -> Fragments
                 = Fragments, FragmentsParams { sockid, side, worker: None };
 
-            /// Returns once there is a byte at `off`; `timeout` in seconds, 30 unless given.
+            /// Waits for a byte at `off`; `timeout` in seconds, 30 by default.
             wait(sockid: u64, side: Side, off: u64, timeout: Option<f64>) -> Waited
                 = Wait, WaitParams { sockid, side, off, timeout };
 
-            /// The settings that apply.
+            /// Returns the settings that apply.
             config_get() -> ConfigGet = ConfigGet, ConfigGetParams {};
 
-            /// Whether settings are good, and what they would change.
+            /// Checks settings, and lists the changes that they would make.
             config_test(params: &ConfigTestParams) -> ConfigTest = ConfigTest, params;
 
-            /// Has the daemon read its settings again.
+            /// Makes the daemon read its settings again.
             config_reload() -> ConfigReload = ConfigReload, ConfigReloadParams {};
 
-            /// The interface as an OpenRPC document.
+            /// Returns the interface as an OpenRPC document.
             discover() -> OpenRpc = Discover, DiscoverParams {};
 
-            /// Nobody wants to see more of a connection, or of one side of it.
+            /// Stops monitoring a connection, or one side of it.
             stop(sockid: u64, side: Option<Side>) -> Socket = Stop, StopParams { sockid, side, worker: None };
 
-            /// Other settings for a connection, or for connections to come.
+            /// Changes the settings of a connection, or of future connections.
             configure(params: &ConfigureParams) -> Configured = Configure, params;
 
-            /// Every counter.
+            /// Returns all counters.
             stats() -> Stats = Stats, StatsParams {};
         }
     };

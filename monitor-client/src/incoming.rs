@@ -1,27 +1,26 @@
-//! What came in, in whatever pieces: lines, and the raw bytes after them. Does no I/O, so that both clients share it and a
-//! read that is given up half way loses nothing.
+//! Framing of received bytes: lines, and the raw bytes after them. It does no I/O: both clients share it, and a read that
+//! is cancelled loses nothing.
 
 use serde::de::DeserializeOwned;
 
-use crate::notice::{Notice, What};
-use crate::{BUFFER, Error, wire};
+use crate::{BUFFER, Error, Notification, wire};
 
-/// Bytes of a stream that are not used yet.
+/// Received bytes that are not consumed yet.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     buffer: Vec<u8>,
-    /// Used up so far.
+    /// Start of the unread bytes.
     start: usize,
-    /// Holds bytes up to here; what is behind is room.
+    /// End of the unread bytes; free space follows.
     end: usize,
-    /// Known to be without a line feed, from `start` on.
+    /// Number of unread bytes that are known to hold no line feed.
     searched: usize,
-    /// An event whose raw bytes are still to come, and how many they are.
-    head: Option<(Notice, usize)>,
+    /// Notification that waits for its raw bytes, and their number.
+    head: Option<(Notification, usize)>,
 }
 
 impl Incoming {
-    /// Where the next read may write.
+    /// Returns the space for the next read.
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -39,43 +38,33 @@ impl Incoming {
         &mut self.buffer[self.end..]
     }
 
-    /// So many bytes were written there.
+    /// Adds the first `count` bytes of that space to the received ones.
     pub(super) fn filled(&mut self, count: usize) {
         self.end += count;
     }
 
-    /// The reply to the request `id`, once it is whole.
+    /// Returns the reply to the request `id`, once it is complete.
     pub(super) fn reply<R: DeserializeOwned>(&mut self, id: u64) -> Option<Result<R, Error>> {
-        let unexpected = || Error::Reply {
-            what: "an event before the listener is there",
-            source: None,
-        };
-        self.line()
-            .map(|line| match wire::reply_or_event(line, id)? {
-                wire::Incoming::Reply(reply) => Ok(reply),
-                wire::Incoming::Event(_) => Err(unexpected()),
-            })
+        self.line().map(|line| wire::reply(line, id))
     }
 
-    /// The next event, once it is whole.
-    pub(super) fn event(&mut self) -> Option<Result<Notice, Error>> {
+    /// Returns the next notification, once it is complete.
+    pub(super) fn notification(&mut self) -> Option<Result<Notification, Error>> {
         if self.head.is_none() {
             match head(self.line()?) {
-                Ok((event, 0)) => return Some(Ok(event)),
                 Ok(head) => self.head = Some(head),
                 Err(error) => return Some(Err(error)),
             }
         }
-        let (mut event, raw) = self.head.take()?;
+        let (mut notification, raw) = self.head.take()?;
         if self.end - self.start < raw {
-            self.head = Some((event, raw));
+            self.head = Some((notification, raw));
             return None;
         }
-        if let What::Data { bytes, .. } = &mut event.what {
-            bytes.extend_from_slice(&self.buffer[self.start..self.start + raw]);
-        }
+        let bytes = self.buffer[self.start..self.start + raw].to_vec();
+        wire::set_data(&mut notification, bytes);
         self.start += raw;
-        Some(Ok(event))
+        Some(Ok(notification))
     }
 
     fn line(&mut self) -> Option<&[u8]> {
@@ -94,21 +83,19 @@ impl Incoming {
     }
 }
 
-/// Reads the line of an event; how many raw bytes follow it.
-fn head(line: &[u8]) -> Result<(Notice, usize), Error> {
-    let params = wire::event(line)?;
-    let notice = serde_json::from_str(params.get()).map_err(|source| Error::Reply {
-        what: "the event has another form",
-        source: Some(source),
-    })?;
-    Ok((notice, wire::raw_of_event(params)?))
+/// Reads the line of a notification, and the number of raw bytes that follow it.
+fn head(line: &[u8]) -> Result<(Notification, usize), Error> {
+    let notification = wire::event(line)?;
+    let raw = wire::raw_of_event(&notification)?;
+    Ok((notification, raw))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EventBody;
     use crate::Side;
-    use crate::notice::Surroundings;
+    use crate::types::{Base64, Context, SideRange};
 
     const STREAM: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"sockid\":5}}\n\
         {\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"listener\":5,\"event\":\"data\",\"time\":1.5,\
@@ -117,7 +104,7 @@ mod tests {
         {\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"listener\":5,\"event\":\"born\",\"what\":1}}\n";
 
     #[test]
-    fn pieces_of_any_size_give_the_same_events() {
+    fn events_do_not_depend_on_the_size_of_reads() {
         for size in [1, 2, 7, 50, 1000] {
             let mut incoming = Incoming::default();
             let mut listener: Option<serde_json::Value> = None;
@@ -128,29 +115,32 @@ mod tests {
                 if listener.is_none() {
                     listener = incoming.reply(1).map(Result::unwrap);
                 }
-                while let Some(event) = listener.as_ref().and_then(|_| incoming.event()) {
+                while let Some(event) = listener.as_ref().and_then(|_| incoming.notification()) {
                     events.push(event.unwrap());
                 }
             }
             assert_eq!(listener.unwrap()["sockid"], 5);
-            let data = What::Data {
-                side: Side::Server,
-                off: 7,
-                len: 4,
-                bytes: b"a\nb\n".to_vec(),
+            let body = EventBody::Data {
+                range: SideRange {
+                    side: Side::Server,
+                    off: 7,
+                    len: 4,
+                },
+                raw: None,
+                data: Some(Base64(b"a\nb\n".to_vec())),
             };
             assert_eq!(
                 events[0],
-                Notice {
+                Notification {
                     listener: 5,
                     time: Some(1.5),
                     sockid: Some(9),
-                    what: data
+                    body
                 }
             );
             assert_eq!(
-                events[1].what,
-                What::Lost {
+                events[1].body,
+                EventBody::Lost {
                     count: Some(3),
                     side: None,
                     off: None,
@@ -158,37 +148,37 @@ mod tests {
                 }
             );
             assert_eq!(
-                (&events[2].what, events.len()),
-                (&What::Other, 3),
+                (&events[2].body, events.len()),
+                (&EventBody::Other, 3),
                 "pieces of {size}"
             );
         }
     }
 
     #[test]
-    fn a_match_brings_what_stands_around_it() {
+    fn a_match_carries_its_context() {
         let line = b"{\"method\":\"event\",\"params\":{\"listener\":1,\"event\":\"match\",\"sockid\":2,\"side\":\"server\",\
             \"off\":4,\"len\":1,\"pattern\":\"x\",\"context\":{\"off\":3,\"data\":\"YXhi\"}}}\n";
-        let (notice, 0) = head(line).unwrap() else {
+        let (notification, 0) = head(line).unwrap() else {
             panic!("no bytes follow")
         };
-        let What::Match { range, context, .. } = notice.what else {
+        let EventBody::Match { range, context, .. } = notification.body else {
             panic!("another event")
         };
         assert_eq!(
             (range.off, context),
             (
                 4,
-                Some(Surroundings {
+                Some(Context {
                     off: 3,
-                    bytes: b"axb".to_vec()
+                    data: Base64(b"axb".to_vec())
                 })
             )
         );
     }
 
     #[test]
-    fn a_large_event_needs_no_more_than_its_size() {
+    fn a_large_event_needs_no_more_memory_than_its_size() {
         let mut incoming = Incoming::default();
         let head = "{\"method\":\"event\",\"params\":{\"listener\":1,\"event\":\"data\",\"side\":\"client\",\"off\":0,\
                     \"len\":1000000,\"raw\":1000000}}\n";
@@ -197,11 +187,11 @@ mod tests {
             for piece in stream.chunks(10_000) {
                 incoming.room()[..piece.len()].copy_from_slice(piece);
                 incoming.filled(piece.len());
-                if let Some(event) = incoming.event() {
-                    let What::Data { bytes, .. } = event.unwrap().what else {
+                if let Some(event) = incoming.notification() {
+                    let EventBody::Data { data, .. } = event.unwrap().body else {
                         panic!("another event")
                     };
-                    assert!(bytes == [7; 1_000_000]);
+                    assert!(data == Some(Base64(vec![7; 1_000_000])));
                 }
             }
         }

@@ -1,40 +1,54 @@
-//! What a client does when its connection to the daemon breaks.
+//! Policy for broken connections.
 
 use std::time::Duration;
 
-/// How often to connect anew, and how long to wait between.
+/// Number of attempts to reconnect, and the pauses between them.
 ///
-/// What is sure to have no effect but its reply (`ppeek`, `sockets` and so on) is then asked again, and the caller sees
-/// nothing of it. Of anything else (`stop`, `peek`...) nobody knows whether it was done: the caller gets the error, and
-/// the next call connects. Sockids stay valid as long as the daemon lives; that another one answers is an error of its own
-/// ([`crate::Error::Restarted`]), once.
+/// A method whose only effect is its reply (`ppeek`, `sockets` and others) is then sent again, which the caller doesn't
+/// notice. For any other (`stop`, `configure`) the caller gets the error, because it may have been performed; the next
+/// call connects. Sockids stay valid while the daemon runs; a restart is reported once, as
+/// [`Error::Restarted`](crate::Error::Restarted).
+///
+/// ```
+/// use std::time::Duration;
+/// use monitor_client::Reconnect;
+///
+/// let policy = Reconnect {
+///     attempts: 3,
+///     pause: Duration::from_millis(10),
+///     longest: Duration::from_millis(100),
+/// };
+/// assert_ne!(policy, Reconnect::NEVER);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
-    /// How often it is tried; 0: not at all, the client stays broken.
+    /// Number of attempts; 0: a broken connection stays broken.
     pub attempts: u32,
-    /// Before the first try; doubled with each one after.
+    /// Pause before the first attempt; doubled before each further one.
     pub pause: Duration,
-    /// No pause is longer.
+    /// Maximum pause.
     pub longest: Duration,
 }
 
 impl Reconnect {
-    /// Not at all.
+    /// No attempt.
     pub const NEVER: Self = Self {
         attempts: 0,
         pause: Duration::ZERO,
         longest: Duration::ZERO,
     };
 
-    /// The pause before each try.
+    /// Returns the pause before each attempt.
     pub(super) fn pauses(self) -> impl Iterator<Item = Duration> {
-        let double = move |pause: &Duration| Some((*pause * 2).min(self.longest));
-        let first = self.pause.min(self.longest);
-        std::iter::successors(Some(first), double).take(self.attempts as usize)
+        let mut pause = self.pause.min(self.longest);
+        (0..self.attempts).map(move |_| {
+            let next = (pause * 2).min(self.longest);
+            std::mem::replace(&mut pause, next)
+        })
     }
 }
 
-/// Long enough for a daemon that is restarted: some 20 seconds, the first tries close together.
+/// Long enough for a restart of the daemon: about 20 seconds, with short pauses first.
 impl Default for Reconnect {
     fn default() -> Self {
         Self {

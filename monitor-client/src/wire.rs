@@ -1,12 +1,16 @@
-//! Requests and replies as lines.
+//! Requests, replies and notifications as lines.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::Error;
-use crate::{ErrorObject, MAX_LEN};
+use monitor_rpc::types::Base64;
+use monitor_rpc::{ErrorObject, EventBody, MAX_LEN, Notification};
 
+use crate::Error;
+use crate::session::Subscription;
+
+/// Request.
 #[derive(Serialize)]
 struct Request<'a, P> {
     jsonrpc: &'static str,
@@ -15,7 +19,7 @@ struct Request<'a, P> {
     params: P,
 }
 
-/// Anything that a server sends: a response, or a notification that an event happened.
+/// Line of the server: a response, or a notification.
 #[derive(Deserialize)]
 struct Message<'a> {
     id: Option<u64>,
@@ -26,15 +30,15 @@ struct Message<'a> {
     params: Option<&'a RawValue>,
 }
 
-/// A line, told apart.
-pub(super) enum Incoming<'a, R> {
-    /// The reply that was waited for.
+/// Content of a line.
+pub(super) enum Incoming<R> {
+    /// Reply to the request.
     Reply(R),
-    /// The parameters of an event.
-    Event(&'a RawValue),
+    /// Notification; its raw bytes follow.
+    Event(Notification),
 }
 
-/// Writes a request, with its line feed, in place of what `line` held.
+/// Writes a request with its line feed into `line`, which is cleared first.
 pub(super) fn request(
     line: &mut Vec<u8>,
     id: u64,
@@ -42,113 +46,106 @@ pub(super) fn request(
     params: &impl Serialize,
 ) -> Result<(), Error> {
     line.clear();
-    serde_json::to_writer(
-        &mut *line,
-        &Request {
-            jsonrpc: "2.0",
-            id,
-            method,
-            params,
-        },
-    )
-    .map_err(Error::Request)?;
+    let request = Request {
+        jsonrpc: "2.0",
+        id,
+        method,
+        params,
+    };
+    serde_json::to_writer(&mut *line, &request).map_err(Error::Request)?;
     line.push(b'\n');
     Ok(())
 }
 
-/// Reads the reply to the request `id`, where no event can come. An empty line is the end of the connection.
-#[cfg(feature = "async")]
+/// Returns the request of a subscription, with the id 1.
+pub(super) fn subscription(subscription: &Subscription) -> Result<Vec<u8>, Error> {
+    let mut line = Vec::new();
+    request(
+        &mut line,
+        1,
+        subscription.method.name(),
+        &subscription.params,
+    )?;
+    Ok(line)
+}
+
+/// Reads the reply to the request `id`, on a connection without subscriptions. An empty line is the end of the
+/// connection.
 pub(super) fn reply<R: DeserializeOwned>(line: &[u8], id: u64) -> Result<R, Error> {
     match reply_or_event(line, id)? {
         Incoming::Reply(reply) => Ok(reply),
-        Incoming::Event(_) => Err(Error::Reply {
-            what: "an event that nobody subscribed to",
-            source: None,
-        }),
+        Incoming::Event(_) => Err(Error::reply("an event before the reply")),
     }
 }
 
-/// Reads the reply to the request `id`, or an event that comes before it.
+/// Reads the reply to the request `id`, or a notification that arrives before it.
 pub(super) fn reply_or_event<R: DeserializeOwned>(
     line: &[u8],
     id: u64,
-) -> Result<Incoming<'_, R>, Error> {
+) -> Result<Incoming<R>, Error> {
     let message = message(line)?;
     if let (Some("event"), Some(params)) = (message.method, message.params) {
-        return Ok(Incoming::Event(params));
+        return notification(params).map(Incoming::Event);
     }
-    // Before the id: a server that refuses a client answers no request.
+    // Before the id: a server that rejects a client answers no request.
     if let Some(error) = message.error {
         return Err(Error::Rpc(error));
     }
     if message.id != Some(id) {
-        return Err(Error::Reply {
-            what: "it answers another request",
-            source: None,
-        });
+        return Err(Error::reply("its id is that of another request"));
     }
-    let result = message.result.ok_or(Error::Reply {
-        what: "neither result nor error",
-        source: None,
-    })?;
-    let result = serde_json::from_str(result.get());
-    result
+    let result = message
+        .result
+        .ok_or_else(|| Error::reply("neither result nor error"))?;
+    serde_json::from_str(result.get())
         .map(Incoming::Reply)
-        .map_err(|source| bad("the result has another form", source))
+        .map_err(|source| Error::json("the result has an unexpected form", source))
 }
 
-/// Reads an event, where no reply is waited for: its parameters.
-pub(super) fn event(line: &[u8]) -> Result<&RawValue, Error> {
+/// Reads a notification, where no reply is pending.
+pub(super) fn event(line: &[u8]) -> Result<Notification, Error> {
     let message = message(line)?;
     match (message.method, message.params, message.error) {
-        (Some("event"), Some(params), _) => Ok(params),
+        (Some("event"), Some(params), _) => notification(params),
         (_, _, Some(error)) => Err(Error::Rpc(error)),
-        _ => Err(Error::Reply {
-            what: "a reply that nobody asked for",
-            source: None,
-        }),
+        _ => Err(Error::reply("a reply without a request")),
     }
+}
+
+fn notification(params: &RawValue) -> Result<Notification, Error> {
+    serde_json::from_str(params.get())
+        .map_err(|source| Error::json("the event has an unexpected form", source))
 }
 
 fn message(line: &[u8]) -> Result<Message<'_>, Error> {
     if line.last() != Some(&b'\n') {
         return Err(Error::Closed);
     }
-    serde_json::from_slice(line).map_err(|source| bad("no JSON-RPC message", source))
+    serde_json::from_slice(line).map_err(|source| Error::json("not a JSON-RPC message", source))
 }
 
-/// How many raw bytes follow the line of a reply that says it returned `len` of the `wanted` bytes.
+/// Checks the number of raw bytes after a reply with `len` of the `wanted` bytes.
 pub(super) fn raw(raw: Option<u64>, len: u64, wanted: u64) -> Result<usize, Error> {
     match raw {
         Some(count) if count == len && count <= wanted.min(MAX_LEN) => Ok(count as usize),
-        _ => Err(Error::Reply {
-            what: "the count of raw bytes is missing or wrong",
-            source: None,
-        }),
+        _ => Err(Error::reply("the number of raw bytes is missing or wrong")),
     }
 }
 
-/// How many raw bytes follow the line of an event.
-pub(super) fn raw_of_event(params: &RawValue) -> Result<usize, Error> {
-    #[derive(Deserialize)]
-    struct Raw {
-        raw: Option<u64>,
-    }
-    let raw: Raw = serde_json::from_str(params.get())
-        .map_err(|source| bad("the event has another form", source))?;
-    match raw.raw.unwrap_or(0) {
+/// Checks the number of raw bytes after a notification.
+pub(super) fn raw_of_event(notification: &Notification) -> Result<usize, Error> {
+    match notification.body.raw() {
         count @ 0..=MAX_LEN => Ok(count as usize),
-        _ => Err(Error::Reply {
-            what: "the count of raw bytes is wrong",
-            source: None,
-        }),
+        _ => Err(Error::reply("the number of raw bytes is wrong")),
     }
 }
 
-fn bad(what: &'static str, source: serde_json::Error) -> Error {
-    Error::Reply {
-        what,
-        source: Some(source),
+/// Puts raw bytes into the notification that announced them.
+pub(super) fn set_data(notification: &mut Notification, bytes: Vec<u8>) {
+    if let EventBody::Data { raw, data, .. } = &mut notification.body
+        && raw.take().is_some()
+    {
+        *data = Some(Base64(bytes));
     }
 }
 
@@ -161,13 +158,13 @@ mod tests {
     fn read(line: &str) -> Result<Value, Error> {
         match reply_or_event(line.as_bytes(), 3)? {
             Incoming::Reply(value) => Ok(value),
-            Incoming::Event(params) => panic!("{params}"),
+            Incoming::Event(notification) => panic!("{notification:?}"),
         }
     }
 
     #[test]
     fn a_request_is_one_line() {
-        let mut line = b"the one before".to_vec();
+        let mut line = b"the previous one".to_vec();
         request(&mut line, 3, "info", &serde_json::json!({ "sockid": 1 })).unwrap();
         let expected =
             "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"info\",\"params\":{\"sockid\":1}}\n";
@@ -193,26 +190,27 @@ mod tests {
     }
 
     #[test]
-    fn an_event_may_stand_where_a_reply_is_waited_for() {
-        let line =
-            b"{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"listener\":9,\"raw\":5}}\n";
-        let Ok(Incoming::<Value>::Event(params)) = reply_or_event(line, 3) else {
+    fn an_event_may_arrive_before_a_reply() {
+        let line = b"{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"listener\":9,\"event\":\"data\",\
+            \"side\":\"client\",\"off\":0,\"len\":5,\"raw\":5}}\n";
+        let Ok(Incoming::<Value>::Event(mut notification)) = reply_or_event(line, 3) else {
             panic!("it is an event")
         };
-        assert_eq!(raw_of_event(params).unwrap(), 5);
-        assert_eq!(event(line).unwrap().get(), params.get());
+        assert_eq!(raw_of_event(&notification).unwrap(), 5);
+        assert_eq!(event(line).unwrap(), notification);
         assert!(matches!(
             event(b"{\"id\":3,\"result\":7}\n"),
             Err(Error::Reply { .. })
         ));
         assert!(matches!(event(b"{}"), Err(Error::Closed)));
-        let endless =
-            serde_json::value::to_raw_value(&serde_json::json!({ "raw": MAX_LEN + 1 })).unwrap();
-        assert!(raw_of_event(&endless).is_err());
+        if let EventBody::Data { raw, .. } = &mut notification.body {
+            *raw = Some(MAX_LEN + 1);
+        }
+        assert!(raw_of_event(&notification).is_err());
     }
 
     #[test]
-    fn half_a_line_is_the_end() {
+    fn an_incomplete_line_is_the_end() {
         assert!(matches!(read(""), Err(Error::Closed)));
         assert!(matches!(
             read("{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":7}"),
@@ -221,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn only_as_many_bytes_as_were_asked_for_follow() {
+    fn the_number_of_raw_bytes_is_limited_to_the_request() {
         assert_eq!(raw(Some(5), 5, 9).unwrap(), 5);
         for (count, len, wanted) in [(None, 5, 9), (Some(4), 5, 9), (Some(9), 9, 5)] {
             assert!(raw(count, len, wanted).is_err());

@@ -1,9 +1,9 @@
-//! Listening, against a server that says what the test has written down.
+//! Subscriptions, against a scripted server.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test says what it expects by unwrapping it"
+    reason = "unwrapping is an assertion in a test"
 )]
 
 use std::collections::VecDeque;
@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use monitor_client::notice::{Range, What};
-use monitor_client::{Client, Error, Reconnect, Side};
+use monitor_client::types::{Base64, SideRange};
+use monitor_client::{Client, Error, EventBody, Method, Reconnect, Side};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -25,7 +25,7 @@ const POLICY: Reconnect = Reconnect {
     longest: Duration::from_millis(10),
 };
 
-/// What one listener after the other is told; then its connection is closed, but for the last one.
+/// Instance and events of one subscription after the other. Each connection but the last is closed after its events.
 type Parts = Arc<Mutex<VecDeque<(u64, &'static [u8])>>>;
 
 struct Script {
@@ -34,7 +34,7 @@ struct Script {
 }
 
 impl Script {
-    /// Each part is told by the daemon of that instance.
+    /// Starts a server that sends each part as the daemon of that instance.
     fn start(parts: &[(u64, &'static [u8])]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("scripted.sock");
@@ -44,7 +44,7 @@ impl Script {
         thread::spawn(move || {
             for client in listener.incoming() {
                 let parts = Arc::clone(&parts);
-                thread::spawn(move || tell(client.unwrap(), &parts));
+                thread::spawn(move || serve(client.unwrap(), &parts));
             }
         });
         Self {
@@ -54,16 +54,16 @@ impl Script {
     }
 }
 
-fn tell(mut client: UnixStream, parts: &Parts) {
+fn serve(mut client: UnixStream, parts: &Parts) {
     for line in BufReader::new(client.try_clone().unwrap())
         .lines()
         .map_while(Result::ok)
     {
         let request: Value = serde_json::from_str(&line).unwrap();
-        let greets = request["method"] == "hello";
+        let is_hello = request["method"] == "hello";
         let mut parts = parts.lock().unwrap();
         let instance = parts[0].0;
-        let result = if greets {
+        let result = if is_hello {
             hello(instance)
         } else {
             json!({ "sockid": 70 + instance })
@@ -74,7 +74,7 @@ fn tell(mut client: UnixStream, parts: &Parts) {
             json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })
         )
         .unwrap();
-        if !greets {
+        if !is_hello {
             client.write_all(parts[0].1).unwrap();
             if parts.len() == 1 {
                 continue;
@@ -98,64 +98,67 @@ const GAP: &[u8] =
     \"sockid\":9,\"side\":\"client\",\"off\":1,\"len\":2}}\n";
 
 #[track_caller]
-fn is_data(what: &What) {
+fn is_data(body: &EventBody) {
     let bytes = b"a\n\0b".to_vec();
     assert_eq!(
-        *what,
-        What::Data {
-            side: Side::Server,
-            off: 7,
-            len: 4,
-            bytes
+        *body,
+        EventBody::Data {
+            range: SideRange {
+                side: Side::Server,
+                off: 7,
+                len: 4,
+            },
+            raw: None,
+            data: Some(Base64(bytes)),
         }
     );
 }
 
 #[test]
-fn notices_come_with_their_bytes_and_patience_ends() {
+fn events_carry_their_bytes_and_the_timeout_applies() {
     let script = Script::start(&[(1, DATA)]);
     let mut client = Client::connect(&script.socket).unwrap();
-    let mut notices = client.listen("subscribe", &json!({})).unwrap();
-    assert_eq!(notices.listener().sockid, 71);
-    let notice = notices.next().unwrap().unwrap();
+    let mut events = client.listen(Method::Subscribe, &json!({})).unwrap();
+    assert_eq!(events.subscribed().sockid, 71);
+    let notice = events.next().unwrap().unwrap();
     assert_eq!(
         (notice.listener, notice.sockid, notice.time),
         (71, Some(9), Some(1.5))
     );
-    is_data(&notice.what);
+    is_data(&notice.body);
     for _ in 0..2 {
         assert!(matches!(
-            notices.next_within(Some(Duration::from_millis(5))),
+            events.next_within(Some(Duration::from_millis(5))),
             Some(Ok(None))
         ));
     }
 }
 
 #[test]
-fn without_a_policy_it_ends_with_the_connection() {
+fn without_a_policy_a_subscription_ends_with_its_connection() {
     let script = Script::start(&[(1, DATA), (1, GAP)]);
     let mut client = Client::connect(&script.socket).unwrap();
-    let mut notices = client.listen("subscribe", &json!({})).unwrap();
-    is_data(&notices.next().unwrap().unwrap().what);
-    assert!(notices.next().unwrap().unwrap_err().is_broken());
-    assert!(notices.next().is_none());
+    let mut events = client.listen(Method::Subscribe, &json!({})).unwrap();
+    is_data(&events.next().unwrap().unwrap().body);
+    assert!(events.next().unwrap().unwrap_err().is_broken());
+    assert!(events.next().is_none());
 }
 
 #[test]
-fn a_subscription_is_made_anew_and_says_so() {
+fn a_subscription_is_created_again_and_reports_the_interruption() {
     // Cut in the middle of an event, too.
     let script = Script::start(&[(1, DATA), (1, &DATA[..DATA.len() - 2]), (1, GAP)]);
     let mut client = Client::connect_with(&script.socket, POLICY).unwrap();
-    let notices = client.listen("subscribe", &json!({})).unwrap();
-    let told: Vec<What> = notices.take(4).map(|notice| notice.unwrap().what).collect();
-    is_data(&told[0]);
+    let events = client.listen(Method::Subscribe, &json!({})).unwrap();
+    let received: Vec<EventBody> = events.take(4).map(|notice| notice.unwrap().body).collect();
+    is_data(&received[0]);
     assert_eq!(
-        (&told[1], &told[2]),
-        (&What::Interrupted, &What::Interrupted)
+        (&received[1], &received[2]),
+        (&EventBody::Interrupted, &EventBody::Interrupted)
     );
     assert_eq!(
-        told[3],
-        What::Gap(Range {
+        received[3],
+        EventBody::Gap(SideRange {
             side: Side::Client,
             off: 1,
             len: 2
@@ -164,34 +167,38 @@ fn a_subscription_is_made_anew_and_says_so() {
 }
 
 #[test]
-fn what_is_followed_is_not_begun_again() {
+fn follow_is_not_created_again() {
     let script = Script::start(&[(1, DATA), (1, DATA)]);
     let mut client = Client::connect_with(&script.socket, POLICY).unwrap();
-    let mut notices = client.listen("follow", &json!({ "sockid": 9 })).unwrap();
-    is_data(&notices.next().unwrap().unwrap().what);
-    assert!(notices.next().unwrap().unwrap_err().is_broken());
-    assert!(notices.next().is_none());
+    let mut events = client
+        .listen(Method::Follow, &json!({ "sockid": 9 }))
+        .unwrap();
+    is_data(&events.next().unwrap().unwrap().body);
+    assert!(events.next().unwrap().unwrap_err().is_broken());
+    assert!(events.next().is_none());
 }
 
 #[test]
-fn another_daemon_is_told_and_no_connection_of_it_is_mistaken() {
+fn a_restart_is_reported_and_ends_subscriptions_for_one_connection() {
     let script = Script::start(&[(1, DATA), (2, GAP)]);
     let mut client = Client::connect_with(&script.socket, POLICY).unwrap();
-    let mut notices = client.listen("subscribe", &json!({})).unwrap();
-    is_data(&notices.next().unwrap().unwrap().what);
-    assert!(matches!(notices.next(), Some(Err(Error::Restarted))));
-    assert_eq!(notices.listener().sockid, 72);
+    let mut events = client.listen(Method::Subscribe, &json!({})).unwrap();
+    is_data(&events.next().unwrap().unwrap().body);
+    assert!(matches!(events.next(), Some(Err(Error::Restarted))));
+    assert_eq!(events.subscribed().sockid, 72);
     assert!(matches!(
-        notices.next().unwrap().unwrap().what,
-        What::Gap(_)
+        events.next().unwrap().unwrap().body,
+        EventBody::Gap(_)
     ));
 
     let script = Script::start(&[(1, DATA), (2, GAP)]);
     let mut client = Client::connect_with(&script.socket, POLICY).unwrap();
-    let mut notices = client.listen("subscribe", &json!({ "sockid": 9 })).unwrap();
-    is_data(&notices.next().unwrap().unwrap().what);
-    assert!(matches!(notices.next(), Some(Err(Error::Restarted))));
-    assert!(notices.next().is_none());
+    let mut events = client
+        .listen(Method::Subscribe, &json!({ "sockid": 9 }))
+        .unwrap();
+    is_data(&events.next().unwrap().unwrap().body);
+    assert!(matches!(events.next(), Some(Err(Error::Restarted))));
+    assert!(events.next().is_none());
 }
 
 #[cfg(feature = "async")]
@@ -201,30 +208,30 @@ mod asynchronous {
     use super::*;
 
     #[tokio::test]
-    async fn a_stream_tells_the_same() {
+    async fn a_stream_returns_the_same_events() {
         let script = Script::start(&[(1, DATA), (1, DATA), (2, GAP)]);
         let mut client = AsyncClient::connect_with(&script.socket, POLICY)
             .await
             .unwrap();
-        let mut notices = client.listen("watch", &json!({})).await.unwrap();
-        assert_eq!(notices.listener().sockid, 71);
-        is_data(&notices.next().await.unwrap().unwrap().what);
+        let mut events = client.listen(Method::Watch, &json!({})).await.unwrap();
+        assert_eq!(events.subscribed().sockid, 71);
+        is_data(&events.next().await.unwrap().unwrap().body);
         assert_eq!(
-            notices.next().await.unwrap().unwrap().what,
-            What::Interrupted
+            events.next().await.unwrap().unwrap().body,
+            EventBody::Interrupted
         );
-        is_data(&notices.next().await.unwrap().unwrap().what);
-        assert!(matches!(notices.next().await, Some(Err(Error::Restarted))));
+        is_data(&events.next().await.unwrap().unwrap().body);
+        assert!(matches!(events.next().await, Some(Err(Error::Restarted))));
         assert!(matches!(
-            notices.next().await.unwrap().unwrap().what,
-            What::Gap(_)
+            events.next().await.unwrap().unwrap().body,
+            EventBody::Gap(_)
         ));
-        let late = tokio::time::timeout(Duration::from_millis(5), notices.next()).await;
+        let late = tokio::time::timeout(Duration::from_millis(5), events.next()).await;
         assert!(late.is_err(), "it waits");
     }
 
     #[tokio::test]
-    async fn a_stream_ends() {
+    async fn a_stream_ends_like_the_blocking_subscription() {
         for (parts, restarted) in [
             ([(1, DATA), (2, GAP)], true),
             ([(1, DATA), (1, GAP)], false),
@@ -233,13 +240,17 @@ mod asynchronous {
             let mut client = AsyncClient::connect_with(&script.socket, POLICY)
                 .await
                 .unwrap();
-            let method = if restarted { "subscribe" } else { "follow" };
-            let mut notices = client
+            let method = if restarted {
+                Method::Subscribe
+            } else {
+                Method::Follow
+            };
+            let mut events = client
                 .listen(method, &json!({ "sockid": 9 }))
                 .await
                 .unwrap();
-            is_data(&notices.next().await.unwrap().unwrap().what);
-            let error = notices.next().await.unwrap().unwrap_err();
+            is_data(&events.next().await.unwrap().unwrap().body);
+            let error = events.next().await.unwrap().unwrap_err();
             assert!(
                 if restarted {
                     matches!(error, Error::Restarted)
@@ -248,7 +259,7 @@ mod asynchronous {
                 },
                 "{error}"
             );
-            assert!(notices.next().await.is_none());
+            assert!(events.next().await.is_none());
         }
     }
 }

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use monitor_client::notice::{Range, What};
 use monitor_client::types::{
-    Closed, DataWanted, EventKind, LookupParams, SocketsParams, SubscribeParams,
+    Base64, CloseReason, DataWanted, EventKind, LookupParams, SideRange, SocketsParams,
+    SubscribeParams,
 };
-use monitor_client::{Client, Code, Error, Method, Reason, Side};
+use monitor_client::{Client, Code, Error, EventBody, Method, Reason, Side};
 use monitor_tests::skip;
 use rpc_common::attended::Attended;
 use rpc_common::talk::{From, Talk};
@@ -46,7 +46,7 @@ fn the_rust_client_reads_lists_and_finds() {
     let found = client.lookup(&ends).unwrap();
     assert_eq!(listed, std::slice::from_ref(&found));
     assert_eq!(client.info(sockid).unwrap(), found);
-    assert_eq!(found.closed, Some(Closed::Rst));
+    assert_eq!(found.closed, Some(CloseReason::Rst));
     let read = client.ppeek(sockid, Side::Server, 9, 1 << 40).unwrap();
     assert!(read.bytes == pattern(9, STREAM - 9));
     assert_eq!((read.head.len, read.head.data), (STREAM as u64 - 9, None));
@@ -131,27 +131,26 @@ fn the_rust_client_listens() {
     let told: Vec<_> = client
         .follow(sockid, Some(Side::Server), Some(7))
         .unwrap()
-        .map(|notice| notice.unwrap().what)
-        .take_while(|what| !matches!(what, What::End { .. }))
+        .map(|notification| notification.unwrap().body)
+        .take_while(|body| !matches!(body, EventBody::End { .. }))
         .collect();
     let bytes: Vec<u8> = told
         .iter()
-        .flat_map(|what| {
-            if let What::Data { bytes, .. } = what {
-                &bytes[..]
-            } else {
-                &[]
-            }
+        .flat_map(|body| match body {
+            EventBody::Data {
+                data: Some(data), ..
+            } => &data.0[..],
+            _ => &[],
         })
         .copied()
         .collect();
     assert!(bytes == [pattern(7, STREAM - 7), pattern(STREAM as u64 + 100, 5)].concat());
-    let gap = Range {
+    let gap = SideRange {
         side: Side::Server,
         off: STREAM as u64,
         len: 100,
     };
-    assert!(told.contains(&What::Gap(gap)));
+    assert!(told.contains(&EventBody::Gap(gap)));
     assert_eq!(
         client
             .wait(sockid, Side::Server, 9, None)
@@ -168,24 +167,25 @@ fn the_rust_client_listens() {
         data: Some(DataWanted { max: 3 }),
         ..SubscribeParams::default()
     };
-    let mut notices = live
+    let mut events = live
         .client()
         .subscribe(&params)
         .unwrap()
         .map(Result::unwrap);
-    let opened = notices
-        .find(|notice| matches!(notice.what, What::Opened { .. }))
+    let opened = events
+        .find(|event| matches!(event.body, EventBody::Opened { .. }))
         .unwrap();
-    let data = notices
-        .find(|notice| notice.sockid == opened.sockid)
-        .unwrap();
-    let expected = What::Data {
-        side: Side::Server,
-        off: 0,
-        len: 4,
-        bytes: b"pin".to_vec(),
+    let data = events.find(|event| event.sockid == opened.sockid).unwrap();
+    let expected = EventBody::Data {
+        range: SideRange {
+            side: Side::Server,
+            off: 0,
+            len: 4,
+        },
+        raw: None,
+        data: Some(Base64(b"pin".to_vec())),
     };
-    assert_eq!(data.what, expected);
+    assert_eq!(data.body, expected);
 }
 
 #[test]

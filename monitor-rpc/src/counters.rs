@@ -1,4 +1,4 @@
-//! Named numbers in an order of their own.
+//! Counters by name, in the server's order.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,12 +8,12 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-/// One group of `stats`: names and values, in the server's order. A JSON object on the wire.
+/// Group of counters in `stats`: names and values, in the server's order. A JSON object on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(pub Vec<(Cow<'static, str>, u64)>);
 
 impl Counters {
-    /// The value of that name.
+    /// Returns the value of a counter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<u64> {
         self.0
@@ -22,7 +22,7 @@ impl Counters {
             .map(|&(_, value)| value)
     }
 
-    /// Adds `value` to what stands under `name`, at the end if nothing does yet.
+    /// Adds `value` to a counter; a new one is appended.
     pub fn add(&mut self, name: &'static str, value: u64) {
         match self.0.iter_mut().find(|(own, _)| own == name) {
             Some((_, sum)) => *sum = sum.saturating_add(value),
@@ -56,7 +56,7 @@ impl<'de> Visitor<'de> for CountersVisitor {
         f.write_str("an object of counters")
     }
 
-    /// Members that are no whole number are not known to this version: left out.
+    /// Skips members that are not whole numbers, which are unknown to this version.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Counters, A::Error> {
         let mut counters = Counters::default();
         while let Some((name, value)) = map.next_entry::<String, serde_json::Value>()? {

@@ -1,4 +1,4 @@
-//! Errors as they stand on the wire.
+//! Errors on the wire: codes, reasons and the error object of a reply.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,9 +6,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::number::none;
+
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal $name:literal,)+) => {
-        /// What an error is about: JSON-RPC's own codes for faults of the protocol, else the Linux errno number.
+        /// Code of an error: JSON-RPC's own codes for errors of the protocol, else a Linux errno number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(i64)]
         pub enum Code {
@@ -16,16 +18,16 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// All of them, in the order of the reference.
+            /// All codes, in the order of the reference.
             pub const ALL: &[Code] = &[$(Code::$variant),+];
 
-            /// Its name: what `data.errno` says, or JSON-RPC's word.
+            /// Returns its name: that of the errno, or JSON-RPC's.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Code::$variant => $name,)+ }
             }
 
-            /// The code of that number, if this version knows it.
+            /// Returns the code with a number, if this version knows it.
             #[must_use]
             pub fn from_number(number: i64) -> Option<Self> {
                 match number { $($number => Some(Code::$variant),)+ _ => None }
@@ -47,30 +49,30 @@ codes! {
     Perm = 1 "EPERM",
     /// No such sockid, or its connection is gone.
     BadSocket = 9 "EBADF",
-    /// The server has no room for this now.
+    /// A limit of the server is reached.
     Again = 11 "EAGAIN",
     /// No such worker.
     Access = 13 "EACCES",
-    /// Buffering of that side is switched off, or the settings are wrong.
+    /// Buffering of that side is disabled, or the settings are wrong.
     Invalid = 22 "EINVAL",
     /// No received byte at that offset.
     NoData = 61 "ENODATA",
-    /// The sockid names a listener, not a connection.
+    /// The sockid is a subscription, not a connection.
     SocketType = 94 "ESOCKTNOSUPPORT",
     /// Nothing to read in this state yet, or no such connection found.
     NotConnected = 107 "ENOTCONN",
-    /// What was waited for did not come in time.
+    /// The timeout passed.
     TimedOut = 110 "ETIMEDOUT",
 }
 
 impl Code {
-    /// The number on the wire.
+    /// Returns the number on the wire.
     #[must_use]
     pub fn number(self) -> i64 {
         self as i64
     }
 
-    /// An errno number, not one of JSON-RPC's own.
+    /// Returns whether it is an errno number instead of one of JSON-RPC's.
     #[must_use]
     pub fn is_errno(self) -> bool {
         self.number() > 0
@@ -79,29 +81,29 @@ impl Code {
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:ident $name:literal,)+) => {
-        /// Tells the cases of one errno apart: `data.reason`.
+        /// Reason of an error, `data.reason`: distinguishes the cases of one code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[doc = $doc])+ $variant,)+
         }
 
         impl Reason {
-            /// All of them, in the order of the reference.
+            /// All reasons, in the order of the reference.
             pub const ALL: &[Reason] = &[$(Reason::$variant),+];
 
-            /// The word on the wire.
+            /// Returns its name on the wire.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Reason::$variant => $name,)+ }
             }
 
-            /// The errno that it comes with.
+            /// Returns its code.
             #[must_use]
             pub fn code(self) -> Code {
                 match self { $(Reason::$variant => Code::$code,)+ }
             }
 
-            /// The reason of that name, if this version knows it.
+            /// Returns the reason with a name, if this version knows it.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Reason::$variant),)+ _ => None }
@@ -111,74 +113,74 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The method is for others: see `[rpc] readers` and `[rpc] admins`.
+    /// The client has not the role that the method requires: see `[rpc] readers` and `[rpc] admins`.
     Permission = Perm "permission",
-    /// Never existed, or is gone.
+    /// The connection never existed, or was removed.
     NoConnection = BadSocket "no_connection",
-    /// This client has no such listener.
+    /// This client has no such subscription.
     NoListener = BadSocket "no_listener",
-    /// As many clients as the server takes are connected.
+    /// The maximum number of clients is connected.
     Clients = Again "clients",
-    /// As many clients of this user as the server takes are connected.
+    /// The maximum number of clients of this user is connected.
     UserClients = Again "user_clients",
-    /// Other clients' replies hold the memory that this one needs.
+    /// The memory for replies and queues is in use.
     Memory = Again "memory",
-    /// The client reads as many sides by `peek` as it may.
+    /// The client reads the maximum number of sides by `peek`.
     Cursors = Again "cursors",
-    /// As many listeners as there may be are there: of this client, or of all.
+    /// The maximum number of subscriptions exists, of this client or of all.
     Listeners = Again "listeners",
-    /// As many different windows as there can be are in use.
+    /// The maximum number of different windows is in use.
     Windows = Again "windows",
-    /// There are as many rules as there can be.
+    /// The maximum number of rules exists.
     Rules = Again "rules",
-    /// The worker that was asked does not answer.
+    /// The worker does not respond.
     Unanswered = Again "unanswered",
-    /// Workers are numbered from 0, and there are not so many.
+    /// No worker has that number; they are numbered from 0.
     NoWorker = Access "no_worker",
-    /// Buffering of that side is switched off.
+    /// Buffering of that side is disabled.
     Disabled = Invalid "disabled",
-    /// The settings are wrong, or cannot be read; nothing was changed.
+    /// The settings are wrong, or cannot be read; nothing changed.
     Config = Invalid "config",
     /// Below the lowest retained offset.
     Evicted = NoData "evicted",
     /// In a hole.
     Gap = NoData "gap",
-    /// Not sent yet, as far as was captured.
+    /// Not captured yet.
     Future = NoData "future",
-    /// At the FIN: there will never be one.
+    /// At the FIN: no byte follows.
     Eof = NoData "eof",
-    /// The connection ended without it.
+    /// The connection ended before that byte.
     Closed = NoData "closed",
-    /// The sockid names a listener.
+    /// The sockid is a subscription.
     Listener = SocketType "listener",
-    /// Nothing but the start of the handshake was seen.
+    /// Only the start of the handshake was seen.
     NotEstablished = NotConnected "not_established",
-    /// No connection between these ends.
+    /// No connection between these addresses and ports.
     NotFound = NotConnected "not_found",
-    /// Nothing came in time.
+    /// The timeout passed.
     Timeout = TimedOut "timeout",
 }
 
-/// The `error` of a reply.
+/// Error of a reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorObject {
-    /// See [`Code`]; a later version may know more.
+    /// Number of a [`Code`]; newer servers may have more.
     pub code: i64,
-    /// A sentence for people that says what to do.
+    /// Sentence for people that says what to do.
     pub message: String,
-    /// What programs can act on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Details for programs.
+    #[serde(default, skip_serializing_if = "none")]
     pub data: Option<Box<ErrorData>>,
 }
 
 impl ErrorObject {
-    /// The code, if this version knows it.
+    /// Returns the code, if this version knows it.
     #[must_use]
     pub fn known_code(&self) -> Option<Code> {
         Code::from_number(self.code)
     }
 
-    /// `data.reason`, if this version knows it.
+    /// Returns `data.reason`, if this version knows it.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         Reason::from_name(self.data.as_ref()?.reason.as_deref()?)
@@ -191,40 +193,36 @@ impl fmt::Display for ErrorObject {
     }
 }
 
-/// The `data` of an error. Only what applies is there.
+/// Details of an error. Members that do not apply are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorData {
     /// Name of the errno, when the code is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "none")]
     pub errno: Option<Cow<'static, str>>,
-    /// One word that tells the cases of one code apart.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Name of a [`Reason`].
+    #[serde(default, skip_serializing_if = "none")]
     pub reason: Option<Cow<'static, str>>,
-    /// The parameter that is wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Name of the wrong parameter.
+    #[serde(default, skip_serializing_if = "none")]
     pub parameter: Option<String>,
-    /// The parameter is a text in itself: bytes of it before the place that is wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Offset of the mistake, in bytes, in a parameter that is a text.
+    #[serde(default, skip_serializing_if = "none")]
     pub place: Option<u64>,
     /// ENODATA: lowest retained offset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "none")]
     pub base: Option<u64>,
-    /// ENODATA: the in-order edge.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// ENODATA: in-order edge.
+    #[serde(default, skip_serializing_if = "none")]
     pub next: Option<u64>,
     /// ENODATA: one past the highest byte received.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "none")]
     pub end: Option<u64>,
-    /// ENODATA: where bytes go on after `off`; the inner `None` is `null`: nowhere yet.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
-    )]
+    /// ENODATA: offset of the next received byte after `off`; the inner `None` is `null`: none yet.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "present")]
     pub next_extent: Option<Option<u64>>,
 }
 
-/// Keeps `null` apart from absent.
+/// Distinguishes `null` from an absent member.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

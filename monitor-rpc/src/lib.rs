@@ -1,24 +1,34 @@
-//! The RPC of monitord: types, method table, notifications and errors, shared by server and clients.
+//! RPC of monitord: types, method table, notifications and errors, shared by the server and its clients.
 //!
 //! JSON-RPC 2.0 over a Unix stream socket, one object a line; raw bytes follow their line. docs/rpc.md describes the
 //! wire format. [`Method`] is the table of methods, [`OpenRpc`] the document that `rpc.discover` returns.
+//!
+//! ```
+//! use monitor_rpc::types::PpeekParams;
+//! use monitor_rpc::{Method, Role};
+//!
+//! let params: PpeekParams =
+//!     serde_json::from_str(r#"{"sockid": 9, "side": "server", "off": 0, "len": 64}"#)?;
+//! assert_eq!((params.off, params.worker), (0, None));
+//! assert_eq!(Method::from_name("ppeek").map(Method::role), Some(Role::Reader));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 pub mod counters;
 pub mod error;
 pub mod method;
-pub mod notice;
+pub mod notification;
 mod number;
 pub mod openrpc;
-pub mod side;
 pub mod socket;
-pub mod state;
 pub mod types;
 
 pub use counters::Counters;
 pub use error::{Code, ErrorData, ErrorObject, Reason};
 pub use method::{Method, Role};
+pub use monitor_common::Side;
+pub use notification::{EventBody, Notification};
 pub use openrpc::OpenRpc;
-pub use side::Side;
 
 /// Default path of the daemon's socket.
 pub const DEFAULT_SOCKET: &str = "/run/monitord/monitord.sock";

@@ -1,6 +1,7 @@
-//! The methods: their names, who may call them, and what they take, give and refuse.
+//! Method table: name, role, parameters, result and errors of every method.
 //!
-//! One line says all of it, and `rpc.discover` shows it: a method without a role, types or errors does not compile.
+//! [`for_each_method`](crate::for_each_method) passes the table to a macro. [`Method`], the OpenRPC document and the
+//! server's requests and dispatch are generated from it. A new method is a line here, and a handler in the server.
 
 use schemars::{JsonSchema, Schema};
 
@@ -8,19 +9,19 @@ use crate::openrpc::{Generators, OpenRpc};
 use crate::types::*;
 use crate::{Code, Reason};
 
-/// Who may call a method. Each may do what those before it may.
+/// Role that a method requires. Each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Whoever may open the socket.
+    /// Every client that may open the socket.
     Anybody,
-    /// Whoever `[rpc] readers` names; everybody when it names nobody.
+    /// Clients in `[rpc] readers`; all if the list is empty.
     Reader,
-    /// Whoever `[rpc] admins` names, and the daemon's own user.
+    /// Clients in `[rpc] admins`, and the daemon's own user.
     Admin,
 }
 
 impl Role {
-    /// Its name in the document of `rpc.discover` and in docs/rpc.md.
+    /// Returns its name in the document of `rpc.discover` and in docs/rpc.md.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -31,52 +32,118 @@ impl Role {
     }
 }
 
+/// Passes the method table to the macro `$callback`. Each line reads
+/// `Name = "name on the wire" Role Parameters => Result, [Reasons];` after its description.
+///
+/// ```
+/// macro_rules! count {
+///     ($($(#[doc = $doc:literal])+
+///         $variant:ident = $name:literal $role:ident $params:ty => $result:ty, [$($reason:ident)*];)+) => {
+///         [$($name),+].len()
+///     };
+/// }
+/// assert_eq!(monitor_rpc::for_each_method!(count), monitor_rpc::Method::ALL.len());
+/// ```
+#[macro_export]
+macro_rules! for_each_method {
+    ($callback:ident) => {
+        $callback! {
+            /// Identifies the server and its features.
+            Hello = "hello" Anybody HelloParams => Hello, [];
+            /// Lists connections, in pages.
+            Sockets = "sockets" Reader SocketsParams => Sockets, [Memory];
+            /// Finds the newest connection between two addresses and ports.
+            Lookup = "lookup" Reader LookupParams => Socket, [NotFound];
+            /// Describes one connection.
+            Info = "info" Reader InfoParams => Socket, [NoConnection NoWorker Listener];
+            /// Lists the retained ranges of one side.
+            Fragments = "fragments" Reader FragmentsParams => Fragments,
+                [NoConnection NoWorker Disabled Listener NotEstablished Memory];
+            /// Reads bytes of one side from an offset.
+            Ppeek = "ppeek" Reader PpeekParams => Ppeek,
+                [NoConnection NoWorker Disabled Listener NotEstablished Evicted Gap Future Eof];
+            /// Reads the next bytes of one side, from the client's cursor.
+            Peek = "peek" Reader PeekParams => Peek,
+                [NoConnection NoWorker Disabled Listener NotEstablished Gap Future Eof Cursors];
+            /// Waits for a byte.
+            Wait = "wait" Reader WaitParams => Waited,
+                [NoConnection Unanswered Listeners Disabled Listener Evicted Gap Closed Eof Timeout];
+            /// Streams the bytes of a connection as they arrive.
+            Follow = "follow" Reader FollowParams => Listening,
+                [NoConnection Unanswered Listeners Disabled Listener];
+            /// Sends events as they happen.
+            Subscribe = "subscribe" Reader SubscribeParams => Listening,
+                [NoConnection Unanswered Listeners Memory Listener];
+            /// Searches streams for patterns as bytes arrive.
+            Watch = "watch" Reader WatchParams => Watching,
+                [NoConnection Unanswered Listeners Memory Listener];
+            /// Ends a subscription.
+            Unsubscribe = "unsubscribe" Reader UnsubscribeParams => Unsubscribed, [NoListener];
+            /// Stops monitoring a connection, or one side of it.
+            Stop = "stop" Admin StopParams => Socket, [NoConnection NoWorker Unanswered Listener];
+            /// Changes the settings of a connection, or of future connections.
+            Configure = "configure" Admin ConfigureParams => Configured,
+                [NoConnection NoWorker Disabled Windows Rules Unanswered Listener];
+            /// Returns all counters.
+            Stats = "stats" Reader StatsParams => Stats, [];
+            /// Returns the settings that apply.
+            ConfigGet = "config.get" Reader ConfigGetParams => ConfigGet, [];
+            /// Checks settings, and lists the changes that they would make.
+            ConfigTest = "config.test" Admin ConfigTestParams => ConfigTest, [Config];
+            /// Reads the settings again, and applies those that can change at run time.
+            ConfigReload = "config.reload" Admin ConfigReloadParams => ConfigReload, [Config];
+            /// Describes this interface as an OpenRPC document: methods, parameters, results and errors.
+            Discover = "rpc.discover" Anybody DiscoverParams => OpenRpc, [];
+        }
+    };
+}
+
 macro_rules! methods {
     ($(
         $(#[doc = $doc:literal])+
         $variant:ident = $name:literal $role:ident $params:ty => $result:ty, [$($reason:ident)*];
     )+) => {
-        /// A method of the RPC.
+        /// Method of the RPC.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Method {
             $($(#[doc = $doc])+ $variant,)+
         }
 
         impl Method {
-            /// All of them, in the order of the reference.
+            /// All methods, in the order of the reference.
             pub const ALL: &[Method] = &[$(Method::$variant),+];
 
-            /// Its name on the wire.
+            /// Returns its name on the wire.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Method::$variant => $name,)+ }
             }
 
-            /// The method of that name.
+            /// Returns the method with a name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Method::$variant),)+ _ => None }
             }
 
-            /// What it does, in a sentence.
+            /// Returns its description in a sentence.
             #[must_use]
             pub fn summary(self) -> &'static str {
                 match self { $(Method::$variant => concat!($($doc),+).trim_ascii(),)+ }
             }
 
-            /// Who may call it.
+            /// Returns the role that it requires.
             #[must_use]
             pub fn role(self) -> Role {
                 match self { $(Method::$variant => Role::$role,)+ }
             }
 
-            /// Why it may be refused, beside what can happen to any request.
+            /// Returns the reasons of its errors, without those of every request.
             #[must_use]
             pub fn reasons(self) -> &'static [Reason] {
                 match self { $(Method::$variant => &[$(Reason::$reason),*],)+ }
             }
 
-            /// The schemas of its parameters and of its result. What they share goes into the generators.
+            /// Returns the schemas of its parameters and of its result. Shared schemas go into the generators.
             pub(crate) fn schemas(self, Generators { params, results }: &mut Generators) -> (Schema, Schema) {
                 match self {
                     $(Method::$variant => {
@@ -88,73 +155,25 @@ macro_rules! methods {
     };
 }
 
-// NAME = "on the wire" ROLE PARAMETERS => RESULT, [REASONS];
-methods! {
-    /// Who serves, and what it can do.
-    Hello = "hello" Anybody HelloParams => Hello, [];
-    /// Connections, in pages.
-    Sockets = "sockets" Reader SocketsParams => Sockets, [Memory];
-    /// The newest connection between two ends.
-    Lookup = "lookup" Reader LookupParams => Socket, [NotFound];
-    /// One connection.
-    Info = "info" Reader InfoParams => Socket, [NoConnection NoWorker Listener];
-    /// Retained runs of bytes of one side.
-    Fragments = "fragments" Reader FragmentsParams => Fragments,
-        [NoConnection NoWorker Disabled Listener NotEstablished Memory];
-    /// Bytes of one side from an offset on.
-    Ppeek = "ppeek" Reader PpeekParams => Ppeek,
-        [NoConnection NoWorker Disabled Listener NotEstablished Evicted Gap Future Eof];
-    /// The next bytes of one side, from where this client has read to.
-    Peek = "peek" Reader PeekParams => Peek,
-        [NoConnection NoWorker Disabled Listener NotEstablished Gap Future Eof Cursors];
-    /// Waits for a byte.
-    Wait = "wait" Reader WaitParams => Waited,
-        [NoConnection Unanswered Listeners Disabled Listener Evicted Gap Closed Eof Timeout];
-    /// Has a connection's bytes sent as they come.
-    Follow = "follow" Reader FollowParams => Listening,
-        [NoConnection Unanswered Listeners Disabled Listener];
-    /// Has events told as they happen.
-    Subscribe = "subscribe" Reader SubscribeParams => Listening,
-        [NoConnection Unanswered Listeners Memory Listener];
-    /// Has patterns searched for in streams as they come.
-    Watch = "watch" Reader WatchParams => Watching,
-        [NoConnection Unanswered Listeners Memory Listener];
-    /// Ends a listener.
-    Unsubscribe = "unsubscribe" Reader UnsubscribeParams => Unsubscribed, [NoListener];
-    /// Nobody wants to see more of a connection, or of one side of it.
-    Stop = "stop" Admin StopParams => Socket, [NoConnection NoWorker Unanswered Listener];
-    /// Other settings for a connection, or for connections to come.
-    Configure = "configure" Admin ConfigureParams => Configured,
-        [NoConnection NoWorker Disabled Windows Rules Unanswered Listener];
-    /// Every counter.
-    Stats = "stats" Reader StatsParams => Stats, [];
-    /// The settings that apply.
-    ConfigGet = "config.get" Reader ConfigGetParams => ConfigGet, [];
-    /// Whether settings are good, and what they would change.
-    ConfigTest = "config.test" Admin ConfigTestParams => ConfigTest, [Config];
-    /// Reads the settings again and applies what can be applied.
-    ConfigReload = "config.reload" Admin ConfigReloadParams => ConfigReload, [Config];
-    /// This interface as an OpenRPC document: every method, parameter, result and error.
-    Discover = "rpc.discover" Anybody DiscoverParams => OpenRpc, [];
-}
+for_each_method!(methods);
 
 impl Method {
-    /// The codes that its errors may have, in the order of the reference: its own, and what can happen to any request.
+    /// Returns the codes of its errors, in the order of the reference: its own, and those of every request.
     #[must_use]
     pub fn codes(self) -> Vec<Code> {
-        let own = |code: &Code| self.reasons().iter().any(|reason| reason.code() == *code);
-        let any = |code: &Code| {
-            *code == Code::Params || (*code == Code::Perm && self.role() > Role::Anybody)
-        };
-        Code::ALL
-            .iter()
-            .copied()
-            .filter(|code| own(code) || any(code))
-            .collect()
+        let mut codes = Vec::new();
+        for &code in Code::ALL {
+            let own = self.reasons().iter().any(|reason| reason.code() == code);
+            let denied = code == Code::Perm && self.role() > Role::Anybody;
+            if own || denied || code == Code::Params {
+                codes.push(code);
+            }
+        }
+        codes
     }
 
-    /// Whether nothing but the reply comes of it, so that a client that got none may ask again. The list is of those that
-    /// are known to be: a new method is not, until somebody has thought about it.
+    /// Returns whether the method has no effect but its reply, so that a client without a reply may send it again. The
+    /// list is of methods that were checked: a new method is not in it.
     #[must_use]
     pub fn is_repeatable(self) -> bool {
         use Method::*;

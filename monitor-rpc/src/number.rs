@@ -1,33 +1,38 @@
-//! Whole numbers as the RPC takes them: below 2^53, so that every JSON reader keeps them exact.
+//! Numbers of parameters: whole ones are below 2^53, so that every JSON reader keeps them exact.
 
 use std::fmt;
 
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
-/// Largest number that a parameter may hold.
+/// Largest whole number of a parameter.
 pub(crate) const MAX: u64 = (1 << 53) - 1;
 
 /// Largest port.
 const MAX_PORT: u64 = u16::MAX as u64;
 
-/// For `#[serde(deserialize_with)]`: a required parameter.
+/// For `#[serde(skip_serializing_if)]`: returns whether a parameter is absent.
+pub(crate) fn none<T>(parameter: &Option<T>) -> bool {
+    parameter.is_none()
+}
+
+/// For `#[serde(deserialize_with)]`: reads a required parameter.
 pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     deserializer.deserialize_u64(Whole { max: MAX })
 }
 
-/// For `#[serde(default, deserialize_with)]`: an optional parameter; `null` is the same as none.
+/// For `#[serde(default, deserialize_with)]`: reads an optional parameter; `null` is the same as absent.
 pub(crate) fn optional<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_option(Optional(Whole { max: MAX }))
 }
 
-/// For `#[serde(default, deserialize_with)]`: a time that may be absent, in seconds with or without a fraction.
+/// For `#[serde(default, deserialize_with)]`: reads an optional time in seconds, with or without a fraction.
 pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     deserializer.deserialize_option(OptionalSeconds)
 }
 
-/// The same for a TCP port.
+/// For `#[serde(default, deserialize_with)]`: reads an optional TCP port.
 pub(crate) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     let port = deserializer.deserialize_option(Optional(Whole { max: MAX_PORT }))?;
     Ok(port.map(|port| port as u16))

@@ -1,5 +1,4 @@
-//! What `rpc.discover` answers: the RPC in the words of OpenRPC (<https://spec.open-rpc.org>), made from the types and
-//! the table of methods, so that it cannot say anything else than they do.
+//! OpenRPC document (<https://spec.open-rpc.org>) of `rpc.discover`, generated from the types and the method table.
 
 use std::collections::BTreeMap;
 
@@ -9,96 +8,96 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::number::MAX;
+use crate::number::{MAX, none};
 use crate::{Code, Method, Reason, VERSION};
 
-/// The version of OpenRPC that the document follows; its schemas are JSON Schema, draft 7.
+/// Version of OpenRPC that the document follows; its schemas are JSON Schema, draft 7.
 const OPENRPC: &str = "1.3.2";
 
-/// An OpenRPC document.
+/// OpenRPC document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenRpc {
-    /// The version of OpenRPC that it follows.
+    /// Version of OpenRPC that it follows.
     pub openrpc: String,
-    /// What is described.
+    /// Title and version.
     pub info: Info,
-    /// Every method.
+    /// Methods.
     pub methods: Vec<MethodObject>,
-    /// What the methods share.
+    /// Schemas that the methods share.
     pub components: Components,
 }
 
-/// What a document describes.
+/// Title and version of a document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Info {
-    /// The name of the RPC.
+    /// Name of the RPC.
     pub title: String,
-    /// Its version: that of `hello`.
+    /// Version of the RPC, as in `hello`.
     pub version: String,
 }
 
-/// A method.
+/// Method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MethodObject {
-    /// Its name on the wire.
+    /// Name on the wire.
     pub name: String,
-    /// What it does, in a sentence.
+    /// Description in a sentence.
     pub summary: String,
-    /// Who may call it: `anybody`, `reader` or `admin`.
+    /// Role that it requires: `anybody`, `reader` or `admin`.
     #[serde(rename = "x-role")]
     pub role: String,
-    /// How parameters are given: `by-name`.
+    /// Always `by-name`.
     pub param_structure: String,
-    /// The parameters.
+    /// Parameters.
     pub params: Vec<ContentDescriptor>,
-    /// The result.
+    /// Result.
     pub result: ContentDescriptor,
-    /// The errors that it may be answered with, beside those of the protocol.
+    /// Errors, beside those of the protocol.
     pub errors: Vec<ErrorDescriptor>,
 }
 
-/// A parameter or a result.
+/// Parameter or result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ContentDescriptor {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// What it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Description.
+    #[serde(default, skip_serializing_if = "none")]
     pub description: Option<String>,
-    /// Whether it must be given; a result always is.
+    /// True if it must be present, as a result always is.
     pub required: bool,
-    /// Its form.
+    /// Schema.
     pub schema: Schema,
 }
 
-/// An error.
+/// Error of a method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorDescriptor {
-    /// The number on the wire.
+    /// Number on the wire.
     pub code: i64,
-    /// Its name.
+    /// Name.
     pub message: String,
-    /// What tells its cases apart.
+    /// Reasons.
     pub data: ErrorCases,
 }
 
-/// The cases of an error.
+/// Reasons of an error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorCases {
-    /// What `error.data.reason` may be.
+    /// Values of `error.data.reason`.
     pub reasons: Vec<String>,
 }
 
-/// What methods share.
+/// Schemas that methods share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Components {
-    /// Objects by name.
+    /// Schemas by name.
     pub schemas: BTreeMap<String, Schema>,
 }
 
 impl OpenRpc {
-    /// The document of this version.
+    /// Returns the document of this version.
     #[must_use]
     pub fn document() -> Self {
         let mut generators = Generators::new();
@@ -119,13 +118,13 @@ impl OpenRpc {
         }
     }
 
-    /// A method of it.
+    /// Returns a method by its name.
     #[must_use]
     pub fn method(&self, name: &str) -> Option<&MethodObject> {
         self.methods.iter().find(|method| method.name == name)
     }
 
-    /// What a schema says, itself or where it points to.
+    /// Returns the schema itself, or the one that its `$ref` names.
     #[must_use]
     pub fn resolve<'a>(&'a self, schema: &'a Schema) -> &'a Schema {
         let name = schema
@@ -137,8 +136,8 @@ impl OpenRpc {
     }
 }
 
-/// What clients may leave out is not what the server leaves out: parameters are described as they are read, results as
-/// they are written.
+/// Generators of schemas. Parameters are described as they are read, results as they are written, since optional members
+/// differ.
 pub(crate) struct Generators {
     pub(crate) params: SchemaGenerator,
     pub(crate) results: SchemaGenerator,
@@ -166,7 +165,7 @@ impl Generators {
     }
 }
 
-/// See [`crate::number`]: what JSON cannot hold exactly is not sent.
+/// Limits whole numbers to those of [`crate::number`].
 fn whole_numbers(schema: &mut Schema) {
     let is_u64 = schema.get("format").and_then(Value::as_str) == Some("uint64");
     if is_u64 {
@@ -197,7 +196,7 @@ fn describe(method: Method, generators: &mut Generators) -> MethodObject {
     }
 }
 
-/// The members of the object of parameters.
+/// Describes the members of an object of parameters.
 fn parameters(object: &Schema) -> Vec<ContentDescriptor> {
     let required = |name: &str| {
         let names = object.get("required").and_then(Value::as_array);

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 
-use monitor_client::{Client, Error, Event};
+use monitor_client::{Client, Error, Notification};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -27,7 +27,7 @@ impl<W: Write> Context<W> {
     }
 
     /// Waits for the next event. The output is flushed before it waits.
-    pub fn event(&mut self) -> Result<Event, Failure> {
+    pub fn event(&mut self) -> Result<Notification, Failure> {
         if !self.client.has_event() {
             self.out.flush()?;
         }

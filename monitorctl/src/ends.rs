@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use monitor_client::Client;
-use monitor_client::types::EventParams;
+use monitor_client::{Client, EventBody, Notification};
 
 /// Maximum number of connections in the cache. It is cleared when it is full, and filled again on demand.
 const CAPACITY: usize = 10_000;
@@ -16,13 +15,13 @@ pub struct EndsCache {
 
 impl EndsCache {
     /// Returns the ends of an event's connection. Requests them from the daemon if no event carried them.
-    pub fn get(&mut self, client: &mut Client, event: &EventParams) -> Option<&(String, String)> {
+    pub fn get(&mut self, client: &mut Client, event: &Notification) -> Option<&(String, String)> {
         let sockid = event.sockid?;
         if self.known.len() >= CAPACITY && !self.known.contains_key(&sockid) {
             self.known.clear();
         }
         let entry = self.known.entry(sockid).or_insert_with(|| {
-            if let (Some(client), Some(server)) = (event.client, event.server) {
+            if let EventBody::Opened { client, server, .. } = event.body {
                 return Some((client.to_string(), server.to_string()));
             }
             let socket = client.info(sockid).ok()?;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use monitor_client::types::{EventKind, EventParams, Listening, SubscribeParams};
+use monitor_client::types::{EventKind, Listening, SubscribeParams};
 use monitor_client::{Method, Side};
 
 use crate::context::Context;
@@ -57,11 +57,10 @@ pub fn events<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fai
     while left > 0 {
         let received = context.event()?;
         if context.json {
-            writeln!(context.out, "{}", received.params)?;
+            context.json(&received)?;
         } else {
-            let params: EventParams = received.read()?;
-            let ends = ends.get(&mut context.client, &params);
-            let line = event::line(&params, ends, context.palette);
+            let ends = ends.get(&mut context.client, &received);
+            let line = event::line(&received, ends, context.palette);
             writeln!(context.out, "{line}")?;
         }
         left -= 1;

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use monitor_client::types::{Encoding, Peek, PeekParams};
-use monitor_client::{Code, Error, Method, Reason, Side};
+use monitor_client::types::Base64;
+use monitor_client::{Code, Error, Peek, Reason, Side};
 
 use crate::context::{Context, report};
 use crate::failure::Failure;
@@ -66,15 +66,11 @@ fn step<W: Write>(
     format: Format,
 ) -> Result<Peek, Failure> {
     if context.json {
-        let Args { sockid, side, .. } = *args;
-        let params = PeekParams {
-            sockid,
-            side,
-            len,
-            encoding: Encoding::Base64,
-            worker: None,
+        let peeked = context.client.peek(args.sockid, args.side, len)?;
+        let head = Peek {
+            data: Some(Base64(peeked.bytes)),
+            ..peeked.head
         };
-        let head: Peek = context.client.call(Method::Peek, &params)?;
         context.json(&head)?;
         return Ok(head);
     }

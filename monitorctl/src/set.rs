@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use monitor_client::Side;
-use monitor_client::types::{ConfigureParams, Overlap};
+use monitor_client::types::{ConfigureParams, OverlapPolicy};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -40,13 +40,13 @@ pub struct Args {
     window: Option<u64>,
     /// Policy for segments that overlap and differ: linux, first, last, bsd
     #[arg(long, value_name = "POLICY", value_parser = overlap, group = "settings")]
-    overlap: Option<Overlap>,
+    overlap: Option<OverlapPolicy>,
     /// Store no more bytes, permanently
     #[arg(long, group = "settings")]
     disable: bool,
 }
 
-fn overlap(name: &str) -> Result<Overlap, String> {
+fn overlap(name: &str) -> Result<OverlapPolicy, String> {
     // Parsed by its wire name: new policies need no change here.
     serde_json::from_value(name.into()).map_err(|_| "linux, first, last or bsd".to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use monitor_client::types::{Socket, SocketsParams, Sort, State};
+use monitor_client::types::{Socket, SocketsParams, Sort, TcpState};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::values::{seconds, size};
 pub struct Args {
     /// One of the ends is in this state, ESTABLISHED for example
     #[arg(long)]
-    state: Option<State>,
+    state: Option<TcpState>,
     /// One of the ends has this port
     #[arg(long)]
     port: Option<u16>,

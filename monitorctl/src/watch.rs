@@ -2,12 +2,8 @@
 
 use std::io::Write;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use monitor_client::types::{
-    Context as Around, EventParams, PatternForm, PatternId, WatchParams, WatchPattern, Watching,
-};
-use monitor_client::{Method, Side};
+use monitor_client::types::{PatternForm, PatternId, WatchParams, WatchPattern, Watching};
+use monitor_client::{EventBody, Method, Side};
 
 use crate::context::Context;
 use crate::ends::EndsCache;
@@ -71,20 +67,26 @@ pub fn watch<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fail
         let received = context.event()?;
         left -= 1;
         if context.json {
-            writeln!(context.out, "{}", received.params)?;
+            context.json(&received)?;
             continue;
         }
-        let params: EventParams = received.read()?;
-        let ends = ends.get(&mut context.client, &params);
-        let line = event::line(&params, ends, context.palette);
-        let pattern = match &params.pattern {
-            Some(PatternId::Text(pattern)) => format!("  {pattern}"),
-            Some(PatternId::Number(number)) => format!("  {number}"),
-            None => String::new(),
+        let ends = ends.get(&mut context.client, &received);
+        let line = event::line(&received, ends, context.palette);
+        let EventBody::Match {
+            pattern,
+            context: around,
+            ..
+        } = &received.body
+        else {
+            writeln!(context.out, "{line}")?;
+            continue;
         };
-        writeln!(context.out, "{line}{pattern}")?;
-        if let Some(around) = &params.context {
-            dump(&mut context.out, around)?;
+        match pattern {
+            PatternId::Text(pattern) => writeln!(context.out, "{line}  {pattern}")?,
+            PatternId::Number(number) => writeln!(context.out, "{line}  {number}")?,
+        }
+        if let Some(around) = around {
+            Format::Hex.print(&mut context.out, around.off, &around.data.0)?;
         }
     }
     Ok(())
@@ -104,9 +106,4 @@ fn form(args: &Args, pattern: &str) -> WatchPattern {
     };
     *field = Some(pattern.to_owned());
     WatchPattern::Form(form)
-}
-
-fn dump(out: &mut impl Write, around: &Around) -> Result<(), Failure> {
-    let bytes = STANDARD.decode(&around.data).unwrap_or_default();
-    Ok(Format::Hex.print(out, around.off, &bytes)?)
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use monitor_client::types::{
-    ConfigureParams, FragmentsParams, Overlap, SideInfo, Socket, State, StopParams,
+    ConfigureParams, FragmentsParams, OverlapPolicy, SideStats, Socket, StopParams, TcpState,
 };
 use monitor_client::{Method, Side};
 
@@ -49,7 +49,7 @@ impl Get {
 pub(crate) enum Set {
     Off(Side),
     Window(Side, u64),
-    Overlap(Side, Overlap),
+    Overlap(Side, OverlapPolicy),
     /// `None`: both sides.
     Stop(Option<Side>),
 }
@@ -114,12 +114,12 @@ impl Set {
     }
 }
 
-fn policy(value: c_int) -> Result<Overlap, Failure> {
+fn policy(value: c_int) -> Result<OverlapPolicy, Failure> {
     const FIRST: c_int = mos_overlap_policy::MOS_OVERLAP_POLICY_FIRST as c_int;
     const LAST: c_int = mos_overlap_policy::MOS_OVERLAP_POLICY_LAST as c_int;
     match value {
-        FIRST => Ok(Overlap::First),
-        LAST => Ok(Overlap::Last),
+        FIRST => Ok(OverlapPolicy::First),
+        LAST => Ok(OverlapPolicy::Last),
         _ => Err(Failure(libc::EINVAL)),
     }
 }
@@ -150,7 +150,7 @@ pub(crate) fn fragments(
 }
 
 /// A side in sequence numbers. ENODATA when no SYN of its sender was seen: then there are none.
-pub(crate) fn info(side: &SideInfo) -> Result<tcp_buf_info, Failure> {
+pub(crate) fn info(side: &SideStats) -> Result<tcp_buf_info, Failure> {
     let isn = side.isn.ok_or(Failure(libc::ENODATA))?;
     // The sequence number of the byte before offset 0 is the ISN.
     let before = |off: u64| isn.wrapping_add(off as u32);
@@ -163,19 +163,19 @@ pub(crate) fn info(side: &SideInfo) -> Result<tcp_buf_info, Failure> {
     })
 }
 
-pub(crate) fn state(state: State) -> tcpstate {
+pub(crate) fn state(state: TcpState) -> tcpstate {
     match state {
-        State::Closed => tcpstate::TCP_CLOSED,
-        State::Listen => tcpstate::TCP_LISTEN,
-        State::SynSent => tcpstate::TCP_SYN_SENT,
-        State::SynReceived => tcpstate::TCP_SYN_RCVD,
-        State::Established => tcpstate::TCP_ESTABLISHED,
-        State::FinWait1 => tcpstate::TCP_FIN_WAIT_1,
-        State::FinWait2 => tcpstate::TCP_FIN_WAIT_2,
-        State::CloseWait => tcpstate::TCP_CLOSE_WAIT,
-        State::Closing => tcpstate::TCP_CLOSING,
-        State::LastAck => tcpstate::TCP_LAST_ACK,
-        State::TimeWait => tcpstate::TCP_TIME_WAIT,
+        TcpState::Closed => tcpstate::TCP_CLOSED,
+        TcpState::Listen => tcpstate::TCP_LISTEN,
+        TcpState::SynSent => tcpstate::TCP_SYN_SENT,
+        TcpState::SynReceived => tcpstate::TCP_SYN_RCVD,
+        TcpState::Established => tcpstate::TCP_ESTABLISHED,
+        TcpState::FinWait1 => tcpstate::TCP_FIN_WAIT_1,
+        TcpState::FinWait2 => tcpstate::TCP_FIN_WAIT_2,
+        TcpState::CloseWait => tcpstate::TCP_CLOSE_WAIT,
+        TcpState::Closing => tcpstate::TCP_CLOSING,
+        TcpState::LastAck => tcpstate::TCP_LAST_ACK,
+        TcpState::TimeWait => tcpstate::TCP_TIME_WAIT,
     }
 }
 
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(set(mos_socket_opts::MOS_SVRBUF, -1), invalid);
         assert_eq!(
             set(mos_socket_opts::MOS_CLIOVERLAP, 1),
-            Ok(Set::Overlap(Side::Client, Overlap::Last))
+            Ok(Set::Overlap(Side::Client, OverlapPolicy::Last))
         );
         assert_eq!(set(mos_socket_opts::MOS_SVROVERLAP, 2), invalid);
         assert_eq!(set(mos_socket_opts::MOS_STOP_MON, 2), Ok(Set::Stop(None)));
@@ -237,20 +237,20 @@ mod tests {
 
     #[test]
     fn sequence_numbers_wrap() {
-        let side = SideInfo {
+        let side = SideStats {
             isn: Some(u32::MAX - 4),
             next: 10,
             end: 20,
-            ..SideInfo::default()
+            ..SideStats::default()
         };
         let info = info(&side).unwrap();
         assert_eq!(
             (info.tcpbi_next_byte_expected, info.tcpbi_last_byte_received),
             (6, 15)
         );
-        let empty = SideInfo {
+        let empty = SideStats {
             isn: Some(7),
-            ..SideInfo::default()
+            ..SideStats::default()
         };
         let expected = tcp_buf_info {
             tcpbi_init_seq: 7,
@@ -260,14 +260,14 @@ mod tests {
         };
         assert_eq!(super::info(&empty), Ok(expected));
         assert_eq!(
-            super::info(&SideInfo::default()),
+            super::info(&SideStats::default()),
             Err(Failure(libc::ENODATA))
         );
     }
 
     #[test]
     fn states_have_the_numbers_of_mos() {
-        for (number, own) in State::ALL.iter().enumerate() {
+        for (number, own) in TcpState::ALL.iter().enumerate() {
             assert_eq!(state(*own) as usize, number, "{own}");
         }
     }

@@ -4,72 +4,74 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// `config.get`.
+use crate::number::none;
+
+/// Parameters of `config.get`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigGetParams {}
 
-/// `config.get`.
+/// Result of `config.get`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigGet {
-    /// The settings that apply, by section and key, as they are written in the file.
+    /// Settings that apply, by section and key, in the notation of the file.
     pub config: Map<String, Value>,
-    /// The file that they were read from; `None`: built-in ones.
+    /// File that they were read from; `None`: built-in defaults.
     pub file: Option<String>,
 }
 
-/// `config.test`. With neither of them: the file that the daemon was started with.
+/// Parameters of `config.test`. Without both, it tests the file that the daemon was started with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigTestParams {
-    /// Settings as they would stand in the file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Content of a file.
+    #[serde(default, skip_serializing_if = "none")]
     pub text: Option<String>,
-    /// The path of a file, for root and the daemon's own user: it is read with the daemon's rights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Path of a file, for root and the daemon's own user only: it is read with the daemon's rights.
+    #[serde(default, skip_serializing_if = "none")]
     pub file: Option<String>,
 }
 
-/// `config.test`.
+/// Result of `config.test`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigTest {
-    /// Always true: settings that are wrong are an error.
+    /// Always true: wrong settings are an error.
     pub valid: bool,
-    /// What they would change.
+    /// Settings that would change.
     pub changes: Vec<Change>,
 }
 
-/// `config.reload`.
+/// Parameters of `config.reload`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigReloadParams {}
 
-/// `config.reload`.
+/// Result of `config.reload`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigReload {
-    /// What differs from the settings that applied before.
+    /// Settings that differ from those before.
     pub changes: Vec<Change>,
 }
 
-/// A setting that differs.
+/// Setting that differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Section and key, `filter.ports` for example.
     pub key: String,
-    /// What applies so far, as it is written in the file.
+    /// Value that applies so far, in the notation of the file.
     pub from: Value,
-    /// What the file says.
+    /// Value in the file.
     pub to: Value,
-    /// When the new value applies.
+    /// Time at which the new value applies.
     pub applies: Applies,
 }
 
-/// When a changed setting applies.
+/// Time at which a changed setting applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Applies {
-    /// As soon as the settings are read again.
+    /// At once.
     Now,
-    /// When the daemon is started the next time; until then the old value does.
+    /// At the next start of the daemon; until then the old value applies.
     Restart,
 }

@@ -2,102 +2,78 @@
 
 use std::net::SocketAddr;
 
+use monitor_common::TcpState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::number::{optional, port, seconds};
+use crate::number::{none, optional, port, seconds};
 use crate::socket::Socket;
-use crate::state::State;
 
-/// `sockets`. Filters that are given must all match.
+/// Parameters of `sockets`. All given conditions must match.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SocketsParams {
-    /// One of the ends is in this state (a name of RFC 9293, in any case).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
-    /// One of the ends has this port.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "port"
-    )]
+    /// State of one of the ends (a name of RFC 9293, in any case).
+    #[serde(default, skip_serializing_if = "none")]
+    pub state: Option<TcpState>,
+    /// Port of one of the ends.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "port")]
     pub port: Option<u16>,
-    /// One of the ends has this address, or an address in this prefix.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Address of one of the ends, or a prefix of it.
+    #[serde(default, skip_serializing_if = "none")]
     pub address: Option<String>,
-    /// The filter language of docs/rpc.md, tcpdump's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Filter in the language of docs/rpc.md, a subset of tcpdump's.
+    #[serde(default, skip_serializing_if = "none")]
     pub filter: Option<String>,
-    /// Those that are over, or those that are not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// True: ended connections only; false: open ones only.
+    #[serde(default, skip_serializing_if = "none")]
     pub closed: Option<bool>,
-    /// Opened so many seconds ago, or earlier.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "seconds"
-    )]
+    /// Minimum age, in seconds since the first packet.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "seconds")]
     pub min_age: Option<f64>,
-    /// Opened so many seconds ago, or later.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "seconds"
-    )]
+    /// Maximum age, in seconds since the first packet.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "seconds")]
     pub max_age: Option<f64>,
-    /// Both directions together carried so many bytes, or more.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Minimum number of bytes carried by both directions together.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub min_bytes: Option<u64>,
-    /// The first `limit` in this order, in place of pages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Order; returns the first `limit` connections in place of pages.
+    #[serde(default, skip_serializing_if = "none")]
     pub sort: Option<Sort>,
-    /// Most connections in the answer.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Maximum number of connections in the reply.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub limit: Option<u64>,
-    /// `next` of the page before.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// `next` of the previous page.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub after: Option<u64>,
 }
 
-/// Which connections come first.
+/// Order of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
-    /// The newest.
+    /// Newest first.
     Opened,
-    /// Those whose last packet is the latest.
+    /// Latest packet first.
     Last,
-    /// Those that carried the most bytes, both directions together.
+    /// Most bytes first, both directions together.
     Bytes,
-    /// Those that carried the most bytes a second from their first packet to their last; a life of less than a second
-    /// counts as one.
+    /// Most bytes a second first, from the first packet to the last; a connection of less than a second counts as one
+    /// second.
     Rate,
 }
 
-/// `sockets`.
+/// Result of `sockets`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sockets {
-    /// In the order asked for; else in that of workers and records, which does not change while connections come and
-    /// go.
+    /// Connections in the requested order; by default in the order of workers and records, which is stable while
+    /// connections come and go.
     pub sockets: Vec<Socket>,
     /// `after` of the next page; `None` at the end.
     pub next: Option<u64>,
 }
 
-/// `lookup`.
+/// Parameters of `lookup`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookupParams {
@@ -106,6 +82,6 @@ pub struct LookupParams {
     /// Address and port of the server.
     pub server: SocketAddr,
     /// VLAN ids, outermost first; `[]`: untagged only; absent: any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "none")]
     pub vlan: Option<Vec<u16>>,
 }

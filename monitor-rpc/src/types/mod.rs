@@ -1,22 +1,23 @@
-//! Parameters and results of every method, a file for each kind of method. Optional parameters are left out when they
-//! are `None`.
+//! Parameters and results of the methods, a file for each group of methods. An optional parameter that is `None` is left
+//! out.
 
 mod config;
+mod control;
 mod discover;
-mod events;
+mod info;
 mod list;
-mod look;
 mod read;
-mod steer;
+mod subscribe;
 mod watch;
 
-pub use crate::socket::{Closed, Overlap, SideInfo, Sides, Socket, States};
-pub use crate::state::State;
+pub use crate::notification::{Base64, Context, EventBody, Notification, SideRange};
+pub use crate::socket::{Sides, Socket, States};
 pub use config::*;
+pub use control::*;
 pub use discover::*;
-pub use events::*;
+pub use info::*;
 pub use list::*;
-pub use look::*;
+pub use monitor_common::{CloseReason, EventKind, OverlapPolicy, SideStats, TcpState};
 pub use read::*;
-pub use steer::*;
+pub use subscribe::*;
 pub use watch::*;

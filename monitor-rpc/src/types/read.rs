@@ -1,163 +1,151 @@
 //! `fragments`, `ppeek`, `peek`.
 
+use monitor_common::Side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Side;
-use crate::number::{optional, whole};
+use crate::number::{none, optional, whole};
 
-/// `fragments`.
+/// Parameters of `fragments`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FragmentsParams {
-    /// Which connection.
+    /// Connection.
     #[serde(deserialize_with = "whole")]
     pub sockid: u64,
-    /// Whose received bytes.
+    /// Side.
     pub side: Side,
-    /// The worker that is expected to own it.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Worker that is expected to own the connection.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub worker: Option<u64>,
 }
 
-/// `fragments`.
+/// Result of `fragments`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fragments {
-    /// Offset and length of every retained run of bytes, in order.
+    /// Offset and length of each retained range, in order.
     pub extents: Vec<(u64, u64)>,
     /// Lowest retained offset.
     pub base: u64,
-    /// The in-order edge.
+    /// In-order edge.
     pub next: u64,
     /// One past the highest byte received.
     pub end: u64,
 }
 
-/// `ppeek`.
+/// Parameters of `ppeek`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PpeekParams {
-    /// Which connection.
+    /// Connection.
     #[serde(deserialize_with = "whole")]
     pub sockid: u64,
-    /// Whose received bytes.
+    /// Side.
     pub side: Side,
-    /// Distance from the first payload byte.
+    /// Offset of the first byte.
     #[serde(deserialize_with = "whole")]
     pub off: u64,
-    /// Most bytes wanted.
+    /// Maximum number of bytes.
     #[serde(deserialize_with = "whole")]
     pub len: u64,
-    /// How the bytes are sent.
+    /// Encoding of the bytes.
     #[serde(default)]
     pub encoding: Encoding,
-    /// The worker that is expected to own it.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Worker that is expected to own the connection.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub worker: Option<u64>,
 }
 
-/// How bytes are sent.
+/// Encoding of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// In the reply's `data`.
+    /// Base64 in `data`.
     #[default]
     Base64,
-    /// After the reply's line, `raw` of them.
+    /// After the line, `raw` of them.
     Raw,
 }
 
-/// `ppeek`.
+/// Result of `ppeek`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Ppeek {
-    /// As asked.
+    /// Offset, repeated from the request.
     pub off: u64,
-    /// Bytes returned.
+    /// Number of bytes returned.
     pub len: u64,
     /// Lowest retained offset.
     pub base: u64,
-    /// The in-order edge.
+    /// In-order edge.
     pub next: u64,
     /// One past the highest byte received.
     pub end: u64,
-    /// Offset of the FIN, once seen.
+    /// Offset of the FIN; absent until it is seen.
     pub fin: Option<u64>,
-    /// This read ends where the FIN is.
+    /// True if the bytes end at the FIN.
     pub eof: bool,
-    /// Bytes that follow the line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Number of raw bytes that follow the line.
+    #[serde(default, skip_serializing_if = "none")]
     pub raw: Option<u64>,
-    /// The bytes in base64 (RFC 4648, section 4, padded).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Bytes in base64 (RFC 4648, section 4, padded).
+    #[serde(default, skip_serializing_if = "none")]
     pub data: Option<String>,
 }
 
-/// `peek`.
+/// Parameters of `peek`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PeekParams {
-    /// Which connection.
+    /// Connection.
     #[serde(deserialize_with = "whole")]
     pub sockid: u64,
-    /// Whose received bytes.
+    /// Side.
     pub side: Side,
-    /// Most bytes wanted.
+    /// Maximum number of bytes.
     #[serde(deserialize_with = "whole")]
     pub len: u64,
-    /// How the bytes are sent.
+    /// Encoding of the bytes.
     #[serde(default)]
     pub encoding: Encoding,
-    /// The worker that is expected to own it.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Worker that is expected to own the connection.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub worker: Option<u64>,
 }
 
-/// `peek`. The cursor was at `off` less `lost` and the length of `gap`, and is behind the bytes now.
+/// Result of `peek`. The cursor was at `off` less `lost` and the length of `gap`, and is behind the bytes now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Peek {
-    /// Where the bytes start.
+    /// Offset of the first byte.
     pub off: u64,
-    /// Bytes returned.
+    /// Number of bytes returned.
     pub len: u64,
-    /// Offsets that were passed because they are below `base` by now.
+    /// Number of skipped bytes that were evicted.
     pub lost: u64,
-    /// The hole, declared lost, that was passed after them.
+    /// Hole, declared lost, that was skipped after them.
     pub gap: Option<Hole>,
     /// Lowest retained offset.
     pub base: u64,
-    /// The in-order edge.
+    /// In-order edge.
     pub next: u64,
     /// One past the highest byte received.
     pub end: u64,
-    /// Offset of the FIN, once seen.
+    /// Offset of the FIN; absent until it is seen.
     pub fin: Option<u64>,
-    /// This read ends where the FIN is.
+    /// True if the bytes end at the FIN.
     pub eof: bool,
-    /// Bytes that follow the line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Number of raw bytes that follow the line.
+    #[serde(default, skip_serializing_if = "none")]
     pub raw: Option<u64>,
-    /// The bytes in base64 (RFC 4648, section 4, padded).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Bytes in base64 (RFC 4648, section 4, padded).
+    #[serde(default, skip_serializing_if = "none")]
     pub data: Option<String>,
 }
 
-/// Bytes that are not there.
+/// Range without bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hole {
-    /// Where it starts.
+    /// First offset.
     pub off: u64,
-    /// How long it is.
+    /// Number of bytes.
     pub len: u64,
 }

@@ -1,51 +1,39 @@
 //! `watch`.
 
+use monitor_common::Side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Side;
-use crate::number::optional;
+use crate::number::{none, optional};
 
-/// `watch`. Exactly one of `pattern` and `patterns` is given.
+/// Parameters of `watch`. Exactly one of `pattern` and `patterns` is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WatchParams {
-    /// What to search for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Pattern to search for.
+    #[serde(default, skip_serializing_if = "none")]
     pub pattern: Option<WatchPattern>,
-    /// The same, several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Patterns to search for.
+    #[serde(default, skip_serializing_if = "none")]
     pub patterns: Option<Vec<WatchPattern>>,
-    /// In the bytes received by this side; by both unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Side; by default both.
+    #[serde(default, skip_serializing_if = "none")]
     pub side: Option<Side>,
-    /// On connections that this filter wants; not together with `sockid`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Filter on connections; not together with `sockid`.
+    #[serde(default, skip_serializing_if = "none")]
     pub filter: Option<String>,
-    /// On this connection.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Connection.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub sockid: Option<u64>,
-    /// Bytes before and after a match that its event brings along; none unless given.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Number of bytes before and after a match that its event carries; none by default.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub context: Option<u64>,
-    /// Notes that may wait for the search, for each worker.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Maximum number of events of each worker that wait for the search.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub queue: Option<u64>,
 }
 
-/// What to search for.
+/// Pattern to search for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
@@ -54,32 +42,32 @@ pub struct WatchParams {
 pub enum WatchPattern {
     /// A regular expression.
     Regex(String),
-    /// One of several forms.
+    /// An object.
     Form(PatternForm),
 }
 
-/// A pattern with what belongs to it. Exactly one of `regex`, `text` and `hex` is given.
+/// Pattern with its options. Exactly one of `regex`, `text` and `hex` is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PatternForm {
     /// A regular expression.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "none")]
     pub regex: Option<String>,
-    /// These characters, in UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Literal text, in UTF-8.
+    #[serde(default, skip_serializing_if = "none")]
     pub text: Option<String>,
-    /// These bytes, two digits each.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Literal bytes, two hexadecimal digits each.
+    #[serde(default, skip_serializing_if = "none")]
     pub hex: Option<String>,
-    /// What its events call it; its place in the list unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Name in its events; by default its index in the list.
+    #[serde(default, skip_serializing_if = "none")]
     pub id: Option<PatternId>,
     /// Letters match in either case.
     #[serde(default)]
     pub nocase: bool,
 }
 
-/// A pattern's name.
+/// Name of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a string or a whole number")]
 pub enum PatternId {
@@ -89,20 +77,11 @@ pub enum PatternId {
     Text(String),
 }
 
-/// `watch`.
+/// Result of `watch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Watching {
-    /// The listener's name, for `unsubscribe`; its events carry it.
+    /// Identifier of the subscription, for `unsubscribe`; its events carry it.
     pub sockid: u64,
-    /// How many patterns are searched for.
+    /// Number of patterns.
     pub patterns: u64,
-}
-
-/// Bytes around a match.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Context {
-    /// Where they start.
-    pub off: u64,
-    /// The bytes in base64 (RFC 4648, section 4, padded).
-    pub data: String,
 }

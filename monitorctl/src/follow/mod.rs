@@ -5,12 +5,10 @@ mod print;
 use std::collections::HashMap;
 use std::io::Write;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use monitor_client::types::{
-    Encoding, EventKind, EventParams, FollowParams, Listening, SocketsParams, SubscribeParams,
+    Encoding, EventKind, FollowParams, Listening, SocketsParams, SubscribeParams,
 };
-use monitor_client::{Error, Event, Method, Side};
+use monitor_client::{Error, EventBody, Method, Notification, Side};
 
 use crate::context::{Context, report};
 use crate::failure::Failure;
@@ -165,39 +163,32 @@ impl Follower {
     fn on_event<W: Write>(
         &mut self,
         context: &mut Context<W>,
-        event: &Event,
+        event: &Notification,
     ) -> Result<(), Failure> {
-        let params: EventParams = event.read()?;
-        if params.event == "opened" {
-            if let (Some(sockid), Some(client), Some(server)) = (params.sockid, params.client, params.server)
+        if let EventBody::Opened { client, server, .. } = event.body {
+            if let Some(sockid) = event.sockid
                 // A connection that opened during the listing is followed already.
                 && !self.streams.values().any(|stream| stream.sockid == sockid)
             {
-                self.start_or_report(
-                    context,
-                    sockid,
-                    None,
-                    Some(0),
-                    (client.to_string(), server.to_string()),
-                )?;
+                let ends = (client.to_string(), server.to_string());
+                self.start_or_report(context, sockid, None, Some(0), ends)?;
             }
             return Ok(());
         }
-        let Some(stream) = self.streams.get_mut(&params.listener) else {
+        let Some(stream) = self.streams.get_mut(&event.listener) else {
             return Ok(());
         };
         let ends = stream.ends.clone();
-        if params.event == "end" {
+        if matches!(event.body, EventBody::End { .. }) {
             stream.open = stream.open.saturating_sub(1);
             if stream.open == 0 {
-                self.streams.remove(&params.listener);
+                self.streams.remove(&event.listener);
             }
         }
         if context.json {
-            writeln!(context.out, "{}", event.params)?;
-            return Ok(());
+            return context.json(event);
         }
-        let Some(side) = params.side else {
+        let Some(side) = event.body.side() else {
             return Ok(());
         };
         let (client, server) = ends
@@ -206,35 +197,31 @@ impl Follower {
                 (client.as_str(), server.as_str())
             });
         let origin = Origin {
-            sockid: params.sockid.unwrap_or(0),
+            sockid: event.sockid.unwrap_or(0),
             client,
             server,
             side,
         };
-        self.print(&mut context.out, origin, &params, &event.bytes)
+        self.print(&mut context.out, origin, &event.body)
     }
 
     fn print(
         &mut self,
         out: &mut impl Write,
         origin: Origin<'_>,
-        params: &EventParams,
-        raw: &[u8],
+        body: &EventBody,
     ) -> Result<(), Failure> {
-        let (off, len) = (params.off.unwrap_or(0), params.len.unwrap_or(0));
-        let note = match (params.event.as_ref(), &params.data) {
-            ("data", Some(data)) => {
-                let bytes = STANDARD.decode(data).unwrap_or_default();
-                return Ok(self.printer.bytes(out, origin, off, &bytes)?);
+        let (off, len) = body.range().map_or((0, 0), |range| (range.off, range.len));
+        let note = match body {
+            EventBody::Data { data, .. } => {
+                let bytes = data.as_ref().map_or(&[][..], |data| &data.0);
+                return Ok(self.printer.bytes(out, origin, off, bytes)?);
             }
-            ("data", None) => return Ok(self.printer.bytes(out, origin, off, raw)?),
-            ("gap", _) => format!("{len} bytes missing at offset {off}, never captured"),
-            ("lost", _) => {
+            EventBody::Gap(_) => format!("{len} bytes missing at offset {off}, never captured"),
+            EventBody::Lost { .. } => {
                 format!("{len} bytes missing at offset {off}, evicted before they were read")
             }
-            ("end", _) => {
-                return self.end(out, origin, params.reason.as_deref().unwrap_or("closed"));
-            }
+            EventBody::End { reason, .. } => return self.end(out, origin, reason),
             _ => return Ok(()),
         };
         if !self.printer.note(out, origin, &note)? {

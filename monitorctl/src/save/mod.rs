@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use monitor_client::types::{Closed, Socket, SocketsParams};
+use monitor_client::types::{CloseReason, Socket, SocketsParams};
 use monitor_client::{Client, Code, Error, Side};
 use serde::Serialize;
 
@@ -56,7 +56,7 @@ struct Sidecar<'a> {
     vlan: &'a [u16],
     opened: f64,
     last: f64,
-    closed: Option<Closed>,
+    closed: Option<CloseReason>,
     midstream: bool,
     sides: Sides,
 }

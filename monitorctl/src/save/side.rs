@@ -1,7 +1,7 @@
 //! Copy of one side: its retained bytes in order, and a list of the missing ones.
 
 use monitor_client::types::Socket;
-use monitor_client::{Client, Code, Error, ErrorObject, Reason, Side};
+use monitor_client::{Client, Error, ErrorObject, Next, Side};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -90,13 +90,11 @@ pub fn copy(
                 off += head.len;
             }
             Err(Error::Rpc(error)) => {
-                let Some(hole) = hole(&error, off, end) else {
+                let Some((to, reason)) = missing(&error, off, end) else {
                     return Err(Error::Rpc(error).into());
                 };
-                // The part below the in-order edge was declared lost; the rest may still arrive.
-                saved.gap(off, hole.waiting, hole.reason);
-                saved.gap(off.max(hole.waiting), hole.to, "waiting");
-                off = hole.to;
+                saved.gap(off, to, reason);
+                off = to;
             }
             Err(error) => return Err(error.into()),
         }
@@ -104,57 +102,24 @@ pub fn copy(
     Ok(saved)
 }
 
-/// A range without bytes.
-#[derive(Debug, PartialEq)]
-struct Hole {
-    /// End of the range.
-    to: u64,
-    /// Reason for the part up to `waiting`; later bytes may still arrive.
-    reason: &'static str,
-    waiting: u64,
-}
-
-/// Returns the hole at `off`, or `None` for an unrelated error. The hole is never empty.
-fn hole(error: &ErrorObject, off: u64, end: u64) -> Option<Hole> {
-    let data = error.data.as_deref();
-    let whole = |to: u64, reason| {
-        Some(Hole {
-            to,
-            reason,
-            waiting: to,
-        })
-    };
-    match (error.known_code()?, error.reason()) {
-        (Code::NoData, Some(Reason::Evicted)) => {
-            let base = data?.base?;
-            (base > off)
-                .then(|| base.min(end))
-                .and_then(|to| whole(to, "evicted"))
-        }
-        (Code::NoData, Some(Reason::Gap)) => {
-            let data = data?;
-            let to = data
-                .next_extent
-                .flatten()
-                .filter(|&to| to > off)
-                .unwrap_or(end)
-                .min(end);
-            Some(Hole {
-                to,
-                reason: "lost",
-                waiting: data.next?.clamp(off, to),
-            })
-        }
+/// Returns the end of the missing range at `off` and the reason, or `None` for an unrelated error. The range is never
+/// empty.
+fn missing(error: &ErrorObject, off: u64, end: u64) -> Option<(u64, &'static str)> {
+    let (to, reason) = match Next::from_reply(off, Err(error.clone())).ok()? {
+        Next::Lost { to } => (to, "evicted"),
+        Next::Gap { to } => (to, "lost"),
+        Next::Pending { beyond: Some(to) } => (to, "waiting"),
         // The bytes up to `end` were received, and evicted since.
-        (Code::NoData | Code::NotConnected, _) => whole(end, "evicted"),
-        (Code::Invalid, Some(Reason::Disabled)) => whole(end, "disabled"),
-        _ => None,
-    }
+        Next::Pending { beyond: None } | Next::Eof => (end, "evicted"),
+        Next::Disabled => (end, "disabled"),
+        Next::Bytes { .. } | Next::Gone => return None,
+    };
+    Some((to.min(end), reason))
 }
 
 #[cfg(test)]
 mod tests {
-    use monitor_client::ErrorData;
+    use monitor_client::{ErrorData, Reason};
 
     use super::*;
 
@@ -172,70 +137,38 @@ mod tests {
 
     #[test]
     fn a_hole_is_lost_below_the_edge_and_pending_above() {
-        let data = |next, next_extent| ErrorData {
-            next: Some(next),
-            next_extent,
-            ..ErrorData::default()
+        let gap = |next, next_extent| {
+            let data = ErrorData {
+                next: Some(next),
+                next_extent: Some(next_extent),
+                ..ErrorData::default()
+            };
+            missing(&error(Reason::Gap, data), 10, 100).unwrap()
         };
-        let gap = |next, to| hole(&error(Reason::Gap, data(next, Some(to))), 10, 100).unwrap();
-        assert_eq!(
-            gap(50, Some(20)),
-            Hole {
-                to: 20,
-                reason: "lost",
-                waiting: 20
-            }
-        );
-        assert_eq!(
-            gap(10, Some(20)),
-            Hole {
-                to: 20,
-                reason: "lost",
-                waiting: 10
-            }
-        );
-        assert_eq!(
-            gap(15, Some(20)),
-            Hole {
-                to: 20,
-                reason: "lost",
-                waiting: 15
-            }
-        );
-        assert_eq!(
-            gap(10, None),
-            Hole {
-                to: 100,
-                reason: "lost",
-                waiting: 10
-            }
-        );
+        assert_eq!(gap(50, Some(20)), (20, "lost"));
+        assert_eq!(gap(10, Some(20)), (20, "waiting"));
+        assert_eq!(gap(15, Some(20)), (15, "lost"));
+        assert_eq!(gap(15, Some(200)), (15, "lost"));
+        assert_eq!(gap(10, Some(200)), (100, "waiting"));
         let mut saved = Saved::default();
         saved.gap(10, 10, "lost");
         assert!(saved.gaps.is_empty(), "an empty gap is not listed");
     }
 
     #[test]
-    fn every_hole_advances_the_offset() {
+    fn every_missing_range_advances_the_offset() {
         let base = |base| ErrorData {
             base: Some(base),
             ..ErrorData::default()
         };
-        assert_eq!(
-            hole(&error(Reason::Evicted, base(70)), 10, 50).unwrap().to,
-            50
-        );
-        assert_eq!(hole(&error(Reason::Evicted, base(10)), 10, 50), None);
-        assert_eq!(
-            hole(&error(Reason::Eof, ErrorData::default()), 10, 50)
-                .unwrap()
-                .to,
-            50
-        );
-        assert_eq!(
-            hole(&error(Reason::NoConnection, ErrorData::default()), 10, 50),
-            None
-        );
+        let at_10 = |error: ErrorObject| missing(&error, 10, 50);
+        let evicted = error(Reason::Evicted, base(70));
+        assert_eq!(at_10(evicted), Some((50, "evicted")));
+        assert_eq!(at_10(error(Reason::Evicted, base(10))), None);
+        let eof = error(Reason::Eof, ErrorData::default());
+        assert_eq!(at_10(eof), Some((50, "evicted")));
+        let gone = error(Reason::NoConnection, ErrorData::default());
+        assert_eq!(at_10(gone), None);
     }
 
     #[test]

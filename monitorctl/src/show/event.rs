@@ -2,17 +2,16 @@
 
 use std::fmt::Write as _;
 
-use monitor_client::types::EventParams;
+use monitor_client::{EventBody, Notification};
 
 use super::colour::{Ink, Palette};
 
-/// Returns time (UTC), kind, connection and details. `ends` are those of the connection, if known. Kinds of a newer daemon
-/// are shown by name.
-pub fn line(event: &EventParams, ends: Option<&(String, String)>, palette: Palette) -> String {
+/// Returns time (UTC), kind, connection and details. `ends` are those of the connection, if known.
+pub fn line(event: &Notification, ends: Option<&(String, String)>, palette: Palette) -> String {
     let time = event.time.map_or_else(|| " ".repeat(15), clock);
     let mut line = format!(
         "{time}  {}",
-        palette.paint(Ink::Heading, &format!("{:<11}", event.event))
+        palette.paint(Ink::Heading, &format!("{:<11}", event.body.name()))
     );
     if let Some(sockid) = event.sockid {
         add(&mut line, format_args!("{sockid}"));
@@ -20,33 +19,33 @@ pub fn line(event: &EventParams, ends: Option<&(String, String)>, palette: Palet
     if let Some((client, server)) = ends {
         add(&mut line, format_args!("{client} -> {server}"));
     }
-    if let Some(side) = event.side {
+    if let Some(side) = event.body.side() {
         add(
             &mut line,
             format_args!("{}", palette.paint(Ink::Side(side), side.name())),
         );
     }
-    match (event.off, event.len) {
-        (Some(off), Some(len)) => add(&mut line, format_args!("{len} bytes at {off}")),
-        (Some(off), None) => add(&mut line, format_args!("at {off}")),
-        _ => {}
-    }
-    if let Some(count) = event.count {
+    if let Some(range) = event.body.range() {
         add(
             &mut line,
-            format_args!("{count} events were lost here: this reader was too slow"),
+            format_args!("{} bytes at {}", range.len, range.off),
         );
     }
-    if let Some(state) = event.state {
-        add(&mut line, format_args!("{state}"));
-    }
-    if let Some(reason) = &event.reason {
-        add(&mut line, format_args!("{reason}"));
-    }
-    for (flag, word) in [(event.midstream, "midstream"), (event.late, "late")] {
-        if flag == Some(true) {
-            add(&mut line, format_args!("{word}"));
-        }
+    match &event.body {
+        EventBody::Lost {
+            count: Some(count), ..
+        } => add(
+            &mut line,
+            format_args!("{count} events were lost here: this reader was too slow"),
+        ),
+        EventBody::State { state, .. } => add(&mut line, format_args!("{state}")),
+        EventBody::Closed { reason } => add(&mut line, format_args!("{}", reason.name())),
+        EventBody::End { reason, .. } => add(&mut line, format_args!("{reason}")),
+        EventBody::Opened {
+            midstream: true, ..
+        } => add(&mut line, format_args!("midstream")),
+        EventBody::Conflict { late: true, .. } => add(&mut line, format_args!("late")),
+        _ => {}
     }
     line.truncate(line.trim_end().len());
     line
@@ -68,45 +67,45 @@ fn clock(time: f64) -> String {
 #[cfg(test)]
 mod tests {
     use monitor_client::Side;
-    use monitor_client::types::State;
+    use monitor_client::types::{SideRange, TcpState};
 
     use super::*;
 
     #[test]
     fn a_line_has_kind_connection_and_details() {
-        let event = |event: &'static str| EventParams {
-            event: event.into(),
+        let event = |body| Notification {
+            listener: 1,
             time: Some(1_700_000_000.25),
             sockid: Some(7),
-            ..EventParams::default()
+            body,
         };
         let ends = ("10.0.0.1:1".to_owned(), "10.0.0.2:80".to_owned());
-        let shown = |event: &EventParams| line(event, Some(&ends), Palette::NONE);
+        let shown = |body| line(&event(body), Some(&ends), Palette::NONE);
         assert_eq!(
-            shown(&event("opened")),
-            "22:13:20.250000  opened       7  10.0.0.1:1 -> 10.0.0.2:80"
+            shown(EventBody::Established),
+            "22:13:20.250000  established  7  10.0.0.1:1 -> 10.0.0.2:80"
         );
-        let gap = EventParams {
-            side: Some(Side::Server),
-            off: Some(5),
-            len: Some(3),
-            ..event("gap")
+        let gap = shown(EventBody::Gap(SideRange {
+            side: Side::Server,
+            off: 5,
+            len: 3,
+        }));
+        assert!(gap.ends_with("  server  3 bytes at 5"), "{gap}");
+        let state = EventBody::State {
+            side: Side::Client,
+            state: TcpState::Established,
         };
-        assert!(
-            shown(&gap).ends_with("  server  3 bytes at 5"),
-            "{}",
-            shown(&gap)
-        );
-        let state = EventParams {
-            state: Some(State::Established),
-            side: Some(Side::Client),
-            ..event("state")
-        };
-        assert!(shown(&state).ends_with("  client  ESTABLISHED"));
-        let lost = EventParams {
-            event: "lost".into(),
-            count: Some(9),
-            ..EventParams::default()
+        assert!(shown(state).ends_with("  client  ESTABLISHED"));
+        let lost = Notification {
+            listener: 1,
+            time: None,
+            sockid: None,
+            body: EventBody::Lost {
+                count: Some(9),
+                side: None,
+                off: None,
+                len: None,
+            },
         };
         assert_eq!(
             line(&lost, None, Palette::NONE).trim_start(),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use monitor_client::Side;
-use monitor_client::types::{Closed, SideInfo, Socket, State};
+use monitor_client::types::{CloseReason, SideStats, Socket, TcpState};
 
 use super::table::{Align, Table};
 use super::units::ago;
@@ -35,7 +35,7 @@ pub fn state(socket: &Socket) -> String {
     }
 }
 
-fn closed(reason: Closed) -> String {
+fn closed(reason: CloseReason) -> String {
     // Printed by its wire name: new reasons need no change here.
     match serde_json::to_value(reason) {
         Ok(serde_json::Value::String(name)) => name,
@@ -44,12 +44,12 @@ fn closed(reason: Closed) -> String {
 }
 
 /// Returns the length of the stream, marked if bytes are missing.
-pub fn length(side: &SideInfo) -> String {
+pub fn length(side: &SideStats) -> String {
     format!("{}{}", side.end, if is_whole(side) { "" } else { "*" })
 }
 
 /// Returns true if no byte is missing between the first and the last.
-pub fn is_whole(side: &SideInfo) -> bool {
+pub fn is_whole(side: &SideStats) -> bool {
     side.gaps == 0 && side.next == side.end
 }
 
@@ -94,14 +94,14 @@ fn sides(socket: &Socket) -> Table<3> {
         ("SERVER RECEIVED", Align::Right),
     ];
     let mut table = Table::new(columns);
-    let mut line = |name: &str, value: &dyn Fn(Side, &SideInfo) -> String| {
+    let mut line = |name: &str, value: &dyn Fn(Side, &SideStats) -> String| {
         let cells = Side::BOTH.map(|side| value(side, socket.sides.get(side)));
         let [client, server] = cells;
         table.row([name.to_owned(), client, server]);
     };
     let or_dash =
         |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let state = |side| -> State {
+    let state = |side| -> TcpState {
         match side {
             Side::Client => socket.state.client,
             Side::Server => socket.state.server,

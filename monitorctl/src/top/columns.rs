@@ -56,7 +56,7 @@ fn needed(columns: &[Column]) -> usize {
 
 fn all(rows: &[&Row]) -> Vec<Column> {
     use HorizontalAlignment::{Left, Right};
-    let both = |row: &Row, value: fn(&monitor_client::types::SideInfo) -> u64| {
+    let both = |row: &Row, value: fn(&monitor_client::types::SideStats) -> u64| {
         value(&row.socket.sides.server) + value(&row.socket.sides.client)
     };
     let column = |heading: &'static str, alignment, rank, cell: &dyn Fn(&Row) -> String| {

@@ -30,7 +30,6 @@ pub(crate) async fn stop(shared: &Shared, params: &StopParams) -> Result<Socket,
         worker,
     } = params;
     let (_, id) = shared.reader(sockid, worker)?;
-    let side = side.map(view::side);
     let stopped = ask(shared, id.worker(), |answer| Command::StopConnection {
         id,
         side,
@@ -136,7 +135,7 @@ fn settings(params: &ConfigureParams, budget: u64) -> Result<[SideSettings; 2], 
     }
     let wanted = SideSettings {
         window: params.window,
-        overlap: params.overlap.map(view::policy),
+        overlap: params.overlap,
         disable: params.enabled == Some(false),
     };
     if wanted == SideSettings::default() {
@@ -144,7 +143,7 @@ fn settings(params: &ConfigureParams, budget: u64) -> Result<[SideSettings; 2], 
             "there is nothing to set: give `window`, `enabled` or `overlap`",
         ));
     }
-    let only = params.side.map(view::side);
+    let only = params.side;
     Ok(Side::BOTH.map(|side| {
         if only.is_none_or(|only| only == side) {
             wanted

@@ -17,7 +17,6 @@ use crate::rpc::subscriptions::Active;
 use crate::rpc::subscriptions::events::EventStream;
 use crate::rpc::subscriptions::follow::Follow;
 use crate::rpc::subscriptions::subscription::Subscription;
-use crate::rpc::view;
 
 /// Default length of a queue, in records per worker.
 const QUEUE: usize = 4096;
@@ -59,14 +58,14 @@ pub(crate) async fn follow(
     let reader = reader.clone();
     let filter = EventFilter {
         kinds: EventKinds::of(READABLE),
-        side: params.side.map(view::side),
+        side: params.side,
         scope: Scope::One(id),
     };
     let subscription = listen(session, &filter, None).await?;
     let connection = reader
         .connection(id)
         .ok_or_else(|| errors::no_connection(params.sockid))?;
-    let wanted = |side| params.side.is_none_or(|own| view::side(own) == side);
+    let wanted = |side| params.side.is_none_or(|own| own == side);
     if let Some(side) = Side::BOTH
         .into_iter()
         .find(|side| wanted(*side) && !connection.sides[side.index()].enabled)
@@ -74,7 +73,7 @@ pub(crate) async fn follow(
         return Err(errors::peek(
             monitor_engine::PeekError::Disabled,
             params.sockid,
-            view::side_name(side),
+            side,
             0,
         ));
     }
@@ -187,7 +186,7 @@ fn event_filter(session: &Session, params: &SubscribeParams) -> Result<EventFilt
         });
     Ok(EventFilter {
         kinds,
-        side: params.side.map(view::side),
+        side: params.side,
         scope,
     })
 }

@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use crate::rpc::methods::read::{ReadRequest, check_encoding, fill, reply_bytes};
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
-use crate::rpc::view;
 
 /// Cursor that looks for the next byte.
 struct Walk {
@@ -116,7 +115,7 @@ pub(crate) async fn read_on(
 ) -> Result<Peek, ErrorObject> {
     let shared = Arc::clone(&session.shared);
     let (reader, id) = shared.reader(params.sockid, params.worker)?;
-    let side = view::side(params.side);
+    let side = params.side;
     let wanted = params.len.min(MAX_LEN) as usize;
     let mut walk = Walk::from(session.cursors.place((id, side), &shared)?);
     let read = loop {

@@ -16,7 +16,6 @@ use crate::rpc::protocol::errors;
 use crate::rpc::protocol::response;
 use crate::rpc::session::Session;
 use crate::rpc::shared::Shared;
-use crate::rpc::view;
 
 /// Bytes copied before other clients of this thread get their turn: about ten microseconds.
 const TURN: usize = 256 * 1024;
@@ -66,7 +65,7 @@ async fn read(session: &mut Session, params: &PpeekParams) -> Result<Peek, Error
     let request = ReadRequest {
         reader,
         id,
-        side: view::side(params.side),
+        side: params.side,
         off: params.off,
         len,
     };
@@ -196,7 +195,7 @@ fn extents(session: &Session, params: &FragmentsParams) -> Result<Extents, Error
     } = params;
     let (reader, id) = session.shared.reader(sockid, worker)?;
     reader
-        .extents(id, view::side(side))
+        .extents(id, side)
         .map_err(|error| errors::peek(error, sockid, side, 0))
 }
 

@@ -5,15 +5,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use monitor_engine::Connection;
 use monitor_rpc::ErrorObject;
-use monitor_rpc::types::{SocketsParams, State};
+use monitor_rpc::types::{SocketsParams, TcpState};
 
 use crate::filter::Filter;
 use crate::rpc::protocol::errors;
-use crate::rpc::view;
 
 /// Conditions that must all hold.
 pub(crate) struct Selection {
-    state: Option<State>,
+    state: Option<TcpState>,
     port: Option<u16>,
     prefix: Option<IpNet>,
     filter: Option<Filter>,
@@ -45,14 +44,11 @@ impl Selection {
 
     pub(crate) fn matches(&self, connection: &Connection) -> bool {
         let ends = [connection.client, connection.server];
-        self.state.is_none_or(|state| {
-            connection
-                .states
-                .iter()
-                .any(|end| view::state(*end) == state)
-        }) && self
-            .port
-            .is_none_or(|port| ends.iter().any(|end| end.port() == port))
+        self.state
+            .is_none_or(|state| connection.states.iter().any(|end| *end == state))
+            && self
+                .port
+                .is_none_or(|port| ends.iter().any(|end| end.port() == port))
             && self
                 .prefix
                 .as_ref()

@@ -13,7 +13,6 @@ use super::events::{READABLE, listen};
 use crate::events::{EventFilter, EventKinds, Scope};
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
-use crate::rpc::view;
 
 /// Default timeout, in seconds.
 const TIMEOUT: f64 = 30.0;
@@ -65,7 +64,7 @@ async fn wait_for(
     let deadline = Instant::now() + Duration::from_secs_f64(timeout);
     let filter = EventFilter {
         kinds: EventKinds::of(READABLE),
-        side: Some(view::side(params.side)),
+        side: Some(params.side),
         scope: Scope::One(id),
     };
     let _subscription = match listen(session, &filter, None).await {
@@ -108,7 +107,7 @@ fn attempt(reader: &Reader, id: SockId, params: &WaitParams) -> Attempt {
     let &WaitParams {
         sockid, off, side, ..
     } = params;
-    let next = reader.next_from(id, view::side(side), off, &mut []);
+    let next = reader.next_from(id, side, off, &mut []);
     let (base, edge, end, fin) = (next.base, next.next, next.end, next.fin);
     let no_data = |reason| {
         let error = PeekError::NoData {

@@ -13,7 +13,6 @@ use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::subscriptions::Active;
 use crate::rpc::subscriptions::watch::{Search, Watch};
-use crate::rpc::view;
 use crate::scan::{Limits, Pattern, Set, SetError, Syntax};
 
 /// Maximum number of bytes of context on each side of a match.
@@ -43,7 +42,7 @@ pub(crate) async fn watch(
     let set = Arc::new(compile(session, params, patterns).await?);
     let filter = EventFilter {
         kinds: EventKinds::of(SEARCHABLE),
-        side: params.side.map(view::side),
+        side: params.side,
         scope,
     };
     let subscription = listen(session, &filter, Some(queue)).await?;

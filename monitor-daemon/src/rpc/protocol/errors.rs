@@ -235,11 +235,6 @@ pub(crate) fn control(error: ControlError, sockid: u64) -> ErrorObject {
     match error {
         ControlError::NoSuchConnection => no_connection(sockid),
         ControlError::Disabled(side) => {
-            let side = if side == monitor_engine::Side::Client {
-                Side::Client
-            } else {
-                Side::Server
-            };
             let message = format!(
                 "the {side} side of this connection keeps no bytes: it has no window and no policy; `side` names one \
                  side only"

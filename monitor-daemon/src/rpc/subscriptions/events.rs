@@ -1,10 +1,9 @@
 //! `subscribe`: events in their order.
 
-use std::borrow::Cow;
 use std::io;
 
 use monitor_engine::{Event, SockId};
-use monitor_rpc::types::{Encoding, EventKind, EventParams};
+use monitor_rpc::types::{Encoding, EventBody, Notification, SideRange};
 
 use crate::events::{Delivery, EventRecord, RecordedEvent};
 use crate::rpc::access::memory::OWN;
@@ -68,81 +67,77 @@ impl EventStream {
         writer: &mut NotificationWriter<'_>,
     ) -> io::Result<()> {
         let time = Some(view::seconds(record.time));
-        let params = EventParams {
-            listener: self.number(),
-            time,
-            ..describe(&record.what)
-        };
-        match (record.what, self.max) {
-            (RecordedEvent::Event(Event::Data { id, side, off, len }), Some(max)) => {
-                let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(max);
+        let (id, body) = describe(&record.what);
+        match (body, self.max) {
+            (EventBody::Data { range, .. }, Some(max)) => {
+                let wanted = usize::try_from(range.len).unwrap_or(usize::MAX).min(max);
                 let reader = writer.shared.status.readers.get(usize::from(id.worker()));
                 let buffer = writer.peeks.own(wanted);
-                // Evicted, or gone: the event then has fewer bytes than its `len`, which the client
-                // can see.
-                let peek = reader.and_then(|reader| reader.peek(id, side, off, buffer).ok());
+                // Bytes that were evicted since then are missing from the event, which the client sees by their number.
+                let peek =
+                    reader.and_then(|reader| reader.peek(id, range.side, range.off, buffer).ok());
+                let len = peek.map_or(0, |peek| peek.len);
                 writer
-                    .bytes(params, peek.map_or(0, |peek| peek.len), self.encoding)
+                    .data(self.number(), time, id, range, len, self.encoding)
                     .await
             }
-            _ => {
-                writer.event(&params);
+            (body, _) => {
+                writer.event(&Notification {
+                    listener: self.number(),
+                    time,
+                    sockid: Some(id.as_u64()),
+                    body,
+                });
                 Ok(())
             }
         }
     }
 }
 
-/// Converts an event to the words of the RPC.
-fn describe(what: &RecordedEvent) -> EventParams {
-    let on = |kind: EventKind, id: SockId| EventParams {
-        event: Cow::Borrowed(kind.name()),
-        sockid: Some(id.as_u64()),
-        ..EventParams::default()
+/// Returns the connection of an event, and the event as clients see it.
+fn describe(what: &RecordedEvent) -> (SockId, EventBody) {
+    let event = match *what {
+        RecordedEvent::Opened { id, ends } => {
+            let body = EventBody::Opened {
+                client: ends.client(),
+                server: ends.server(),
+                vlan: ends.vlan().to_vec(),
+                midstream: ends.midstream,
+            };
+            return (id, body);
+        }
+        RecordedEvent::Event(event) => event,
     };
-    let bytes = |kind, id, side, off, len| EventParams {
-        side: Some(view::side_name(side)),
-        off: Some(off),
-        len: Some(len),
-        ..on(kind, id)
-    };
-    match *what {
-        RecordedEvent::Opened { id, ends } => EventParams {
-            client: Some(ends.client()),
-            server: Some(ends.server()),
-            vlan: Some(ends.vlan().to_vec()),
-            midstream: Some(ends.midstream),
-            ..on(EventKind::Opened, id)
-        },
-        RecordedEvent::Event(event) => match event {
-            Event::Opened { id } => on(EventKind::Opened, id),
-            Event::Established { id } => on(EventKind::Established, id),
-            Event::Data { id, side, off, len } => bytes(EventKind::Data, id, side, off, len),
-            Event::Gap { id, side, off, len } => bytes(EventKind::Gap, id, side, off, len),
-            Event::Filled { id, side, off, len } => bytes(EventKind::Filled, id, side, off, len),
-            Event::Retransmit { id, side, off, len } => {
-                bytes(EventKind::Retransmit, id, side, off, len)
-            }
-            Event::Conflict {
-                id,
-                side,
-                off,
-                len,
-                late,
-            } => EventParams {
-                late: Some(late),
-                ..bytes(EventKind::Conflict, id, side, off, len)
-            },
-            Event::State { id, side, state } => EventParams {
-                side: Some(view::side_name(side)),
-                state: Some(view::state(state)),
-                ..on(EventKind::State, id)
-            },
-            Event::Closed { id, reason } => EventParams {
-                reason: Some(Cow::Borrowed(reason.name())),
-                ..on(EventKind::Closed, id)
-            },
-            Event::Evicted { id } => on(EventKind::Evicted, id),
-        },
+    let range = |side, off, len| SideRange { side, off, len };
+    match event {
+        // Recorded with its addresses, above.
+        Event::Opened { id } => (id, EventBody::Other),
+        Event::Established { id } => (id, EventBody::Established),
+        Event::Data { id, side, off, len } => {
+            let body = EventBody::Data {
+                range: range(side, off, len),
+                raw: None,
+                data: None,
+            };
+            (id, body)
+        }
+        Event::Gap { id, side, off, len } => (id, EventBody::Gap(range(side, off, len))),
+        Event::Filled { id, side, off, len } => (id, EventBody::Filled(range(side, off, len))),
+        Event::Retransmit { id, side, off, len } => {
+            (id, EventBody::Retransmit(range(side, off, len)))
+        }
+        Event::Conflict {
+            id,
+            side,
+            off,
+            len,
+            late,
+        } => {
+            let range = range(side, off, len);
+            (id, EventBody::Conflict { range, late })
+        }
+        Event::State { id, side, state } => (id, EventBody::State { side, state }),
+        Event::Closed { id, reason } => (id, EventBody::Closed { reason }),
+        Event::Evicted { id } => (id, EventBody::Evicted),
     }
 }

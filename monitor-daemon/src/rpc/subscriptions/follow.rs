@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::io;
 
 use monitor_engine::{Next, NextKind, Reader, Side, SockId};
-use monitor_rpc::types::{Encoding, EventParams};
+use monitor_rpc::types::{Encoding, EventBody, Notification, SideRange};
 
 use super::notification_writer::NotificationWriter;
 use super::subscription::Subscription;
 use crate::rpc::access::memory::OWN;
-use crate::rpc::view;
 
 /// Bytes of a side that are sent before other clients of this thread, and this client's requests, get their turn.
 const TURN: usize = 4 * OWN;
@@ -97,19 +96,28 @@ impl Follow {
             NextKind::Bytes { len, eof, .. } => {
                 let to = off + len as u64;
                 writer.shared.metrics.followed_bytes.add(len as u64);
-                let data = self.range("data", side, off, to);
-                writer.bytes(data, len, self.encoding).await?;
+                let range = range(side, off, to);
+                let number = self.subscription.number();
+                writer
+                    .data(number, None, self.id, range, len, self.encoding)
+                    .await?;
                 if eof {
                     writer.event(&self.end(side, "eof"));
                 }
                 Ok((!eof).then_some(to))
             }
             NextKind::Gap { to } => {
-                writer.event(&self.range("gap", side, off, to));
+                writer.event(&self.event(EventBody::Gap(range(side, off, to))));
                 Ok(Some(to))
             }
             NextKind::Lost { to } => {
-                writer.event(&self.range("lost", side, off, to));
+                let lost = EventBody::Lost {
+                    count: None,
+                    side: Some(side),
+                    off: Some(off),
+                    len: Some(to - off),
+                };
+                writer.event(&self.event(lost));
                 Ok(Some(to))
             }
             NextKind::End(reason) => {
@@ -119,28 +127,25 @@ impl Follow {
         }
     }
 
-    fn event(&self, event: &'static str, side: Side) -> EventParams {
-        EventParams {
+    fn event(&self, body: EventBody) -> Notification {
+        Notification {
             listener: self.subscription.number(),
-            event: Cow::Borrowed(event),
+            time: None,
             sockid: Some(self.id.as_u64()),
-            side: Some(view::side_name(side)),
-            ..EventParams::default()
+            body,
         }
     }
 
-    fn range(&self, event: &'static str, side: Side, off: u64, to: u64) -> EventParams {
-        EventParams {
-            off: Some(off),
-            len: Some(to - off),
-            ..self.event(event, side)
-        }
+    fn end(&self, side: Side, reason: &'static str) -> Notification {
+        let reason = Cow::Borrowed(reason);
+        self.event(EventBody::End { side, reason })
     }
+}
 
-    fn end(&self, side: Side, reason: &'static str) -> EventParams {
-        EventParams {
-            reason: Some(Cow::Borrowed(reason)),
-            ..self.event("end", side)
-        }
+fn range(side: Side, off: u64, to: u64) -> SideRange {
+    SideRange {
+        side,
+        off,
+        len: to - off,
     }
 }

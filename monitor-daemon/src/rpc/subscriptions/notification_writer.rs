@@ -1,11 +1,9 @@
 //! Writer of notifications.
 
-use std::borrow::Cow;
 use std::io;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use monitor_rpc::types::{Encoding, EventParams};
+use monitor_engine::SockId;
+use monitor_rpc::types::{Base64, Encoding, EventBody, Notification, SideRange};
 use serde::Serialize;
 
 use crate::rpc::access::memory::PeekBuffer;
@@ -24,19 +22,19 @@ pub(crate) struct NotificationWriter<'a> {
 }
 
 #[derive(Serialize)]
-struct Notification<'a> {
+struct Envelope<'a> {
     jsonrpc: &'static str,
     method: &'static str,
-    params: &'a EventParams,
+    params: &'a Notification,
 }
 
 impl NotificationWriter<'_> {
     /// Writes a notification.
-    pub(crate) fn event(&mut self, params: &EventParams) {
+    pub(crate) fn event(&mut self, params: &Notification) {
         self.shared.metrics.events.add(1);
         response::value(
             self.out.open(),
-            &Notification {
+            &Envelope {
                 jsonrpc: "2.0",
                 method: "event",
                 params,
@@ -48,40 +46,46 @@ impl NotificationWriter<'_> {
     /// Reports records that did not fit into a listener's queue.
     pub(crate) fn lost(&mut self, listener: u64, count: u64) {
         self.shared.metrics.events_lost.add(count);
-        let event = Cow::Borrowed("lost");
-        self.event(&EventParams {
+        self.event(&Notification {
             listener,
-            event,
-            count: Some(count),
-            ..EventParams::default()
+            time: None,
+            sockid: None,
+            body: EventBody::Lost {
+                count: Some(count),
+                side: None,
+                off: None,
+                len: None,
+            },
         });
     }
 
-    /// Writes a notification with the first `len` bytes of the client's buffer.
-    pub(crate) async fn bytes(
+    /// Writes an event `data` with the first `len` bytes of the client's buffer.
+    pub(crate) async fn data(
         &mut self,
-        params: EventParams,
+        listener: u64,
+        time: Option<f64>,
+        id: SockId,
+        range: SideRange,
         len: usize,
         encoding: Encoding,
     ) -> io::Result<()> {
-        match encoding {
-            Encoding::Raw => {
-                self.event(&EventParams {
-                    raw: Some(len as u64),
-                    ..params
-                });
-                let bytes = self.peeks.filled(len);
-                if len > SMALL {
-                    return self.out.flush_with(bytes).await;
-                }
-                self.out.text().extend_from_slice(bytes);
+        let bytes = self.peeks.filled(len);
+        let (raw, data) = match encoding {
+            Encoding::Raw => (Some(len as u64), None),
+            Encoding::Base64 => (None, Some(Base64(bytes.to_vec()))),
+        };
+        self.event(&Notification {
+            listener,
+            time,
+            sockid: Some(id.as_u64()),
+            body: EventBody::Data { range, raw, data },
+        });
+        if encoding == Encoding::Raw {
+            let bytes = self.peeks.filled(len);
+            if len > SMALL {
+                return self.out.flush_with(bytes).await;
             }
-            Encoding::Base64 => {
-                self.event(&EventParams {
-                    data: Some(STANDARD.encode(self.peeks.filled(len))),
-                    ..params
-                });
-            }
+            self.out.text().extend_from_slice(bytes);
         }
         self.out.flush_if_full().await
     }

@@ -6,15 +6,12 @@
 //! **Invariant:** a turn on a server thread is bounded by work, not by bytes: after [`TURN`] steps the task yields, also
 //! between the matches of one piece. Everything that a search holds is leased before it grows further.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use monitor_engine::{EndReason, Event, NextKind, Reader, Side, SockId};
-use monitor_rpc::types::{Context, EventParams, PatternId};
+use monitor_rpc::types::{Base64, Context, EventBody, Notification, PatternId, SideRange};
 
 use crate::events::{Delivery, EventRecord, RecordedEvent};
 use crate::rpc::access::account::Lease;
@@ -148,12 +145,7 @@ impl Watch {
                 if self.know(id, side, off, writer) {
                     self.looks.push(look(id, side, false));
                 } else {
-                    let params = EventParams {
-                        off: Some(off),
-                        len: Some(len),
-                        ..self.about("lost", id, side)
-                    };
-                    writer.event(&params);
+                    self.not_searched(look(id, side, false), off, len, writer);
                 }
             }
             Event::Closed { id, .. } => self
@@ -342,46 +334,56 @@ impl Watch {
                 break;
             };
             self.spent += MATCH;
-            let params = EventParams {
-                time: (look.time > 0).then(|| view::seconds(look.time)),
-                off: Some(found.off),
-                len: Some(found.len),
-                pattern: self.search.names.get(found.pattern as usize).cloned(),
-                cut: found.cut.then_some(true),
+            let body = EventBody::Match {
+                range: SideRange {
+                    side: look.side,
+                    off: found.off,
+                    len: found.len,
+                },
+                // Every pattern has a name.
+                pattern: match self.search.names.get(found.pattern as usize) {
+                    Some(name) => name.clone(),
+                    None => PatternId::Number(u64::from(found.pattern)),
+                },
+                cut: found.cut,
                 context: self
                     .search
                     .context
                     .and_then(|around| surroundings(reader, look, &found, around)),
-                ..self.about("match", look.id, look.side)
             };
-            writer.event(&params);
+            let time = (look.time > 0).then(|| view::seconds(look.time));
+            writer.event(&self.event(look.id, time, body));
             writer.out.flush_if_full().await?;
         }
         let dropped = self.search.scratch.take_dropped();
         if dropped > 0 {
-            writer.event(&EventParams {
+            let lost = EventBody::Lost {
                 count: Some(dropped),
-                ..self.about("lost", look.id, look.side)
-            });
+                side: Some(look.side),
+                off: None,
+                len: None,
+            };
+            writer.event(&self.event(look.id, None, lost));
         }
         Ok(())
     }
 
     fn not_searched(&self, look: Look, off: u64, len: u64, writer: &mut NotificationWriter<'_>) {
-        writer.event(&EventParams {
+        let lost = EventBody::Lost {
+            count: None,
+            side: Some(look.side),
             off: Some(off),
             len: Some(len),
-            ..self.about("lost", look.id, look.side)
-        });
+        };
+        writer.event(&self.event(look.id, None, lost));
     }
 
-    fn about(&self, event: &'static str, id: SockId, side: Side) -> EventParams {
-        EventParams {
+    fn event(&self, id: SockId, time: Option<f64>, body: EventBody) -> Notification {
+        Notification {
             listener: self.number(),
-            event: Cow::Borrowed(event),
+            time,
             sockid: Some(id.as_u64()),
-            side: Some(view::side_name(side)),
-            ..EventParams::default()
+            body,
         }
     }
 }
@@ -418,7 +420,7 @@ fn surroundings(reader: &Reader, look: Look, found: &Match, around: usize) -> Op
         // Useless if a hole before the match ends it.
         (off + len as u64 > found.off).then(|| Context {
             off,
-            data: STANDARD.encode(&bytes),
+            data: Base64(bytes),
         })
     };
     read(found.off.saturating_sub(around as u64)).or_else(|| read(found.off))

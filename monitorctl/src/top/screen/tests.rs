@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use monitor_client::Counters;
-use monitor_client::types::{SideInfo, Sides, Socket, State, States, Stats, WorkerStats};
+use monitor_client::types::{SideStats, Sides, Socket, States, Stats, TcpState, WorkerStats};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -21,12 +21,12 @@ fn counters(values: &[(&'static str, u64)]) -> Counters {
 }
 
 fn socket(number: u64, received: u64) -> Socket {
-    let side = |end| SideInfo {
+    let side = |end| SideStats {
         next: end,
         end,
         retained: end / 2,
         enabled: true,
-        ..SideInfo::default()
+        ..SideStats::default()
     };
     Socket {
         sockid: 1_073_741_824 + number,
@@ -34,8 +34,8 @@ fn socket(number: u64, received: u64) -> Socket {
         server: "10.0.0.2:80".parse().unwrap(),
         vlan: Vec::new(),
         state: States {
-            client: State::Established,
-            server: State::Established,
+            client: TcpState::Established,
+            server: TcpState::Established,
         },
         opened: 1_700_000_000.0 + number as f64,
         last: 1_700_000_000.0,

@@ -6,38 +6,38 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Counters;
-use crate::number::{optional, whole};
+use crate::number::{none, optional, whole};
 
-/// `hello`.
+/// Parameters of `hello`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HelloParams {
-    /// Who calls, for the daemon's log.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Name of the client, for the daemon's log.
+    #[serde(default, skip_serializing_if = "none")]
     pub client: Option<String>,
 }
 
-/// `hello`.
+/// Result of `hello`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hello {
-    /// Of the RPC.
+    /// Version of the RPC.
     pub version: u32,
     /// Name and version of the program.
     pub server: String,
-    /// Its process.
+    /// Process id.
     pub pid: u32,
-    /// Which start of it: sockids of another one mean nothing to this one. `None` from a server that does not tell.
+    /// Random number of this start of the server. Sockids are valid within one instance. `None` from an older server.
     #[serde(default)]
     pub instance: Option<u64>,
-    /// What it captures.
+    /// Capture.
     pub capture: HelloCapture,
-    /// Most bytes that one `ppeek` returns.
+    /// Maximum number of bytes that one `ppeek` returns.
     pub max_len: u64,
-    /// Every method that this server answers.
+    /// Methods of this server.
     pub methods: Vec<Cow<'static, str>>,
 }
 
-/// What a server captures.
+/// Capture, as `hello` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HelloCapture {
     /// `tap`, `mirror` or `replay`.
@@ -47,51 +47,47 @@ pub struct HelloCapture {
     pub path: Option<Cow<'static, str>>,
     /// Names of the interfaces, or paths of the files.
     pub interfaces: Vec<String>,
-    /// Worker threads.
+    /// Number of worker threads.
     pub workers: u16,
 }
 
-/// `info`.
+/// Parameters of `info`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InfoParams {
-    /// Which connection.
+    /// Connection.
     #[serde(deserialize_with = "whole")]
     pub sockid: u64,
-    /// The worker that is expected to own it.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    /// Worker that is expected to own the connection.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub worker: Option<u64>,
 }
 
-/// `stats`.
+/// Parameters of `stats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatsParams {}
 
-/// `stats`.
+/// Result of `stats`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
-    /// The capture.
+    /// Capture.
     pub capture: CaptureStats,
-    /// Frames to segments, all workers.
+    /// Decoder, from frames to segments, of all workers.
     pub decode: Counters,
-    /// Connections, all workers.
+    /// Connections of all workers.
     pub flows: Counters,
-    /// Segments to streams, all workers.
+    /// Reassembly, from segments to streams, of all workers.
     pub tcp: Counters,
-    /// Memory of streams and records, all workers.
+    /// Memory of streams and records of all workers.
     pub store: Counters,
-    /// The RPC itself.
+    /// RPC.
     pub rpc: Counters,
-    /// Each worker's own share.
+    /// Counters of each worker.
     pub workers: Vec<WorkerStats>,
 }
 
-/// The capture's part of `stats`.
+/// Capture, as `stats` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaptureStats {
     /// `tap`, `mirror` or `replay`.
@@ -104,44 +100,44 @@ pub struct CaptureStats {
     pub path_reason: Option<String>,
     /// Mode of XDP: `zerocopy`, `native` or `generic`; `None` without XDP.
     pub xdp: Option<Cow<'static, str>>,
-    /// Replay: all files are done.
+    /// True if a replay has read all files.
     pub finished: bool,
-    /// Each interface or file.
+    /// Interfaces or files.
     pub interfaces: Vec<InterfaceStats>,
-    /// Worker threads.
+    /// Number of worker threads.
     pub workers: u16,
     /// Counters of the whole capture.
     #[serde(flatten)]
     pub counters: Counters,
 }
 
-/// One interface (or file) of a capture.
+/// Interface or file of a capture.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InterfaceStats {
-    /// Its name (or path).
+    /// Name, or path of a file.
     pub name: String,
-    /// Whether packets are being captured from it now.
+    /// True while packets are captured from it.
     pub up: bool,
     /// Path of its packets: `xdp` or `packet`; `None` in replay.
     #[serde(default)]
     pub path: Option<Cow<'static, str>>,
     /// Mode of XDP.
     pub xdp: Option<Cow<'static, str>>,
-    /// Receive queues in use.
+    /// Number of receive queues in use.
     pub queues: u32,
 }
 
-/// One worker's part of `stats`.
+/// Counters of one worker, as in [`Stats`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerStats {
-    /// Which one.
+    /// Number of the worker.
     pub worker: u16,
-    /// As in [`Stats`].
+    /// Decoder.
     pub decode: Counters,
-    /// As in [`Stats`].
+    /// Connections.
     pub flows: Counters,
-    /// As in [`Stats`].
+    /// Reassembly.
     pub tcp: Counters,
-    /// As in [`Stats`].
+    /// Memory.
     pub store: Counters,
 }
