@@ -8,7 +8,7 @@ use monitor_rpc::types::{
     EventKind, FollowParams, Listening, SubscribeParams, UnsubscribeParams, Unsubscribed,
 };
 
-use crate::events::{self, EventFilter, EventKinds, Scope};
+use crate::events::{EventFilter, EventKinds, Scope};
 use crate::filter::Filter;
 use crate::rpc::access::limits;
 use crate::rpc::protocol::errors;
@@ -22,13 +22,13 @@ use crate::rpc::subscriptions::subscription::Subscription;
 const QUEUE: usize = 4096;
 
 /// Events after which a read of one side may have another result.
-pub(crate) const READABLE: &[events::EventKind] = &[
-    events::EventKind::Established,
-    events::EventKind::Data,
-    events::EventKind::Gap,
-    events::EventKind::State,
-    events::EventKind::Closed,
-    events::EventKind::Evicted,
+pub(crate) const READABLE: &[EventKind] = &[
+    EventKind::Established,
+    EventKind::Data,
+    EventKind::Gap,
+    EventKind::State,
+    EventKind::Closed,
+    EventKind::Evicted,
 ];
 
 pub(crate) async fn subscribe(
@@ -179,29 +179,10 @@ fn event_filter(session: &Session, params: &SubscribeParams) -> Result<EventFilt
             "parameter `events` must name an event: none were told",
         ));
     }
-    let kinds = events
-        .into_iter()
-        .fold(EventKinds::default(), |kinds, event| {
-            kinds.with(kind(event))
-        });
+    let kinds = EventKinds::of(&events);
     Ok(EventFilter {
         kinds,
         side: params.side,
         scope,
     })
-}
-
-fn kind(event: EventKind) -> events::EventKind {
-    match event {
-        EventKind::Opened => events::EventKind::Opened,
-        EventKind::Established => events::EventKind::Established,
-        EventKind::Data => events::EventKind::Data,
-        EventKind::Gap => events::EventKind::Gap,
-        EventKind::Filled => events::EventKind::Filled,
-        EventKind::Retransmit => events::EventKind::Retransmit,
-        EventKind::Conflict => events::EventKind::Conflict,
-        EventKind::State => events::EventKind::State,
-        EventKind::Closed => events::EventKind::Closed,
-        EventKind::Evicted => events::EventKind::Evicted,
-    }
 }
