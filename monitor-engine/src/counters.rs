@@ -76,9 +76,9 @@ counters! {
         not_tcp
         /// Frames that are truncated or have impossible header fields.
         malformed
-        /// TCP segments whose checksum was wrong (only when checksums are verified).
+        /// TCP segments with a wrong checksum (only when checksums are verified).
         bad_checksum
-        /// TCP segments whose payload was captured only in part: the rest of it is a hole.
+        /// TCP segments captured only in part: the rest of their payload is a hole.
         truncated
         /// IP fragments.
         fragments

@@ -27,7 +27,7 @@ fn failures_have_exit_codes_and_messages() {
         &server,
         &["ppeek", &sockid, "middle", "0"],
         1,
-        "what the client received",
+        "bytes received by the client",
     );
     fails(&server, &["ppeek", &sockid, "server", "-1", "1"], 1, "-1");
     fails(&server, &["nothing"], 1, "nothing");
