@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{MAX_DEPTH, MAX_LEN};
+use super::limits::{MAX_DEPTH, MAX_LEN};
 
 /// A filter that cannot be read. Its message shows the place:
 ///

@@ -24,8 +24,10 @@
 //! after `vlan`). `vlan` is about the outermost tag, and the next `vlan` that is joined to it by `and` about the one
 //! inside: `vlan 100 and vlan 200` is 200 inside of 100. Alternatives look at the same tag: `vlan 100 or vlan 200`.
 
+mod ast;
 mod error;
 mod lexer;
+mod limits;
 mod parser;
 mod program;
 mod values;
@@ -36,13 +38,8 @@ use std::net::SocketAddr;
 use monitor_engine::Connection;
 
 pub use error::{FilterError, Problem};
+pub use limits::{MAX_DEPTH, MAX_LEN};
 use program::{Ends, Program};
-
-/// Longest filter, in bytes: some hundred addresses, and compiled in well under a millisecond.
-pub const MAX_LEN: usize = 16 * 1024;
-
-/// Deepest nesting of parentheses and negations; nobody writes more, and each takes room on the stack.
-pub const MAX_DEPTH: usize = 64;
 
 /// A filter, ready to judge.
 #[derive(Clone, PartialEq, Eq)]

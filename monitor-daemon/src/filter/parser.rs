@@ -4,25 +4,11 @@ use std::borrow::Cow;
 
 use ipnet::IpNet;
 
+use super::ast::{Direction, Expression, Joint, Test};
 use super::error::{FilterError, Problem};
 use super::lexer::{self, Kind, Token};
-use super::program::{Direction, Test};
-use super::{MAX_DEPTH, MAX_LEN, values};
-
-/// A filter as it was meant. Never nested deeper than [`MAX_DEPTH`] allows; a chain of any length is one node.
-#[derive(Debug)]
-pub(super) enum Expression {
-    Test(Test),
-    Not(Box<Expression>),
-    /// Terms that are joined from left to right.
-    Chain(Box<Expression>, Vec<(Joint, Expression)>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Joint {
-    And,
-    Or,
-}
+use super::limits::{MAX_DEPTH, MAX_LEN};
+use super::values;
 
 /// Reads a filter; `None` if it is empty.
 pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {

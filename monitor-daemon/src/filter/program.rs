@@ -3,49 +3,15 @@
 //! It is written from its end, so that both ways out of a test are known when the test is written, and lead to what
 //! was written before: every run ends after as many tests as the filter has, at most.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use ipnet::IpNet;
-
-use super::parser::{Expression, Joint};
+use super::ast::{Direction, Expression, Joint, Test};
 
 /// What a filter looks at.
 pub(super) struct Ends<'a> {
     pub(super) client: SocketAddr,
     pub(super) server: SocketAddr,
     pub(super) vlan: &'a [u16],
-}
-
-/// Which ends a test is about. The source is the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Source,
-    Destination,
-    Either,
-    Both,
-}
-
-/// What a primitive asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Test {
-    /// `tcp`: all connections are.
-    Always,
-    /// `ip`, `ip6`.
-    Version { v6: bool },
-    /// `host`, `net`.
-    Network(Direction, Network),
-    /// `port`, `portrange`: lowest and highest.
-    Ports(Direction, u16, u16),
-    /// The tag at this place, 0 being the outermost; any id, or one.
-    Vlan { place: usize, id: Option<u16> },
-}
-
-/// Addresses of one version whose bits under the mask are these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Network {
-    v6: bool,
-    bits: u128,
-    mask: u128,
 }
 
 /// A filter's tests.
@@ -158,29 +124,5 @@ impl Direction {
             Self::Either => test(&ends.client) || test(&ends.server),
             Self::Both => test(&ends.client) && test(&ends.server),
         }
-    }
-}
-
-impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
-        address.is_ipv6() == self.v6 && bits(address) & self.mask == self.bits
-    }
-}
-
-impl From<IpNet> for Network {
-    fn from(network: IpNet) -> Self {
-        let (address, mask) = (network.network(), network.netmask());
-        Self {
-            v6: address.is_ipv6(),
-            bits: bits(address),
-            mask: bits(mask),
-        }
-    }
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits(),
     }
 }

@@ -5,6 +5,7 @@ mod cpu;
 mod model;
 mod poll;
 mod screen;
+mod sort;
 mod terminal;
 mod view;
 

@@ -9,7 +9,7 @@ use monitor_client::types::{Socket, SocketsParams, Sort as WireSort, Stats};
 use monitor_client::{Client, Error};
 
 use super::cpu;
-use super::view::Sort;
+use super::sort::Sort;
 use crate::failure::Failure;
 use crate::show::units::now;
 

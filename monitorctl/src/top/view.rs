@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::model::Row;
+pub use super::sort::Sort;
 
 /// Sampling intervals; + and - step through them.
 pub const INTERVALS: [Duration; 8] = [
@@ -18,23 +18,6 @@ pub const INTERVALS: [Duration; 8] = [
     Duration::from_secs(10),
     Duration::from_secs(60),
 ];
-
-/// Order of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Sort {
-    /// Bytes per second, both sides
-    Rate,
-    /// Bytes in total, both sides
-    Bytes,
-    /// Retained bytes
-    Memory,
-    /// Holes
-    Holes,
-    /// Newest first
-    Opened,
-    /// Latest packet first
-    Last,
-}
 
 impl Sort {
     /// Sorts the largest value first, or last if reversed. Equal rows keep their order by sockid.
