@@ -72,7 +72,7 @@ fn text(path: &Path) -> Result<String> {
 /// Returns README.md and the like, and docs/*.md.
 fn document_files() -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for (directory, prefix) in [(root().to_path_buf(), ""), (root().join("docs"), "docs/")] {
+    for (directory, prefix) in [(root(), ""), (root().join("docs"), "docs/")] {
         for entry in fs::read_dir(&directory)
             .with_context(|| format!("cannot list {}", directory.display()))?
         {
