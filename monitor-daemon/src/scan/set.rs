@@ -99,7 +99,7 @@ impl Set {
         for (index, pattern) in patterns.iter().enumerate() {
             match read(pattern).map_err(|why| SetError::Pattern { index, why })? {
                 Read::Literal(literal) => {
-                    literals[usize::from(pattern.nocase)].push((index as u32, literal))
+                    literals[usize::from(pattern.nocase)].push((index as u32, literal));
                 }
                 Read::Regex(hir) => regexes.push((index as u32, hir)),
             }
@@ -161,7 +161,7 @@ impl Set {
                 }
                 // Taken apart, to find the one at fault.
                 Err(Refused::Unsupported(_)) if group.len() > 1 => {
-                    tries.extend(group.chunks(1).rev())
+                    tries.extend(group.chunks(1).rev());
                 }
                 Err(refused) => {
                     let why = match refused {
