@@ -84,7 +84,7 @@ fn on_event(client: &mut Client, notification: &Notification, stopped: &mut Hash
             }
         }
         (EventBody::Lost { .. } | EventBody::Interrupted, _) => {
-            eprintln!("some bytes were not searched")
+            eprintln!("some bytes were not searched");
         }
         _ => {}
     }

@@ -180,7 +180,7 @@ impl Cursors {
                     Ok(Next::Gap { to }) => walk.skip_gap(to),
                     // No byte, but ranges to report: an empty read returns the offsets.
                     Ok(Next::Pending { .. } | Next::Eof) if walk.at > walk.start => {
-                        walk.checks = true
+                        walk.checks = true;
                     }
                     Ok(Next::Gone) => {
                         self.0.remove(&key);

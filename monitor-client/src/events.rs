@@ -97,7 +97,7 @@ impl Events {
             thread::sleep(pause);
             match self.resume() {
                 Err(error) if error.is_broken() || matches!(error, Error::Connect { .. }) => {
-                    last = error
+                    last = error;
                 }
                 other => return other.map(|()| Some(self.subscribed.interrupted())),
             }

@@ -368,9 +368,9 @@ fn many() -> Vec<Engine> {
             },
         );
         if number < 50 {
-            talk.open(engine)
+            talk.open(engine);
         } else {
-            talk.syn(engine)
+            talk.syn(engine);
         }
     }
     engines

@@ -60,9 +60,9 @@ fn ten() -> (Vec<Engine>, Vec<u64>) {
         let engine = &mut engines[number % 2];
         talk.time += 10 * SECOND;
         if number % 2 == 1 {
-            talk.reset(engine, From::Client)
+            talk.reset(engine, From::Client);
         } else {
-            talk.at(engine, From::Client, 0, b"")
+            talk.at(engine, From::Client, 0, b"");
         }
     }
     for engine in &mut engines {

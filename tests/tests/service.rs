@@ -1,6 +1,6 @@
 //! The service unit: the daemon as its user, with exactly its capabilities.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::panic, reason = "a test fails by a panic")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};

@@ -9,15 +9,14 @@ const FAULT: Failure = Failure(libc::EFAULT);
 /// `len` bytes to write to; none when `len` is 0, wherever `to` points.
 ///
 /// # Safety
-/// Unless `to` is null or `len` 0, the caller owns `len` bytes there for as long as the slice lives, and nobody else
-/// touches them meanwhile.
+/// Unless `to` is null or `len` 0, the caller owns `len` bytes there while the slice lives, and no other code accesses them.
 pub(crate) unsafe fn buffer<'a>(to: *mut c_void, len: usize) -> Result<&'a mut [u8], Failure> {
     match (to.is_null(), len) {
         (_, 0) => Ok(&mut []),
         (true, _) => Err(FAULT),
-        // SAFETY: promised by the caller. Bytes have no alignment; whatever they hold is a valid u8, and they are
-        // written before they are read.
         (false, _) => {
+            // SAFETY: the caller's contract. Bytes have no alignment, any value is a valid u8, and they are written before
+            // they are read.
             Ok(unsafe { std::slice::from_raw_parts_mut(to.cast(), len.min(isize::MAX as usize)) })
         }
     }

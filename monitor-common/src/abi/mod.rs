@@ -118,10 +118,10 @@ pub mod option {
     pub const ALL_INTERFACES: u64 = 1 << 5;
 }
 
-// SAFETY: repr(C), made of integers only, without padding (3 × 8 + 4 × 4 bytes).
 #[cfg(feature = "user")]
 #[expect(
     unsafe_code,
     reason = "aya asks for the promise that the bytes of the value are plain data"
 )]
+// SAFETY: repr(C), made of integers only, without padding (3 × 8 + 4 × 4 bytes).
 unsafe impl aya::Pod for Config {}

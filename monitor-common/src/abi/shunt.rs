@@ -82,10 +82,10 @@ pub const fn untagged(link: u32) -> u32 {
     link & VERSION_6
 }
 
-// SAFETY: repr(C), made of integers only, without padding (4 × 8 + 2 × 4 bytes).
 #[cfg(feature = "user")]
 #[expect(
     unsafe_code,
     reason = "aya asks for the promise that the bytes of the value are plain data"
 )]
+// SAFETY: repr(C), made of integers only, without padding (4 × 8 + 2 × 4 bytes).
 unsafe impl aya::Pod for ShuntKey {}

@@ -46,7 +46,7 @@ fn transfer_over_lo(link_type: LinkType) {
     let mut read = 0;
     eventually("every clone delivered", || {
         read += sockets[0].receive(0, &mut |packets| {
-            packets.iter().for_each(|packet| sent.take(packet))
+            packets.iter().for_each(|packet| sent.take(packet));
         });
         read as u64 == cloned
     });

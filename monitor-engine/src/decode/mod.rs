@@ -291,7 +291,7 @@ mod tests {
                 link: LinkType::Ethernet,
                 data: &frame[..len],
                 more: &[],
-                checksum: crate::Checksum::Unknown,
+                checksum: Checksum::Unknown,
             };
             if let Some(found) = fast_path(&packet) {
                 prop_assert_eq!(datagram(&packet), Ok((Vlans::default(), found)));
@@ -309,7 +309,7 @@ mod tests {
             link: LinkType::Ethernet,
             data,
             more: &[],
-            checksum: crate::Checksum::Unknown,
+            checksum: Checksum::Unknown,
         };
         assert!(fast_path(&packet(&frame)).is_some());
         assert!(fast_path(&packet(&frame[..53])).is_none());

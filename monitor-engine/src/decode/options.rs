@@ -26,10 +26,8 @@ impl SynOptions {
     pub fn read(options: &[u8]) -> Self {
         let mut found = Self::default();
         each(options, |option| match *option {
-            [kind::WINDOW_SCALE, 3, shift, ..] => {
-                if found.scale.is_none() {
-                    found.scale = Some(shift.min(MAX_SHIFT));
-                }
+            [kind::WINDOW_SCALE, 3, shift, ..] if found.scale.is_none() => {
+                found.scale = Some(shift.min(MAX_SHIFT));
             }
             [kind::SACK_PERMITTED, 2, ..] => found.sack = true,
             _ => {}

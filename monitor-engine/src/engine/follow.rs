@@ -94,7 +94,7 @@ impl<S: Sink> Engine<S> {
         };
         match verdict {
             Verdict::Accept if syn && segment.wire_len > 0 && self.config.tcp.judge => {
-                self.syn_data(conn, sender, segment)
+                self.syn_data(conn, sender, segment);
             }
             Verdict::Accept => self.apply_segment(conn, sender, segment, off),
             Verdict::Repeated => self.repeated(conn, sender, segment, off),

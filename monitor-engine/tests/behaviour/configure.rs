@@ -57,7 +57,7 @@ fn a_smaller_window_frees_at_once_and_a_larger_one_holds_more() {
     let id = lab.only().id;
     let used = lab.count("used");
     let now = lab.engine.configure(id, [NOTHING, window(10_000)]).unwrap();
-    assert_eq!(now.sides.clone().map(|side| side.window), [1 << 20, 10_000]);
+    assert_eq!(now.sides.map(|side| side.window), [1 << 20, 10_000]);
     assert_eq!(
         now.sides.map(|side| (side.base, side.next)),
         [(0, 100_000), (90_000, 100_000)]

@@ -45,7 +45,7 @@ impl Selection {
     pub(crate) fn matches(&self, connection: &Connection) -> bool {
         let ends = [connection.client, connection.server];
         self.state
-            .is_none_or(|state| connection.states.iter().any(|end| *end == state))
+            .is_none_or(|state| connection.states.contains(&state))
             && self
                 .port
                 .is_none_or(|port| ends.iter().any(|end| end.port() == port))

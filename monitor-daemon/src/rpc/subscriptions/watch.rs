@@ -418,7 +418,7 @@ fn surroundings(reader: &Reader, look: Look, found: &Match, around: usize) -> Op
         let len = reader.peek(look.id, look.side, off, &mut bytes).ok()?.len;
         bytes.truncate(len);
         // Useless if a hole before the match ends it.
-        (off + len as u64 > found.off).then(|| Context {
+        (off + len as u64 > found.off).then_some(Context {
             off,
             data: Base64(bytes),
         })

@@ -1,5 +1,10 @@
 //! Block trees against a map, under sliding windows.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
+
 use super::*;
 
 fn check(window: u64, steps: impl Iterator<Item = u64>) {
