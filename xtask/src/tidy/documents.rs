@@ -88,11 +88,12 @@ fn settings(config: &str) -> Vec<Setting> {
 
 /// The methods' names: the client's list is the one place where they stand.
 fn methods(source: &str) -> Vec<&str> {
-    let Some((_, list)) = source.split_once("\nmethods! {") else {
+    let Some((_, list)) = source.split_once("macro_rules! for_each_method {") else {
         return Vec::new();
     };
     list.lines()
         .take_while(|line| *line != "}")
+        .filter(|line| line.contains(" = \""))
         .filter_map(|line| line.split('"').nth(1))
         .collect()
 }
@@ -119,7 +120,7 @@ mod tests {
         let mut findings = Findings::default();
         check_settings("[a]\n# What it is.\nx = 1\n", "| `a.y` |", &mut findings);
         check_methods(
-            "\nmethods! {\n    A = \"one\",\n    B = \"two\",\n}\n",
+            "\nmacro_rules! for_each_method {\n    A = \"one\",\n    B = \"two\",\n}\n",
             "## `one {}`\n",
             &mut findings,
         );
