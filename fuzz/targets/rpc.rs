@@ -21,6 +21,8 @@ impl CaptureStatus for Nothing {
     fn snapshot(&self) -> CaptureSnapshot {
         CaptureSnapshot {
             mode: "replay",
+            path: None,
+            path_reason: None,
             xdp: None,
             finished: true,
             interfaces: Vec::new(),
