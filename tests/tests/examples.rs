@@ -337,7 +337,7 @@ fn the_intrusion_detection_stops_what_it_finds() {
     until("it to look", || {
         detection
             .stderr()
-            .contains("looking for 2 texts")
+            .contains("searching for 2 texts")
             .then_some(())
     });
 

@@ -175,7 +175,7 @@ fn times_and_the_log_change_and_a_wrong_file_changes_nothing() {
         "{log}"
     );
     assert!(
-        log.contains("asked by an admin") && log.contains("config.reload"),
+        log.contains("requested by an admin") && log.contains("config.reload"),
         "{log}"
     );
     scene.daemon.rewrite("[tcp]\nlinger = '1'\n");
