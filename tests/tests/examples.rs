@@ -356,8 +356,7 @@ fn the_intrusion_detection_stops_what_it_finds() {
     });
     bad.write_all(b"swd HTTP/1.0\r\n\r\n").unwrap();
     let alerts = lines(&mut detection, 1);
-    let expected =
-        format!("\"passwd\" {client} -> 10.9.0.1:7003 server:10 \"GET /../../etc/passwd");
+    let expected = format!("passwd {client} -> 10.9.0.1:7003 server:10 \"GET /../../etc/passwd");
     assert!(alerts[0].starts_with(&expected), "{alerts:?}");
     until("it to be stopped", || {
         found().filter(|socket| socket["closed"] == "stopped")
