@@ -226,14 +226,7 @@ impl<S: Sink> Engine<S> {
                     return;
                 }
                 Succession::Refused => {
-                    let len = segment.wire_len;
-                    self.refuse(
-                        conn,
-                        sender(from_client),
-                        Refusal::Syn,
-                        segment.tcp.seq,
-                        len,
-                    );
+                    self.refuse(Refusal::Syn);
                     return;
                 }
                 Succession::Another => self.open(arena, segment, Some(conn)),

@@ -49,10 +49,7 @@ impl<S: Sink> Engine<S> {
                         && !is_before(segment.tcp.ack, rev.start.get())
                         && self.acknowledges_held(conn, sender, segment) => {}
                 Verdict::Hold(refusal) => return self.hold(conn, sender, segment, refusal),
-                Verdict::Refuse(refusal) => {
-                    let (seq, len) = (segment.tcp.seq, segment.wire_len);
-                    return self.refuse(conn, sender, refusal, seq, len);
-                }
+                Verdict::Refuse(refusal) => return self.refuse(refusal),
                 Verdict::Accept | Verdict::Repeated => {}
             }
         }
@@ -100,7 +97,7 @@ impl<S: Sink> Engine<S> {
             Verdict::Repeated => self.repeated(conn, sender, segment, off),
             Verdict::Hold(refusal) => self.hold(conn, sender, segment, refusal),
             Verdict::Refuse(refusal) => {
-                self.refuse(conn, sender, refusal, segment.tcp.seq, segment.wire_len);
+                self.refuse(refusal);
             }
         }
         if record.flags.get() & flag::HELD != 0 {
@@ -194,7 +191,7 @@ impl<S: Sink> Engine<S> {
             }),
             Verdict::Repeated | Verdict::Refuse(_) => {}
         }
-        self.refuse(conn, sender, Refusal::Rst, segment.tcp.seq, 0);
+        self.refuse(Refusal::Rst);
     }
 
     /// Applies acknowledgment, window and FIN.

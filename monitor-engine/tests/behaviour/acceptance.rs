@@ -281,3 +281,22 @@ fn a_flood_of_forged_segments_stays_within_the_budget() {
     lab.ip(&reset.ip());
     assert_eq!(lab.only().closed, Some(CloseReason::Rst));
 }
+
+#[test]
+fn a_syn_that_finds_no_room_is_not_applied_as_data() {
+    let mut config = Lab::config();
+    config.memory = 1 << 20;
+    let (mut lab, mut flow) = (Lab::with(config), Flow::new());
+    flow.open(&mut lab);
+    // Held, and large enough to leave no room for another.
+    let mut forged = flow.segment(C, 0, PSH, &[b'!'; 9000]);
+    forged.ack = forged.ack.wrapping_add(5000);
+    lab.ip(&forged.ip());
+    let mut syn = flow.syn();
+    syn.seq = syn.seq.wrapping_add(70);
+    syn.payload = vec![b'?'; 9000];
+    lab.ip(&syn.ip());
+    assert_eq!((lab.side(S).next, lab.side(S).end), (0, 0));
+    flow.send(&mut lab, C, b"genuine");
+    assert_eq!(lab.text(S), "genuine");
+}

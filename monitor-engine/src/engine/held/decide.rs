@@ -55,7 +55,7 @@ impl<S: Sink> Engine<S> {
                 }
                 Fate::Refuse => {
                     if let Some(held) = self.held.remove(index) {
-                        self.refuse(conn, held.sender, held.reason, held.tcp.seq, held.wire_len);
+                        self.refuse(held.reason);
                     }
                 }
             }
@@ -101,7 +101,7 @@ impl<S: Sink> Engine<S> {
     /// Decides on a held segment without a further segment of its receiver.
     fn decide_late(&mut self, conn: Conn<'_>, held: &Held) {
         if held.answered || held.reason == Refusal::Syn {
-            self.refuse(conn, held.sender, held.reason, held.tcp.seq, held.wire_len);
+            self.refuse(held.reason);
             return;
         }
         let fwd = conn.record.side(held.sender.peer());
@@ -138,7 +138,7 @@ impl<S: Sink> Engine<S> {
                 index += 1;
             } else if let Some(held) = self.held.remove(index) {
                 if held.answered || held.reason == Refusal::Syn {
-                    self.refuse(conn, held.sender, held.reason, held.tcp.seq, held.wire_len);
+                    self.refuse(held.reason);
                 } else {
                     self.store_held(conn, &held);
                 }

@@ -147,17 +147,9 @@ impl Held {
 }
 
 impl<S: Sink> Engine<S> {
-    /// Counts a refused segment and reports it.
-    pub(super) fn refuse(
-        &mut self,
-        conn: Conn<'_>,
-        sender: Side,
-        refusal: Refusal,
-        seq: u32,
-        len: usize,
-    ) {
+    /// Counts a refused segment.
+    pub(super) fn refuse(&self, refusal: Refusal) {
         self.counters.refused(refusal).add(1);
-        let _ = (conn, sender, seq, len);
     }
 
     /// Holds a segment aside. One that changes nothing later is refused at once.
@@ -173,10 +165,10 @@ impl<S: Sink> Engine<S> {
             || segment.tcp.flags & (flags::FIN | flags::SYN) != 0
             || reason == Refusal::AckUnsent;
         if !changes {
-            self.refuse(conn, sender, reason, segment.tcp.seq, segment.wire_len);
+            self.refuse(reason);
             return;
         }
-        if !self.make_room_for_own(conn, sender, OVERHEAD + segment.payload.len()) {
+        if !self.make_room_for_own(conn, sender, reason, OVERHEAD + segment.payload.len()) {
             let off = conn.record.side(sender.peer()).offset(segment.tcp.seq);
             self.apply_segment(conn, sender, segment, off);
             return;
@@ -184,10 +176,10 @@ impl<S: Sink> Engine<S> {
         let held = Held::new(conn, sender, segment, reason, self.now);
         while self.held.bytes + held.bytes() > self.held.limit {
             let Some(oldest) = self.held.remove(0) else {
-                self.refuse(conn, sender, reason, segment.tcp.seq, segment.wire_len);
+                self.refuse(reason);
                 return;
             };
-            self.counters.refused(oldest.reason).add(1);
+            self.refuse(oldest.reason);
         }
         self.wake = self.wake.min(self.now.saturating_add(SILENCE));
         self.held.push(held);
@@ -197,8 +189,15 @@ impl<S: Sink> Engine<S> {
 
     /// Makes room for one more held segment of a connection: refuses the oldest. If the receiver has answered none of
     /// them, it isn't captured any more: applies all and returns false.
-    fn make_room_for_own(&mut self, conn: Conn<'_>, sender: Side, bytes: usize) -> bool {
-        let (mut own, mut answered) = (0, false);
+    fn make_room_for_own(
+        &mut self,
+        conn: Conn<'_>,
+        sender: Side,
+        reason: Refusal,
+        bytes: usize,
+    ) -> bool {
+        // A SYN is never applied to this connection, and says nothing about the receiver.
+        let (mut own, mut answered) = (0, reason == Refusal::Syn);
         for held in &self.held.list {
             if held.belongs_to(conn) && held.sender == sender {
                 own += 1;
@@ -214,7 +213,7 @@ impl<S: Sink> Engine<S> {
             if let Some(index) = self.held.list.iter().position(is_own)
                 && let Some(held) = self.held.remove(index)
             {
-                self.counters.refused(held.reason).add(1);
+                self.refuse(held.reason);
             }
             return true;
         }
