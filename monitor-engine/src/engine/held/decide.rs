@@ -88,14 +88,40 @@ impl<S: Sink> Engine<S> {
             if due > self.now {
                 next = next.min(due);
                 index += 1;
-            } else if let Some(held) = self.held.remove(index)
-                && let Some(conn) = self.conn(arena, held.slot)
-                && held.belongs_to(conn)
-            {
-                self.decide_late(conn, &held);
+            } else {
+                let before = self.held.list.len();
+                self.expire_one(arena, index);
+                // A connection that ended took its other segments along, also those passed already.
+                if self.held.list.len() + 1 < before {
+                    (index, next) = (0, u64::MAX);
+                }
             }
         }
         next
+    }
+
+    /// Decides on the held segment at a position, or ends its connection if that has timed out: the decision must not
+    /// depend on what was noticed first.
+    fn expire_one(&mut self, arena: &Arena, index: usize) {
+        let slot = self.held.list.get(index).map(|held| held.slot);
+        let conn = slot.and_then(|slot| self.conn(arena, slot));
+        if let (Some(conn), Some(held)) = (conn, self.held.list.get(index))
+            && held.belongs_to(conn)
+            && conn.record.closed.get() == 0
+            && self.may_be_overdue(conn.record)
+        {
+            // Closing decides on the held segments as well.
+            self.retire_overdue(arena, conn.slot);
+            if conn.record.closed.get() != 0 {
+                return;
+            }
+        }
+        if let Some(held) = self.held.remove(index)
+            && let Some(conn) = conn
+            && held.belongs_to(conn)
+        {
+            self.decide_late(conn, &held);
+        }
     }
 
     /// Decides on a held segment without a further segment of its receiver.
