@@ -22,51 +22,51 @@
 // `level` of the options below.
 #define SOL_MONSOCKET 65534
 
-// Sides of a connection, named after the receiver: MOS_SIDE_SVR holds what the client sent.
+// Sides of a connection, named after the receiver: MOS_SIDE_SVR holds the client's bytes.
 enum mos_side {
-    // What the client received.
+    // Bytes that the client received.
     MOS_SIDE_CLI = 0,
-    // What the server received.
+    // Bytes that the server received.
     MOS_SIDE_SVR = 1,
-    // Both; where the function says so.
+    // Both, for functions that say so.
     MOS_SIDE_BOTH = 2,
 };
 
 // Options of monitoring sockets.
 enum mos_socket_opts {
-    // Get, struct tcp_ring_fragment[]: every run of bytes that the client received and that is kept, in order.
-    // `*optlen` is a number of elements: in, how many have room; out, how many were written. If it is the same, there
+    // Get, struct tcp_ring_fragment[]: every range of bytes that the client received and that is kept, in order.
+    // `*optlen` is a number of elements: the capacity, and on return the number written. If the two are equal, there
     // may be more.
     MOS_FRAGINFO_CLIBUF = 1,
-    // The same of what the server received.
+    // The same for the server.
     MOS_FRAGINFO_SVRBUF = 2,
-    // Get, struct tcp_buf_info: what the client received, in sequence numbers. ENODATA when no SYN was seen.
+    // Get, struct tcp_buf_info: the client's received bytes, in sequence numbers. ENODATA when no SYN was seen.
     MOS_INFO_CLIBUF = 3,
-    // The same of what the server received.
+    // The same for the server.
     MOS_INFO_SVRBUF = 4,
     // Get, int: state of the client, an enum tcpstate.
     MOS_TCP_STATE_CLI = 5,
     // Get, int: state of the server.
     MOS_TCP_STATE_SVR = 6,
-    // Set, int: 0 switches buffering of what the client receives off, for good: reading it is EINVAL from then on.
-    // A larger number is how many bytes to keep, the newest ones.
+    // Set, int: 0 switches buffering of the client's side off, permanently: reading it is EINVAL from then on.
+    // A larger number is the number of newest bytes to keep.
     MOS_CLIBUF = 9,
-    // The same of what the server receives.
+    // The same for the server.
     MOS_SVRBUF = 10,
-    // Set, int: a side that is stored no more, or MOS_SIDE_BOTH: the connection is not monitored any more. What was
-    // received can be read for a while.
+    // Set, int: a side that is no longer stored, or MOS_SIDE_BOTH: the connection is no longer monitored. The bytes
+    // received before can be read for a while.
     MOS_STOP_MON = 12,
-    // Set, int: an enum mos_overlap_policy, for what the client receives from now on.
+    // Set, int: an enum mos_overlap_policy, for bytes that the client receives from now on.
     MOS_CLIOVERLAP = 15,
-    // The same of what the server receives.
+    // The same for the server.
     MOS_SVROVERLAP = 16,
 };
 
-// Whose bytes win where segments overlap and differ. Without one, those that a Linux host takes.
+// Choice of bytes where segments overlap and differ. By default, the choice of a Linux host.
 enum mos_overlap_policy {
-    // Those that came first.
+    // The bytes that came first.
     MOS_OVERLAP_POLICY_FIRST = 0,
-    // Those that came last.
+    // The bytes that came last.
     MOS_OVERLAP_POLICY_LAST = 1,
 };
 
@@ -85,22 +85,22 @@ enum tcpstate {
     TCP_TIME_WAIT = 10,
 };
 
-// A connection to the daemon. Only the library makes one.
+// A connection to the daemon. Only the library creates one.
 struct mtcp_context {
-    // The worker whose connections it sees; -1: those of all workers.
+    // Worker that the context is limited to; -1: all workers.
     int cpu;
 };
 
 // A connection to the daemon.
 typedef struct mtcp_context *mctx_t;
 
-// One side of a connection in offsets.
+// A side of a connection in offsets.
 struct monitor_side {
     // Lowest offset kept.
     uint64_t base;
     // The in-order edge: every byte below it was received or declared lost.
     uint64_t next;
-    // One past the highest byte received.
+    // Highest offset received, plus 1.
     uint64_t end;
     // Offset of the sender's FIN; UINT64_MAX until it is seen.
     uint64_t fin;
@@ -108,11 +108,11 @@ struct monitor_side {
     int closed;
 };
 
-// One side of a connection in sequence numbers, which wrap; `struct monitor_side` has offsets, which do not.
+// A side of a connection in sequence numbers, which wrap; `struct monitor_side` has offsets, which do not.
 struct tcp_buf_info {
     // The initial sequence number (that of the SYN).
     uint32_t tcpbi_init_seq;
-    // Nothing reads but monitors: the same as tcpbi_next_byte_expected.
+    // Only monitors read, so this is the same as tcpbi_next_byte_expected.
     uint32_t tcpbi_last_byte_read;
     // Of the byte at the in-order edge.
     uint32_t tcpbi_next_byte_expected;
@@ -120,11 +120,11 @@ struct tcp_buf_info {
     uint32_t tcpbi_last_byte_received;
 };
 
-// One run of bytes.
+// A range of bytes.
 struct tcp_ring_fragment {
     // Of its first byte, from the first payload byte of the side.
     uint64_t offset;
-    // How many bytes. A longer run than fits is told as several.
+    // Number of bytes. A range too long for the field is split.
     uint32_t len;
 };
 
@@ -133,8 +133,8 @@ extern "C" {
 #endif // __cplusplus
 
 // Connects to the daemon: at the path in the environment variable MONITOR_SOCKET, else at /run/monitord/monitord.sock.
-// `cpu` is one of its workers, whose connections alone the context then sees, or -1 for all of them. A context may be
-// used by several threads, which then wait for each other; give each its own instead.
+// With `cpu` a worker's number, the context sees only the connections of that worker; with -1, all of them. Threads
+// that share a context wait for each other; give each its own instead.
 //
 // Returns NULL on error. EACCES: there is no such worker; or as connect(2).
 mctx_t mtcp_create_context(int cpu);
@@ -144,45 +144,45 @@ mctx_t mtcp_create_context(int cpu);
 // EACCES: `mctx` is no context, or was destroyed before.
 int mtcp_destroy_context(mctx_t mctx);
 
-// A descriptor for the connection that the RPC calls `rpc_sockid` (a number below 2^53). The daemon is not asked: what
-// there is not shows when it is used. Opening a connection again gives the descriptor that it has.
+// Returns a descriptor for the connection with the RPC's number `rpc_sockid` (below 2^53). The daemon is not asked: a
+// connection that does not exist is noticed at the first use. Opening a connection again returns the same descriptor.
 //
 // EACCES; ENFILE: all numbers have been used.
 int monitor_open(mctx_t mctx, uint64_t rpc_sockid);
 
-// A descriptor for the newest connection between two ends, each a struct sockaddr_in or sockaddr_in6.
+// Returns a descriptor for the newest connection between two ends, each a struct sockaddr_in or sockaddr_in6.
 //
 // ENOTCONN: no such connection is known. EAFNOSUPPORT, EINVAL: not such an address. EACCES, EFAULT, ENFILE.
 int monitor_lookup(mctx_t mctx, const struct sockaddr *client, socklen_t client_len, const struct sockaddr *server, socklen_t server_len);
 
-// Goes through all connections that can be read: the descriptor of the first one when `previous` is 0, else of the one
-// after `previous`; 0 behind the last. One that is there from the beginning to the end is met exactly once. Those that
-// are not wanted may be closed on the way.
+// Iterates over all connections that can be read. Returns the descriptor of the first one when `previous` is 0, else of
+// the one after `previous`; 0 behind the last. A connection that exists during the whole iteration is returned exactly
+// once. Unwanted ones may be closed at any point.
 //
 // EACCES, EBADF, ENFILE.
 int monitor_next(mctx_t mctx, int previous);
 
-// The number that the RPC knows the connection by, into `*rpc_sockid`.
+// Writes the RPC's number of the connection to `*rpc_sockid`.
 //
 // EACCES, EBADF, EFAULT.
 int monitor_sockid(mctx_t mctx, int sockid, uint64_t *rpc_sockid);
 
-// One side in offsets, into `*info`.
+// Writes a side's offsets to `*info`.
 //
 // EINVAL: `side` is neither MOS_SIDE_CLI nor MOS_SIDE_SVR. EACCES, EBADF, EFAULT.
 int monitor_getside(mctx_t mctx, int sockid, int side, struct monitor_side *info);
 
-// Gives a descriptor back. Its number is not given out again, for this or any other connection. The connection itself
-// is not touched.
+// Closes a descriptor. Its number is never used again, for this or any other connection. The connection itself is not
+// affected.
 //
 // EACCES, EBADF.
 int mtcp_close(mctx_t mctx, int sockid);
 
 // Copies up to `len` bytes of one side into `buf`, from offset `off` on: the distance from the first payload byte. Any
 // received byte that is kept can be read, in order or not (see MOS_FRAGINFO_CLIBUF); the copy ends at a hole. Nothing
-// is flushed, and where mtcp_peek goes on does not change.
+// is flushed, and the position of mtcp_peek does not change.
 //
-// Returns how many bytes were copied; fewer than asked is no error. Or -1:
+// Returns the number of bytes copied; fewer than asked is no error. Or -1:
 // EACCES           `mctx` is no context
 // EBADF            `sockid` is no descriptor of it, or its connection is gone
 // EINVAL           buffering of this side was switched off; or `side` is neither MOS_SIDE_CLI nor MOS_SIDE_SVR
@@ -192,12 +192,12 @@ int mtcp_close(mctx_t mctx, int sockid);
 // EPERM            the daemon does not let the caller read
 ssize_t mtcp_ppeek(mctx_t mctx, int sockid, int side, char *buf, size_t len, uint64_t off);
 
-// Copies the next bytes of one side, in order: each call goes on where the last one on this descriptor and side ended,
-// the first one begins at offset 0.
+// Copies the next bytes of one side, in order: each call continues at the end of the last one on this descriptor and
+// side; the first one begins at offset 0.
 //
-// Returns how many bytes were copied; 0 when the stream is complete; or a negative number:
-// -N with ENODATA  the next N bytes are lost (no longer kept, or never captured); the next call goes on behind them
-// -1 with EAGAIN   nothing there yet, but there may be
+// Returns the number of bytes copied; 0 when the stream is complete; or a negative number:
+// -N with ENODATA  the next N bytes are lost (no longer kept, or never captured); the next call continues behind them
+// -1 with EAGAIN   no bytes yet; more may come
 // -1 otherwise     as mtcp_ppeek
 ssize_t mtcp_peek(mctx_t mctx, int sockid, int side, char *buf, size_t len);
 
@@ -213,9 +213,9 @@ int mtcp_getsockopt(mctx_t mctx, int sockid, int level, int optname, void *optva
 // is switched off already. EPERM: the daemon does not let the caller change anything. EACCES, EBADF, EFAULT.
 int mtcp_setsockopt(mctx_t mctx, int sockid, int level, int optname, const void *optval, socklen_t optlen);
 
-// Addresses and ports, as struct sockaddr_in or sockaddr_in6: the client's with MOS_SIDE_CLI, the server's with
+// Writes addresses and ports, as struct sockaddr_in or sockaddr_in6: the client's with MOS_SIDE_CLI, the server's with
 // MOS_SIDE_SVR, both with MOS_SIDE_BOTH, the client's first and the server's right behind it. `*addrlen` is the size of
-// `addr` in bytes, in, and what was written, out.
+// `addr` in bytes; on return, the number of bytes written.
 //
 // EINVAL: no such side, or `*addrlen` is too small. EACCES, EBADF, EFAULT, ESOCKTNOSUPPORT.
 int mtcp_getpeername(mctx_t mctx, int sockid, struct sockaddr *addr, socklen_t *addrlen, int side);

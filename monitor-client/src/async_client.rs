@@ -82,7 +82,7 @@ impl AsyncClient {
         Ok(Read { head, bytes })
     }
 
-    /// As [`AsyncClient::ppeek`], into a buffer that is cleared first.
+    /// Does the same as [`AsyncClient::ppeek`], into a buffer that is cleared first.
     pub async fn ppeek_into(
         &mut self,
         sockid: u64,

@@ -78,7 +78,7 @@ impl Client {
         Ok(Read { head, bytes })
     }
 
-    /// As [`Client::ppeek`], into a buffer that is cleared first.
+    /// Does the same as [`Client::ppeek`], into a buffer that is cleared first.
     pub fn ppeek_into(
         &mut self,
         sockid: u64,
@@ -100,8 +100,8 @@ impl Client {
         })
     }
 
-    /// As [`Client::ppeek`], into the caller's memory: `head.len` bytes at the start of `buffer`. `params.encoding` is
-    /// ignored.
+    /// Does the same as [`Client::ppeek`], into the caller's memory: `head.len` bytes at the start of `buffer`.
+    /// `params.encoding` is ignored.
     pub fn ppeek_slice(&mut self, params: &PpeekParams, buffer: &mut [u8]) -> Result<Ppeek, Error> {
         let params = PpeekParams {
             len: params.len.min(buffer.len() as u64),

@@ -1,6 +1,6 @@
 //! Clients of monitord's RPC: [`Client`] blocks, `AsyncClient` (feature `async`) is the same for tokio.
 //!
-//! Both share what does no I/O: the state of a connection that may be replaced (`session`), cursors (`cursor`), lines
+//! Both share the parts without I/O: the state of a connection that may be replaced (`session`), cursors (`cursor`), lines
 //! (`wire`) and the framing of events (`incoming`). A client does I/O only.
 //!
 //! ```no_run

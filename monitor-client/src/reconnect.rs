@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Number of attempts to reconnect, and the pauses between them.
 ///
-/// A method whose only effect is its reply (`ppeek`, `sockets` and others) is then sent again, which the caller doesn't
+/// A method that only replies (`ppeek`, `sockets` and others) is then sent again, which the caller doesn't
 /// notice. For any other (`stop`, `configure`) the caller gets the error, because it may have been performed; the next
 /// call connects. Sockids stay valid while the daemon runs; a restart is reported once, as
 /// [`Error::Restarted`](crate::Error::Restarted).

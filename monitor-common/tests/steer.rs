@@ -241,7 +241,7 @@ fn a_fragment_of_an_extension_header_may_be_tcp() {
     );
 }
 
-/// One client, one server, many source ports: the hardest case for a weak hash, the commonest on a real server.
+/// A client, a server, many source ports: the hardest case for a weak hash, the commonest on a real server.
 #[test]
 fn flows_spread_evenly_over_the_workers() {
     let (client, server) = (Address::v4([10, 0, 0, 1]), Address::v4([10, 0, 0, 2]));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{CloseReason, SideStats, SockId, TcpState};
 
-/// One connection at one moment.
+/// Connection at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
     /// Identifier, never used again.
@@ -38,7 +38,7 @@ pub struct Peek {
     pub base: u64,
     /// In-order edge.
     pub next: u64,
-    /// One past the highest byte received.
+    /// Highest offset received, plus 1.
     pub end: u64,
     /// Offset of the FIN, once seen.
     pub fin: Option<u64>,
@@ -56,7 +56,7 @@ pub struct Next {
     pub base: u64,
     /// In-order edge.
     pub next: u64,
-    /// One past the highest byte received.
+    /// Highest offset received, plus 1.
     pub end: u64,
     /// Offset of the FIN, once seen.
     pub fin: Option<u64>,
@@ -143,7 +143,7 @@ pub struct Extents {
     pub base: u64,
     /// In-order edge.
     pub next: u64,
-    /// One past the highest byte received.
+    /// Highest offset received, plus 1.
     pub end: u64,
 }
 
@@ -173,7 +173,7 @@ pub enum PeekError {
         base: u64,
         /// In-order edge.
         next: u64,
-        /// One past the highest byte received.
+        /// Highest offset received, plus 1.
         end: u64,
     },
 }

@@ -23,7 +23,7 @@ pub struct Args {
     sockid: u64,
     /// Receiving side: `server` holds the bytes that the client sent
     side: Side,
-    /// Maximum number of bytes; by default all received so far
+    /// Maximum number of bytes; by default all that were received
     len: Option<u64>,
     #[command(flatten)]
     format: FormatArgs,

@@ -15,13 +15,13 @@ use crate::values::{seconds, size};
 /// Conditions, order and number.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// One of the ends is in this state, ESTABLISHED for example
+    /// Only connections with an end in this state, ESTABLISHED for example
     #[arg(long)]
     state: Option<TcpState>,
-    /// One of the ends has this port
+    /// Only connections with an end at this port
     #[arg(long)]
     port: Option<u16>,
-    /// One of the ends has this address, or one in this prefix
+    /// Only connections with an end at this address, or in this prefix
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     address: Option<String>,
     /// Matches this filter, in the language of tcpdump: 'host 10.0.0.1 and not port 22'

@@ -9,7 +9,7 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Asks until there is an answer, and returns it.
 ///
 /// # Panics
-/// When there is none after [`DEADLINE`]; `what` names the condition.
+/// When there is none after [`DEADLINE`]; the message names the condition.
 #[track_caller]
 pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     within(DEADLINE, what, ask)

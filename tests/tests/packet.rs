@@ -209,7 +209,7 @@ fn segments_with_unfinished_checksums_are_captured_at_a_mirror_port() {
         "[capture]\nmode = 'mirror'\npath = 'packet'\ninterfaces = ['veth']\nworkers = 2\n{STORE}"
     );
     let daemon = Daemon::start(&a, &settings);
-    // A mirror port reports received packets only: the client's segments, whose checksums the veth leaves unfinished.
+    // A mirror port reports received packets only: the client's segments. The veth leaves their checksums unfinished.
     let bytes = Random::new(4).bytes(1_000_000);
     let transfer = Transfer {
         request: &bytes,

@@ -1,4 +1,4 @@
-//! Streams of the monitor beside those of the running kernel: whatever is on the wire, both accept the same bytes.
+//! Streams of the monitor beside those of the running kernel: from any segments, both accept the same bytes.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! `fuzz`: runs the fuzz targets, one after another, each for a number of seconds.
 //!
 //! Results are in fuzz/corpus (not kept), first inputs in fuzz/seeds (kept, small). No sanitizer:
-//! the code is safe Rust but for the store's arena, whose memory none of them watches. Overflow
+//! the code is safe Rust except for the store's arena, and no sanitizer checks its memory. Overflow
 //! checks and debug assertions are on, and the compiler is the stable one. The layout is
 //! cargo-fuzz's, which works here as well; it isn't needed, so nothing has to be installed.
 

@@ -23,7 +23,7 @@ use table::Table;
 
 use crate::sys::prefetch;
 
-/// Frames whose table entries and flows are prefetched together.
+/// Frames with table entries and flows that are prefetched together.
 const BATCH: usize = 32;
 /// Bytes kept for each side: the daemon's default window.
 const RING: usize = 1 << 20;

@@ -74,7 +74,7 @@ impl Table {
         while self.entries[at] != EMPTY {
             let home = self.home((self.entries[at] >> 32) as u32);
             let mask = self.entries.len() - 1;
-            // An entry whose home is at or before the hole moves into it.
+            // An entry with its home at or before the hole moves into it.
             if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
                 self.entries[hole] = self.entries[at];
                 hole = at;

@@ -22,7 +22,7 @@ pub fn missing(programs: &[&str]) -> Option<String> {
         .or_else(|| (cores < 2).then(|| "needs two processors: one sends, one receives".to_owned()))
 }
 
-/// Creates two namespaces with a cable whose ends leave packets unchanged.
+/// Creates two namespaces and a cable between them that leaves packets unchanged.
 pub fn cable() -> Pair {
     Network {
         offloads: false,

@@ -1,4 +1,4 @@
-//! What the standard library has no word for.
+//! System calls that the standard library lacks.
 #![expect(
     unsafe_code,
     reason = "system calls, and memory that is shared with the kernel"

@@ -184,7 +184,7 @@ impl Flow {
     }
 }
 
-/// One sender's data on the path, and the receiver's state.
+/// A sender's data on the path, and the receiver's state.
 struct Wire {
     from: u8,
     peer: u32,

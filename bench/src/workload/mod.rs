@@ -1,6 +1,6 @@
-//! The captures that the engine and its peers read, and what is true of them. The same in every run.
+//! Captures that the engine and its peers read, with their expected figures. They are the same in every run.
 //!
-//! | name | what is in it |
+//! | name | content |
 //! |---|---|
 //! | `bulk` | 1 GB in 64 flows, full segments, an acknowledgment for every two |
 //! | `messy` | 300 MB in 64 flows: reordered, lost and sent again, doubled, overlapping ([`Path::Messy`]) |

@@ -1,7 +1,7 @@
 //! The functions, as `mos_api.h` declares them; their comments are the header's.
 
-// Every function's promise is the header's: pointers point to what their types and lengths say. `memory` follows them,
-// each block below passes that promise on.
+// Each function has the contract that the header states: its pointers are valid for their types and lengths. `memory`
+// dereferences them; each block below relies on that contract.
 #![allow(
     clippy::missing_safety_doc,
     reason = "the promise is the same for all: the header's head states it"
@@ -19,8 +19,8 @@ use crate::types::{mctx_t, monitor_side, mos_side, tcp_buf_info, tcp_ring_fragme
 use crate::{address, memory};
 
 /// Connects to the daemon: at the path in the environment variable MONITOR_SOCKET, else at /run/monitord/monitord.sock.
-/// `cpu` is one of its workers, whose connections alone the context then sees, or -1 for all of them. A context may be
-/// used by several threads, which then wait for each other; give each its own instead.
+/// With `cpu` a worker's number, the context sees only the connections of that worker; with -1, all of them. Threads
+/// that share a context wait for each other; give each its own instead.
 ///
 /// Returns NULL on error. EACCES: there is no such worker; or as connect(2).
 #[unsafe(no_mangle)]
@@ -39,8 +39,8 @@ pub extern "C" fn mtcp_destroy_context(mctx: mctx_t) -> c_int {
     answer(context::destroy(mctx))
 }
 
-/// A descriptor for the connection that the RPC calls `rpc_sockid` (a number below 2^53). The daemon is not asked: what
-/// there is not shows when it is used. Opening a connection again gives the descriptor that it has.
+/// Returns a descriptor for the connection with the RPC's number `rpc_sockid` (below 2^53). The daemon is not asked: a
+/// connection that does not exist is noticed at the first use. Opening a connection again returns the same descriptor.
 ///
 /// EACCES; ENFILE: all numbers have been used.
 #[unsafe(no_mangle)]
@@ -48,7 +48,7 @@ pub extern "C" fn monitor_open(mctx: mctx_t, rpc_sockid: u64) -> c_int {
     answer(context::within(mctx, |context| context.open(rpc_sockid)))
 }
 
-/// A descriptor for the newest connection between two ends, each a struct sockaddr_in or sockaddr_in6.
+/// Returns a descriptor for the newest connection between two ends, each a struct sockaddr_in or sockaddr_in6.
 ///
 /// ENOTCONN: no such connection is known. EAFNOSUPPORT, EINVAL: not such an address. EACCES, EFAULT, ENFILE.
 #[unsafe(no_mangle)]
@@ -76,9 +76,9 @@ pub unsafe extern "C" fn monitor_lookup(
     }))
 }
 
-/// Goes through all connections that can be read: the descriptor of the first one when `previous` is 0, else of the one
-/// after `previous`; 0 behind the last. One that is there from the beginning to the end is met exactly once. Those that
-/// are not wanted may be closed on the way.
+/// Iterates over all connections that can be read. Returns the descriptor of the first one when `previous` is 0, else of
+/// the one after `previous`; 0 behind the last. A connection that exists during the whole iteration is returned exactly
+/// once. Unwanted ones may be closed at any point.
 ///
 /// EACCES, EBADF, ENFILE.
 #[unsafe(no_mangle)]
@@ -86,7 +86,7 @@ pub extern "C" fn monitor_next(mctx: mctx_t, previous: c_int) -> c_int {
     answer(context::within(mctx, |context| context.next(previous)))
 }
 
-/// The number that the RPC knows the connection by, into `*rpc_sockid`.
+/// Writes the RPC's number of the connection to `*rpc_sockid`.
 ///
 /// EACCES, EBADF, EFAULT.
 #[unsafe(no_mangle)]
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn monitor_sockid(
     }))
 }
 
-/// One side in offsets, into `*info`.
+/// Writes a side's offsets to `*info`.
 ///
 /// EINVAL: `side` is neither MOS_SIDE_CLI nor MOS_SIDE_SVR. EACCES, EBADF, EFAULT.
 #[unsafe(no_mangle)]
@@ -129,8 +129,8 @@ pub unsafe extern "C" fn monitor_getside(
     }))
 }
 
-/// Gives a descriptor back. Its number is not given out again, for this or any other connection. The connection itself
-/// is not touched.
+/// Closes a descriptor. Its number is never used again, for this or any other connection. The connection itself is not
+/// affected.
 ///
 /// EACCES, EBADF.
 #[unsafe(no_mangle)]
@@ -140,9 +140,9 @@ pub extern "C" fn mtcp_close(mctx: mctx_t, sockid: c_int) -> c_int {
 
 /// Copies up to `len` bytes of one side into `buf`, from offset `off` on: the distance from the first payload byte. Any
 /// received byte that is kept can be read, in order or not (see MOS_FRAGINFO_CLIBUF); the copy ends at a hole. Nothing
-/// is flushed, and where mtcp_peek goes on does not change.
+/// is flushed, and the position of mtcp_peek does not change.
 ///
-/// Returns how many bytes were copied; fewer than asked is no error. Or -1:
+/// Returns the number of bytes copied; fewer than asked is no error. Or -1:
 /// EACCES           `mctx` is no context
 /// EBADF            `sockid` is no descriptor of it, or its connection is gone
 /// EINVAL           buffering of this side was switched off; or `side` is neither MOS_SIDE_CLI nor MOS_SIDE_SVR
@@ -168,12 +168,12 @@ pub unsafe extern "C" fn mtcp_ppeek(
     copied.map_or_else(|failure| answer(Err(failure)), |count| count as ssize_t)
 }
 
-/// Copies the next bytes of one side, in order: each call goes on where the last one on this descriptor and side ended,
-/// the first one begins at offset 0.
+/// Copies the next bytes of one side, in order: each call continues at the end of the last one on this descriptor and
+/// side; the first one begins at offset 0.
 ///
-/// Returns how many bytes were copied; 0 when the stream is complete; or a negative number:
-/// -N with ENODATA  the next N bytes are lost (no longer kept, or never captured); the next call goes on behind them
-/// -1 with EAGAIN   nothing there yet, but there may be
+/// Returns the number of bytes copied; 0 when the stream is complete; or a negative number:
+/// -N with ENODATA  the next N bytes are lost (no longer kept, or never captured); the next call continues behind them
+/// -1 with EAGAIN   no bytes yet; more may come
 /// -1 otherwise     as mtcp_ppeek
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mtcp_peek(
@@ -277,9 +277,9 @@ pub unsafe extern "C" fn mtcp_setsockopt(
     }))
 }
 
-/// Addresses and ports, as struct sockaddr_in or sockaddr_in6: the client's with MOS_SIDE_CLI, the server's with
+/// Writes addresses and ports, as struct sockaddr_in or sockaddr_in6: the client's with MOS_SIDE_CLI, the server's with
 /// MOS_SIDE_SVR, both with MOS_SIDE_BOTH, the client's first and the server's right behind it. `*addrlen` is the size of
-/// `addr` in bytes, in, and what was written, out.
+/// `addr` in bytes; on return, the number of bytes written.
 ///
 /// EINVAL: no such side, or `*addrlen` is too small. EACCES, EBADF, EFAULT, ESOCKTNOSUPPORT.
 #[unsafe(no_mangle)]
@@ -314,7 +314,7 @@ pub unsafe extern "C" fn mtcp_getpeername(
     }))
 }
 
-/// Writes one value of an option; gives back its size. EINVAL if it has no room.
+/// Writes one value of an option and returns its size. EINVAL if it doesn't fit.
 ///
 /// # Safety
 /// The caller owns `room` bytes at `optval`, unless it is null.

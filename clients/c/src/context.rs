@@ -20,11 +20,11 @@ const PAGE: u64 = 256;
 /// Largest number that the RPC takes.
 const MAX_OFFSET: u64 = (1 << 53) - 1;
 
-/// The contexts there are, by the address that C knows them by. The structure at that address is never given back, so
-/// that no later one gets it: a context that was destroyed is never taken for another.
+/// Existing contexts by the address that C has. The structure at that address is never freed, so that no later context
+/// gets it: a destroyed context is never taken for another.
 static CONTEXTS: Mutex<Option<HashMap<usize, Arc<Mutex<Context>>>>> = Mutex::new(None);
 
-/// Makes one.
+/// Creates a context.
 pub(crate) fn create(cpu: c_int) -> Result<mctx_t, Failure> {
     let context = Context::connect(cpu)?;
     let name = Box::leak(Box::new(mtcp_context { cpu }));
@@ -35,7 +35,7 @@ pub(crate) fn create(cpu: c_int) -> Result<mctx_t, Failure> {
     Ok(name)
 }
 
-/// Ends one.
+/// Destroys a context.
 pub(crate) fn destroy(mctx: mctx_t) -> Result<c_int, Failure> {
     lock(&CONTEXTS)
         .get_or_insert_default()
@@ -44,7 +44,7 @@ pub(crate) fn destroy(mctx: mctx_t) -> Result<c_int, Failure> {
         .ok_or(Failure(libc::EACCES))
 }
 
-/// Does something in one, which other threads wait for.
+/// Calls a function with a context, for which other threads wait.
 pub(crate) fn within<T>(
     mctx: mctx_t,
     act: impl FnOnce(&mut Context) -> Result<T, Failure>,
@@ -56,39 +56,39 @@ pub(crate) fn within<T>(
     act(&mut lock(&*found.ok_or(Failure(libc::EACCES))?))
 }
 
-/// A panic leaves nothing half done that matters here.
+/// Locks a mutex. A panic leaves no inconsistent state here, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What stands behind a `mctx_t`.
+/// State behind a `mctx_t`.
 pub(crate) struct Context {
     client: Client,
-    /// Whose connections it sees; `None`: those of all workers.
+    /// Worker that it is limited to; `None`: all workers.
     worker: Option<u64>,
     opened: HashMap<c_int, Opened>,
     by_sockid: HashMap<u64, c_int>,
-    /// The last descriptor given out. None is given out twice.
+    /// Descriptor allocated last. None is allocated twice.
     last: c_int,
     listing: Listing,
 }
 
-/// A connection that has a descriptor.
+/// Connection that has a descriptor.
 #[derive(Clone, Copy)]
 struct Opened {
     sockid: u64,
-    /// Where `mtcp_peek` goes on, by side.
+    /// Position of `mtcp_peek`, by side.
     cursors: [u64; 2],
 }
 
-/// Where going through the connections stands.
+/// State of an iteration over the connections.
 #[derive(Default)]
 struct Listing {
-    /// The descriptor given out last.
+    /// Descriptor returned last.
     at: c_int,
-    /// Those that come next.
+    /// Connections that follow it.
     ahead: VecDeque<u64>,
-    /// Where the page after them begins; `None`: there is none.
+    /// Begin of the next page; `None`: there is none.
     after: Option<u64>,
 }
 
@@ -114,7 +114,7 @@ impl Context {
         })
     }
 
-    /// A descriptor for a connection: always the same one, until it is closed.
+    /// Returns a descriptor for a connection: always the same one, until it is closed.
     pub(crate) fn open(&mut self, sockid: u64) -> Result<c_int, Failure> {
         if let Some(&descriptor) = self.by_sockid.get(&sockid) {
             return Ok(descriptor);
@@ -153,7 +153,7 @@ impl Context {
         self.open(found.sockid)
     }
 
-    /// The connection after `previous`, or the first one; 0 behind the last.
+    /// Returns the connection after `previous`, or the first one; 0 behind the last.
     pub(crate) fn next(&mut self, previous: c_int) -> Result<c_int, Failure> {
         if previous == 0 {
             self.listing = Listing::default();
@@ -200,7 +200,7 @@ impl Context {
         self.ask(|client| client.call(Method::Info, &params))
     }
 
-    /// As the manual page of `mtcp_ppeek` says.
+    /// Copies bytes from an offset on; see the manual page of `mtcp_ppeek`.
     pub(crate) fn ppeek(
         &mut self,
         descriptor: c_int,
@@ -300,11 +300,11 @@ impl Context {
     }
 }
 
-/// What `mtcp_peek` found.
+/// Result of `mtcp_peek`.
 pub(crate) enum Peeked {
-    /// So many bytes; 0: there will be none.
+    /// Number of bytes copied; 0 at the end of the stream.
     Bytes(usize),
-    /// So many bytes are gone.
+    /// Number of bytes that are lost.
     Lost(u64),
 }
 
@@ -317,12 +317,12 @@ impl Peeked {
     }
 }
 
-/// How many bytes from `at` on are gone for good, when that is why there is none at `at`.
+/// Returns the number of lost bytes from `at` on, if that is the reason for no byte at `at`.
 fn lost(reason: Option<Reason>, data: Option<&ErrorData>, at: u64) -> Option<u64> {
     let data = data?;
     let to = match reason? {
         Reason::Evicted => data.base?,
-        // Below the in-order edge a hole was declared lost; it ends where bytes go on, or at the edge.
+        // Below the in-order edge a hole was declared lost; it ends at the next received byte, or at the edge.
         Reason::Gap => {
             let next = data.next?;
             data.next_extent

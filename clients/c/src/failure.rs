@@ -5,14 +5,14 @@ use std::io;
 
 use monitor_client::{Code, Error};
 
-/// What `errno` is set to.
+/// Value for `errno`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure(pub(crate) c_int);
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure(match error {
-            // The RPC's codes are errno numbers, but for faults of the protocol.
+            // The RPC's codes are errno numbers, except for protocol errors.
             Error::Rpc(error) => match error.known_code() {
                 Some(code) if code.is_errno() => {
                     c_int::try_from(code.number()).unwrap_or(libc::EPROTO)
@@ -23,7 +23,7 @@ impl From<Error> for Failure {
             },
             Error::Connect { source, .. } | Error::Io(source) => number(&source),
             Error::Closed => libc::ECONNRESET,
-            // Every descriptor is void.
+            // Every descriptor is invalid.
             Error::Restarted => libc::EBADF,
             _ => libc::EPROTO,
         })
@@ -37,7 +37,7 @@ fn number(error: &io::Error) -> c_int {
     })
 }
 
-/// What a function returns to C: the value, or -1 with errno set. Success leaves errno alone.
+/// Converts a result for C: the value, or -1 with errno set. Success doesn't change errno.
 pub(crate) fn answer<T: From<i8>>(result: Result<T, Failure>) -> T {
     result.unwrap_or_else(|Failure(number)| {
         errno::set_errno(errno::Errno(number));

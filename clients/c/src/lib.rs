@@ -1,11 +1,11 @@
 //! The monitoring socket of mOS for C: mOS's names and signatures, over the RPC of monitord.
 //!
-//! `mos_api.h` beside this crate is what a C program includes; cbindgen makes it of [`api`] and [`types`], and a test
-//! holds the two equal. The manual page of `mtcp_ppeek` is kept where mOS's own code does not keep it: every errno that
-//! it names is returned, and nothing else happens.
+//! C programs include `mos_api.h` beside this crate. cbindgen generates it from [`api`] and [`types`], and a test compares
+//! the two. Where mOS's own code differs from its manual page of `mtcp_ppeek`, this crate follows the page: it returns
+//! every errno that the page names, and no other.
 //!
-//! Memory of the caller is reached in `memory` alone. Contexts are never dereferenced: `mctx` is looked up in a list, so
-//! that one that was destroyed, or never was one, is `EACCES` and not a crash.
+//! **Invariant:** only `memory` accesses the caller's memory. A context is never dereferenced: `mctx` is looked up in a
+//! list, so that a destroyed or invalid one is `EACCES` and not a crash.
 
 #![expect(
     unsafe_code,

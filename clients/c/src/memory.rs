@@ -6,7 +6,7 @@ use crate::failure::Failure;
 
 const FAULT: Failure = Failure(libc::EFAULT);
 
-/// `len` bytes to write to; none when `len` is 0, wherever `to` points.
+/// Returns `len` bytes to write to; none when `len` is 0, for any `to`.
 ///
 /// # Safety
 /// Unless `to` is null or `len` 0, the caller owns `len` bytes there while the slice lives, and no other code accesses them.
@@ -22,44 +22,44 @@ pub(crate) unsafe fn buffer<'a>(to: *mut c_void, len: usize) -> Result<&'a mut [
     }
 }
 
-/// `len` bytes to read.
+/// Returns `len` bytes to read.
 ///
 /// # Safety
-/// Unless `from` is null, there are `len` initialised bytes that nobody changes for as long as the slice lives.
+/// Unless `from` is null, it points to `len` initialised bytes that don't change while the slice lives.
 pub(crate) unsafe fn bytes<'a>(from: *const c_void, len: usize) -> Result<&'a [u8], Failure> {
     if from.is_null() {
         return Err(FAULT);
     }
-    // SAFETY: promised by the caller. Bytes have no alignment.
+    // SAFETY: the caller's contract. Bytes have no alignment.
     Ok(unsafe { std::slice::from_raw_parts(from.cast(), len.min(isize::MAX as usize)) })
 }
 
-/// A value that stands there; it may be out of line with its alignment.
+/// Reads a value, which may be unaligned.
 ///
 /// # Safety
-/// Unless `from` is null, an initialised `T` stands there.
+/// Unless `from` is null, it points to an initialised `T`.
 pub(crate) unsafe fn read<T: Plain>(from: *const T) -> Result<T, Failure> {
     if from.is_null() {
         return Err(FAULT);
     }
-    // SAFETY: promised by the caller; `Plain` types hold no pointers and own nothing.
+    // SAFETY: the caller's contract; `Plain` types hold no pointers and own nothing.
     Ok(unsafe { from.read_unaligned() })
 }
 
-/// Puts a value there; it may be out of line with its alignment.
+/// Writes a value, at an address that may be unaligned.
 ///
 /// # Safety
-/// Unless `to` is null, the caller owns the room of a `T` there.
+/// Unless `to` is null, the caller owns the memory of a `T` there.
 pub(crate) unsafe fn write<T: Plain>(to: *mut T, value: T) -> Result<(), Failure> {
     if to.is_null() {
         return Err(FAULT);
     }
-    // SAFETY: promised by the caller; what stood there is not dropped, and `Plain` types need no drop.
+    // SAFETY: the caller's contract; the old value is not dropped, and `Plain` types need no drop.
     unsafe { to.write_unaligned(value) };
     Ok(())
 }
 
-/// What C and Rust have in common: numbers, and structures of them.
+/// Types that are the same in C and Rust: numbers, and structures of them.
 pub(crate) trait Plain: Copy {}
 
 impl Plain for c_int {}

@@ -14,10 +14,10 @@ use crate::types::{
     tcpstate,
 };
 
-/// The longest run that a struct tcp_ring_fragment can tell of.
+/// Longest range that a struct tcp_ring_fragment can express.
 const LONGEST: u64 = u32::MAX as u64;
 
-/// What an option is about.
+/// Option that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Get {
     Fragments(Side),
@@ -44,7 +44,7 @@ impl Get {
     }
 }
 
-/// What is to be set.
+/// Option that can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
     Off(Side),
@@ -124,7 +124,7 @@ fn policy(value: c_int) -> Result<OverlapPolicy, Failure> {
     }
 }
 
-/// The runs of a side, in pieces that fit.
+/// Returns the ranges of a side, in pieces that fit.
 pub(crate) fn fragments(
     context: &mut Context,
     descriptor: c_int,
@@ -149,7 +149,7 @@ pub(crate) fn fragments(
     Ok(pieces.collect())
 }
 
-/// A side in sequence numbers. ENODATA when no SYN of its sender was seen: then there are none.
+/// Returns a side in sequence numbers. ENODATA when no SYN of its sender was seen: then there are none.
 pub(crate) fn info(side: &SideStats) -> Result<tcp_buf_info, Failure> {
     let isn = side.isn.ok_or(Failure(libc::ENODATA))?;
     // The sequence number of the byte before offset 0 is the ISN.

@@ -1,29 +1,29 @@
-//! What `mos_api.h` declares beside functions. Numbers are those of mOS.
+//! Types and constants of `mos_api.h`. Numbers are those of mOS.
 
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
 use std::ffi::c_int;
 
-/// A connection to the daemon. Only the library makes one.
+/// A connection to the daemon. Only the library creates one.
 #[derive(Debug)]
 #[repr(C)]
 pub struct mtcp_context {
-    /// The worker whose connections it sees; -1: those of all workers.
+    /// Worker that the context is limited to; -1: all workers.
     pub cpu: c_int,
 }
 
 /// A connection to the daemon.
 pub type mctx_t = *mut mtcp_context;
 
-/// Sides of a connection, named after the receiver: MOS_SIDE_SVR holds what the client sent.
+/// Sides of a connection, named after the receiver: MOS_SIDE_SVR holds the client's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum mos_side {
-    /// What the client received.
+    /// Bytes that the client received.
     MOS_SIDE_CLI = 0,
-    /// What the server received.
+    /// Bytes that the server received.
     MOS_SIDE_SVR = 1,
-    /// Both; where the function says so.
+    /// Both, for functions that say so.
     MOS_SIDE_BOTH = 2,
 }
 
@@ -34,41 +34,41 @@ pub const SOL_MONSOCKET: c_int = 0xfffe;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum mos_socket_opts {
-    /// Get, struct tcp_ring_fragment[]: every run of bytes that the client received and that is kept, in order.
-    /// `*optlen` is a number of elements: in, how many have room; out, how many were written. If it is the same, there
+    /// Get, struct tcp_ring_fragment[]: every range of bytes that the client received and that is kept, in order.
+    /// `*optlen` is a number of elements: the capacity, and on return the number written. If the two are equal, there
     /// may be more.
     MOS_FRAGINFO_CLIBUF = 0x01,
-    /// The same of what the server received.
+    /// The same for the server.
     MOS_FRAGINFO_SVRBUF = 0x02,
-    /// Get, struct tcp_buf_info: what the client received, in sequence numbers. ENODATA when no SYN was seen.
+    /// Get, struct tcp_buf_info: the client's received bytes, in sequence numbers. ENODATA when no SYN was seen.
     MOS_INFO_CLIBUF = 0x03,
-    /// The same of what the server received.
+    /// The same for the server.
     MOS_INFO_SVRBUF = 0x04,
     /// Get, int: state of the client, an enum tcpstate.
     MOS_TCP_STATE_CLI = 0x05,
     /// Get, int: state of the server.
     MOS_TCP_STATE_SVR = 0x06,
-    /// Set, int: 0 switches buffering of what the client receives off, for good: reading it is EINVAL from then on.
-    /// A larger number is how many bytes to keep, the newest ones.
+    /// Set, int: 0 switches buffering of the client's side off, permanently: reading it is EINVAL from then on.
+    /// A larger number is the number of newest bytes to keep.
     MOS_CLIBUF = 0x09,
-    /// The same of what the server receives.
+    /// The same for the server.
     MOS_SVRBUF = 0x0a,
-    /// Set, int: a side that is stored no more, or MOS_SIDE_BOTH: the connection is not monitored any more. What was
-    /// received can be read for a while.
+    /// Set, int: a side that is no longer stored, or MOS_SIDE_BOTH: the connection is no longer monitored. The bytes
+    /// received before can be read for a while.
     MOS_STOP_MON = 0x0c,
-    /// Set, int: an enum mos_overlap_policy, for what the client receives from now on.
+    /// Set, int: an enum mos_overlap_policy, for bytes that the client receives from now on.
     MOS_CLIOVERLAP = 0x0f,
-    /// The same of what the server receives.
+    /// The same for the server.
     MOS_SVROVERLAP = 0x10,
 }
 
-/// Whose bytes win where segments overlap and differ. Without one, those that a Linux host takes.
+/// Choice of bytes where segments overlap and differ. By default, the choice of a Linux host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum mos_overlap_policy {
-    /// Those that came first.
+    /// The bytes that came first.
     MOS_OVERLAP_POLICY_FIRST = 0,
-    /// Those that came last.
+    /// The bytes that came last.
     MOS_OVERLAP_POLICY_LAST = 1,
 }
 
@@ -90,13 +90,13 @@ pub enum tcpstate {
     TCP_TIME_WAIT = 10,
 }
 
-/// One side of a connection in sequence numbers, which wrap; `struct monitor_side` has offsets, which do not.
+/// A side of a connection in sequence numbers, which wrap; `struct monitor_side` has offsets, which do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct tcp_buf_info {
     /// The initial sequence number (that of the SYN).
     pub tcpbi_init_seq: u32,
-    /// Nothing reads but monitors: the same as tcpbi_next_byte_expected.
+    /// Only monitors read, so this is the same as tcpbi_next_byte_expected.
     pub tcpbi_last_byte_read: u32,
     /// Of the byte at the in-order edge.
     pub tcpbi_next_byte_expected: u32,
@@ -104,17 +104,17 @@ pub struct tcp_buf_info {
     pub tcpbi_last_byte_received: u32,
 }
 
-/// One run of bytes.
+/// A range of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct tcp_ring_fragment {
     /// Of its first byte, from the first payload byte of the side.
     pub offset: u64,
-    /// How many bytes. A longer run than fits is told as several.
+    /// Number of bytes. A range too long for the field is split.
     pub len: u32,
 }
 
-/// One side of a connection in offsets.
+/// A side of a connection in offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct monitor_side {
@@ -122,7 +122,7 @@ pub struct monitor_side {
     pub base: u64,
     /// The in-order edge: every byte below it was received or declared lost.
     pub next: u64,
-    /// One past the highest byte received.
+    /// Highest offset received, plus 1.
     pub end: u64,
     /// Offset of the sender's FIN; UINT64_MAX until it is seen.
     pub fin: u64,

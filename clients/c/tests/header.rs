@@ -1,4 +1,4 @@
-//! mos_api.h is what cbindgen makes of the sources.
+//! Comparison of mos_api.h with cbindgen's output.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The C interface, used by a C program (manual_page.c): what the manual page of mtcp_ppeek promises, errno by errno.
+//! The manual page of mtcp_ppeek, checked errno by errno by a C program (manual_page.c).
 
 #![allow(
     clippy::unwrap_used,
@@ -101,7 +101,7 @@ fn compile(options: &[&str]) -> (TempDir, PathBuf) {
     (directory, program)
 }
 
-/// Where cargo left the libraries: beside this test.
+/// Returns cargo's directory of the libraries: that of this test.
 fn libraries() -> PathBuf {
     std::env::current_exe()
         .unwrap()

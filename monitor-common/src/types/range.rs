@@ -7,7 +7,7 @@ use core::fmt;
 pub struct ByteRange {
     /// First offset.
     pub start: u64,
-    /// One past the last offset.
+    /// Last offset, plus 1.
     pub end: u64,
 }
 

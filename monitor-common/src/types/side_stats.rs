@@ -12,7 +12,7 @@ pub struct SideStats {
     pub base: u64,
     /// In-order edge: every byte below it was received or declared lost.
     pub next: u64,
-    /// One past the highest byte received.
+    /// Highest offset received, plus 1.
     pub end: u64,
     /// Offset of the FIN; absent until it is seen.
     pub fin: Option<u64>,

@@ -140,7 +140,7 @@ pub struct Datagram {
     pub header: usize,
     /// Offset of the payload; in an IPv6 fragment the offset behind the fragment header.
     pub payload: usize,
-    /// Offset one past the payload by the header's length field; more than there is when the capture was cut.
+    /// Offset behind the payload by the header's length field; beyond the packet when the capture was cut.
     /// A length of 0 (GSO, TSO and BIG TCP, whose packets are too long for the field) means to the end.
     pub end: usize,
     /// `None` for a whole datagram, also for an IPv6 datagram in a single fragment (RFC 6946).

@@ -77,7 +77,7 @@ impl Bytes for Filtered<'_> {
 
     #[inline(always)]
     fn array<const N: usize>(&self, off: usize) -> Option<[u8; N]> {
-        // Not zeroed: that becomes a call to memset, whose pointer arithmetic needs CAP_PERFMON.
+        // Not zeroed: that becomes a call to memset, and its pointer arithmetic needs CAP_PERFMON.
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
         let to = bytes.as_mut_ptr().cast();
         let skb = self.raw().cast();

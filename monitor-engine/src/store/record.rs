@@ -10,7 +10,7 @@ pub const NONE: u32 = 0;
 /// Offset of a FIN that was not seen.
 pub const NO_FIN: u64 = u64::MAX;
 
-/// One connection with both sides. 304 bytes; with its share of the flow table an idle connection costs 316.
+/// Record of a connection with both sides. 304 bytes; with its share of the flow table an idle connection costs 316.
 ///
 /// Written only by its worker, inside [`Record::update`]; read by any thread through [`Record::read_consistent`].
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ pub struct SideRecord {
     pub base: Cell64,
     /// In-order edge.
     pub next: Cell64,
-    /// One past the highest byte received.
+    /// Highest offset received, plus 1.
     pub end: Cell64,
     /// Start of the received range that ends at `next`: base, or the end of the last hole declared lost.
     pub contig_start: Cell64,

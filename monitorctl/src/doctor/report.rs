@@ -19,7 +19,7 @@ pub enum Level {
     Problem,
 }
 
-/// One checked fact.
+/// Checked fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub check: String,

@@ -16,7 +16,7 @@ pub struct Saved {
     pub file: String,
     /// Length of the file.
     pub bytes: u64,
-    /// One past the highest byte received.
+    /// Highest offset received, plus 1.
     end: u64,
     /// Ranges of bytes, in order.
     extents: Vec<Extent>,

@@ -67,7 +67,7 @@ pub struct Load {
     pub budget: u64,
 }
 
-/// One connection with its rates.
+/// Connection with its rates.
 #[derive(Debug, Serialize)]
 pub struct Row {
     #[serde(flatten)]

@@ -39,7 +39,7 @@ impl Role {
     }
 }
 
-/// One connection as the kernel and its application saw it.
+/// Connection as the kernel and its application saw it.
 struct Truth {
     seed: u64,
     role: Role,
@@ -254,7 +254,7 @@ impl Lab {
         truths
     }
 
-    /// Opens a connection whose appearance shows that the monitor has taken everything before it.
+    /// Opens a connection. When the monitor lists it, the monitor has taken everything before it.
     fn mark(&self, batch: u32) {
         let mut random = Random::new(u64::from(batch));
         let mut peer = Peer::new(

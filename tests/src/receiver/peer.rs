@@ -1,4 +1,4 @@
-//! The scripted end of a connection: honest sequence numbers, and what the kernel's end is known to expect.
+//! Scripted end of a connection: honest sequence numbers, and the numbers that the kernel's end expects.
 
 use std::net::SocketAddr;
 
@@ -66,7 +66,7 @@ pub struct Peer {
     pub answers: Vec<Incoming>,
     /// Packets in both directions.
     pub packets: Vec<Vec<u8>>,
-    /// One line for each segment, for failures.
+    /// Line for each segment, printed on failure.
     pub log: Vec<String>,
     clock: u32,
     kernel_clock: u32,

@@ -290,7 +290,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Returns an offset around the edges of what the kernel expects.
+    /// Returns an offset near the edges of the kernel's window.
     fn place(&mut self) -> i64 {
         let expected = self.peer.expected() as i64;
         let window = self.peer.window() as i64;

@@ -90,7 +90,7 @@ fn install_required(installer: &Installer, required: &[&'static Need]) -> Result
     Ok(())
 }
 
-/// Installs optional tools. Items of `what` that need a missing one are skipped by name.
+/// Installs optional tools. Tests or benchmarks that need a missing one are skipped by name.
 fn install_tools(installer: &Installer, tools: &'static [Need], what: &str) {
     let missing = needs::missing(tools);
     if missing.is_empty() {

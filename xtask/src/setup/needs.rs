@@ -113,7 +113,7 @@ impl Need {
     }
 }
 
-/// Returns the requirements whose probe fails.
+/// Returns the requirements that this machine lacks.
 pub fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
     needs.iter().filter(|need| !need.is_present()).collect()
 }

@@ -14,7 +14,7 @@ use crate::privilege::Privilege;
 /// Packages with a Rust compiler and the source of its core library, of one version.
 pub const COMPILER_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
 
-/// Where Debian's maintainer scripts ask whether they may start or stop a service.
+/// Program that Debian's maintainer scripts ask for permission to start or stop a service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Runs its arguments with services locked: a policy refuses to start or stop any. A policy that exists stays, and one

@@ -368,7 +368,7 @@ fn module_path(source: &Path, file: &Path) -> Option<ModulePath> {
 mod tests {
     use super::*;
 
-    /// Returns the edges of a crate whose files are given with their text, as `from -> to`.
+    /// Returns the edges of a crate, given its files with their text, as `from -> to`.
     fn edges(files: &[(&str, &str)]) -> Vec<String> {
         let texts: Vec<_> = files
             .iter()

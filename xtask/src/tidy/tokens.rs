@@ -96,7 +96,7 @@ fn end_of_quote(chars: &[char], at: usize) -> usize {
     }
 }
 
-/// Drops each item whose attribute is `#[cfg(test)]` or begins with `#[cfg(all(test`.
+/// Drops each item with an attribute `#[cfg(test)]` or one that begins with `#[cfg(all(test`.
 fn without_tests(all: &[Token]) -> Vec<Token> {
     let mut kept = Vec::new();
     let mut at = 0;
