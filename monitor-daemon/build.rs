@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", object.display());
         let bytes = match fs::read(&object) {
             Ok(bytes) => bytes,
-            // Without it the daemon still builds and replays files; a live capture names what is missing.
+            // Without it the daemon still builds and replays files; a live capture names the missing part.
             Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
                 Vec::new()
             }

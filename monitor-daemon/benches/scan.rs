@@ -1,4 +1,4 @@
-//! How fast streams are searched: text of a web page and bytes of a download, in pieces of 16 KiB.
+//! Speed of the search in streams: text of a web page and bytes of a download, in pieces of 16 KiB.
 #![allow(missing_docs, reason = "divan's main")]
 
 use divan::Bencher;

@@ -1,8 +1,7 @@
-//! monitord's rooms. Data goes one way: `capture` → `worker` (an engine each) → the engine's store ← `rpc`. What happens
-//! goes the same way, through `events`; what clients ask of a worker goes back to it through `control`.
+//! Modules of monitord. Data goes one way: `capture` → `worker` (an engine each) → the engine's store ← `rpc`. Events go
+//! the same way, through `events`; commands of clients go back to a worker through `control`.
 //!
-//! **Architecture invariant:** `rpc` reads through [`monitor_engine::Reader`] and [`status`]; nothing in it can make
-//! a worker wait.
+//! **Invariant:** `rpc` reads through [`monitor_engine::Reader`] and [`status`]; nothing in it can make a worker wait.
 
 pub mod capture;
 pub mod config;

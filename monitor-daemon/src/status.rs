@@ -1,4 +1,4 @@
-//! What the running program knows of itself and `rpc` shows: the capture's state and its counters.
+//! Handles to the running daemon, through which `rpc` reads: engines, workers, capture and settings.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use monitor_engine::{Counters, Reader};
 use crate::config::LiveConfig;
 use crate::control::Mailboxes;
 
-/// Everything that the RPC server may look at. Cheap to clone; holds no lock that a worker takes.
+/// Handles for the RPC server. Cheap to clone; holds no lock that a worker takes.
 #[derive(Clone)]
 pub struct Status {
-    /// One for each worker, in their order: `readers[id.worker()]`.
+    /// Reader of each worker's store, in their order: `readers[id.worker()]`.
     pub readers: Vec<Reader>,
-    /// One for each worker, in their order.
+    /// Counters of each worker's engine, in their order.
     pub engines: Vec<Arc<Counters>>,
-    /// Where the workers can be asked for something.
+    /// Command queues of the workers.
     pub mailboxes: Mailboxes,
     /// The capture that feeds them.
     pub capture: Arc<dyn CaptureStatus>,
-    /// The settings that apply.
+    /// The settings in force.
     pub settings: Arc<LiveConfig>,
 }
 
@@ -50,12 +50,12 @@ pub struct CaptureSnapshot {
     pub counters: Vec<(&'static str, &'static str, u64)>,
 }
 
-/// One interface (or file) of a capture.
+/// State of an interface (or file) of a capture.
 #[derive(Clone, Debug, Default)]
 pub struct InterfaceSnapshot {
     /// Its name (or path).
     pub name: String,
-    /// Whether packets are being captured from it now.
+    /// True while packets are captured from it.
     pub up: bool,
     /// Path of its packets: `xdp` or `packet`.
     pub path: Option<&'static str>,

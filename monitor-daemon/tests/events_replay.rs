@@ -1,4 +1,4 @@
-//! A replay tells of the same events, whatever the number of workers.
+//! Events of a replay: the same for any number of workers.
 
 #![allow(
     clippy::unwrap_used,
@@ -57,8 +57,8 @@ fn capture() -> Capture {
     }))
 }
 
-/// What was told of each connection, by who opened it and in order. Data notes that follow each other are one: which of
-/// them arrive together depends on what arrives between them.
+/// Returns the events of each connection in order, by the client's address. Consecutive data events are merged: the
+/// events between them decide which ones arrive together.
 fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>> {
     let replay = Replay::open(
         &[file.to_owned()],

@@ -1,4 +1,4 @@
-//! Who may do what, by the user and the groups at the other end of the socket.
+//! Permissions by the user and the groups at the other end of the socket.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,7 +39,7 @@ fn served(readers: &[Principal]) -> Server {
     server
 }
 
-/// Which methods the server lets this client call, whatever it then says about the parameters.
+/// Returns the methods that the client may call, even if the parameters are then refused.
 fn allowed(wire: &mut Wire) -> Vec<Method> {
     let allowed = Method::ALL.iter().filter(|method| {
         let reply = wire.ask(method.name(), json!({ "no such parameter": 1 }));

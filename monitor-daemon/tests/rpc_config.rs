@@ -28,7 +28,7 @@ const USER: u32 = 4_000_001;
 struct Configured {
     server: Server,
     file: PathBuf,
-    /// What the workers were told, the last time.
+    /// Settings that the workers received last.
     flows: Arc<Mutex<Config>>,
     told: Arc<AtomicUsize>,
     _directory: TempDir,
@@ -248,7 +248,7 @@ fn roles_and_limits_change_for_clients_that_are_connected() {
     );
     reload(&format!("[rpc]\nadmins = ['@{USER}']\n"), &mut admin);
     user.result("config.test", json!({ "text": "" }));
-    // An admin is not root: what the daemon may read is not for everybody.
+    // An admin is not root, and must not read files through the daemon.
     let error = user.error("config.test", json!({ "file": "/etc/shadow" }));
     assert_eq!(error["data"]["reason"], "permission");
     reload("[rpc]\nmemory = '1MiB'\n", &mut user);

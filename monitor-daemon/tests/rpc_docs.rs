@@ -53,7 +53,7 @@ impl Text {
         )
     }
 
-    /// The cells of the table whose first heading is `first`; empty if there is none.
+    /// Returns the cells of the table with the first heading `first`; empty if there is none.
     fn table(&self, first: &str) -> Vec<Vec<String>> {
         let start = format!("| {first} |");
         let rows = self
@@ -166,7 +166,7 @@ fn every_parameter_is_described() {
                 param.name
             );
         }
-        // The server itself names what it takes.
+        // The server's error names the parameters.
         let error = wire.error(method.name(), json!({ "no such parameter": 1 }));
         let message = error["message"].as_str().unwrap();
         let (_, taken) = message.split_once(", ").unwrap();
@@ -181,7 +181,7 @@ fn every_parameter_is_described() {
     }
 }
 
-/// What the server answers to a good request. A new method needs an example here.
+/// Returns the server's answer to a valid request. A new method needs an example here.
 fn example(method: Method, server: &Server, sockid: u64) -> Value {
     let mut wire = server.wire();
     let side = json!({ "sockid": sockid, "side": "server" });
@@ -363,7 +363,7 @@ fn every_object_is_described() {
     }
 }
 
-/// Where an object of docs/rpc.md stands in the document: SIDE is `SideInfo`, SOCKET is `Socket`.
+/// Returns the schema's name of an object in docs/rpc.md: SIDE is `SideInfo`, SOCKET is `Socket`.
 fn reference(object: &str) -> String {
     let name = match object {
         "SIDE" => "SideInfo".to_owned(),

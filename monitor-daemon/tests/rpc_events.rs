@@ -309,7 +309,7 @@ fn queues_take_no_more_memory_than_they_may() {
     assert_eq!(gauge(&mut wire), 0);
 }
 
-/// Reads lines until the reply comes; what it says, and how many events came before it.
+/// Reads lines until the reply; returns it, and the number of events before it.
 fn reply_among_events(wire: &mut Wire) -> (Value, usize) {
     for events in 0.. {
         let line: Value = serde_json::from_str(&wire.line().unwrap()).unwrap();
@@ -391,7 +391,7 @@ fn waiting_ends_when_the_byte_comes_or_never_will() {
         act(talk);
         reply_among_events(wire)
     };
-    // Events are told meanwhile.
+    // Events are sent in between.
     listener(&mut wire, "subscribe", json!({ "events": ["data"] }));
     let say = |talk: &mut Talk| talk.say(&mut attended.engine(0), From::Client, b"abc");
     let (reply, _) = later(&mut talk, &say, &mut wire, 2);
@@ -484,7 +484,7 @@ fn a_waiting_client_that_only_stops_writing_is_answered_and_one_that_goes_is_let
     listeners(0);
 }
 
-/// Reads what a followed side holds until its end; holes are zeros. Also why it ended.
+/// Reads a followed side until its end; returns its bytes, with zeros for holes, its gaps, and the reason for the end.
 fn collect(wire: &mut Wire, side: &str) -> (Vec<u8>, Vec<(String, u64, u64)>, String) {
     let (mut stream, mut holes) = (Vec::new(), Vec::new());
     loop {
@@ -558,7 +558,7 @@ fn a_followed_stream_is_whole_and_its_holes_are_named() {
             );
             assert_eq!(holes, [("gap".to_owned(), 400_000, 100)]);
             assert_eq!(reason, "closed");
-            // What else came of the other side was passed over; the listener is there until it is ended.
+            // Other bytes of that side were skipped; the subscription exists until it is ended.
             both.send_line(
                 &json!({ "jsonrpc": "2.0", "id": 1, "method": "unsubscribe",
                 "params": { "sockid": following } })

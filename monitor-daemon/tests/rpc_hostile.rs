@@ -25,7 +25,7 @@ use serde_json::json;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 const MIB: usize = 1 << 20;
-/// An answer to a polite client may take so long while others misbehave, on a busy machine with two cores.
+/// Longest time for an answer to a polite client while others misbehave, on a busy machine with two cores.
 const PROMPT: Duration = Duration::from_secs(5);
 
 /// Held by each test while it runs. One that failed does not make the others fail.
@@ -245,7 +245,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// One way out of seven to be a bad client. Every one of them ends by going away.
+/// Misbehaves in one of seven ways, and then disconnects.
 fn misbehave(socket: &std::path::Path, sockid: u64, index: usize) {
     let Ok(mut stream) = UnixStream::connect(socket) else {
         return;
@@ -253,7 +253,7 @@ fn misbehave(socket: &std::path::Path, sockid: u64, index: usize) {
     let _ = stream.set_write_timeout(Some(Duration::from_millis(20)));
     let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
     let mut part = [0; 1000];
-    // Whether the server takes it or hangs up is the server's choice; that it goes on serving is what counts.
+    // The server may accept it or disconnect; it must continue to serve.
     let _ = match index % 7 {
         0 => stream.write_all(&pattern(index as u64, 10_000)),
         1 => stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"met"),
@@ -347,7 +347,7 @@ fn reads_are_right_while_the_engine_writes() {
                 })
             })
             .collect();
-        // Three windows' worth, so that what is read is overwritten.
+        // Three windows of data, so that the bytes that are read are overwritten.
         for start in (MIB..72 * MIB).step_by(MIB / 4) {
             talk.say(
                 &mut engines[0],
@@ -376,7 +376,7 @@ fn a_client_that_does_not_read_its_events_loses_them_exactly_and_alone() {
         "subscribe",
         json!({ "events": ["opened"], "queue": 65_536 }),
     );
-    // The ports that a client is told of, and how many it is told it missed; each in its place.
+    // The ports in the client's events, and the number of events that it missed, in their order.
     let read = |wire: &mut Wire| {
         let (mut heard, mut lost) = (0_u64, 0);
         while heard + lost < u64::from(OPENED) {

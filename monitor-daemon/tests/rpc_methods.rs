@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 const ENDS: (&str, &str) = ("10.0.0.1:1234", "10.0.0.2:80");
 
-/// One connection that said something both ways.
+/// Creates a connection with data in both directions.
 fn spoken() -> (Vec<Engine>, Talk, u64) {
     let mut engines = engines(1);
     let mut talk = Talk::new(ENDS.0, ENDS.1);

@@ -50,7 +50,7 @@ fn ten() -> (Vec<Engine>, Vec<u64>) {
         talk.say(engine, From::Server, &vec![b'x'; number as usize * 40]);
         talks.push(talk);
     }
-    // An engine's time never goes back: what ends does so after all have begun.
+    // An engine's time never goes back: connections end after all have begun.
     let ids = talks
         .iter()
         .enumerate()
@@ -247,7 +247,7 @@ fn who_stays_is_listed_once_while_others_come_and_go() {
         let mut talk = Talk::new(&client, &format!("192.0.2.1:{port}"));
         talk.time += number as u64 * SECOND / 100;
         talk.open(engine);
-        // What is closed is evicted first.
+        // Closed connections are evicted first.
         if stays {
             talk.say(engine, From::Client, b"x");
         } else {

@@ -1,4 +1,4 @@
-//! `stop` and `configure` over a real socket, with engines whose workers obey.
+//! `stop` and `configure` over a real socket, with engines that run their commands.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 const SERVER: &str = "10.0.0.2:80";
 
-/// A server whose one worker follows a connection that said something both ways.
+/// Starts a server with one worker, which monitors a connection with data in both directions.
 fn spoken() -> (Server, Attended, Talk, u64) {
     let mut engines = engines(1);
     let mut talk = Talk::new("10.0.0.1:1234", SERVER);
@@ -30,7 +30,7 @@ fn spoken() -> (Server, Attended, Talk, u64) {
     (server, workers, talk, id)
 }
 
-/// One end says more.
+/// Sends more bytes of an end.
 fn say(workers: &Attended, mut talk: Talk, from: From, bytes: &'static [u8]) -> Talk {
     workers.with(0, move |engine| {
         talk.say(engine, from, bytes);
@@ -342,7 +342,7 @@ fn a_notification_is_carried_out() {
     );
 }
 
-/// A worker that hangs holds up who asks it, for a bounded time, and nobody else.
+/// A worker that hangs delays its own clients only, for a bounded time.
 #[test]
 fn a_worker_that_does_not_answer_is_said_to() {
     let mut engines = engines(1);

@@ -48,7 +48,7 @@ fn found(wire: &mut Wire) -> (String, u64, u64, Value) {
     )
 }
 
-/// Nothing more is told: the reply to a request comes next.
+/// Checks that no more events come: the reply to a request is next.
 fn silent(wire: &mut Wire) {
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert!(wire.result("stats", json!({}))["rpc"]["searched_bytes"].is_u64());
@@ -78,7 +78,7 @@ fn patterns_are_found_whatever_segments_they_come_in() {
     let sockid = talk.id(&engine).as_u64();
     drop(engine);
     let first = wire.event();
-    // The match, and what had come behind it when it was found.
+    // The match, and the bytes that were behind it when it was found.
     let context = STANDARD
         .decode(first["context"]["data"].as_str().unwrap())
         .unwrap();
@@ -170,7 +170,7 @@ fn holes_and_ends() {
     talk.open(&mut engine);
     talk.at(&mut engine, From::Client, 0, b"ab");
     talk.at(&mut engine, From::Client, 3, b"cd abcd");
-    // The receiver has it all: what is missing was lost on the way to us.
+    // The receiver has everything: the missing bytes were lost on the way to the monitor.
     talk.sent[0] = 10;
     talk.at(&mut engine, From::Server, 0, b"");
     talk.time += SECOND;

@@ -1,4 +1,4 @@
-//! The binary at its start and its end: what it refuses, in which words, and what it leaves behind.
+//! Start and end of the binary: its refusals with their messages, and the state that it leaves behind.
 
 #![expect(
     clippy::unwrap_used,
@@ -258,7 +258,7 @@ fn a_log_that_cannot_be_written_does_not_end_the_daemon() {
     let (capture, config) = (empty_capture(&dir), config(&dir, ""));
     let socket = dir.path().join("monitord.sock");
     let arguments = ["replay", &capture, "--config", &config];
-    // A pipe whose reader is closed at once.
+    // A pipe with a reader that is closed at once.
     let mut piped = Running::start_logging(&arguments, Stdio::piped());
     drop(piped.0.stderr.take());
     let full = || {
@@ -352,7 +352,7 @@ impl Running {
         )
     }
 
-    /// Waits until somebody accepts on the socket.
+    /// Waits until the socket accepts a connection.
     #[track_caller]
     fn serves(&mut self, socket: &Path) {
         let socket: PathBuf = socket.to_owned();

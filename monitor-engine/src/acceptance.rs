@@ -20,11 +20,11 @@ use crate::store::record::{SideRecord, option, side_flag};
 pub enum Verdict {
     /// The receiver accepts it.
     Accept,
-    /// Repeats only what the receiver has acknowledged: its bytes are counted, the rest is ignored (RFC 9293, 3.10.7.4).
+    /// Repeats only acknowledged bytes, which are counted; the rest is ignored (RFC 9293, 3.10.7.4).
     Repeated,
     /// Unacceptable as far as the capture shows. It counts if the receiver acknowledges it nevertheless.
     Hold(Refusal),
-    /// Unacceptable whatever the capture missed.
+    /// Unacceptable, independently of any loss of the capture.
     Refuse(Refusal),
 }
 
@@ -108,7 +108,7 @@ pub fn judge_answer(rev: &SideRecord, segment: &Segment<'_>) -> Verdict {
 /// Tolerance of the timestamp check, in ticks: TCP_PAWS_WINDOW of Linux.
 const PAWS_SLACK: u32 = 1;
 
-/// Judges the acknowledgment number of a segment whose receiver is visible. `rev` is the side of the segment's sender.
+/// Judges the acknowledgment number of a segment with a visible receiver. `rev` is the side of the segment's sender.
 #[inline(always)]
 fn acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
     if is_before(rev.sent_end.get(), ack) {
@@ -176,7 +176,7 @@ pub fn judge_rst(fwd: &SideRecord, rev: &SideRecord, off: i64, exact: bool) -> V
         || (fin <= next && off == fin.saturating_add(1) as i64);
     let uses_sack = fwd.offers(option::SACK) && rev.offers(option::SACK);
     let at_sack_edge = uses_sack && fwd.has_out_of_order() && off == fwd.end.get() as i64;
-    // The capture may have missed what its sender sent before it gave up.
+    // The capture may have missed bytes that its sender sent before the RST.
     if at_edge || at_sack_edge {
         Verdict::Accept
     } else if off >= acked.min(next) as i64 && off <= fwd.limit() as i64 {

@@ -13,7 +13,7 @@ pub struct EngineConfig {
     pub workers: u16,
     /// Key of the symmetric flow hash, the same as in the BPF program that steers to the workers.
     pub seed: [u64; 2],
-    /// Skip packets whose flow belongs to another worker (replay: each worker reads the whole file). If false, every packet
+    /// Skip packets of flows that belong to another worker (replay: each worker reads the whole file). If false, every packet
     /// is taken, and only reassembled IP datagrams are forwarded to their owner.
     pub only_own: bool,
     /// Budget: all memory that traffic can claim in this engine (stream bytes, records, flow table, queues, fragments).

@@ -2,7 +2,7 @@
 
 use crate::LinkType;
 
-/// One captured frame, possibly in several pieces (AF_XDP multi-buffer: a 64 KiB GSO packet spans many chunks). All headers
+/// Captured frame, possibly in several pieces (AF_XDP multi-buffer: a 64 KiB GSO packet spans many chunks). All headers
 /// are in the first piece.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {

@@ -42,7 +42,7 @@ impl SideRecord {
     /// Returns the highest offset that the receiver could accept.
     #[inline(always)]
     pub(crate) fn limit(&self) -> u64 {
-        /// Window assumed while no acknowledgment is visible. Large enough for the default limits of common systems; what is
+        /// Window assumed while no acknowledgment is visible. Large enough for the default limits of common systems; segments
         /// further ahead must be confirmed by more segments.
         const UNKNOWN: u64 = 16 << 20;
         /// Least window assumed: senders may start before the first window update is captured.

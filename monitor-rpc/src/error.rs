@@ -166,7 +166,7 @@ reasons! {
 pub struct ErrorObject {
     /// Number of a [`Code`]; newer servers may have more.
     pub code: i64,
-    /// Sentence for people that says what to do.
+    /// Sentence for people that names the remedy.
     pub message: String,
     /// Details for programs.
     #[serde(default, skip_serializing_if = "none")]

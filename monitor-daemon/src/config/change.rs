@@ -1,14 +1,14 @@
-//! What differs between two configurations, and what of it can be applied while the daemon runs.
+//! Differences between two configurations, and which of them can be applied while the daemon runs.
 
 use monitor_rpc::types::{Applies, Change};
 use serde_json::{Map, Value};
 
 use super::Config;
 
-/// Who takes a setting.
+/// Part of the daemon that a setting belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SettingScope {
-    /// The start of the daemon, and nobody later.
+    /// The start of the daemon: the setting never changes later.
     Start,
     /// The log.
     Log,
@@ -18,7 +18,7 @@ pub(super) enum SettingScope {
     Server,
 }
 
-/// Every key. A new one must be put here: a test compares this with the settings there are.
+/// Every key. A test compares this list with the settings, so that a new one is not forgotten.
 const SCOPES: &[(&str, SettingScope)] = &[
     ("capture.mode", SettingScope::Start),
     ("capture.path", SettingScope::Start),
@@ -47,7 +47,7 @@ const SCOPES: &[(&str, SettingScope)] = &[
 ];
 
 impl SettingScope {
-    /// Who takes the setting of that name; one that nobody knows waits for the next start.
+    /// Returns the scope of a key. An unknown one waits for the next start.
     fn of(key: &str) -> Self {
         SCOPES
             .iter()
@@ -56,7 +56,7 @@ impl SettingScope {
     }
 }
 
-/// What `new` changes in `old`, in the order of their names, when these takers are there.
+/// Returns the differences from `old` to `new` in the order of their keys. Those of the given scopes apply now.
 pub(super) fn changes(old: &Config, new: &Config, there: &[SettingScope]) -> Vec<Change> {
     let (old, new) = (values(old), values(new));
     let both = old.into_iter().zip(new).map(|((key, from), (_, to))| {
@@ -75,7 +75,7 @@ pub(super) fn changes(old: &Config, new: &Config, there: &[SettingScope]) -> Vec
     both.filter(|change| change.from != change.to).collect()
 }
 
-/// `old` with those of the changes that apply now.
+/// Returns `old` with those of the changes that apply now.
 pub(super) fn applied(old: &Config, changes: &[Change]) -> Result<Config, serde_json::Error> {
     let mut sections = sections(old);
     for change in changes
@@ -91,7 +91,7 @@ pub(super) fn applied(old: &Config, changes: &[Change]) -> Result<Config, serde_
     serde_json::from_value(Value::Object(sections))
 }
 
-/// The settings as they are written in the file, by section and key.
+/// Returns the settings in the notation of the file, by section and key.
 pub(super) fn sections(config: &Config) -> Map<String, Value> {
     match serde_json::to_value(config) {
         Ok(Value::Object(sections)) => sections,
@@ -100,7 +100,7 @@ pub(super) fn sections(config: &Config) -> Map<String, Value> {
     }
 }
 
-/// Every setting: `section.key` and its value. The same keys for all configurations.
+/// Returns every setting as `section.key` with its value. The keys are the same for all configurations.
 fn values(config: &Config) -> Vec<(String, Value)> {
     let mut sections = sections(config);
     let value = |(key, _): &(&str, SettingScope)| {

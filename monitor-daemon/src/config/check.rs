@@ -1,4 +1,4 @@
-//! Values that parse and cannot work.
+//! Check of values that parse and cannot work.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use monitor_engine::SockId;
 
 use super::{Capture, Config, Mode};
 
-/// A sockid can name so many workers; the XSKMAP has places for at least as many of each queue.
+/// Number of workers that a sockid can express; the XSKMAP has at least as many entries for each queue.
 pub const MAX_WORKERS: u16 = SockId::MAX_WORKERS;
 const _: () = assert!(MAX_WORKERS as u32 <= monitor_common::abi::MAX_WORKERS);
 
@@ -15,17 +15,17 @@ const _: () = assert!(MAX_WORKERS as u32 <= monitor_common::abi::MAX_WORKERS);
 const MAX_NETWORKS: usize = monitor_common::abi::MAX_NETWORKS as usize;
 
 const MIB: u64 = 1 << 20;
-/// Fewer packet buffers than these lose packets to every hiccup of the scheduler.
+/// Minimum of packet buffers, bytes. With fewer, every delay of the scheduler loses packets.
 const LEAST_BUFFERS: u64 = MIB;
 /// Memory of four clients.
 const LEAST_RPC_MEMORY: u64 = MIB;
-/// A window that cannot hold a full receive window of old hosts is of no use to a reader.
+/// Minimum window, bytes. A smaller one can't hold the receive window of old hosts and is of no use to a reader.
 pub const LEAST_WINDOW: u64 = 4096;
-/// What the kernel calls IFNAMSIZ, without the final zero.
+/// Longest interface name: IFNAMSIZ of the kernel, without the final zero.
 const LONGEST_NAME: usize = 15;
-/// Longer times are meant to be "off"; they would overflow nanosecond clocks.
+/// Longest time. Longer ones are meant to be "off"; they would overflow nanosecond clocks.
 const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// A fast sender fills the default buffers in that time.
+/// Longest coalescing delay. A fast sender fills the default buffers in that time.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 
 impl Config {
@@ -68,7 +68,7 @@ impl Config {
                 "[store] window is {window} bytes: at least {LEAST_WINDOW} are needed"
             ));
         }
-        // A record has 32 bits for it.
+        // The record's field has 32 bits.
         if window > u64::from(u32::MAX) {
             return Err(format!(
                 "[store] window is {window} bytes: at most {} are possible",

@@ -1,4 +1,4 @@
-//! The settings that apply, where they come from, and how they change while the daemon runs.
+//! The settings in force: their source, and changes while the daemon runs.
 
 use std::fs;
 use std::io;
@@ -12,22 +12,22 @@ use tokio::sync::Notify;
 use super::change::{self, SettingScope};
 use super::{Config, ConfigError, DEFAULT_PATH};
 
-/// Files of settings are a few KiB; a larger one is something else.
+/// Largest file of settings. They have a few KiB; a larger one is something else.
 const LARGEST: u64 = 1 << 20;
 
-/// Where settings are read from, now and later.
+/// Source of settings, at the start and at each reload.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    /// As on the command line.
+    /// The file named on the command line.
     file: Option<PathBuf>,
-    /// From the command line as well: it wins over the file.
+    /// The socket named on the command line; it wins over the file.
     socket: Option<PathBuf>,
 }
 
-/// Something that takes changed settings while it runs.
+/// Function that applies changed settings to a running part of the daemon.
 pub type ApplyFn = Box<dyn Fn(&Config) + Send + Sync>;
 
-/// The settings that apply.
+/// The settings in force, with the functions that apply changes.
 #[derive(Default)]
 pub struct LiveConfig {
     source: Source,
@@ -38,7 +38,7 @@ pub struct LiveConfig {
 }
 
 impl Source {
-    /// The file and the socket named on the command line.
+    /// Takes the file and the socket named on the command line.
     #[must_use]
     pub fn new(file: Option<&Path>, socket: Option<&Path>) -> Self {
         // The working directory may change.
@@ -49,17 +49,17 @@ impl Source {
         }
     }
 
-    /// The settings of the file, or built-in ones when none was named and there is none in [`DEFAULT_PATH`].
+    /// Reads the file; without a named one and without [`DEFAULT_PATH`], returns the built-in settings.
     pub fn read(&self) -> Result<Config, ConfigError> {
         Config::find(self.file.as_deref()).map(|config| self.complete(config))
     }
 
-    /// The settings that `text` would be, in place of the file.
+    /// Parses a text in place of the file.
     pub fn parse(&self, text: &str, name: &str) -> Result<Config, ConfigError> {
         Config::parse(text, name).map(|config| self.complete(config))
     }
 
-    /// The settings of another file.
+    /// Reads another file.
     pub fn read_from(&self, file: &Path) -> Result<Config, ConfigError> {
         // Not a device or a pipe, which may have no end.
         if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() || metadata.len() > LARGEST)
@@ -73,7 +73,7 @@ impl Source {
         Config::load(file).map(|config| self.complete(config))
     }
 
-    /// The file that is read; `None` when there is none.
+    /// Returns the file that is read; `None` when there is none.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.file
@@ -90,7 +90,7 @@ impl Source {
 }
 
 impl LiveConfig {
-    /// Settings that were just read. Without anybody who takes them, nothing but the server's own can change.
+    /// Takes settings that were just read. Until a part of the daemon registers, only the server's own can change.
     #[must_use]
     pub fn new(source: Source, config: Config) -> Self {
         Self {
@@ -102,13 +102,13 @@ impl LiveConfig {
         }
     }
 
-    /// `[log]` can change.
+    /// Registers the log: `[log]` can change.
     #[must_use]
     pub fn with_log(self, log: Option<ApplyFn>) -> Self {
         Self { log, ..self }
     }
 
-    /// `[filter]` and `[tcp]` can change.
+    /// Registers the workers: `[filter]` and `[tcp]` can change.
     #[must_use]
     pub fn with_flows(self, flows: ApplyFn) -> Self {
         Self {
@@ -117,7 +117,7 @@ impl LiveConfig {
         }
     }
 
-    /// Asks the server to read the settings again. Requests that come together are one.
+    /// Requests that the server reads the settings again. Concurrent requests are merged.
     pub fn request_reload(&self) {
         self.reload.notify_one();
     }
@@ -127,26 +127,26 @@ impl LiveConfig {
         self.reload.notified().await;
     }
 
-    /// Where they come from.
+    /// Returns the source.
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// The settings, by section and key, as they are written in the file.
+    /// Returns the settings by section and key, in the notation of the file.
     #[must_use]
     pub fn sections(&self) -> Map<String, Value> {
         change::sections(&self.now())
     }
 
-    /// What `new` would change.
+    /// Returns the changes that `new` would make.
     #[must_use]
     pub fn changes(&self, new: &Config) -> Vec<Change> {
         change::changes(&self.now(), new, &self.there())
     }
 
-    /// Applies what can be applied of `new`, all but the server's part, and says what it changes. The settings that apply
-    /// from then on come with it. To be called by one thread at a time; may wait for the workers.
+    /// Applies those settings of `new` that can be applied, except for the server's. Returns the settings in force from then
+    /// on, and the changes. To be called by one thread at a time; may wait for the workers.
     pub fn install(&self, new: &Config) -> (Config, Vec<Change>) {
         let old = self.now();
         let changes = change::changes(&old, new, &self.there());

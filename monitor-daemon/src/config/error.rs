@@ -1,17 +1,17 @@
-//! What is wrong with a configuration, in sentences that name the key.
+//! Errors in a configuration, as sentences that name the key.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a configuration was refused.
+/// Reason that a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
     #[error("cannot read the configuration {}: {source}", path.display())]
     Read {
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Not TOML, an unknown key, or a value of the wrong kind.
@@ -21,7 +21,7 @@ pub enum ConfigError {
         name: String,
         /// Counted from 1.
         line: usize,
-        /// Which key, and what about it.
+        /// Key and problem.
         message: String,
     },
     /// A value that cannot work.
@@ -29,7 +29,7 @@ pub enum ConfigError {
     Range {
         /// The file.
         name: String,
-        /// Which key, and what about it.
+        /// Key and problem.
         reason: String,
     },
 }
@@ -58,11 +58,11 @@ impl ConfigError {
     }
 }
 
-/// The key and those that would have been known, out of serde's "unknown field `x`, expected one of `a`, `b`".
+/// Returns the key and the known ones, from serde's "unknown field `x`, expected one of `a`, `b`".
 fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let mut words = message.strip_prefix("unknown field `")?.split('`');
     let key = words.next()?;
-    // Between the quoted words stand ", expected one of ", ", " and " or ".
+    // The quoted words are separated by ", expected one of ", ", " and " or ".
     Some((key, words.skip(1).step_by(2).collect()))
 }
 
@@ -72,7 +72,7 @@ fn describe_unknown(section: &str, key: &str, known: &[&str]) -> String {
     } else {
         format!(" in {section}")
     };
-    // Below this similarity a guess puzzles more than it helps.
+    // Below this similarity a suggestion confuses more than it helps.
     const ALIKE: f64 = 0.7;
     let nearest = known
         .iter()
@@ -88,7 +88,7 @@ fn describe_unknown(section: &str, key: &str, known: &[&str]) -> String {
     }
 }
 
-/// The table header that a line stands under, as it is written; empty above the first.
+/// Returns the table header above a line, as written; empty above the first.
 fn section(text: &str, line: usize) -> String {
     let above: Vec<&str> = text
         .lines()

@@ -1,7 +1,6 @@
-//! config.toml: settings with their defaults and their checks.
+//! Settings of config.toml, with defaults and checks.
 //!
-//! Each key's meaning and unit stand in the repository's config.toml; a test holds that file equal to
-//! [`Config::default`].
+//! The repository's config.toml documents each key with its unit. A test compares its values with [`Config::default`].
 
 mod change;
 mod check;
@@ -27,32 +26,32 @@ pub use error::ConfigError;
 pub use memory::TooMuchMemory;
 pub use principal::Principal;
 
-/// Read when `--config` is not given and the file exists.
+/// File that is read without `--config`, if it exists.
 pub const DEFAULT_PATH: &str = "/etc/monitord/config.toml";
 
 /// All settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where packets come from.
+    /// Source of packets.
     pub capture: Capture,
-    /// Which flows are followed.
+    /// Flows that are followed.
     pub filter: Filter,
-    /// How TCP is followed.
+    /// Behaviour of TCP connections.
     pub tcp: Tcp,
     /// Memory.
     pub store: Store,
     /// The socket that clients connect to.
     pub rpc: Rpc,
-    /// What is logged.
+    /// Logging.
     pub log: Log,
 }
 
-/// Where packets come from.
+/// Section `[capture]`: source of packets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capture {
-    /// How packets are taken.
+    /// Kind of the interfaces.
     pub mode: Mode,
     /// Path of packets from the kernel.
     pub path: CapturePath,
@@ -63,16 +62,16 @@ pub struct Capture {
     /// Packet buffers between kernel and workers (UMEM), bytes, all interfaces and queues together.
     #[serde(with = "units::size")]
     pub buffers: u64,
-    /// How long a worker in tap mode lets packets gather once it has taken all there were. `None`: it does not wait.
+    /// Coalescing delay of a worker in tap mode, after it has taken all packets. `None`: it doesn't wait.
     #[serde(with = "units::duration")]
     pub nap: Option<Duration>,
     /// Scheduling priority of the workers, as nice(1) has it.
     pub nice: i8,
-    /// Whether each worker is bound to a core of its own.
+    /// Binding of each worker to a core of its own.
     pub pin: When,
 }
 
-/// How packets are taken.
+/// Kind of the interfaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -96,7 +95,7 @@ pub enum CapturePath {
     Packet,
 }
 
-/// Which flows are followed; the others are counted and left alone.
+/// Section `[filter]`: flows that are followed. The others are only counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
@@ -107,41 +106,41 @@ pub struct Filter {
     pub networks: Vec<IpNet>,
 }
 
-/// How TCP is followed.
+/// Section `[tcp]`: behaviour of TCP connections.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tcp {
-    /// Whose bytes win where segments overlap and differ.
+    /// Overlap policy: choice of bytes where segments overlap and differ.
     pub overlap: Overlap,
-    /// Whether segments with a wrong checksum are dropped.
+    /// Dropping of segments with a wrong checksum.
     pub verify_checksums: When,
-    /// A connection without a packet for so long is closed. `None`: never.
+    /// Time without a packet after which a connection is closed. `None`: never.
     #[serde(with = "units::duration")]
     pub idle_timeout: Option<Duration>,
-    /// How long a closed connection stays readable. `None`: until its memory is needed.
+    /// Time for which a closed connection stays readable. `None`: until its memory is needed.
     #[serde(with = "units::duration")]
     pub linger: Option<Duration>,
-    /// Hosts that are followed otherwise; the first entry that names a host counts.
+    /// Exceptions for hosts; the first entry that contains a host counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policy: Vec<Policy>,
 }
 
-/// How hosts in some networks are followed.
+/// Exception for the hosts of some networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// The hosts that this is for.
+    /// Networks of the hosts.
     #[serde(with = "units::prefixes")]
     pub networks: Vec<IpNet>,
-    /// Whose bytes win where segments that these hosts receive overlap and differ.
+    /// Overlap policy for segments that these hosts receive.
     pub overlap: Overlap,
 }
 
-/// [`OverlapPolicy`] as it is written in the file.
+/// [`OverlapPolicy`] in the notation of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
-    /// What the Linux receive path does.
+    /// The choice of the Linux receive path.
     #[default]
     Linux,
     /// The first copy to arrive.
@@ -152,7 +151,7 @@ pub enum Overlap {
     Bsd,
 }
 
-/// For what is right at a mirror port, and not elsewhere.
+/// Switch for behaviour that is right at a mirror port, and not elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
@@ -165,7 +164,7 @@ pub enum When {
     Never,
 }
 
-/// Memory.
+/// Section `[store]`: memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
@@ -188,9 +187,9 @@ pub struct Rpc {
     pub mode: u32,
     /// Group of the socket file, by name or number; empty: the daemon's own.
     pub group: String,
-    /// Who may look; empty: everybody who can open the socket.
+    /// Users and groups that may read; empty: all that can open the socket.
     pub readers: Vec<Principal>,
-    /// Who may change something, beside the daemon's own user; may look as well.
+    /// Users and groups that may read and change, beside the daemon's own user.
     pub admins: Vec<Principal>,
     /// Memory of everything that clients make the daemon hold: replies in flight, queues and patterns, bytes. One user
     /// holds at most half.
@@ -198,7 +197,7 @@ pub struct Rpc {
     pub memory: u64,
 }
 
-/// What is logged, to standard error.
+/// Section `[log]`: messages to standard error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
@@ -206,17 +205,17 @@ pub struct Log {
     pub level: String,
 }
 
-/// The kind of packets an engine is going to get; decides what `"auto"` means.
+/// Origin of an engine's packets; decides the meaning of `"auto"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// From interfaces, as `[capture] mode` says.
+    /// Interfaces, in the mode of `[capture] mode`.
     Live,
-    /// From files: each worker walks all of them and skips what is not its own.
+    /// Files: each worker reads all of them and skips packets of other workers.
     Files,
 }
 
 impl Config {
-    /// The settings of the file named on the command line, else of [`DEFAULT_PATH`] if it exists, else the defaults.
+    /// Returns the settings of a named file, else of [`DEFAULT_PATH`] if it exists, else the defaults.
     pub fn find(named: Option<&Path>) -> Result<Self, ConfigError> {
         match named {
             Some(path) => Self::load(path),
@@ -225,7 +224,7 @@ impl Config {
         }
     }
 
-    /// The settings of a file, checked.
+    /// Reads and checks the settings of a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
@@ -234,7 +233,7 @@ impl Config {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// The settings in `text`, checked; `name` is what messages call it.
+    /// Parses and checks the settings in `text`; messages call it `name`.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
         let config: Self =
             toml::from_str(text).map_err(|e| ConfigError::from_toml(name, text, &e))?;
@@ -245,15 +244,15 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether workers are bound to cores. At a mirror port, whose packets keep a core busy all by themselves, each has
-    /// one. In tap mode they share the cores with the programs that they watch, and go where there is room: a kernel
-    /// that is not preemptible lets a program send for 200 ms before it gives the core to anybody.
+    /// Returns whether workers are bound to cores. At a mirror port each has one, which its packets keep busy. In tap mode
+    /// workers share the cores with the monitored programs and move to free ones: a kernel without preemption lets a
+    /// program send for 200 ms before it gives the core to another thread.
     #[must_use]
     pub fn pins(&self, origin: Origin) -> bool {
         self.capture.pin.holds(origin, self.capture.mode)
     }
 
-    /// What the engine of one of `workers` workers is told. `seed` keys the flow hash.
+    /// Returns the settings of the engine of one of `workers` workers. `seed` is the key of the flow hash.
     #[must_use]
     pub fn engine(
         &self,
@@ -284,7 +283,7 @@ impl Config {
 }
 
 impl Filter {
-    /// As the engine asks it.
+    /// Returns the filter in the engine's form.
     fn flows(&self) -> FlowFilter {
         FlowFilter {
             ports: self.ports.clone(),
@@ -294,7 +293,7 @@ impl Filter {
 }
 
 impl Policy {
-    /// As the engine is told.
+    /// Returns the policies in the engine's form.
     fn engine(&self) -> TcpPolicy {
         TcpPolicy {
             networks: self.networks.iter().map(prefix).collect(),
@@ -313,7 +312,7 @@ pub(crate) fn prefix(network: &IpNet) -> Prefix {
 }
 
 impl Mode {
-    /// The word clients see.
+    /// Returns the word that clients see.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -401,7 +400,7 @@ impl Default for Log {
     }
 }
 
-/// Checked to be years at most, so nothing is cut off.
+/// Converts to nanoseconds. The check allows years at most, so that nothing is cut off.
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

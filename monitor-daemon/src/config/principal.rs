@@ -1,4 +1,4 @@
-//! Who is meant by an entry of `[rpc] readers` and `[rpc] admins`.
+//! Users and groups in `[rpc] readers` and `[rpc] admins`.
 
 use std::fmt;
 
@@ -54,7 +54,7 @@ impl de::Visitor<'_> for Visitor {
         if name.is_empty() || name.contains(['@', '\0', ':']) {
             return Err(E::invalid_value(de::Unexpected::Str(text), &self));
         }
-        // The tools that make users refuse names of digits only, for this reason.
+        // Tools that create users refuse names of digits only, for this reason.
         Ok(match (text.starts_with('@'), name.parse()) {
             (false, Ok(uid)) => Principal::Uid(uid),
             (false, Err(_)) => Principal::User(name.to_owned()),

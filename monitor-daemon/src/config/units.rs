@@ -1,4 +1,4 @@
-//! Values with units, as they are written in the file.
+//! Values with units, in the notation of the file.
 
 /// A number of bytes: `"512MiB"`, `"1GB"` or an integer.
 pub(super) mod size {

@@ -1,4 +1,4 @@
-//! What any worker can be asked to do, whatever feeds it.
+//! Commands to a worker, for live capture and replay alike.
 
 use monitor_engine::{Connection, ControlError, EngineConfig, Rule, Side, SideSettings, SockId};
 use tokio::sync::oneshot;
@@ -8,62 +8,62 @@ use crate::events::{Publisher, Subscriber};
 /// Engine of a worker; its events go to the subscribers.
 pub type Engine = monitor_engine::Engine<Publisher>;
 
-/// Where the outcome of a command goes. Sending it never waits.
+/// Channel for the result of a command. Sending it never waits.
 pub type Answer<T> = oneshot::Sender<T>;
 
-/// Something to be done on a worker's thread, between two batches.
+/// Command that a worker's thread runs between two batches.
 #[derive(Debug)]
 pub enum Command {
-    /// Says that it is there: all commands sent before this one are done.
+    /// Shows that the worker is alive: all commands sent before this one are done.
     Ping {
-        /// Answered at once.
+        /// Channel for the answer.
         answer: Answer<()>,
     },
-    /// From now on, tells this one of events.
+    /// Adds a subscriber to events.
     Subscribe {
-        /// With the line that its notes go into.
+        /// The subscriber, with its event queue.
         subscriber: Box<Subscriber>,
-        /// Answered at once: no event after that is missed.
+        /// Answered at once: no event after the answer is missed.
         answer: Answer<()>,
     },
-    /// Tells this one no more. It goes back the way its bell rings.
+    /// Removes a subscriber. It is returned through its notifier.
     Unsubscribe {
         /// Its [`Subscriber::number`].
         subscriber: u64,
     },
-    /// Take other settings, see [`monitor_engine::Engine::reconfigure`].
+    /// Replaces the engine's settings, see [`monitor_engine::Engine::reconfigure`].
     Reconfigure {
-        /// For this worker.
+        /// Settings of this worker's engine.
         config: Box<EngineConfig>,
-        /// When they apply.
+        /// Answered once they are in force.
         answer: Answer<()>,
     },
-    /// Nobody wants to see more of a connection, or of one side of it.
+    /// Stops monitoring a connection, or one side of it.
     StopConnection {
-        /// Which connection.
+        /// Connection.
         id: SockId,
-        /// `None`: all of it.
+        /// Side; `None`: the whole connection.
         side: Option<Side>,
-        /// How it is then.
+        /// State of the connection afterwards.
         answer: Answer<Result<Connection, ControlError>>,
     },
-    /// Other settings for a connection.
+    /// Changes the settings of a connection.
     Configure {
-        /// Which one.
+        /// Connection.
         id: SockId,
-        /// By [`Side::index`].
+        /// Settings by [`Side::index`].
         settings: [SideSettings; 2],
-        /// How it is then.
+        /// State of the connection afterwards.
         answer: Answer<Result<Connection, ControlError>>,
     },
-    /// What connections to come start with, in place of what was said before.
+    /// Replaces the rules that give new connections their settings.
     SetRules {
         /// In order: the first that applies to a connection counts.
         rules: Vec<Rule>,
-        /// Sent when they are in force.
+        /// Answered once they are in force.
         answer: Answer<()>,
     },
-    /// End.
+    /// Ends the worker.
     Stop,
 }
 

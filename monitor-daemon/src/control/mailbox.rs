@@ -1,4 +1,4 @@
-//! What other threads leave for a worker.
+//! Command queue of a worker, which other threads fill.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,25 +15,25 @@ use super::Command;
 /// Datagrams that may wait for a worker: a burst of fragmented traffic, 64 KiB each at the worst.
 const DATAGRAMS: usize = 256;
 
-/// A worker's letter box. Posting never waits for the worker.
+/// A worker's command queue. Sending never waits for the worker.
 #[derive(Debug)]
 pub struct Mailbox {
-    /// Set after something was posted; looked at by the worker in every round.
+    /// Set after each send; read by the worker in every round.
     pending: AtomicBool,
-    /// Readable when something was posted: ends the worker's sleep.
+    /// Eventfd that is readable after a send, which ends the worker's sleep.
     bell: OwnedFd,
     commands: SegQueue<Command>,
     datagrams: ArrayQueue<Handoff>,
     lost: AtomicU64,
 }
 
-/// The kernel refused a bell.
+/// The kernel refused an eventfd.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make an event descriptor for a worker")]
 pub struct MailboxError(#[source] io::Error);
 
 impl Mailbox {
-    /// An empty one.
+    /// Creates an empty queue.
     pub fn new() -> Result<Self, MailboxError> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         Ok(Self {
@@ -45,13 +45,13 @@ impl Mailbox {
         })
     }
 
-    /// Asks the worker for something.
+    /// Sends a command to the worker.
     pub fn send(&self, command: Command) {
         self.commands.push(command);
         self.ring();
     }
 
-    /// Hands on a datagram; a full box loses and counts it.
+    /// Forwards a datagram; a full queue drops and counts it.
     pub fn post(&self, datagram: Handoff) {
         if self.datagrams.push(datagram).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -59,42 +59,42 @@ impl Mailbox {
         self.ring();
     }
 
-    /// Datagrams lost to a full box.
+    /// Returns the number of datagrams that a full queue dropped.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Has the worker look for what was left for it elsewhere.
+    /// Wakes the worker, for work that is stored elsewhere.
     pub fn ring(&self) {
-        // Fails when the counter is at its end only, and then it rings already.
+        // Fails only when the counter is at its maximum; then the eventfd is readable already.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
-        // After the bell, or the worker could see this, find no bell to take away, and never sleep again.
+        // After the eventfd, or the worker could see this, read an empty eventfd, and never sleep again.
         self.pending.store(true, Ordering::Release);
     }
 
-    /// Whether something came since the last call. What did is then in the box.
+    /// Returns whether something was sent since the last call. It is in the queue then.
     pub fn has_mail(&self) -> bool {
         if !self.pending.load(Ordering::Relaxed) {
             return false;
         }
-        // Taken back in the reverse order of `ring`, and before the box is emptied: a bell that this takes away from
-        // somebody who rings meanwhile is for something that is in the box already.
+        // Reset in the reverse order of `ring`, and before the queue is emptied: if this takes the notification of a
+        // concurrent sender away, that sender's command is in the queue already.
         self.pending.swap(false, Ordering::AcqRel);
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
         true
     }
 
-    /// Sleeps until something comes, or for `at_most`. For the worker's thread.
+    /// Sleeps until something is sent, at most for `at_most`. For the worker's thread.
     pub fn wait(&self, at_most: Option<Duration>) {
-        // A time that the system cannot express is as good as for ever.
+        // A time that the system cannot express is waited for without a limit.
         let at_most = at_most.and_then(|time| Timespec::try_from(time).ok());
         let mut list = [PollFd::new(&self.bell, PollFlags::IN)];
-        // An interrupted sleep is a short one.
+        // An interrupted sleep is only shorter.
         let _ = poll(&mut list, at_most.as_ref());
     }
 
-    /// Readable when something came.
+    /// Returns the descriptor, which is readable after a send.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.bell.as_fd()
     }

@@ -1,4 +1,4 @@
-//! The mailboxes of all workers, for those who ask.
+//! Command queues of all workers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Command, Mailbox, MailboxError};
 
-/// A worker that does not answer for so long hangs, or is gone: it sees to its mail many times in each second.
+/// Longest time for an answer. A worker reads its queue many times a second; one that takes longer hangs or has ended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// One for each worker, in their order. Cheap to clone.
+/// Queue of each worker, in their order. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Mailboxes(Arc<[Arc<Mailbox>]>);
 
@@ -18,35 +18,35 @@ pub struct Mailboxes(Arc<[Arc<Mailbox>]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("worker {worker} does not answer; the daemon is stopping, or its log says what is wrong")]
 pub struct Unanswered {
-    /// Which one.
+    /// Index of the worker.
     pub worker: u16,
 }
 
 impl Mailboxes {
-    /// Empty ones.
+    /// Creates empty queues.
     pub fn new(workers: u16) -> Result<Self, MailboxError> {
         let boxes = (0..workers).map(|_| Mailbox::new().map(Arc::new));
         Ok(Self(boxes.collect::<Result<_, _>>()?))
     }
 
-    /// How many workers there are.
+    /// Returns the number of workers.
     #[must_use]
     pub fn workers(&self) -> u16 {
         self.0.len() as u16
     }
 
-    /// A worker's own, if there is such a worker.
+    /// Returns a worker's queue, if there is such a worker.
     #[must_use]
     pub fn get(&self, worker: u16) -> Option<&Arc<Mailbox>> {
         self.0.get(usize::from(worker))
     }
 
-    /// All of them.
+    /// Iterates over all queues.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
         self.0.iter()
     }
 
-    /// Asks a worker for something and waits for its answer, for a bounded time.
+    /// Sends a command to a worker and waits for its answer, for a bounded time.
     pub async fn ask<T>(
         &self,
         worker: u16,

@@ -1,16 +1,16 @@
-//! How other threads reach a worker: its mailbox, and what can be asked through it.
+//! Commands from other threads to a worker.
 //!
-//! Every worker has a [`Mailbox`], whatever feeds it, and sees to it between two batches of packets: a live one in each
-//! round, a replay between the pieces of its files, while it waits for recorded time to pass, and after their end.
-//! The packet path itself knows nothing of it but one look at a flag for each batch.
+//! Every worker has a [`Mailbox`] and reads it between two batches of packets: a live one in each round, a replay between
+//! the pieces of its files, while it waits for recorded time to pass, and after their end. The packet path only checks a
+//! flag once in each batch.
 //!
-//! To add a command: a variant of [`Command`] with plain values and, if somebody waits for what comes of it, an
-//! [`Answer`]; an arm in [`Command::perform`] that does it with the worker's engine. It runs on the worker's thread, so
-//! it takes microseconds, neither waits nor allocates much, and sends its answer last. Who asks holds the [`Mailboxes`]:
+//! To add a command: a variant of [`Command`] with plain values and, if it has a result, an [`Answer`]; an arm in
+//! `Command::run` that applies it to the worker's engine. It runs on the worker's thread, so it takes microseconds,
+//! neither waits nor allocates much, and sends its answer last. Callers hold the [`Mailboxes`]:
 //! `mailboxes.ask(worker, |answer| Command::Something { id, answer }).await`.
 //!
-//! **Architecture invariant:** asking never waits for a worker's lock, and a worker never waits for who asks: an answer
-//! that nobody wants any more is dropped.
+//! **Invariant:** a caller never waits for a worker's lock, and a worker never waits for a caller: the answer to a caller
+//! that has left is dropped.
 
 mod command;
 mod mailbox;

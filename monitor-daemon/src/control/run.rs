@@ -1,16 +1,16 @@
-//! Execution of a worker's requests, on its thread.
+//! Execution of a worker's commands, on its thread.
 
 use monitor_engine::{Packet, Sink as _};
 
 use super::command::Engine;
 use super::mailbox::Mailbox;
 
-/// Runs pending requests, if any; returns false for the end of the worker. For the worker's thread.
+/// Runs pending commands, if any; returns false for the end of the worker. For the worker's thread.
 pub fn attend(engine: &mut Engine, mailbox: &Mailbox) -> bool {
     !mailbox.has_mail() || obey(engine, mailbox)
 }
 
-/// Runs all requests without a look at the flag; returns false for the end of the worker.
+/// Runs all commands without a look at the flag; returns false for the end of the worker.
 pub fn obey(engine: &mut Engine, mailbox: &Mailbox) -> bool {
     while let Some(command) = mailbox.command() {
         if !command.run(engine) {

@@ -26,7 +26,7 @@ pub struct EventFilter {
 pub enum Scope {
     /// All connections.
     All,
-    /// One connection.
+    /// A single connection.
     One(SockId),
     /// Connections that match a filter. Its fields never change on a connection, so it's evaluated once for
     /// each.

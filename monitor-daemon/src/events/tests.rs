@@ -233,7 +233,7 @@ fn one_connection_one_side_and_nothing_after_forgetting() {
     process(&mut engine, 2, &[segment(2, true, ACK, 100, b"x")]);
     assert!(!ear.queue.take_pending() && level.queue.take_pending());
     assert!(events(&mut ear).is_empty() && events(&mut level).is_empty());
-    // Both are called 7: a name that is there twice is nobody's business, they go one after another.
+    // Both have the number 7: a number may be used twice, and the subscribers are removed one after the other.
     level.notifier.arm();
     ear.notifier.arm();
     engine.sink().unsubscribe(7);

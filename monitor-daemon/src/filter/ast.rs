@@ -43,7 +43,7 @@ pub(super) enum Test {
     Vlan { place: usize, id: Option<u16> },
 }
 
-/// Addresses of one version whose bits under the mask are these.
+/// Addresses of a version with these bits under the mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
     v6: bool,

@@ -1,10 +1,10 @@
-//! What is wrong with a filter, and where.
+//! Errors in a filter, with their position.
 
 use std::fmt;
 
 use super::limits::{MAX_DEPTH, MAX_LEN};
 
-/// A filter that cannot be read. Its message shows the place:
+/// Error in a filter. Its message shows the position:
 ///
 /// ```text
 /// the filter is wrong at 11: `htpp` is not a port: a number from 0 to 65535, or a name such as `http`
@@ -13,15 +13,15 @@ use super::limits::{MAX_DEPTH, MAX_LEN};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterError {
-    /// Bytes before the place.
+    /// Offset of the error, bytes.
     pub offset: usize,
-    /// What is wrong there.
+    /// Reason.
     pub problem: Problem,
-    /// The text around the place, and a line that points at it.
+    /// The text around the position, and a line that points at it.
     excerpt: String,
 }
 
-/// What can be wrong.
+/// Reason that a filter is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// More than [`MAX_LEN`] bytes.
@@ -30,15 +30,15 @@ pub enum Problem {
     /// More than [`MAX_DEPTH`] parentheses and negations within each other.
     #[error("parentheses and `not` are nested more than {MAX_DEPTH} deep")]
     TooDeep,
-    /// Something else belongs there.
+    /// An unexpected token.
     #[error("expected {expected}, not {found}")]
     Unexpected {
-        /// What belongs there.
+        /// Expected token, for the message.
         expected: &'static str,
-        /// What stands there.
+        /// Token that was found.
         found: String,
     },
-    /// A character that no filter holds.
+    /// A character that has no meaning in filters.
     #[error("{0:?} has no meaning in a filter{hint}", hint = hint(*.0))]
     Character(char),
     /// No address.
@@ -67,7 +67,7 @@ pub enum Problem {
     Version(String, &'static str),
 }
 
-/// What the character is for in tcpdump, where it is for anything.
+/// Returns a remark on the character's meaning in tcpdump, if it has one.
 fn hint(character: char) -> &'static str {
     match character {
         '&' => "; `and` is `&&`",
@@ -79,11 +79,11 @@ fn hint(character: char) -> &'static str {
     }
 }
 
-/// Characters shown before and after the place.
+/// Characters shown before and after the position.
 const SHOWN: usize = 40;
 
 impl FilterError {
-    /// At `len` bytes from `offset` on; both are boundaries of characters.
+    /// Creates an error at `len` bytes from `offset` on; both are boundaries of characters.
     pub(super) fn new(text: &str, offset: usize, len: usize, problem: Problem) -> Self {
         Self {
             offset,
@@ -93,7 +93,7 @@ impl FilterError {
     }
 }
 
-/// Two lines: the text around the place, and a caret below it.
+/// Returns two lines: the text around the position, and carets below it.
 fn excerpt(text: &str, offset: usize, len: usize) -> String {
     let (before, rest) = text.split_at(offset);
     let (marked, after) = rest.split_at(len);
@@ -111,7 +111,7 @@ fn excerpt(text: &str, offset: usize, len: usize) -> String {
     format!("  {cut}{start}{place}{end}\n  {indent}^{underline}")
 }
 
-/// One column wide, and nothing that a terminal obeys.
+/// Replaces control characters, so that each character is one column wide and no escape sequence remains.
 fn printable(character: char) -> char {
     if character.is_control() {
         ' '

@@ -1,8 +1,8 @@
-//! Text to tokens.
+//! Lexer of filters.
 
 use super::error::{FilterError, Problem};
 
-/// The smallest parts of a filter.
+/// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Open,
@@ -16,16 +16,16 @@ pub(super) enum Kind {
     End,
 }
 
-/// A part and its place.
+/// Token with its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
     pub(super) text: &'a str,
-    /// Bytes before it.
+    /// Offset in bytes.
     pub(super) offset: usize,
 }
 
-/// Takes a filter apart. The last token is [`Kind::End`].
+/// Splits a filter into tokens. The last one is [`Kind::End`].
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_ascii_start();
@@ -54,7 +54,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
     Ok(tokens)
 }
 
-/// Kind and length of the token that a text starts with, or the character that starts none.
+/// Returns kind and length of the token at the start of a text, or the character that starts none.
 fn first(text: &str) -> Result<(Kind, usize), char> {
     let symbols = [
         ("(", Kind::Open),
@@ -82,7 +82,7 @@ fn first(text: &str) -> Result<(Kind, usize), char> {
     Ok((kind, len))
 }
 
-/// What keywords, names, numbers and addresses are made of.
+/// Returns whether keywords, names, numbers and addresses may contain the character.
 fn in_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | ':' | '/' | '-' | '_')
 }

@@ -1,4 +1,4 @@
-//! The filter language: which connections are meant, in the words of tcpdump (pcap-filter(7)).
+//! Filter language: selects connections in the syntax of tcpdump (pcap-filter(7)).
 //!
 //! ```text
 //! filter    = [ term { ("and" | "&&" | "or" | "||") term } ]
@@ -14,15 +14,15 @@
 //! qualifiers of the primitive before it: `port 80 or 443`; those within parentheses end with them. An empty filter
 //! matches everything.
 //!
-//! **A filter judges a connection as tcpdump judges the packets that its client sends**, the first of all. What names
-//! no direction is true of the packets of both directions or of none, so there it makes no difference. `src` and `dst`
-//! are where one had to be chosen: if any packet would do, both ends would be sources, and `src host A` would say no
-//! more than `host A`. As it is, `src` is who called, `dst` who was called, and `not` is true exactly where its term
-//! is not.
+//! **A filter judges a connection as tcpdump judges the packets of its client**, the first one above all. A term without
+//! a direction is true of the packets of both directions or of none, so there it makes no difference. For `src` and
+//! `dst`, a direction had to be chosen: with the packets of either one, both ends would be sources, and `src host A`
+//! would be the same as `host A`. With the client's, `src` is the client, `dst` is the server, and `not` is true exactly
+//! where its term is not.
 //!
-//! **VLAN tags** hide nothing here: `port 80` is true of tagged connections too (tcpdump would look past them only
-//! after `vlan`). `vlan` is about the outermost tag, and the next `vlan` that is joined to it by `and` about the one
-//! inside: `vlan 100 and vlan 200` is 200 inside of 100. Alternatives look at the same tag: `vlan 100 or vlan 200`.
+//! **VLAN tags** hide nothing here: `port 80` is true of tagged connections too (tcpdump looks past tags only after
+//! `vlan`). `vlan` tests the outermost tag, and the next `vlan` that is joined to it by `and` the one inside:
+//! `vlan 100 and vlan 200` is 200 inside of 100. Alternatives test the same tag: `vlan 100 or vlan 200`.
 
 mod ast;
 mod error;
@@ -41,7 +41,7 @@ pub use error::{FilterError, Problem};
 pub use limits::{MAX_DEPTH, MAX_LEN};
 use program::{Ends, Program};
 
-/// A filter, ready to judge.
+/// Compiled filter.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Filter {
     text: Box<str>,
@@ -49,7 +49,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads a filter. The error says where it is wrong and what would be right there.
+    /// Compiles a filter. The error shows the position, and the expected text.
     pub fn compile(text: &str) -> Result<Self, FilterError> {
         let program = match parser::parse(text)? {
             Some(expression) => Program::new(&expression),
@@ -61,14 +61,14 @@ impl Filter {
         })
     }
 
-    /// Whether it wants this connection.
+    /// Returns whether the filter matches a connection.
     #[must_use]
     pub fn matches(&self, connection: &Connection) -> bool {
         self.matches_ends(connection.client, connection.server, &connection.vlan)
     }
 
-    /// The same, from what it looks at: who called, who was called, and the VLAN ids, outermost first. None of it ever
-    /// changes on a connection, so neither does the answer.
+    /// Returns whether the filter matches the ends of a connection and its VLAN ids, outermost first. These never change
+    /// on a connection, so neither does the result.
     #[must_use]
     pub fn matches_ends(&self, client: SocketAddr, server: SocketAddr, vlan: &[u16]) -> bool {
         self.program.accepts(&Ends {
@@ -78,7 +78,7 @@ impl Filter {
         })
     }
 
-    /// As it was written.
+    /// Returns the filter's text as written.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

@@ -1,28 +1,28 @@
-//! The compiled form: tests with two ways out each, like BPF's conditional jumps.
+//! Compiled form of a filter: tests with two targets each, like BPF's conditional jumps.
 //!
-//! It is written from its end, so that both ways out of a test are known when the test is written, and lead to what
-//! was written before: every run ends after as many tests as the filter has, at most.
+//! It is written from its end, so that both targets of a test are known when the test is written. They were written
+//! before: every run ends after at most as many tests as the filter has.
 
 use std::net::SocketAddr;
 
 use super::ast::{Direction, Expression, Joint, Test};
 
-/// What a filter looks at.
+/// Facts about a connection that a filter tests.
 pub(super) struct Ends<'a> {
     pub(super) client: SocketAddr,
     pub(super) server: SocketAddr,
     pub(super) vlan: &'a [u16],
 }
 
-/// A filter's tests.
+/// Tests of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {
-    /// Each leads to steps before it. Step `n` stands at `n - FIRST`.
+    /// Each step leads to steps before it. Step `n` is at `n - FIRST`.
     steps: Vec<Step>,
     start: u32,
 }
 
-/// A test, and where to go on.
+/// A test and its targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Step {
     test: Test,
@@ -67,7 +67,7 @@ impl Program {
         at == ACCEPTED
     }
 
-    /// Writes an expression that goes on at `yes` or `no`; returns its start.
+    /// Writes an expression that continues at `yes` or `no`; returns its start.
     fn write(&mut self, expression: &Expression, mut yes: u32, mut no: u32) -> u32 {
         match expression {
             Expression::Test(test) => self.step(Step {
@@ -77,7 +77,7 @@ impl Program {
             }),
             Expression::Not(inner) => self.write(inner, no, yes),
             Expression::Chain(first, rest) => {
-                // From the right: what the terms up to here were decides whether the next one is asked or skipped.
+                // From the right: the result of the terms up to here decides whether the next one is evaluated or skipped.
                 for (joint, term) in rest.iter().rev() {
                     let start = self.write(term, yes, no);
                     match joint {

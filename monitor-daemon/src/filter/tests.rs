@@ -1,4 +1,4 @@
-//! What filters mean, and what is said of wrong ones.
+//! Meaning of filters, and messages for wrong ones.
 
 use super::*;
 

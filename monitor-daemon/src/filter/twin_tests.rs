@@ -1,4 +1,4 @@
-//! Random filters, printed and compiled, against what they were before: each primitive judged by the letter, and joints
+//! Random filters, printed and compiled, beside a reference model: it evaluates each primitive by its text, and joints
 //! by recursion.
 
 use proptest::prelude::*;
@@ -197,7 +197,7 @@ fn judge(
         Tree::Primitive(qualifiers, value) => (primitive(qualifiers, value, [client, server]), tag),
         Tree::Not(inner) => (!judge(inner, ends, tag).0, tag),
         Tree::Join(and, left, right) => {
-            // A chain's alternatives begin with the chain; what stands left of this joint begins it.
+            // A chain's alternatives begin with the chain; the term left of this joint begins it.
             let (left, after) = judge(left, ends, tag);
             let (right, last) = judge(right, ends, if *and { after } else { tag });
             (

@@ -6,8 +6,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::error::Problem;
 
-/// The services that people name, as IANA and /etc/services do. The file itself is not read, so that a filter means
-/// the same on every machine.
+/// Names of common services, as in the IANA registry and /etc/services. The file itself is not read, so that a filter
+/// means the same on every machine.
 const SERVICES: &[(&str, u16)] = &[
     ("ftp-data", 20),
     ("ftp", 21),
@@ -33,7 +33,7 @@ const SERVICES: &[(&str, u16)] = &[
     ("postgresql", 5432),
 ];
 
-/// One address. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is the IPv4 one.
+/// Parses an address. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is the IPv4 one.
 pub(super) fn host(text: &str) -> Result<IpNet, Problem> {
     match text.parse::<IpAddr>() {
         Ok(address) => Ok(IpNet::from(address.to_canonical())),
@@ -44,7 +44,7 @@ pub(super) fn host(text: &str) -> Result<IpNet, Problem> {
     }
 }
 
-/// A network with its length; without one, IPv4 numbers stand for as many bytes as are written: `10` is `10.0.0.0/8`.
+/// Parses a network with its length. Without a length, the written bytes of an IPv4 address count: `10` is `10.0.0.0/8`.
 pub(super) fn network(text: &str) -> Result<IpNet, Problem> {
     let wrong = || Problem::Network(text.to_owned());
     let (address, len) = match text.split_once('/') {
@@ -67,7 +67,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, Problem> {
     Ok(canonical(network))
 }
 
-/// The first one to four bytes of an IPv4 address, and how many they are.
+/// Parses the first one to four bytes of an IPv4 address; returns them with their number.
 fn partial(text: &str) -> Option<(Ipv4Addr, u8)> {
     let mut bytes = [0; 4];
     let mut count = 0;
@@ -78,7 +78,7 @@ fn partial(text: &str) -> Option<(Ipv4Addr, u8)> {
     Some((bytes.into(), count as u8))
 }
 
-/// Networks of IPv4 addresses written as IPv6 are IPv4 ones.
+/// Converts a network of IPv4 addresses written as IPv6 to IPv4.
 fn canonical(network: IpNet) -> IpNet {
     const MAPPED: u8 = 96;
     match (
@@ -92,7 +92,7 @@ fn canonical(network: IpNet) -> IpNet {
     }
 }
 
-/// A port by number or name.
+/// Parses a port, by number or name.
 pub(super) fn port(text: &str) -> Result<u16, Problem> {
     let named = || {
         SERVICES
@@ -106,7 +106,7 @@ pub(super) fn port(text: &str) -> Result<u16, Problem> {
         .ok_or_else(|| Problem::Port(text.to_owned()))
 }
 
-/// Lowest and highest port; as in tcpdump, in any order, and one port is a range too.
+/// Parses the lowest and the highest port; as in tcpdump, in any order, and one port is a range too.
 pub(super) fn port_range(text: &str) -> Result<(u16, u16), Problem> {
     let ends = text.match_indices('-').find_map(|(at, _)| {
         let (first, last) = (port(&text[..at]).ok()?, port(&text[at + 1..]).ok()?);
@@ -123,7 +123,7 @@ pub(super) fn vlan(text: &str) -> Result<u16, Problem> {
         .ok_or_else(|| Problem::Vlan(text.to_owned()))
 }
 
-/// Digits and nothing else, up to `largest`.
+/// Parses digits and nothing else, up to `largest`.
 fn number(text: &str, largest: u32) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse()

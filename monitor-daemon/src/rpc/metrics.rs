@@ -28,7 +28,7 @@ impl Metric {
 
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $name:ident)+) => {
-        /// All counters of the server. None decreases except the gauges, whose text says that.
+        /// All counters of the server. None decreases except the gauges; their text says that.
         #[derive(Debug, Default)]
         pub struct Metrics {
             $($(#[doc = $doc])+ pub $name: Metric,)+

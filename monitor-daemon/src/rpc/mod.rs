@@ -1,6 +1,6 @@
 //! RPC server: JSON-RPC 2.0 over a Unix stream socket, one object per line; raw bytes follow their line.
 //!
-//! [`ServerSocket::bind`] creates the socket file, [`serve`](serve()) answers on it until it is told to stop. Each client
+//! [`ServerSocket::bind`] creates the socket file, [`serve`](serve()) answers on it until its stop signal. Each client
 //! has one task, which reads a line, answers it completely and then reads the next. A client that doesn't read its
 //! replies is held up by its own socket alone, and holds the memory of one reply at most.
 //!

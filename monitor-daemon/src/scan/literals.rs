@@ -20,7 +20,7 @@ pub(super) struct Literals {
 
 #[derive(Debug)]
 enum Form {
-    /// One table look-up for each byte.
+    /// A table look-up for each byte.
     Table(Box<dfa::DFA>),
     /// Smaller, with a few look-ups for each byte.
     Lists(Box<contiguous::NFA>),

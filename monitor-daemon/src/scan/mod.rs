@@ -1,7 +1,7 @@
 //! Search for patterns in streams, piece by piece as bytes arrive.
 //!
 //! A [`Set`] is compiled once and shared. A [`ScanState`] holds the search of one side: a few numbers. Bytes are scanned
-//! once, in order, and the same matches are found in whatever pieces they arrive. The end of a match is known when its
+//! once, in order, and the same matches are found in pieces of any size. The end of a match is known when its
 //! last byte arrives. Its begin is found afterwards, in at most [`REACH`] bytes before it.
 //!
 //! **Matches.** Each pattern is searched by itself, and the search restarts after each match. It finds the match that

@@ -302,7 +302,7 @@ impl Walk<'_> {
         let state = match then {
             Then::Byte(byte) => forward.next_state(start, byte),
             Then::Open => start,
-            // No match goes on over these.
+            // No match continues beyond these.
             Then::Hole | Then::Fin => return,
         };
         self.scratch.restarts.push(Restart {

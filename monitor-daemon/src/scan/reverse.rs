@@ -34,7 +34,7 @@ impl Threads {
     }
 }
 
-/// One search.
+/// A single search.
 pub(super) struct Reverse<'a> {
     /// Compiled in reverse.
     pub(super) nfa: &'a NFA,

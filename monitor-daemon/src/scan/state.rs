@@ -36,7 +36,7 @@ pub struct ScanState {
     pub(super) restarts: Vec<Restart>,
     /// Byte before `at`.
     pub(super) last: u8,
-    /// Patterns whose last match ended within reach, in their order, with the offset of that end.
+    /// Patterns with a last match that ended within reach, in their order, with the offset of that end.
     ended: Vec<(u32, u64)>,
 }
 

@@ -34,7 +34,7 @@ fn set(patterns: &[&str]) -> Set {
     .unwrap()
 }
 
-/// A side whose bytes from `base` on are kept.
+/// A side that keeps its bytes from `base` on.
 struct Kept<'a> {
     bytes: &'a [u8],
     base: u64,
@@ -67,7 +67,7 @@ fn plain(set: &Set, scratch: &mut Scratch, stream: &mut Kept<'_>) -> Found {
         .collect()
 }
 
-/// Searches text that starts at `base`, in pieces; what is `None` in it is a hole.
+/// Searches text that starts at `base`, in pieces; `None` in it is a hole.
 fn search(set: &Set, base: u64, text: &[Option<u8>], pieces: &[usize], fin: bool) -> Found {
     let bytes: Vec<u8> = text.iter().map(|byte| byte.unwrap_or(b'?')).collect();
     let mut stream = Kept {
@@ -305,7 +305,7 @@ fn a_begin_further_back_than_reach_is_cut() {
     );
 }
 
-/// Text on which each of the patterns goes on matching after its first match, without a new begin.
+/// Returns text on which each of the patterns continues to match after its first match, without a new begin.
 fn endless(len: usize) -> Vec<Option<u8>> {
     let mut text = vec![Some(b'b'); len];
     text[0] = Some(b'a');

@@ -15,18 +15,18 @@ use crate::config::Source;
     args_conflicts_with_subcommands = false
 )]
 pub struct Cli {
-    /// What all commands take.
+    /// Options of all commands.
     #[command(flatten)]
     pub common: Common,
-    /// Check the configuration, say what is wrong with it, and exit.
+    /// Check the configuration, report its errors, and exit.
     #[arg(long)]
     pub check_config: bool,
-    /// What to capture; without a command, the interfaces of the configuration.
+    /// Source of packets; without a command, the interfaces of the configuration.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What all commands take.
+/// Options of all commands.
 #[derive(Debug, Args)]
 pub struct Common {
     /// Settings [default: /etc/monitord/config.toml if it exists, else built-in ones].
@@ -37,14 +37,14 @@ pub struct Common {
     pub socket: Option<PathBuf>,
 }
 
-/// Other things to capture than interfaces.
+/// Sources of packets other than interfaces.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read capture files (pcap, pcapng, also gzipped), then go on serving what was in them.
+    /// Read capture files (pcap, pcapng, also gzipped), then continue to serve their connections.
     Replay(Replay),
 }
 
-/// Reading capture files.
+/// Options of a replay.
 #[derive(Debug, Args)]
 pub struct Replay {
     /// The files, read one after another.
@@ -59,7 +59,7 @@ pub struct Replay {
 }
 
 impl Common {
-    /// Where settings come from.
+    /// Returns the source of settings.
     #[must_use]
     pub fn source(&self) -> Source {
         Source::new(self.config.as_deref(), self.socket.as_deref())

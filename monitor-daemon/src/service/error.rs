@@ -1,4 +1,4 @@
-//! Why the daemon does not start, or had to end.
+//! Reasons that the daemon doesn't start, or ended.
 
 use std::io;
 
@@ -51,7 +51,7 @@ pub enum ServiceError {
     /// The threads that serve.
     #[error("cannot start serving: {0}")]
     Runtime(#[source] io::Error),
-    /// The server gave up.
+    /// The server ended by itself.
     #[error("the server on the Unix socket ended: {0}")]
     Server(#[source] io::Error),
     /// A fault of the program; it was stopped in order.
@@ -59,7 +59,7 @@ pub enum ServiceError {
         "worker {worker} failed (its panic stands above); stopped, since its flows would go unseen"
     )]
     Worker {
-        /// Which one.
+        /// Index of the worker.
         worker: usize,
     },
     /// The reader of our standard output is gone, or its disk is full.

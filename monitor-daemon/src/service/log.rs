@@ -10,8 +10,8 @@ use crate::util::stderr::Stderr;
 /// The variable that wins over the configured level.
 const VARIABLE: &str = "RUST_LOG";
 
-/// Starts logging at the configured level, or at what `RUST_LOG` says. A `RUST_LOG` that cannot be understood is said
-/// and left aside. What comes back takes another level later; nothing does when `RUST_LOG` rules.
+/// Starts logging at the configured level, or at the filter in `RUST_LOG`. An invalid `RUST_LOG` is reported and
+/// ignored. The returned function changes the level later; there is none when `RUST_LOG` is in force.
 pub fn start(level: &str) -> Option<ApplyFn> {
     let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
     let named = variable.as_deref().map(EnvFilter::try_new);

@@ -1,4 +1,4 @@
-//! What makes a process a service: its command line, logging, signals, start and stop in order.
+//! The daemon as a process: command line, logging, signals, ordered start and stop.
 
 pub mod cli;
 mod descriptors;
@@ -26,7 +26,7 @@ use cli::{Cli, Command};
 pub use error::ServiceError;
 use running::{Host, Running};
 
-/// Does what the command line says; returns when the daemon has ended in order.
+/// Runs the daemon as the command line demands; returns after its ordered end.
 pub fn run(cli: &Cli) -> Result<(), ServiceError> {
     let source = cli.common.source();
     let config = source.read()?;
@@ -88,7 +88,7 @@ fn replay(config: &Config, current: LiveConfig, asked: &cli::Replay) -> Result<(
         let (files, done) = (files.clone(), done.clone());
         move || {
             worker.run(&files, || {
-                // Nobody listens any more when the daemon stops.
+                // The receiver is gone when the daemon stops.
                 let _ = done.send(());
             });
         }
@@ -115,7 +115,7 @@ fn replay(config: &Config, current: LiveConfig, asked: &cli::Replay) -> Result<(
     }
 }
 
-/// What a capture starts from.
+/// Parts that a capture starts from.
 struct Parts {
     engines: Vec<Engine>,
     views: Views,
@@ -123,7 +123,7 @@ struct Parts {
     seed: [u64; 2],
 }
 
-/// What others may see of the engines once these have gone to their threads.
+/// Views of the engines for other threads, once the engines have moved to theirs.
 struct Views {
     readers: Vec<Reader>,
     counters: Vec<Arc<Counters>>,
@@ -135,7 +135,7 @@ impl Parts {
     fn new(config: &Config, origin: Origin, bpf: bool) -> Result<Self, ServiceError> {
         let cores = cores();
         let workers = match config.capture.workers {
-            // A file is read anew by every worker: one makes the best of the processor, and the same order each time.
+            // Every worker reads the whole file: a single one uses the processor best, and gives the same order each time.
             0 if origin == Origin::Files => 1,
             asked if !bpf => {
                 if asked != 1 {
@@ -146,7 +146,7 @@ impl Parts {
             0 => (cores.len() as u16).clamp(1, MAX_WORKERS),
             asked => asked,
         };
-        // New at every start: nobody can learn how to aim all flows at one worker.
+        // Random at every start: no sender can learn to direct all flows to one worker.
         let seed = [random()?, random()?];
         let engines = worker::engines(config, origin, workers, seed)?;
         let readers = engines.iter().map(Engine::reader).collect();

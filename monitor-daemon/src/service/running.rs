@@ -1,4 +1,4 @@
-//! From the first request to the last: serving while a capture runs, and stopping both in order.
+//! Service while a capture runs, and the ordered stop of both.
 
 use std::future::Future;
 use std::io;
@@ -20,28 +20,28 @@ use crate::worker::{WorkerExit, WorkerThreads};
 
 /// Threads for the clients. They copy bytes out of the store, for a few clients at once; workers have their own.
 const SERVER_THREADS: usize = 2;
-/// What a shell makes of death by SIGINT.
+/// Exit status after SIGINT (128 + 2).
 const IMPATIENT: i32 = 130;
 
-/// A capture at work.
+/// Running capture.
 pub(super) enum Running {
-    /// From interfaces: runs until it is stopped.
+    /// Capture from interfaces, which runs until it is stopped.
     Live(Live),
-    /// From files: its threads are there after their end, too.
+    /// Replay of files. Its threads exist after the end of the files, too.
     Replay {
         /// Its threads.
         threads: WorkerThreads,
-        /// Where they are told to stop.
+        /// Command queues, for the stop.
         mailboxes: Mailboxes,
-        /// A word of each of them that has read everything.
+        /// A message from each worker that has read everything.
         read: mpsc::UnboundedReceiver<()>,
-        /// How many are still reading.
+        /// Number of workers that are still reading.
         reading: usize,
     },
 }
 
 impl Running {
-    /// The end of a thread, or of all files. Can be dropped and called again.
+    /// Waits for the end of a thread, or of all files. Cancel safe.
     async fn news(&mut self) -> News {
         match self {
             Self::Live(live) => News::Exit(live.threads.next_exit().await),
@@ -79,30 +79,30 @@ impl Running {
     }
 }
 
-/// What can happen to a capture by itself.
+/// Event of a capture that no client caused.
 enum News {
-    /// A thread ended; `None`: there is none any more.
+    /// A thread ended; `None`: none is left.
     Exit(Option<WorkerExit>),
     /// All files are read.
     Read,
 }
 
-/// The threads that serve, and the signals that end it.
+/// Threads of the server, and the signals that end it.
 pub(super) struct Host {
     runtime: Runtime,
     signals: Signals,
-    /// Asks for the settings to be read again.
+    /// Requests a reload of the settings.
     hangup: Signal,
 }
 
-/// What asks us to end.
+/// Signals that end the daemon.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Host {
-    /// To be made before anything that has to be undone: from here on a signal waits for [`Host::serve`].
+    /// Creates the host, before anything that must be undone: from here on a signal waits for [`Host::serve`].
     pub(super) fn new() -> Result<Self, ServiceError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(SERVER_THREADS)
@@ -148,7 +148,7 @@ impl Host {
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let mut server = runtime.spawn(rpc::serve(listener, status, async {
-            // An error means that nobody can ask any more: time to stop as well.
+            // An error means that the sender is gone: a reason to stop as well.
             let _ = stopped.await;
         }));
         let end = end(&mut running, &mut server, signals, exit);
@@ -162,7 +162,7 @@ impl Host {
         } else {
             runtime.block_on(outcome(server))
         };
-        // Replies that a client does not read have had their time.
+        // Replies that a client has not read by now are dropped.
         runtime.shutdown_background();
         result.and(stopped).map(|()| ended)
     }
@@ -177,7 +177,7 @@ async fn outcome(
     }
 }
 
-/// Waits for what ends the daemon.
+/// Waits for the reason to end.
 async fn end(
     running: &mut Running,
     server: &mut JoinHandle<io::Result<()>>,
@@ -197,7 +197,7 @@ async fn end(
             // It only ends by itself when something is wrong.
             result = outcome(&mut *server) => return result,
             news = running.news() => match news {
-                // Workers stay until they are told to stop.
+                // Workers run until the stop command.
                 News::Exit(ended) => {
                     return Err(ServiceError::Worker { worker: ended.map_or(0, |ended| ended.worker) });
                 }

@@ -1,4 +1,4 @@
-//! Changed settings on their way to those who take them.
+//! Delivery of changed settings to the workers.
 
 use tokio::runtime::Handle;
 use tracing::error;
@@ -6,8 +6,8 @@ use tracing::error;
 use crate::config::{ApplyFn, Origin};
 use crate::control::{Command, Mailboxes};
 
-/// Gives all workers their part of changed settings, and waits until each has taken it. To be called on a thread of the
-/// runtime that may block.
+/// Returns the function that sends changed settings to all workers and waits until each applies them. To be called on a
+/// thread of the runtime that may block.
 pub(super) fn to_workers(mailboxes: Mailboxes, origin: Origin, seed: [u64; 2]) -> ApplyFn {
     Box::new(move |config| {
         let workers = mailboxes.workers();

@@ -1,4 +1,4 @@
-//! What `monitord replay --exit` prints.
+//! Output of `monitord replay --exit`.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use super::ServiceError;
 use crate::rpc;
 use crate::status::Status;
 
-/// The headline (`packets` and `bytes` of the files, `payload_bytes` and `flows` of TCP, wall-clock `seconds`), and in
-/// `stats` what the RPC's `stats` shows.
+/// Returns the totals (`packets` and `bytes` of the files, `payload_bytes` and `flows` of TCP, wall-clock `seconds`), and
+/// in `stats` the result of the RPC's `stats`.
 pub(super) fn of(status: &Status, elapsed: Duration) -> Result<Value, ServiceError> {
     let stats = rpc::gather(status.capture.snapshot(), &status.engines);
     let stats = serde_json::to_value(stats).map_err(|error| ServiceError::Output(error.into()))?;

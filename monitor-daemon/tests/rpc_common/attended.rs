@@ -1,4 +1,4 @@
-//! Engines whose mail is seen to, as workers do, while a test gives them packets.
+//! Engines on threads that run their commands, as workers do, while a test gives them packets.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,7 +17,7 @@ pub struct Attended {
 }
 
 impl Attended {
-    /// And what a server of these engines shows.
+    /// Starts the threads; also returns the status for a server of these engines.
     pub fn start(engines: Vec<Engine>) -> (Self, Status) {
         let status = status(&engines);
         let mailboxes: Vec<_> = status.mailboxes.iter().cloned().collect();
@@ -44,12 +44,12 @@ impl Attended {
         )
     }
 
-    /// An engine, for as long as nobody else needs it.
+    /// Locks an engine.
     pub fn engine(&self, worker: usize) -> MutexGuard<'_, Engine> {
         lock(&self.engines[worker])
     }
 
-    /// Has somebody do something with an engine: feed it packets, say.
+    /// Calls a function with an engine, for example to give it packets.
     pub fn with<T>(&self, worker: usize, deed: impl FnOnce(&mut Engine) -> T) -> T {
         deed(&mut self.engine(worker))
     }

@@ -1,5 +1,5 @@
-//! What the RPC's tests share: engines fed by generated packets, a real server on a real socket, and a client that
-//! can misbehave.
+//! Support for tests of the RPC: engines with generated packets, a real server on a real socket, and a client that can
+//! misbehave.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(
@@ -145,13 +145,13 @@ impl Server {
         }
     }
 
-    /// One whose engines have workers.
+    /// Starts a server with engines that run on threads.
     pub fn at_work(engines: Vec<Engine>) -> (Self, Attended) {
         let (workers, status) = Attended::start(engines);
         (Self::start_with(status, |_| {}), workers)
     }
 
-    /// A client that writes what it is told, well-formed or not.
+    /// Connects a client that writes any bytes, well-formed or not.
     pub fn wire(&self) -> Wire {
         let stream = UnixStream::connect(&self.socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -271,7 +271,7 @@ impl Wire {
     }
 }
 
-/// Bytes whose every position can be told from its neighbours.
+/// Returns bytes that differ from their neighbours at every position.
 pub fn pattern(start: u64, len: usize) -> Vec<u8> {
     (start..start + len as u64)
         .map(|at| (at ^ at >> 8 ^ at >> 16).wrapping_mul(131) as u8)

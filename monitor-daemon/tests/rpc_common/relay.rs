@@ -9,7 +9,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-/// A socket of its own; whoever connects to it is connected to wherever it leads now.
+/// Socket that connects each client to its current destination.
 pub struct Relay {
     pub socket: PathBuf,
     state: Arc<Mutex<State>>,
@@ -58,7 +58,7 @@ impl Relay {
         self.state.lock().unwrap().to = server.to_owned();
     }
 
-    /// How many connections there ever were.
+    /// Returns the number of connections accepted.
     pub fn accepted(&self) -> usize {
         self.state.lock().unwrap().accepted
     }

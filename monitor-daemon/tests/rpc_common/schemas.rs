@@ -1,5 +1,5 @@
-//! Whether a value has the form that a document of `rpc.discover` promises: as much of JSON Schema as our types make use
-//! of, and stricter in one thing: members that are not described are faults.
+//! Check of values against the schemas of `rpc.discover`: the part of JSON Schema that our types use. It is stricter in
+//! one point: members that are not described are errors.
 
 use monitor_rpc::OpenRpc;
 use schemars::Schema;

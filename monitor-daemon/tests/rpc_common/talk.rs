@@ -1,4 +1,4 @@
-//! Generated connections: what two ends say to each other, as frames.
+//! Generated connections: the frames of two ends.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,7 +18,7 @@ pub struct Talk {
     pub vlan: Vec<u16>,
     /// Of the client and of the server.
     pub isn: [u32; 2],
-    /// What each has sent.
+    /// Number of bytes that each end has sent.
     pub sent: [u64; 2],
     pub time: u64,
 }
@@ -58,17 +58,17 @@ impl Talk {
         self.at(engine, From::Client, 0, b"");
     }
 
-    /// One end sends its next bytes, and the other one acknowledges them.
+    /// Sends the next bytes of an end, which the other one acknowledges.
     pub fn say(&mut self, engine: &mut Engine, from: From, bytes: &[u8]) {
         for segment in bytes.chunks(60_000) {
             self.at(engine, from, self.sent[from as usize], segment);
             self.sent[from as usize] += segment.len() as u64;
-            // A receiver whose scaled window isn't known yet takes no more than 64 KiB.
+            // Until its scaled window is known, a receiver accepts at most 64 KiB.
             self.acknowledge(engine, from);
         }
     }
 
-    /// One end sends bytes at an offset, without an acknowledgment.
+    /// Sends bytes of an end at an offset, without an acknowledgment.
     pub fn at(&mut self, engine: &mut Engine, from: From, off: u64, bytes: &[u8]) {
         let (seq, ack) = self.numbers(from, off);
         self.segment(engine, from, ACK, seq, ack, bytes);

@@ -9,10 +9,10 @@ use super::{engines, pattern};
 pub const ENDS: (&str, &str) = ("10.0.0.1:1234", "10.0.0.2:80");
 /// Bytes that its client sent before a hole of 100 and 5 bytes more.
 pub const STREAM: usize = 300_000;
-/// What its server answered; a terminal must not get it as it is.
+/// The server's answer, which must not reach a terminal unescaped.
 pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n\x1b[2J";
 
-/// One connection with a hole in it, closed by an RST, and eleven others; the sockid of the first.
+/// Creates a connection with a hole in it, closed by an RST, and eleven others; returns the sockid of the first.
 pub fn world() -> (Vec<Engine>, u64) {
     let mut engines = engines(2);
     let mut talk = Talk::new(ENDS.0, ENDS.1);

@@ -13,7 +13,7 @@ use crate::flow::FlowKey;
 use crate::payload::Payload;
 use crate::{Checksum, Counters, LinkType, Packet};
 
-/// One TCP segment of one flow.
+/// TCP segment of a flow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Segment<'a> {
     pub time: u64,

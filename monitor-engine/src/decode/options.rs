@@ -1,4 +1,4 @@
-//! TCP options that decide what a receiver accepts: window scale, timestamps, selective acknowledgments.
+//! TCP options that a receiver's acceptance depends on: window scale, timestamps, selective acknowledgments.
 
 /// Kinds of options.
 mod kind {

@@ -1,7 +1,7 @@
 //! Header fields of a segment: offset 0, acknowledgment, window.
 //!
 //! Both directions of a connection are named relative to the segment: `fwd` is the side that receives its data, `rev`
-//! the side of its sender, whose data the segment acknowledges.
+//! the side of its sender, which the segment acknowledges.
 
 use monitor_common::wire::flags;
 
@@ -9,7 +9,7 @@ use super::resync::ResyncDetector;
 use crate::decode::Segment;
 use crate::store::record::{NO_FIN, SideRecord, option, side_flag};
 
-/// Fixes offset 0 of the sides whose sequence numbers the segment shows first. Inside an update.
+/// Fixes offset 0 of a side when a segment shows its sequence numbers first. Inside an update.
 pub fn learn_start(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
     let tcp = &segment.tcp;
     if tcp.flags & flags::RST != 0 {

@@ -1,7 +1,7 @@
 //! Application of one segment to its connection.
 //!
 //! Both directions are named relative to the segment: `fwd` is the side that receives its data, `rev` the side of its
-//! sender, whose data the segment acknowledges.
+//! sender, which the segment acknowledges.
 
 use monitor_common::wire::flags;
 
@@ -185,7 +185,7 @@ impl<S: Sink> Engine<S> {
                 }
                 return;
             }
-            // A live receiver answers it. If none does, the capture missed what made the RST acceptable.
+            // A live receiver answers it. If none does, the capture missed the segment that made the RST acceptable.
             Verdict::Hold(_) => conn.record.update(|record| {
                 record.flags.set(record.flags.get() | flag::RST_PENDING);
             }),

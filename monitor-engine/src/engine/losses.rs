@@ -62,7 +62,7 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    /// Declares the holes lost whose loss delay has passed. Returns the next deadline.
+    /// Declares holes lost after their loss delay. Returns the next deadline.
     pub(super) fn expire_pending_losses(&mut self) -> u64 {
         let arena = Arc::clone(&self.arena);
         while let Some(pending) = self.pending_losses.queue.front().copied() {

@@ -151,7 +151,7 @@ impl<S: Sink> Engine<S> {
     /// Ends the capture: declares holes lost that can no longer be filled. Connections stay as they are.
     pub fn finish(&mut self) {
         let arena = Arc::clone(&self.arena);
-        // Connections that have timed out first: what is decided at the end must not prolong them.
+        // Connections that have timed out first: decisions at the end must not prolong them.
         self.retire_all_overdue();
         self.finish_held(&arena);
         for class in [Class::Closed, Class::Unverified, Class::Active] {

@@ -49,7 +49,7 @@ impl Plan {
     const QUEUED_SHARE: u64 = 64;
     const FRAGMENTS_SHARE: u64 = 64;
     const FRAGMENTS_MOST: u64 = 16 << 20;
-    /// Held segments are rare: probes of a zero window, forged segments, and what follows a loss of the capture.
+    /// Held segments are rare: probes of a zero window, forged segments, and the segments after a loss of the capture.
     const HELD_SHARE: u64 = 64;
     const HELD_MOST: u64 = 4 << 20;
 

@@ -10,7 +10,7 @@ use crate::store::arena::Arena;
 use crate::store::record::{Record, flag};
 use crate::{CloseReason, Side, Sink, TcpConfig, TcpState};
 
-/// Timeout of a connection whose SYN was not answered, nanoseconds. Linux retries longer (tcp_syn_retries 6 is 127 s),
+/// Timeout of a connection with an unanswered SYN, nanoseconds. Linux retries longer (tcp_syn_retries 6 is 127 s),
 /// but each repeated SYN starts it again.
 const HALF_OPEN_TIMEOUT: u64 = 60_000_000_000;
 const MILLISECOND: u64 = 1_000_000;

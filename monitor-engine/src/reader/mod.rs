@@ -47,8 +47,8 @@ impl Reader {
             .read_consistent(|record| is_current(record, id).then(|| view(&self.arena, id, record)))
     }
 
-    /// Returns the connections in the order of their slots: all, or those behind the position of `after`, whose
-    /// connection may be gone.
+    /// Returns the connections in the order of their slots: all, or those behind the position of `after`. The connection
+    /// `after` itself may be gone.
     pub fn connections(&self, after: Option<SockId>) -> impl Iterator<Item = Connection> + '_ {
         let first = match after.map(SockId::position) {
             Some((worker, _)) if worker > self.worker => self.arena.records(),

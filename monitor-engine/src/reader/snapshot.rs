@@ -8,14 +8,14 @@ use crate::store::record::{Record, flag};
 use crate::view::{EndReason, Next, NextKind};
 use crate::{ByteRange, CloseReason, NoData, Peek, PeekError, Side, SockId};
 
-/// One side at one moment, seen from an offset.
+/// Side at one moment, seen from an offset.
 #[derive(Clone, Copy)]
 pub struct Snapshot {
     base: u64,
     next: u64,
     end: u64,
     fin: Option<u64>,
-    /// Where to copy from.
+    /// Roots of the blocks to copy from.
     pub roots: Roots,
     /// Unchanged after a valid copy.
     pub epoch: u32,

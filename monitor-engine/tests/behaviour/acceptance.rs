@@ -1,4 +1,4 @@
-//! Segments that a receiver refuses beside the genuine ones: what is read is what the receiver accepted.
+//! Segments that a receiver refuses, beside the genuine ones: readers get the bytes that the receiver accepted.
 
 use monitor_engine::{CloseReason, Side};
 

@@ -84,7 +84,7 @@ fn offsets_beyond_4_gib_one_sided() {
     flow.mute = true;
     let mut at = 0i64;
     for _ in 0..12 {
-        // What is far ahead counts once three segments agree.
+        // Bytes far ahead count once three segments agree.
         for n in 0..3 {
             flow.at(&mut lab, C, at + 4 * n, b"mark");
         }

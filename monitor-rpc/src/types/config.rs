@@ -58,7 +58,7 @@ pub struct ConfigReload {
 pub struct Change {
     /// Section and key, `filter.ports` for example.
     pub key: String,
-    /// Value that applies so far, in the notation of the file.
+    /// Value in force, in the notation of the file.
     pub from: Value,
     /// Value in the file.
     pub to: Value,

@@ -174,7 +174,7 @@ impl BpfError {
                 interface: interface.to_owned(),
             },
             // Drivers return these without XDP or multi-buffer, or when MTU, rings or offloads do not permit it.
-            // ENOSPC: a veth whose peer sends on more queues than this end receives on.
+            // ENOSPC: a veth with a peer that sends on more queues than this end receives on.
             Some(EOPNOTSUPP | EINVAL | ERANGE | E2BIG | ENOMEM | ENOSPC) => Self::Unsupported {
                 interface: interface.to_owned(),
                 mode,

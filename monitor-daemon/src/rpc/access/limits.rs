@@ -1,6 +1,6 @@
 //! Limits of clients. docs/rpc.md lists each with its value and its error.
 //!
-//! One user holds at most half of what all clients may hold, and an eighth is reserved for admins, among them the
+//! A user holds at most half of the memory of all clients, and an eighth is reserved for admins, among them the
 //! daemon's own user: no user can keep all others out, and no set of users the admins.
 
 /// Maximum number of clients.

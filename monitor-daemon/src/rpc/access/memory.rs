@@ -11,7 +11,7 @@ const STEP: usize = 256 * 1024;
 /// Size that an idle client keeps.
 const SMALL: usize = 4 * 1024;
 
-/// One client's buffer, reused from read to read.
+/// A client's buffer, reused from read to read.
 #[derive(Debug, Default)]
 pub(crate) struct PeekBuffer {
     /// At most [`OWN`] bytes; empty while there is a large buffer.

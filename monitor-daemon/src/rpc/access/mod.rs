@@ -1,4 +1,4 @@
-//! Clients as users of the system: identity, roles, and shares of what the server may hold.
+//! Clients as users of the system: identity, roles, and shares of the server's memory.
 
 pub(crate) mod account;
 pub(crate) mod limits;

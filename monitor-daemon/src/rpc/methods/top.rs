@@ -14,7 +14,7 @@ pub(crate) const MAX: u64 = 10_000;
 /// Memory of one connection, with two VLAN ids.
 pub(crate) const BYTES: usize = size_of::<Ranked>() + 16;
 
-/// First connections so far.
+/// First connections of the list that is being built.
 pub(crate) struct Top {
     sort: Sort,
     limit: usize,

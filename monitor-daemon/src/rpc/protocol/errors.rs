@@ -1,4 +1,4 @@
-//! Errors on the wire: a code, a sentence that says what to do, and data for programs.
+//! Errors on the wire: a code, a sentence that names the remedy, and data for programs.
 
 use std::borrow::Cow;
 use std::fmt::Display;

@@ -18,7 +18,7 @@ pub(crate) struct Subscription {
     number: u64,
     dispatcher: Arc<Dispatcher>,
     mailboxes: Mailboxes,
-    /// One for each worker that has subscribed connections.
+    /// Receiver of each worker that has subscribed connections.
     receivers: Vec<(u16, EventReceiver)>,
     /// Index of the receiver that is read next, so that every worker gets its turn.
     turn: usize,
@@ -75,7 +75,7 @@ impl Subscription {
                 Arc::clone(&queue),
                 Arc::clone(dispatcher.notifier()),
             );
-            // Before the request, so that the worker is told to unsubscribe in any case.
+            // Before the request, so that the worker gets the unsubscription in any case.
             this.receivers.push((worker, EventReceiver::new(queue)));
             let asked = this
                 .mailboxes

@@ -132,7 +132,7 @@ fn lock(socket: &Path) -> Result<File, ListenError> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(&path)
         .map_err(failed)?;
-    // A file of another user, who could hold the lock.
+    // A file of another user, which could hold the lock.
     let metadata = file.metadata().map_err(failed)?;
     if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
         return Err(ListenError::LockOwner { path });

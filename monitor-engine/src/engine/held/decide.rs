@@ -77,7 +77,7 @@ impl<S: Sink> Engine<S> {
         self.apply_segment(conn, held.sender, &segment, off);
     }
 
-    /// Applies the held segments whose receiver was silent for too long. Returns the time of the next decision.
+    /// Applies the held segments after a timeout without an answer of the receiver. Returns the time of the next decision.
     pub(crate) fn expire_held(&mut self, arena: &Arena) -> u64 {
         let mut next = u64::MAX;
         let mut index = 0;
@@ -101,7 +101,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Decides on the held segment at a position, or ends its connection if that has timed out: the decision must not
-    /// depend on what was noticed first.
+    /// depend on the order of the checks.
     fn expire_one(&mut self, arena: &Arena, index: usize) {
         let slot = self.held.list.get(index).map(|held| held.slot);
         let conn = slot.and_then(|slot| self.conn(arena, slot));
@@ -187,7 +187,7 @@ fn fate(held: &Held, conn: Conn<'_>, speaker: Side, segment: &Segment<'_>, now: 
     }
     let is_pure = held.payload.is_empty() && held.tcp.flags & flags::FIN == 0;
     if is_pure && held.sender != speaker {
-        // What its receiver sent by now shows whether the acknowledgment was plausible.
+        // The receiver's bytes sent by now show whether the acknowledgment was plausible.
         let is_unsent = is_before(rev.sent_end.get(), held.tcp.ack);
         return if is_unsent { Fate::Refuse } else { Fate::Apply };
     }

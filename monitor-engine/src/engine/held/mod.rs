@@ -1,8 +1,8 @@
 //! Segments held aside: unacceptable as far as the capture shows, until their receiver decides.
 //!
-//! A receiver that acknowledges a held segment accepted it, so the capture must have missed what made it acceptable. One
-//! whose bytes have arrived otherwise by then, or that is never acknowledged, is refused. A SYN on a live connection is
-//! held until the other end answers it.
+//! A receiver that acknowledges a held segment accepted it, so the capture must have missed an earlier segment that made
+//! it acceptable. It is refused if its bytes have arrived otherwise by then, or are never acknowledged. A SYN on a live
+//! connection is held until the other end answers it.
 //!
 //! **Invariant:** bounded by a share of the memory budget; the oldest segments are refused first.
 
@@ -227,7 +227,7 @@ impl<S: Sink> Engine<S> {
         false
     }
 
-    /// Returns whether a segment acknowledges no more than what is held of its receiver.
+    /// Returns whether a segment acknowledges no bytes beyond the held ones of its receiver.
     #[cold]
     pub(super) fn acknowledges_held(
         &self,

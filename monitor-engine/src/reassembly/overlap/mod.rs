@@ -37,7 +37,7 @@ impl OooQueues {
         /// Linux hardly queues more: its receive buffer (6 MiB by default) counts each segment with its buffer, 1 KiB
         /// or more.
         const MOST: u32 = 4096;
-        /// One side must not use all.
+        /// Share of the nodes that a single side may use: the divisor.
         const SHARE: u32 = 4;
         Self {
             nodes: Nodes::new(segments as usize),

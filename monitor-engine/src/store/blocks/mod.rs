@@ -1,7 +1,7 @@
 //! Block trees: the blocks of one side, found by stream offset.
 //!
 //! A side's blocks are numbered by offset / BLOCK. Up to four are linked from the side's record; more are linked from
-//! index blocks, a radix tree of fan-out [`FANOUT`] whose height grows with the span of retained blocks. Block numbers are
+//! index blocks, a radix tree of fan-out [`FANOUT`]; its height grows with the span of retained blocks. Block numbers are
 //! taken modulo the tree's capacity, so a sliding window stays in a tree of constant size.
 
 mod alloc;
@@ -157,7 +157,7 @@ impl Blocks<'_> {
         nodes
     }
 
-    /// Frees the index blocks of a tree whose data blocks are linked from elsewhere.
+    /// Frees the index blocks of a tree after its data blocks were linked from elsewhere.
     fn free_nodes(&mut self, link: u32, height: u8) {
         let Some(id) = link.checked_sub(1) else {
             return;
@@ -271,7 +271,7 @@ fn release_one(
         cell.set(NONE);
         allocator.free(id);
     }
-    // Free the index blocks whose last number this was. The root stays.
+    // Free the index blocks that are empty now. The root stays.
     for level in 1..height {
         if !(number + 1).is_multiple_of(FANOUT.pow(u32::from(level))) {
             break;

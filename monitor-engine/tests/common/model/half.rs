@@ -1,4 +1,4 @@
-//! One side of the reference model.
+//! Side of the reference model.
 
 use super::*;
 

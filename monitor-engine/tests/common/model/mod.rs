@@ -91,7 +91,7 @@ impl ReferenceModel {
         }
     }
 
-    /// Advances the time: holes whose loss delay has passed are lost.
+    /// Advances the time: holes are lost after their loss delay.
     pub fn tick(&mut self, now: u64) {
         for half in &mut self.halves {
             if half.loss_deadline.is_some_and(|deadline| deadline <= now) {

@@ -18,7 +18,7 @@ const ENDLESS: Duration = Duration::from_secs(20);
 /// Step of a script. Distances count from the in-order edge of its side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
-    /// `from` sends `len` bytes whose first lies `at` from the edge; bytes with another `fill` differ.
+    /// `from` sends `len` bytes from `at` on, counted from the edge; bytes with another `fill` differ.
     Data {
         from: Side,
         at: i32,
@@ -57,7 +57,7 @@ pub struct Script {
     pub steps: Vec<Step>,
 }
 
-/// As Rust source: the output of a failing property can be pasted into a test.
+/// Prints Rust source: the output of a failing property can be pasted into a test.
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

@@ -8,17 +8,17 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Room for the groups of nearly everybody; the kernel says how much it needs when this is too little.
+/// First size of the list; enough for nearly every user. The kernel returns the necessary size when it is too small.
 const USUAL: usize = 32;
 
-/// The supplementary groups that the peer had when it connected. Not what /proc says of it now: that process may have
+/// Returns the supplementary groups that the peer had when it connected. /proc shows those of now: the process may have
 /// become another program by then, with more groups than its user has.
 pub(crate) fn of(socket: BorrowedFd<'_>) -> io::Result<Vec<libc::gid_t>> {
     let mut groups: Vec<libc::gid_t> = vec![0; USUAL];
     loop {
         let mut len = size_of_val(groups.as_slice()) as libc::socklen_t;
-        // SAFETY: the descriptor is open for as long as it is borrowed; the kernel writes at most `len` bytes to
-        // `groups`, which holds so many, and their count to `len`. Any bytes are good group ids.
+        // SAFETY: the descriptor is open while it is borrowed; the kernel writes at most `len` bytes to `groups`, which
+        // has that size, and their count to `len`. Any bytes are valid group ids.
         let result = unsafe {
             libc::getsockopt(
                 socket.as_raw_fd(),

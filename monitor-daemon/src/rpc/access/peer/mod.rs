@@ -1,4 +1,4 @@
-//! Who is at the other end of a client's socket.
+//! User, groups and process at the other end of a client's socket.
 
 mod groups;
 
@@ -35,7 +35,7 @@ impl Peer {
     }
 }
 
-/// As messages name it.
+/// Names the client in messages.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.uid {

@@ -14,7 +14,7 @@ use model::ReferenceModel;
 /// Number of offsets that the segments of a case use.
 const SPAN: usize = 64;
 
-/// A segment whose bytes all have one value.
+/// Segment of bytes with a single value.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     start: u64,

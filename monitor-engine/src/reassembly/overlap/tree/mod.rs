@@ -216,7 +216,7 @@ impl Tree<'_> {
         } = self.nodes[id];
         // The path through the removed place has one black node too few.
         let mut missing_black = !red;
-        // Lowest node whose sub-tree has changed.
+        // Lowest node with a changed sub-tree.
         let mut lowest = parent;
         if left == NIL || right == NIL {
             let child = left.max(right);
