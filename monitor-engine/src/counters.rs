@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::acceptance::Refusal;
+use crate::refusal::Refusal;
 
 /// Counter that one thread writes and any thread reads.
 #[derive(Debug, Default)]

@@ -20,6 +20,7 @@ pub mod packet;
 mod payload;
 mod reader;
 mod reassembly;
+mod refusal;
 mod seq;
 mod state;
 mod store;

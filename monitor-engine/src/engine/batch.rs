@@ -12,10 +12,10 @@ use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};
 
 use super::conn::Conn;
 use super::open::Succession;
-use super::{Engine, Handoff, retire};
-use crate::acceptance::Refusal;
+use super::{Engine, Handoff, timeouts};
 use crate::decode::{Decoder, Frame, Segment};
 use crate::flow::{SlotHint, Table};
+use crate::refusal::Refusal;
 use crate::store::arena::{Arena, prefetch_bytes};
 use crate::store::blocks::prefetch_destination;
 use crate::store::record::flag;
@@ -88,7 +88,7 @@ impl<S: Sink> Engine<S> {
         for (segment, hint) in segments.iter().zip(hints) {
             if let Some(record) = self.table.resolve(hint).and_then(|slot| arena.record(slot)) {
                 self.lists
-                    .prefetch(arena, record, retire::millis(segment.time.max(self.now)));
+                    .prefetch(arena, record, timeouts::millis(segment.time.max(self.now)));
             }
         }
 

@@ -8,7 +8,7 @@ use monitor_common::abi::ShuntKey;
 use super::Engine;
 use super::conn::Conn;
 use super::open::window_cell;
-use super::retire::millis;
+use super::timeouts::millis;
 use crate::reader::view;
 use crate::store::arena::Arena;
 use crate::store::record::{Record, flag};

@@ -3,35 +3,16 @@
 //! Such a hole may still be filled for a moment, because captures reorder packets. After the loss delay it is declared
 //! lost.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Engine;
 use super::conn::Conn;
+use super::pending_losses::PendingLoss;
 use crate::store::record::side_flag;
 use crate::{Side, Sink};
 
 /// Time that an acknowledged hole may still be filled, nanoseconds. Captures reorder by a batch, not by more.
 const LOSS_DELAY: u64 = 200_000_000;
-
-/// Holes that wait for the loss delay, in the order of their deadlines.
-#[derive(Debug, Default)]
-pub struct PendingLosses {
-    queue: VecDeque<PendingLoss>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct PendingLoss {
-    deadline: u64,
-    slot: u32,
-    generation: u32,
-    side: Side,
-}
-
-impl PendingLosses {
-    /// Beyond this number, a hole waits for its connection's next packet instead.
-    const MOST: usize = 65_536;
-}
 
 impl<S: Sink> Engine<S> {
     /// Starts the loss delay of a side's first hole if the receiver has acknowledged it.
@@ -44,7 +25,7 @@ impl<S: Sink> Engine<S> {
         {
             return;
         }
-        if self.pending_losses.queue.len() >= PendingLosses::MOST {
+        if self.pending_losses.is_full() {
             return;
         }
         let end = self.receiver(conn, name).hole_end();
@@ -53,7 +34,7 @@ impl<S: Sink> Engine<S> {
                 .update(|_| side.add_flag(side_flag::LOSS_PENDING));
             let deadline = self.now.saturating_add(LOSS_DELAY);
             self.wake = self.wake.min(deadline);
-            self.pending_losses.queue.push_back(PendingLoss {
+            self.pending_losses.push(PendingLoss {
                 deadline,
                 slot: conn.slot,
                 generation: conn.record.generation.get(),
@@ -65,11 +46,11 @@ impl<S: Sink> Engine<S> {
     /// Declares holes lost after their loss delay. Returns the next deadline.
     pub(super) fn expire_pending_losses(&mut self) -> u64 {
         let arena = Arc::clone(&self.arena);
-        while let Some(pending) = self.pending_losses.queue.front().copied() {
+        while let Some(pending) = self.pending_losses.first() {
             if pending.deadline > self.now {
                 return pending.deadline;
             }
-            self.pending_losses.queue.pop_front();
+            self.pending_losses.remove_first();
             let Some(conn) = self.conn(&arena, pending.slot) else {
                 continue;
             };

@@ -12,9 +12,11 @@ mod follow;
 mod held;
 mod losses;
 mod open;
+mod pending_losses;
 mod plan;
 mod resync;
 mod retire;
+mod timeouts;
 mod transitions;
 
 use std::sync::Arc;
@@ -22,15 +24,16 @@ use std::sync::Arc;
 use crate::decode::Decoder;
 use crate::defrag::Defrag;
 use crate::flow::{Class, Lists, Table};
-use crate::reassembly::WriterState;
+use crate::reassembly::{Limits, Receiver, WriterState};
 use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::BlockAllocator;
 use crate::store::range_set::MAX_RANGES;
 use crate::store::record::Record;
-use crate::{Counters, EngineConfig, LinkType, Reader, Side, Sink};
+use crate::{Counters, EngineConfig, LinkType, Reader, Side, Sink, SockId};
+use conn::Conn;
 pub use control::{ControlError, Rule, Shunt, SideSettings};
-use held::HeldSegments;
-use losses::PendingLosses;
+use held::segments::HeldSegments;
+use pending_losses::PendingLosses;
 pub use plan::EngineError;
 use plan::Plan;
 
@@ -111,7 +114,7 @@ impl<S: Sink> Engine<S> {
             sink,
             now: 0,
             wake: u64::MAX,
-            shortest_timeout: retire::shortest_timeout(&config.tcp),
+            shortest_timeout: config.tcp.shortest_timeout(),
             config,
         })
     }
@@ -122,7 +125,7 @@ impl<S: Sink> Engine<S> {
         let EngineConfig { filter, tcp, .. } = config.clone();
         self.decoder.verify_checksums = tcp.verify_checksums;
         self.max_ranges = tcp.max_ranges.clamp(1, MAX_RANGES);
-        self.shortest_timeout = retire::shortest_timeout(&tcp);
+        self.shortest_timeout = tcp.shortest_timeout();
         // The next packet looks for connections that are due by the new timeouts.
         self.wake = 0;
         self.config = EngineConfig {
@@ -185,6 +188,35 @@ impl<S: Sink> Engine<S> {
     /// Returns the sink of the events.
     pub fn sink(&mut self) -> &mut S {
         &mut self.sink
+    }
+
+    /// Returns the handle of the connection in a slot; `None` past the last slot.
+    #[inline(always)]
+    fn conn<'a>(&self, arena: &'a Arena, slot: u32) -> Option<Conn<'a>> {
+        let record = arena.record(slot)?;
+        Some(Conn {
+            slot,
+            id: SockId::new(self.config.worker, slot, record.generation.get() >> 1),
+            record,
+        })
+    }
+
+    /// Returns the writing end of one side.
+    #[inline(always)]
+    fn receiver<'a>(&'a mut self, conn: Conn<'a>, side: Side) -> Receiver<'a, S> {
+        Receiver {
+            id: conn.id,
+            arena: &self.arena,
+            writer: &mut self.writer,
+            counters: &self.counters,
+            sink: &mut self.sink,
+            limits: Limits {
+                window: u64::from(conn.record.windows[side.index()].get()),
+                ranges: self.max_ranges,
+            },
+            name: side,
+            record: conn.record,
+        }
     }
 
     /// Ends a call: updates the gauges and flushes the sink.

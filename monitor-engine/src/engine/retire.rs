@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::conn::Conn;
+use super::timeouts::{MILLISECOND, millis};
 use crate::event::Event;
 use crate::flow::Class;
 use crate::store::arena::Arena;
 use crate::store::record::{Record, flag};
-use crate::{CloseReason, Side, Sink, TcpConfig, TcpState};
+use crate::{CloseReason, Side, Sink, TcpState};
 
-/// Timeout of a connection with an unanswered SYN, nanoseconds. Linux retries longer (tcp_syn_retries 6 is 127 s),
-/// but each repeated SYN starts it again.
-const HALF_OPEN_TIMEOUT: u64 = 60_000_000_000;
-const MILLISECOND: u64 = 1_000_000;
 /// Connections of one class that time out in one go. More wait for the next packet, so that none takes long.
 const AT_ONCE: usize = 64;
 
@@ -63,19 +60,8 @@ impl<S: Sink> Engine<S> {
 
     fn enlist_at(&mut self, slot: u32, class: Class, at: u64) {
         self.lists.enter(&self.arena, slot, class, millis(at));
-        if let Some(timeout) = self.timeout(class) {
+        if let Some(timeout) = self.config.tcp.timeout(class) {
             self.wake = self.wake.min(at.saturating_add(timeout));
-        }
-    }
-
-    /// Returns the time that a connection of a class may be without a packet.
-    fn timeout(&self, class: Class) -> Option<u64> {
-        let idle = self.config.tcp.idle_timeout;
-        match class {
-            Class::Free => None,
-            Class::Closed => self.config.tcp.linger,
-            Class::HalfOpen | Class::Unverified => idle.map(|idle| idle.min(HALF_OPEN_TIMEOUT)),
-            Class::EstablishedIdle | Class::Active => idle,
         }
     }
 
@@ -93,7 +79,7 @@ impl<S: Sink> Engine<S> {
 
     /// Retires the connections of a class that are due. Returns the time at which the next one is.
     fn expire_class(&mut self, arena: &Arena, class: Class) -> u64 {
-        let Some(timeout) = self.timeout(class) else {
+        let Some(timeout) = self.config.tcp.timeout(class) else {
             return u64::MAX;
         };
         for _ in 0..AT_ONCE {
@@ -127,6 +113,8 @@ impl<S: Sink> Engine<S> {
         };
         let class = Class::of(conn.record.class.get());
         if self
+            .config
+            .tcp
             .timeout(class)
             .is_some_and(|timeout| self.due(conn.record, class, timeout) <= self.now)
         {
@@ -183,24 +171,11 @@ impl<S: Sink> Engine<S> {
             self.remove(conn);
         } else {
             let due = self
+                .config
+                .tcp
                 .timeout(class)
                 .map_or(self.now, |timeout| self.due(conn.record, class, timeout));
             self.close_at(conn, CloseReason::Timeout, due.min(self.now));
         }
     }
-}
-
-/// Returns the shortest of all timeouts.
-pub(super) fn shortest_timeout(tcp: &TcpConfig) -> u64 {
-    let half_open = tcp.idle_timeout.map(|idle| idle.min(HALF_OPEN_TIMEOUT));
-    half_open
-        .into_iter()
-        .chain(tcp.linger)
-        .min()
-        .unwrap_or(u64::MAX)
-}
-
-/// Converts a time to milliseconds, as the lists use them: they wrap.
-pub(super) fn millis(time: u64) -> u32 {
-    (time / MILLISECOND) as u32
 }

@@ -2,13 +2,15 @@
 
 use monitor_common::wire::flags;
 
-use super::{Held, SILENCE};
-use crate::acceptance::{Refusal, is_before};
+use super::SILENCE;
+use super::segments::Held;
+use crate::acceptance::is_before;
 use crate::decode::Segment;
 use crate::engine::Engine;
 use crate::engine::acknowledge::{acknowledge, learn_start};
 use crate::engine::conn::Conn;
 use crate::engine::resync::ResyncDetector;
+use crate::refusal::Refusal;
 use crate::store::arena::Arena;
 use crate::store::record::{flag, option, side_flag};
 use crate::{Side, Sink};

@@ -7,17 +7,16 @@
 //! **Invariant:** bounded by a share of the memory budget; the oldest segments are refused first.
 
 mod decide;
+pub mod segments;
 
-use std::collections::VecDeque;
+use monitor_common::wire::flags;
 
-use monitor_common::wire::{Tcp, flags};
-
+use self::segments::{Held, OVERHEAD};
 use super::Engine;
 use super::conn::Conn;
-use crate::acceptance::{Refusal, is_before};
-use crate::decode::{Segment, SynOptions};
-use crate::flow::FlowKey;
-use crate::payload::Payload;
+use crate::acceptance::is_before;
+use crate::decode::Segment;
+use crate::refusal::Refusal;
 use crate::store::arena::Arena;
 use crate::store::record::{flag, option};
 use crate::{Side, Sink};
@@ -27,124 +26,6 @@ use crate::{Side, Sink};
 const SILENCE: u64 = 1_000_000_000;
 /// Largest number of held segments of one connection.
 const MOST_OF_ONE: usize = 16;
-/// Bytes that a held segment takes beside its payload.
-const OVERHEAD: usize = size_of::<Held>();
-
-/// All held segments of a worker, oldest first.
-#[derive(Debug)]
-pub struct HeldSegments {
-    list: VecDeque<Held>,
-    bytes: usize,
-    /// Share of the budget, bytes.
-    limit: usize,
-}
-
-#[derive(Debug)]
-struct Held {
-    slot: u32,
-    generation: u32,
-    sender: Side,
-    reason: Refusal,
-    /// The receiver has sent something since.
-    answered: bool,
-    time: u64,
-    key: FlowKey,
-    hash: u64,
-    tcp: Tcp,
-    options: SynOptions,
-    timestamp: Option<u32>,
-    wire_len: usize,
-    payload: Vec<u8>,
-}
-
-impl HeldSegments {
-    /// Creates an empty list that may take `limit` bytes.
-    pub fn new(limit: usize) -> Self {
-        Self {
-            list: VecDeque::new(),
-            bytes: 0,
-            limit,
-        }
-    }
-
-    /// Returns the bytes in use.
-    pub fn used(&self) -> usize {
-        self.bytes
-    }
-
-    fn push(&mut self, held: Held) {
-        self.bytes += held.bytes();
-        self.list.push_back(held);
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Held> {
-        let held = self.list.remove(index)?;
-        self.bytes -= held.bytes();
-        Some(held)
-    }
-
-    fn has_any(&self, conn: Conn<'_>) -> bool {
-        self.list.iter().any(|held| held.belongs_to(conn))
-    }
-}
-
-impl Held {
-    fn new(
-        conn: Conn<'_>,
-        sender: Side,
-        segment: &Segment<'_>,
-        reason: Refusal,
-        time: u64,
-    ) -> Self {
-        let mut payload = Vec::with_capacity(segment.payload.len());
-        segment.payload.each(0, segment.payload.len(), |_, bytes| {
-            payload.extend_from_slice(bytes);
-            true
-        });
-        Self {
-            slot: conn.slot,
-            generation: conn.record.generation.get(),
-            sender,
-            reason,
-            answered: false,
-            time,
-            key: segment.key,
-            hash: segment.hash,
-            tcp: segment.tcp,
-            options: segment.options,
-            timestamp: segment.timestamp,
-            wire_len: segment.wire_len,
-            payload,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        OVERHEAD + self.payload.capacity()
-    }
-
-    fn belongs_to(&self, conn: Conn<'_>) -> bool {
-        self.slot == conn.slot && self.generation == conn.record.generation.get()
-    }
-
-    fn segment(&self) -> Segment<'_> {
-        Segment {
-            time: self.time,
-            key: self.key,
-            hash: self.hash,
-            tcp: self.tcp,
-            options: self.options,
-            timestamp: self.timestamp,
-            payload: Payload::new(&self.payload, &[], self.payload.len()),
-            wire_len: self.wire_len,
-        }
-    }
-
-    /// Sequence number after the segment.
-    fn end(&self) -> u32 {
-        let fin = u32::from(self.tcp.flags & flags::FIN != 0);
-        self.tcp.seq.wrapping_add(self.wire_len as u32 + fin)
-    }
-}
 
 impl<S: Sink> Engine<S> {
     /// Counts a refused segment.

@@ -1,0 +1,132 @@
+//! List of held segments.
+
+use std::collections::VecDeque;
+
+use monitor_common::wire::{Tcp, flags};
+
+use crate::Side;
+use crate::decode::{Segment, SynOptions};
+use crate::engine::conn::Conn;
+use crate::flow::FlowKey;
+use crate::payload::Payload;
+use crate::refusal::Refusal;
+
+/// Bytes that a held segment takes beside its payload.
+pub const OVERHEAD: usize = size_of::<Held>();
+
+/// All held segments of a worker, oldest first.
+#[derive(Debug)]
+pub struct HeldSegments {
+    pub list: VecDeque<Held>,
+    pub bytes: usize,
+    /// Share of the budget, bytes.
+    pub limit: usize,
+}
+
+/// Held segment, with the facts that the decision needs.
+#[derive(Debug)]
+pub struct Held {
+    pub slot: u32,
+    pub generation: u32,
+    pub sender: Side,
+    pub reason: Refusal,
+    /// The receiver has sent something since.
+    pub answered: bool,
+    pub time: u64,
+    pub key: FlowKey,
+    pub hash: u64,
+    pub tcp: Tcp,
+    pub options: SynOptions,
+    pub timestamp: Option<u32>,
+    pub wire_len: usize,
+    pub payload: Vec<u8>,
+}
+
+impl HeldSegments {
+    /// Creates an empty list that may take `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            list: VecDeque::new(),
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// Returns the bytes in use.
+    pub fn used(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn push(&mut self, held: Held) {
+        self.bytes += held.bytes();
+        self.list.push_back(held);
+    }
+
+    pub fn remove(&mut self, index: usize) -> Option<Held> {
+        let held = self.list.remove(index)?;
+        self.bytes -= held.bytes();
+        Some(held)
+    }
+
+    pub fn has_any(&self, conn: Conn<'_>) -> bool {
+        self.list.iter().any(|held| held.belongs_to(conn))
+    }
+}
+
+impl Held {
+    pub fn new(
+        conn: Conn<'_>,
+        sender: Side,
+        segment: &Segment<'_>,
+        reason: Refusal,
+        time: u64,
+    ) -> Self {
+        let mut payload = Vec::with_capacity(segment.payload.len());
+        segment.payload.each(0, segment.payload.len(), |_, bytes| {
+            payload.extend_from_slice(bytes);
+            true
+        });
+        Self {
+            slot: conn.slot,
+            generation: conn.record.generation.get(),
+            sender,
+            reason,
+            answered: false,
+            time,
+            key: segment.key,
+            hash: segment.hash,
+            tcp: segment.tcp,
+            options: segment.options,
+            timestamp: segment.timestamp,
+            wire_len: segment.wire_len,
+            payload,
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        OVERHEAD + self.payload.capacity()
+    }
+
+    pub fn belongs_to(&self, conn: Conn<'_>) -> bool {
+        self.slot == conn.slot && self.generation == conn.record.generation.get()
+    }
+
+    pub fn segment(&self) -> Segment<'_> {
+        Segment {
+            time: self.time,
+            key: self.key,
+            hash: self.hash,
+            tcp: self.tcp,
+            options: self.options,
+            timestamp: self.timestamp,
+            payload: Payload::new(&self.payload, &[], self.payload.len()),
+            wire_len: self.wire_len,
+        }
+    }
+
+    /// Sequence number after the segment.
+    pub fn end(&self) -> u32 {
+        let fin = u32::from(self.tcp.flags & flags::FIN != 0);
+        self.tcp.seq.wrapping_add(self.wire_len as u32 + fin)
+    }
+}
