@@ -92,6 +92,18 @@ class NoData(MonitorError):
         """Where bytes go on after a hole, if they do."""
         return self.data.get("next_extent")
 
+    def continues_at(self, off: int) -> Optional[int]:
+        """Offset after the lost bytes at ``off``, if they are lost; None: they may still come, or the stream ends."""
+        if self.reason == "evicted":
+            to = self.base
+        elif self.reason == "gap" and self.next is not None:
+            # Only the part below the in-order edge was declared lost.
+            extent = self.next_extent
+            to = min(extent, self.next) if extent is not None and extent > off else self.next
+        else:
+            return None
+        return to if to is not None and to > off else None
+
 
 class TimedOut(MonitorError):
     """What was waited for did not come in time (ETIMEDOUT)."""
@@ -136,12 +148,15 @@ class Monitor:
         """Connects.
 
         ``path``: the daemon's socket; without it, where the variable MONITOR_SOCKET says, else DEFAULT_SOCKET.
-        ``timeout``: seconds that any answer may take; None: for ever.
+        ``timeout``: seconds that any answer may take; None: no limit. An answer that comes too late raises
+        TimeoutError and ends the connection: make another Monitor.
         """
         path = path or os.environ.get("MONITOR_SOCKET") or DEFAULT_SOCKET
         self._path = path
         self._timeout = timeout
         self._wire = _Wire(path, timeout)
+        #: Position of ``peek`` on each side that it reads.
+        self._cursors: Dict[Tuple[int, Side], int] = {}
 
     def close(self) -> None:
         """Disconnects."""
@@ -203,20 +218,42 @@ class Monitor:
 
         Raises NoData when there is no byte at ``off``.
         """
-        head = self.call("ppeek", sockid=sockid, side=side, off=off, len=len, encoding="raw")
-        data = self._wire.exactly(head["raw"])
+        params = {"sockid": sockid, "side": side, "off": off, "len": len, "encoding": "raw"}
+        head, data = self._wire.read("ppeek", params)
         return Read(head["off"], data, head["base"], head["next"], head["end"], head["fin"], head["eof"])
 
     def peek(self, sockid: int, side: Side, len: int) -> Peek:
-        """The next bytes in order: each call goes on where the one before ended, the first begins at 0.
+        """The next bytes in order: each call continues where the previous one ended, the first starts at 0.
 
-        Raises NoData when there is none yet (``reason`` "future" or "gap"), or never will be ("eof").
+        The cursor belongs to this object. Bytes that are lost are skipped and reported. Raises NoData if there is
+        neither a byte nor a range to skip: not yet (``reason`` "future" or "gap"), or at the end ("eof").
         """
-        head = self.call("peek", sockid=sockid, side=side, len=len, encoding="raw")
-        data = self._wire.exactly(head["raw"])
-        gap = head["gap"] and (head["gap"]["off"], head["gap"]["len"])
-        where = (head["base"], head["next"], head["end"], head["fin"], head["eof"])
-        return Peek(head["off"], data, head["lost"], gap, *where)
+        key = (sockid, ("client", "server")[side] if side in (0, 1) else side)
+        start = at = self._cursors.get(key, 0)
+        lost, gap, count = 0, None, len
+        while True:
+            try:
+                read = self.ppeek(sockid, side, at, count)
+            except NoData as error:
+                to = error.continues_at(at)
+                if to is None:
+                    if at == start:
+                        raise
+                    # No byte, but ranges to report: an empty read returns the offsets.
+                    count = 0
+                elif error.reason == "evicted":
+                    # A hole that was skipped before was evicted as well.
+                    lost, gap, at = to - start, None, to
+                else:
+                    # The edge may have advanced over more of the same hole.
+                    hole = gap[0] if gap else at
+                    gap, at = (hole, to - hole), to
+            except NoSuchConnection:
+                self._cursors.pop(key, None)
+                raise
+            else:
+                self._cursors[key] = read.off + memoryview(read.data).nbytes
+                return Peek(at, read.data, lost, gap, *read[2:])
 
     def wait(self, sockid: int, side: Side, off: int, timeout: float = 30) -> Object:
         """Returns once there is a byte at ``off``. Raises TimedOut after ``timeout`` seconds, NoData if none can come."""
@@ -360,6 +397,8 @@ class _Wire:
         return self._stream.fileno() < 0
 
     def call(self, method: str, params: Object, patience: Optional[float] = None) -> Object:
+        if self.is_closed():
+            raise ConnectionError("this connection was closed, by close() or after an error; make another Monitor")
         given = {name: value for name, value in params.items() if value is not None}
         request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": given}
         self._next_id += 1
@@ -381,6 +420,16 @@ class _Wire:
         if reply["id"] != request["id"]:
             raise ConnectionError("the reply answers another request")
         return reply["result"]
+
+    def read(self, method: str, params: Object) -> Tuple[Object, bytes]:
+        """Calls a method whose reply is a line and raw bytes."""
+        head = self.call(method, params)
+        try:
+            return head, self.exactly(head["raw"])
+        except BaseException:
+            # Captured bytes that are still to come would be taken for the next reply.
+            self.close()
+            raise
 
     def event(self) -> Object:
         if self._early:

@@ -5,8 +5,12 @@ OFFSETS 0..300000 and 300100..300105 of the pattern below, and which is closed. 
 something new: connections to port 81, whose client says "ping" and is reset.
 """
 
+import json
 import os
+import socket
+import tempfile
 import unittest
+from threading import Event, Thread
 
 from monitor import Monitor, MonitorError, NoData, NoSuchConnection, TimedOut
 
@@ -73,6 +77,44 @@ class Client(unittest.TestCase):
         self.assertEqual((behind.data, behind.gap), (pattern(300_100, 5), (300_000, 100)))
         with self.assertRaises(NoData):
             self.monitor.peek(SOCKID, "server", 100)
+        # Each side and each object has its own cursor; 1 is the server's side.
+        self.assertEqual(self.monitor.peek(SOCKID, "client", 4).data, b"HTTP")
+        self.assertEqual(self.monitor.peek(SOCKID, 1, 0).off, 300_105)
+        with Monitor(PATH, timeout=20) as other:
+            self.assertEqual(other.peek(SOCKID, 1, 4).off, 0)
+
+    def test_a_timeout_within_raw_bytes_ends_the_connection(self) -> None:
+        # The captured bytes that come too late look like a reply.
+        late = b'{"jsonrpc":"2.0","id":2,"result":{"sockid":666}}\n'
+        with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
+            path = os.path.join(directory, "socket")
+            listener.bind(path)
+            listener.listen()
+
+            def serve() -> None:
+                peer, _ = listener.accept()
+                with peer:
+                    request = json.loads(peer.makefile("rb").readline())
+                    head = {"off": 0, "len": 60, "base": 0, "next": 60, "end": 60, "fin": None, "eof": False, "raw": 60}
+                    reply = {"jsonrpc": "2.0", "id": request["id"], "result": head}
+                    peer.sendall(json.dumps(reply).encode() + b"\n" + bytes(60 - len(late)))
+                    timed_out.wait()
+                    try:
+                        peer.sendall(late)
+                    except BrokenPipeError:
+                        pass
+
+            timed_out = Event()
+            server = Thread(target=serve)
+            server.start()
+            with Monitor(path, timeout=0.2) as monitor:
+                with self.assertRaises(TimeoutError):
+                    monitor.ppeek(1, "server", 0, 60)
+                timed_out.set()
+                server.join()
+                with self.assertRaises(ConnectionError) as caught:
+                    monitor.info(1)
+            self.assertIn("make another Monitor", str(caught.exception))
 
     def test_waits(self) -> None:
         self.assertEqual(self.monitor.wait(SOCKID, "server", 299_000)["available"], 1000)

@@ -125,12 +125,8 @@ reasons! {
     UserClients = Again "user_clients",
     /// The memory for replies and queues is in use.
     Memory = Again "memory",
-    /// The client reads the maximum number of sides by `peek`.
-    Cursors = Again "cursors",
     /// The maximum number of subscriptions exists, of this client or of all.
     Listeners = Again "listeners",
-    /// The maximum number of different windows is in use.
-    Windows = Again "windows",
     /// The maximum number of rules exists.
     Rules = Again "rules",
     /// The worker does not respond.

@@ -1,12 +1,8 @@
 //! Method table: name, role, parameters, result and errors of every method.
 //!
 //! [`for_each_method`](crate::for_each_method) passes the table to a macro. [`Method`], the OpenRPC document and the
-//! server's requests and dispatch are generated from it. A new method is a line here, and a handler in the server.
+//! server's requests and dispatch are generated from it. A new method is a line here, and its implementation in the server.
 
-use schemars::{JsonSchema, Schema};
-
-use crate::openrpc::{Generators, OpenRpc};
-use crate::types::*;
 use crate::{Code, Reason};
 
 /// Role that a method requires. Each includes those before it.
@@ -62,9 +58,6 @@ macro_rules! for_each_method {
             /// Reads bytes of one side from an offset.
             Ppeek = "ppeek" Reader PpeekParams => Ppeek,
                 [NoConnection NoWorker Disabled Listener NotEstablished Evicted Gap Future Eof];
-            /// Reads the next bytes of one side, from the client's cursor.
-            Peek = "peek" Reader PeekParams => Peek,
-                [NoConnection NoWorker Disabled Listener NotEstablished Gap Future Eof Cursors];
             /// Waits for a byte.
             Wait = "wait" Reader WaitParams => Waited,
                 [NoConnection Unanswered Listeners Disabled Listener Evicted Gap Closed Eof Timeout];
@@ -83,7 +76,7 @@ macro_rules! for_each_method {
             Stop = "stop" Admin StopParams => Socket, [NoConnection NoWorker Unanswered Listener];
             /// Changes the settings of a connection, or of future connections.
             Configure = "configure" Admin ConfigureParams => Configured,
-                [NoConnection NoWorker Disabled Windows Rules Unanswered Listener];
+                [NoConnection NoWorker Disabled Rules Unanswered Listener];
             /// Returns all counters.
             Stats = "stats" Reader StatsParams => Stats, [];
             /// Returns the settings that apply.
@@ -141,15 +134,6 @@ macro_rules! methods {
             #[must_use]
             pub fn reasons(self) -> &'static [Reason] {
                 match self { $(Method::$variant => &[$(Reason::$reason),*],)+ }
-            }
-
-            /// Returns the schemas of its parameters and of its result. Shared schemas go into the generators.
-            pub(crate) fn schemas(self, Generators { params, results }: &mut Generators) -> (Schema, Schema) {
-                match self {
-                    $(Method::$variant => {
-                        (<$params>::json_schema(params), results.subschema_for::<$result>())
-                    })+
-                }
             }
         }
     };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::number::{MAX, none};
+use crate::types::*;
 use crate::{Code, Method, Reason, VERSION};
 
 /// Version of OpenRPC that the document follows; its schemas are JSON Schema, draft 7.
@@ -138,9 +139,9 @@ impl OpenRpc {
 
 /// Generators of schemas. Parameters are described as they are read, results as they are written, since optional members
 /// differ.
-pub(crate) struct Generators {
-    pub(crate) params: SchemaGenerator,
-    pub(crate) results: SchemaGenerator,
+struct Generators {
+    params: SchemaGenerator,
+    results: SchemaGenerator,
 }
 
 impl Generators {
@@ -174,8 +175,26 @@ fn whole_numbers(schema: &mut Schema) {
     }
 }
 
+macro_rules! schemas {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident = $name:literal $role:ident $params:ty => $result:ty, [$($reason:ident)*];
+    )+) => {
+        /// Returns the schemas of a method's parameters and of its result. Shared schemas go into the generators.
+        fn schemas(method: Method, Generators { params, results }: &mut Generators) -> (Schema, Schema) {
+            match method {
+                $(Method::$variant => {
+                    (<$params>::json_schema(params), results.subschema_for::<$result>())
+                })+
+            }
+        }
+    };
+}
+
+crate::for_each_method!(schemas);
+
 fn describe(method: Method, generators: &mut Generators) -> MethodObject {
-    let (params, result) = method.schemas(generators);
+    let (params, result) = schemas(method, generators);
     MethodObject {
         name: method.name().to_owned(),
         summary: method.summary().to_owned(),

@@ -174,6 +174,7 @@ pub unsafe extern "C" fn mtcp_ppeek(
 /// Returns the number of bytes copied; 0 when the stream is complete; or a negative number:
 /// -N with ENODATA  the next N bytes are lost (no longer kept, or never captured); the next call continues behind them
 /// -1 with EAGAIN   no bytes yet; more may come
+/// -1 with EINVAL   `len` is 0: no byte can be copied, and 0 means the end; or as mtcp_ppeek
 /// -1 otherwise     as mtcp_ppeek
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mtcp_peek(

@@ -5,9 +5,9 @@ use std::ffi::c_int;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use monitor_client::types::{InfoParams, LookupParams, PpeekParams, Socket, SocketsParams};
+use monitor_client::types::{InfoParams, LookupParams, Ppeek, PpeekParams, Socket, SocketsParams};
 use monitor_client::{
-    Client, DEFAULT_SOCKET, Error, ErrorData, MAX_LEN, Method, Reason, Reconnect, Side,
+    Client, DEFAULT_SOCKET, Error, ErrorObject, MAX_LEN, Method, Next, Reason, Reconnect, Side,
 };
 
 use crate::failure::Failure;
@@ -212,7 +212,7 @@ impl Context {
         Ok(self.ask(|client| client.ppeek_slice(&params, buffer))?.len as usize)
     }
 
-    /// In order, from where the last one ended: bytes, 0 at the end, a negative number of bytes lost.
+    /// Reads in order from the cursor, as the manual page of `mtcp_peek` says.
     pub(crate) fn peek(
         &mut self,
         descriptor: c_int,
@@ -220,41 +220,46 @@ impl Context {
         buffer: &mut [u8],
     ) -> Result<Peeked, Failure> {
         let side = one_side(side)?;
-        loop {
-            let at = self
-                .opened
-                .get(&descriptor)
-                .ok_or(Failure(libc::EBADF))?
-                .cursors[side as usize];
-            let params = self.params(descriptor, side, at)?;
-            let found = match self.client.ppeek_slice(&params, buffer) {
-                Ok(head) => Peeked::Bytes(head.len as usize),
-                Err(Error::Rpc(error))
-                    if error.known_code() == Some(monitor_client::Code::NoData) =>
-                {
-                    match lost(error.reason(), error.data.as_deref(), at) {
-                        Some(count) => Peeked::Lost(count),
-                        None if error.reason() == Some(Reason::Eof) => Peeked::Bytes(0),
-                        None => {
-                            let socket = self.info(descriptor)?;
-                            if socket.sides.get(side).next > at {
-                                // It came between the two questions.
-                                continue;
-                            }
-                            socket
-                                .closed
-                                .map(|_| Peeked::Bytes(0))
-                                .ok_or(Failure(libc::EAGAIN))?
-                        }
-                    }
-                }
+        let opened = self.opened.get(&descriptor).ok_or(Failure(libc::EBADF))?;
+        let at = opened.cursors[side as usize];
+        if buffer.is_empty() {
+            // Nothing can be copied, and 0 is the end of the stream.
+            return Err(Failure(libc::EINVAL));
+        }
+        let params = self.params(descriptor, side, at)?;
+        let found = loop {
+            let reply = match self.client.ppeek_slice(&params, buffer) {
+                Ok(head) => Ok(head),
+                Err(Error::Rpc(error)) => Err(error),
                 Err(error) => return Err(self.failed(error)),
             };
-            if let Some(opened) = self.opened.get_mut(&descriptor) {
-                opened.cursors[side as usize] = at + found.length();
+            match Next::from_reply(at, reply.as_ref().map_err(Clone::clone)) {
+                Ok(Next::Bytes { len, .. }) => break Peeked::Bytes(len as usize),
+                Ok(Next::Lost { to } | Next::Gap { to }) => break Peeked::Lost(to - at),
+                Ok(Next::Eof) => break Peeked::Bytes(0),
+                Ok(Next::Pending { .. }) if !is_not_established(&reply) => {
+                    let socket = self.info(descriptor)?;
+                    if socket.sides.get(side).next > at {
+                        // It arrived between the two requests.
+                        continue;
+                    }
+                    break socket
+                        .closed
+                        .map(|_| Peeked::Bytes(0))
+                        .ok_or(Failure(libc::EAGAIN))?;
+                }
+                _ => {
+                    return Err(reply.map_or_else(
+                        |error| self.failed(Error::Rpc(error)),
+                        |_| Failure(libc::EPROTO),
+                    ));
+                }
             }
-            return Ok(found);
+        };
+        if let Some(opened) = self.opened.get_mut(&descriptor) {
+            opened.cursors[side as usize] = at + found.length();
         }
+        Ok(found)
     }
 
     pub(crate) fn params(
@@ -317,21 +322,11 @@ impl Peeked {
     }
 }
 
-/// Returns the number of lost bytes from `at` on, if that is the reason for no byte at `at`.
-fn lost(reason: Option<Reason>, data: Option<&ErrorData>, at: u64) -> Option<u64> {
-    let data = data?;
-    let to = match reason? {
-        Reason::Evicted => data.base?,
-        // Below the in-order edge a hole was declared lost; it ends at the next received byte, or at the edge.
-        Reason::Gap => {
-            let next = data.next?;
-            data.next_extent
-                .flatten()
-                .map_or(next, |extent| extent.min(next))
-        }
-        _ => return None,
-    };
-    to.checked_sub(at).filter(|&count| count > 0)
+/// Returns whether only the start of the handshake was seen, which has an errno of its own.
+fn is_not_established(reply: &Result<Ppeek, ErrorObject>) -> bool {
+    reply
+        .as_ref()
+        .is_err_and(|error| error.reason() == Some(Reason::NotEstablished))
 }
 
 /// MOS_SIDE_CLI or MOS_SIDE_SVR.

@@ -124,6 +124,14 @@ static void ppeek_leaves_the_cursor_of_peek(void) {
     CHECK(is_pattern(buf, 200, SENT - 200));
 }
 
+static void peek_of_no_bytes_is_not_the_end(void) {
+    for (int i = 0; i < 2; i++) {
+        FAILS(mtcp_peek(mctx, holed(), MOS_SIDE_SVR, buf, 0), EINVAL);
+        FAILS(mtcp_peek(mctx, finished(), MOS_SIDE_SVR, NULL, 0), EINVAL);
+        CHECK(mtcp_peek(mctx, finished(), MOS_SIDE_SVR, buf, sizeof buf) == (i == 0 ? 4 : 0));
+    }
+}
+
 static void peek_waits_at_a_hole(void) {
     int sockid = holed();
     CHECK(mtcp_peek(mctx, sockid, MOS_SIDE_SVR, buf, sizeof buf) == SENT);
@@ -423,6 +431,7 @@ static const struct {
     NAMED(fragments_are_reachable),
     NAMED(nothing_is_flushed),
     NAMED(ppeek_leaves_the_cursor_of_peek),
+    NAMED(peek_of_no_bytes_is_not_the_end),
     NAMED(peek_waits_at_a_hole),
     NAMED(peek_tells_what_is_lost_and_ends),
     NAMED(peek_tells_what_was_evicted),

@@ -156,6 +156,7 @@ checks! {
     fragments_are_reachable
     nothing_is_flushed
     ppeek_leaves_the_cursor_of_peek
+    peek_of_no_bytes_is_not_the_end
     peek_waits_at_a_hole
     peek_tells_what_is_lost_and_ends
     peek_tells_what_was_evicted

@@ -56,7 +56,7 @@ metrics! {
     notifications
     /// Requests answered with an error.
     errors
-    /// Stream bytes returned by `ppeek` and `peek`.
+    /// Stream bytes returned by `ppeek`.
     peeked_bytes
     /// Reads cut to 64 KiB because the memory for replies was in use.
     cut_reads

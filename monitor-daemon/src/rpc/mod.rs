@@ -19,7 +19,6 @@
 
 mod access;
 mod connection;
-mod cursors;
 mod dispatcher;
 mod methods;
 mod metrics;

@@ -11,7 +11,6 @@ use super::access::account::{Account, Lease};
 use super::access::memory::PeekBuffer;
 use super::access::peer::Peer;
 use super::access::policy::ClientRights;
-use super::cursors::Cursors;
 use super::protocol::{errors, response};
 use super::shared::Shared;
 use super::subscriptions::Subscriptions;
@@ -23,7 +22,6 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) out: Output,
     pub(crate) peeks: PeekBuffer,
-    pub(crate) cursors: Cursors,
     /// The process at the other end, as the kernel knew it when it connected.
     pub(crate) peer: Peer,
     pub(crate) rights: ClientRights,
@@ -40,7 +38,6 @@ impl Session {
         Self {
             rights: ClientRights::new(shared.policy.subscribe(), &peer),
             peeks: PeekBuffer::of(slot.account().clone()),
-            cursors: Cursors::default(),
             subscriptions: Subscriptions::default(),
             answered: 0,
             shared,

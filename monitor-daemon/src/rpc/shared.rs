@@ -69,10 +69,4 @@ impl Shared {
             .ok_or_else(|| errors::no_connection(sockid))?;
         Ok((reader, id))
     }
-
-    /// Returns whether the connection exists.
-    pub(crate) fn exists(&self, id: SockId) -> bool {
-        let reader = self.status.readers.get(usize::from(id.worker()));
-        reader.is_some_and(|reader| reader.connection(id).is_some())
-    }
 }

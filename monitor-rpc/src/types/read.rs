@@ -1,4 +1,4 @@
-//! `fragments`, `ppeek`, `peek`.
+//! `fragments`, `ppeek`.
 
 use monitor_common::Side;
 use schemars::JsonSchema;
@@ -90,62 +90,4 @@ pub struct Ppeek {
     /// Bytes in base64 (RFC 4648, section 4, padded).
     #[serde(default, skip_serializing_if = "none")]
     pub data: Option<String>,
-}
-
-/// Parameters of `peek`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PeekParams {
-    /// Connection.
-    #[serde(deserialize_with = "whole")]
-    pub sockid: u64,
-    /// Side.
-    pub side: Side,
-    /// Maximum number of bytes.
-    #[serde(deserialize_with = "whole")]
-    pub len: u64,
-    /// Encoding of the bytes.
-    #[serde(default)]
-    pub encoding: Encoding,
-    /// Worker that is expected to own the connection.
-    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
-    pub worker: Option<u64>,
-}
-
-/// Result of `peek`. The cursor was at `off` less `lost` and the length of `gap`, and is behind the bytes now.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Peek {
-    /// Offset of the first byte.
-    pub off: u64,
-    /// Number of bytes returned.
-    pub len: u64,
-    /// Number of skipped bytes that were evicted.
-    pub lost: u64,
-    /// Hole, declared lost, that was skipped after them.
-    pub gap: Option<Hole>,
-    /// Lowest retained offset.
-    pub base: u64,
-    /// In-order edge.
-    pub next: u64,
-    /// Highest offset received, plus 1.
-    pub end: u64,
-    /// Offset of the FIN; absent until it is seen.
-    pub fin: Option<u64>,
-    /// True if the bytes end at the FIN.
-    pub eof: bool,
-    /// Number of raw bytes that follow the line.
-    #[serde(default, skip_serializing_if = "none")]
-    pub raw: Option<u64>,
-    /// Bytes in base64 (RFC 4648, section 4, padded).
-    #[serde(default, skip_serializing_if = "none")]
-    pub data: Option<String>,
-}
-
-/// Range without bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Hole {
-    /// First offset.
-    pub off: u64,
-    /// Number of bytes.
-    pub len: u64,
 }

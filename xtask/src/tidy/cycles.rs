@@ -28,7 +28,6 @@ const ORDERS: &[(&str, &[&str])] = &[
             "transport",
             "dispatcher",
             "shared",
-            "cursors",
             "subscriptions",
             "session",
             "methods",

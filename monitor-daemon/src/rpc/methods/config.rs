@@ -1,21 +1,58 @@
 //! `config.get`, `config.test`, `config.reload`.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use monitor_rpc::ErrorObject;
-use monitor_rpc::types::{Applies, Change, ConfigGet, ConfigReload, ConfigTest, ConfigTestParams};
+use monitor_rpc::types::{
+    Applies, Change, ConfigGet, ConfigGetParams, ConfigReload, ConfigReloadParams, ConfigTest,
+    ConfigTestParams,
+};
+use serde_json::value::RawValue;
 
+use super::handler::Serve;
 use crate::config::Config;
 use crate::rpc::access::peer::Peer;
 use crate::rpc::access::policy::{self, AccessPolicy};
 use crate::rpc::protocol::errors;
+use crate::rpc::session::Session;
 use crate::rpc::shared::Shared;
 
 /// Name of the request's text in error messages.
 const TEXT: &str = "text";
 
-pub(crate) fn get(shared: &Shared) -> ConfigGet {
+impl Serve for ConfigGetParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = get(&session.shared);
+        session.result(id, &result);
+        Ok(())
+    }
+}
+
+impl Serve for ConfigTestParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = test(&session.shared, &session.peer, self).await;
+        session.reply(id, result);
+        Ok(())
+    }
+}
+
+impl Serve for ConfigReloadParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = reload(&session.shared).await;
+        session.reply(id, result);
+        Ok(())
+    }
+
+    async fn notify(self, session: &mut Session) {
+        if let Err(error) = reload(&session.shared).await {
+            tracing::warn!(%error, "the settings were not changed");
+        }
+    }
+}
+
+fn get(shared: &Shared) -> ConfigGet {
     let settings = &shared.status.settings;
     let file = settings
         .source()
@@ -27,7 +64,7 @@ pub(crate) fn get(shared: &Shared) -> ConfigGet {
     }
 }
 
-pub(crate) async fn test(
+async fn test(
     shared: &Arc<Shared>,
     peer: &Peer,
     params: ConfigTestParams,
@@ -79,7 +116,7 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
     }
 }
 
-pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<ConfigReload, ErrorObject> {
+async fn reload(shared: &Arc<Shared>) -> Result<ConfigReload, ErrorObject> {
     let _one_at_a_time = shared.reload.lock().await;
     let changes = aside(shared, reload_now).await?;
     Ok(ConfigReload { changes })

@@ -1,15 +1,19 @@
 //! `stop`, `configure`.
 
+use std::io;
 use std::sync::Arc;
 
 use monitor_engine::{Connection, ControlError, Rule, Side, SideSettings};
 use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{ConfigureParams, Configured, Socket, StopParams};
+use serde_json::value::RawValue;
 
+use super::handler::Serve;
 use crate::config::LEAST_WINDOW;
 use crate::control::{Answer, Command};
 use crate::filter::Filter;
 use crate::rpc::protocol::errors;
+use crate::rpc::session::Session;
 use crate::rpc::shared::{ConnectionRules, Shared};
 use crate::rpc::view;
 
@@ -23,7 +27,31 @@ enum Target<'a> {
     Removed(u64),
 }
 
-pub(crate) async fn stop(shared: &Shared, params: &StopParams) -> Result<Socket, ErrorObject> {
+impl Serve for StopParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = stop(&session.shared, &self).await;
+        session.reply(id, result);
+        Ok(())
+    }
+
+    async fn notify(self, session: &mut Session) {
+        drop(stop(&session.shared, &self).await);
+    }
+}
+
+impl Serve for ConfigureParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = configure(&session.shared, &self).await;
+        session.reply(id, result);
+        Ok(())
+    }
+
+    async fn notify(self, session: &mut Session) {
+        drop(configure(&session.shared, &self).await);
+    }
+}
+
+async fn stop(shared: &Shared, params: &StopParams) -> Result<Socket, ErrorObject> {
     let &StopParams {
         sockid,
         side,
@@ -39,10 +67,7 @@ pub(crate) async fn stop(shared: &Shared, params: &StopParams) -> Result<Socket,
     socket(stopped, sockid)
 }
 
-pub(crate) async fn configure(
-    shared: &Shared,
-    params: &ConfigureParams,
-) -> Result<Configured, ErrorObject> {
+async fn configure(shared: &Shared, params: &ConfigureParams) -> Result<Configured, ErrorObject> {
     match target(params)? {
         Target::Connection(sockid) => {
             let (_, id) = shared.reader(sockid, params.worker)?;

@@ -1,5 +1,6 @@
 //! `subscribe`, `unsubscribe`, `follow`.
 
+use std::io;
 use std::sync::Arc;
 
 use monitor_engine::Side;
@@ -7,7 +8,9 @@ use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{
     EventKind, FollowParams, Listening, SubscribeParams, UnsubscribeParams, Unsubscribed,
 };
+use serde_json::value::RawValue;
 
+use super::handler::Serve;
 use crate::events::{EventFilter, EventKinds, Scope};
 use crate::filter::Filter;
 use crate::rpc::access::limits;
@@ -31,7 +34,31 @@ pub(crate) const READABLE: &[EventKind] = &[
     EventKind::Evicted,
 ];
 
-pub(crate) async fn subscribe(
+impl Serve for SubscribeParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = subscribe(session, &self).await;
+        session.reply(id, result);
+        Ok(())
+    }
+}
+
+impl Serve for FollowParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = follow(session, &self).await;
+        session.reply(id, result);
+        Ok(())
+    }
+}
+
+impl Serve for UnsubscribeParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = unsubscribe(session, &self);
+        session.reply(id, result);
+        Ok(())
+    }
+}
+
+async fn subscribe(
     session: &mut Session,
     params: &SubscribeParams,
 ) -> Result<Listening, ErrorObject> {
@@ -49,10 +76,7 @@ pub(crate) async fn subscribe(
     Ok(Listening { sockid: number })
 }
 
-pub(crate) async fn follow(
-    session: &mut Session,
-    params: &FollowParams,
-) -> Result<Listening, ErrorObject> {
+async fn follow(session: &mut Session, params: &FollowParams) -> Result<Listening, ErrorObject> {
     check_listeners(session)?;
     let (reader, id) = session.shared.reader(params.sockid, None)?;
     let reader = reader.clone();
@@ -90,7 +114,7 @@ pub(crate) async fn follow(
     Ok(Listening { sockid: number })
 }
 
-pub(crate) fn unsubscribe(
+fn unsubscribe(
     session: &mut Session,
     params: &UnsubscribeParams,
 ) -> Result<Unsubscribed, ErrorObject> {

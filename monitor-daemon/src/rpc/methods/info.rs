@@ -1,29 +1,62 @@
 //! `hello`, `info`, `stats`.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 
 use monitor_rpc::types::{
     CaptureStats, Hello, HelloCapture, HelloParams, InfoParams, InterfaceStats, Socket, Stats,
-    WorkerStats,
+    StatsParams, WorkerStats,
 };
 use monitor_rpc::{Counters, ErrorObject, MAX_LEN, Method, VERSION};
+use serde_json::value::RawValue;
 
+use super::handler::Serve;
 use crate::rpc::access::account::Purpose;
 use crate::rpc::access::peer::Peer;
 use crate::rpc::protocol::errors;
+use crate::rpc::session::Session;
 use crate::rpc::shared::Shared;
 use crate::rpc::view;
 use crate::status::CaptureSnapshot;
 
+impl Serve for HelloParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        introduce(&session.peer, &self);
+        let hello = hello(&session.shared).await;
+        session.result(id, &hello);
+        Ok(())
+    }
+
+    async fn notify(self, session: &mut Session) {
+        introduce(&session.peer, &self);
+    }
+}
+
+impl Serve for InfoParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = info(&session.shared, &self);
+        session.reply(id, result);
+        Ok(())
+    }
+}
+
+impl Serve for StatsParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = stats(&session.shared).await;
+        session.result(id, &result);
+        Ok(())
+    }
+}
+
 /// Logs the name that a client gives itself.
-pub(crate) fn introduce(peer: &Peer, params: &HelloParams) {
+fn introduce(peer: &Peer, params: &HelloParams) {
     if let Some(name) = &params.client {
         tracing::debug!(client = ?name, pid = peer.pid, uid = peer.uid, "client said hello");
     }
 }
 
-pub(crate) async fn hello(shared: &Shared) -> Hello {
+async fn hello(shared: &Shared) -> Hello {
     let snapshot = snapshot(shared).await;
     Hello {
         version: VERSION,
@@ -48,7 +81,7 @@ pub(crate) async fn hello(shared: &Shared) -> Hello {
     }
 }
 
-pub(crate) fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, ErrorObject> {
+fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, ErrorObject> {
     let (reader, id) = shared.reader(params.sockid, params.worker)?;
     let connection = reader
         .connection(id)
@@ -56,7 +89,7 @@ pub(crate) fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, Error
     Ok(view::socket(&connection))
 }
 
-pub(crate) async fn stats(shared: &Shared) -> Stats {
+async fn stats(shared: &Shared) -> Stats {
     let mut stats = gather(snapshot(shared).await, &shared.status.engines);
     let (metrics, accounts) = (&shared.metrics, &shared.accounts);
     metrics.log_lines_lost.set(crate::util::stderr::lost());

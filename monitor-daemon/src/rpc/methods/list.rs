@@ -7,6 +7,7 @@ use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{LookupParams, Socket, SocketsParams, Sort};
 use serde_json::value::RawValue;
 
+use super::handler::Serve;
 use crate::rpc::access::account::{Account, Lease, Purpose};
 use crate::rpc::access::memory::OWN;
 use crate::rpc::methods::selection::Selection;
@@ -31,11 +32,21 @@ struct Query {
     _lease: Option<Lease>,
 }
 
-pub(crate) async fn sockets(
-    session: &mut Session,
-    id: &RawValue,
-    params: &SocketsParams,
-) -> io::Result<()> {
+impl Serve for SocketsParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        sockets(session, id, &self).await
+    }
+}
+
+impl Serve for LookupParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = lookup(&session.shared.status.readers, &self).await;
+        session.reply(id, result);
+        Ok(())
+    }
+}
+
+async fn sockets(session: &mut Session, id: &RawValue, params: &SocketsParams) -> io::Result<()> {
     match Query::new(session, params) {
         Ok(query) => {
             session.shared.metrics.requests.add(1);
@@ -200,10 +211,7 @@ fn sorting(
     }
 }
 
-pub(crate) async fn lookup(
-    readers: &[Reader],
-    params: &LookupParams,
-) -> Result<Socket, ErrorObject> {
+async fn lookup(readers: &[Reader], params: &LookupParams) -> Result<Socket, ErrorObject> {
     let mut scan = Scan::new(readers, None);
     let mut newest: Option<Connection> = None;
     loop {

@@ -1,15 +1,15 @@
 //! Methods: one module for each group, functions over a [`Session`].
 //!
 //! [`answer`] takes a line apart and answers each request in it. The peer's role is checked before the parameters are
-//! parsed.
+//! parsed. The table of methods generates the calls: a method is its line there, and [`Serve`](handler::Serve) for its parameters.
 
 mod config;
 mod control;
 mod discover;
 mod events;
+mod handler;
 pub(crate) mod info;
 mod list;
-mod peek;
 mod read;
 mod selection;
 mod top;
@@ -19,6 +19,7 @@ mod watch;
 use std::io;
 
 use monitor_rpc::{ErrorObject, Method, Role};
+use serde_json::value::RawValue;
 
 use super::access::limits;
 use super::access::peer::Peer;
@@ -27,6 +28,28 @@ use super::protocol::errors;
 use super::protocol::request::{Message, Rejected, Request};
 use super::session::Session;
 pub(crate) use config::reload_by_signal;
+use handler::Serve;
+
+macro_rules! dispatch {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident = $name:literal $role:ident $params:ty => $result:ty, [$($reason:ident)*];
+    )+) => {
+        async fn dispatch(session: &mut Session, id: &RawValue, call: Call) -> io::Result<()> {
+            match call {
+                $(Call::$variant(params) => params.serve(session, id).await,)+
+            }
+        }
+
+        async fn notify(session: &mut Session, call: Call) {
+            match call {
+                $(Call::$variant(params) => params.notify(session).await,)+
+            }
+        }
+    };
+}
+
+monitor_rpc::for_each_method!(dispatch);
 
 /// Number of requests after which other clients of this thread get their turn: a batch can hold thousands.
 const TURN: u64 = 32;
@@ -71,7 +94,7 @@ async fn call(session: &mut Session, request: Request<'_>) -> io::Result<()> {
     let Some(id) = request.id else {
         session.shared.metrics.notifications.add(1);
         if let Ok(call) = call {
-            perform_notification(session, call).await;
+            notify(session, call).await;
         }
         return Ok(());
     };
@@ -82,68 +105,7 @@ async fn call(session: &mut Session, request: Request<'_>) -> io::Result<()> {
             return Ok(());
         }
     };
-    match call {
-        Call::Hello(params) => {
-            info::introduce(&session.peer, &params);
-            let hello = info::hello(&session.shared).await;
-            session.result(id, &hello);
-        }
-        Call::Stop(params) => {
-            let stopped = control::stop(&session.shared, &params).await;
-            session.reply(id, stopped);
-        }
-        Call::Configure(params) => {
-            let configured = control::configure(&session.shared, &params).await;
-            session.reply(id, configured);
-        }
-        Call::Stats(_) => {
-            let stats = info::stats(&session.shared).await;
-            session.result(id, &stats);
-        }
-        Call::ConfigGet(_) => {
-            let settings = config::get(&session.shared);
-            session.result(id, &settings);
-        }
-        Call::ConfigTest(params) => {
-            let tested = config::test(&session.shared, &session.peer, params).await;
-            session.reply(id, tested);
-        }
-        Call::ConfigReload(_) => {
-            let reloaded = config::reload(&session.shared).await;
-            session.reply(id, reloaded);
-        }
-        Call::Discover(_) => session.result(id, discover::document()),
-        Call::Info(params) => {
-            let socket = info::info(&session.shared, &params);
-            session.reply(id, socket);
-        }
-        Call::Lookup(params) => {
-            let socket = list::lookup(&session.shared.status.readers, &params).await;
-            session.reply(id, socket);
-        }
-        Call::Sockets(params) => return list::sockets(session, id, &params).await,
-        Call::Fragments(params) => return read::fragments(session, id, &params).await,
-        Call::Ppeek(params) => return read::ppeek(session, id, &params).await,
-        Call::Peek(params) => return peek::peek(session, id, &params).await,
-        Call::Wait(params) => return wait::wait(session, id, &params).await,
-        Call::Follow(params) => {
-            let listening = events::follow(session, &params).await;
-            session.reply(id, listening);
-        }
-        Call::Subscribe(params) => {
-            let listening = events::subscribe(session, &params).await;
-            session.reply(id, listening);
-        }
-        Call::Watch(params) => {
-            let watching = watch::watch(session, &params).await;
-            session.reply(id, watching);
-        }
-        Call::Unsubscribe(params) => {
-            let ended = events::unsubscribe(session, &params);
-            session.reply(id, ended);
-        }
-    }
-    Ok(())
+    dispatch(session, id, call).await
 }
 
 /// Checks the client's role. Refusals and the requests of admins are logged.
@@ -170,21 +132,4 @@ fn permit(session: &mut Session, request: &Request<'_>) -> Result<(), ErrorObjec
         );
     }
     Ok(())
-}
-
-/// Performs a notification: only methods that have an effect. Errors aren't reported to the client (JSON-RPC 2.0,
-/// section 4.1).
-async fn perform_notification(session: &mut Session, call: Call) {
-    match call {
-        Call::Hello(params) => info::introduce(&session.peer, &params),
-        Call::Peek(params) => drop(peek::read_on(session, &params).await),
-        Call::ConfigReload(_) => {
-            if let Err(error) = config::reload(&session.shared).await {
-                tracing::warn!(%error, "the settings were not changed");
-            }
-        }
-        Call::Stop(params) => drop(control::stop(&session.shared, &params).await),
-        Call::Configure(params) => drop(control::configure(&session.shared, &params).await),
-        _ => {}
-    }
 }

@@ -10,6 +10,7 @@ use monitor_rpc::{ErrorObject, MAX_LEN};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::handler::Serve;
 use crate::rpc::access::account::Purpose;
 use crate::rpc::access::memory::{OWN, PeekBuffer};
 use crate::rpc::protocol::errors;
@@ -25,21 +26,28 @@ const CHUNK: usize = 48 * 1024;
 const EXTENTS: usize = 2048;
 
 /// Range to read.
-#[derive(Clone, Copy)]
-pub(crate) struct ReadRequest<'a> {
-    pub(crate) reader: &'a Reader,
-    pub(crate) id: SockId,
-    pub(crate) side: Side,
-    pub(crate) off: u64,
+struct ReadRequest<'a> {
+    reader: &'a Reader,
+    id: SockId,
+    side: Side,
+    off: u64,
     /// Maximum number of bytes.
-    pub(crate) len: usize,
+    len: usize,
 }
 
-pub(crate) async fn ppeek(
-    session: &mut Session,
-    id: &RawValue,
-    params: &PpeekParams,
-) -> io::Result<()> {
+impl Serve for PpeekParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        ppeek(session, id, &self).await
+    }
+}
+
+impl Serve for FragmentsParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        fragments(session, id, &self).await
+    }
+}
+
+async fn ppeek(session: &mut Session, id: &RawValue, params: &PpeekParams) -> io::Result<()> {
     let read = match check_encoding(session, params.encoding) {
         Ok(()) => read(session, params).await,
         Err(error) => Err(error),
@@ -73,7 +81,7 @@ async fn read(session: &mut Session, params: &PpeekParams) -> Result<Peek, Error
     read.map_err(|error| errors::peek(error, params.sockid, params.side, params.off))
 }
 
-pub(crate) fn check_encoding(session: &Session, encoding: Encoding) -> Result<(), ErrorObject> {
+fn check_encoding(session: &Session, encoding: Encoding) -> Result<(), ErrorObject> {
     if encoding == Encoding::Raw && session.out.in_batch() {
         let message = "parameter `encoding` cannot be \"raw\" within a batch: raw bytes follow a reply's own line";
         return Err(errors::parameter("encoding", message));
@@ -83,7 +91,7 @@ pub(crate) fn check_encoding(session: &Session, encoding: Encoding) -> Result<()
 
 /// Replies with the first `len` bytes of the client's buffer. `head` is the rest of the result, made from the
 /// number of raw bytes that follow the line, if any.
-pub(crate) async fn reply_bytes<H: Serialize>(
+async fn reply_bytes<H: Serialize>(
     session: &mut Session,
     id: &RawValue,
     encoding: Encoding,
@@ -138,7 +146,7 @@ async fn reply_base64(
     Ok(())
 }
 
-pub(crate) async fn fragments(
+async fn fragments(
     session: &mut Session,
     id: &RawValue,
     params: &FragmentsParams,
@@ -201,7 +209,7 @@ fn extents(session: &Session, params: &FragmentsParams) -> Result<Extents, Error
 
 /// Reads into the client's buffer. Everything is copied before the reply starts: the reply starts with its length,
 /// and bytes that aren't copied yet may be evicted while a slow client reads.
-pub(crate) async fn fill(
+async fn fill(
     buffer: &mut PeekBuffer,
     shared: &Shared,
     request: ReadRequest<'_>,

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::events::{READABLE, listen};
+use super::handler::Serve;
 use crate::events::{EventFilter, EventKinds, Scope};
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
@@ -33,14 +34,12 @@ enum Attempt {
     },
 }
 
-pub(crate) async fn wait(
-    session: &mut Session,
-    id: &RawValue,
-    params: &WaitParams,
-) -> io::Result<()> {
-    let outcome = wait_for(session, params).await?;
-    session.reply(id, outcome);
-    Ok(())
+impl Serve for WaitParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let outcome = wait_for(session, &self).await?;
+        session.reply(id, outcome);
+        Ok(())
+    }
 }
 
 /// While it waits, notifications are written, and the end of the client or of the server is noticed.

@@ -1,11 +1,14 @@
 //! `watch`.
 
+use std::io;
 use std::sync::Arc;
 
 use monitor_rpc::ErrorObject;
 use monitor_rpc::types::{PatternForm, PatternId, WatchParams, WatchPattern, Watching};
+use serde_json::value::RawValue;
 
 use super::events::{check_listeners, listen, queue, scope};
+use super::handler::Serve;
 use crate::events::{EventFilter, EventKind, EventKinds};
 use crate::rpc::access::account::Purpose;
 use crate::rpc::access::limits;
@@ -26,10 +29,15 @@ const SEARCHABLE: &[EventKind] = &[
     EventKind::Evicted,
 ];
 
-pub(crate) async fn watch(
-    session: &mut Session,
-    params: &WatchParams,
-) -> Result<Watching, ErrorObject> {
+impl Serve for WatchParams {
+    async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
+        let result = watch(session, &self).await;
+        session.reply(id, result);
+        Ok(())
+    }
+}
+
+async fn watch(session: &mut Session, params: &WatchParams) -> Result<Watching, ErrorObject> {
     check_listeners(session)?;
     let (patterns, names) = read(params)?;
     let count = patterns.len() as u64;

@@ -1,4 +1,4 @@
-//! Calls: methods with their parsed parameters.
+//! Calls: methods with their parsed parameters, generated from the table of methods.
 
 use monitor_rpc::types::*;
 use monitor_rpc::{ErrorObject, Method};
@@ -8,56 +8,30 @@ use serde_json::value::RawValue;
 
 use crate::rpc::protocol::errors;
 
-/// Call of a method.
-#[derive(Debug)]
-pub(crate) enum Call {
-    Hello(HelloParams),
-    Sockets(SocketsParams),
-    Lookup(LookupParams),
-    Info(InfoParams),
-    Fragments(FragmentsParams),
-    Ppeek(PpeekParams),
-    Peek(PeekParams),
-    Wait(WaitParams),
-    Follow(FollowParams),
-    Subscribe(SubscribeParams),
-    Watch(WatchParams),
-    Unsubscribe(UnsubscribeParams),
-    Stop(StopParams),
-    Configure(ConfigureParams),
-    Stats(StatsParams),
-    ConfigGet(ConfigGetParams),
-    ConfigTest(ConfigTestParams),
-    ConfigReload(ConfigReloadParams),
-    Discover(DiscoverParams),
+macro_rules! calls {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident = $name:literal $role:ident $params:ty => $result:ty, [$($reason:ident)*];
+    )+) => {
+        /// Call of a method.
+        #[derive(Debug)]
+        pub(crate) enum Call {
+            $($variant($params),)+
+        }
+
+        impl Call {
+            /// Parses the parameters of a method.
+            pub(crate) fn parse(name: &str, raw: Option<&RawValue>) -> Result<Self, ErrorObject> {
+                let method = Method::from_name(name).ok_or_else(|| errors::method(name))?;
+                match method {
+                    $(Method::$variant => params(raw).map(Self::$variant),)+
+                }
+            }
+        }
+    };
 }
 
-impl Call {
-    pub(crate) fn parse(method: &str, raw: Option<&RawValue>) -> Result<Self, ErrorObject> {
-        let method = Method::from_name(method).ok_or_else(|| errors::method(method))?;
-        Ok(match method {
-            Method::Hello => Call::Hello(params(raw)?),
-            Method::Sockets => Call::Sockets(params(raw)?),
-            Method::Lookup => Call::Lookup(params(raw)?),
-            Method::Info => Call::Info(params(raw)?),
-            Method::Fragments => Call::Fragments(params(raw)?),
-            Method::Ppeek => Call::Ppeek(params(raw)?),
-            Method::Peek => Call::Peek(params(raw)?),
-            Method::Wait => Call::Wait(params(raw)?),
-            Method::Follow => Call::Follow(params(raw)?),
-            Method::Subscribe => Call::Subscribe(params(raw)?),
-            Method::Watch => Call::Watch(params(raw)?),
-            Method::Unsubscribe => Call::Unsubscribe(params(raw)?),
-            Method::Stop => Call::Stop(params(raw)?),
-            Method::Configure => Call::Configure(params(raw)?),
-            Method::Stats => Call::Stats(params(raw)?),
-            Method::ConfigGet => Call::ConfigGet(params(raw)?),
-            Method::ConfigTest => Call::ConfigTest(params(raw)?),
-            Method::ConfigReload => Call::ConfigReload(params(raw)?),
-            Method::Discover => Call::Discover(params(raw)?),
-        })
-    }
-}
+monitor_rpc::for_each_method!(calls);
 
 /// Parses a method's parameters. Absent and `null` are the same as `{}`.
 fn params<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, ErrorObject> {

@@ -170,13 +170,6 @@ pub(crate) fn no_memory() -> ErrorObject {
     errno(Reason::Memory, NO_MEMORY)
 }
 
-pub(crate) fn too_many_cursors(max: usize) -> ErrorObject {
-    let message = format!(
-        "this client has {max} cursors of `peek` already; read at your own offsets with `ppeek`"
-    );
-    errno(Reason::Cursors, message)
-}
-
 pub(crate) fn closed(off: u64, base: u64, next: u64, end: u64) -> ErrorObject {
     let message =
         format!("the connection has ended at {end}: there will be no byte at offset {off}");
