@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use monitor_daemon::capture::replay::{Options, Replay};
 use monitor_daemon::events::{
-    Delivery, EventFilter, EventKind, EventKinds, EventQueue, EventReceiver, Notifier, Publisher,
-    RecordedEvent, Scope, Subscriber,
+    Delivery, EventFilter, EventKind, EventKinds, EventNotifier, EventQueue, EventReceiver,
+    Publisher, RecordedEvent, Scope, Subscriber,
 };
 use monitor_engine::{EngineConfig, Event};
 use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
@@ -68,7 +68,7 @@ fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>>
         },
     )
     .unwrap();
-    let notifier = Arc::new(Notifier::new().unwrap());
+    let notifier = Arc::new(EventNotifier::new().unwrap());
     let interest = EventFilter {
         kinds: EventKinds::of(KINDS),
         side: None,

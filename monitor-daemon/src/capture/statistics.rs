@@ -1,15 +1,14 @@
 //! Statistics of a capture socket.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use monitor_engine::Counter;
 
 /// Packets that a worker read from a socket.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub(super) packets: AtomicU64,
-    pub(super) bytes: AtomicU64,
+    pub(super) packets: Counter,
+    pub(super) bytes: Counter,
     /// Packets with more fragments than a batch holds, which are discarded.
-    pub(super) oversized: AtomicU64,
+    pub(super) oversized: Counter,
 }
 
 /// Counters of a socket: the kernel's and the worker's.
@@ -44,15 +43,10 @@ impl Tally {
     /// Returns the worker's part of the counters.
     pub(super) fn read(&self) -> Received {
         Received {
-            packets: self.packets.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            oversized: self.oversized.load(Relaxed),
+            packets: self.packets.get(),
+            bytes: self.bytes.get(),
+            oversized: self.oversized.get(),
             ..Received::default()
         }
-    }
-
-    /// For the one writer: not a locked instruction.
-    pub(super) fn add(counter: &AtomicU64, n: u64) {
-        counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use monitor_engine::Handoff;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::time::Timespec;
 
 use super::Command;
+use crate::util::notifier::Notifier;
 
 /// Datagrams that may wait for a worker: a burst of fragmented traffic, 64 KiB each at the worst.
 const DATAGRAMS: usize = 256;
@@ -20,8 +21,8 @@ const DATAGRAMS: usize = 256;
 pub struct Mailbox {
     /// Set after each send; read by the worker in every round.
     pending: AtomicBool,
-    /// Eventfd that is readable after a send, which ends the worker's sleep.
-    bell: OwnedFd,
+    /// Ends the worker's sleep after a send.
+    notifier: Notifier,
     commands: SegQueue<Command>,
     datagrams: ArrayQueue<Handoff>,
     lost: AtomicU64,
@@ -35,10 +36,9 @@ pub struct MailboxError(#[source] io::Error);
 impl Mailbox {
     /// Creates an empty queue.
     pub fn new() -> Result<Self, MailboxError> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         Ok(Self {
             pending: AtomicBool::new(false),
-            bell: bell.map_err(|errno| MailboxError(errno.into()))?,
+            notifier: Notifier::new().map_err(MailboxError)?,
             commands: SegQueue::new(),
             datagrams: ArrayQueue::new(DATAGRAMS),
             lost: AtomicU64::new(0),
@@ -67,9 +67,8 @@ impl Mailbox {
 
     /// Wakes the worker, for work that is stored elsewhere.
     pub fn ring(&self) {
-        // Fails only when the counter is at its maximum; then the eventfd is readable already.
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
-        // After the eventfd, or the worker could see this, read an empty eventfd, and never sleep again.
+        self.notifier.notify();
+        // After the notification, or the worker could see this, clear an idle notifier, and never sleep again.
         self.pending.store(true, Ordering::Release);
     }
 
@@ -81,7 +80,7 @@ impl Mailbox {
         // Reset in the reverse order of `ring`, and before the queue is emptied: if this takes the notification of a
         // concurrent sender away, that sender's command is in the queue already.
         self.pending.swap(false, Ordering::AcqRel);
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        self.notifier.clear();
         true
     }
 
@@ -89,14 +88,14 @@ impl Mailbox {
     pub fn wait(&self, at_most: Option<Duration>) {
         // A time that the system cannot express is waited for without a limit.
         let at_most = at_most.and_then(|time| Timespec::try_from(time).ok());
-        let mut list = [PollFd::new(&self.bell, PollFlags::IN)];
+        let mut list = [PollFd::new(&self.notifier, PollFlags::IN)];
         // An interrupted sleep is only shorter.
         let _ = poll(&mut list, at_most.as_ref());
     }
 
     /// Returns the descriptor, which is readable after a send.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.notifier.as_fd()
     }
 
     pub(super) fn command(&self) -> Option<Command> {

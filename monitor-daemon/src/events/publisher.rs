@@ -1,9 +1,11 @@
 //! Publisher: passes the events of a worker's engine to its subscribers.
 
-use monitor_engine::{Connection, Engine, EngineConfig, EngineError, Event, Reader, Sink, SockId};
+use monitor_engine::{Engine, EngineConfig, EngineError, Event, Reader, Sink};
 
+use super::filter::EventKinds;
 use super::filter::subject;
-use super::{EventKinds, Subscriber};
+use super::subject::Subject;
+use super::subscriber::Subscriber;
 
 /// Sink of one engine's events.
 #[derive(Debug, Default)]
@@ -21,13 +23,6 @@ pub struct Publisher {
     subscribers: Vec<Box<Subscriber>>,
     /// Reader of the engine's own connections.
     reader: Option<Reader>,
-}
-
-/// Connection of an event, read at most once for all subscribers.
-pub(super) struct Subject<'a> {
-    id: SockId,
-    reader: Option<&'a Reader>,
-    connection: Option<Option<Connection>>,
 }
 
 impl Publisher {
@@ -69,11 +64,7 @@ impl Publisher {
     #[inline(never)]
     fn publish(&mut self, event: &Event) {
         self.touched = true;
-        let mut about = Subject {
-            id: subject(event).0,
-            reader: self.reader.as_ref(),
-            connection: None,
-        };
+        let mut about = Subject::new(subject(event).0, self.reader.as_ref());
         for subscriber in &mut self.subscribers {
             subscriber.on_event(event, self.now, &mut about);
         }
@@ -101,15 +92,5 @@ impl Sink for Publisher {
                 .iter_mut()
                 .for_each(|subscriber| subscriber.flush());
         }
-    }
-}
-
-impl Subject<'_> {
-    /// Returns the connection; `None` if it's gone.
-    pub(super) fn connection(&mut self) -> Option<&Connection> {
-        let (id, reader) = (self.id, self.reader);
-        self.connection
-            .get_or_insert_with(|| reader?.connection(id))
-            .as_ref()
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use monitor_engine::{Event, Side, SockId};
 
 use super::filter::subject;
-use super::publisher::Subject;
+use super::notifier::EventNotifier;
+use super::subject::Subject;
 use super::{
-    Endpoints, EventFilter, EventKind, EventKinds, EventQueue, EventRecord, Notifier,
-    RecordedEvent, Scope,
+    Endpoints, EventFilter, EventKind, EventKinds, EventQueue, EventRecord, RecordedEvent, Scope,
 };
 use crate::filter::Filter;
 
@@ -20,7 +20,7 @@ pub struct Subscriber {
     side: Option<Side>,
     scope: Wanted,
     queue: Arc<EventQueue>,
-    notifier: Arc<Notifier>,
+    notifier: Arc<EventNotifier>,
     /// Data record that may still grow in this batch.
     held: Option<EventRecord>,
     /// It got an event of this batch.
@@ -52,7 +52,7 @@ impl Subscriber {
         interest: &EventFilter,
         slots: u32,
         queue: Arc<EventQueue>,
-        notifier: Arc<Notifier>,
+        notifier: Arc<EventNotifier>,
     ) -> Box<Self> {
         let scope = match &interest.scope {
             Scope::All => Wanted::All,

@@ -54,7 +54,7 @@ fn engine() -> Engine<Publisher> {
 }
 
 struct Ear {
-    notifier: Arc<Notifier>,
+    notifier: Arc<EventNotifier>,
     queue: Arc<EventQueue>,
     tail: EventReceiver,
 }
@@ -65,7 +65,7 @@ fn listen(
     scope: Scope,
     notes: Option<usize>,
 ) -> Ear {
-    let notifier = Arc::new(Notifier::new().unwrap());
+    let notifier = Arc::new(EventNotifier::new().unwrap());
     let queue = EventQueue::new(notes);
     let interest = EventFilter {
         kinds: EventKinds::of(kinds),
@@ -96,8 +96,8 @@ fn events(ear: &mut Ear) -> Vec<RecordedEvent> {
     ear.tail.by_ref().filter_map(note).collect()
 }
 
-fn rung(notifier: &Notifier) -> bool {
-    rustix::io::read(notifier.fd(), &mut [0; 8]).is_ok()
+fn rung(notifier: &EventNotifier) -> bool {
+    rustix::io::read(notifier, &mut [0; 8]).is_ok()
 }
 
 const ALL: &[EventKind] = &[

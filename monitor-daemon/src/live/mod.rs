@@ -12,9 +12,6 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::OwnedFd;
-
 use tracing::warn;
 
 use crate::capture::netlink::Changes;
@@ -22,6 +19,7 @@ use crate::capture::{self, CaptureError, Settings};
 use crate::config::{ApplyFn, Config, Origin};
 use crate::control::{Engine, Mailboxes};
 use crate::status::CaptureStatus;
+use crate::util::notifier::Notifier;
 use crate::worker::{IdlePolicy, Shunts, SpawnError, Worker, WorkerHandle, WorkerThreads};
 use shared::Shared;
 use state::State;
@@ -33,7 +31,7 @@ pub struct Live {
     pub threads: WorkerThreads,
     shared: Arc<Shared>,
     supervisor: thread::JoinHandle<()>,
-    stop: OwnedFd,
+    stop: Arc<Notifier>,
 }
 
 /// Privileges of the process for a capture.
@@ -112,10 +110,8 @@ impl Live {
             state: Mutex::new(State::new(&config.capture.interfaces)),
         });
         let changes = Changes::new().map_err(LiveError::Supervisor)?;
-        let notifier = eventfd(0, EventfdFlags::CLOEXEC)
-            .map_err(|errno| LiveError::Supervisor(errno.into()))?;
-        let stop = notifier.try_clone().map_err(LiveError::Supervisor)?;
-        let supervisor = Supervisor::new(Arc::clone(&shared), changes, notifier);
+        let stop = Arc::new(Notifier::new().map_err(LiveError::Supervisor)?);
+        let supervisor = Supervisor::new(Arc::clone(&shared), changes, Arc::clone(&stop));
         let bodies = engines.into_iter().enumerate().map(|(index, engine)| {
             let worker = Worker::new(
                 engine,
@@ -168,8 +164,7 @@ impl Live {
 
     /// Detaches the programs, then ends the workers. Captured data stays readable through the engines' readers.
     pub fn stop(self) {
-        // Cannot fail: the counter is at 0.
-        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        self.stop.notify();
         // A panic of the supervisor was printed when it happened.
         let _ = self.supervisor.join();
         self.shared.state().detach_all();

@@ -8,7 +8,6 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
 use tracing::{debug, error, info, warn};
 
@@ -18,6 +17,7 @@ use super::totals::Totals;
 use crate::capture::mirror;
 use crate::capture::netlink::{self, Changes, Interface};
 use crate::util::chain::Chain;
+use crate::util::notifier::Notifier;
 
 /// Interval of checks without a report, and of draining the programs' messages into the log.
 const PERIOD: Timespec = Timespec {
@@ -34,12 +34,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Supervisor {
     pub(super) shared: Arc<Shared>,
     changes: Changes,
-    stop: OwnedFd,
+    stop: Arc<Notifier>,
     next_id: AtomicU64,
 }
 
 impl Supervisor {
-    pub(super) fn new(shared: Arc<Shared>, changes: Changes, stop: OwnedFd) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, changes: Changes, stop: Arc<Notifier>) -> Self {
         Self {
             shared,
             changes,
@@ -48,13 +48,13 @@ impl Supervisor {
         }
     }
 
-    /// Runs until the stop descriptor is readable.
+    /// Runs until the stop notification.
     pub(super) fn run(self) {
         let (mut checked, mut swept) = (Instant::now(), Instant::now());
         loop {
             let mut list = [
                 PollFd::new(&self.changes, PollFlags::IN),
-                PollFd::new(&self.stop, PollFlags::IN),
+                PollFd::new(&*self.stop, PollFlags::IN),
                 PollFd::new(&*self.shared.shunts, PollFlags::IN),
             ];
             // An interrupted wait is a short one.

@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use monitor_engine::SockId;
+use rustix::fd::AsFd;
 use tokio::io::Interest;
 use tokio::sync::Notify;
 
 use super::transport::stream::watch;
-use crate::events::{EventQueue, Notifier};
+use crate::events::{EventNotifier, EventQueue};
 
 /// Registry of subscribers, shared by the clients' tasks and the dispatcher's own. Workers know the notifier alone.
 pub(crate) struct Dispatcher {
-    notifier: Arc<Notifier>,
+    notifier: Arc<EventNotifier>,
     handles: Mutex<HashMap<u64, SubscriberHandle>>,
     /// Next number; never reused.
     next: AtomicU64,
@@ -32,7 +33,7 @@ pub(crate) struct SubscriberHandle {
 impl Dispatcher {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
-            notifier: Arc::new(Notifier::new().map_err(io::Error::other)?),
+            notifier: Arc::new(EventNotifier::new()?),
             handles: Mutex::default(),
             next: AtomicU64::new(1),
         })
@@ -40,7 +41,10 @@ impl Dispatcher {
 
     /// Dispatches until it is dropped.
     pub(crate) async fn run(&self) -> io::Result<()> {
-        let fd = watch(self.notifier.fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let fd = watch(
+            self.notifier.as_fd().try_clone_to_owned()?,
+            Interest::READABLE,
+        )?;
         loop {
             self.notifier.arm();
             self.wake_ready();
@@ -67,7 +71,7 @@ impl Dispatcher {
         self.handles().contains_key(&number)
     }
 
-    pub(crate) fn notifier(&self) -> &Arc<Notifier> {
+    pub(crate) fn notifier(&self) -> &Arc<EventNotifier> {
         &self.notifier
     }
 

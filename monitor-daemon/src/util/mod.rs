@@ -2,4 +2,5 @@
 
 pub mod chain;
 pub mod clock;
+pub mod notifier;
 pub mod stderr;

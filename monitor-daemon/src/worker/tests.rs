@@ -2,8 +2,7 @@
 
 use std::sync::mpsc;
 
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 
 use monitor_engine::{LinkType, Packet};
 
@@ -12,10 +11,11 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::capture::replay::{Options, Replay};
 use crate::control::{Answer, Command, Mailbox};
+use crate::util::notifier::Notifier;
 
 /// Source that delivers the frames of a channel, through a descriptor that can be polled.
 struct Scripted {
-    notifier: OwnedFd,
+    notifier: Arc<Notifier>,
     frames: mpsc::Receiver<Vec<u8>>,
     given: mpsc::Sender<usize>,
 }
@@ -32,7 +32,7 @@ impl Source for Scripted {
         };
         let packets: Vec<Packet<'_>> = frames.iter().map(|frame| packet(&frame[..])).collect();
         if !packets.is_empty() {
-            let _ = rustix::io::read(&self.notifier, &mut [0; 8]);
+            self.notifier.clear();
             deliver(&packets);
             let _ = self.given.send(packets.len());
         }
@@ -44,13 +44,13 @@ impl Source for Scripted {
     }
 }
 
-type Feed = (mpsc::Sender<Vec<u8>>, mpsc::Receiver<usize>, OwnedFd);
+type Feed = (mpsc::Sender<Vec<u8>>, mpsc::Receiver<usize>, Arc<Notifier>);
 
 fn scripted() -> (Scripted, Feed) {
-    let notifier = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+    let notifier = Arc::new(Notifier::new().unwrap());
     let (to, frames) = mpsc::channel();
     let (given, from) = mpsc::channel();
-    let ring = notifier.try_clone().unwrap();
+    let ring = Arc::clone(&notifier);
     (
         Scripted {
             notifier,
@@ -118,7 +118,7 @@ fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(5));
             to.send(vec![0; 60]).unwrap();
-            rustix::io::write(&notifier, &1_u64.to_ne_bytes()).unwrap();
+            notifier.notify();
             assert_eq!(from.recv_timeout(LONG), Ok(1));
         }
         handles[0].mailbox().send(Command::Stop);

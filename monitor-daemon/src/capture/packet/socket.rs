@@ -70,8 +70,8 @@ impl Source for PacketSocket {
         let count = packets.len();
         self.packets = reuse(packets);
         self.ring.release();
-        Tally::add(&self.tally.packets, count as u64);
-        Tally::add(&self.tally.bytes, bytes);
+        self.tally.packets.add(count as u64);
+        self.tally.bytes.add(bytes);
         count
     }
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU16, AtomicUsize};
 
-use monitor_engine::Packet;
+use monitor_engine::{Counter, Packet};
 
 use crate::status::{CaptureSnapshot, CaptureStatus, InterfaceSnapshot};
 
@@ -16,10 +16,10 @@ pub struct ReplayStatus {
     workers_done: AtomicU16,
     /// Index of the current file.
     current: AtomicUsize,
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    skipped: AtomicU64,
-    broken: AtomicU64,
+    packets: Counter,
+    bytes: Counter,
+    skipped: Counter,
+    broken: Counter,
 }
 
 impl ReplayStatus {
@@ -32,10 +32,10 @@ impl ReplayStatus {
             workers: workers.max(1),
             workers_done: AtomicU16::new(0),
             current: AtomicUsize::new(0),
-            packets: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
-            broken: AtomicU64::new(0),
+            packets: Counter::default(),
+            bytes: Counter::default(),
+            skipped: Counter::default(),
+            broken: Counter::default(),
         }
     }
 
@@ -51,16 +51,16 @@ impl ReplayStatus {
 
     pub(super) fn count(&self, packets: &[Packet<'_>]) {
         let bytes: usize = packets.iter().map(|packet| packet.data.len()).sum();
-        add(&self.packets, packets.len() as u64);
-        add(&self.bytes, bytes as u64);
+        self.packets.add(packets.len() as u64);
+        self.bytes.add(bytes as u64);
     }
 
     pub(super) fn skip(&self, frames: u64) {
-        add(&self.skipped, frames);
+        self.skipped.add(frames);
     }
 
     pub(super) fn broken(&self) {
-        add(&self.broken, 1);
+        self.broken.add(1);
     }
 
     pub(super) fn worker_done(&self) {
@@ -91,12 +91,12 @@ impl CaptureStatus for ReplayStatus {
                 (
                     "rx_packets",
                     "Packets read from the files.",
-                    self.packets.load(Relaxed),
+                    self.packets.get(),
                 ),
                 (
                     "rx_bytes",
                     "Captured bytes of those packets.",
-                    self.bytes.load(Relaxed),
+                    self.bytes.get(),
                 ),
                 (
                     "rx_dropped",
@@ -117,19 +117,14 @@ impl CaptureStatus for ReplayStatus {
                 (
                     "skipped_frames",
                     "Frames of link types that are not supported, or of interfaces that their file does not describe.",
-                    self.skipped.load(Relaxed),
+                    self.skipped.get(),
                 ),
                 (
                     "broken_files",
                     "Files that are truncated or malformed from some byte on.",
-                    self.broken.load(Relaxed),
+                    self.broken.get(),
                 ),
             ],
         }
     }
-}
-
-/// Adds without a locked instruction: there is one writer.
-fn add(counter: &AtomicU64, n: u64) {
-    counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
 }

@@ -124,11 +124,9 @@ impl RxSocket {
         }
         packets.chunks(PACKETS).for_each(deliver);
         let count = packets.len();
-        Tally::add(&self.tally.packets, count as u64);
-        Tally::add(
-            &self.tally.bytes,
-            pieces.iter().map(|piece| piece.len() as u64).sum(),
-        );
+        self.tally.packets.add(count as u64);
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.tally.bytes.add(bytes);
         self.packets = reuse(packets);
         self.pieces = reuse(pieces);
         count
@@ -141,7 +139,7 @@ impl RxSocket {
             .iter()
             .position(|descriptor| !descriptor.has_more_frames());
         if !self.discarding {
-            Tally::add(&self.tally.oversized, 1);
+            self.tally.oversized.add(1);
         }
         self.discarding = end.is_none();
         self.release(end.map_or(taken, |end| end + 1), taken);
