@@ -7,14 +7,15 @@ use clap::Parser;
 use monitor_daemon::service;
 use monitor_daemon::service::cli::Cli;
 use monitor_daemon::util::chain::Chain;
-use monitor_daemon::util::stderr::Stderr;
+use monitor_daemon::util::stderr::{Priority, Stderr};
 
 fn main() -> ExitCode {
     match service::run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Does not panic when standard error cannot be written.
-            let _ = writeln!(Stderr, "monitord: {}", Chain(&error));
+            let line = format!("monitord: {}\n", Chain(&error));
+            let _ = Stderr(Priority::Error).write_all(line.as_bytes());
             ExitCode::FAILURE
         }
     }

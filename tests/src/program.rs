@@ -42,6 +42,16 @@ impl Program {
     #[must_use]
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
+        Self::start_with_stdin(command, Stdio::null())
+    }
+
+    /// Starts a program with this standard input.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with_stdin(command: &mut Command, stdin: Stdio) -> Self {
         let name = Path::new(command.get_program())
             .file_name()
             .unwrap_or(command.get_program())
@@ -53,7 +63,7 @@ impl Program {
         let file =
             |path: PathBuf| fs::File::create(path).expect("a file in the temporary directory");
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(file(output.stdout()))
             .stderr(file(output.stderr()))
             .spawn()

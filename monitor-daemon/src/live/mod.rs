@@ -2,6 +2,7 @@
 
 mod attach;
 mod devices;
+mod requests;
 mod shared;
 mod shunts;
 mod state;
@@ -12,8 +13,6 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use tracing::warn;
-
 use crate::capture::netlink::Changes;
 use crate::capture::{self, CaptureError, Settings};
 use crate::config::{ApplyFn, Config, Origin};
@@ -21,7 +20,8 @@ use crate::control::{Engine, Mailboxes};
 use crate::status::CaptureStatus;
 use crate::util::notifier::Notifier;
 use crate::worker::{IdlePolicy, Shunts, SpawnError, Worker, WorkerHandle, WorkerThreads};
-use shared::Shared;
+use requests::Requests;
+use shared::{LiveStatus, Shared};
 use state::State;
 use supervisor::Supervisor;
 
@@ -57,19 +57,6 @@ pub enum LiveError {
     Supervisor(#[source] io::Error),
 }
 
-/// Touches the memory of all stores, in parallel: a packet that waits for a page fault may be the one before a loss.
-fn prefault(engines: &[Engine]) {
-    thread::scope(|scope| {
-        for engine in engines {
-            scope.spawn(|| {
-                if let Err(error) = engine.prefault() {
-                    warn!("cannot prefault the store: {error}; bursts may lose packets");
-                }
-            });
-        }
-    });
-}
-
 impl Live {
     /// Starts workers and attaches all interfaces. If one cannot be attached, everything is undone.
     pub fn start(
@@ -83,7 +70,6 @@ impl Live {
         if privileges.bpf {
             capture::bpf::available().map_err(CaptureError::from)?;
         }
-        prefault(&engines);
         let workers = engines.len() as u16;
         let handles: Arc<[_]> = mailboxes
             .iter()
@@ -92,7 +78,7 @@ impl Live {
         let shunts = Arc::new(Shunts::new().map_err(LiveError::Supervisor)?);
         let shared = Arc::new(Shared {
             settings: Mutex::new(Arc::new(Settings::new(config, seed, workers))),
-            attaching: Mutex::new(()),
+            requests: Requests::new().map_err(LiveError::Supervisor)?,
             mode: config.capture.mode,
             path: config.capture.path,
             xdp_missing: privileges.xdp_missing,
@@ -148,7 +134,7 @@ impl Live {
     /// Returns the source of its part of `stats`.
     #[must_use]
     pub fn status(&self) -> Arc<dyn CaptureStatus> {
-        Arc::clone(&self.shared) as Arc<dyn CaptureStatus>
+        Arc::new(LiveStatus(Arc::clone(&self.shared)))
     }
 
     /// Returns a callback that applies changed settings of `[filter]` and `[tcp]`: by `workers` to the workers,
@@ -167,7 +153,6 @@ impl Live {
         self.stop.notify();
         // A panic of the supervisor was printed when it happened.
         let _ = self.supervisor.join();
-        self.shared.state().detach_all();
         self.shared.stop_workers();
         self.threads.join();
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::error;
 
+use super::requests::Requests;
 use super::state::State;
 use crate::capture::Settings;
 use crate::capture::socket::CaptureSocket;
@@ -16,8 +17,8 @@ use crate::worker::{Shunts, WorkerHandle};
 /// State shared by the supervisor, the status and `stop`. Workers hold their handles alone.
 pub(super) struct Shared {
     pub(super) settings: Mutex<Arc<Settings>>,
-    /// Held while interfaces are attached, and while the settings for it change.
-    pub(super) attaching: Mutex<()>,
+    /// Requests to the supervisor.
+    pub(super) requests: Requests,
     pub(super) mode: Mode,
     pub(super) path: CapturePath,
     /// Privileges that XDP lacks.
@@ -52,17 +53,17 @@ impl Shared {
         Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn attaching(&self) -> MutexGuard<'_, ()> {
-        self.attaching
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Applies a changed `[filter]`, after the workers did: packets that the programs now pass find engines that accept them.
+    pub(super) fn update_filter(self: &Arc<Self>, config: &Config) {
+        let (shared, config) = (Arc::clone(self), config.clone());
+        // After its end there are no programs.
+        let _ = self.requests.run(move || shared.set_filter(&config));
     }
 
-    /// Applies a changed `[filter]`, after the workers did: packets that the programs now pass find engines that accept them.
-    pub(super) fn update_filter(&self, config: &Config) {
+    /// Sets the filter of all programs. An interface is attached either before this, or after it with the new settings:
+    /// the supervisor does one at a time.
+    fn set_filter(&self, config: &Config) {
         let Settings { seed, workers, .. } = *self.settings();
-        // An interface is attached either before this, and gets the filter below, or after, with the new settings.
-        let _guard = self.attaching();
         let settings = Arc::new(Settings::new(config, seed, workers));
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
         if let Err(error) = self.state().set_filter(&settings.filter()) {
@@ -80,7 +81,18 @@ impl Shared {
     }
 }
 
-impl CaptureStatus for Shared {
+/// Status of a live capture, as other parts of the daemon see it.
+pub(super) struct LiveStatus(pub(super) Arc<Shared>);
+
+impl CaptureStatus for LiveStatus {
+    fn snapshot(&self) -> CaptureSnapshot {
+        let shared = Arc::clone(&self.0);
+        let snapshot = self.0.requests.run(move || shared.snapshot());
+        snapshot.unwrap_or_else(|| self.0.snapshot())
+    }
+}
+
+impl Shared {
     fn snapshot(&self) -> CaptureSnapshot {
         let lost_handoffs = self
             .handles

@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::thread::CapabilitySet;
 use rustix::time::Timespec;
 use tracing::{debug, error, info, warn};
 
@@ -16,6 +17,7 @@ use super::shared::Shared;
 use super::totals::Totals;
 use crate::capture::mirror;
 use crate::capture::netlink::{self, Changes, Interface};
+use crate::util::capabilities;
 use crate::util::chain::Chain;
 use crate::util::notifier::Notifier;
 
@@ -30,6 +32,13 @@ const CHECK: Duration = Duration::from_millis(900);
 const SWEEP: Duration = Duration::from_secs(10);
 /// Time that a worker has for closing its sockets.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Capabilities for attaching interfaces: to open sockets, to load programs and to register packet buffers.
+const CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::PERFMON)
+    .union(CapabilitySet::IPC_LOCK);
 
 pub(super) struct Supervisor {
     pub(super) shared: Arc<Shared>,
@@ -48,20 +57,31 @@ impl Supervisor {
         }
     }
 
-    /// Runs until the stop notification.
+    /// Runs until the stop notification, then detaches all programs. Keeps only the capabilities for attaching further
+    /// interfaces.
     pub(super) fn run(self) {
+        capabilities::keep(CAPABILITIES);
+        let shared = Arc::clone(&self.shared);
+        let _closed_at_the_end = shared.requests.close_guard();
+        self.watch();
+        shared.state().detach_all();
+    }
+
+    fn watch(self) {
         let (mut checked, mut swept) = (Instant::now(), Instant::now());
         loop {
             let mut list = [
                 PollFd::new(&self.changes, PollFlags::IN),
                 PollFd::new(&*self.stop, PollFlags::IN),
                 PollFd::new(&*self.shared.shunts, PollFlags::IN),
+                PollFd::new(&self.shared.requests, PollFlags::IN),
             ];
             // An interrupted wait is a short one.
             let _ = poll(&mut list, Some(&PERIOD));
             if !list[1].revents().is_empty() {
                 return;
             }
+            self.shared.requests.run_pending();
             let timeout = self.shared.settings().shunt_timeout;
             self.shared
                 .state()
@@ -75,10 +95,8 @@ impl Supervisor {
             }
             checked = Instant::now();
             self.changes.clear();
-            let attaching = self.shared.attaching();
             self.check_monitors();
             self.check_interfaces();
-            drop(attaching);
             self.drain_logs();
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::sandbox::Sandbox;
 use crate::config::Source;
 
 /// Monitors TCP connections: reassembles them and serves their bytes over a Unix socket.
@@ -35,6 +36,9 @@ pub struct Common {
     /// The Unix socket to serve on, in place of the configured one.
     #[arg(long, value_name = "PATH", global = true)]
     pub socket: Option<PathBuf>,
+    /// Restrict the daemon's access to files by Landlock.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
+    pub sandbox: Sandbox,
 }
 
 /// Sources of packets other than interfaces.

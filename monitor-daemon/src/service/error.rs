@@ -5,6 +5,7 @@ use std::io;
 use monitor_engine::EngineError;
 
 use super::privilege::MissingPrivilege;
+use super::sandbox::SandboxError;
 use crate::capture::replay::ReplayError;
 use crate::config::{ConfigError, TooMuchMemory};
 use crate::control::MailboxError;
@@ -30,6 +31,9 @@ pub enum ServiceError {
     /// The Unix socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The restrictions of the process.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// An engine.
     #[error(transparent)]
     Engine(#[from] EngineError),

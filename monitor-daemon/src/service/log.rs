@@ -1,13 +1,18 @@
 //! Logging, to standard error.
 
+use std::fmt as text;
 use std::io::{self, IsTerminal};
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::ApplyFn;
-use crate::util::stderr::Stderr;
+use crate::util::stderr::{Priority, Stderr, is_journal};
 
-/// The variable that wins over the configured level.
+/// Variable that overrides the configured level.
 const VARIABLE: &str = "RUST_LOG";
 
 /// Starts logging at the configured level, or at the filter in `RUST_LOG`. An invalid `RUST_LOG` is reported and
@@ -21,14 +26,16 @@ pub fn start(level: &str) -> Option<ApplyFn> {
     let named = named.and_then(Result::ok);
     let ruled = named.is_some();
     let log = fmt()
+        .with_timer(Time)
         .with_env_filter(named.unwrap_or_else(|| EnvFilter::new(level)))
-        .with_writer(|| Stderr)
+        .with_writer(Lines)
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
+        .with_level(!is_journal())
         .with_filter_reloading();
     let handle = log.reload_handle();
-    // Refused when a logger runs already, in tests: theirs is as good.
+    // Refused when a logger runs already, in tests.
     let _ = tracing::subscriber::set_global_default(log.finish());
     if let Some(complaint) = complaint {
         tracing::warn!("{VARIABLE} is not a filter ({complaint}); using \"{level}\"");
@@ -40,4 +47,36 @@ pub fn start(level: &str) -> Option<ApplyFn> {
         }
     });
     (!ruled).then_some(take)
+}
+
+/// Time stamps of the lines. The journal has its own, and shows the priority in place of the level.
+struct Time;
+
+impl FormatTime for Time {
+    fn format_time(&self, writer: &mut Writer<'_>) -> text::Result {
+        if is_journal() {
+            return Ok(());
+        }
+        SystemTime.format_time(writer)
+    }
+}
+
+/// Writers of lines at the priority of their level.
+struct Lines;
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Stderr;
+
+    fn make_writer(&self) -> Stderr {
+        Stderr(Priority::Info)
+    }
+
+    fn make_writer_for(&self, line: &Metadata<'_>) -> Stderr {
+        Stderr(match *line.level() {
+            Level::ERROR => Priority::Error,
+            Level::WARN => Priority::Warning,
+            Level::INFO => Priority::Info,
+            Level::DEBUG | Level::TRACE => Priority::Debug,
+        })
+    }
 }

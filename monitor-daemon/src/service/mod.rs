@@ -3,12 +3,17 @@
 pub mod cli;
 mod descriptors;
 mod error;
+mod listen;
 mod log;
+mod prefault;
 pub mod privilege;
 mod running;
+pub mod sandbox;
 mod settings;
 mod summary;
+mod watchdog;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,12 +24,13 @@ use crate::capture::replay::{Options, Replay};
 use crate::config::{Config, LiveConfig, MAX_WORKERS, Origin};
 use crate::control::{Engine, Mailboxes};
 use crate::live::Live;
-use crate::rpc::{self, ServerSocket};
+use crate::rpc;
 use crate::status::{CaptureStatus, Status};
 use crate::worker::{self, ReplayWorker, WorkerThreads, cores};
 use cli::{Cli, Command};
 pub use error::ServiceError;
 use running::{Host, Running};
+use sandbox::Sandbox;
 
 /// Runs the daemon as the command line demands; returns after its ordered end.
 pub fn run(cli: &Cli) -> Result<(), ServiceError> {
@@ -39,22 +45,24 @@ pub fn run(cli: &Cli) -> Result<(), ServiceError> {
     descriptors::raise_limit();
     let current = LiveConfig::new(source, config.clone()).with_log(log);
     match &cli.command {
-        None => capture(&config, current),
-        Some(Command::Replay(replay)) => self::replay(&config, current, replay),
+        None => capture(&config, current, cli.common.sandbox),
+        Some(Command::Replay(replay)) => self::replay(&config, current, replay, cli.common.sandbox),
     }
 }
 
 /// Captures from interfaces and serves, until a signal.
-fn capture(config: &Config, current: LiveConfig) -> Result<(), ServiceError> {
+fn capture(config: &Config, current: LiveConfig, sandbox: Sandbox) -> Result<(), ServiceError> {
     let privileges = privilege::check(config.capture.path)?;
+    let listener = listen::socket(config.rpc.clone())?;
+    enter(sandbox, config, &current, &[])?;
     let host = Host::new()?;
-    let listener = ServerSocket::bind(config.rpc.clone())?;
     let Parts {
         engines,
         views,
         cores,
         seed,
     } = Parts::new(config, Origin::Live, privileges.bpf)?;
+    prefault::prefault(&engines);
     let live = Live::start(config, seed, engines, &views.mailboxes, &cores, privileges)?;
     let workers = settings::to_workers(views.mailboxes.clone(), Origin::Live, seed);
     let flows = live.apply_after(workers);
@@ -64,7 +72,12 @@ fn capture(config: &Config, current: LiveConfig) -> Result<(), ServiceError> {
 }
 
 /// Reads files and serves, until a signal or, if asked for, their end.
-fn replay(config: &Config, current: LiveConfig, asked: &cli::Replay) -> Result<(), ServiceError> {
+fn replay(
+    config: &Config,
+    current: LiveConfig,
+    asked: &cli::Replay,
+    sandbox: Sandbox,
+) -> Result<(), ServiceError> {
     let Parts {
         engines,
         views,
@@ -76,8 +89,9 @@ fn replay(config: &Config, current: LiveConfig, asked: &cli::Replay) -> Result<(
         speed: asked.speed,
     };
     let files = Replay::open(&asked.files, options)?;
+    let listener = listen::socket(config.rpc.clone())?;
+    enter(sandbox, config, &current, &asked.files)?;
     let host = Host::new()?;
-    let listener = ServerSocket::bind(config.rpc.clone())?;
     let flows = settings::to_workers(views.mailboxes.clone(), Origin::Files, seed);
     let status = views.with(files.status(), current.with_flows(flows));
     let (done, read) = mpsc::unbounded_channel();
@@ -113,6 +127,21 @@ fn replay(config: &Config, current: LiveConfig, asked: &cli::Replay) -> Result<(
     } else {
         Ok(())
     }
+}
+
+/// Restricts the process to the files that it needs: those of `read`, the directory of the settings, and that of the
+/// socket.
+fn enter(
+    sandbox: Sandbox,
+    config: &Config,
+    current: &LiveConfig,
+    read: &[PathBuf],
+) -> Result<(), ServiceError> {
+    // The directory: an editor replaces the file.
+    let settings = current.source().file().and_then(Path::parent);
+    let read = read.iter().map(PathBuf::as_path).chain(settings);
+    let read: Vec<_> = read.map(Path::to_owned).collect();
+    Ok(sandbox::enter(sandbox, &read, config.rpc.socket.parent())?)
 }
 
 /// Parts that a capture starts from.

@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use super::ServiceError;
+use super::{ServiceError, watchdog};
 use crate::control::{Command, Mailboxes};
 use crate::live::Live;
 use crate::rpc::{self, ServerSocket};
 use crate::status::Status;
+use crate::util::{capabilities, systemd};
 use crate::worker::{WorkerExit, WorkerThreads};
 
 /// Threads for the clients. They copy bytes out of the store, for a few clients at once; workers have their own.
@@ -107,6 +108,7 @@ impl Host {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(SERVER_THREADS)
             .thread_name("server")
+            .on_thread_start(capabilities::drop_all)
             .enable_all()
             .build()
             .map_err(ServiceError::Runtime)?;
@@ -147,13 +149,18 @@ impl Host {
             }
         });
         let (stop, stopped) = oneshot::channel::<()>();
-        let mut server = runtime.spawn(rpc::serve(listener, status, async {
-            // An error means that the sender is gone: a reason to stop as well.
-            let _ = stopped.await;
-        }));
+        let (pulse, questions) = mpsc::channel(1);
+        let reports = status.clone();
+        let mut server = runtime.spawn(rpc::serve(listener, status, shutdown(stopped, questions)));
+        capabilities::drop_all();
+        systemd::ready();
+        if systemd::is_enabled() {
+            runtime.spawn(watchdog::run(reports, pulse));
+        }
         let end = end(&mut running, &mut server, signals, exit);
         let result = runtime.block_on(end);
         let ended = Instant::now();
+        systemd::stopping();
         running.stop();
         // Fails when the server has ended already.
         let _ = stop.send(());
@@ -165,6 +172,23 @@ impl Host {
         // Replies that a client has not read by now are dropped.
         runtime.shutdown_background();
         result.and(stopped).map(|()| ended)
+    }
+}
+
+/// Completes when the server must stop. The server's task polls it, so that the task answers the watchdog's questions.
+async fn shutdown(
+    mut stopped: oneshot::Receiver<()>,
+    mut questions: mpsc::Receiver<oneshot::Sender<()>>,
+) {
+    loop {
+        tokio::select! {
+            // An error means that the other end is gone: time to stop as well.
+            _ = &mut stopped => return,
+            Some(answer) = questions.recv() => {
+                // The watchdog may have ended.
+                let _ = answer.send(());
+            }
+        }
     }
 }
 

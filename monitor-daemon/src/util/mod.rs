@@ -1,6 +1,8 @@
 //! Helpers without knowledge of the daemon.
 
+pub mod capabilities;
 pub mod chain;
 pub mod clock;
 pub mod notifier;
 pub mod stderr;
+pub mod systemd;

@@ -7,6 +7,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::util::capabilities;
+
 /// The threads of all workers.
 pub struct WorkerThreads {
     threads: Vec<thread::JoinHandle<()>>,
@@ -82,7 +84,8 @@ impl WorkerThreads {
     }
 }
 
-/// Pins the calling thread and sets its priority. A failure costs performance only, so that it is a warning.
+/// Pins the calling thread, sets its priority, then gives up its capabilities. A failure of the first two costs
+/// performance only, so that it is a warning.
 fn configure(worker: usize, core: Option<usize>, nice: i8) {
     if let Some(core) = core {
         let mut set = CpuSet::new();
@@ -99,6 +102,7 @@ fn configure(worker: usize, core: Option<usize>, nice: i8) {
             "cannot set worker {worker} to priority {nice}: {error} ([capture] nice; needs CAP_SYS_NICE)"
         );
     }
+    capabilities::drop_all();
 }
 
 /// Reports the end of its thread, by return or by panic.

@@ -18,6 +18,7 @@ use crate::rpc::access::policy::{self, AccessPolicy};
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::shared::Shared;
+use crate::util::systemd;
 
 /// Name of the request's text in error messages.
 const TEXT: &str = "text";
@@ -118,8 +119,10 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
 
 async fn reload(shared: &Arc<Shared>) -> Result<ConfigReload, ErrorObject> {
     let _one_at_a_time = shared.reload.lock().await;
-    let changes = aside(shared, reload_now).await?;
-    Ok(ConfigReload { changes })
+    systemd::reloading();
+    let changes = aside(shared, reload_now).await;
+    systemd::ready();
+    Ok(ConfigReload { changes: changes? })
 }
 
 /// Reloads the settings and logs the outcome, which no client waits for.

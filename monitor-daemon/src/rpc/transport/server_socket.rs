@@ -28,7 +28,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct ServerSocket {
     pub(crate) socket: UnixListener,
-    pub(crate) file: SocketFile,
+    /// `None` for a socket of the service manager, which removes the file itself.
+    pub(crate) file: Option<SocketFile>,
     pub(crate) policy: AccessPolicy,
 }
 
@@ -66,6 +67,11 @@ pub enum ListenError {
     /// The path names another kind of file.
     #[error("{path} exists and is not a socket; remove it, or give another --socket")]
     NotASocket { path: PathBuf },
+    /// The service manager passed something else than one listening Unix socket.
+    #[error(
+        "the service manager passed no usable socket; monitord.socket must have one ListenStream= with a path"
+    )]
+    Inherited(#[source] io::Error),
     /// Any other error of the system.
     #[error("cannot listen on {path}")]
     Io { path: PathBuf, source: io::Error },
@@ -95,7 +101,24 @@ impl ServerSocket {
         rustix::net::listen(&socket, BACKLOG).map_err(|error| failed(error.into()))?;
         Ok(Self {
             socket: UnixListener::from(socket),
-            file,
+            file: Some(file),
+            policy,
+        })
+    }
+
+    /// Serves on a listening socket of the service manager. Its file is neither locked nor removed, and its group and
+    /// permissions are those that the service manager gave it.
+    ///
+    /// # Errors
+    /// When the settings name an unknown user or group, or the socket cannot be made non-blocking.
+    pub fn inherited(socket: UnixListener, settings: Rpc) -> Result<Self, ListenError> {
+        let policy = AccessPolicy::new(settings)?;
+        socket
+            .set_nonblocking(true)
+            .map_err(ListenError::Inherited)?;
+        Ok(Self {
+            socket,
+            file: None,
             policy,
         })
     }
