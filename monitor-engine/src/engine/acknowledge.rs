@@ -7,10 +7,17 @@ use monitor_common::wire::flags;
 
 use super::resync::ResyncDetector;
 use crate::decode::Segment;
-use crate::store::record::{NO_FIN, SideRecord, option, side_flag};
+use crate::store::record::{SideRecord, option, side_flag};
 
 /// Fixes offset 0 of a side when a segment shows its sequence numbers first. Inside an update.
+#[inline(always)]
 pub fn learn_start(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
+    if segment.tcp.flags & flags::SYN != 0 || !fwd.has(side_flag::STARTED) {
+        learn_first(fwd, rev, segment);
+    }
+}
+
+fn learn_first(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
     let tcp = &segment.tcp;
     if tcp.flags & flags::RST != 0 {
         return;
@@ -56,8 +63,8 @@ pub fn acknowledge(
     }
     let is_first = !rev.has(side_flag::ACKED);
     // A repeated acknowledgment, as with all data that flows one way: only the window may be new.
-    let repeated = tcp.ack == rev.acked.get() && rev.has(side_flag::ACKED) && rev.fin() == NO_FIN;
-    if !repeated {
+    let is_repeated = tcp.ack == rev.acked.get() && !is_first && !rev.offers(option::FIN);
+    if !is_repeated {
         let ack = rev.offset(tcp.ack);
         if ack < 0 {
             return;
@@ -67,11 +74,11 @@ pub fn acknowledge(
             resync.acknowledged(tcp.ack);
             return;
         }
-        if !rev.has(side_flag::ACKED) || ack > rev.acked_offset() {
+        if is_first || ack > rev.acked_offset() {
             rev.acked.set(tcp.ack);
             rev.add_flag(side_flag::ACKED);
         }
-        if rev.fin() != NO_FIN && ack > rev.fin() {
+        if rev.offers(option::FIN) && ack > rev.fin() {
             rev.add_flag(side_flag::FIN_ACKED);
         }
     }

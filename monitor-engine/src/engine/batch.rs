@@ -8,7 +8,7 @@ use std::slice;
 use std::sync::Arc;
 
 use monitor_common::steer::worker;
-use monitor_common::wire::{PROTOCOL_TCP, is_extension_header};
+use monitor_common::wire::{PROTOCOL_TCP, flags, is_extension_header};
 
 use super::conn::Conn;
 use super::open::Succession;
@@ -18,7 +18,7 @@ use crate::flow::{SlotHint, Table};
 use crate::refusal::Refusal;
 use crate::store::arena::{Arena, prefetch_bytes};
 use crate::store::blocks::prefetch_destination;
-use crate::store::record::flag;
+use crate::store::record::{Record, flag};
 use crate::{Packet, Side, Sink};
 
 /// Packets that are decoded together, before the first of them is applied.
@@ -160,7 +160,7 @@ impl<S: Sink> Engine<S> {
         }
         let owner = self.owner(&segment);
         if owner == self.config.worker || self.config.only_own {
-            self.on_segment(arena, &segment, SlotHint::default(), false);
+            self.on_reassembled(arena, &segment);
         } else {
             let Packet { time, link, .. } = packet;
             self.handoffs.push(Handoff {
@@ -170,6 +170,13 @@ impl<S: Sink> Engine<S> {
                 data: datagram.data.clone(),
             });
         }
+    }
+
+    /// Applies the segment of a reassembled datagram, out of the packet path's line.
+    #[cold]
+    #[inline(never)]
+    fn on_reassembled(&mut self, arena: &Arena, segment: &Segment<'_>) {
+        self.on_segment(arena, segment, SlotHint::default(), false);
     }
 
     /// Advances the time and runs the timeouts that are due, before the packet with this time is applied. So the fate of
@@ -189,6 +196,7 @@ impl<S: Sink> Engine<S> {
 
     /// Finds or opens the connection of a segment and applies the segment to it. `steered`: the packet was sent to this
     /// worker because its flow belongs here.
+    #[inline(always)]
     fn on_segment(&mut self, arena: &Arena, segment: &Segment<'_>, hint: SlotHint, steered: bool) {
         self.tick(segment.time);
         if !steered && self.owner(segment) != self.config.worker {
@@ -199,26 +207,38 @@ impl<S: Sink> Engine<S> {
             .table
             .resolve(hint)
             .and_then(|slot| self.match_slot(arena, segment, slot));
-        let mut known = match hinted {
-            Some(known) => Some(known),
-            None => self.find(arena, segment),
-        };
+        match hinted {
+            Some((conn, from_client)) if self.continues(conn.record, segment) => {
+                self.follow(conn, sender(from_client), segment);
+            }
+            _ => self.on_turn(arena, segment),
+        }
+    }
+
+    /// Returns whether a segment of a connection cannot end it by its time, nor begin another one.
+    #[inline(always)]
+    fn continues(&self, record: &Record, segment: &Segment<'_>) -> bool {
+        segment.tcp.flags & flags::SYN == 0
+            && record.flags.get() & flag::HELD == 0
+            && record.closed.get() == 0
+            && !self.may_be_overdue(record)
+    }
+
+    /// Finds or opens the connection of a segment that may end one or begin one, and applies the segment.
+    #[inline(never)]
+    fn on_turn(&mut self, arena: &Arena, segment: &Segment<'_>) {
+        let mut known = self.find(arena, segment);
         // Its timeout may have passed without a look at it: then this packet begins another connection.
         if let Some((conn, _)) = known.filter(|(conn, _)| self.may_be_overdue(conn.record)) {
             self.retire_overdue(arena, conn.slot);
             known = self.find(arena, segment);
         }
+        if let Some((conn, from_client)) = known
+            && conn.record.flags.get() & flag::HELD != 0
+        {
+            known = self.confirm_syn(arena, conn, from_client, segment);
+        }
         let found = match known {
-            Some((conn, from_client)) => {
-                if conn.record.flags.get() & flag::HELD != 0 {
-                    self.confirm_syn(arena, conn, from_client, segment)
-                } else {
-                    Some((conn, from_client))
-                }
-            }
-            None => None,
-        };
-        let found = match found {
             Some((conn, from_client)) => match self.succession(conn.record, from_client, segment) {
                 Succession::Same => Some((conn, from_client)),
                 Succession::Candidate => {
@@ -234,7 +254,7 @@ impl<S: Sink> Engine<S> {
             None => self.open(arena, segment, None),
         };
         if let Some((conn, from_client)) = found {
-            self.follow(conn, sender(from_client), segment);
+            self.follow_late(conn, sender(from_client), segment);
         }
     }
 

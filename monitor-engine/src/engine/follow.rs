@@ -25,6 +25,7 @@ const FAR: u64 = 1 << 30;
 
 impl<S: Sink> Engine<S> {
     /// Applies a segment that `sender` sent.
+    #[inline(always)]
     pub(super) fn follow(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
         let record = conn.record;
         let closed = record.closed.get();
@@ -106,15 +107,15 @@ impl<S: Sink> Engine<S> {
         }
     }
 
+    /// Applies a segment that is not the next one of an open connection, out of the packet path's line.
+    #[inline(never)]
+    pub(super) fn follow_late(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
+        self.follow(conn, sender, segment);
+    }
+
     /// Applies a segment that its receiver accepts.
     #[inline(always)]
-    pub(super) fn apply_segment(
-        &mut self,
-        conn: Conn<'_>,
-        sender: Side,
-        segment: &Segment<'_>,
-        off: i64,
-    ) {
+    fn apply_segment(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
         self.lists.touch(&self.arena, conn.slot, millis(self.now));
         let fwd = conn.record.side(sender.peer());
         self.header(conn, sender, segment, off);
@@ -130,20 +131,33 @@ impl<S: Sink> Engine<S> {
         self.finish_segment(conn, sender, segment);
     }
 
+    /// Applies a segment outside of its turn, out of the packet path's line.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn apply_late(
+        &mut self,
+        conn: Conn<'_>,
+        sender: Side,
+        segment: &Segment<'_>,
+        off: i64,
+    ) {
+        self.apply_segment(conn, sender, segment, off);
+    }
+
     /// Applies a SYN that carries data. The data counts once the receiver acknowledges it.
     #[cold]
     fn syn_data(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
         let mut syn = *segment;
         syn.payload = Payload::default();
         syn.wire_len = 0;
-        self.apply_segment(conn, sender, &syn, 0);
+        self.apply_late(conn, sender, &syn, 0);
         let mut data = *segment;
         data.tcp.seq = segment.tcp.seq.wrapping_add(1);
         data.tcp.flags &= !flags::SYN;
         let fwd = conn.record.side(sender.peer());
         let end = fwd.offset(data.tcp.seq.wrapping_add(segment.wire_len as u32));
         if fwd.acked_offset() as i64 >= end {
-            self.apply_segment(conn, sender, &data, 0);
+            self.apply_late(conn, sender, &data, 0);
         } else {
             self.hold(conn, sender, &data, Refusal::SynData);
         }
@@ -196,6 +210,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Applies acknowledgment, window and FIN.
+    #[inline(always)]
     fn header(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
         let record = conn.record;
         let tcp = &segment.tcp;
@@ -215,9 +230,8 @@ impl<S: Sink> Engine<S> {
             if segment.wire_len > 0 {
                 ResyncDetector::of(record, sender.peer()).reset();
             }
-            let fin = off + segment.wire_len as i64;
-            if tcp.flags & flags::FIN != 0 && fwd.fin() == NO_FIN && fin >= 0 {
-                self.fin(fwd, rev, segment, fin as u64);
+            if tcp.flags & flags::FIN != 0 {
+                self.fin(fwd, rev, segment, off + segment.wire_len as i64);
             }
         });
         let acked = rev.acked_offset();
@@ -226,8 +240,15 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    /// Fixes the offset of the FIN. Inside an update.
-    fn fin(&self, fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, fin: u64) {
+    /// Fixes the offset of the first FIN. Inside an update.
+    #[inline(never)]
+    fn fin(&self, fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, fin: i64) {
+        let Ok(fin) = u64::try_from(fin) else {
+            return;
+        };
+        if fwd.fin() != NO_FIN {
+            return;
+        }
         // Bytes beyond it were received already: it was not the end of this stream.
         if fin < fwd.end.get() || fin > fwd.limit() {
             self.counters.wild.add(1);
@@ -247,6 +268,7 @@ impl<S: Sink> Engine<S> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn payload(
         &mut self,
         conn: Conn<'_>,

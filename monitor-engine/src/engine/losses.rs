@@ -16,13 +16,18 @@ const LOSS_DELAY: u64 = 200_000_000;
 
 impl<S: Sink> Engine<S> {
     /// Starts the loss delay of a side's first hole if the receiver has acknowledged it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn watch_hole(&mut self, conn: Conn<'_>, name: Side) {
         let side = conn.record.side(name);
-        if !side.has_out_of_order()
-            || side.has(side_flag::LOSS_PENDING)
-            || side.acked_offset() <= side.next.get()
-        {
+        if side.has_out_of_order() && !side.has(side_flag::LOSS_PENDING) {
+            self.watch_first_hole(conn, name);
+        }
+    }
+
+    #[inline(never)]
+    fn watch_first_hole(&mut self, conn: Conn<'_>, name: Side) {
+        let side = conn.record.side(name);
+        if side.acked_offset() <= side.next.get() {
             return;
         }
         if self.pending_losses.is_full() {

@@ -76,7 +76,7 @@ impl<S: Sink> Engine<S> {
         let segment = held.segment();
         conn.record.update(|_| learn_start(fwd, rev, &segment));
         let off = fwd.offset(held.tcp.seq);
-        self.apply_segment(conn, held.sender, &segment, off);
+        self.apply_late(conn, held.sender, &segment, off);
     }
 
     /// Applies the held segments after a timeout without an answer of the receiver. Returns the time of the next decision.

@@ -51,7 +51,7 @@ impl<S: Sink> Engine<S> {
         }
         if !self.make_room_for_own(conn, sender, reason, OVERHEAD + segment.payload.len()) {
             let off = conn.record.side(sender.peer()).offset(segment.tcp.seq);
-            self.apply_segment(conn, sender, segment, off);
+            self.apply_late(conn, sender, segment, off);
             return;
         }
         let held = Held::new(conn, sender, segment, reason, self.now);
@@ -183,7 +183,7 @@ impl<S: Sink> Engine<S> {
         } else {
             Side::Server
         };
-        self.follow(conn, sender, &held.segment());
+        self.follow_late(conn, sender, &held.segment());
         // The caller's segment may come from the other end.
         Some(opened)
     }
