@@ -21,7 +21,7 @@ pub fn walk(file: Vec<u8>) {
     for round in 0.. {
         // Each round reads something, if only a block without a packet.
         assert!(round <= len + 8, "the file has no end");
-        let more = file.batch(|packets| {
+        let more = file.batch(u64::MAX, |packets| {
             bytes += packets
                 .iter()
                 .map(|packet| packet.data.len())

@@ -267,7 +267,7 @@ fn read(path: &Path, policy: OverlapPolicy) -> HashMap<Ends, Vec<Direction>> {
     let mut engine = Engine::new(config, ()).unwrap();
     let mut file = CaptureFile::open(path).unwrap();
     // A damaged file is used up to the damage, as in a replay.
-    while let Ok(More::Yes) = file.batch(|packets| engine.process(packets)) {}
+    while let Ok(More::Yes) = file.batch(u64::MAX, |packets| engine.process(packets)) {}
     engine.finish();
     let reader = engine.reader();
     let mut all: HashMap<Ends, Vec<Direction>> = HashMap::new();

@@ -36,6 +36,7 @@ use held::segments::HeldSegments;
 use pending_losses::PendingLosses;
 pub use plan::EngineError;
 use plan::Plan;
+use timeouts::Pauses;
 
 /// Follows the connections of one worker.
 pub struct Engine<S: Sink = ()> {
@@ -64,6 +65,7 @@ pub struct Engine<S: Sink = ()> {
     wake: u64,
     /// Shortest timeout: no connection is due until its last packet is this old.
     shortest_timeout: u64,
+    pauses: Pauses,
 }
 
 /// A datagram reassembled here for the worker that owns its flow.
@@ -115,6 +117,7 @@ impl<S: Sink> Engine<S> {
             now: 0,
             wake: u64::MAX,
             shortest_timeout: config.tcp.shortest_timeout(),
+            pauses: Pauses::default(),
             config,
         })
     }

@@ -1,5 +1,6 @@
 //! End of connections by their own FINs and RSTs, and by time.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Engine;
@@ -15,6 +16,12 @@ use crate::{CloseReason, Side, Sink, TcpState};
 const AT_ONCE: usize = 64;
 
 impl<S: Sink> Engine<S> {
+    /// Notes that nothing was captured during a range of time, nanoseconds since the epoch: the timeouts of connections
+    /// don't count it. For captures of several files; pauses are noted in order.
+    pub fn note_pause(&mut self, pause: Range<u64>) {
+        self.pauses.add(pause);
+    }
+
     /// Ends a connection; it stays readable.
     pub(super) fn close(&mut self, conn: Conn<'_>, reason: CloseReason) {
         self.close_at(conn, reason, self.now);
@@ -162,7 +169,7 @@ impl<S: Sink> Engine<S> {
         } else {
             record.last.get()
         };
-        since.saturating_add(timeout)
+        self.pauses.deadline(since, timeout)
     }
 
     /// Ends an overdue connection: removes a closed one, closes another.

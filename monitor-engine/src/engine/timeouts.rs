@@ -1,5 +1,7 @@
 //! Timeouts of connections, by class.
 
+use std::ops::Range;
+
 use crate::TcpConfig;
 use crate::flow::Class;
 
@@ -32,4 +34,51 @@ impl TcpConfig {
 /// Converts a time to milliseconds, as the lists use them: they wrap.
 pub fn millis(time: u64) -> u32 {
     (time / MILLISECOND) as u32
+}
+
+/// Pauses of the capture, in order. Timeouts don't count them.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    list: Vec<Range<u64>>,
+}
+
+impl Pauses {
+    /// Adds a pause after all others.
+    pub(super) fn add(&mut self, pause: Range<u64>) {
+        if pause.start < pause.end && self.list.last().is_none_or(|last| last.end <= pause.start) {
+            self.list.push(pause);
+        }
+    }
+
+    /// Returns the time at which a timeout that began at `since` is over.
+    pub(super) fn deadline(&self, since: u64, timeout: u64) -> u64 {
+        let mut deadline = since.saturating_add(timeout);
+        let first = self.list.partition_point(|pause| pause.end <= since);
+        for pause in &self.list[first..] {
+            if pause.start >= deadline {
+                break;
+            }
+            deadline = deadline.saturating_add(pause.end - pause.start.max(since));
+        }
+        deadline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_do_not_count_pauses() {
+        let mut pauses = Pauses::default();
+        pauses.add(100..200);
+        pauses.add(250..1000);
+        pauses.add(20..30);
+        assert_eq!(pauses.deadline(10, 50), 60);
+        assert_eq!(pauses.deadline(80, 50), 230);
+        assert_eq!(pauses.deadline(80, 100), 1030, "both pauses");
+        assert_eq!(pauses.deadline(150, 10), 210, "began within a pause");
+        assert_eq!(pauses.deadline(200, 10), 210);
+        assert_eq!(pauses.deadline(2000, u64::MAX), u64::MAX);
+    }
 }

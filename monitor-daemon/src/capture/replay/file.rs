@@ -9,9 +9,8 @@ use monitor_engine::{LinkType, Packet};
 
 use super::buffer::Buffer;
 use super::error::{Broken, ReplayError};
+use super::format::Format;
 use super::link;
-use super::pcap::Pcap;
-use super::pcapng::PcapNg;
 use super::record::Step;
 
 /// Largest batch of packets: enough to amortize the cost of a call, and their headers stay in the cache.
@@ -35,17 +34,16 @@ pub struct CaptureFile {
     format: Format,
     /// Offset of the record that is being skipped.
     skipping: u64,
-    /// Time of the last packet that had one.
-    time: u64,
+    /// The source has no more bytes than the buffer.
+    ended: bool,
+    /// Time of the last packet that had a plausible one.
+    time: Option<u64>,
     packets: u64,
+    /// Packets whose time was replaced by that of their neighbours.
+    wild_times: u64,
     /// Link types that are not supported, and the number of frames of each.
     skipped: Vec<(u16, u64)>,
     unknown_interface: u64,
-}
-
-enum Format {
-    Pcap(Pcap),
-    PcapNg(PcapNg),
 }
 
 /// Result of a batch.
@@ -53,6 +51,8 @@ enum Format {
 pub enum More {
     /// There may be more packets.
     Yes,
+    /// The next packet is later than asked for: its time, nanoseconds since the epoch.
+    Later(u64),
     /// The file is complete.
     No,
 }
@@ -103,20 +103,48 @@ impl CaptureFile {
             buffer,
             format,
             skipping: 0,
-            time: 0,
+            ended: false,
+            time: None,
             packets: 0,
+            wild_times: 0,
             skipped: Vec::new(),
             unknown_interface: 0,
         })
     }
 
-    /// Passes up to [`BATCH`] packets to `deliver`, or none where only other records were found.
+    /// Returns the time of the next packet, in nanoseconds since the epoch; `None` at the end of the file.
     ///
     /// An error is final.
-    pub fn batch(&mut self, deliver: impl FnOnce(&[Packet<'_>])) -> Result<More, Broken> {
+    pub fn next_time(&mut self) -> Result<Option<u64>, Broken> {
+        loop {
+            match self.read_until(None, |_| ())? {
+                More::Yes => {}
+                More::Later(time) => return Ok(Some(time)),
+                More::No => return Ok(None),
+            }
+        }
+    }
+
+    /// Passes up to [`BATCH`] packets of a time up to `until` to `deliver`, or none where only other records were found.
+    ///
+    /// An error is final.
+    pub fn batch(
+        &mut self,
+        until: u64,
+        deliver: impl FnOnce(&[Packet<'_>]),
+    ) -> Result<More, Broken> {
+        self.read_until(Some(until), deliver)
+    }
+
+    fn read_until(
+        &mut self,
+        until: Option<u64>,
+        deliver: impl FnOnce(&[Packet<'_>]),
+    ) -> Result<More, Broken> {
         let mut packets = [NOTHING; BATCH];
         let mut count = 0;
         let mut used = 0_u64;
+        let mut later = None;
         let mut malformed = None;
         let bytes = self.buffer.bytes();
         while count < BATCH {
@@ -128,21 +156,37 @@ impl CaptureFile {
             };
             match self.format.step(rest) {
                 Step::Frame(frame, length) => {
-                    used += length as u64;
-                    self.time = frame.time.unwrap_or(self.time);
-                    match link::link(frame.link_type) {
-                        Some(link) => {
-                            packets[count] = Packet {
-                                time: self.time,
-                                link,
-                                data: frame.data,
-                                more: &[],
-                                checksum: monitor_engine::Checksum::Unknown,
-                            };
-                            count += 1;
-                        }
-                        None => count_skipped(&mut self.skipped, frame.link_type),
+                    let Some(link) = link::link(frame.link_type) else {
+                        used += length as u64;
+                        count_skipped(&mut self.skipped, frame.link_type);
+                        continue;
+                    };
+                    let ahead = rest.get(length..).unwrap_or_default();
+                    let Some((time, is_wild)) = self
+                        .format
+                        .plausible(frame.time, self.time, ahead, self.ended)
+                    else {
+                        // The next record decides, and is incomplete.
+                        break;
+                    };
+                    if until.is_none_or(|until| time > until) {
+                        later = Some(time);
+                        break;
                     }
+                    used += length as u64;
+                    if is_wild {
+                        self.wild_times += 1;
+                    } else {
+                        self.time = Some(time);
+                    }
+                    packets[count] = Packet {
+                        time,
+                        link,
+                        data: frame.data,
+                        more: &[],
+                        checksum: monitor_engine::Checksum::Unknown,
+                    };
+                    count += 1;
                 }
                 Step::UnknownInterface(length) => {
                     used += length as u64;
@@ -167,10 +211,11 @@ impl CaptureFile {
         }
         self.packets += count as u64;
         self.buffer.consume(used);
-        match malformed {
-            Some(broken) => Err(broken),
-            None if used > 0 => Ok(More::Yes),
-            None => self.fill(),
+        match (malformed, later) {
+            (Some(broken), _) => Err(broken),
+            (None, Some(time)) if count == 0 => Ok(More::Later(time)),
+            (None, _) if used > 0 => Ok(More::Yes),
+            (None, _) => self.fill(),
         }
     }
 
@@ -182,6 +227,10 @@ impl CaptureFile {
         };
         match self.buffer.fill() {
             Ok(true) => Ok(More::Yes),
+            Ok(false) if !self.ended => {
+                self.ended = true;
+                Ok(More::Yes)
+            }
             Ok(false) if self.buffer.skipping() || !self.buffer.bytes().is_empty() => {
                 Err(Broken::Truncated { offset })
             }
@@ -202,6 +251,17 @@ impl CaptureFile {
         self.packets
     }
 
+    /// Returns the latest plausible time so far, nanoseconds since the epoch.
+    pub(super) fn time(&self) -> Option<u64> {
+        self.time
+    }
+
+    /// Returns the number of packets whose time was replaced, because it lay far ahead of both neighbours.
+    #[must_use]
+    pub fn wild_times(&self) -> u64 {
+        self.wild_times
+    }
+
     /// Returns the link types that are not supported, and the number of frames skipped of each.
     pub fn skipped(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.skipped.iter().copied()
@@ -211,21 +271,6 @@ impl CaptureFile {
     #[must_use]
     pub fn unknown_interface(&self) -> u64 {
         self.unknown_interface
-    }
-}
-
-impl Format {
-    fn recognize(start: [u8; 4]) -> Option<Self> {
-        let pcap = Pcap::recognize(start).map(Self::Pcap);
-        pcap.or_else(|| PcapNg::recognize(start).map(Self::PcapNg))
-    }
-
-    #[inline]
-    fn step<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
-        match self {
-            Self::Pcap(pcap) => pcap.step(bytes),
-            Self::PcapNg(pcapng) => pcapng.step(bytes),
-        }
     }
 }
 

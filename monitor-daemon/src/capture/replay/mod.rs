@@ -5,13 +5,20 @@
 //! one, microseconds above a million). Files are read, not mapped: reading into 256 KiB measured as fast as mapping a
 //! file in the page cache, and works for compressed files. A file that shrinks is an end, not a SIGBUS.
 //!
+//! Several files are one capture: their packets are delivered in the order of their times. Timeouts don't count the time
+//! between two files.
+//!
 //! Every worker reads all files, and its engine skips the flows of the other workers: no queue and no copy between
 //! threads, and the result does not depend on their number.
 
 mod buffer;
 mod error;
 mod file;
+mod format;
 mod link;
+mod merge;
+#[cfg(test)]
+mod merge_tests;
 mod pace;
 mod pcap;
 mod pcapng;
@@ -22,6 +29,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use monitor_engine::{Engine, Sink};
 use tracing::{info, warn};
@@ -31,13 +39,16 @@ pub use file::{CaptureFile, More};
 pub use status::ReplayStatus;
 
 use crate::util::chain::Chain;
+use merge::{Join, Merge, Open, Start, Turn};
 pub use pace::IdleHook;
 use pace::Pace;
 
-/// Files to read, in this order.
+/// Files to read.
 #[derive(Clone, Debug)]
 pub struct Replay {
     files: Arc<[PathBuf]>,
+    /// Order of the files by the time of their first packets.
+    starts: Arc<[Start]>,
     options: Options,
     status: Arc<ReplayStatus>,
 }
@@ -64,12 +75,18 @@ impl Replay {
         {
             return Err(ReplayError::Speed { speed });
         }
-        for file in files {
-            CaptureFile::open(file)?;
+        let mut starts = Vec::with_capacity(files.len());
+        for (index, path) in files.iter().enumerate() {
+            let mut file = CaptureFile::open(path)?;
+            // A file without packets, or damaged before the first, is reported when its turn comes.
+            let time = file.next_time().ok().flatten().unwrap_or(0);
+            starts.push(Start { time, index });
         }
+        starts.sort();
         let status = Arc::new(ReplayStatus::new(files, options.workers));
         Ok(Self {
             files: files.into(),
+            starts: starts.into(),
             options,
             status,
         })
@@ -84,25 +101,25 @@ impl Replay {
     /// Passes all files to `engine`; each worker calls it on its own thread. Returns at the end of the last file, or when
     /// `idle_hook` returns false.
     ///
-    /// A damaged file is used up to the damage, which a warning locates; the next file follows. Worker 0 counts and warns
-    /// for all workers.
+    /// A damaged file is used up to the damage, which a warning locates. Worker 0 counts and warns for all workers.
     pub fn run<S: Sink>(&self, worker: u16, engine: &mut Engine<S>, idle_hook: IdleHook<'_, S>) {
         let first = worker == 0;
+        if first && !self.starts.is_sorted_by_key(|start| start.index) {
+            info!("the files are read in the order of their first packets' times");
+        }
         let mut pace = Pace::new(self.options.speed, idle_hook);
-        for (index, path) in self.files.iter().enumerate() {
-            if pace.stopped() {
-                break;
-            }
-            if first {
-                self.status.start(index);
-            }
-            match CaptureFile::open(path) {
-                Ok(mut file) => self.read(&mut file, first, &mut pace, engine),
-                Err(error) => {
+        let mut merge = Merge::new(&self.starts);
+        while !pace.stopped()
+            && let Some(turn) = merge.next_turn()
+        {
+            match turn {
+                Turn::Open(start) => self.open_next(start, first, &mut merge, engine),
+                Turn::Read(open, until) => {
                     if first {
-                        self.status.broken();
-                        warn!("{}; the file is skipped", Chain(&error));
+                        self.status.start(open.index);
                     }
+                    let end = self.read(open, until, first, &mut pace, engine);
+                    merge.turn_done(end);
                 }
             }
         }
@@ -110,15 +127,57 @@ impl Replay {
         self.status.worker_done();
     }
 
+    /// Opens the file whose first packet is next.
+    fn open_next<S: Sink>(
+        &self,
+        start: Start,
+        first: bool,
+        merge: &mut Merge<'_>,
+        engine: &mut Engine<S>,
+    ) {
+        let Some(path) = self.files.get(start.index) else {
+            return;
+        };
+        let file = match CaptureFile::open(path) {
+            Ok(file) => file,
+            Err(error) => {
+                if first {
+                    self.status.broken();
+                    warn!("{}; the file is skipped", Chain(&error));
+                }
+                return;
+            }
+        };
+        match merge.add(start, file) {
+            Join::Overlaps if first => {
+                info!("{}: overlaps in time, merged by time", path.display());
+            }
+            Join::After(pause) => {
+                if first {
+                    let pause = Duration::from_nanos(pause.end - pause.start);
+                    info!(
+                        "{}: begins {pause:.1?} after the files before; timeouts don't count this pause",
+                        path.display()
+                    );
+                }
+                engine.note_pause(pause);
+            }
+            Join::First | Join::Overlaps => {}
+        }
+    }
+
+    /// Reads the packets up to a time. Returns the time of the next packet; `None` at the end.
     fn read<S: Sink>(
         &self,
-        file: &mut CaptureFile,
+        open: &mut Open,
+        until: u64,
         first: bool,
         pace: &mut Pace<'_, S>,
         engine: &mut Engine<S>,
-    ) {
+    ) -> Option<u64> {
+        let file = &mut open.file;
         while pace.keeps_running(engine) {
-            let more = file.batch(|packets| {
+            let more = file.batch(until, |packets| {
                 if first {
                     self.status.count(packets);
                 }
@@ -126,6 +185,7 @@ impl Replay {
             });
             match more {
                 Ok(More::Yes) => {}
+                Ok(More::Later(time)) => return Some(time),
                 Ok(More::No) => break,
                 Err(broken) => {
                     if first {
@@ -143,6 +203,7 @@ impl Replay {
         if first {
             self.report(file);
         }
+        None
     }
 
     fn report(&self, file: &CaptureFile) {
@@ -160,6 +221,13 @@ impl Replay {
                 "{}: skipped {} packets of interfaces that the file does not describe",
                 file.path().display(),
                 file.unknown_interface()
+            );
+        }
+        if file.wild_times() > 0 {
+            warn!(
+                "{}: {} packets have a time far ahead of their neighbours, whose time is used instead",
+                file.path().display(),
+                file.wild_times()
             );
         }
         info!("{}: {} packets read", file.path().display(), file.packets());

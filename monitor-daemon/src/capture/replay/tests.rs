@@ -28,7 +28,7 @@ fn open(bytes: &[u8]) -> Result<CaptureFile, ReplayError> {
 fn drain(file: &mut CaptureFile) -> Contents {
     let mut packets = Vec::new();
     loop {
-        let more = file.batch(|batch| {
+        let more = file.batch(u64::MAX, |batch| {
             assert!(!batch.is_empty() && batch.len() <= file::BATCH);
             packets.extend(
                 batch
@@ -38,7 +38,7 @@ fn drain(file: &mut CaptureFile) -> Contents {
         });
         match more {
             Ok(More::Yes) => {}
-            Ok(More::No) => return (packets, Ok(())),
+            Ok(More::No | More::Later(_)) => return (packets, Ok(())),
             Err(broken) => return (packets, Err(broken)),
         }
     }
