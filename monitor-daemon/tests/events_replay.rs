@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use monitor_daemon::capture::replay::{Options, Replay};
 use monitor_daemon::events::{
-    Delivery, EventFilter, EventKind, EventKinds, EventNotifier, EventQueue, EventReceiver,
-    Publisher, RecordedEvent, Scope, Subscriber,
+    Delivery, EventFilter, EventKind, EventKinds, EventLog, EventNotifier, EventQueue,
+    EventReceiver, Interest, Publisher, RecordedEvent, Scope, Subscriber, Wakeup,
 };
 use monitor_engine::{EngineConfig, Event};
 use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
@@ -69,7 +69,7 @@ fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>>
     )
     .unwrap();
     let notifier = Arc::new(EventNotifier::new().unwrap());
-    let interest = EventFilter {
+    let filter = EventFilter {
         kinds: EventKinds::of(KINDS),
         side: None,
         scope: Scope::All,
@@ -84,16 +84,21 @@ fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>>
             ..Default::default()
         };
         let mut engine = Publisher::engine(config).unwrap();
-        let queue = EventQueue::new(Some(1 << 20));
-        let slots = engine.reader().slots();
-        engine.sink().subscribe(Subscriber::new(
+        let log = EventLog::new(1 << 20, Arc::clone(&notifier));
+        let mut interest = Box::new(Interest::default());
+        interest.add(&filter);
+        engine.sink().set_interest(interest, Arc::clone(&log));
+        let queue = EventQueue::new(1 << 20);
+        let mut subscriber = Subscriber::new(
             1,
-            &interest,
-            slots,
+            &filter,
+            (log, 0),
+            engine.reader(),
             Arc::clone(&queue),
-            Arc::clone(&notifier),
-        ));
+            Wakeup::new(&Arc::default()),
+        );
         replay.run(worker, &mut engine, &mut |_, _| true);
+        while subscriber.turn() {}
         let mut names = HashMap::new();
         for told in EventReceiver::new(queue) {
             let Delivery::Record(note) = told else {

@@ -1,9 +1,11 @@
 //! Commands to a worker, for live capture and replay alike.
 
+use std::sync::Arc;
+
 use monitor_engine::{Connection, ControlError, EngineConfig, Rule, Side, SideSettings, SockId};
 use tokio::sync::oneshot;
 
-use crate::events::{Publisher, Subscriber};
+use crate::events::{EventLog, Interest, Publisher};
 
 /// Engine of a worker; its events go to the subscribers.
 pub type Engine = monitor_engine::Engine<Publisher>;
@@ -19,17 +21,14 @@ pub enum Command {
         /// Channel for the answer.
         answer: Answer<()>,
     },
-    /// Adds a subscriber to events.
-    Subscribe {
-        /// The subscriber, with its event queue.
-        subscriber: Box<Subscriber>,
+    /// Replaces the interest in events. The previous one is returned through the log's notifier.
+    SetInterest {
+        /// Interest of all listeners.
+        interest: Box<Interest>,
+        /// Log of the worker, the same in every call.
+        log: Arc<EventLog>,
         /// Answered at once: no event after the answer is missed.
         answer: Answer<()>,
-    },
-    /// Removes a subscriber. It is returned through its notifier.
-    Unsubscribe {
-        /// Its [`Subscriber::number`].
-        subscriber: u64,
     },
     /// Replaces the engine's settings, see [`monitor_engine::Engine::reconfigure`].
     Reconfigure {
@@ -73,11 +72,14 @@ impl Command {
         // The client may have left; the worker doesn't care.
         match self {
             Self::Ping { answer } => drop(answer.send(())),
-            Self::Subscribe { subscriber, answer } => {
-                engine.sink().subscribe(subscriber);
+            Self::SetInterest {
+                interest,
+                log,
+                answer,
+            } => {
+                engine.sink().set_interest(interest, log);
                 let _ = answer.send(());
             }
-            Self::Unsubscribe { subscriber } => engine.sink().unsubscribe(subscriber),
             Self::Reconfigure { config, answer } => {
                 engine.reconfigure(&config);
                 let _ = answer.send(());

@@ -52,9 +52,23 @@ impl Mailboxes {
         worker: u16,
         command: impl FnOnce(Answer<T>) -> Command,
     ) -> Result<T, Unanswered> {
+        let answered = self.request(worker, command).ok_or(Unanswered { worker })?;
+        Self::answer(worker, answered).await
+    }
+
+    /// Sends a command to a worker. Returns the channel of its answer, or `None` if there is no such worker.
+    pub fn request<T>(
+        &self,
+        worker: u16,
+        command: impl FnOnce(Answer<T>) -> Command,
+    ) -> Option<oneshot::Receiver<T>> {
         let (answer, answered) = oneshot::channel();
-        let mailbox = self.get(worker).ok_or(Unanswered { worker })?;
-        mailbox.send(command(answer));
+        self.get(worker)?.send(command(answer));
+        Some(answered)
+    }
+
+    /// Waits for the answer of a worker, for a bounded time.
+    pub async fn answer<T>(worker: u16, answered: oneshot::Receiver<T>) -> Result<T, Unanswered> {
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Unanswered { worker }),

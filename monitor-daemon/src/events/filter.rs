@@ -33,6 +33,23 @@ pub enum Scope {
     Some(Arc<Filter>),
 }
 
+impl EventFilter {
+    /// Returns whether events of a worker may pass.
+    #[must_use]
+    pub fn is_of(&self, worker: u16) -> bool {
+        match self.scope {
+            Scope::One(id) => id.worker() == worker,
+            Scope::All | Scope::Some(_) => true,
+        }
+    }
+
+    /// Returns whether the kind and the side of an event pass.
+    #[must_use]
+    pub fn selects(&self, kind: EventKind, side: Option<Side>) -> bool {
+        self.kinds.contains(kind) && side.is_none_or(|side| self.side.is_none_or(|own| own == side))
+    }
+}
+
 impl EventKinds {
     /// Returns the set of these kinds.
     #[must_use]

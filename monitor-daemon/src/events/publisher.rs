@@ -1,26 +1,28 @@
-//! Publisher: passes the events of a worker's engine to its subscribers.
+//! Publisher: writes the events of a worker's engine to its event log.
 
-use monitor_engine::{Engine, EngineConfig, EngineError, Event, Reader, Sink};
+use std::sync::Arc;
 
-use super::filter::EventKinds;
+use monitor_engine::{Engine, EngineConfig, EngineError, Event, EventKind, Reader, Sink};
+
+use super::entry::Entry;
 use super::filter::subject;
-use super::subject::Subject;
-use super::subscriber::Subscriber;
+use super::{Endpoints, EventKinds, EventLog, Interest};
 
 /// Sink of one engine's events.
 #[derive(Debug, Default)]
 pub struct Publisher {
     /// Kinds that any subscriber needs; empty without subscribers.
     kinds: EventKinds,
+    interest: Box<Interest>,
+    /// `None` until the first subscription.
+    log: Option<Arc<EventLog>>,
     /// Time of the engine, in nanoseconds since the epoch.
     now: u64,
-    /// A subscriber got an event of this batch.
+    batch: u32,
+    /// Data that may still grow in this batch.
+    held: Option<Entry>,
+    /// Something was written in this batch.
     touched: bool,
-    #[expect(
-        clippy::vec_box,
-        reason = "they go back as they came, without an allocation on this thread"
-    )]
-    subscribers: Vec<Box<Subscriber>>,
     /// Reader of the engine's own connections.
     reader: Option<Reader>,
 }
@@ -33,40 +35,59 @@ impl Publisher {
         Ok(engine)
     }
 
-    /// Adds a subscriber.
-    pub fn subscribe(&mut self, subscriber: Box<Subscriber>) {
-        self.subscribers.push(subscriber);
-        self.update_kinds();
-    }
-
-    /// Removes a subscriber, and returns it to the dispatcher.
-    pub fn unsubscribe(&mut self, number: u64) {
-        let place = self
-            .subscribers
-            .iter()
-            .position(|subscriber| subscriber.number() == number);
-        if let Some(place) = place {
-            self.subscribers.swap_remove(place).give_back();
-        }
-        self.update_kinds();
-    }
-
-    fn update_kinds(&mut self) {
-        self.kinds = self
-            .subscribers
-            .iter()
-            .fold(EventKinds::default(), |kinds, subscriber| {
-                kinds.union(subscriber.sees())
-            });
+    /// Replaces the interest in events. The previous one is returned through the log's notifier, to be freed there.
+    pub fn set_interest(&mut self, interest: Box<Interest>, log: Arc<EventLog>) {
+        self.forward();
+        self.kinds = interest.kinds();
+        let previous = std::mem::replace(&mut self.interest, interest);
+        log.notifier().give_back(previous);
+        self.log = Some(log);
     }
 
     #[cold]
     #[inline(never)]
-    fn publish(&mut self, event: &Event) {
+    fn publish(&mut self, event: Event) {
+        let (id, kind) = (subject(&event).0, event.kind());
+        if !self.interest.contains(id, kind) {
+            return;
+        }
+        let with_ends = matches!(
+            kind,
+            EventKind::Opened | EventKind::Closed | EventKind::Evicted
+        );
+        let ends = self
+            .reader
+            .as_ref()
+            .filter(|_| with_ends)
+            .and_then(|reader| reader.connection(id))
+            .map(|connection| Endpoints::of(&connection));
+        let entry = Entry {
+            batch: self.batch,
+            time: self.now,
+            event,
+            ends,
+        };
         self.touched = true;
-        let mut about = Subject::new(subject(event).0, self.reader.as_ref());
-        for subscriber in &mut self.subscribers {
-            subscriber.on_event(event, self.now, &mut about);
+        if self.held.as_mut().is_some_and(|held| held.grow(&entry)) {
+            return;
+        }
+        self.forward();
+        if kind == EventKind::Data {
+            self.held = Some(entry);
+        } else {
+            self.push(&entry);
+        }
+    }
+
+    fn forward(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.push(&held);
+        }
+    }
+
+    fn push(&self, entry: &Entry) {
+        if let Some(log) = &self.log {
+            log.push(entry);
         }
     }
 }
@@ -75,7 +96,7 @@ impl Sink for Publisher {
     #[inline(always)]
     fn event(&mut self, event: Event) {
         if !self.kinds.is_empty() && self.kinds.contains(event.kind()) {
-            self.publish(&event);
+            self.publish(event);
         }
     }
 
@@ -88,9 +109,11 @@ impl Sink for Publisher {
     fn flush(&mut self) {
         if self.touched {
             self.touched = false;
-            self.subscribers
-                .iter_mut()
-                .for_each(|subscriber| subscriber.flush());
+            self.batch = self.batch.wrapping_add(1);
+            self.forward();
+            if let Some(log) = &self.log {
+                log.notifier().notify();
+            }
         }
     }
 }

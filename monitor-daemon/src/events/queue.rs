@@ -1,8 +1,8 @@
-//! Event queue from one worker to one receiver; neither waits for the other.
+//! Event queue from a subscriber to its receiver; neither waits for the other.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -11,12 +11,9 @@ use super::EventRecord;
 /// State that both ends of a queue share.
 #[derive(Debug)]
 pub struct EventQueue {
-    /// `None`: only the fact that something happened is kept.
-    queue: Option<ArrayQueue<EventRecord>>,
+    queue: ArrayQueue<EventRecord>,
     /// Number of records that found the queue full.
     lost: AtomicU64,
-    /// Set by an announcement, cleared by the dispatcher.
-    pending: AtomicBool,
 }
 
 /// Receiving end of a queue.
@@ -42,41 +39,23 @@ impl EventQueue {
     /// Memory of one record in a queue, in bytes.
     pub const RECORD_BYTES: usize = size_of::<EventRecord>() + size_of::<usize>();
 
-    /// Creates a queue of at most `records` records (at least one), or one without records.
+    /// Creates a queue of at most `records` records, at least one.
     #[must_use]
-    pub fn new(records: Option<usize>) -> Arc<Self> {
+    pub fn new(records: usize) -> Arc<Self> {
         Arc::new(Self {
-            queue: records.map(|records| ArrayQueue::new(records.max(1))),
+            queue: ArrayQueue::new(records.max(1)),
             lost: AtomicU64::new(0),
-            pending: AtomicBool::new(false),
         })
     }
 
-    /// Returns whether there was an announcement since the last call. For the dispatcher.
-    pub fn take_pending(&self) -> bool {
-        self.pending.swap(false, SeqCst)
-    }
-
-    pub(super) fn has_queue(&self) -> bool {
-        self.queue.is_some()
-    }
-
-    /// Returns false if the queue is full. For the worker.
+    /// Returns false if the queue is full. For the subscriber.
     pub(super) fn push(&self, record: EventRecord) -> bool {
-        self.queue
-            .as_ref()
-            .is_none_or(|queue| queue.push(record).is_ok())
+        self.queue.push(record).is_ok()
     }
 
-    /// Sets the number of lost records. For the worker, before its next push.
+    /// Sets the number of lost records. For the subscriber, before its next push.
     pub(super) fn set_lost(&self, lost: u64) {
         self.lost.store(lost, Release);
-    }
-
-    /// Announces new records; the notifier must be called next. For the worker.
-    pub(super) fn announce(&self) {
-        // Sequentially consistent with the notifier's flag: see there.
-        self.pending.store(true, SeqCst);
     }
 }
 
@@ -101,10 +80,7 @@ impl Iterator for EventReceiver {
         // been delivered, so the losses come next. Later losses may belong behind records that are still to
         // come.
         let lost = self.queue.lost.load(Acquire);
-        let record = self
-            .held
-            .take()
-            .or_else(|| self.queue.queue.as_ref()?.pop());
+        let record = self.held.take().or_else(|| self.queue.queue.pop());
         let lost = record.map_or(lost, |record| record.lost);
         if lost > self.told {
             let count = lost - self.told;
@@ -135,7 +111,7 @@ mod tests {
 
     #[test]
     fn losses_are_told_in_their_place() {
-        let queue = EventQueue::new(Some(2));
+        let queue = EventQueue::new(2);
         let mut tail = EventReceiver::new(Arc::clone(&queue));
         assert!(queue.push(record(1, 0)) && queue.push(record(2, 0)) && !queue.push(record(3, 0)));
         queue.set_lost(1);
@@ -156,7 +132,7 @@ mod tests {
     #[test]
     fn every_note_is_told_or_counted_while_both_ends_run() {
         const NOTES: u64 = 200_000;
-        let queue = EventQueue::new(Some(8));
+        let queue = EventQueue::new(8);
         let mut tail = EventReceiver::new(Arc::clone(&queue));
         let writer = std::thread::spawn(move || {
             let mut lost = 0;

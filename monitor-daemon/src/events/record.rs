@@ -1,4 +1,4 @@
-//! Event records: events as plain values, on their way to subscribers.
+//! Event records: events as plain values, on their way to one subscriber.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -32,10 +32,10 @@ pub enum RecordedEvent {
 /// Endpoints of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoints {
-    client: (IpAddr, u16),
-    server: (IpAddr, u16),
-    tags: [u16; 2],
-    tagged: u8,
+    pub(super) client: (IpAddr, u16),
+    pub(super) server: (IpAddr, u16),
+    pub(super) tags: [u16; 2],
+    pub(super) tagged: u8,
     /// The start of the connection was not captured.
     pub midstream: bool,
 }
@@ -74,27 +74,5 @@ impl Endpoints {
     #[must_use]
     pub fn vlan(&self) -> &[u16] {
         &self.tags[..usize::from(self.tagged)]
-    }
-}
-
-impl EventRecord {
-    /// Appends data that directly follows on the same side. Returns false for any other event.
-    pub(super) fn grow(&mut self, next: &Event, time: u64) -> bool {
-        let RecordedEvent::Event(Event::Data { id, side, off, len }) = &mut self.what else {
-            return false;
-        };
-        match *next {
-            Event::Data {
-                id: of,
-                side: to,
-                off: from,
-                len: more,
-            } if of == *id && to == *side && from == *off + *len => {
-                *len += more;
-                self.time = time;
-                true
-            }
-            _ => false,
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use monitor_engine::{Engine, EngineConfig, Event, LinkType, Packet, Side, SockId};
+use monitor_engine::{Engine, EngineConfig, Event, LinkType, Packet, Side};
 
 use super::*;
 use crate::filter::Filter;
@@ -11,7 +11,7 @@ const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
-/// A segment from 10.0.0.1 (or to it) of a connection to port 80 of 10.0.0.2.
+/// Returns a segment from 10.0.0.1 (or to it) of a connection to port 80 of 10.0.0.2.
 fn segment(port: u16, from_client: bool, flags: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
     let mut ends = [([10, 0, 0, 1], port), ([10, 0, 0, 2], 80)];
     if !from_client {
@@ -53,50 +53,64 @@ fn engine() -> Engine<Publisher> {
     .unwrap()
 }
 
+/// Subscriber of an engine, with its queue and its log.
 struct Ear {
-    notifier: Arc<EventNotifier>,
-    queue: Arc<EventQueue>,
-    tail: EventReceiver,
+    log: Arc<EventLog>,
+    subscriber: Box<Subscriber>,
+    wakeup: Wakeup,
+    receiver: EventReceiver,
 }
 
-fn listen(
-    engine: &mut Engine<Publisher>,
-    kinds: &[EventKind],
-    scope: Scope,
-    notes: Option<usize>,
-) -> Ear {
-    let notifier = Arc::new(EventNotifier::new().unwrap());
-    let queue = EventQueue::new(notes);
-    let interest = EventFilter {
-        kinds: EventKinds::of(kinds),
-        side: None,
-        scope,
-    };
-    let slots = engine.reader().slots();
-    let listener = Subscriber::new(
-        7,
-        &interest,
-        slots,
-        Arc::clone(&queue),
-        Arc::clone(&notifier),
-    );
-    engine.sink().subscribe(listener);
-    Ear {
-        notifier,
-        tail: EventReceiver::new(Arc::clone(&queue)),
-        queue,
+impl Ear {
+    /// Subscribes to an engine without other subscribers.
+    fn of(
+        engine: &mut Engine<Publisher>,
+        kinds: &[EventKind],
+        scope: Scope,
+        records: usize,
+        capacity: usize,
+    ) -> Self {
+        let filter = EventFilter {
+            kinds: EventKinds::of(kinds),
+            side: None,
+            scope,
+        };
+        let log = EventLog::new(capacity, Arc::new(EventNotifier::new().unwrap()));
+        let mut interest = Box::new(Interest::default());
+        interest.add(&filter);
+        engine.sink().set_interest(interest, Arc::clone(&log));
+        let queue = EventQueue::new(records);
+        let wakeup = Wakeup::new(&Arc::default());
+        let start = (Arc::clone(&log), log.head());
+        let receiver = EventReceiver::new(Arc::clone(&queue));
+        let subscriber = Subscriber::new(7, &filter, start, engine.reader(), queue, wakeup.clone());
+        assert!(wakeup.take());
+        Self {
+            log,
+            subscriber,
+            wakeup,
+            receiver,
+        }
+    }
+
+    /// Reads the log, and returns the deliveries.
+    fn deliveries(&mut self) -> Vec<Delivery> {
+        while self.subscriber.turn() {}
+        self.receiver.by_ref().collect()
+    }
+
+    /// Returns the events, of which none may be lost.
+    fn events(&mut self) -> Vec<RecordedEvent> {
+        let event = |delivery| match delivery {
+            Delivery::Record(record) => record.what,
+            Delivery::Lost(count) => panic!("{count} lost"),
+        };
+        self.deliveries().into_iter().map(event).collect()
     }
 }
 
-fn events(ear: &mut Ear) -> Vec<RecordedEvent> {
-    let note = |told| match told {
-        Delivery::Record(note) => Some(note.what),
-        Delivery::Lost(count) => panic!("{count} lost"),
-    };
-    ear.tail.by_ref().filter_map(note).collect()
-}
-
-fn rung(notifier: &EventNotifier) -> bool {
+/// Returns whether the descriptor was readable, and clears it.
+fn is_notified(notifier: &EventNotifier) -> bool {
     rustix::io::read(notifier, &mut [0; 8]).is_ok()
 }
 
@@ -109,15 +123,12 @@ const ALL: &[EventKind] = &[
 ];
 
 #[test]
-fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
+fn adjacent_data_of_a_batch_is_one_record_and_the_dispatcher_is_notified_once() {
     let mut engine = engine();
-    let mut ear = listen(
-        &mut engine,
-        &[EventKind::Opened, EventKind::Data],
-        Scope::All,
-        Some(10),
-    );
-    ear.notifier.arm();
+    let kinds = [EventKind::Opened, EventKind::Data];
+    let mut ear = Ear::of(&mut engine, &kinds, Scope::All, 10, 100);
+    let notifier = Arc::clone(ear.log.notifier());
+    notifier.arm();
     process(
         &mut engine,
         5,
@@ -126,7 +137,7 @@ fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
             segment(1, true, ACK, 100, b"abc"),
         ],
     );
-    assert!(rung(&ear.notifier) && !rung(&ear.notifier) && ear.queue.take_pending());
+    assert!(is_notified(&notifier) && !is_notified(&notifier));
     process(
         &mut engine,
         6,
@@ -135,16 +146,18 @@ fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
             segment(1, true, ACK, 105, b"f"),
         ],
     );
-    assert!(!rung(&ear.notifier), "it is not armed");
+    assert!(!is_notified(&notifier), "it is not armed");
+    assert!(!ear.wakeup.is_set());
+    let records = ear.deliveries();
+    assert!(ear.wakeup.take());
     let id = engine.reader().connections(None).next().unwrap().id;
-    let notes: Vec<_> = ear.tail.by_ref().collect();
     let Some(Delivery::Record(EventRecord {
         time: 5,
         what: RecordedEvent::Opened { id: opened, ends },
         ..
-    })) = notes.first()
+    })) = records.first()
     else {
-        panic!("{notes:?}");
+        panic!("{records:?}");
     };
     assert_eq!(
         (*opened, ends.client().to_string(), ends.midstream),
@@ -163,7 +176,7 @@ fn neighbouring_data_of_a_batch_is_one_note_and_the_bell_rings_once() {
             lost: 0,
         })
     };
-    assert_eq!(notes[1..], [data(5, 0, 3), data(6, 3, 3)]);
+    assert_eq!(records[1..], [data(5, 0, 3), data(6, 3, 3)]);
 }
 
 #[test]
@@ -182,10 +195,12 @@ fn a_filter_is_evaluated_for_old_and_new_connections_and_for_each_occupant_of_a_
         ],
     );
     let filter = Arc::new(Filter::compile("src port 5000 or 7001").unwrap());
-    let mut ear = listen(&mut engine, ALL, Scope::Some(filter), Some(10_000));
+    let mut ear = Ear::of(&mut engine, ALL, Scope::Some(filter), 10_000, 100_000);
     for port in [5000, 5001, 7000, 7001] {
         process(&mut engine, 2, &[segment(port, true, ACK, 100, b"x")]);
     }
+    // Read now: later, the connections may be gone.
+    let mut events = ear.events();
     // The connection ends, so that its slot may get another occupant.
     process(&mut engine, 2, &[segment(5000, true, RST | ACK, 101, b"")]);
     // Enough connections for a new occupant in every free slot.
@@ -193,9 +208,10 @@ fn a_filter_is_evaluated_for_old_and_new_connections_and_for_each_occupant_of_a_
         process(&mut engine, 3, &[segment(port, true, SYN, 99, b"")]);
     }
     process(&mut engine, 4, &[segment(5000, true, SYN, 999, b"")]);
+    events.extend(ear.events());
     let (mut opened, mut data) = (Vec::new(), 0);
-    for what in events(&mut ear) {
-        match what {
+    for event in events {
+        match event {
             RecordedEvent::Opened { ends, .. } => opened.push(ends.client().port()),
             RecordedEvent::Event(Event::Data { .. }) => data += 1,
             RecordedEvent::Event(_) => {}
@@ -205,7 +221,28 @@ fn a_filter_is_evaluated_for_old_and_new_connections_and_for_each_occupant_of_a_
 }
 
 #[test]
-fn one_connection_one_side_and_nothing_after_forgetting() {
+fn the_end_of_a_connection_passes_a_filter_after_the_connection_is_gone() {
+    let config = EngineConfig {
+        memory: 1 << 20,
+        ..EngineConfig::default()
+    };
+    let mut engine = Publisher::engine(config).unwrap();
+    process(&mut engine, 1, &[segment(5000, true, SYN, 99, b"")]);
+    let filter = Arc::new(Filter::compile("port 5000").unwrap());
+    let kinds = [EventKind::Evicted, EventKind::Closed];
+    let mut ear = Ear::of(&mut engine, &kinds, Scope::Some(filter), 100, 100_000);
+    for port in 10_000..20_000 {
+        process(&mut engine, 2, &[segment(port, true, SYN, 99, b"")]);
+    }
+    let events = ear.events();
+    assert!(
+        matches!(events[..], [RecordedEvent::Event(Event::Evicted { .. })]),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn one_connection_and_nothing_without_interest() {
     let mut engine = engine();
     process(
         &mut engine,
@@ -215,64 +252,67 @@ fn one_connection_one_side_and_nothing_after_forgetting() {
             segment(2, true, SYN, 99, b""),
         ],
     );
-    let id = |port| {
-        let reader = engine.reader();
-        reader
-            .connections(None)
-            .find(|connection| connection.client.port() == port)
-            .unwrap()
-            .id
-    };
-    let (first, second): (SockId, SockId) = (id(1), id(2));
-    assert_ne!(first, second);
-    let mut ear = listen(&mut engine, &[EventKind::Data], Scope::One(first), Some(10));
-    let mut level = listen(&mut engine, &[EventKind::Data], Scope::One(second), None);
-    process(&mut engine, 2, &[segment(1, true, ACK, 100, b"x")]);
-    assert_eq!(events(&mut ear).len(), 1);
-    assert!(ear.queue.take_pending() && !level.queue.take_pending());
+    let reader = engine.reader();
+    let first = reader
+        .connections(None)
+        .find(|connection| connection.client.port() == 1)
+        .unwrap()
+        .id;
+    let mut ear = Ear::of(&mut engine, &[EventKind::Data], Scope::One(first), 10, 10);
     process(&mut engine, 2, &[segment(2, true, ACK, 100, b"x")]);
-    assert!(!ear.queue.take_pending() && level.queue.take_pending());
-    assert!(events(&mut ear).is_empty() && events(&mut level).is_empty());
-    // Both have the number 7: a number may be used twice, and the subscribers are removed one after the other.
-    level.notifier.arm();
-    ear.notifier.arm();
-    engine.sink().unsubscribe(7);
-    engine.sink().unsubscribe(7);
-    engine.sink().unsubscribe(7);
-    assert!(
-        rung(&level.notifier) && rung(&ear.notifier),
-        "what is to be freed has come back"
-    );
+    assert_eq!(ear.log.head(), 0, "it isn't even written");
+    process(&mut engine, 2, &[segment(1, true, ACK, 100, b"x")]);
+    assert_eq!(ear.events().len(), 1);
+    // The previous interest comes back to be freed.
+    let notifier = Arc::clone(ear.log.notifier());
+    notifier.arm();
+    let nothing = Box::new(Interest::default());
+    engine.sink().set_interest(nothing, Arc::clone(&ear.log));
+    assert!(is_notified(&notifier));
     process(&mut engine, 2, &[segment(1, true, ACK, 101, b"x")]);
-    assert!(events(&mut ear).is_empty() && !ear.queue.take_pending());
-    ear.notifier.arm();
-    assert_eq!(
-        Arc::strong_count(&ear.queue),
-        2,
-        "only the tail and the test are left"
-    );
+    assert_eq!(ear.log.head(), 1);
 }
 
-#[test]
-fn a_full_queue_loses_and_says_where() {
-    let mut engine = engine();
-    let mut ear = listen(&mut engine, &[EventKind::Opened], Scope::All, Some(4));
-    let open = |engine: &mut _, ports: std::ops::Range<u16>| {
-        for port in ports {
-            process(engine, 1, &[segment(port, true, SYN, 99, b"")]);
-        }
-    };
-    let port = |told| match told {
+/// Opens connections from these ports.
+fn open(engine: &mut Engine<Publisher>, ports: std::ops::Range<u16>) {
+    for port in ports {
+        process(engine, 1, &[segment(port, true, SYN, 99, b"")]);
+    }
+}
+
+/// Returns the client's port of an opened connection, or the number of lost records.
+fn port(delivery: Delivery) -> Result<u16, u64> {
+    match delivery {
         Delivery::Record(EventRecord {
             what: RecordedEvent::Opened { ends, .. },
             ..
         }) => Ok(ends.client().port()),
         Delivery::Record(_) => panic!("another event"),
         Delivery::Lost(count) => Err(count),
-    };
+    }
+}
+
+#[test]
+fn a_full_queue_loses_records_and_reports_them_in_their_place() {
+    let mut engine = engine();
+    let mut ear = Ear::of(&mut engine, &[EventKind::Opened], Scope::All, 4, 100);
     open(&mut engine, 100..110);
-    assert_eq!(ear.tail.next().map(port), Some(Ok(100)));
+    while ear.subscriber.turn() {}
+    assert_eq!(ear.receiver.next().map(port), Some(Ok(100)));
     open(&mut engine, 110..113);
-    let rest: Vec<_> = ear.tail.by_ref().map(port).collect();
+    let rest: Vec<_> = ear.deliveries().into_iter().map(port).collect();
     assert_eq!(rest, [Ok(101), Ok(102), Ok(103), Err(6), Ok(110), Err(2)]);
+}
+
+#[test]
+fn a_subscriber_that_the_log_overtakes_reports_the_loss_and_continues() {
+    let mut engine = engine();
+    let mut ear = Ear::of(&mut engine, &[EventKind::Opened], Scope::All, 100, 16);
+    open(&mut engine, 100..103);
+    let start: Vec<_> = ear.deliveries().into_iter().map(port).collect();
+    assert_eq!(start, [Ok(100), Ok(101), Ok(102)]);
+    open(&mut engine, 103..150);
+    let rest: Vec<_> = ear.deliveries().into_iter().map(port).collect();
+    let expected = std::iter::once(Err(33)).chain((136..150).map(Ok));
+    assert_eq!(rest, expected.collect::<Vec<_>>());
 }

@@ -78,6 +78,18 @@ impl Filter {
         })
     }
 
+    /// Returns the number of tests, which is the maximum of an evaluation.
+    #[must_use]
+    pub fn tests(&self) -> usize {
+        self.program.tests()
+    }
+
+    /// Returns the memory of the filter, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.text.len() + self.program.memory()
+    }
+
     /// Returns the filter's text as written.
     #[must_use]
     pub fn text(&self) -> &str {

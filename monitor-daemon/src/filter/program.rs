@@ -52,6 +52,14 @@ impl Program {
         program
     }
 
+    pub(super) fn tests(&self) -> usize {
+        self.steps.len()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.steps.capacity() * size_of::<Step>()
+    }
+
     pub(super) fn accepts(&self, ends: &Ends<'_>) -> bool {
         let mut at = self.start;
         while let Some(step) = at

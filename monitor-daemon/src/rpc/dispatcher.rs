@@ -1,40 +1,72 @@
-//! Dispatcher: receives the workers' notifications and wakes the sessions whose queues have events.
+//! Dispatcher: registers listeners, tells the workers which events are wanted, and wakes those that wait for one.
+//!
+//! Listeners with a queue are subscribers of the collector. Those without (`wait`, `follow`) are woken by the
+//! dispatcher's own task: it reads the logs and looks up the connection of each event, at the cost of one look-up.
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use monitor_engine::SockId;
 use rustix::fd::AsFd;
-use tokio::io::Interest;
-use tokio::sync::Notify;
+use tokio::io::Interest as Readiness;
+use tokio::sync::oneshot::Receiver;
 
 use super::transport::stream::watch;
-use crate::events::{EventNotifier, EventQueue};
+use crate::control::{Command, Mailboxes};
+use crate::events::{
+    Collector, EventFilter, EventLog, EventNotifier, Interest, LogEvent, Scope, Subscriber, Wakeup,
+};
 
-/// Registry of subscribers, shared by the clients' tasks and the dispatcher's own. Workers know the notifier alone.
+/// Events routed before other tasks of this thread get their turn: about 20 µs.
+const TURN: usize = 1024;
+
+/// Registry of listeners, shared by the clients' tasks and the dispatcher's own.
 pub(crate) struct Dispatcher {
     notifier: Arc<EventNotifier>,
-    handles: Mutex<HashMap<u64, SubscriberHandle>>,
+    collector: Collector,
+    mailboxes: Mailboxes,
+    /// Event log of each worker, created for its first listener.
+    logs: Vec<OnceLock<Arc<EventLog>>>,
+    registry: Mutex<Registry>,
     /// Next number; never reused.
     next: AtomicU64,
 }
 
-/// Registered subscriber.
-pub(crate) struct SubscriberHandle {
-    pub(crate) queues: Vec<Arc<EventQueue>>,
-    /// Set when a queue has something.
-    pub(crate) ready: Arc<AtomicBool>,
-    /// Wakes the session.
-    pub(crate) wake: Arc<Notify>,
+/// Registered listener.
+pub(crate) struct Added {
+    pub(crate) number: u64,
+    /// One for each worker whose events it may get.
+    pub(crate) logs: Vec<AddedLog>,
+}
+
+/// Log of a registered listener.
+pub(crate) struct AddedLog {
+    pub(crate) worker: u16,
+    pub(crate) log: Arc<EventLog>,
+    /// Position of its first event.
+    pub(crate) at: u64,
+    /// Completes when all events of the worker are written; `None`: there is no such worker.
+    pub(crate) answer: Option<Receiver<()>>,
+}
+
+#[derive(Default)]
+struct Registry {
+    filters: HashMap<u64, EventFilter>,
+    /// Listeners without a queue, by connection.
+    waiting: HashMap<SockId, Vec<(u64, Wakeup)>>,
 }
 
 impl Dispatcher {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(mailboxes: Mailboxes) -> io::Result<Self> {
         Ok(Self {
             notifier: Arc::new(EventNotifier::new()?),
-            handles: Mutex::default(),
+            collector: Collector::start()?,
+            logs: (0..mailboxes.workers()).map(|_| OnceLock::new()).collect(),
+            mailboxes,
+            registry: Mutex::default(),
             next: AtomicU64::new(1),
         })
     }
@@ -43,51 +75,150 @@ impl Dispatcher {
     pub(crate) async fn run(&self) -> io::Result<()> {
         let fd = watch(
             self.notifier.as_fd().try_clone_to_owned()?,
-            Interest::READABLE,
+            Readiness::READABLE,
         )?;
+        let mut at = vec![0; self.logs.len()];
         loop {
             self.notifier.arm();
-            self.wake_ready();
+            self.collector.wake();
+            while self.route(&mut at) {
+                tokio::task::yield_now().await;
+            }
             fd.readable().await?.clear_ready();
         }
     }
 
-    fn wake_ready(&self) {
-        for handle in self.handles().values() {
-            // No short circuit: the flag of every queue is cleared.
-            let pending = handle
-                .queues
-                .iter()
-                .fold(false, |any, queue| queue.take_pending() | any);
-            if pending {
-                handle.ready.store(true, Ordering::Release);
-                handle.wake.notify_one();
+    /// Wakes the listeners of the next events of each log. Returns true if there are more.
+    fn route(&self, positions: &mut [u64]) -> bool {
+        let registry = self.registry();
+        let mut more = false;
+        for (log, at) in self.logs.iter().zip(positions) {
+            let Some(log) = log.get() else { continue };
+            if registry.waiting.is_empty() {
+                *at = log.head();
+                continue;
             }
+            for _ in 0..TURN {
+                match log.next(at) {
+                    None => break,
+                    Some(LogEvent::Event { id, side, kind }) => {
+                        registry.wake(id, |filter| filter.selects(kind, side));
+                    }
+                    // Any listener may have been meant; each looks for itself.
+                    Some(LogEvent::Lost) => {
+                        let all = registry.waiting.values().flatten();
+                        all.for_each(|(_, wakeup)| wakeup.signal());
+                    }
+                }
+            }
+            more |= *at < log.head();
+        }
+        more
+    }
+
+    /// Returns whether a listener has this number.
+    pub(crate) fn contains(&self, number: u64) -> bool {
+        self.registry().filters.contains_key(&number)
+    }
+
+    /// Registers a listener until [`Dispatcher::remove`]. `wakeup`: of one without a queue, which the dispatcher wakes.
+    pub(crate) fn add(&self, filter: &EventFilter, wakeup: Option<Wakeup>) -> Added {
+        let number = SockId::listener(self.next.fetch_add(1, Ordering::Relaxed)).as_u64();
+        let mut registry = self.registry();
+        registry.filters.insert(number, filter.clone());
+        if let (Scope::One(id), Some(wakeup)) = (&filter.scope, wakeup) {
+            let waiting = registry.waiting.entry(*id).or_default();
+            waiting.push((number, wakeup));
+        }
+        let logs = self.workers(filter).map(|worker| {
+            let log = self.log(worker);
+            // Before the request: every event after its answer is behind this position.
+            let at = log.head();
+            let answer = self.request(&registry, worker);
+            AddedLog {
+                worker,
+                log,
+                at,
+                answer,
+            }
+        });
+        Added {
+            number,
+            logs: logs.collect(),
         }
     }
 
-    /// Returns whether a subscriber has this number.
-    pub(crate) fn contains(&self, number: u64) -> bool {
-        self.handles().contains_key(&number)
+    /// Adds a subscriber to a log of a registered listener.
+    pub(crate) fn collect(&self, subscriber: Box<Subscriber>) {
+        self.collector.add(subscriber);
     }
 
-    pub(crate) fn notifier(&self) -> &Arc<EventNotifier> {
-        &self.notifier
-    }
-
-    /// Registers a subscriber and returns its number.
-    pub(crate) fn add(&self, handle: SubscriberHandle) -> u64 {
-        let number = SockId::listener(self.next.fetch_add(1, Ordering::Relaxed)).as_u64();
-        self.handles().insert(number, handle);
-        number
-    }
-
+    /// Removes a listener.
     pub(crate) fn remove(&self, number: u64) {
-        self.handles().remove(&number);
+        self.collector.remove(number);
+        let mut registry = self.registry();
+        let Some(filter) = registry.filters.remove(&number) else {
+            return;
+        };
+        if let Scope::One(id) = filter.scope
+            && let Some(waiting) = registry.waiting.get_mut(&id)
+        {
+            waiting.retain(|(own, _)| *own != number);
+            if waiting.is_empty() {
+                registry.waiting.remove(&id);
+            }
+        }
+        for worker in self.workers(&filter) {
+            drop(self.request(&registry, worker));
+        }
     }
 
-    fn handles(&self) -> MutexGuard<'_, HashMap<u64, SubscriberHandle>> {
-        // A panic leaves a valid list behind.
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sends the interest of all listeners to a worker. The registry stays locked, so that interests arrive in order.
+    fn request(&self, registry: &Registry, worker: u16) -> Option<Receiver<()>> {
+        let mut interest = Box::new(Interest::default());
+        let filters = registry.filters.values();
+        filters
+            .filter(|filter| filter.is_of(worker))
+            .for_each(|filter| interest.add(filter));
+        let log = self.log(worker);
+        self.mailboxes
+            .request(worker, |answer| Command::SetInterest {
+                interest,
+                log,
+                answer,
+            })
+    }
+
+    /// Returns the workers whose events may pass a filter.
+    fn workers(&self, filter: &EventFilter) -> Range<u16> {
+        match filter.scope {
+            Scope::One(id) => id.worker()..id.worker() + 1,
+            _ => 0..self.mailboxes.workers(),
+        }
+    }
+
+    fn log(&self, worker: u16) -> Arc<EventLog> {
+        let new = || EventLog::new(EventLog::CAPACITY, Arc::clone(&self.notifier));
+        match self.logs.get(usize::from(worker)) {
+            Some(log) => Arc::clone(log.get_or_init(new)),
+            // No worker writes to it.
+            None => EventLog::new(1, Arc::clone(&self.notifier)),
+        }
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // A panic leaves a valid registry behind.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    /// Wakes the listeners without a queue of one connection that want an event.
+    fn wake(&self, id: SockId, wants: impl Fn(&EventFilter) -> bool) {
+        for (number, wakeup) in self.waiting.get(&id).into_iter().flatten() {
+            if self.filters.get(number).is_some_and(&wants) {
+                wakeup.signal();
+            }
+        }
     }
 }

@@ -49,12 +49,13 @@ pub async fn serve(
     } = listener;
     let socket = stream::watch(socket, Interest::READABLE)?;
     let (stop, stopping) = watch::channel(false);
+    let dispatcher = Dispatcher::new(status.mailboxes.clone())?;
     let shared = Arc::new(Shared {
         status,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
         accounts: Accounts::new(max_clients(), policy.settings.memory),
-        dispatcher: Arc::new(Dispatcher::new()?),
+        dispatcher: Arc::new(dispatcher),
         stopping: stopping.clone(),
         policy: Sender::new(Arc::new(policy)),
         rules: Mutex::default(),

@@ -1,15 +1,14 @@
 //! Subscription to the workers' events: the receiving end of one queue per worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use monitor_rpc::ErrorObject;
 use tokio::sync::Notify;
 
-use crate::control::{Command, Mailboxes};
-use crate::events::{Delivery, EventFilter, EventQueue, EventReceiver, Scope, Subscriber};
+use crate::control::{Mailboxes, Unanswered};
+use crate::events::{Delivery, EventFilter, EventQueue, EventReceiver, Subscriber, Wakeup};
 use crate::rpc::access::account::{Account, Lease};
-use crate::rpc::dispatcher::{Dispatcher, SubscriberHandle};
+use crate::rpc::dispatcher::{Added, Dispatcher};
 use crate::rpc::protocol::errors;
 use crate::rpc::shared::Shared;
 
@@ -17,12 +16,11 @@ use crate::rpc::shared::Shared;
 pub(crate) struct Subscription {
     number: u64,
     dispatcher: Arc<Dispatcher>,
-    mailboxes: Mailboxes,
-    /// Receiver of each worker that has subscribed connections.
-    receivers: Vec<(u16, EventReceiver)>,
+    /// One for each worker that has subscribed connections; none without a queue.
+    receivers: Vec<EventReceiver>,
     /// Index of the receiver that is read next, so that every worker gets its turn.
     turn: usize,
-    ready: Arc<AtomicBool>,
+    wakeup: Wakeup,
     _lease: Lease,
 }
 
@@ -30,7 +28,7 @@ impl Subscription {
     /// Subscribes to the events that pass `filter`. On return all workers deliver them.
     ///
     /// `queue`: maximum number of records that wait, for each worker; further ones are lost and counted. `None`: no
-    /// records, just wake-ups. `wake` is notified when there is something.
+    /// records, just wake-ups, for one connection. `wake` is notified when there is something.
     pub(crate) async fn start(
         shared: &Shared,
         account: &Account,
@@ -39,48 +37,47 @@ impl Subscription {
         wake: &Arc<Notify>,
     ) -> Result<Self, ErrorObject> {
         let dispatcher = &shared.dispatcher;
-        let workers = match filter.scope {
-            Scope::One(id) => id.worker()..id.worker() + 1,
-            _ => 0..shared.status.mailboxes.workers(),
-        };
-        let bytes = queue
-            .unwrap_or(0)
-            .saturating_mul(EventQueue::RECORD_BYTES)
-            .saturating_mul(workers.len());
+        let readers = &shared.status.readers;
+        let own = readers
+            .iter()
+            .enumerate()
+            .filter(|(worker, _)| filter.is_of(*worker as u16));
+        let bytes = own.fold(0_usize, |sum, (_, reader)| {
+            let records = queue.unwrap_or(0).saturating_mul(EventQueue::RECORD_BYTES);
+            sum.saturating_add(records + Subscriber::memory(filter, reader.slots()))
+        });
         let lease = account.listener(bytes).map_err(errors::listener_limit)?;
-        let queues: Vec<_> = workers.clone().map(|_| EventQueue::new(queue)).collect();
-        let ready = Arc::new(AtomicBool::new(true));
-        let handle = SubscriberHandle {
-            queues: queues.clone(),
-            ready: Arc::clone(&ready),
-            wake: Arc::clone(wake),
-        };
-        let number = dispatcher.add(handle);
+        let wakeup = Wakeup::new(wake);
+        let woken = queue.is_none().then(|| wakeup.clone());
+        let Added { number, logs } = dispatcher.add(filter, woken);
+        // From here on, so that the listener is removed in any case.
         let mut this = Self {
             number,
             dispatcher: Arc::clone(dispatcher),
-            mailboxes: shared.status.mailboxes.clone(),
             receivers: Vec::new(),
             turn: 0,
-            ready,
+            wakeup,
             _lease: lease,
         };
-        for (worker, queue) in workers.zip(queues) {
-            let reader = shared.status.readers.get(usize::from(worker));
-            let slots = reader.map_or(0, monitor_engine::Reader::slots);
-            let subscriber = Subscriber::new(
-                number,
-                filter,
-                slots,
-                Arc::clone(&queue),
-                Arc::clone(dispatcher.notifier()),
-            );
-            // Before the request, so that the worker gets the unsubscription in any case.
-            this.receivers.push((worker, EventReceiver::new(queue)));
-            let asked = this
-                .mailboxes
-                .ask(worker, |answer| Command::Subscribe { subscriber, answer });
-            asked.await.map_err(errors::unanswered)?;
+        for own in logs {
+            let worker = own.worker;
+            let no_worker = || errors::unanswered(Unanswered { worker });
+            let answer = own.answer.ok_or_else(no_worker)?;
+            if let (Some(records), Some(reader)) = (queue, readers.get(usize::from(worker))) {
+                let queue = EventQueue::new(records);
+                this.receivers.push(EventReceiver::new(Arc::clone(&queue)));
+                dispatcher.collect(Subscriber::new(
+                    number,
+                    filter,
+                    (own.log, own.at),
+                    reader.clone(),
+                    queue,
+                    this.wakeup.clone(),
+                ));
+            }
+            Mailboxes::answer(worker, answer)
+                .await
+                .map_err(errors::unanswered)?;
         }
         Ok(this)
     }
@@ -92,17 +89,17 @@ impl Subscription {
 
     /// Clears the ready flag. The caller then takes all deliveries.
     pub(crate) fn take_ready(&self) -> bool {
-        self.ready.swap(false, Ordering::AcqRel)
+        self.wakeup.take()
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.wakeup.is_set()
     }
 
     /// Returns the next delivery of any worker, in order for each worker.
     pub(crate) fn next(&mut self) -> Option<Delivery> {
         for _ in 0..self.receivers.len() {
-            let delivery = self.receivers[self.turn].1.next();
+            let delivery = self.receivers[self.turn].next();
             if delivery.is_some() {
                 return delivery;
             }
@@ -114,13 +111,6 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        for (worker, _) in &self.receivers {
-            if let Some(mailbox) = self.mailboxes.get(*worker) {
-                mailbox.send(Command::Unsubscribe {
-                    subscriber: self.number,
-                });
-            }
-        }
         self.dispatcher.remove(self.number);
     }
 }
