@@ -1,84 +1,17 @@
-//! Clients that mean harm, or just do not read: the others get right answers at once, memory and descriptors stay
-//! bounded. One test at a time, since they measure the whole process.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what it expects by unwrapping it"
-)]
-
-mod rpc_common;
+//! Hostile requests, and replies that are not read.
 
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use monitor_client::{Client, Side};
-use monitor_daemon::control::Engine;
-use rpc_common::attended::Attended;
-use rpc_common::talk::{From, Talk};
-use rpc_common::{Server, Wire, descriptors, engines, memory_kib, pattern, status};
+use monitor_client::Side;
 use serde_json::json;
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-const MIB: usize = 1 << 20;
-/// Longest time for an answer to a polite client while others misbehave, on a busy machine with two cores.
-const PROMPT: Duration = Duration::from_secs(5);
-
-/// Held by each test while it runs. One that failed does not make the others fail.
-fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn spoken(len: usize) -> (Vec<Engine>, u64) {
-    let mut engines = engines(1);
-    let mut talk = Talk::new("10.0.0.1:1234", "10.0.0.2:80");
-    talk.open(&mut engines[0]);
-    talk.say(&mut engines[0], From::Client, &pattern(0, len));
-    let id = talk.id(&engines[0]).as_u64();
-    (engines, id)
-}
-
-fn raw_peek(sockid: u64, len: usize) -> String {
-    let params =
-        json!({ "sockid": sockid, "side": "server", "off": 0, "len": len, "encoding": "raw" });
-    format!(
-        "{}\n",
-        json!({ "jsonrpc": "2.0", "id": 1, "method": "ppeek", "params": params })
-    )
-}
-
-/// Waits until `condition` holds; the test fails if it never does.
-fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(
-            start.elapsed() < Duration::from_secs(15),
-            "never happened: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn gauge(wire: &mut Wire, name: &str) -> u64 {
-    wire.result("stats", json!({}))["rpc"][name]
-        .as_u64()
-        .unwrap()
-}
-
-/// Asks like any other program, and checks every answer.
-fn polite_requests(client: &mut Client, sockid: u64, count: usize) {
-    for index in 0..count {
-        let start = Instant::now();
-        let off = (index * 997 % 50_000) as u64;
-        let read = client.ppeek(sockid, Side::Server, off, 1000).unwrap();
-        assert!(read.bytes == pattern(off, 1000));
-        assert!(start.elapsed() < PROMPT, "waited {:?}", start.elapsed());
-    }
-}
+use crate::rpc_common::talk::{From, Talk};
+use crate::rpc_common::{Server, Wire, descriptors, engines, memory_kib, pattern, status};
+use crate::{MIB, alone, eventually, gauge, polite_requests, raw_peek, spoken};
 
 #[test]
 fn a_line_of_a_gigabyte_costs_nothing() {
@@ -246,7 +179,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 /// Misbehaves in one of seven ways, and then disconnects.
-fn misbehave(socket: &std::path::Path, sockid: u64, index: usize) {
+pub fn misbehave(socket: &std::path::Path, sockid: u64, index: usize) {
     let Ok(mut stream) = UnixStream::connect(socket) else {
         return;
     };
@@ -362,89 +295,4 @@ fn reads_are_right_while_the_engine_writes() {
             .sum();
         assert!(reads > 20, "{reads} reads");
     });
-}
-
-#[test]
-fn a_client_that_does_not_read_its_events_loses_them_exactly_and_alone() {
-    const OPENED: u16 = 20_000;
-    let _alone = alone();
-    let (attended, status) = Attended::start(engines(1));
-    let server = Server::start_with(status, |_| {});
-    let (mut slow, mut quick, mut watcher) = (server.wire(), server.wire(), server.wire());
-    slow.result("subscribe", json!({ "events": ["opened"], "queue": 64 }));
-    quick.result(
-        "subscribe",
-        json!({ "events": ["opened"], "queue": 65_536 }),
-    );
-    // The ports in the client's events, and the number of events that it missed, in their order.
-    let read = |wire: &mut Wire| {
-        let (mut heard, mut lost) = (0_u64, 0);
-        while heard + lost < u64::from(OPENED) {
-            let event = wire.event();
-            if event["event"] == "lost" {
-                lost += event["count"].as_u64().unwrap();
-                continue;
-            }
-            assert_eq!(
-                event["client"],
-                format!("10.0.0.1:{}", 10_000 + heard + lost),
-                "{event}"
-            );
-            heard += 1;
-        }
-        (heard, lost)
-    };
-    std::thread::scope(|scope| {
-        let reading = scope.spawn(|| read(&mut quick));
-        for port in 10_000..10_000 + OPENED {
-            Talk::new(&format!("10.0.0.1:{port}"), "10.0.0.2:80").syn(&mut attended.engine(0));
-        }
-        assert_eq!(
-            reading.join().unwrap(),
-            (u64::from(OPENED), 0),
-            "others hear all"
-        );
-    });
-    let (heard, lost) = read(&mut slow);
-    assert!(heard >= 64 && lost > 1000, "{heard} heard, {lost} lost");
-    assert_eq!(gauge(&mut watcher, "events_lost"), lost);
-}
-
-#[test]
-fn two_hundred_listening_clients_and_half_of_them_killed() {
-    let _alone = alone();
-    let (attended, status) = Attended::start(engines(2));
-    let server = Server::start_with(status, |_| {});
-    let mut talk = Talk::new("10.0.0.1:1234", "10.0.0.2:80");
-    talk.open(&mut attended.engine(1));
-    let sockid = talk.id(&attended.engine(1)).as_u64();
-    let mut clients: Vec<Wire> = (0..200)
-        .map(|index| {
-            let mut wire = server.wire();
-            let filter = if index % 2 == 0 { "port 80" } else { "port 81" };
-            wire.result(
-                "subscribe",
-                json!({ "events": ["data"], "filter": filter, "queue": 100 }),
-            );
-            wire.result("follow", json!({ "sockid": sockid, "side": "server" }));
-            wire
-        })
-        .collect();
-    let mut watcher = server.wire();
-    assert_eq!(gauge(&mut watcher, "listeners"), 400);
-    clients.truncate(100);
-    eventually("the listeners of those that are gone go", || {
-        gauge(&mut watcher, "listeners") == 200
-    });
-    let start = Instant::now();
-    talk.say(&mut attended.engine(1), From::Client, b"to all");
-    for (index, wire) in clients.iter_mut().enumerate() {
-        for _ in 0..2 - index % 2 {
-            assert_eq!(wire.event()["len"], 6);
-        }
-    }
-    assert!(start.elapsed() < PROMPT, "it took {:?}", start.elapsed());
-    clients.clear();
-    eventually("all go", || gauge(&mut watcher, "listeners") == 0);
-    assert_eq!(gauge(&mut watcher, "event_memory"), 0);
 }
