@@ -30,6 +30,7 @@ mod lexer;
 mod limits;
 mod parser;
 mod program;
+mod qualifiers;
 mod values;
 
 use std::fmt;

@@ -1,16 +1,13 @@
-//! Tokens to an expression.
-
-use std::borrow::Cow;
-
-use ipnet::IpNet;
+//! Parser: tokens to an expression.
 
 use super::ast::{Direction, Expression, Joint, Test};
 use super::error::{FilterError, Problem};
 use super::lexer::{self, Kind, Token};
 use super::limits::{MAX_DEPTH, MAX_LEN};
+use super::qualifiers::{Protocol, Qualifiers, ValueKind, shorten};
 use super::values;
 
-/// Reads a filter; `None` if it is empty.
+/// Parses a filter; `None` if it is empty.
 pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
     if text.len() > MAX_LEN {
         return Err(FilterError::new(
@@ -29,7 +26,10 @@ pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
     if parser.peek().kind == Kind::End {
         return Ok(None);
     }
-    let parsed = parser.chain(Context { head: None, tag: 0 })?;
+    let parsed = parser.chain(Context {
+        qualifiers: None,
+        tag: 0,
+    })?;
     match parser.peek().kind {
         Kind::End => Ok(Some(parsed.expression)),
         Kind::Close => Err(parser.unexpected("`and`, `or` or the end: no `(` is open")),
@@ -37,69 +37,50 @@ pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
     }
 }
 
-/// What a value alone stands for, and which VLAN tag is the next.
+/// Qualifiers of a value without its own, and the VLAN tag that the next `vlan` tests.
 #[derive(Clone, Copy)]
 struct Context {
-    head: Option<Head>,
+    qualifiers: Option<Qualifiers>,
     tag: usize,
 }
 
-/// An expression, and the context of what is joined to it by `and`.
+/// An expression, and the context of a term that is joined to it by `and`.
 struct Parsed {
     expression: Expression,
     context: Context,
 }
 
-/// The qualifiers of a primitive.
-#[derive(Clone, Copy)]
-struct Head {
-    protocol: Option<Protocol>,
-    direction: Direction,
-    what: What,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Tcp,
-    Ip,
-    Ip6,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// Nothing said: a host or a network.
-    Address,
-    Host,
-    Net,
-    Port,
-    PortRange,
-}
-
 struct Parser<'a> {
     text: &'a str,
-    /// The last is [`Kind::End`], and never taken.
+    /// The last one is [`Kind::End`], which is never consumed.
     tokens: Vec<Token<'a>>,
     at: usize,
-    /// Parentheses and negations around this place.
+    /// Number of parentheses and negations around this position.
     depth: usize,
 }
 
 impl<'a> Parser<'a> {
-    /// Terms that are joined.
+    /// Parses terms that are joined.
     fn chain(&mut self, context: Context) -> Result<Parsed, FilterError> {
         let first = self.term(context)?;
-        let Context { mut head, mut tag } = first.context;
+        let Context {
+            mut qualifiers,
+            mut tag,
+        } = first.context;
         let mut rest = Vec::new();
         while let Some(joint) = self.joint() {
-            // Alternatives look at the tag that the chain began with.
+            // Alternatives test the tag that the chain began with.
             let from = if joint == Joint::And {
                 tag
             } else {
                 context.tag
             };
-            let term = self.term(Context { head, tag: from })?;
+            let term = self.term(Context {
+                qualifiers,
+                tag: from,
+            })?;
             rest.push((joint, term.expression));
-            head = term.context.head;
+            qualifiers = term.context.qualifiers;
             tag = tag.max(term.context.tag);
         }
         let expression = if rest.is_empty() {
@@ -109,7 +90,7 @@ impl<'a> Parser<'a> {
         };
         Ok(Parsed {
             expression,
-            context: Context { head, tag },
+            context: Context { qualifiers, tag },
         })
     }
 
@@ -123,7 +104,7 @@ impl<'a> Parser<'a> {
         Some(joint)
     }
 
-    /// One of them. A value alone has the qualifiers of the context.
+    /// Parses a term. A value without qualifiers has those of the context.
     fn term(&mut self, context: Context) -> Result<Parsed, FilterError> {
         match self.peek().kind {
             Kind::Not => self.negation(context, Self::term),
@@ -141,12 +122,12 @@ impl<'a> Parser<'a> {
         self.enter()?;
         let Parsed {
             expression,
-            context: Context { head, .. },
+            context: Context { qualifiers, .. },
         } = inner(self, context)?;
         self.depth -= 1;
-        // What is not there has nothing inside.
+        // A tag that is absent has no tag inside it.
         let context = Context {
-            head,
+            qualifiers,
             tag: context.tag,
         };
         Ok(Parsed {
@@ -166,17 +147,17 @@ impl<'a> Parser<'a> {
         }
         self.at += 1;
         self.depth -= 1;
-        // What is said within parentheses is said for what stands in them.
+        // Qualifiers within parentheses end with them.
         Ok(Parsed {
             expression,
             context: Context {
-                head: context.head,
+                qualifiers: context.qualifiers,
                 tag,
             },
         })
     }
 
-    /// Takes a `not` or a `(`.
+    /// Consumes a `not` or a `(`.
     fn enter(&mut self) -> Result<(), FilterError> {
         if self.depth == MAX_DEPTH {
             return Err(self.wrong(self.peek(), Problem::TooDeep));
@@ -189,7 +170,10 @@ impl<'a> Parser<'a> {
     fn primitive(&mut self, context: Context) -> Result<Parsed, FilterError> {
         let plain = |test, tag| Parsed {
             expression: Expression::Test(test),
-            context: Context { head: None, tag },
+            context: Context {
+                qualifiers: None,
+                tag,
+            },
         };
         if self.take_word("vlan") {
             return Ok(plain(
@@ -202,41 +186,41 @@ impl<'a> Parser<'a> {
         }
         let protocol = self.protocol();
         let direction = self.direction();
-        let what = self.what();
-        if let (None, None, Some(protocol)) = (direction, what, protocol) {
+        let kind = self.value_kind();
+        if let (None, None, Some(protocol)) = (direction, kind, protocol) {
             return Ok(plain(protocol.test(), context.tag));
         }
-        if (direction, what, protocol) == (None, None, None) {
-            if context.head.is_none() {
+        if (direction, kind, protocol) == (None, None, None) {
+            if context.qualifiers.is_none() {
                 return Err(self.unexpected(
                     "`host`, `net`, `port`, `portrange`, `src`, `dst`, `tcp`, `ip`, `ip6`, `vlan`, `not` or `(`",
                 ));
             }
             return self.value(context);
         }
-        let what = what.unwrap_or(What::Address);
-        let head = Head {
+        let kind = kind.unwrap_or(ValueKind::Address);
+        let qualifiers = Qualifiers {
             protocol,
             direction: direction.unwrap_or(Direction::Either),
-            what,
+            kind,
         };
-        self.check_protocol(&head)?;
+        self.check_protocol(&qualifiers)?;
         self.values(Context {
-            head: Some(head),
+            qualifiers: Some(qualifiers),
             tag: context.tag,
         })
     }
 
-    /// `tcp` has ports, IP has addresses.
-    fn check_protocol(&self, head: &Head) -> Result<(), FilterError> {
-        let ports = matches!(head.what, What::Port | What::PortRange);
-        // The word that was said last, or that is missing.
-        let at = if head.what == What::Address {
+    /// Refuses combinations other than `tcp` with ports and IP with addresses.
+    fn check_protocol(&self, qualifiers: &Qualifiers) -> Result<(), FilterError> {
+        let ports = matches!(qualifiers.kind, ValueKind::Port | ValueKind::PortRange);
+        // The last word, or the missing one.
+        let at = if qualifiers.kind == ValueKind::Address {
             self.peek()
         } else {
             self.tokens[self.at - 1]
         };
-        match head.protocol {
+        match qualifiers.protocol {
             Some(Protocol::Tcp) if !ports => {
                 Err(self.unexpected_at(at, "`port` or `portrange` after `tcp`"))
             }
@@ -248,7 +232,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What follows qualifiers: a value, or several in parentheses.
+    /// Parses the part after qualifiers: a value, or several in parentheses.
     fn values(&mut self, context: Context) -> Result<Parsed, FilterError> {
         match self.peek().kind {
             Kind::Not => self.negation(context, Self::values),
@@ -259,12 +243,14 @@ impl<'a> Parser<'a> {
 
     fn value(&mut self, context: Context) -> Result<Parsed, FilterError> {
         let token = self.peek();
-        let Some(head) = context.head.filter(|_| token.kind == Kind::Word) else {
-            return Err(
-                self.unexpected(context.head.map_or("a primitive", |head| head.what.value()))
-            );
+        let Some(qualifiers) = context.qualifiers.filter(|_| token.kind == Kind::Word) else {
+            return Err(self.unexpected(
+                context
+                    .qualifiers
+                    .map_or("a primitive", |qualifiers| qualifiers.kind.expected()),
+            ));
         };
-        let test = head
+        let test = qualifiers
             .test(token.text)
             .map_err(|problem| self.wrong(token, problem))?;
         self.at += 1;
@@ -293,17 +279,17 @@ impl<'a> Parser<'a> {
         self.one_of(&words)
     }
 
-    fn what(&mut self) -> Option<What> {
+    fn value_kind(&mut self) -> Option<ValueKind> {
         let words = [
-            ("host", What::Host),
-            ("net", What::Net),
-            ("port", What::Port),
-            ("portrange", What::PortRange),
+            ("host", ValueKind::Host),
+            ("net", ValueKind::Net),
+            ("port", ValueKind::Port),
+            ("portrange", ValueKind::PortRange),
         ];
         self.one_of(&words)
     }
 
-    /// `src`, `dst`, or both of them with `or` or `and` between.
+    /// Parses `src`, `dst`, or both of them with `or` or `and` between.
     fn direction(&mut self) -> Option<Direction> {
         let words = [("src", Direction::Source), ("dst", Direction::Destination)];
         let first = self.one_of(&words)?;
@@ -353,68 +339,5 @@ impl<'a> Parser<'a> {
 
     fn wrong(&self, token: Token<'_>, problem: Problem) -> FilterError {
         FilterError::new(self.text, token.offset, token.text.len(), problem)
-    }
-}
-
-impl Head {
-    /// What is asked of a value.
-    fn test(&self, text: &str) -> Result<Test, Problem> {
-        // Cut, it is as wrong as it was.
-        let text = &*shorten(text);
-        let network = match self.what {
-            What::Port => {
-                let port = values::port(text)?;
-                return Ok(Test::Ports(self.direction, port, port));
-            }
-            What::PortRange => {
-                let (low, high) = values::port_range(text)?;
-                return Ok(Test::Ports(self.direction, low, high));
-            }
-            What::Net => values::network(text)?,
-            What::Address if text.contains('/') => values::network(text)?,
-            What::Address | What::Host => values::host(text)?,
-        };
-        self.check_version(network, text)?;
-        Ok(Test::Network(self.direction, network.into()))
-    }
-
-    fn check_version(&self, network: IpNet, text: &str) -> Result<(), Problem> {
-        match (self.protocol, network) {
-            (Some(Protocol::Ip), IpNet::V6(_)) => Err(Problem::Version(text.to_owned(), "ip")),
-            (Some(Protocol::Ip6), IpNet::V4(_)) => Err(Problem::Version(text.to_owned(), "ip6")),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Protocol {
-    fn test(self) -> Test {
-        match self {
-            Self::Tcp => Test::Always,
-            Self::Ip => Test::Version { v6: false },
-            Self::Ip6 => Test::Version { v6: true },
-        }
-    }
-}
-
-impl What {
-    /// What has to follow, for a message.
-    fn value(self) -> &'static str {
-        match self {
-            Self::Address => "`host`, `net`, `port`, `portrange` or an address",
-            Self::Host => "an address such as `10.0.0.1` or `2001:db8::1`",
-            Self::Net => "a network such as `10.0.0.0/8` or `2001:db8::/32`",
-            Self::Port => "a port such as `80` or `http`",
-            Self::PortRange => "a range of ports such as `8000-8080`",
-        }
-    }
-}
-
-/// A word at a length fit for a message; the longest value is shorter.
-fn shorten(text: &str) -> Cow<'_, str> {
-    const LONGEST: usize = 60;
-    match text.get(LONGEST..) {
-        None | Some("") => Cow::Borrowed(text),
-        Some(_) => Cow::Owned(format!("{}…", &text[..LONGEST])),
     }
 }
