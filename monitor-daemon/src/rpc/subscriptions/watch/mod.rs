@@ -6,19 +6,22 @@
 //! **Invariant:** a turn on a server thread is bounded by work, not by bytes: after [`TURN`] steps the task yields, also
 //! between the matches of one piece. Everything that a search holds is leased before it grows further.
 
+mod search;
+
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 
 use monitor_engine::{EndReason, Event, NextKind, Reader, Side, SockId};
-use monitor_rpc::types::{Base64, Context, EventBody, Notification, PatternId, SideRange};
+use monitor_rpc::types::{EventBody, Notification, PatternId, SideRange};
 
 use crate::events::{Delivery, EventRecord, RecordedEvent};
 use crate::rpc::access::account::Lease;
 use crate::rpc::subscriptions::notification_writer::NotificationWriter;
 use crate::rpc::subscriptions::subscription::Subscription;
 use crate::rpc::view;
-use crate::scan::{Match, ScanState, Scratch, Set, Stream};
+use crate::scan::ScanState;
+pub(crate) use search::Search;
+use search::{Look, Stored, surroundings};
 
 /// Steps of automata, some nanoseconds each, before other tasks of this thread get their turn.
 const TURN: usize = 128 * 1024;
@@ -55,26 +58,6 @@ struct Memory {
     fixed: usize,
     /// [`LEASE`] bytes each.
     more: Vec<Lease>,
-}
-
-/// Patterns, and the form of their notifications.
-pub(crate) struct Search {
-    pub(crate) set: Arc<Set>,
-    pub(crate) scratch: Scratch,
-    /// Names of the patterns in events.
-    pub(crate) names: Vec<PatternId>,
-    /// Number of bytes around matches to send.
-    pub(crate) context: Option<usize>,
-}
-
-/// Side with bytes to scan.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    id: SockId,
-    side: Side,
-    time: u64,
-    /// The connection has ended: no more bytes will arrive.
-    over: bool,
 }
 
 impl Watch {
@@ -388,55 +371,7 @@ impl Watch {
     }
 }
 
-impl Search {
-    /// Returns the memory in use, in bytes.
-    pub(crate) fn memory(&self) -> usize {
-        // Clients choose names; a name is at most as long as its request.
-        let name = |name: &PatternId| match name {
-            PatternId::Text(text) => text.capacity(),
-            PatternId::Number(_) => 0,
-        };
-        self.set.memory()
-            + self.scratch.memory()
-            + self.names.capacity() * size_of::<PatternId>()
-            + self.names.iter().map(name).sum::<usize>()
-    }
-}
-
 /// Returns the heap memory of a state, in bytes.
 fn bytes(state: Option<&ScanState>) -> usize {
     state.map_or(0, ScanState::memory)
-}
-
-/// Returns the match with up to `around` bytes on each side, as far as they are retained.
-fn surroundings(reader: &Reader, look: Look, found: &Match, around: usize) -> Option<Context> {
-    let wanted = usize::try_from(found.len)
-        .unwrap_or(usize::MAX)
-        .saturating_add(around);
-    let read = |off: u64| {
-        let mut bytes = vec![0; wanted.saturating_add((found.off.saturating_sub(off)) as usize)];
-        let len = reader.peek(look.id, look.side, off, &mut bytes).ok()?.len;
-        bytes.truncate(len);
-        // Useless if a hole before the match ends it.
-        (off + len as u64 > found.off).then_some(Context {
-            off,
-            data: Base64(bytes),
-        })
-    };
-    read(found.off.saturating_sub(around as u64)).or_else(|| read(found.off))
-}
-
-/// Side in the store.
-struct Stored<'a> {
-    reader: &'a Reader,
-    id: SockId,
-    side: Side,
-}
-
-impl Stream for Stored<'_> {
-    fn read(&mut self, off: u64, to: &mut [u8]) -> bool {
-        self.reader
-            .peek(self.id, self.side, off, to)
-            .is_ok_and(|peek| peek.len == to.len())
-    }
 }
