@@ -113,20 +113,20 @@ mod tests {
     #[test]
     fn it_does_what_a_map_does() {
         let mut random = Random::new(1);
-        let (mut table, mut twin) = (Table::default(), BTreeMap::new());
+        let (mut table, mut reference) = (Table::default(), BTreeMap::new());
         for number in 0..20_000_u32 {
             // Few hashes, so that they collide and runs wrap around the end.
             let tag = random.below(3000) as u32 * 7;
             table.insert(tag, number);
-            twin.insert(number, tag);
+            reference.insert(number, tag);
             if random.below(5) < 4 {
-                let (&number, &tag) = twin.iter().nth(random.below(twin.len())).unwrap();
+                let (&number, &tag) = reference.iter().nth(random.below(reference.len())).unwrap();
                 table.remove(tag, number);
-                twin.remove(&number);
+                reference.remove(&number);
                 assert_eq!(table.find(tag, |found| found == number), None);
             }
         }
-        for (number, tag) in twin {
+        for (number, tag) in reference {
             assert_eq!(table.find(tag, |found| found == number), Some(number));
         }
     }

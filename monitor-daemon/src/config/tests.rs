@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use monitor_engine::{OverlapPolicy, Prefix};
+
 use super::*;
 
 fn refused(text: &str) -> String {

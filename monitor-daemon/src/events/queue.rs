@@ -96,8 +96,8 @@ impl Iterator for EventReceiver {
 mod tests {
     use monitor_engine::{Event, SockId};
 
-    use super::super::RecordedEvent;
     use super::*;
+    use crate::events::RecordedEvent;
 
     fn record(time: u64, lost: u64) -> EventRecord {
         EventRecord {

@@ -106,5 +106,3 @@ impl fmt::Debug for Filter {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod twin_tests;

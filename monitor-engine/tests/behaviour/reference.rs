@@ -76,7 +76,7 @@ proptest! {
     #![proptest_config(ProptestConfig { ..ProptestConfig::default() })]
 
     #[test]
-    fn engine_and_twin_agree(script in script()) {
+    fn engine_and_reference_model_agree(script in script()) {
         let result = script.check_in_time();
         prop_assert!(result.is_ok(), "{}\n{:?}", result.unwrap_err(), script);
     }

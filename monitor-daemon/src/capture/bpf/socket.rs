@@ -68,12 +68,12 @@ impl PacketFilter {
     }
 
     /// Returns the filter program, for SO_ATTACH_BPF.
-    pub(in crate::capture) fn accept(&self) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn accept(&self) -> io::Result<BorrowedFd<'_>> {
         self.descriptor(names::ACCEPT)
     }
 
     /// Returns the fanout program, for PACKET_FANOUT_DATA.
-    pub(in crate::capture) fn fanout(&self) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn fanout(&self) -> io::Result<BorrowedFd<'_>> {
         self.descriptor(names::FANOUT)
     }
 

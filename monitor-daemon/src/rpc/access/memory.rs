@@ -102,8 +102,8 @@ impl Large {
 
 #[cfg(test)]
 mod tests {
-    use super::super::account::Accounts;
     use super::*;
+    use crate::rpc::access::account::Accounts;
 
     #[test]
     fn buffers_grow_on_lease_and_are_cut_without() {

@@ -4,11 +4,11 @@ use std::fmt;
 
 use monitor_engine::{CloseReason, Event, OverlapPolicy, PeekError, Side, SideSettings};
 
-use super::super::frame::{ACK, FIN, PSH, RST, SYN, Segment};
-use super::super::lab::Lab;
-use super::super::model::{ReferenceModel, Rules};
-use super::super::{Flow, MS};
 use super::{Script, Step};
+use crate::common::frame::{ACK, FIN, PSH, RST, SYN, Segment};
+use crate::common::lab::Lab;
+use crate::common::model::{ReferenceModel, Rules};
+use crate::common::{Flow, MS};
 
 pub(super) struct Run {
     lab: Lab,

@@ -7,10 +7,10 @@ use monitor_client::types::{SideStats, Sides, Socket, States, Stats, TcpState, W
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use super::super::model::Model;
-use super::super::poll::Sample;
-use super::super::view::{Sort, View};
 use super::draw;
+use crate::top::model::Model;
+use crate::top::poll::Sample;
+use crate::top::view::{Sort, View};
 
 fn counters(values: &[(&'static str, u64)]) -> Counters {
     let mut counters = Counters::default();

@@ -1,7 +1,7 @@
 //! Reference model of one side: obviously right, and slow.
 
-use super::super::tree::{Id, LEFT, NIL, Nodes, RIGHT, Tree};
 use super::{SPAN, Segment};
+use crate::reassembly::overlap::tree::{Id, LEFT, NIL, Nodes, RIGHT, Tree};
 use crate::store::cell::Cell32;
 use crate::{ByteRange, OverlapPolicy};
 

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::filter::*;
 
 /// A filter as a tree.
 #[derive(Clone, Debug)]
