@@ -1,20 +1,18 @@
 //! Batches of scripts, and the comparison of the monitor's connections with the kernel's.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde_json::{Value, json};
 
+use super::difference::{Difference, pcap};
 use super::handshake::{self, kernel_address};
 use super::kernel::{Application, Ending, Listener, open_connections};
 use super::peer::Peer;
 use super::script::{Kinds, Script};
 use super::tun::{DEVICE, Tun};
-use crate::wiregen::{Capture, Frame, Random};
+use crate::wiregen::Random;
 use crate::{Daemon, Namespace, Rpc, until};
 
-/// LINKTYPE_RAW: packets begin with the IP header.
-const RAW: u16 = 101;
 /// Receive buffer of the small sockets, bytes.
 const SMALL: usize = 4096;
 /// Settings of every daemon here: nothing times out, nothing is evicted.
@@ -51,29 +49,6 @@ struct Truth {
     log: Vec<String>,
     packets: Vec<Vec<u8>>,
     application: Option<Application>,
-}
-
-/// A script after which monitor and kernel disagree.
-#[derive(Clone, Debug)]
-pub struct Difference {
-    /// Seed of the script.
-    pub seed: u64,
-    /// Disagreement in one line.
-    pub what: String,
-    /// Segments of the script.
-    pub log: Vec<String>,
-    /// Packets of the script, as a pcap file.
-    pub pcap: Vec<u8>,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: {}", self.seed, self.what)?;
-        for line in &self.log {
-            writeln!(f, "  {line}")?;
-        }
-        Ok(())
-    }
 }
 
 /// Namespace, device, listening sockets and the daemon.
@@ -309,18 +284,6 @@ fn replay(network: &[String], truths: &[Truth]) -> Vec<Difference> {
     let daemon = Daemon::replay(&[&file], &settings, &[]);
     daemon.finished();
     compare(&mut daemon.rpc(), network, truths)
-}
-
-fn pcap<'a>(packets: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
-    let frames = packets.enumerate().map(|(index, data)| Frame {
-        time: 1_700_000_000_000_000_000 + index as u64 * 10_000,
-        data: data.clone(),
-    });
-    let capture = Capture {
-        link_type: RAW,
-        frames: frames.collect(),
-    };
-    capture.pcap()
 }
 
 #[track_caller]

@@ -4,6 +4,7 @@
 //! forged segments; the daemon captures the device. Afterwards the streams that the daemon serves must be those that the
 //! application has read. [`Lab`] runs scripts in batches, [`Difference`] describes a disagreement.
 
+mod difference;
 mod handshake;
 mod kernel;
 mod lab;
@@ -12,5 +13,6 @@ mod peer;
 mod script;
 mod tun;
 
-pub use lab::{Difference, Lab, Role};
+pub use difference::Difference;
+pub use lab::{Lab, Role};
 pub use script::Kinds;

@@ -4,29 +4,28 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::findings::Findings;
 use crate::workspace::root;
 
 /// Settings in config.toml and README.md, methods in docs/rpc.md.
-pub fn check(findings: &mut Findings) -> Result<()> {
+pub fn check(findings: &mut Vec<String>) -> Result<()> {
     check_settings(&text("config.toml")?, &text("README.md")?, findings);
     match text("docs/rpc.md") {
         Ok(reference) => check_methods(&text("monitor-rpc/src/method.rs")?, &reference, findings),
-        Err(error) => findings.error(format!("{error:#}")),
+        Err(error) => findings.push(format!("{error:#}")),
     }
     Ok(())
 }
 
-fn check_settings(config: &str, readme: &str, findings: &mut Findings) {
+fn check_settings(config: &str, readme: &str, findings: &mut Vec<String>) {
     for setting in settings(config) {
         if !setting.is_explained {
-            findings.error(format!(
+            findings.push(format!(
                 "config.toml: `{}` has no comment that says what it does",
                 setting.key
             ));
         }
         if !readme.contains(&format!("`{}`", setting.key)) {
-            findings.error(format!(
+            findings.push(format!(
                 "README.md: the table of settings lacks `{}`",
                 setting.key
             ));
@@ -35,14 +34,14 @@ fn check_settings(config: &str, readme: &str, findings: &mut Findings) {
 }
 
 /// A section's heading names the method in backquotes.
-fn check_methods(list: &str, reference: &str, findings: &mut Findings) {
+fn check_methods(list: &str, reference: &str, findings: &mut Vec<String>) {
     for method in methods(list) {
         let name = format!("`{method}");
         if !reference
             .lines()
             .any(|line| line.starts_with('#') && line.contains(&name))
         {
-            findings.error(format!(
+            findings.push(format!(
                 "docs/rpc.md: the method `{method}` has no section (a heading with its name)"
             ));
         }
@@ -117,14 +116,14 @@ mod tests {
 
     #[test]
     fn what_is_not_documented_is_found() {
-        let mut findings = Findings::default();
+        let mut findings = Vec::new();
         check_settings("[a]\n# What it is.\nx = 1\n", "| `a.y` |", &mut findings);
         check_methods(
             "\nmacro_rules! for_each_method {\n    A = \"one\",\n    B = \"two\",\n}\n",
             "## `one {}`\n",
             &mut findings,
         );
-        assert_eq!(findings.errors.len(), 2, "{findings:?}");
+        assert_eq!(findings.len(), 2, "{findings:?}");
     }
 
     #[test]

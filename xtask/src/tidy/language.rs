@@ -8,7 +8,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::findings::Findings;
 use super::sources::rust_files;
 use crate::workspace::root;
 
@@ -44,7 +43,7 @@ const OPENINGS: &[&str] = &[
 const MAX_OPENINGS_PERCENT: f64 = 4.0;
 
 /// Checks comments and documents.
-pub fn check(findings: &mut Findings) -> Result<()> {
+pub fn check(findings: &mut Vec<String>) -> Result<()> {
     let mut comments = String::new();
     let mut openings = Vec::new();
     for path in rust_files()? {
@@ -113,13 +112,13 @@ fn first_word(comment: &str) -> Option<String> {
     Some(word[..end.unwrap_or(word.len())].to_ascii_lowercase())
 }
 
-fn check_words(name: &str, text: &str, findings: &mut Findings) {
+fn check_words(name: &str, text: &str, findings: &mut Vec<String>) {
     let total = number_of_words(text).max(1);
     for (group, limit) in GROUPS {
         let count: usize = group.iter().map(|word| occurrences(text, word)).sum();
         let rate = 10_000.0 * count as f64 / total as f64;
         if rate > *limit {
-            findings.warn(format!(
+            findings.push(format!(
                 "{name}: {} {rate:.1} times in 10,000 words, limit {limit}; CONTRIBUTING.md says what to write",
                 group.join(", ")
             ));
@@ -127,14 +126,14 @@ fn check_words(name: &str, text: &str, findings: &mut Findings) {
     }
 }
 
-fn check_openings(openings: &[String], findings: &mut Findings) {
+fn check_openings(openings: &[String], findings: &mut Vec<String>) {
     let count = openings
         .iter()
         .filter(|word| OPENINGS.contains(&word.as_str()))
         .count();
     let percent = 100.0 * count as f64 / openings.len().max(1) as f64;
     if percent > MAX_OPENINGS_PERCENT {
-        findings.warn(format!(
+        findings.push(format!(
             "comments: {percent:.1} % of doc comments open with {}, limit {MAX_OPENINGS_PERCENT} %",
             OPENINGS.join(", ")
         ));
@@ -188,10 +187,10 @@ mod tests {
 
     #[test]
     fn too_many_are_a_finding() {
-        let mut findings = Findings::default();
+        let mut findings = Vec::new();
         check_words("x", "what is this", &mut findings);
         check_openings(&["how".to_owned()], &mut findings);
         check_words("x", "this is it", &mut findings);
-        assert_eq!(findings.warnings.len(), 2);
+        assert_eq!(findings.len(), 2);
     }
 }

@@ -3,7 +3,6 @@
 mod cycles;
 mod dependencies;
 mod documents;
-mod findings;
 mod imports;
 mod language;
 mod sources;
@@ -11,7 +10,6 @@ mod tokens;
 
 use anyhow::{Result, bail};
 
-use self::findings::Findings;
 use crate::build;
 use crate::command::run;
 use crate::setup::{self, Purpose};
@@ -19,21 +17,18 @@ use crate::workspace::{BPF_OBJECTS, bpf_objects, cargo, root};
 
 /// `cargo xtask tidy`: all findings at once, the quick rules first.
 pub fn verb() -> Result<()> {
-    let mut findings = Findings::default();
+    let mut findings = Vec::new();
     sources::check(&mut findings)?;
     dependencies::check(&mut findings)?;
     cycles::check(&mut findings)?;
     documents::check(&mut findings)?;
     language::check(&mut findings)?;
-    for warning in &findings.warnings {
-        eprintln!("warning: {warning}");
-    }
-    for error in &findings.errors {
-        eprintln!("error: {error}");
+    for finding in &findings {
+        eprintln!("error: {finding}");
     }
     format(&mut findings)?;
     clippy(&mut findings)?;
-    match findings.errors.len() {
+    match findings.len() {
         0 => {
             println!("tidy");
             Ok(())
@@ -44,7 +39,7 @@ pub fn verb() -> Result<()> {
 }
 
 /// The excluded packages are workspaces of their own, which `--all` does not reach.
-fn format(findings: &mut Findings) -> Result<()> {
+fn format(findings: &mut Vec<String>) -> Result<()> {
     for manifest in ["Cargo.toml", "monitor-ebpf/Cargo.toml", "fuzz/Cargo.toml"] {
         if !root().join(manifest).exists() {
             continue;
@@ -52,7 +47,7 @@ fn format(findings: &mut Findings) -> Result<()> {
         let mut command = cargo();
         command.args(["fmt", "--check", "--all", "--manifest-path", manifest]);
         if let Err(error) = run(&mut command) {
-            findings.error(format!(
+            findings.push(format!(
                 "{manifest}: {error:#}; run `cargo fmt --all --manifest-path {manifest}`"
             ));
         }
@@ -60,7 +55,7 @@ fn format(findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-fn clippy(findings: &mut Findings) -> Result<()> {
+fn clippy(findings: &mut Vec<String>) -> Result<()> {
     let toolchain = setup::ensure(Purpose::Run)?;
     if !BPF_OBJECTS
         .iter()
@@ -78,7 +73,7 @@ fn clippy(findings: &mut Findings) -> Result<()> {
         "-Dwarnings",
     ]);
     if let Err(error) = run(&mut command) {
-        findings.error(format!("clippy: {error:#}"));
+        findings.push(format!("clippy: {error:#}"));
     }
     Ok(())
 }

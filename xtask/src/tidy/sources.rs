@@ -1,17 +1,14 @@
-//! Rules about single source files: their length, `unsafe`, and notes to self.
+//! Rules about single source files: their length, `unsafe`, paths, and notes to self.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::findings::Findings;
 use crate::workspace::root;
 
-/// A file longer than this wants to be two.
-const LONG: usize = 500;
-/// A file longer than this is two.
-const TOO_LONG: usize = 700;
+/// Most lines of a file. Longer ones have more than one topic.
+const MAX_LINES: usize = 400;
 
 /// The directories and files with `unsafe` code. Everywhere else the compiler denies it; this list
 /// limits the use of `expect(unsafe_code)`.
@@ -28,8 +25,14 @@ const UNSAFE_DIRECTORIES: &[&str] = &[
 /// Written apart, so that this file keeps its own rule.
 const NOTES: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 
+/// Forms that must not occur, with their replacements.
+const FORMS: [(&str, &str); 2] = [
+    (concat!("super::", "super::"), "a path from `crate`"),
+    (concat!("pub", "(in "), "`pub(crate)` or `pub(super)`"),
+];
+
 /// Every Rust source of the checkout.
-pub fn check(findings: &mut Findings) -> Result<()> {
+pub fn check(findings: &mut Vec<String>) -> Result<()> {
     for path in rust_files()? {
         let text = fs::read_to_string(root().join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -37,22 +40,21 @@ pub fn check(findings: &mut Findings) -> Result<()> {
         check_length(&name, &text, findings);
         check_unsafe(&name, &text, findings);
         check_notes(&name, &text, findings);
+        check_paths(&name, &text, findings);
     }
     Ok(())
 }
 
-fn check_length(name: &str, text: &str, findings: &mut Findings) {
+fn check_length(name: &str, text: &str, findings: &mut Vec<String>) {
     let lines = text.lines().count();
-    if lines > TOO_LONG {
-        findings.error(format!(
-            "{name}: {lines} lines; split it (at most {TOO_LONG}, better under {LONG})"
+    if lines > MAX_LINES {
+        findings.push(format!(
+            "{name}: {lines} lines; split it by topic (at most {MAX_LINES})"
         ));
-    } else if lines > LONG {
-        findings.warn(format!("{name}: {lines} lines; better under {LONG}"));
     }
 }
 
-fn check_unsafe(name: &str, text: &str, findings: &mut Findings) {
+fn check_unsafe(name: &str, text: &str, findings: &mut Vec<String>) {
     let lines: Vec<_> = text.lines().collect();
     for (index, line) in lines.iter().enumerate() {
         if !uses_unsafe(line) {
@@ -63,7 +65,7 @@ fn check_unsafe(name: &str, text: &str, findings: &mut Findings) {
             .iter()
             .any(|directory| name.starts_with(directory))
         {
-            findings.error(format!(
+            findings.push(format!(
                 "{at}: unsafe outside its directories ({})",
                 UNSAFE_DIRECTORIES.join(", ")
             ));
@@ -93,17 +95,33 @@ fn uses_unsafe(line: &str) -> bool {
 }
 
 /// Checks that a note says its reason: `(reason)` after it.
-fn check_notes(name: &str, text: &str, findings: &mut Findings) {
+fn check_notes(name: &str, text: &str, findings: &mut Vec<String>) {
     for (index, line) in text.lines().enumerate() {
         for note in NOTES {
             if let Some(at) = line.find(note)
                 && !line[at + note.len()..].starts_with('(')
             {
-                findings.error(format!(
+                findings.push(format!(
                     "{name}:{}: {note} without a reason; write `{note}(reason): ...`",
                     index + 1
                 ));
             }
+        }
+    }
+}
+
+/// Checks that paths have no chains of `super`, and items no visibility of their own shape.
+fn check_paths(name: &str, text: &str, findings: &mut Vec<String>) {
+    for (form, instead) in FORMS {
+        for (index, _) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.contains(form))
+        {
+            findings.push(format!(
+                "{name}:{}: write {instead} instead of {form}",
+                index + 1
+            ));
         }
     }
 }
@@ -138,10 +156,10 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn findings(check: impl Fn(&mut Findings)) -> Vec<String> {
-        let mut findings = Findings::default();
+    fn findings(check: impl Fn(&mut Vec<String>)) -> Vec<String> {
+        let mut findings = Vec::new();
         check(&mut findings);
-        findings.errors
+        findings
     }
 
     #[test]
@@ -169,5 +187,13 @@ mod tests {
             findings(|f| check_notes("a.rs", &format!("// {note}(kernel 7.0): drop"), f))
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn long_files_and_long_ways_up_are_findings() {
+        let long = "x\n".repeat(MAX_LINES + 1);
+        assert_eq!(findings(|f| check_length("a.rs", &long, f)).len(), 1);
+        let path = format!("use {}Item;", FORMS[0].0);
+        assert_eq!(findings(|f| check_paths("a.rs", &path, f)).len(), 1);
     }
 }
