@@ -80,17 +80,24 @@ fn clone(ctx: &TcContext, ends: Ends) {
 /// Counts a failed clone. A negative error is the helper's; a positive one is NET_RX_DROP, from the device.
 #[inline(always)]
 fn failed(ctx: &TcContext, error: i64) -> TapCount {
-    if count::may_log(Message::CloneFailed) {
-        warn!(
-            ctx,
-            "cannot clone a packet into the monitor device {}: {}",
-            monitor(),
-            error
-        );
-    }
+    let may_log = count::may_log(Message::CloneFailed);
     if error < 0 {
+        if may_log {
+            warn!(
+                ctx,
+                "cannot clone a packet into the monitor device: error {}; the packet is not captured",
+                error
+            );
+        }
         TapCount::CloneFailed
     } else {
+        if may_log {
+            warn!(
+                ctx,
+                "the monitor device refused a packet: its backlog is full; raise it with \
+                 `sysctl -w net.core.netdev_max_backlog=10000`"
+            );
+        }
         TapCount::Refused
     }
 }

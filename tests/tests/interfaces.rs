@@ -80,6 +80,26 @@ fn a_mirror_port_that_is_made_again_under_its_name() {
 }
 
 #[test]
+fn a_mirror_port_with_wrong_checksums_alone_is_reported_with_the_setting() {
+    needs!("python3");
+    let Pair { a, b } = Network::default().pair();
+    let daemon = Daemon::start(&a, MIRROR);
+    let (_, mut capture) = conversation(7000);
+    for frame in &mut capture.frames {
+        // First byte of the TCP checksum, behind Ethernet and IPv4.
+        frame.data[14 + 20 + 16] ^= 0xff;
+    }
+    inject(&b, "veth", &capture, &[0]);
+    until("the warning", || {
+        let log = daemon.log();
+        let warned =
+            log.contains("veth: the checksums of its first 100 TCP segments are all wrong");
+        (warned && log.contains("verify_checksums = \"never\"")).then_some(())
+    });
+    daemon.stop();
+}
+
+#[test]
 fn a_mirror_port_that_gets_more_queues() {
     needs!("python3", "ethtool");
     let Pair { a, b } = Network {

@@ -9,6 +9,7 @@ mod demo;
 mod fuzz;
 mod kernels;
 mod load;
+mod package;
 mod privilege;
 mod setup;
 mod test;
@@ -46,6 +47,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             fuzz::verb(&fuzz::Arguments::short())?;
             return test::verb(&test::Arguments::default());
         }
+        Verb::Package => package::verb()?,
         Verb::TestKernels(arguments) => return kernels::verb(&arguments),
     }
     Ok(ExitCode::SUCCESS)
@@ -69,6 +71,8 @@ enum Verb {
     Test(test::Arguments),
     /// Test the daemon on other kernels and network cards, in virtual machines.
     TestKernels(kernels::Arguments),
+    /// Build the Debian package: target/package/monitord_*.deb.
+    Package,
     /// Install the requirements of building and testing; a second run does nothing.
     Setup,
     /// Compile the BPF programs to target/bpf/monitor-ebpf.

@@ -77,6 +77,19 @@ pub enum CaptureError {
         /// Its name.
         interface: String,
     },
+    /// Packets need several frames, which this kernel does not support.
+    #[error(
+        "packets of {interface} with an MTU of {mtu} need several frames, and XDP sockets support that from Linux 6.6 on; \
+         `ip link set dev {interface} mtu {most}` or less lets XDP capture it"
+    )]
+    LargeMtu {
+        /// Its name.
+        interface: String,
+        /// Its MTU.
+        mtu: u32,
+        /// Largest MTU that fits.
+        most: u64,
+    },
     /// Promiscuous mode, without which packets for other stations are not received.
     #[error("cannot set {interface} to promiscuous mode")]
     Promiscuous {

@@ -10,7 +10,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use monitor_common::LinkType;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -18,6 +18,7 @@ use tracing::debug;
 
 use super::bpf::{Steer, SteerSettings, XdpMode};
 use super::netlink::Interface;
+use super::packet::Promiscuous;
 use super::xsk::{LEAST_FRAMES, Queue, RxSocket, Transfer, XskError};
 use super::{CaptureError, Settings};
 use crate::util::chain::Chain;
@@ -30,14 +31,16 @@ pub struct Port {
     pub xdp: &'static str,
     /// Number of receive queues.
     pub queues: u32,
-    _promiscuous: OwnedFd,
+    /// Request for promiscuous mode.
+    pub promiscuous: Promiscuous,
 }
 
 /// Modes, fastest first.
-const MODES: [(Transfer, &str); 3] = [
+const MODES: [(Transfer, &str); 4] = [
     (Transfer::ZeroCopy, "zerocopy"),
     (Transfer::ZeroCopySingle, "zerocopy"),
     (Transfer::Copy, "native"),
+    (Transfer::CopySingle, "native"),
 ];
 
 impl Port {
@@ -50,24 +53,25 @@ impl Port {
     ) -> Result<(Self, Vec<Vec<RxSocket>>), CaptureError> {
         let start = super::link_type(interface)?;
         let name = &interface.name;
-        let queues = queues(interface)?;
+        let most = queues(interface)?.max(interface.rx_queues);
         let mut steer = Steer::load(&SteerSettings {
             seed: settings.seed,
             workers: settings.workers.into(),
-            queues,
+            queues: most,
             start,
             drop_rest: false,
             filter: settings.filter(),
         })?;
-        let promiscuous = promiscuous(interface).map_err(|source| CaptureError::Promiscuous {
-            interface: name.clone(),
-            source,
-        })?;
+        steer.attach(name, XdpMode::Native)?;
+        // Counted now: virtio_net adds a pair of queues for each processor when a program is attached.
+        let queues = queues(interface)?.min(most);
+        // After attaching, which resets some cards.
+        let promiscuous = Promiscuous::request(interface)?;
         let opening = Opening {
             name,
             queues,
             frames: (frames / queues).max(LEAST_FRAMES),
-            largest: u64::from(interface.mtu) + HEADERS,
+            mtu: interface.mtu,
             start,
             workers: settings.workers,
         };
@@ -77,7 +81,7 @@ impl Port {
                 steer,
                 xdp,
                 queues,
-                _promiscuous: promiscuous,
+                promiscuous,
             },
             sockets,
         ))
@@ -89,8 +93,7 @@ struct Opening<'a> {
     name: &'a str,
     queues: u32,
     frames: u32,
-    /// Largest packet, bytes.
-    largest: u64,
+    mtu: u32,
     start: LinkType,
     workers: u16,
 }
@@ -99,12 +102,23 @@ struct Opening<'a> {
 const HEADERS: u64 = 14 + 2 * 4;
 
 impl Opening<'_> {
-    /// Opens the port in the first mode that works.
+    /// Opens the port in the first mode that works. The program is attached already: with some drivers, a socket that is
+    /// bound before receives no multi-buffer packets.
     fn open(&self, steer: &mut Steer) -> Result<(Vec<Vec<RxSocket>>, &'static str), CaptureError> {
-        steer.attach(self.name, XdpMode::Native)?;
+        let largest = u64::from(self.mtu) + HEADERS;
         let mut last = None;
         for (transfer, xdp) in MODES {
-            if transfer.most().is_some_and(|most| self.largest > most) {
+            if let Some(most) = transfer.most()
+                && largest > most
+            {
+                // Without this kernel's support for packets in several frames.
+                if transfer == Transfer::CopySingle {
+                    return Err(CaptureError::LargeMtu {
+                        interface: self.name.to_owned(),
+                        mtu: self.mtu,
+                        most: most - HEADERS,
+                    });
+                }
                 continue;
             }
             match self.open_queues(steer, transfer) {
@@ -211,35 +225,4 @@ fn channels(name: &str) -> io::Result<u32> {
         return Err(io::Error::last_os_error());
     }
     Ok(channels.rx + channels.combined)
-}
-
-/// Sets promiscuous mode while the returned descriptor is open: the kernel counts the sockets that requested it.
-fn promiscuous(interface: &Interface) -> io::Result<OwnedFd> {
-    // SAFETY: a system call without pointers. Protocol 0: this socket receives nothing.
-    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just created and has no other owner.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let request = libc::packet_mreq {
-        mr_ifindex: interface.index.cast_signed(),
-        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
-        mr_alen: 0,
-        mr_address: [0; 8],
-    };
-    // SAFETY: the pointer is to a live struct of the size given.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_ADD_MEMBERSHIP,
-            (&raw const request).cast(),
-            size_of::<libc::packet_mreq>() as libc::socklen_t,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(socket)
 }

@@ -1,6 +1,7 @@
 //! Captures: the host's own packets ([`tap`]), a mirror port ([`mirror`]), or capture files ([`replay`]).
 
 pub mod bpf;
+pub mod checksums;
 mod error;
 pub mod mirror;
 pub mod netlink;

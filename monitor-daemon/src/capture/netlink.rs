@@ -11,8 +11,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo,
-    LinkLayerType, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkFlags, LinkLayerType, LinkMessage,
 };
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -35,12 +34,14 @@ pub struct Interface {
     pub loopback: bool,
     /// Its largest packet, bytes from the IP header on.
     pub mtu: u32,
+    /// Received packets.
+    pub rx_packets: u64,
     /// Received packets dropped by the card, its driver or the kernel's backlog.
     pub rx_dropped: u64,
     /// Number of receive queues allocated; fewer may be in use.
     pub rx_queues: u32,
-    /// True for one end of a pair of virtual Ethernet interfaces.
-    pub veth: bool,
+    /// Number of times that it got a carrier.
+    pub carrier_ups: u32,
 }
 
 /// Returns the interface of that name; `None` if it does not exist.
@@ -139,21 +140,21 @@ fn read(message: &LinkMessage) -> Option<Interface> {
         },
         loopback: message.header.link_layer_type == LinkLayerType::Loopback,
         mtu: 0,
+        rx_packets: 0,
         rx_dropped: 0,
         rx_queues: 0,
-        veth: false,
+        carrier_ups: 0,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
             LinkAttribute::Stats64(stats) => {
+                interface.rx_packets = stats.rx_packets;
                 interface.rx_dropped = stats.rx_dropped + stats.rx_missed_errors;
             }
+            LinkAttribute::CarrierUpCount(count) => interface.carrier_ups = *count,
             LinkAttribute::NumRxQueues(queues) => interface.rx_queues = *queues,
-            LinkAttribute::LinkInfo(infos) => {
-                interface.veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
-            }
             _ => {}
         }
     }

@@ -1,8 +1,11 @@
 //! Interface between a worker and the sockets that it reads.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use monitor_engine::Packet;
+
+use super::checksums::ChecksumTrial;
 
 /// Source of packets: a socket, or its substitute in tests.
 pub trait Source {
@@ -14,6 +17,11 @@ pub trait Source {
 
     /// Returns the descriptor that becomes readable when packets arrive.
     fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Returns the trial of its checksums, to which the worker adds its first segments.
+    fn trial(&self) -> Option<Arc<ChecksumTrial>> {
+        None
+    }
 
     /// Clears a pending error of the descriptor if the source may work again later.
     fn clear_error(&mut self) {}

@@ -1,10 +1,13 @@
 //! Attaching interfaces: the choice of the path, and the devices that packets pass.
 
+use std::time::Instant;
+
 use aya::util::KernelVersion;
 use monitor_common::LinkType;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::devices::{Attached, CaptureDevice, Sockets};
+use super::silence::SilenceGuard;
 use super::supervisor::Supervisor;
 use crate::capture::bpf::BpfError;
 use crate::capture::mirror;
@@ -121,7 +124,7 @@ impl Supervisor {
         let attached = match self.shared.mode {
             Mode::Tap if self.uses_packet_sockets() => self.tap_by_packet_sockets(interface)?,
             Mode::Tap => Attached::Tapped(self.tap(interface)?),
-            Mode::Mirror => Attached::Own(self.mirror(interface)?),
+            Mode::Mirror => Attached::Own(self.mirror(place, interface)?),
         };
         // Read afterwards: some drivers add queues when a program is attached.
         let layout = match self.shared.mode {
@@ -137,23 +140,19 @@ impl Supervisor {
                 attached.queues()
             ),
         }
-        let by_xdp = attached.xdp().is_some();
         let mut state = self.shared.state();
         let own = &mut state.interfaces[place];
         own.index = interface.index;
         own.attached = Some(attached);
         own.layout = layout;
+        own.since = Instant::now();
+        own.carrier_ups = interface.carrier_ups;
+        own.guard = SilenceGuard::default();
         own.up = true;
         own.last_warning.clear();
         drop(state);
-        self.update_up(place, interface);
-        // Packet sockets report which checksums are unfinished.
-        if interface.veth && self.shared.verify_checksums && by_xdp {
-            warn!(
-                "{}: packets that a host sends into a veth have no checksum yet and will be dropped as damaged (counted \
-                 as bad_checksum); set [tcp] verify_checksums = \"never\" to capture them",
-                interface.name
-            );
+        if !interface.up {
+            self.set_up(place, interface);
         }
         Ok(())
     }
@@ -176,9 +175,11 @@ impl Supervisor {
     }
 
     /// Opens a port by XDP if the driver runs it natively, or else by packet sockets.
-    fn mirror(&self, interface: &Interface) -> Result<CaptureDevice, CaptureError> {
+    fn mirror(&self, place: usize, interface: &Interface) -> Result<CaptureDevice, CaptureError> {
+        let refused = self.shared.state().interfaces[place].refused_xdp.clone();
         let reason = match self.shared.path {
             CapturePath::Packet => None,
+            CapturePath::Auto if refused.is_some() => refused,
             CapturePath::Auto if self.shared.xdp_missing.is_some() => {
                 self.shared.xdp_missing.clone()
             }

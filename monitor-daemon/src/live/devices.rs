@@ -1,5 +1,6 @@
 //! Attachments of an interface: programs, sockets, and their counters.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,6 +8,7 @@ use monitor_common::LinkType;
 
 use super::totals::Totals;
 use crate::capture::bpf::{BpfError, CaptureFilter, Shunts};
+use crate::capture::checksums::ChecksumTrial;
 use crate::capture::mirror::Port;
 use crate::capture::netlink::{self, Interface};
 use crate::capture::packet::{Direction, PacketGroup};
@@ -23,6 +25,8 @@ pub(super) struct CaptureDevice {
     pub(super) id: u64,
     kind: DeviceKind,
     probes: Vec<Probe>,
+    /// Trial of the checksums of its first segments.
+    checksums: Arc<ChecksumTrial>,
     /// Interfaces on the packets' path to the program, which may drop them.
     path: Vec<DropCounter>,
 }
@@ -57,8 +61,12 @@ impl CaptureDevice {
         if let Some((name, index)) = &device.relay {
             path.push(DropCounter::new(name, *index, 0));
         }
-        let sockets = sockets.into_iter().map(|socket| vec![socket.into()]);
-        Self::new(id, DeviceKind::Monitor(monitor), sockets.collect(), path)
+        let trial = Arc::default();
+        let sockets = sockets.into_iter().map(|socket| vec![socket]).collect();
+        let sockets = convert(sockets, |socket| {
+            CaptureSocket::Xdp(socket, Arc::clone(&trial))
+        });
+        Self::new(id, DeviceKind::Monitor(monitor), sockets, trial, path)
     }
 
     /// Opens a port by XDP.
@@ -69,10 +77,15 @@ impl CaptureDevice {
         settings: &Settings,
     ) -> Result<(Self, Sockets), CaptureError> {
         let (port, sockets) = Port::open(interface, frames, settings)?;
+        let trial = Arc::default();
+        let sockets = convert(sockets, |socket| {
+            CaptureSocket::Xdp(socket, Arc::clone(&trial))
+        });
         Self::new(
             id,
             DeviceKind::Port(port),
-            convert(sockets),
+            sockets,
+            trial,
             vec![DropCounter::of(interface)],
         )
     }
@@ -89,7 +102,8 @@ impl CaptureDevice {
         Self::new(
             id,
             DeviceKind::Packet(group),
-            convert(sockets),
+            convert(sockets, CaptureSocket::Packet),
+            Arc::default(),
             vec![DropCounter::of(interface)],
         )
     }
@@ -101,13 +115,20 @@ impl CaptureDevice {
         settings: &Settings,
     ) -> Result<(Self, Sockets), CaptureError> {
         let (group, sockets) = PacketGroup::open_all(memory, settings)?;
-        Self::new(id, DeviceKind::Packet(group), convert(sockets), Vec::new())
+        Self::new(
+            id,
+            DeviceKind::Packet(group),
+            convert(sockets, CaptureSocket::Packet),
+            Arc::default(),
+            Vec::new(),
+        )
     }
 
     fn new(
         id: u64,
         kind: DeviceKind,
         sockets: Sockets,
+        checksums: Arc<ChecksumTrial>,
         path: Vec<DropCounter>,
     ) -> Result<(Self, Sockets), CaptureError> {
         let mut probes = Vec::new();
@@ -118,6 +139,7 @@ impl CaptureDevice {
             id,
             kind,
             probes,
+            checksums,
             path,
         };
         Ok((device, sockets))
@@ -144,6 +166,27 @@ impl CaptureDevice {
     pub(super) fn group_mut(&mut self) -> Option<&mut PacketGroup> {
         match &mut self.kind {
             DeviceKind::Packet(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Requests promiscuous mode again, if the device needs it.
+    fn renew_promiscuous(&mut self, interface: &Interface) -> Result<(), CaptureError> {
+        let request = match &mut self.kind {
+            DeviceKind::Monitor(_) => None,
+            DeviceKind::Port(port) => Some(&mut port.promiscuous),
+            DeviceKind::Packet(group) => group.promiscuous_mut(),
+        };
+        request.map_or(Ok(()), |request| request.renew(interface))
+    }
+
+    /// Returns the number of packets that the XDP program of a port saw; `None` for other devices.
+    fn seen(&self) -> Option<u64> {
+        match &self.kind {
+            DeviceKind::Port(port) => {
+                let counters = port.steer.counters().ok()?;
+                Some(counters.iter().map(|(.., count)| count).sum())
+            }
             _ => None,
         }
     }
@@ -193,10 +236,10 @@ impl CaptureDevice {
     }
 }
 
-fn convert<S: Into<CaptureSocket>>(sockets: Vec<Vec<S>>) -> Sockets {
+fn convert<S>(sockets: Vec<Vec<S>>, convert: impl Fn(S) -> CaptureSocket) -> Sockets {
     sockets
         .into_iter()
-        .map(|list| list.into_iter().map(Into::into).collect())
+        .map(|list| list.into_iter().map(&convert).collect())
         .collect()
 }
 
@@ -272,6 +315,33 @@ impl Attached {
             // Monitor devices have one queue; packet sockets have no queues.
             _ => 1,
         }
+    }
+
+    /// Returns the device of its own, if it has one.
+    fn own(&self) -> Option<&CaptureDevice> {
+        match self {
+            Self::Own(device) => Some(device),
+            Self::Tapped(_) | Self::Shared => None,
+        }
+    }
+
+    /// Requests promiscuous mode again, if the interface needs it.
+    pub(super) fn renew_promiscuous(&mut self, interface: &Interface) -> Result<(), CaptureError> {
+        match self {
+            Self::Own(device) => device.renew_promiscuous(interface),
+            Self::Tapped(_) | Self::Shared => Ok(()),
+        }
+    }
+
+    /// Returns the number of packets that the XDP program of a port saw; `None` for other attachments.
+    pub(super) fn seen(&self) -> Option<u64> {
+        self.own()?.seen()
+    }
+
+    /// Returns whether the checksums of its first segments were all bad.
+    pub(super) fn has_bad_checksums(&self) -> bool {
+        self.own()
+            .is_some_and(|device| device.checksums.has_failed())
     }
 
     pub(super) fn count(&self, into: &mut Totals) {

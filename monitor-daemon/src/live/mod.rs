@@ -1,10 +1,12 @@
 //! Live capture: workers, and a supervisor that keeps interfaces attached while they are created and deleted.
 
 mod attach;
+mod backoff;
 mod devices;
 mod requests;
 mod shared;
 mod shunts;
+mod silence;
 mod state;
 mod supervisor;
 mod totals;
@@ -84,10 +86,6 @@ impl Live {
             xdp_missing: privileges.xdp_missing,
             bpf: privileges.bpf,
             fallback: Mutex::default(),
-            verify_checksums: config
-                .engine(Origin::Live, 0, workers, seed)
-                .tcp
-                .verify_checksums,
             frames: u32::try_from(config.capture.buffers / capture::xsk::FRAME_BYTES)
                 .unwrap_or(u32::MAX),
             memory: config.capture.buffers,

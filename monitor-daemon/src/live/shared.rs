@@ -27,7 +27,6 @@ pub(super) struct Shared {
     pub(super) bpf: bool,
     /// Reason for packet sockets, once they are in use, where the path is `auto`.
     pub(super) fallback: Mutex<Option<String>>,
-    pub(super) verify_checksums: bool,
     /// Packet buffers of all devices together.
     pub(super) frames: u32,
     /// Bytes of the rings of all packet sockets together.

@@ -1,6 +1,10 @@
 //! State of a live capture: attached interfaces, monitor devices, and the counters of current and former ones.
 
+use std::time::Instant;
+
+use super::backoff::Backoff;
 use super::devices::{Attached, CaptureDevice};
+use super::silence::SilenceGuard;
 use super::totals::Totals;
 use crate::capture::bpf::{BpfError, CaptureFilter};
 use crate::status::{CaptureSnapshot, InterfaceSnapshot};
@@ -26,6 +30,16 @@ pub(super) struct InterfaceState {
     /// Index of the interface that was attached: another one after the interface was recreated.
     pub(super) index: u32,
     pub(super) up: bool,
+    /// Time of the attachment.
+    pub(super) since: Instant,
+    /// Number of times that it got a carrier, when last read.
+    pub(super) carrier_ups: u32,
+    /// Pauses between attachments.
+    pub(super) backoff: Backoff,
+    /// Comparison of its packets with those that its XDP program saw.
+    pub(super) guard: SilenceGuard,
+    /// Reason against XDP on this interface, once it was found silent.
+    pub(super) refused_xdp: Option<String>,
     /// Number of receive queues and MTU of a port when it was attached.
     pub(super) layout: Option<(u32, u32)>,
     pub(super) attached: Option<Attached>,
@@ -39,6 +53,11 @@ impl State {
             name: name.clone(),
             index: 0,
             up: false,
+            since: Instant::now(),
+            carrier_ups: 0,
+            backoff: Backoff::default(),
+            guard: SilenceGuard::default(),
+            refused_xdp: None,
             layout: None,
             attached: None,
             last_warning: String::new(),

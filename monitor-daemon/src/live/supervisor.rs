@@ -17,6 +17,7 @@ use super::shared::Shared;
 use super::totals::Totals;
 use crate::capture::mirror;
 use crate::capture::netlink::{self, Changes, Interface};
+use crate::config::CapturePath;
 use crate::util::capabilities;
 use crate::util::chain::Chain;
 use crate::util::notifier::Notifier;
@@ -30,6 +31,8 @@ const PERIOD: Timespec = Timespec {
 const CHECK: Duration = Duration::from_millis(900);
 /// Interval of removing shunted flows that were quiet for too long.
 const SWEEP: Duration = Duration::from_secs(10);
+/// Time in which a link may be down after a program was attached: some drivers reset the card then.
+const BOUNCE: Duration = Duration::from_secs(5);
 /// Time that a worker has for closing its sockets.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -115,11 +118,16 @@ impl Supervisor {
             match (found.interface(&name), attached_to) {
                 (Ok(Some(now)), Some(index)) if now.index == index => {
                     self.update_up(place, &now);
-                    if self.layout_changed(place, &now) {
-                        self.warn_once(
-                            place,
-                            "has another number of queues or another MTU; reopening it",
-                        );
+                    self.check_checksums(place);
+                    let reason = if self.layout_changed(place, &now) {
+                        Some("has another number of queues or another MTU; reopening it")
+                    } else {
+                        self.silence(place, &now)
+                    };
+                    if let Some(reason) = reason
+                        && self.may_attach(place)
+                    {
+                        self.warn_once(place, reason);
                         self.detach(place);
                         self.reattach(place, &now);
                     }
@@ -134,7 +142,11 @@ impl Supervisor {
                         self.reattach(place, &now);
                     }
                 }
-                (Ok(Some(now)), None) => self.reattach(place, &now),
+                (Ok(Some(now)), None) => {
+                    if self.may_attach(place) {
+                        self.reattach(place, &now);
+                    }
+                }
                 (Ok(None), None) => {}
                 (Err(error), _) => {
                     self.warn_once(place, &format!("cannot be checked: {}", Chain(&error)));
@@ -148,6 +160,56 @@ impl Supervisor {
     fn layout_changed(&self, place: usize, interface: &Interface) -> bool {
         let before = self.shared.state().interfaces[place].layout;
         before.is_some() && mirror::layout(interface).is_some_and(|now| Some(now) != before)
+    }
+
+    /// Returns whether an interface may be attached now, and counts the attempt.
+    fn may_attach(&self, place: usize) -> bool {
+        let mut state = self.shared.state();
+        state.interfaces[place].backoff.attempt(Instant::now())
+    }
+
+    /// Returns the warning about a port whose XDP program sees none of its packets. If another path is possible, the next
+    /// attachment takes it.
+    fn silence(&self, place: usize, interface: &Interface) -> Option<&'static str> {
+        const SILENT: &str = "its driver does not run the XDP program that it accepted";
+        let mut state = self.shared.state();
+        let own = &mut state.interfaces[place];
+        let seen = own.attached.as_ref()?.seen()?;
+        if !own
+            .guard
+            .is_silent(Instant::now(), interface.rx_packets, seen)
+        {
+            return None;
+        }
+        if self.shared.path == CapturePath::Auto {
+            own.refused_xdp = Some(format!("{}: {SILENT}", own.name));
+            return Some(
+                "receives packets, but its XDP program sees none; capturing it through packet sockets",
+            );
+        }
+        drop(state);
+        self.warn_once(
+            place,
+            "receives packets, but its XDP program sees none; set capture.path to \"auto\" or \"packet\"",
+        );
+        None
+    }
+
+    /// Warns of an interface that delivers segments before their checksums are filled in.
+    fn check_checksums(&self, place: usize) {
+        let has_failed = {
+            let state = self.shared.state();
+            let attached = state.interfaces[place].attached.as_ref();
+            attached.is_some_and(Attached::has_bad_checksums)
+        };
+        if has_failed {
+            self.warn_once(
+                place,
+                "the checksums of its first 100 TCP segments are all wrong, so that they are dropped (bad_checksum): \
+                 its driver leaves them to the card; set [tcp] verify_checksums = \"never\", or capture.path = \
+                 \"packet\", which knows their state",
+            );
+        }
     }
 
     /// Brings monitor devices up that were taken down, and replaces deleted ones.
@@ -242,7 +304,27 @@ impl Supervisor {
         drop(closed);
     }
 
-    pub(super) fn update_up(&self, place: usize, interface: &Interface) {
+    /// Follows an interface that goes down or comes up.
+    fn update_up(&self, place: usize, interface: &Interface) {
+        let mut state = self.shared.state();
+        let own = &mut state.interfaces[place];
+        if own.up && !interface.up && own.since.elapsed() < BOUNCE {
+            return;
+        }
+        let is_new = own.carrier_ups != interface.carrier_ups;
+        if interface.up && (is_new || !own.up) {
+            own.carrier_ups = interface.carrier_ups;
+            if let Some(attached) = &mut own.attached
+                && let Err(error) = attached.renew_promiscuous(interface)
+            {
+                warn!("{}: {}", interface.name, Chain(&error));
+            }
+        }
+        drop(state);
+        self.set_up(place, interface);
+    }
+
+    pub(super) fn set_up(&self, place: usize, interface: &Interface) {
         let was = std::mem::replace(&mut self.shared.state().interfaces[place].up, interface.up);
         match (was, interface.up) {
             (true, false) => self.warn_once(place, "is down; nothing comes until it is up"),

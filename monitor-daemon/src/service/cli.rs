@@ -105,4 +105,19 @@ mod tests {
             PathBuf::from("/tmp/x.sock")
         );
     }
+
+    #[test]
+    fn the_manual_page_has_every_option() {
+        use clap::CommandFactory as _;
+        let page = include_str!("../../../packaging/monitord.8").replace("\\-", "-");
+        let command = Cli::command();
+        let replay = command
+            .get_subcommands()
+            .flat_map(clap::Command::get_arguments);
+        for argument in command.get_arguments().chain(replay) {
+            if let Some(long) = argument.get_long() {
+                assert!(page.contains(&format!("--{long}")), "--{long}");
+            }
+        }
+    }
 }

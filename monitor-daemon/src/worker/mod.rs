@@ -22,6 +22,7 @@ use monitor_engine::EngineError;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
+use crate::capture::checksums::{ChecksumTrial, Segments};
 use crate::capture::source::{Source, reuse};
 use crate::config::{Capture, Config, Mode, Origin};
 use crate::control::{Engine, obey};
@@ -101,6 +102,8 @@ struct Input<S> {
     device: u64,
     /// Set when the device is gone: poll() on it would return immediately.
     broken: bool,
+    /// Until its first segments are judged.
+    trial: Option<Arc<ChecksumTrial>>,
 }
 
 impl<S: Source> Worker<S> {
@@ -159,6 +162,7 @@ impl<S: Source> Worker<S> {
             match change {
                 Change::Add { device, source } => {
                     self.inputs.push(Input {
+                        trial: source.trial(),
                         source,
                         device,
                         broken: false,
@@ -237,8 +241,20 @@ impl<S: Source> Worker<S> {
 
 impl<S: Source> Input<S> {
     fn receive(&mut self, time: u64, engine: &mut Engine) -> usize {
-        self.source
-            .receive(time, &mut |batch| engine.process(batch))
+        let before = self
+            .trial
+            .as_ref()
+            .map(|_| Segments::of(&engine.counters()));
+        let packets = self
+            .source
+            .receive(time, &mut |batch| engine.process(batch));
+        if packets > 0
+            && let (Some(trial), Some(before)) = (&self.trial, before)
+            && !trial.add(before, Segments::of(&engine.counters()))
+        {
+            self.trial = None;
+        }
+        packets
     }
 
     /// Excludes the source from further sleeps if its device is gone.

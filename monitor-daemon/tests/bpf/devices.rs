@@ -183,7 +183,7 @@ fn a_deleted_monitor_device_does_not_affect_the_host() {
 
         let log = logged(|| tap.drain_log());
         let said = log
-            .matches("cannot clone a packet into the monitor device")
+            .matches("lo: cannot clone a packet into the monitor device: error -")
             .count();
         let cpus = thread::available_parallelism().unwrap().get();
         // At most one message in 5 s on each CPU; the transfer takes less than 10 s.

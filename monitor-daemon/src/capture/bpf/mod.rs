@@ -135,6 +135,12 @@ impl Object {
         Ok(())
     }
 
+    fn set_log_interface(&self, name: &str) {
+        if let Some(log) = &self.log {
+            log.set_interface(name);
+        }
+    }
+
     fn drain_log(&mut self) {
         if let Some(log) = &mut self.log {
             log.drain();

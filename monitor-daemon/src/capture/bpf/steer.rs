@@ -114,6 +114,7 @@ impl Steer {
     /// program is attached, which stays.
     pub fn attach(&mut self, interface: &str, mode: XdpMode) -> Result<(), BpfError> {
         self.detach();
+        self.object.set_log_interface(interface);
         let program: &mut Xdp = self.object.program_mut(names::STEER)?;
         let aya_mode = match mode {
             XdpMode::Native => aya::programs::XdpMode::Driver,

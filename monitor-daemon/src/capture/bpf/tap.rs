@@ -110,6 +110,7 @@ impl Tap {
     /// # Errors
     /// No such interface, or a refusal of the kernel.
     pub fn attach(&mut self, interface: &str, hook: Hook) -> Result<(), BpfError> {
+        self.object.set_log_interface(interface);
         self.attach_program(names::TAP, interface, hook)
     }
 

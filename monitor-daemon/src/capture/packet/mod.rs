@@ -11,6 +11,7 @@
 //! **Invariant:** a socket changes no packet of the host, and ends with its descriptor.
 
 mod options;
+mod promiscuous;
 mod ring;
 mod socket;
 
@@ -19,6 +20,7 @@ use std::io;
 use super::bpf::{BpfError, PacketFilter, PacketFilterSettings};
 use super::netlink::Interface;
 use super::{CaptureError, Settings};
+pub use promiscuous::Promiscuous;
 pub use socket::{PacketSocket, Probe};
 
 /// Largest number of interfaces with sockets of their own. Each has a ring for each worker, from the same memory.
@@ -41,6 +43,8 @@ pub enum Direction {
 pub struct PacketGroup {
     /// `None` without CAP_BPF.
     filter: Option<PacketFilter>,
+    /// At a mirror port.
+    promiscuous: Option<Promiscuous>,
 }
 
 impl PacketGroup {
@@ -66,17 +70,17 @@ impl PacketGroup {
             if direction == Direction::Received || interface.loopback {
                 options::ignore_outgoing(socket.socket()).map_err(failed)?;
             }
-            if direction == Direction::Received {
-                options::promiscuous(socket.socket(), interface.index).map_err(|source| {
-                    CaptureError::Promiscuous {
-                        interface: interface.name.clone(),
-                        source,
-                    }
-                })?;
-            }
         }
+        let promiscuous = match direction {
+            Direction::Received => Some(Promiscuous::request(interface)?),
+            Direction::Both => None,
+        };
         start_group(&sockets, interface.index, filter.as_ref()).map_err(failed)?;
-        Ok((Self { filter }, by_worker(sockets, settings)))
+        let group = Self {
+            filter,
+            promiscuous,
+        };
+        Ok((group, by_worker(sockets, settings)))
     }
 
     /// Opens sockets on all interfaces. They receive nothing before [`PacketGroup::add`].
@@ -94,8 +98,11 @@ impl PacketGroup {
         let filter = PacketFilter::load(&PacketFilterSettings::new(settings))?;
         let sockets = create(memory, settings.workers).map_err(failed)?;
         start_group(&sockets, 0, Some(&filter)).map_err(failed)?;
-        let filter = Some(filter);
-        Ok((Self { filter }, by_worker(sockets, settings)))
+        let group = Self {
+            filter: Some(filter),
+            promiscuous: None,
+        };
+        Ok((group, by_worker(sockets, settings)))
     }
 
     /// Captures an interface as well, both directions. Only for sockets on all interfaces.
@@ -113,6 +120,11 @@ impl PacketGroup {
             filter.remove_interface(index)?;
         }
         Ok(())
+    }
+
+    /// Returns the request for promiscuous mode, if there is one.
+    pub fn promiscuous_mut(&mut self) -> Option<&mut Promiscuous> {
+        self.promiscuous.as_mut()
     }
 
     /// Returns the BPF programs; `None` without CAP_BPF.

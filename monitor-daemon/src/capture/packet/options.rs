@@ -59,20 +59,23 @@ pub(super) fn ignore_outgoing(socket: &OwnedFd) -> io::Result<()> {
     )
 }
 
-/// Sets promiscuous mode of an interface while the socket is open.
+/// Sets promiscuous mode of an interface while the socket is open: the kernel counts the sockets that requested it.
 pub(super) fn promiscuous(socket: &OwnedFd, interface: u32) -> io::Result<()> {
-    let request = packet_mreq {
-        mr_ifindex: interface.cast_signed(),
-        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
-        mr_alen: 0,
-        mr_address: [0; 8],
-    };
     set(
         socket,
         libc::SOL_PACKET,
         libc::PACKET_ADD_MEMBERSHIP,
-        &request,
+        &membership(interface),
     )
+}
+
+fn membership(interface: u32) -> packet_mreq {
+    packet_mreq {
+        mr_ifindex: interface.cast_signed(),
+        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    }
 }
 
 /// Attaches a filter that accepts nothing. Without it, packets would arrive twice while a group is set up.

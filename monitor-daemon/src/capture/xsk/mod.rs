@@ -82,6 +82,8 @@ pub enum Transfer {
     ZeroCopySingle,
     /// The kernel copies.
     Copy,
+    /// The kernel copies, one packet per frame: every packet must fit. Works before Linux 6.6, too.
+    CopySingle,
 }
 
 impl Transfer {
@@ -90,6 +92,7 @@ impl Transfer {
             Self::ZeroCopy => BindFlags::XDP_ZEROCOPY | BindFlags::XDP_USE_SG,
             Self::ZeroCopySingle => BindFlags::XDP_ZEROCOPY,
             Self::Copy => BindFlags::XDP_COPY | BindFlags::XDP_USE_SG,
+            Self::CopySingle => BindFlags::XDP_COPY,
         }
     }
 
@@ -97,7 +100,7 @@ impl Transfer {
     pub fn most(self) -> Option<u64> {
         // The kernel reserves this part of each frame for XDP programs that prepend a header.
         const HEADROOM: u64 = 256;
-        (self == Self::ZeroCopySingle).then_some(FRAME_BYTES - HEADROOM)
+        matches!(self, Self::ZeroCopySingle | Self::CopySingle).then_some(FRAME_BYTES - HEADROOM)
     }
 }
 
