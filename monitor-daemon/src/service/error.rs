@@ -50,13 +50,13 @@ pub enum ServiceError {
     #[error(transparent)]
     Spawn(#[from] SpawnError),
     /// The key of the flow hash.
-    #[error("the system has no random numbers: {0}")]
+    #[error("the system has no random numbers")]
     Random(#[source] getrandom::Error),
     /// The threads that serve.
-    #[error("cannot start serving: {0}")]
+    #[error("cannot start serving")]
     Runtime(#[source] io::Error),
     /// The server ended by itself.
-    #[error("the server on the Unix socket ended: {0}")]
+    #[error("the server on the Unix socket ended")]
     Server(#[source] io::Error),
     /// A fault of the program; it was stopped in order.
     #[error(
@@ -67,6 +67,6 @@ pub enum ServiceError {
         worker: usize,
     },
     /// The reader of our standard output is gone, or its disk is full.
-    #[error("cannot write to standard output: {0}")]
+    #[error("cannot write to standard output")]
     Output(#[source] io::Error),
 }

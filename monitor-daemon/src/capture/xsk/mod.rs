@@ -26,6 +26,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
+use crate::util::chain::Chain;
 pub use probe::Probe;
 use ring::FillRing;
 pub use socket::RxSocket;
@@ -164,7 +165,7 @@ impl Queue<'_> {
             .map_err(|e| failed(e.to_string()))?;
         let frames =
             NonZeroU32::new(self.frames).ok_or_else(|| failed("none were asked for".into()))?;
-        Umem::new(config, frames, false).map_err(|e| failed(with_source(&e)))
+        Umem::new(config, frames, false).map_err(|e| failed(Chain(&e).to_string()))
     }
 
     /// Returns the size of each ring: an entry for every frame.
@@ -243,12 +244,6 @@ pub fn supported() -> io::Result<()> {
         None,
     )?;
     Ok(())
-}
-
-fn with_source(error: &dyn std::error::Error) -> String {
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// Returns the kernel's error out of xsk-rs's.

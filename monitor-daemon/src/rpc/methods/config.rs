@@ -18,6 +18,7 @@ use crate::rpc::access::policy::{self, AccessPolicy};
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::shared::Shared;
+use crate::util::chain::Chain;
 use crate::util::systemd;
 
 /// Name of the request's text in error messages.
@@ -85,8 +86,10 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
     let settings = &shared.status.settings;
     let checked = |config: Result<Config, String>| {
         let config = config?;
-        config.check_memory().map_err(|error| error.to_string())?;
-        policy::check(&config.rpc).map_err(|error| error.to_string())?;
+        config
+            .check_memory()
+            .map_err(|error| Chain(&error).to_string())?;
+        policy::check(&config.rpc).map_err(|error| Chain(&error).to_string())?;
         Ok(settings.changes(&config))
     };
     match (&params.text, &params.file) {
@@ -98,7 +101,7 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
             let parsed = settings
                 .source()
                 .parse(text, TEXT)
-                .map_err(|error| error.to_string());
+                .map_err(|error| Chain(&error).to_string());
             checked(parsed).map_err(|why: String| {
                 errors::parameter("text", format!("parameter `text` is wrong: {why}"))
             })
@@ -107,13 +110,18 @@ fn planned(shared: &Shared, params: &ConfigTestParams) -> Result<Vec<Change>, Er
             let parsed = settings
                 .source()
                 .read_from(Path::new(file))
-                .map_err(|error| error.to_string());
+                .map_err(|error| Chain(&error).to_string());
             checked(parsed).map_err(|why: String| {
                 errors::parameter("file", format!("parameter `file` is wrong: {why}"))
             })
         }
-        (None, None) => checked(settings.source().read().map_err(|error| error.to_string()))
-            .map_err(errors::config),
+        (None, None) => checked(
+            settings
+                .source()
+                .read()
+                .map_err(|error| Chain(&error).to_string()),
+        )
+        .map_err(errors::config),
     }
 }
 
@@ -139,10 +147,16 @@ pub(crate) async fn reload_by_signal(shared: &Arc<Shared>) {
 
 fn reload_now(shared: &Shared) -> Result<Vec<Change>, ErrorObject> {
     let settings = &shared.status.settings;
-    let config = settings.source().read().map_err(errors::config)?;
-    config.check_memory().map_err(errors::config)?;
+    let config = settings
+        .source()
+        .read()
+        .map_err(|error| errors::config(Chain(&error)))?;
+    config
+        .check_memory()
+        .map_err(|error| errors::config(Chain(&error)))?;
     // Names are looked up before anything changes.
-    let policy = AccessPolicy::new(config.rpc.clone()).map_err(errors::config)?;
+    let policy =
+        AccessPolicy::new(config.rpc.clone()).map_err(|error| errors::config(Chain(&error)))?;
     let (now, changes) = settings.install(&config);
     shared.accounts.resize(now.rpc.memory);
     shared
