@@ -50,8 +50,9 @@ impl PcapNg {
         if kind == SECTION_HEADER {
             return self.section(bytes);
         }
-        let length = length as usize;
-        if length < FRAMING || !length.is_multiple_of(4) {
+        // Some programs pad a block but don't count the padding. Wireshark rounds the length up as well.
+        let length = (length as usize).next_multiple_of(4);
+        if length < FRAMING {
             return Step::Malformed("a block has an impossible length");
         }
         if !matches!(
@@ -228,5 +229,31 @@ impl PcapNg {
         } else {
             u16::from_le_bytes(field)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_whose_length_omits_the_padding_is_read_with_the_padding() {
+        let mut pcapng = PcapNg {
+            big_endian: false,
+            interfaces: vec![Interface {
+                link_type: 1,
+                snap_len: 0,
+                clock: Clock::new(None, 0),
+            }],
+        };
+        let words = [ENHANCED_PACKET, 37, 0, 0, 7, 5, 5];
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(b"bytes\0\0\0");
+        bytes.extend(37_u32.to_le_bytes());
+        bytes.extend(b"next");
+        let Step::Frame(frame, length) = pcapng.step(&bytes) else {
+            panic!("it is a packet");
+        };
+        assert_eq!((frame.data, length), (&b"bytes"[..], 40));
     }
 }
