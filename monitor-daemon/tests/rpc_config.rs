@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
-use monitor_daemon::config::{Config, LiveConfig, Source};
+use monitor_daemon::config::{Config, ConfigSource, LiveConfig};
 use monitor_tests::{as_user, open_to_all, skip};
 use rpc_common::world::world;
 use rpc_common::{Server, status};
@@ -49,7 +49,7 @@ fn configured(text: &str) -> Configured {
             told.fetch_add(1, Relaxed);
         })
     };
-    let source = Source::new(Some(&file), None);
+    let source = ConfigSource::new(Some(&file), None);
     let config = source.read().unwrap();
     let rpc = config.rpc.clone();
     let (engines, _) = world();

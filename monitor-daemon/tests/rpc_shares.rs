@@ -11,7 +11,7 @@ mod rpc_common;
 use std::fs;
 use std::sync::Arc;
 
-use monitor_daemon::config::{LiveConfig, Source};
+use monitor_daemon::config::{ConfigSource, LiveConfig};
 use monitor_tests::{as_user, open_to_all, skip};
 use rpc_common::attended::Attended;
 use rpc_common::talk::{From, Talk};
@@ -119,7 +119,7 @@ fn listeners_of_a_user_end_with_an_error_when_it_is_removed_from_the_readers() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
     fs::write(&file, format!("[rpc]\nreaders = ['{FIRST}']\n")).unwrap();
-    let source = Source::new(Some(&file), None);
+    let source = ConfigSource::new(Some(&file), None);
     let config = source.read().unwrap();
     let (attended, mut status) = Attended::start(engines(1));
     let rpc = config.rpc.clone();

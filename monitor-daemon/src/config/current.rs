@@ -17,7 +17,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// Source of settings, at the start and at each reload.
 #[derive(Clone, Debug, Default)]
-pub struct Source {
+pub struct ConfigSource {
     /// The file named on the command line.
     file: Option<PathBuf>,
     /// The socket named on the command line; it wins over the file.
@@ -30,14 +30,14 @@ pub type ApplyFn = Box<dyn Fn(&Config) + Send + Sync>;
 /// The settings in force, with the functions that apply changes.
 #[derive(Default)]
 pub struct LiveConfig {
-    source: Source,
+    source: ConfigSource,
     config: Mutex<Config>,
     log: Option<ApplyFn>,
     flows: Option<ApplyFn>,
     reload: Notify,
 }
 
-impl Source {
+impl ConfigSource {
     /// Takes the file and the socket named on the command line.
     #[must_use]
     pub fn new(file: Option<&Path>, socket: Option<&Path>) -> Self {
@@ -92,7 +92,7 @@ impl Source {
 impl LiveConfig {
     /// Takes settings that were just read. Until a part of the daemon registers, only the server's own can change.
     #[must_use]
-    pub fn new(source: Source, config: Config) -> Self {
+    pub fn new(source: ConfigSource, config: Config) -> Self {
         Self {
             source,
             config: Mutex::new(config),
@@ -129,7 +129,7 @@ impl LiveConfig {
 
     /// Returns the source.
     #[must_use]
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &ConfigSource {
         &self.source
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("c.toml");
         fs::write(&file, "[rpc]\nsocket = '/elsewhere'\n").unwrap();
-        let source = Source::new(Some(&file), Some(Path::new("/here")));
+        let source = ConfigSource::new(Some(&file), Some(Path::new("/here")));
         let config = source.read().unwrap();
         assert_eq!(config.rpc.socket, Path::new("/here"));
         let current = LiveConfig::new(source, config);
@@ -229,7 +229,8 @@ mod tests {
         };
         let counts = || [taken[0].load(Relaxed), taken[1].load(Relaxed)];
         let new = Config::parse("[log]\nlevel = 'debug'\n[tcp]\nlinger = '5s'\n", "t").unwrap();
-        let current = LiveConfig::new(Source::default(), Config::default()).with_log(Some(take(0)));
+        let current =
+            LiveConfig::new(ConfigSource::default(), Config::default()).with_log(Some(take(0)));
         let (now, changes) = current.install(&new);
         assert_eq!(counts(), [1, 0]);
         assert_eq!((&now.log, &now.tcp), (&new.log, &Config::default().tcp));

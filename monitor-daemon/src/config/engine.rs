@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, Prefix, TcpConfig, TcpPolicy};
 
-use super::{Config, Filter, Mode, Origin, Overlap, Policy, When};
+use super::{Config, FilterSettings, Mode, Origin, Overlap, Policy, When};
 
 impl Config {
     /// Returns whether workers are bound to cores. At a mirror port each has one, which its packets keep busy. In tap mode
@@ -46,7 +46,7 @@ impl Config {
     }
 }
 
-impl Filter {
+impl FilterSettings {
     /// Returns the filter in the engine's form.
     fn flows(&self) -> FlowFilter {
         FlowFilter {

@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use check::{LEAST_WINDOW, MAX_WORKERS};
-pub use current::{ApplyFn, LiveConfig, Source};
+pub use current::{ApplyFn, ConfigSource, LiveConfig};
 pub(crate) use engine::prefix;
 pub use error::ConfigError;
 pub use memory::TooMuchMemory;
@@ -36,7 +36,7 @@ pub struct Config {
     /// Source of packets.
     pub capture: Capture,
     /// Flows that are followed.
-    pub filter: Filter,
+    pub filter: FilterSettings,
     /// Behaviour of TCP connections.
     pub tcp: Tcp,
     /// Memory.
@@ -98,7 +98,7 @@ pub enum CapturePath {
 /// Section `[filter]`: flows that are followed. The others are only counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Filter {
+pub struct FilterSettings {
     /// Only flows with one of these ports; empty: all.
     pub ports: Vec<u16>,
     /// Only flows with an end in one of these prefixes; empty: all.

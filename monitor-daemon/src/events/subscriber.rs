@@ -88,11 +88,11 @@ impl Wakeup {
 }
 
 impl Subscriber {
-    /// Memory of a subscriber with this filter, in bytes, for a worker with this number of slots.
+    /// Returns the memory of the verdicts of a filter, in bytes, for a worker with this number of slots.
     #[must_use]
     pub fn memory(filter: &EventFilter, slots: u32) -> usize {
         match &filter.scope {
-            Scope::Some(filter) => filter.memory() + slots as usize / 4,
+            Scope::Some(_) => slots as usize / 4,
             Scope::All | Scope::One(_) => 0,
         }
     }

@@ -2,9 +2,9 @@
 
 use super::error::{FilterError, Problem};
 
-/// Kind of a token.
+/// TokenKind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     Open,
     Close,
     Not,
@@ -19,13 +19,13 @@ pub(super) enum Kind {
 /// Token with its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) text: &'a str,
     /// Offset in bytes.
     pub(super) offset: usize,
 }
 
-/// Splits a filter into tokens. The last one is [`Kind::End`].
+/// Splits a filter into tokens. The last one is [`TokenKind::End`].
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_ascii_start();
@@ -47,7 +47,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
         rest = rest[len..].trim_ascii_start();
     }
     tokens.push(Token {
-        kind: Kind::End,
+        kind: TokenKind::End,
         text: "",
         offset: text.len(),
     });
@@ -55,13 +55,13 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
 }
 
 /// Returns kind and length of the token at the start of a text, or the character that starts none.
-fn first(text: &str) -> Result<(Kind, usize), char> {
+fn first(text: &str) -> Result<(TokenKind, usize), char> {
     let symbols = [
-        ("(", Kind::Open),
-        (")", Kind::Close),
-        ("!", Kind::Not),
-        ("&&", Kind::And),
-        ("||", Kind::Or),
+        ("(", TokenKind::Open),
+        (")", TokenKind::Close),
+        ("!", TokenKind::Not),
+        ("&&", TokenKind::And),
+        ("||", TokenKind::Or),
     ];
     if let Some((symbol, kind)) = symbols
         .into_iter()
@@ -74,10 +74,10 @@ fn first(text: &str) -> Result<(Kind, usize), char> {
         .unwrap_or(text.len());
     let kind = match &text[..len] {
         "" => return Err(text.chars().next().unwrap_or_default()),
-        "and" => Kind::And,
-        "or" => Kind::Or,
-        "not" => Kind::Not,
-        _ => Kind::Word,
+        "and" => TokenKind::And,
+        "or" => TokenKind::Or,
+        "not" => TokenKind::Not,
+        _ => TokenKind::Word,
     };
     Ok((kind, len))
 }

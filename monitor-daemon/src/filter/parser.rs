@@ -2,7 +2,7 @@
 
 use super::ast::{Direction, Expression, Joint, Test};
 use super::error::{FilterError, Problem};
-use super::lexer::{self, Kind, Token};
+use super::lexer::{self, Token, TokenKind};
 use super::limits::{MAX_DEPTH, MAX_LEN};
 use super::qualifiers::{Protocol, Qualifiers, ValueKind, shorten};
 use super::values;
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
         at: 0,
         depth: 0,
     };
-    if parser.peek().kind == Kind::End {
+    if parser.peek().kind == TokenKind::End {
         return Ok(None);
     }
     let parsed = parser.chain(Context {
@@ -31,8 +31,8 @@ pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
         tag: 0,
     })?;
     match parser.peek().kind {
-        Kind::End => Ok(Some(parsed.expression)),
-        Kind::Close => Err(parser.unexpected("`and`, `or` or the end: no `(` is open")),
+        TokenKind::End => Ok(Some(parsed.expression)),
+        TokenKind::Close => Err(parser.unexpected("`and`, `or` or the end: no `(` is open")),
         _ => Err(parser.unexpected("`and`, `or` or the end")),
     }
 }
@@ -52,7 +52,7 @@ struct Parsed {
 
 struct Parser<'a> {
     text: &'a str,
-    /// The last one is [`Kind::End`], which is never consumed.
+    /// The last one is [`TokenKind::End`], which is never consumed.
     tokens: Vec<Token<'a>>,
     at: usize,
     /// Number of parentheses and negations around this position.
@@ -96,8 +96,8 @@ impl<'a> Parser<'a> {
 
     fn joint(&mut self) -> Option<Joint> {
         let joint = match self.peek().kind {
-            Kind::And => Joint::And,
-            Kind::Or => Joint::Or,
+            TokenKind::And => Joint::And,
+            TokenKind::Or => Joint::Or,
             _ => return None,
         };
         self.at += 1;
@@ -107,9 +107,9 @@ impl<'a> Parser<'a> {
     /// Parses a term. A value without qualifiers has those of the context.
     fn term(&mut self, context: Context) -> Result<Parsed, FilterError> {
         match self.peek().kind {
-            Kind::Not => self.negation(context, Self::term),
-            Kind::Open => self.group(context),
-            Kind::Word => self.primitive(context),
+            TokenKind::Not => self.negation(context, Self::term),
+            TokenKind::Open => self.group(context),
+            TokenKind::Word => self.primitive(context),
             _ => Err(self.unexpected("a primitive such as `port 80` or `host 10.0.0.1`")),
         }
     }
@@ -142,7 +142,7 @@ impl<'a> Parser<'a> {
             expression,
             context: Context { tag, .. },
         } = self.chain(context)?;
-        if self.peek().kind != Kind::Close {
+        if self.peek().kind != TokenKind::Close {
             return Err(self.unexpected("`and`, `or` or `)`"));
         }
         self.at += 1;
@@ -235,15 +235,15 @@ impl<'a> Parser<'a> {
     /// Parses the part after qualifiers: a value, or several in parentheses.
     fn values(&mut self, context: Context) -> Result<Parsed, FilterError> {
         match self.peek().kind {
-            Kind::Not => self.negation(context, Self::values),
-            Kind::Open => self.group(context),
+            TokenKind::Not => self.negation(context, Self::values),
+            TokenKind::Open => self.group(context),
             _ => self.value(context),
         }
     }
 
     fn value(&mut self, context: Context) -> Result<Parsed, FilterError> {
         let token = self.peek();
-        let Some(qualifiers) = context.qualifiers.filter(|_| token.kind == Kind::Word) else {
+        let Some(qualifiers) = context.qualifiers.filter(|_| token.kind == TokenKind::Word) else {
             return Err(self.unexpected(
                 context
                     .qualifiers
@@ -262,7 +262,7 @@ impl<'a> Parser<'a> {
 
     fn vlan_id(&mut self) -> Result<Option<u16>, FilterError> {
         let token = self.peek();
-        if token.kind != Kind::Word {
+        if token.kind != TokenKind::Word {
             return Ok(None);
         }
         let id = values::vlan(token.text).map_err(|problem| self.wrong(token, problem))?;
@@ -316,7 +316,7 @@ impl<'a> Parser<'a> {
 
     fn take_word(&mut self, word: &str) -> bool {
         let token = self.peek();
-        let taken = token.kind == Kind::Word && token.text == word;
+        let taken = token.kind == TokenKind::Word && token.text == word;
         self.at += usize::from(taken);
         taken
     }
@@ -331,7 +331,7 @@ impl<'a> Parser<'a> {
 
     fn unexpected_at(&self, token: Token<'_>, expected: &'static str) -> FilterError {
         let found = match token.kind {
-            Kind::End => "the end".to_owned(),
+            TokenKind::End => "the end".to_owned(),
             _ => format!("`{}`", shorten(token.text)),
         };
         self.wrong(token, Problem::Unexpected { expected, found })

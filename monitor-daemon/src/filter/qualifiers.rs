@@ -24,7 +24,7 @@ pub(super) enum Protocol {
     Ip6,
 }
 
-/// Kind of a primitive's value.
+/// TokenKind of a primitive's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ValueKind {
     /// Without a word: a host or a network.

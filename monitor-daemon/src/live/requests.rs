@@ -9,12 +9,12 @@ use rustix::fd::{AsFd, BorrowedFd};
 
 use crate::util::notifier::Notifier;
 
-type Request = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
 /// Queue of requests.
 pub(super) struct Requests {
     /// `None` after the supervisor has ended.
-    queue: Mutex<Option<Vec<Request>>>,
+    queue: Mutex<Option<Vec<Job>>>,
     notifier: Notifier,
 }
 
@@ -56,7 +56,7 @@ impl Requests {
         CloseGuard(self)
     }
 
-    fn queue(&self) -> MutexGuard<'_, Option<Vec<Request>>> {
+    fn queue(&self) -> MutexGuard<'_, Option<Vec<Job>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -49,7 +49,10 @@ pub async fn serve(
     } = listener;
     let socket = stream::watch(socket, Interest::READABLE)?;
     let (stop, stopping) = watch::channel(false);
-    let dispatcher = Dispatcher::new(status.mailboxes.clone())?;
+    let mailboxes = status.mailboxes.clone();
+    // On a thread of the runtime, since the collector's thread inherits its rights.
+    let dispatcher = tokio::spawn(async move { Dispatcher::new(mailboxes) });
+    let dispatcher = dispatcher.await.map_err(io::Error::other)??;
     let shared = Arc::new(Shared {
         status,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::sandbox::Sandbox;
-use crate::config::Source;
+use crate::config::ConfigSource;
 
 /// Monitors TCP connections: reassembles them and serves their bytes over a Unix socket.
 #[derive(Debug, Parser)]
@@ -65,8 +65,8 @@ pub struct Replay {
 impl Common {
     /// Returns the source of settings.
     #[must_use]
-    pub fn source(&self) -> Source {
-        Source::new(self.config.as_deref(), self.socket.as_deref())
+    pub fn source(&self) -> ConfigSource {
+        ConfigSource::new(self.config.as_deref(), self.socket.as_deref())
     }
 }
 

@@ -6,7 +6,7 @@ use monitor_rpc::ErrorObject;
 use tokio::sync::Notify;
 
 use crate::control::{Mailboxes, Unanswered};
-use crate::events::{Delivery, EventFilter, EventQueue, EventReceiver, Subscriber, Wakeup};
+use crate::events::{Delivery, EventFilter, EventQueue, EventReceiver, Scope, Subscriber, Wakeup};
 use crate::rpc::access::account::{Account, Lease};
 use crate::rpc::dispatcher::{Added, Dispatcher};
 use crate::rpc::protocol::errors;
@@ -42,7 +42,11 @@ impl Subscription {
             .iter()
             .enumerate()
             .filter(|(worker, _)| filter.is_of(*worker as u16));
-        let bytes = own.fold(0_usize, |sum, (_, reader)| {
+        let text = match &filter.scope {
+            Scope::Some(filter) => filter.memory(),
+            Scope::All | Scope::One(_) => 0,
+        };
+        let bytes = own.fold(text, |sum, (_, reader)| {
             let records = queue.unwrap_or(0).saturating_mul(EventQueue::RECORD_BYTES);
             sum.saturating_add(records + Subscriber::memory(filter, reader.slots()))
         });
