@@ -69,7 +69,7 @@ impl AsyncClient {
         })
     }
 
-    /// Reads at most `len` bytes from `off` to the next hole. Fewer bytes are normal.
+    /// Reads at most `len` bytes from `off` to the next hole. Fewer bytes are normal. See [`crate::Client::ppeek`].
     pub async fn ppeek(
         &mut self,
         sockid: u64,
@@ -120,7 +120,7 @@ impl AsyncClient {
         Ok((next.map_err(Error::Rpc)?, bytes))
     }
 
-    /// Reads the next bytes in order, at most `len`, as [`crate::Client::peek`].
+    /// Reads the next bytes in order, at most `len`. See [`crate::Client::peek`].
     pub async fn peek(&mut self, sockid: u64, side: Side, len: u64) -> Result<Peeked, Error> {
         let mut walk = self.session.cursors.walk(sockid, side);
         let mut bytes = Vec::new();
@@ -132,7 +132,7 @@ impl AsyncClient {
         }
     }
 
-    /// Calls any method with a reply of one line.
+    /// Calls any method with a reply of one line. See [`crate::Client::call`].
     pub async fn call<R: DeserializeOwned>(
         &mut self,
         method: Method,
@@ -142,7 +142,7 @@ impl AsyncClient {
             .await
     }
 
-    /// Subscribes to events. `params.encoding` is ignored.
+    /// Subscribes to events. `params.encoding` is ignored. Example: [`EventStream`].
     pub async fn subscribe(&mut self, params: &SubscribeParams) -> Result<EventStream, Error> {
         let params = SubscribeParams {
             encoding: Encoding::Raw,
@@ -152,6 +152,7 @@ impl AsyncClient {
     }
 
     /// Streams the bytes of one side, or of both, from `off` (by default the lowest retained offset) as they arrive.
+    /// See [`crate::Client::follow`].
     pub async fn follow(
         &mut self,
         sockid: u64,
@@ -167,7 +168,7 @@ impl AsyncClient {
         self.listen(Method::Follow, &params).await
     }
 
-    /// Searches streams for patterns as bytes arrive.
+    /// Searches streams for patterns as bytes arrive. See [`crate::Client::watch`].
     pub async fn watch(&mut self, params: &WatchParams) -> Result<EventStream, Error> {
         self.listen(Method::Watch, params).await
     }

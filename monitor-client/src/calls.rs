@@ -24,13 +24,13 @@ macro_rules! calls {
             wait(sockid: u64, side: Side, off: u64, timeout: Option<f64>) -> Waited
                 = Wait, WaitParams { sockid, side, off, timeout };
 
-            /// Returns the settings that apply.
+            /// Returns the settings in force.
             config_get() -> ConfigGet = ConfigGet, ConfigGetParams {};
 
             /// Checks settings, and lists the changes that they would make.
             config_test(params: &ConfigTestParams) -> ConfigTest = ConfigTest, params;
 
-            /// Makes the daemon read its settings again.
+            /// Requests that the daemon reads its settings again.
             config_reload() -> ConfigReload = ConfigReload, ConfigReloadParams {};
 
             /// Returns the interface as an OpenRPC document.

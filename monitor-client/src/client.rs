@@ -72,6 +72,15 @@ impl Client {
     }
 
     /// Reads at most `len` bytes from `off` to the next hole. Fewer bytes are normal.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, Side};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// let read = client.ppeek(9, Side::Server, 0, 64)?;
+    /// assert_eq!(read.head.len, read.bytes.len() as u64);
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
     pub fn ppeek(&mut self, sockid: u64, side: Side, off: u64, len: u64) -> Result<Read, Error> {
         let mut bytes = Vec::new();
         let head = self.ppeek_into(sockid, side, off, len, &mut bytes)?;
@@ -102,6 +111,24 @@ impl Client {
 
     /// Does the same as [`Client::ppeek`], into the caller's memory: `head.len` bytes at the start of `buffer`.
     /// `params.encoding` is ignored.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, Side, types::{Encoding, PpeekParams}};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// let params = PpeekParams {
+    ///     sockid: 9,
+    ///     side: Side::Server,
+    ///     off: 0,
+    ///     len: 64,
+    ///     encoding: Encoding::Raw,
+    ///     worker: None,
+    /// };
+    /// let mut buffer = [0; 64];
+    /// let head = client.ppeek_slice(&params, &mut buffer)?;
+    /// println!("{:?}", &buffer[..head.len as usize]);
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
     pub fn ppeek_slice(&mut self, params: &PpeekParams, buffer: &mut [u8]) -> Result<Ppeek, Error> {
         let params = PpeekParams {
             len: params.len.min(buffer.len() as u64),
@@ -134,7 +161,16 @@ impl Client {
     /// at 0. The cursor belongs to this client. Bytes that are lost are skipped and reported in the result.
     ///
     /// # Errors
-    /// As [`Client::ppeek`], if there is neither a byte nor a range to skip.
+    /// The error of [`Client::ppeek`], if there is neither a byte nor a range to skip.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, Side};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// let peeked = client.peek(9, Side::Client, 4096)?;
+    /// println!("{} bytes at {}, {} lost before them", peeked.bytes.len(), peeked.head.off, peeked.head.lost);
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
     pub fn peek(&mut self, sockid: u64, side: Side, len: u64) -> Result<Peeked, Error> {
         let mut walk = self.session.cursors.walk(sockid, side);
         let mut bytes = Vec::new();
@@ -147,6 +183,14 @@ impl Client {
     }
 
     /// Calls any method with a reply of one line.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, Method, types::{InfoParams, Socket}};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// let info: Socket = client.call(Method::Info, &InfoParams { sockid: 9, worker: None })?;
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
     pub fn call<R: DeserializeOwned>(
         &mut self,
         method: Method,
@@ -158,6 +202,16 @@ impl Client {
     /// Waits for the next notification of the subscriptions of this connection, created by [`Client::call`].
     /// Notifications that arrived before a reply come first. Subscriptions end with their connection; none is created
     /// again.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, Method, Subscribed, types::SubscribeParams};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// let subscribed: Subscribed = client.call(Method::Subscribe, &SubscribeParams::default())?;
+    /// let notification = client.event()?;
+    /// assert_eq!(notification.listener, subscribed.sockid);
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
     pub fn event(&mut self) -> Result<Notification, Error> {
         let link = self.link.as_mut().ok_or(Error::Closed)?;
         let notification = link.notification();
@@ -173,7 +227,7 @@ impl Client {
         self.link.as_ref().is_some_and(Link::has_notification)
     }
 
-    /// Subscribes to events. `params.encoding` is ignored.
+    /// Subscribes to events. `params.encoding` is ignored. Example: [`Events`].
     pub fn subscribe(&mut self, params: &SubscribeParams) -> Result<Events, Error> {
         let params = SubscribeParams {
             encoding: Encoding::Raw,
@@ -183,6 +237,20 @@ impl Client {
     }
 
     /// Streams the bytes of one side, or of both, from `off` (by default the lowest retained offset) as they arrive.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, EventBody, Side};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// for notification in client.follow(9, Some(Side::Server), None)? {
+    ///     match notification?.body {
+    ///         EventBody::Data { data: Some(data), .. } => println!("{:?}", data.0),
+    ///         EventBody::End { .. } => break,
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
     pub fn follow(
         &mut self,
         sockid: u64,
@@ -199,6 +267,23 @@ impl Client {
     }
 
     /// Searches streams for patterns as bytes arrive.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, EventBody, types::{WatchParams, WatchPattern}};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// let params = WatchParams {
+    ///     pattern: Some(WatchPattern::Regex("password=\\w+".to_owned())),
+    ///     ..WatchParams::default()
+    /// };
+    /// for notification in client.watch(&params)? {
+    ///     let notification = notification?;
+    ///     if let EventBody::Match { range, .. } = notification.body {
+    ///         println!("{:?}: {} bytes at {}", notification.sockid, range.len, range.off);
+    ///     }
+    /// }
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
     pub fn watch(&mut self, params: &WatchParams) -> Result<Events, Error> {
         self.listen(Method::Watch, params)
     }

@@ -102,7 +102,7 @@ impl Next {
     }
 }
 
-/// Range without bytes.
+/// Range without bytes, in [`Peek::gap`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Hole {
     /// First offset.
@@ -112,7 +112,7 @@ pub struct Hole {
 }
 
 /// Position and skipped ranges of a `peek`. The cursor was at `off` less `lost` and the length of `gap`, and is behind
-/// the bytes now.
+/// the bytes now. Example: [`Client::peek`](crate::Client::peek).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Peek {
     /// Offset of the first byte.

@@ -52,7 +52,7 @@ use monitor_rpc::types::Ppeek;
 /// Size of reads from the socket, unless they go into a caller's buffer.
 const BUFFER: usize = 16 * 1024;
 
-/// Bytes that a `ppeek` returned.
+/// Bytes that a `ppeek` returned. Example: [`Client::ppeek`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Read {
     /// Reply; its `data` is `None`.
@@ -61,7 +61,7 @@ pub struct Read {
     pub bytes: Vec<u8>,
 }
 
-/// Bytes that a `peek` returned.
+/// Bytes that a `peek` returned. Example: [`Client::peek`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Peeked {
     /// Position and skipped ranges; its `data` is `None`.

@@ -101,7 +101,7 @@ impl Subscription {
     }
 }
 
-/// Reply to `subscribe`, `follow` or `watch`.
+/// Reply to `subscribe`, `follow` or `watch`. Example: [`Client::event`](crate::Client::event).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Subscribed {
     /// Identifier, which the notifications carry as `listener`.
