@@ -120,6 +120,7 @@ fn the_demo() {
         "GET /counting.txt HTTP/1.1",
         "HTTP/1.0 200 OK",
         "his is line 605",
+        "(path xdp, XDP native",
     ] {
         assert!(
             said.contains(expected),

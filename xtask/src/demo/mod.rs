@@ -6,6 +6,8 @@
 //! sockets and files in memory with them. Nothing has to be cleaned up, so nothing can be left
 //! behind.
 
+mod network;
+mod show;
 mod stage;
 
 use anyhow::{Context, Result, bail};

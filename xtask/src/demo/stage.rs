@@ -1,31 +1,56 @@
 //! The demonstration itself, from inside its namespaces.
 
 use std::fs::{self, File};
-use std::io::{IsTerminal, stdout};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::network::{self, Namespace};
+use super::show::{act, bold, shown, wait_for};
 use crate::build::Programs;
 use crate::command::read;
-
-/// Time limit of each step; on an idle machine it takes a fraction of a second.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Slow enough for the connection to stay open while it is looked at.
 const RATE: &str = "50k";
 
 const LOG: &str = "/run/monitord.log";
-const CONFIG: &str = "\
+/// Both daemons listen in directories of their own.
+const TAP: Settings = Settings {
+    file: "/run/config.toml",
+    socket: None,
+    text: "\
 [capture]
 interfaces = [\"server\"]
 workers = 1
 [store]
 memory = \"64MiB\"
-";
+",
+};
+const MIRROR: Settings = Settings {
+    file: "/run/mirror.toml",
+    socket: Some("/run/mirror.sock"),
+    text: "\
+[capture]
+mode = \"mirror\"
+interfaces = [\"port\"]
+workers = 1
+[tcp]
+verify_checksums = \"never\"  # A virtual cable leaves them unfinished.
+[store]
+memory = \"64MiB\"
+[rpc]
+socket = \"/run/mirror.sock\"
+",
+};
+
+/// Configuration of a daemon.
+struct Settings {
+    file: &'static str,
+    /// `None`: the default.
+    socket: Option<&'static str>,
+    text: &'static str,
+}
 
 /// Runs the acts in order. Processes need no wait at the end: the namespace ends them.
 pub fn play(programs: &Programs) -> Result<()> {
@@ -39,26 +64,69 @@ pub fn play(programs: &Programs) -> Result<()> {
 
     act(
         1,
-        "A server (10.77.0.1) and a client (10.77.0.2) at the two ends of a virtual cable",
+        "A server (10.77.0.1) and a client (10.77.0.2), connected by a virtual hub",
     );
-    let client = network()?;
+    let (client, has_mirror) = network::create()?;
     let _server = serve()?;
 
-    act(2, "monitord watches the server's end of the cable");
-    let mut daemon = start_daemon(programs)?;
+    act(2, "monitord taps the server's own packets");
+    let mut daemon = start_daemon(programs, &TAP)?;
 
-    let result = conversation(programs, &client);
+    let mut result = conversation(programs, &client);
+    if has_mirror && result.is_ok() {
+        result = mirror(programs, &client);
+    }
+    if result.is_err() {
+        show_log(&mut daemon);
+    }
+    result?;
+
+    println!();
+    println!(
+        "{}",
+        bold(
+            "That was it. Everything the demonstration made is gone now. Next, on this host's own traffic:"
+        )
+    );
+    println!("    cargo xtask build-and-load");
+    Ok(())
+}
+
+/// Shows mirror mode: the hub copies the packets of server and client to a third port.
+fn mirror(programs: &Programs, client: &Namespace) -> Result<()> {
+    act(
+        8,
+        "A second monitord sees the same traffic at a mirror port: the third port of the hub",
+    );
+    let mut daemon = start_daemon(programs, &MIRROR)?;
+    let result = second_conversation(programs, client);
     if result.is_err() {
         show_log(&mut daemon);
     }
     result
 }
 
-fn conversation(programs: &Programs, client: &Namespace) -> Result<()> {
-    act(
-        3,
-        "The client downloads a long text, slowly, so that there is a live connection to look at",
+fn second_conversation(programs: &Programs, client: &Namespace) -> Result<()> {
+    download(client)?;
+    let sockid = wait_for("the mirror port to carry a request and a response", || {
+        connection(programs, &MIRROR)
+    })?;
+    let ctl = |arguments: &[&str]| monitorctl(programs, &MIRROR, arguments);
+    ctl(&["sockets"])?;
+    ctl(&["ppeek", &sockid, "server", "0", "--text"])?;
+    let capture = stats(programs, &MIRROR)?.context("the second monitord does not answer")?;
+    let word = |key: &str| capture[key].as_str().unwrap_or("none").to_owned();
+    println!();
+    println!(
+        "      (path {}, XDP {}: the packets of the port go to the monitor only)",
+        word("path"),
+        word("xdp")
     );
+    Ok(())
+}
+
+/// Starts a slow download.
+fn download(client: &Namespace) -> Result<()> {
     let mut download = client.command("curl");
     download.args([
         "--silent",
@@ -72,10 +140,19 @@ fn conversation(programs: &Programs, client: &Namespace) -> Result<()> {
         "curl --limit-rate {RATE} http://10.77.0.1/counting.txt &"
     ));
     download.spawn().context("cannot start curl")?;
+    Ok(())
+}
+
+fn conversation(programs: &Programs, client: &Namespace) -> Result<()> {
+    act(
+        3,
+        "The client downloads a long text, slowly, so that there is a live connection to look at",
+    );
+    download(client)?;
     let sockid = wait_for("the connection to carry a request and a response", || {
-        connection(programs)
+        connection(programs, &TAP)
     })?;
-    let ctl = |arguments: &[&str]| monitorctl(programs, arguments);
+    let ctl = |arguments: &[&str]| monitorctl(programs, &TAP, arguments);
 
     act(4, "Which connections are there?");
     ctl(&["sockets"])?;
@@ -96,78 +173,7 @@ fn conversation(programs: &Programs, client: &Namespace) -> Result<()> {
         7,
         "Any offset can be read, in any order: 48 bytes from the middle",
     );
-    ctl(&["ppeek", &sockid, "client", "20000", "48", "--hex"])?;
-
-    println!();
-    println!(
-        "{}",
-        bold(
-            "That was it. Everything the demonstration made is gone now. Next, on this host's own traffic:"
-        )
-    );
-    println!("    cargo xtask build-and-load");
-    Ok(())
-}
-
-/// The client's namespace: held by a process that sleeps in it.
-struct Namespace {
-    holder: u32,
-}
-
-impl Namespace {
-    fn new() -> Result<Self> {
-        let holder = Command::new("unshare")
-            .args(["--net", "sleep", "infinity"])
-            .spawn()
-            .context("cannot start unshare")?;
-        let namespace = Self {
-            holder: holder.id(),
-        };
-        let own = fs::read_link("/proc/self/ns/net")?;
-        wait_for("the client's network namespace", || {
-            Ok(fs::read_link(namespace.path())
-                .is_ok_and(|path| path != own)
-                .then_some(()))
-        })?;
-        Ok(namespace)
-    }
-
-    fn path(&self) -> String {
-        format!("/proc/{}/ns/net", self.holder)
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path())).arg(program);
-        command
-    }
-}
-
-/// This namespace becomes the server's.
-fn network() -> Result<Namespace> {
-    // The interfaces of this namespace, not of the one that it was made in; room for sockets and files.
-    quiet("mount", &["-t", "sysfs", "sysfs", "/sys"])?;
-    quiet("mount", &["-t", "tmpfs", "tmpfs", "/run"])?;
-    let client = Namespace::new()?;
-    let holder = client.holder.to_string();
-    shown("ip link add server type veth peer name client");
-    quiet(
-        "ip",
-        &[
-            "link", "add", "server", "type", "veth", "peer", "name", "client", "netns", &holder,
-        ],
-    )?;
-    quiet("ip", &["address", "add", "10.77.0.1/24", "dev", "server"])?;
-    read(
-        client
-            .command("ip")
-            .args(["address", "add", "10.77.0.2/24", "dev", "client"]),
-    )?;
-    for link in ["lo", "server"] {
-        quiet("ip", &["link", "set", link, "up"])?;
-    }
-    read(client.command("ip").args(["link", "set", "client", "up"]))?;
-    Ok(client)
+    ctl(&["ppeek", &sockid, "client", "20000", "48", "--hex"])
 }
 
 fn serve() -> Result<Child> {
@@ -199,16 +205,15 @@ fn serve() -> Result<Child> {
     Ok(child)
 }
 
-fn start_daemon(programs: &Programs) -> Result<Child> {
-    let config = "/run/config.toml";
-    fs::write(config, CONFIG)?;
-    for line in CONFIG.lines() {
+fn start_daemon(programs: &Programs, settings: &Settings) -> Result<Child> {
+    fs::write(settings.file, settings.text)?;
+    for line in settings.text.lines() {
         println!("      {line}");
     }
     shown("monitord --config config.toml &");
     let log = File::create(LOG)?;
     let mut daemon = Command::new(&programs.monitord)
-        .args(["--config", config])
+        .args(["--config", settings.file])
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
@@ -217,7 +222,10 @@ fn start_daemon(programs: &Programs) -> Result<Child> {
         if let Some(status) = daemon.try_wait()? {
             bail!("monitord ended: {status}");
         }
-        is_capturing(programs)
+        let capture = stats(programs, settings)?;
+        Ok(capture
+            .filter(|capture| capture["interfaces"][0]["up"] == true)
+            .map(drop))
     });
     if ready.is_err() {
         show_log(&mut daemon);
@@ -225,20 +233,28 @@ fn start_daemon(programs: &Programs) -> Result<Child> {
     ready.map(|()| daemon)
 }
 
-/// Asks the daemon. A client that connects during its start waits in the socket's queue; the answer
-/// comes when the interface is attached.
-fn is_capturing(programs: &Programs) -> Result<Option<()>> {
-    let Ok(stats) = read(Command::new(&programs.monitorctl).args(["--json", "stats"])) else {
+/// Returns what the daemon reports of its capture. A client that connects during its start waits in the socket's queue;
+/// the answer comes when the interface is attached.
+fn stats(programs: &Programs, settings: &Settings) -> Result<Option<Value>> {
+    let Ok(stats) = read(client(programs, settings).args(["--json", "stats"])) else {
         return Ok(None);
     };
-    let stats: Value = serde_json::from_str(&stats).context("monitorctl printed no JSON")?;
-    Ok((stats["capture"]["interfaces"][0]["up"] == true).then_some(()))
+    let mut stats: Value = serde_json::from_str(&stats).context("monitorctl printed no JSON")?;
+    Ok(Some(stats["capture"].take()))
+}
+
+/// Returns monitorctl for the socket of a daemon.
+fn client(programs: &Programs, settings: &Settings) -> Command {
+    let mut command = Command::new(&programs.monitorctl);
+    if let Some(socket) = settings.socket {
+        command.args(["--socket", socket]);
+    }
+    command
 }
 
 /// The sockid of the connection, once there is something to see in both directions.
-fn connection(programs: &Programs) -> Result<Option<String>> {
-    let listed =
-        read(Command::new(&programs.monitorctl).args(["--json", "sockets", "--port", "80"]))?;
+fn connection(programs: &Programs, settings: &Settings) -> Result<Option<String>> {
+    let listed = read(client(programs, settings).args(["--json", "sockets", "--port", "80"]))?;
     let listed: Value = serde_json::from_str(&listed).context("monitorctl printed no JSON")?;
     let sockets = listed["sockets"]
         .as_array()
@@ -251,9 +267,15 @@ fn connection(programs: &Programs) -> Result<Option<String>> {
         .map(|socket| socket["sockid"].to_string()))
 }
 
-fn monitorctl(programs: &Programs, arguments: &[&str]) -> Result<()> {
-    shown(&format!("monitorctl {}", arguments.join(" ")));
-    let printed = read(Command::new(&programs.monitorctl).args(arguments))?;
+fn monitorctl(programs: &Programs, settings: &Settings, arguments: &[&str]) -> Result<()> {
+    let mut command = client(programs, settings);
+    command.args(arguments);
+    let words: Vec<_> = command
+        .get_args()
+        .map(|word| word.to_string_lossy())
+        .collect();
+    shown(&format!("monitorctl {}", words.join(" ")));
+    let printed = read(&mut command)?;
     for line in printed.lines() {
         println!("      {line}");
     }
@@ -272,38 +294,4 @@ fn show_log(daemon: &mut Child) {
         "{}",
         fs::read_to_string(LOG).unwrap_or_else(|error| error.to_string())
     );
-}
-
-/// Asks again and again until there is an answer.
-fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask()? {
-            return Ok(answer);
-        }
-        if Instant::now() > deadline {
-            bail!("waited {} s in vain for {what}", PATIENCE.as_secs());
-        }
-        sleep(Duration::from_millis(20));
-    }
-}
-
-fn quiet(program: &str, arguments: &[&str]) -> Result<()> {
-    read(Command::new(program).args(arguments)).map(|_| ())
-}
-
-fn act(number: u32, title: &str) {
-    println!("\n{}", bold(&format!("{number}. {title}")));
-}
-
-fn shown(command: &str) {
-    println!("    $ {command}");
-}
-
-fn bold(text: &str) -> String {
-    if stdout().is_terminal() {
-        format!("\x1b[1m{text}\x1b[0m")
-    } else {
-        text.to_string()
-    }
 }

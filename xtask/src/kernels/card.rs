@@ -13,7 +13,7 @@ pub struct Card {
 }
 
 /// All cards that are tested.
-pub const CARDS: [Card; 5] = [
+pub const CARDS: [Card; 7] = [
     Card {
         name: "virtio-net",
         device: "virtio-net-pci",
@@ -23,6 +23,20 @@ pub const CARDS: [Card; 5] = [
     Card {
         name: "virtio-net-iommu",
         device: "virtio-net-pci,iommu_platform=on,disable-legacy=on",
+        driver: "virtio_net",
+        has_port: false,
+    },
+    // The driver cannot run XDP: the host leaves checksums unfinished, and the guest cannot forbid it.
+    Card {
+        name: "virtio-net-no-ctrl",
+        device: "virtio-net-pci,ctrl_guest_offloads=off",
+        driver: "virtio_net",
+        has_port: false,
+    },
+    // The driver accepts an XDP program and does not run it.
+    Card {
+        name: "virtio-net-no-mrg",
+        device: "virtio-net-pci,mrg_rxbuf=off",
         driver: "virtio_net",
         has_port: false,
     },

@@ -57,6 +57,25 @@ fn path(rpc: &mut Rpc) -> String {
         .unwrap_or_else(|| "?".to_owned())
 }
 
+/// Waits until packets of a mirror port arrive. Some drivers accept an XDP program and don't run it; the daemon notices
+/// that by traffic.
+fn settle(daemon: &Daemon, cards: &Cards) {
+    let transfer = Transfer {
+        request: &[1; 20_000],
+        response: &[2; 20_000],
+    };
+    until("packets at the mirror port", || {
+        exchange(
+            &cards.server,
+            &cards.client,
+            "10.9.0.2:6999".parse().unwrap(),
+            &[transfer],
+        );
+        let stats = daemon.rpc().ok("stats", json!({}));
+        (stats["capture"]["rx_packets"].as_u64() > Some(0)).then_some(())
+    });
+}
+
 /// Transfers bytes in both directions and compares the daemon's streams with them.
 fn compare(daemon: &Daemon, server: &Namespace, client: &Namespace, address: &str) -> String {
     let address: SocketAddr = address.parse().unwrap();
@@ -112,6 +131,7 @@ fn tap_vlan() -> Verdict {
 fn mirror() -> Verdict {
     let cards = Cards::new(1500);
     let daemon = Daemon::start(&cards.mirror, &settings("mirror", "eth2"));
+    settle(&daemon, &cards);
     let path = compare(&daemon, &cards.server, &cards.client, "10.9.0.2:7004");
     compare(&daemon, &cards.server, &cards.client, "[fd09::2]:7005");
     daemon.stop();
@@ -122,6 +142,7 @@ fn mirror_vlan() -> Verdict {
     let cards = Cards::new(1500);
     cards.add_vlan();
     let daemon = Daemon::start(&cards.mirror, &settings("mirror", "eth2"));
+    settle(&daemon, &cards);
     let path = compare(&daemon, &cards.server, &cards.client, "10.9.1.2:7006");
     assert_vlan(&daemon, 7006);
     daemon.stop();
@@ -131,6 +152,7 @@ fn mirror_vlan() -> Verdict {
 fn mirror_jumbo() -> Verdict {
     let cards = Cards::new(9000);
     let daemon = Daemon::start(&cards.mirror, &settings("mirror", "eth2"));
+    settle(&daemon, &cards);
     let path = compare(&daemon, &cards.server, &cards.client, "10.9.0.2:7007");
     daemon.stop();
     Verdict::Ok(path)
@@ -152,6 +174,7 @@ fn down_up() -> Verdict {
         });
     };
     wait_for(true);
+    settle(&daemon, &cards);
     cards.mirror.ip("link set eth2 down");
     wait_for(false);
     cards.mirror.ip("link set eth2 up");
@@ -184,6 +207,9 @@ fn sigkill(pick: fn(&Cards) -> &Namespace, mode: &str, interface: &str, address:
         (devices(namespace) == before && !held.iter().any(exists)).then_some(())
     });
     let daemon = Daemon::start(namespace, &settings(mode, interface));
+    if mode == "mirror" {
+        settle(&daemon, &cards);
+    }
     let path = compare(&daemon, &cards.server, &cards.client, address);
     daemon.stop();
     Verdict::Ok(path)
