@@ -6,6 +6,7 @@ use monitor_tests::{Pair, Program, until};
 use super::network;
 use crate::context::{Benchmark, Context};
 use crate::report::{Line, Report, Threshold, Unit};
+use crate::sys::{self, bpf};
 
 pub const BENCHMARKS: &[Benchmark] = &[
     Benchmark {
@@ -28,9 +29,10 @@ fn measure(context: &Context, name: &str, bytes: usize, report: &mut Report) -> 
         report.skip(name, &missing);
         return Ok(());
     }
-    let [mut ours, mut xdp, mut packet] = [Vec::new(), Vec::new(), Vec::new()];
+    let [mut ours, mut sockets, mut xdp, mut packet] = [const { Vec::new() }; 4];
     for _ in 0..context.repeat {
-        ours.push(monitored(context, bytes)?);
+        ours.push(monitored(context, bytes, "xdp")?);
+        sockets.push(monitored(context, bytes, "packet")?);
         xdp.push(bare(context, "xdp", bytes)?);
         packet.push(bare(context, "packet", bytes)?);
     }
@@ -52,18 +54,32 @@ fn measure(context: &Context, name: &str, bytes: usize, report: &mut Report) -> 
         &packet,
     );
     report.add(line.threshold(Threshold::RatioAtLeast(1.7)));
+    // The path without XDP, for comparison.
+    report.add(Line::pair(
+        &format!("{name}, packet path"),
+        "sustained",
+        Unit::PerSecond,
+        &sockets,
+        "TPACKET_V3",
+        &packet,
+    ));
     Ok(())
 }
 
-fn monitored(context: &Context, bytes: usize) -> Result<f64> {
+fn monitored(context: &Context, bytes: usize, path: &str) -> Result<f64> {
     let Pair { a, b } = network::cable();
-    let daemon = network::mirror(&a);
+    // Without an XDP program, a veth doesn't take the sender's frames.
+    let takes_frames = || a.enter(|| bpf::pass(sys::index("veth")?));
+    let _takes_frames = (path == "packet").then(takes_frames).transpose()?;
+    let daemon = network::mirror_by(&a, path);
     let mut rpc = daemon.rpc();
     let sender = network::flood(context, &b, bytes, SENDING)?;
     let rate = network::rate(&mut rpc, SECONDS);
     drop(sender);
     let stats = rpc.ok("stats", serde_json::json!({}));
-    ensure!(stats["capture"]["xdp"] == "native", "not native");
+    ensure!(stats["capture"]["path"] == path, "not by {path}");
+    let native = stats["capture"]["xdp"] == "native";
+    ensure!(native == (path == "xdp"), "not native");
     ensure!(
         stats["decode"]["bad_checksum"] == 0,
         "the sender's checksums are wrong"

@@ -31,12 +31,17 @@ pub fn cable() -> Pair {
     .pair()
 }
 
-/// monitord at the end of the cable, as at a mirror port. Everything else is as it comes.
+/// Starts monitord at the end of the cable, as at a mirror port, with default settings.
 pub fn mirror(namespace: &Namespace) -> Daemon {
-    Daemon::start(
-        namespace,
-        "[capture]\nmode = 'mirror'\ninterfaces = ['veth']\nworkers = 1\n[log]\nlevel = 'warn'\n",
-    )
+    mirror_by(namespace, "auto")
+}
+
+/// Starts it with a capture path.
+pub fn mirror_by(namespace: &Namespace, path: &str) -> Daemon {
+    let settings = format!(
+        "[capture]\nmode = 'mirror'\npath = '{path}'\ninterfaces = ['veth']\nworkers = 1\n[log]\nlevel = 'warn'\n"
+    );
+    Daemon::start(namespace, &settings)
 }
 
 /// Starts to send.

@@ -23,6 +23,8 @@ pub const BENCHMARKS: &[Benchmark] = &[
 const SECONDS: &str = "2";
 /// Connections at once.
 const FLOWS: [u32; 2] = [1, 8];
+/// Capture paths.
+const PATHS: [&str; 2] = ["xdp", "packet"];
 const KEPT: f64 = 0.85;
 const CAPTURED: f64 = 0.9999;
 
@@ -75,34 +77,41 @@ fn lo(context: &Context, name: &str, report: &mut Report) -> Result<()> {
 impl Place<'_> {
     fn measure(&self, context: &Context, name: &str, report: &mut Report) -> Result<()> {
         for flows in FLOWS {
-            let [mut with, mut without, mut captured] = [Vec::new(), Vec::new(), Vec::new()];
+            let mut without = Vec::new();
+            let [mut with, mut captured] = [const { [const { Vec::new() }; PATHS.len()] }; 2];
             for _ in 0..context.repeat {
                 without.push(self.transfer(flows)?.rate);
-                let (rate, share) = self.watched(flows)?;
-                with.push(rate);
-                captured.push(share);
+                for (index, path) in PATHS.into_iter().enumerate() {
+                    let (rate, share) = self.watched(flows, path)?;
+                    with[index].push(rate);
+                    captured[index].push(share);
+                }
             }
             let one = flows == 1;
-            let name = format!("{name}, {flows} flow{}", if one { "" } else { "s" });
-            let line = Line::pair(
-                &name,
-                "watched",
-                Unit::BitsPerSecond,
-                &with,
-                "not watched",
-                &without,
-            );
-            report.add(line.threshold_if(one.then_some(Threshold::RatioAtLeast(KEPT))));
-            let line = Line::alone(&name, "captured", Unit::Share, &captured);
-            report.add(line.threshold_if(one.then_some(Threshold::AtLeast(CAPTURED))));
+            for (index, path) in PATHS.into_iter().enumerate() {
+                // The default path has a threshold; the other is shown for comparison.
+                let is_held = one && path == "xdp";
+                let name = format!("{name}, {flows} flow{}, {path}", if one { "" } else { "s" });
+                let line = Line::pair(
+                    &name,
+                    "watched",
+                    Unit::BitsPerSecond,
+                    &with[index],
+                    "not watched",
+                    &without,
+                );
+                report.add(line.threshold_if(is_held.then_some(Threshold::RatioAtLeast(KEPT))));
+                let line = Line::alone(&name, "captured", Unit::Share, &captured[index]);
+                report.add(line.threshold_if(is_held.then_some(Threshold::AtLeast(CAPTURED))));
+            }
         }
         Ok(())
     }
 
     /// The rate, and the share of bytes that were captured.
-    fn watched(&self, flows: u32) -> Result<(f64, f64)> {
+    fn watched(&self, flows: u32, path: &str) -> Result<(f64, f64)> {
         let settings = format!(
-            "[capture]\ninterfaces = ['{}']\n[log]\nlevel = 'warn'\n",
+            "[capture]\npath = '{path}'\ninterfaces = ['{}']\n[log]\nlevel = 'warn'\n",
             self.interface
         );
         let daemon = Daemon::start(self.server, &settings);
