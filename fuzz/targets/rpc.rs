@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use monitor_daemon::config::Rpc;
-use monitor_daemon::control::Mailboxes;
+use monitor_daemon::control::CommandQueues;
 use monitor_daemon::rpc::{ServerSocket, serve};
 use monitor_daemon::status::{CaptureSnapshot, CaptureStatus, Status};
 use monitor_engine::{Engine, EngineConfig, LinkType, Packet};
@@ -63,7 +63,7 @@ fn socket() -> &'static PathBuf {
         let status = Status {
             readers: vec![engine.reader()],
             engines: vec![engine.counters()],
-            mailboxes: Mailboxes::new(1).expect("a descriptor"),
+            command_queues: CommandQueues::new(1).expect("a descriptor"),
             capture: Arc::new(Nothing),
             settings: Arc::default(),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use monitor_engine::{Counters, Reader};
 
 use crate::config::LiveConfig;
-use crate::control::Mailboxes;
+use crate::control::CommandQueues;
 
 /// Handles for the RPC server. Cheap to clone; holds no lock that a worker takes.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub struct Status {
     /// Counters of each worker's engine, in their order.
     pub engines: Vec<Arc<Counters>>,
     /// Command queues of the workers.
-    pub mailboxes: Mailboxes,
+    pub command_queues: CommandQueues,
     /// The capture that feeds them.
     pub capture: Arc<dyn CaptureStatus>,
     /// The settings in force.

@@ -21,7 +21,7 @@ use monitor_client::types::{
 };
 use monitor_client::{Client, Code, Error, EventBody, Method, Reason, Side};
 use monitor_tests::skip;
-use rpc_common::attended::Attended;
+use rpc_common::engine_threads::EngineThreads;
 use rpc_common::talk::{From, Talk};
 use rpc_common::world::{ENDS, STREAM, world};
 use rpc_common::{Server, pattern};
@@ -93,7 +93,7 @@ struct Live {
 }
 
 impl Live {
-    fn start(workers: Attended) -> Self {
+    fn start(workers: EngineThreads) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -126,7 +126,7 @@ impl Drop for Live {
 #[test]
 fn the_rust_client_listens() {
     let (engines, sockid) = world();
-    let (server, _workers) = Server::at_work(engines);
+    let (server, _workers) = Server::with_threads(engines);
     let mut client = server.client();
     let told: Vec<_> = client
         .follow(sockid, Some(Side::Server), Some(7))
@@ -159,7 +159,7 @@ fn the_rust_client_listens() {
         STREAM as u64 - 9
     );
 
-    let (live, workers) = Server::at_work(rpc_common::engines(1));
+    let (live, workers) = Server::with_threads(rpc_common::engines(1));
     let _live = Live::start(workers);
     let params = SubscribeParams {
         events: Some(vec![EventKind::Opened, EventKind::Data]),
@@ -191,8 +191,8 @@ fn the_rust_client_listens() {
 #[test]
 fn the_python_client_passes_its_tests() {
     let (engines, sockid) = world();
-    let (server, _workers) = Server::at_work(engines);
-    let (live, workers) = Server::at_work(rpc_common::engines(1));
+    let (server, _workers) = Server::with_threads(engines);
+    let (live, workers) = Server::with_threads(rpc_common::engines(1));
     let _live = Live::start(workers);
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python");
     let output = Command::new("python3")

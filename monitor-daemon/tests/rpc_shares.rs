@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use monitor_daemon::config::{ConfigSource, LiveConfig};
 use monitor_tests::{as_user, open_to_all, skip};
-use rpc_common::attended::Attended;
+use rpc_common::engine_threads::EngineThreads;
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, Wire, engines};
 use serde_json::{Value, json};
@@ -27,14 +27,14 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn serve(memory: u64) -> (Attended, Server) {
-    let (attended, status) = Attended::start(engines(1));
+fn serve(memory: u64) -> (EngineThreads, Server) {
+    let (threads, status) = EngineThreads::start(engines(1));
     let server = Server::start_with(status, |settings| {
         settings.mode = 0o666;
         settings.memory = memory;
     });
     open_to_all(&server.socket);
-    (attended, server)
+    (threads, server)
 }
 
 /// Connects `clients` clients of a user, each with `listeners` listeners.
@@ -121,7 +121,7 @@ fn listeners_of_a_user_end_with_an_error_when_it_is_removed_from_the_readers() {
     fs::write(&file, format!("[rpc]\nreaders = ['{FIRST}']\n")).unwrap();
     let source = ConfigSource::new(Some(&file), None);
     let config = source.read().unwrap();
-    let (attended, mut status) = Attended::start(engines(1));
+    let (threads, mut status) = EngineThreads::start(engines(1));
     let rpc = config.rpc.clone();
     status.settings = Arc::new(LiveConfig::new(source, config));
     let server = Server::start_with(status, |settings| {
@@ -130,9 +130,9 @@ fn listeners_of_a_user_end_with_an_error_when_it_is_removed_from_the_readers() {
     });
     open_to_all(&server.socket);
     let mut talk = Talk::new("10.0.0.1:1000", "10.0.0.2:80");
-    talk.open(&mut attended.engine(0));
-    talk.say(&mut attended.engine(0), From::Client, b"abc");
-    let sockid = talk.id(&attended.engine(0)).as_u64();
+    talk.open(&mut threads.engine(0));
+    talk.say(&mut threads.engine(0), From::Client, b"abc");
+    let sockid = talk.id(&threads.engine(0)).as_u64();
     let mut admin = server.wire();
     let mut wires = listen(&server, FIRST, 3, 0);
     wires[0].result("follow", json!({ "sockid": sockid, "off": 1_000_000 }));

@@ -11,7 +11,7 @@ mod rpc_common;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use monitor_daemon::status::Status;
-use rpc_common::attended::Attended;
+use rpc_common::engine_threads::EngineThreads;
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, Wire, engines, status};
 use serde_json::{Value, json};
@@ -19,19 +19,19 @@ use serde_json::{Value, json};
 const SERVER: &str = "10.0.0.2:80";
 
 /// Starts a server with one worker, which monitors a connection with data in both directions.
-fn spoken() -> (Server, Attended, Talk, u64) {
+fn spoken() -> (Server, EngineThreads, Talk, u64) {
     let mut engines = engines(1);
     let mut talk = Talk::new("10.0.0.1:1234", SERVER);
     talk.open(&mut engines[0]);
     talk.say(&mut engines[0], From::Client, &[1; 10_000]);
     talk.say(&mut engines[0], From::Server, b"answer");
     let id = talk.id(&engines[0]).as_u64();
-    let (server, workers) = Server::at_work(engines);
+    let (server, workers) = Server::with_threads(engines);
     (server, workers, talk, id)
 }
 
 /// Sends more bytes of an end.
-fn say(workers: &Attended, mut talk: Talk, from: From, bytes: &'static [u8]) -> Talk {
+fn say(workers: &EngineThreads, mut talk: Talk, from: From, bytes: &'static [u8]) -> Talk {
     workers.with(0, move |engine| {
         talk.say(engine, from, bytes);
         talk
@@ -39,7 +39,7 @@ fn say(workers: &Attended, mut talk: Talk, from: From, bytes: &'static [u8]) -> 
 }
 
 /// A new connection from this client port, on which the server says 20 000 bytes.
-fn opened(workers: &Attended, wire: &mut Wire, port: u16) -> Value {
+fn opened(workers: &EngineThreads, wire: &mut Wire, port: u16) -> Value {
     let client = format!("10.0.0.1:{port}");
     let mut talk = Talk::new(&client, SERVER);
     workers.with(0, move |engine| {

@@ -16,18 +16,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
-use rpc_common::attended::Attended;
+use rpc_common::engine_threads::EngineThreads;
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, Wire, engines};
 use serde_json::{Value, json};
 
 const SECOND: u64 = 1_000_000_000;
 
-fn serve(workers: u16) -> (Attended, Server, Wire) {
-    let (attended, status) = Attended::start(engines(workers));
+fn serve(workers: u16) -> (EngineThreads, Server, Wire) {
+    let (threads, status) = EngineThreads::start(engines(workers));
     let server = Server::start_with(status, |_| {});
     let wire = server.wire();
-    (attended, server, wire)
+    (threads, server, wire)
 }
 
 fn talk(port: u16) -> Talk {
@@ -56,13 +56,13 @@ fn silent(wire: &mut Wire) {
 
 #[test]
 fn patterns_are_found_whatever_segments_they_come_in() {
-    let (attended, _server, mut wire) = serve(2);
+    let (threads, _server, mut wire) = serve(2);
     let patterns = json!(["secret=[0-9]+;", { "text": "HELLO", "nocase": true, "id": "greeting" },
         { "hex": "00fF01", "id": 77 }, { "regex": "^GET /", "nocase": true }]);
     let watching = wire.result("watch", json!({ "patterns": patterns, "context": 3 }));
     assert_eq!(watching["patterns"], 4);
     let mut talk = talk(1000);
-    let mut engine = attended.engine(1);
+    let mut engine = threads.engine(1);
     talk.open(&mut engine);
     let stream = b"get / secret=1234; and \x00\xff\x01";
     // Byte by byte, the second half in reverse order, and everything twice.
@@ -117,14 +117,14 @@ fn patterns_are_found_whatever_segments_they_come_in() {
     );
     silent(&mut wire);
     wire.result("unsubscribe", json!({ "sockid": watching["sockid"] }));
-    talk.say(&mut attended.engine(1), From::Server, b"hello");
+    talk.say(&mut threads.engine(1), From::Server, b"hello");
     silent(&mut wire);
 }
 
 #[test]
 fn connections_and_sides_are_chosen() {
-    let (attended, _server, mut wire) = serve(1);
-    let mut engine = attended.engine(0);
+    let (threads, _server, mut wire) = serve(1);
+    let mut engine = threads.engine(0);
     let mut talks: Vec<_> = (1000..1003).map(talk).collect();
     talks.iter_mut().for_each(|talk| talk.open(&mut engine));
     let one = talks[2].id(&engine).as_u64();
@@ -135,7 +135,7 @@ fn connections_and_sides_are_chosen() {
     );
     let by_sockid = wire.result("watch", json!({ "pattern": "x", "sockid": one }));
     for talk in &mut talks {
-        let mut engine = attended.engine(0);
+        let mut engine = threads.engine(0);
         talk.say(&mut engine, From::Client, b"x");
         talk.say(&mut engine, From::Server, b"x");
     }
@@ -163,10 +163,10 @@ fn connections_and_sides_are_chosen() {
 
 #[test]
 fn holes_and_ends() {
-    let (attended, _server, mut wire) = serve(1);
+    let (threads, _server, mut wire) = serve(1);
     wire.result("watch", json!({ "patterns": ["abcd", "cd$", r"\bend\b"] }));
     let mut talk = talk(1000);
-    let mut engine = attended.engine(0);
+    let mut engine = threads.engine(0);
     talk.open(&mut engine);
     talk.at(&mut engine, From::Client, 0, b"ab");
     talk.at(&mut engine, From::Client, 3, b"cd abcd");
@@ -200,12 +200,12 @@ fn what_was_not_searched_is_told() {
         window: 8 << 10,
         ..EngineConfig::default()
     };
-    let (attended, status) = Attended::start(vec![Publisher::engine(config).unwrap()]);
+    let (threads, status) = EngineThreads::start(vec![Publisher::engine(config).unwrap()]);
     let server = Server::start_with(status, |_| {});
     let mut wire = server.wire();
     wire.result("watch", json!({ "pattern": "needle" }));
     let mut talk = talk(1000);
-    let mut engine = attended.engine(0);
+    let mut engine = threads.engine(0);
     talk.open(&mut engine);
     // More than the window holds, at once.
     let mut bytes = vec![b'-'; 50_000];
@@ -275,7 +275,7 @@ fn wrong_patterns_are_refused_by_name() {
     );
     drop(wire);
     drop(server);
-    let (_attended, status) = Attended::start(engines(1));
+    let (_attended, status) = EngineThreads::start(engines(1));
     let server = Server::start_with(status, |_| {});
     let error = server
         .wire()
@@ -296,7 +296,7 @@ fn patterns_that_match_at_every_byte_leave_other_clients_their_turn() {
         window: 1 << 20,
         ..EngineConfig::default()
     };
-    let (attended, status) = Attended::start(vec![Publisher::engine(config).unwrap()]);
+    let (threads, status) = EngineThreads::start(vec![Publisher::engine(config).unwrap()]);
     let server = Server::start_with(status, |_| {});
     let mut watchers = [server.wire(), server.wire()];
     let patterns: Vec<String> = (1..=25)
@@ -306,7 +306,7 @@ fn patterns_that_match_at_every_byte_leave_other_clients_their_turn() {
         wire.result("watch", json!({ "patterns": patterns }));
     }
     let mut talk = talk(1000);
-    let mut engine = attended.engine(0);
+    let mut engine = threads.engine(0);
     talk.open(&mut engine);
     talk.say(&mut engine, From::Client, b"a");
     for _ in 0..26 {

@@ -145,7 +145,7 @@ macro_rules! checks {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            let (server, _workers) = Server::at_work(world());
+            let (server, _workers) = Server::with_threads(world());
             passed(&command(shared(), &server.socket, stringify!($name)).output().unwrap());
         })*
     };
@@ -180,7 +180,7 @@ checks! {
 
 #[test]
 fn errno_esocktnosupport() {
-    let (server, _workers) = Server::at_work(world());
+    let (server, _workers) = Server::with_threads(world());
     let mut wire = server.wire();
     let listener = wire.result("subscribe", json!({}))["sockid"]
         .as_u64()

@@ -18,7 +18,7 @@ use std::thread;
 use crate::capture::netlink::Changes;
 use crate::capture::{self, CaptureError, Settings};
 use crate::config::{ApplyFn, Config, Origin};
-use crate::control::{Engine, Mailboxes};
+use crate::control::{CommandQueues, Engine};
 use crate::status::CaptureStatus;
 use crate::util::notifier::Notifier;
 use crate::worker::{IdlePolicy, Shunts, SpawnError, Worker, WorkerHandle, WorkerThreads};
@@ -65,7 +65,7 @@ impl Live {
         config: &Config,
         seed: [u64; 2],
         engines: Vec<Engine>,
-        mailboxes: &Mailboxes,
+        command_queues: &CommandQueues,
         cores: &[usize],
         privileges: Privileges,
     ) -> Result<Self, LiveError> {
@@ -73,9 +73,9 @@ impl Live {
             capture::bpf::available().map_err(CaptureError::from)?;
         }
         let workers = engines.len() as u16;
-        let handles: Arc<[_]> = mailboxes
+        let handles: Arc<[_]> = command_queues
             .iter()
-            .map(|mailbox| WorkerHandle::new(Arc::clone(mailbox)))
+            .map(|command_queue| WorkerHandle::new(Arc::clone(command_queue)))
             .collect();
         let shunts = Arc::new(Shunts::new().map_err(LiveError::Supervisor)?);
         let shared = Arc::new(Shared {

@@ -76,7 +76,7 @@ impl Shared {
     pub(super) fn stop_workers(&self) {
         self.handles
             .iter()
-            .for_each(|handle| handle.mailbox().send(Command::Stop));
+            .for_each(|handle| handle.command_queue().send(Command::Stop));
     }
 }
 
@@ -96,7 +96,7 @@ impl Shared {
         let lost_handoffs = self
             .handles
             .iter()
-            .map(|handle| handle.mailbox().lost())
+            .map(|handle| handle.command_queue().lost())
             .sum();
         let mut snapshot = self.state().snapshot(lost_handoffs);
         snapshot.mode = self.mode.name();

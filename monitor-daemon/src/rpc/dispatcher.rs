@@ -15,7 +15,7 @@ use tokio::io::Interest as Readiness;
 use tokio::sync::oneshot::Receiver;
 
 use super::transport::stream::watch;
-use crate::control::{Command, Mailboxes};
+use crate::control::{Command, CommandQueues};
 use crate::events::{
     Collector, EventFilter, EventLog, EventNotifier, Interest, LogEvent, Scope, Subscriber, Wakeup,
 };
@@ -27,7 +27,7 @@ const TURN: usize = 1024;
 pub(crate) struct Dispatcher {
     notifier: Arc<EventNotifier>,
     collector: Collector,
-    mailboxes: Mailboxes,
+    command_queues: CommandQueues,
     /// Event log of each worker, created for its first listener.
     logs: Vec<OnceLock<Arc<EventLog>>>,
     registry: Mutex<Registry>,
@@ -60,12 +60,14 @@ struct Registry {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(mailboxes: Mailboxes) -> io::Result<Self> {
+    pub(crate) fn new(command_queues: CommandQueues) -> io::Result<Self> {
         Ok(Self {
             notifier: Arc::new(EventNotifier::new()?),
             collector: Collector::start()?,
-            logs: (0..mailboxes.workers()).map(|_| OnceLock::new()).collect(),
-            mailboxes,
+            logs: (0..command_queues.workers())
+                .map(|_| OnceLock::new())
+                .collect(),
+            command_queues,
             registry: Mutex::default(),
             next: AtomicU64::new(1),
         })
@@ -181,7 +183,7 @@ impl Dispatcher {
             .filter(|filter| filter.is_of(worker))
             .for_each(|filter| interest.add(filter));
         let log = self.log(worker);
-        self.mailboxes
+        self.command_queues
             .request(worker, |answer| Command::SetInterest {
                 interest,
                 log,
@@ -193,7 +195,7 @@ impl Dispatcher {
     fn workers(&self, filter: &EventFilter) -> Range<u16> {
         match filter.scope {
             Scope::One(id) => id.worker()..id.worker() + 1,
-            _ => 0..self.mailboxes.workers(),
+            _ => 0..self.command_queues.workers(),
         }
     }
 

@@ -49,9 +49,9 @@ pub async fn serve(
     } = listener;
     let socket = stream::watch(socket, Interest::READABLE)?;
     let (stop, stopping) = watch::channel(false);
-    let mailboxes = status.mailboxes.clone();
+    let command_queues = status.command_queues.clone();
     // On a thread of the runtime, since the collector's thread inherits its rights.
-    let dispatcher = tokio::spawn(async move { Dispatcher::new(mailboxes) });
+    let dispatcher = tokio::spawn(async move { Dispatcher::new(command_queues) });
     let dispatcher = dispatcher.await.map_err(io::Error::other)??;
     let shared = Arc::new(Shared {
         status,

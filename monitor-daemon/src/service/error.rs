@@ -8,7 +8,7 @@ use super::privilege::MissingPrivilege;
 use super::sandbox::SandboxError;
 use crate::capture::replay::ReplayError;
 use crate::config::{ConfigError, TooMuchMemory};
-use crate::control::MailboxError;
+use crate::control::CommandQueueError;
 use crate::live::LiveError;
 use crate::rpc::{AccessError, ListenError};
 use crate::worker::SpawnError;
@@ -43,9 +43,9 @@ pub enum ServiceError {
     /// The files.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// A worker's mailbox.
+    /// A worker's command queue.
     #[error(transparent)]
-    Mailbox(#[from] MailboxError),
+    CommandQueue(#[from] CommandQueueError),
     /// A thread.
     #[error(transparent)]
     Spawn(#[from] SpawnError),

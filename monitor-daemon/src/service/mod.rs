@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::capture::replay::{Options, Replay};
 use crate::config::{Config, LiveConfig, MAX_WORKERS, Origin};
-use crate::control::{Engine, Mailboxes};
+use crate::control::{CommandQueues, Engine};
 use crate::live::Live;
 use crate::rpc;
 use crate::status::{CaptureStatus, Status};
@@ -63,8 +63,15 @@ fn capture(config: &Config, current: LiveConfig, sandbox: Sandbox) -> Result<(),
         seed,
     } = Parts::new(config, Origin::Live, privileges.bpf)?;
     prefault::prefault(&engines);
-    let live = Live::start(config, seed, engines, &views.mailboxes, &cores, privileges)?;
-    let workers = settings::to_workers(views.mailboxes.clone(), Origin::Live, seed);
+    let live = Live::start(
+        config,
+        seed,
+        engines,
+        &views.command_queues,
+        &cores,
+        privileges,
+    )?;
+    let workers = settings::to_workers(views.command_queues.clone(), Origin::Live, seed);
     let flows = live.apply_after(workers);
     let status = views.with(live.status(), current.with_flows(flows));
     host.serve(listener, status, Running::Live(live), false)
@@ -92,13 +99,13 @@ fn replay(
     let listener = listen::socket(config.rpc.clone())?;
     enter(sandbox, config, &current, &asked.files)?;
     let host = Host::new()?;
-    let flows = settings::to_workers(views.mailboxes.clone(), Origin::Files, seed);
+    let flows = settings::to_workers(views.command_queues.clone(), Origin::Files, seed);
     let status = views.with(files.status(), current.with_flows(flows));
     let (done, read) = mpsc::unbounded_channel();
     let reading = engines.len();
-    let workers = (0..).zip(engines).zip(status.mailboxes.iter());
-    let bodies = workers.map(|((index, engine), mailbox)| {
-        let worker = ReplayWorker::new(engine, index, Arc::clone(mailbox));
+    let workers = (0..).zip(engines).zip(status.command_queues.iter());
+    let bodies = workers.map(|((index, engine), command_queue)| {
+        let worker = ReplayWorker::new(engine, index, Arc::clone(command_queue));
         let (files, done) = (files.clone(), done.clone());
         move || {
             worker.run(&files, || {
@@ -117,7 +124,7 @@ fn replay(
     let threads = WorkerThreads::start(bodies, cores, 0)?;
     let running = Running::Replay {
         threads,
-        mailboxes: status.mailboxes.clone(),
+        command_queues: status.command_queues.clone(),
         read,
         reading,
     };
@@ -156,7 +163,7 @@ struct Parts {
 struct Views {
     readers: Vec<Reader>,
     counters: Vec<Arc<Counters>>,
-    mailboxes: Mailboxes,
+    command_queues: CommandQueues,
 }
 
 impl Parts {
@@ -180,13 +187,13 @@ impl Parts {
         let engines = worker::engines(config, origin, workers, seed)?;
         let readers = engines.iter().map(Engine::reader).collect();
         let counters = engines.iter().map(Engine::counters).collect();
-        let mailboxes = Mailboxes::new(workers)?;
+        let command_queues = CommandQueues::new(workers)?;
         Ok(Self {
             engines,
             views: Views {
                 readers,
                 counters,
-                mailboxes,
+                command_queues,
             },
             cores,
             seed,
@@ -199,12 +206,12 @@ impl Views {
         let Self {
             readers,
             counters,
-            mailboxes,
+            command_queues,
         } = self;
         Status {
             readers,
             engines: counters,
-            mailboxes,
+            command_queues,
             capture,
             settings: Arc::new(settings),
         }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::{ServiceError, watchdog};
-use crate::control::{Command, Mailboxes};
+use crate::control::{Command, CommandQueues};
 use crate::live::Live;
 use crate::rpc::{self, ServerSocket};
 use crate::status::Status;
@@ -33,7 +33,7 @@ pub(super) enum Running {
         /// Its threads.
         threads: WorkerThreads,
         /// Command queues, for the stop.
-        mailboxes: Mailboxes,
+        command_queues: CommandQueues,
         /// A message from each worker that has read everything.
         read: mpsc::UnboundedReceiver<()>,
         /// Number of workers that are still reading.
@@ -69,11 +69,13 @@ impl Running {
         match self {
             Self::Live(live) => live.stop(),
             Self::Replay {
-                threads, mailboxes, ..
+                threads,
+                command_queues,
+                ..
             } => {
-                mailboxes
+                command_queues
                     .iter()
-                    .for_each(|mailbox| mailbox.send(Command::Stop));
+                    .for_each(|command_queue| command_queue.send(Command::Stop));
                 threads.join();
             }
         }

@@ -39,7 +39,7 @@ mod tests {
     use monitor_engine::{LinkType, Packet};
 
     use super::*;
-    use crate::control::{Engine, Mailboxes};
+    use crate::control::{CommandQueues, Engine};
     use crate::events::Publisher;
     use crate::status::{CaptureSnapshot, CaptureStatus};
 
@@ -69,7 +69,7 @@ mod tests {
         let status = Status {
             readers: engines.iter().map(Engine::reader).collect(),
             engines: engines.iter().map(Engine::counters).collect(),
-            mailboxes: Mailboxes::new(2).unwrap(),
+            command_queues: CommandQueues::new(2).unwrap(),
             capture: Arc::new(Files),
             settings: Arc::default(),
         };

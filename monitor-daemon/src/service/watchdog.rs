@@ -39,9 +39,9 @@ pub(super) async fn run(status: Status, pulse: Pulse) {
 
 /// Returns the state of the capture once every part of the daemon made progress; `None` if a part does not answer.
 async fn check(status: &Status, pulse: &Pulse) -> Option<CaptureSnapshot> {
-    for worker in 0..status.mailboxes.workers() {
+    for worker in 0..status.command_queues.workers() {
         let ping = |answer| Command::Ping { answer };
-        if let Err(error) = status.mailboxes.ask(worker, ping).await {
+        if let Err(error) = status.command_queues.ask(worker, ping).await {
             debug!("{error}");
             return None;
         }

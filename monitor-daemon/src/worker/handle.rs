@@ -4,11 +4,11 @@ use std::sync::{Arc, mpsc};
 
 use crossbeam_queue::SegQueue;
 
-use crate::control::Mailbox;
+use crate::control::CommandQueue;
 
 /// Adds sources to a worker and removes them. No call waits for the worker.
 pub struct WorkerHandle<S> {
-    mailbox: Arc<Mailbox>,
+    command_queue: Arc<CommandQueue>,
     changes: SegQueue<Change<S>>,
 }
 
@@ -29,17 +29,17 @@ pub(super) enum Change<S> {
 impl<S> WorkerHandle<S> {
     /// Creates a handle without sources.
     #[must_use]
-    pub fn new(mailbox: Arc<Mailbox>) -> Self {
+    pub fn new(command_queue: Arc<CommandQueue>) -> Self {
         Self {
-            mailbox,
+            command_queue,
             changes: SegQueue::new(),
         }
     }
 
     /// Returns the worker's command queue.
     #[must_use]
-    pub fn mailbox(&self) -> &Mailbox {
-        &self.mailbox
+    pub fn command_queue(&self) -> &CommandQueue {
+        &self.command_queue
     }
 
     /// Adds a source. `device` is the key for [`WorkerHandle::remove`].
@@ -58,6 +58,6 @@ impl<S> WorkerHandle<S> {
 
     fn change(&self, change: Change<S>) {
         self.changes.push(change);
-        self.mailbox.ring();
+        self.command_queue.notify();
     }
 }

@@ -25,7 +25,7 @@ use rustix::time::Timespec;
 use crate::capture::checksums::{ChecksumTrial, Segments};
 use crate::capture::source::{Source, reuse};
 use crate::config::{Capture, Config, Mode, Origin};
-use crate::control::{Engine, obey};
+use crate::control::{Engine, run_commands};
 use crate::events::Publisher;
 use crate::util::clock::now;
 use handle::Change;
@@ -153,7 +153,7 @@ impl<S: Source> Worker<S> {
 
     /// Adds and removes sources and runs the commands of the queue; returns false after the command to stop.
     fn run_commands(&mut self) -> bool {
-        if !self.handles[self.index].mailbox().has_mail() {
+        if !self.handles[self.index].command_queue().has_pending() {
             return true;
         }
         let handles = Arc::clone(&self.handles);
@@ -174,7 +174,7 @@ impl<S: Source> Worker<S> {
                 }
             }
         }
-        let running = obey(&mut self.engine, handle.mailbox());
+        let running = run_commands(&mut self.engine, handle.command_queue());
         self.post_shunts();
         running
     }
@@ -202,7 +202,7 @@ impl<S: Source> Worker<S> {
         if packets > 0 {
             for handoff in self.engine.handoffs() {
                 if let Some(handle) = self.handles.get(usize::from(handoff.worker)) {
-                    handle.mailbox().post(handoff);
+                    handle.command_queue().post(handoff);
                 }
             }
             self.post_shunts();
@@ -220,7 +220,7 @@ impl<S: Source> Worker<S> {
     fn sleep(&mut self) {
         let mut list = reuse(mem::take(&mut self.poll_list));
         list.push(PollFd::from_borrowed_fd(
-            self.handles[self.index].mailbox().fd(),
+            self.handles[self.index].command_queue().fd(),
             PollFlags::IN,
         ));
         for input in self.inputs.iter().filter(|input| !input.broken) {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::capture::replay::{Options, Replay};
-use crate::control::{Answer, Command, Mailbox};
+use crate::control::{Answer, Command, CommandQueue};
 use crate::util::notifier::Notifier;
 
 /// Source that delivers the frames of a channel, through a descriptor that can be polled.
@@ -69,7 +69,7 @@ fn start(
     Arc<monitor_engine::Counters>,
 ) {
     let handles: Arc<[WorkerHandle<Scripted>]> =
-        Arc::new([WorkerHandle::new(Arc::new(Mailbox::new().unwrap()))]);
+        Arc::new([WorkerHandle::new(Arc::new(CommandQueue::new().unwrap()))]);
     let engine = Publisher::engine(Default::default()).unwrap();
     let counters = engine.counters();
     let worker = Worker::new(
@@ -121,7 +121,7 @@ fn packets_wake_a_sleeping_worker_and_reach_the_engine() {
             notifier.notify();
             assert_eq!(from.recv_timeout(LONG), Ok(1));
         }
-        handles[0].mailbox().send(Command::Stop);
+        handles[0].command_queue().send(Command::Stop);
         threads.join();
         let packets = counters
             .each()
@@ -153,7 +153,7 @@ fn a_removed_device_is_closed_before_the_answer() {
         to_other.send(vec![]).is_ok(),
         "the source of device 2 must be open"
     );
-    handles[0].mailbox().send(Command::Stop);
+    handles[0].command_queue().send(Command::Stop);
     threads.join();
 }
 
@@ -174,11 +174,11 @@ async fn the_end_of_a_worker_thread_is_reported() {
 
 /// Sends a command and waits for the answer; an error means that none came.
 fn ask<T>(
-    mailbox: &Mailbox,
+    command_queue: &CommandQueue,
     command: impl FnOnce(Answer<T>) -> Command,
 ) -> Result<T, oneshot::error::RecvError> {
     let (answer, answered) = oneshot::channel();
-    mailbox.send(command(answer));
+    command_queue.send(command(answer));
     answered.blocking_recv()
 }
 
@@ -188,9 +188,12 @@ fn a_live_worker_runs_commands_awake_and_asleep() {
         let (handles, threads, _) = start(policy);
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(5));
-            ask(handles[0].mailbox(), |answer| Command::Ping { answer }).unwrap();
+            ask(handles[0].command_queue(), |answer| Command::Ping {
+                answer,
+            })
+            .unwrap();
         }
-        handles[0].mailbox().send(Command::Stop);
+        handles[0].command_queue().send(Command::Stop);
         threads.join();
     }
 }
@@ -207,8 +210,8 @@ fn a_replay_runs_commands_between_packets_and_after_the_last_until_the_command_t
             Replay::open(std::slice::from_ref(&path), Options { workers: 1, speed }).unwrap();
         let engine = Publisher::engine(Default::default()).unwrap();
         let counters = engine.counters();
-        let mailbox = Arc::new(Mailbox::new().unwrap());
-        let worker = ReplayWorker::new(engine, 0, Arc::clone(&mailbox));
+        let command_queue = Arc::new(CommandQueue::new().unwrap());
+        let worker = ReplayWorker::new(engine, 0, Arc::clone(&command_queue));
         let (done, end) = mpsc::channel();
         let status = files.status();
         let threads = WorkerThreads::start(
@@ -227,18 +230,18 @@ fn a_replay_runs_commands_between_packets_and_after_the_last_until_the_command_t
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        ask(&mailbox, |answer| Command::Ping { answer }).unwrap();
+        ask(&command_queue, |answer| Command::Ping { answer }).unwrap();
         assert_eq!(counters.packets.get(), if speed.is_none() { 2 } else { 1 });
-        mailbox.send(Command::Stop);
+        command_queue.send(Command::Stop);
         threads.join();
-        assert!(has_no_answer(&mailbox), "the thread has ended");
+        assert!(has_no_answer(&command_queue), "the thread has ended");
     }
 }
 
 /// Returns whether a command stays in the queue.
-fn has_no_answer(mailbox: &Mailbox) -> bool {
+fn has_no_answer(command_queue: &CommandQueue) -> bool {
     let (answer, mut answered) = oneshot::channel();
-    mailbox.send(Command::Ping { answer });
+    command_queue.send(Command::Ping { answer });
     answered.try_recv() == Err(oneshot::error::TryRecvError::Empty)
 }
 

@@ -12,7 +12,7 @@
     reason = "parameters are written where they are used"
 )]
 
-pub mod attended;
+pub mod engine_threads;
 pub mod relay;
 pub mod talk;
 pub mod world;
@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use attended::Attended;
+use engine_threads::EngineThreads;
 use monitor_client::Client;
 use monitor_daemon::config::Rpc;
-use monitor_daemon::control::{Engine, Mailboxes};
+use monitor_daemon::control::{CommandQueues, Engine};
 use monitor_daemon::events::Publisher;
 use monitor_daemon::rpc::{ServerSocket, serve};
 use monitor_daemon::status::{CaptureSnapshot, CaptureStatus, InterfaceSnapshot, Status};
@@ -59,7 +59,7 @@ pub fn status(engines: &[Engine]) -> Status {
     Status {
         readers: engines.iter().map(Engine::reader).collect(),
         engines: engines.iter().map(Engine::counters).collect(),
-        mailboxes: Mailboxes::new(engines.len() as u16).unwrap(),
+        command_queues: CommandQueues::new(engines.len() as u16).unwrap(),
         capture: Arc::new(Files {
             workers: engines.len() as u16,
         }),
@@ -146,8 +146,8 @@ impl Server {
     }
 
     /// Starts a server with engines that run on threads.
-    pub fn at_work(engines: Vec<Engine>) -> (Self, Attended) {
-        let (workers, status) = Attended::start(engines);
+    pub fn with_threads(engines: Vec<Engine>) -> (Self, EngineThreads) {
+        let (workers, status) = EngineThreads::start(engines);
         (Self::start_with(status, |_| {}), workers)
     }
 

@@ -4,7 +4,7 @@ use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
 use serde_json::json;
 
-use crate::rpc_common::attended::Attended;
+use crate::rpc_common::engine_threads::EngineThreads;
 use crate::rpc_common::talk::From;
 use crate::rpc_common::{Server, pattern};
 use crate::{collect, listener, reply_among_events, serve, talk};
@@ -12,11 +12,11 @@ use crate::{collect, listener, reply_among_events, serve, talk};
 #[test]
 fn a_followed_stream_is_whole_and_its_holes_are_named() {
     for encoding in ["base64", "raw"] {
-        let (attended, server, mut wire) = serve(1);
+        let (threads, server, mut wire) = serve(1);
         let mut talk = talk(1000);
-        talk.open(&mut attended.engine(0));
-        talk.say(&mut attended.engine(0), From::Client, &pattern(0, 100_000));
-        let sockid = talk.id(&attended.engine(0)).as_u64();
+        talk.open(&mut threads.engine(0));
+        talk.say(&mut threads.engine(0), From::Client, &pattern(0, 100_000));
+        let sockid = talk.id(&threads.engine(0)).as_u64();
         let mut both = server.wire();
         let following = listener(
             &mut both,
@@ -32,16 +32,16 @@ fn a_followed_stream_is_whole_and_its_holes_are_named() {
                 (server, both)
             });
             for start in (100_000..400_000).step_by(1000) {
-                talk.say(&mut attended.engine(0), From::Client, &pattern(start, 1000));
+                talk.say(&mut threads.engine(0), From::Client, &pattern(start, 1000));
             }
             talk.at(
-                &mut attended.engine(0),
+                &mut threads.engine(0),
                 From::Client,
                 400_100,
                 &pattern(400_100, 50),
             );
-            talk.say(&mut attended.engine(0), From::Server, b"answer");
-            talk.reset(&mut attended.engine(0), From::Server);
+            talk.say(&mut threads.engine(0), From::Server, b"answer");
+            talk.reset(&mut threads.engine(0), From::Server);
             let ((stream, holes, reason), mut both) = reading.join().unwrap();
             assert!(
                 stream[..400_000] == pattern(0, 400_000)
@@ -75,11 +75,11 @@ fn a_follower_that_does_not_read_loses_bytes_and_nobody_waits_for_it() {
         window: WINDOW as u64,
         ..EngineConfig::default()
     };
-    let (attended, status) = Attended::start(vec![Publisher::engine(config).unwrap()]);
+    let (threads, status) = EngineThreads::start(vec![Publisher::engine(config).unwrap()]);
     let server = Server::start_with(status, |_| {});
     let mut talk = talk(1000);
-    talk.open(&mut attended.engine(0));
-    let sockid = talk.id(&attended.engine(0)).as_u64();
+    talk.open(&mut threads.engine(0));
+    let sockid = talk.id(&threads.engine(0)).as_u64();
     let mut wire = server.wire();
     listener(
         &mut wire,
@@ -88,12 +88,12 @@ fn a_follower_that_does_not_read_loses_bytes_and_nobody_waits_for_it() {
     );
     for start in (0..STREAM).step_by(64 << 10) {
         talk.say(
-            &mut attended.engine(0),
+            &mut threads.engine(0),
             From::Client,
             &pattern(start as u64, 64 << 10),
         );
     }
-    talk.fin(&mut attended.engine(0), From::Client);
+    talk.fin(&mut threads.engine(0), From::Client);
     let (stream, holes, reason) = collect(&mut wire, "server");
     assert_eq!((stream.len(), reason.as_str()), (STREAM, "eof"));
     let mut at = 0;

@@ -18,17 +18,17 @@ mod waiting;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rpc_common::attended::Attended;
+use rpc_common::engine_threads::EngineThreads;
 use rpc_common::talk::Talk;
 use rpc_common::{Server, Wire, engines, pattern};
 use serde_json::Value;
 
 /// A server of these many workers, and a client.
-fn serve(workers: u16) -> (Attended, Server, Wire) {
-    let (attended, status) = Attended::start(engines(workers));
+fn serve(workers: u16) -> (EngineThreads, Server, Wire) {
+    let (threads, status) = EngineThreads::start(engines(workers));
     let server = Server::start_with(status, |_| {});
     let wire = server.wire();
-    (attended, server, wire)
+    (threads, server, wire)
 }
 
 fn talk(port: u16) -> Talk {

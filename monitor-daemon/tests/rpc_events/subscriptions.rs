@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::rpc_common::attended::Attended;
+use crate::rpc_common::engine_threads::EngineThreads;
 use crate::rpc_common::talk::From;
 use crate::rpc_common::{Server, Wire, engines, pattern};
 use crate::{bytes, expect, listener, reply_among_events, serve, talk};
 
 #[test]
 fn every_event_of_a_connection_in_its_order() {
-    let (attended, _server, mut wire) = serve(1);
+    let (threads, _server, mut wire) = serve(1);
     let all = json!([
         "opened",
         "established",
@@ -30,7 +30,7 @@ fn every_event_of_a_connection_in_its_order() {
     );
     let mut talk = talk(1000);
     talk.vlan = vec![7];
-    let mut engine = attended.engine(0);
+    let mut engine = threads.engine(0);
     talk.open(&mut engine);
     talk.say(&mut engine, From::Client, b"request");
     talk.at(&mut engine, From::Client, 0, b"re");
@@ -97,11 +97,11 @@ fn every_event_of_a_connection_in_its_order() {
 
 #[test]
 fn filters_sockids_and_sides_choose() {
-    let (attended, _server, mut wire) = serve(2);
+    let (threads, _server, mut wire) = serve(2);
     let mut old = [talk(1000), talk(1001)];
-    old[0].open(&mut attended.engine(0));
-    old[1].open(&mut attended.engine(1));
-    let one = old[1].id(&attended.engine(1)).as_u64();
+    old[0].open(&mut threads.engine(0));
+    old[1].open(&mut threads.engine(1));
+    let one = old[1].id(&threads.engine(1)).as_u64();
     let data = |more: Value| {
         let mut params = json!({ "events": ["data"] });
         params
@@ -121,11 +121,11 @@ fn filters_sockids_and_sides_choose() {
         data(json!({ "sockid": one, "side": "client" })),
     );
     let mut new = [talk(1002), talk(1003)];
-    new[0].open(&mut attended.engine(1));
-    new[1].open(&mut attended.engine(0));
+    new[0].open(&mut threads.engine(1));
+    new[1].open(&mut threads.engine(0));
     for (talk, worker) in old.iter_mut().zip([0, 1]).chain(new.iter_mut().zip([1, 0])) {
-        talk.say(&mut attended.engine(worker), From::Client, b"a");
-        talk.say(&mut attended.engine(worker), From::Server, b"bc");
+        talk.say(&mut threads.engine(worker), From::Client, b"a");
+        talk.say(&mut threads.engine(worker), From::Server, b"bc");
     }
     let mut heard: Vec<(u64, u64)> = (0..5)
         .map(|_| {
@@ -149,7 +149,7 @@ fn filters_sockids_and_sides_choose() {
     for number in [by_filter, by_sockid] {
         wire.result("unsubscribe", json!({ "sockid": number }));
     }
-    old[0].say(&mut attended.engine(0), From::Client, b"a");
+    old[0].say(&mut threads.engine(0), From::Client, b"a");
     assert_eq!(
         wire.ask("stats", json!({}))["result"]["rpc"]["listeners"],
         0
@@ -158,10 +158,10 @@ fn filters_sockids_and_sides_choose() {
 
 #[test]
 fn wrong_subscriptions_are_refused_with_a_reason() {
-    let (attended, server, mut wire) = serve(1);
+    let (threads, server, mut wire) = serve(1);
     let mut talk = talk(1000);
-    talk.open(&mut attended.engine(0));
-    let sockid = talk.id(&attended.engine(0)).as_u64();
+    talk.open(&mut threads.engine(0));
+    let sockid = talk.id(&threads.engine(0)).as_u64();
     let parameter = |wire: &mut Wire, params: Value| {
         let error = wire.error("subscribe", params);
         assert_eq!(error["code"], -32602);
@@ -240,7 +240,7 @@ fn wrong_subscriptions_are_refused_with_a_reason() {
 
 #[test]
 fn queues_take_no_more_memory_than_they_may() {
-    let (_attended, status) = Attended::start(engines(1));
+    let (_attended, status) = EngineThreads::start(engines(1));
     let server = Server::start_with(status, |settings| settings.memory = 1 << 20);
     let mut wire = server.wire();
     let error = wire.error("subscribe", json!({}));
@@ -261,11 +261,11 @@ fn queues_take_no_more_memory_than_they_may() {
 
 #[test]
 fn events_come_between_replies_and_never_within_raw_bytes() {
-    let (attended, _server, mut wire) = serve(1);
+    let (threads, _server, mut wire) = serve(1);
     let mut talk = talk(1000);
-    talk.open(&mut attended.engine(0));
-    talk.say(&mut attended.engine(0), From::Client, &pattern(0, 300_000));
-    let sockid = talk.id(&attended.engine(0)).as_u64();
+    talk.open(&mut threads.engine(0));
+    talk.say(&mut threads.engine(0), From::Client, &pattern(0, 300_000));
+    let sockid = talk.id(&threads.engine(0)).as_u64();
     let params = json!({ "events": ["data"], "data": { "max": 100 }, "encoding": "raw" });
     listener(&mut wire, "subscribe", params);
     let peek = json!({ "jsonrpc": "2.0", "id": 1, "method": "ppeek",
@@ -275,7 +275,7 @@ fn events_come_between_replies_and_never_within_raw_bytes() {
         let feeding = scope.spawn(|| {
             for round in 0..200 {
                 talk.say(
-                    &mut attended.engine(0),
+                    &mut threads.engine(0),
                     From::Client,
                     &pattern(300_000 + round * 50, 50),
                 );
@@ -305,10 +305,10 @@ fn events_come_between_replies_and_never_within_raw_bytes() {
 
 #[test]
 fn listeners_die_with_their_client() {
-    let (attended, server, mut watcher) = serve(2);
+    let (threads, server, mut watcher) = serve(2);
     let mut talk = talk(1000);
-    talk.open(&mut attended.engine(0));
-    let sockid = talk.id(&attended.engine(0)).as_u64();
+    talk.open(&mut threads.engine(0));
+    let sockid = talk.id(&threads.engine(0)).as_u64();
     let mut wire = server.wire();
     for _ in 0..5 {
         listener(&mut wire, "subscribe", json!({ "filter": "port 80" }));
@@ -329,5 +329,5 @@ fn listeners_die_with_their_client() {
         assert!(start.elapsed() < Duration::from_secs(10));
     }
     assert_eq!(gauge("event_memory"), 0);
-    talk.say(&mut attended.engine(0), From::Client, b"nobody hears this");
+    talk.say(&mut threads.engine(0), From::Client, b"nobody hears this");
 }

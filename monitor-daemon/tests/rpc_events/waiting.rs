@@ -11,10 +11,10 @@ use crate::{listener, reply_among_events, serve, talk};
 
 #[test]
 fn waiting_ends_when_the_byte_comes_or_never_will() {
-    let (attended, server, mut wire) = serve(1);
+    let (threads, server, mut wire) = serve(1);
     let mut talk = talk(1000);
-    talk.open(&mut attended.engine(0));
-    let sockid = talk.id(&attended.engine(0)).as_u64();
+    talk.open(&mut threads.engine(0));
+    let sockid = talk.id(&threads.engine(0)).as_u64();
     let wait = |off: u64, timeout: f64| json!({ "sockid": sockid, "side": "server", "off": off, "timeout": timeout });
     assert_eq!(
         wire.error("wait", wait(0, 0.0))["data"]["reason"],
@@ -34,16 +34,16 @@ fn waiting_ends_when_the_byte_comes_or_never_will() {
     };
     // Events are sent in between.
     listener(&mut wire, "subscribe", json!({ "events": ["data"] }));
-    let say = |talk: &mut Talk| talk.say(&mut attended.engine(0), From::Client, b"abc");
+    let say = |talk: &mut Talk| talk.say(&mut threads.engine(0), From::Client, b"abc");
     let (reply, _) = later(&mut talk, &say, &mut wire, 2);
     let expected = json!({ "off": 2, "available": 1, "base": 0, "next": 3, "end": 3, "fin": null });
     assert_eq!(reply["result"], expected);
     let (reply, events) = later(
         &mut talk,
         &|talk| {
-            talk.say(&mut attended.engine(0), From::Client, b"de");
+            talk.say(&mut threads.engine(0), From::Client, b"de");
             std::thread::sleep(Duration::from_millis(200));
-            talk.at(&mut attended.engine(0), From::Client, 9, b"ahead");
+            talk.at(&mut threads.engine(0), From::Client, 9, b"ahead");
         },
         &mut wire,
         10,
@@ -55,7 +55,7 @@ fn waiting_ends_when_the_byte_comes_or_never_will() {
     assert!(events >= 1);
     let (reply, _) = later(
         &mut talk,
-        &|talk| talk.reset(&mut attended.engine(0), From::Server),
+        &|talk| talk.reset(&mut threads.engine(0), From::Server),
         &mut wire,
         20,
     );
@@ -71,14 +71,14 @@ fn waiting_ends_when_the_byte_comes_or_never_will() {
         "the connection is over"
     );
     let mut second = self::talk(1001);
-    second.open(&mut attended.engine(0));
-    let sockid = second.id(&attended.engine(0)).as_u64();
+    second.open(&mut threads.engine(0));
+    let sockid = second.id(&threads.engine(0)).as_u64();
     let params = json!({ "sockid": sockid, "side": "server", "off": 0 });
     wire.send_line(
         &json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": params }).to_string(),
     );
     std::thread::sleep(Duration::from_millis(50));
-    second.fin(&mut attended.engine(0), From::Client);
+    second.fin(&mut threads.engine(0), From::Client);
     assert_eq!(
         reply_among_events(&mut wire).0["error"]["data"]["reason"],
         "eof"
@@ -94,10 +94,10 @@ fn waiting_ends_when_the_byte_comes_or_never_will() {
 
 #[test]
 fn a_waiting_client_that_only_stops_writing_is_answered_and_one_that_goes_is_let_go() {
-    let (attended, server, mut wire) = serve(1);
+    let (threads, server, mut wire) = serve(1);
     let mut talk = talk(1000);
-    talk.open(&mut attended.engine(0));
-    let sockid = talk.id(&attended.engine(0)).as_u64();
+    talk.open(&mut threads.engine(0));
+    let sockid = talk.id(&threads.engine(0)).as_u64();
     let params = json!({ "sockid": sockid, "side": "server", "off": 0, "timeout": 3600 });
     let request =
         json!({ "jsonrpc": "2.0", "id": 7, "method": "wait", "params": params }).to_string();
@@ -119,7 +119,7 @@ fn a_waiting_client_that_only_stops_writing_is_answered_and_one_that_goes_is_let
     listeners(2);
     drop(gone);
     listeners(1);
-    talk.say(&mut attended.engine(0), From::Client, b"x");
+    talk.say(&mut threads.engine(0), From::Client, b"x");
     assert_eq!(wire.reply()["result"]["available"], 1);
     assert!(wire.at_end());
     listeners(0);

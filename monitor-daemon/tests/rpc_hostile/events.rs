@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::rpc_common::attended::Attended;
+use crate::rpc_common::engine_threads::EngineThreads;
 use crate::rpc_common::talk::{From, Talk};
 use crate::rpc_common::{Server, Wire, engines};
 use crate::{PROMPT, alone, eventually, gauge};
@@ -13,7 +13,7 @@ use crate::{PROMPT, alone, eventually, gauge};
 fn a_client_that_does_not_read_its_events_loses_them_exactly_and_alone() {
     const OPENED: u16 = 20_000;
     let _alone = alone();
-    let (attended, status) = Attended::start(engines(1));
+    let (threads, status) = EngineThreads::start(engines(1));
     let server = Server::start_with(status, |_| {});
     let (mut slow, mut quick, mut watcher) = (server.wire(), server.wire(), server.wire());
     slow.result("subscribe", json!({ "events": ["opened"], "queue": 64 }));
@@ -42,7 +42,7 @@ fn a_client_that_does_not_read_its_events_loses_them_exactly_and_alone() {
     std::thread::scope(|scope| {
         let reading = scope.spawn(|| read(&mut quick));
         for port in 10_000..10_000 + OPENED {
-            Talk::new(&format!("10.0.0.1:{port}"), "10.0.0.2:80").syn(&mut attended.engine(0));
+            Talk::new(&format!("10.0.0.1:{port}"), "10.0.0.2:80").syn(&mut threads.engine(0));
         }
         assert_eq!(
             reading.join().unwrap(),
@@ -58,11 +58,11 @@ fn a_client_that_does_not_read_its_events_loses_them_exactly_and_alone() {
 #[test]
 fn two_hundred_listening_clients_and_half_of_them_killed() {
     let _alone = alone();
-    let (attended, status) = Attended::start(engines(2));
+    let (threads, status) = EngineThreads::start(engines(2));
     let server = Server::start_with(status, |_| {});
     let mut talk = Talk::new("10.0.0.1:1234", "10.0.0.2:80");
-    talk.open(&mut attended.engine(1));
-    let sockid = talk.id(&attended.engine(1)).as_u64();
+    talk.open(&mut threads.engine(1));
+    let sockid = talk.id(&threads.engine(1)).as_u64();
     let mut clients: Vec<Wire> = (0..200)
         .map(|index| {
             let mut wire = server.wire();
@@ -82,7 +82,7 @@ fn two_hundred_listening_clients_and_half_of_them_killed() {
         gauge(&mut watcher, "listeners") == 200
     });
     let start = Instant::now();
-    talk.say(&mut attended.engine(1), From::Client, b"to all");
+    talk.say(&mut threads.engine(1), From::Client, b"to all");
     for (index, wire) in clients.iter_mut().enumerate() {
         for _ in 0..2 - index % 2 {
             assert_eq!(wire.event()["len"], 6);

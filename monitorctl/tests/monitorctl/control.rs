@@ -3,14 +3,14 @@
 use monitor_tests::{Terminal, have, skip};
 
 use crate::rpc_common::Server;
-use crate::rpc_common::attended::Attended;
+use crate::rpc_common::engine_threads::EngineThreads;
 use crate::rpc_common::world::{ENDS, world};
 use crate::{json, run, text};
 
 #[test]
 fn connections_can_be_stopped_and_configured() {
     let (engines, _) = world();
-    let (_attended, status) = Attended::start(engines);
+    let (_attended, status) = EngineThreads::start(engines);
     let server = Server::start_with(status, |_| {});
     let listed = json(&server, &["--json", "lookup", "10.0.0.3:5000", ENDS.1]);
     let sockid = listed["sockid"].to_string();
@@ -36,7 +36,7 @@ fn follow_colours_each_side_on_a_terminal() {
         skip!("needs tmux");
     }
     let (engines, sockid) = world();
-    let (_attended, status) = Attended::start(engines);
+    let (_attended, status) = EngineThreads::start(engines);
     let server = Server::start_with(status, |_| {});
     let terminal = Terminal::start(100, 20);
     let program = env!("CARGO_BIN_EXE_monitorctl");

@@ -6,14 +6,14 @@ use std::process::Command;
 use monitor_tests::skip;
 
 use crate::rpc_common::Server;
-use crate::rpc_common::attended::Attended;
+use crate::rpc_common::engine_threads::EngineThreads;
 use crate::rpc_common::world::{ENDS, world};
 use crate::run;
 
 #[test]
 fn failures_have_exit_codes_and_messages() {
     let (engines, sockid) = world();
-    let (_attended, status) = Attended::start(engines);
+    let (_attended, status) = EngineThreads::start(engines);
     let mut server = Server::start_with(status, |_| {});
     let sockid = sockid.to_string();
     let fails = |server: &Server, args: &[&str], code: i32, word: &str| {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 
-use crate::rpc_common::attended::Attended;
+use crate::rpc_common::engine_threads::EngineThreads;
 use crate::rpc_common::talk::{From, Talk};
 use crate::rpc_common::world::{ANSWER, ENDS, STREAM, world};
 use crate::rpc_common::{Server, engines, pattern};
@@ -12,7 +12,7 @@ use crate::{command, json_lines, run, text};
 #[test]
 fn follow_reports_missing_bytes_and_ends_with_the_connection() {
     let (engines, sockid) = world();
-    let (_attended, status) = Attended::start(engines);
+    let (_attended, status) = EngineThreads::start(engines);
     let server = Server::start_with(status, |_| {});
     let output = run(&server, &["follow", &sockid.to_string(), "server"]);
     assert!(output.status.success());
@@ -53,7 +53,7 @@ fn follow_prints_bytes_as_they_arrive() {
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
     let sockid = talk.id(&engines[0]).as_u64().to_string();
-    let (attended, status) = Attended::start(engines);
+    let (threads, status) = EngineThreads::start(engines);
     let server = Server::start_with(status, |_| {});
     let mut child = command(&server.socket, &["follow", &sockid])
         .stdout(Stdio::piped())
@@ -65,14 +65,14 @@ fn follow_prints_bytes_as_they_arrive() {
         (From::Server, "pong\n"),
         (From::Client, "again\n"),
     ] {
-        talk.say(&mut attended.engine(0), from, said.as_bytes());
+        talk.say(&mut threads.engine(0), from, said.as_bytes());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         assert_eq!(line, said);
     }
-    talk.fin(&mut attended.engine(0), From::Client);
-    talk.say(&mut attended.engine(0), From::Server, b"last\n");
-    talk.fin(&mut attended.engine(0), From::Server);
+    talk.fin(&mut threads.engine(0), From::Client);
+    talk.say(&mut threads.engine(0), From::Server, b"last\n");
+    talk.fin(&mut threads.engine(0), From::Server);
     let mut rest = String::new();
     out.read_line(&mut rest).unwrap();
     assert_eq!(rest, "last\n");
@@ -123,18 +123,18 @@ fn all_connections_that_match_a_filter_are_followed() {
     let mut old = Talk::new("10.0.0.1:1", "10.0.0.2:80");
     old.open(&mut engines[0]);
     old.say(&mut engines[0], From::Client, b"before\n");
-    let (attended, status) = Attended::start(engines);
+    let (threads, status) = EngineThreads::start(engines);
     let server = Server::start_with(status, |_| {});
     let mut running = Running::start(&server, &["follow", "--filter", "port 80"]);
     until_listening(&server, 3);
-    old.say(&mut attended.engine(0), From::Client, b"more\n");
+    old.say(&mut threads.engine(0), From::Client, b"more\n");
     assert_eq!(running.line(), "--- 10.0.0.1:1 -> 10.0.0.2:80, offset 7\n");
     assert_eq!(running.line(), "more\n");
     for (server_end, said) in [("10.0.0.2:443", "hidden\n"), ("10.0.0.2:80", "new\n")] {
         let mut talk = Talk::new("10.0.0.3:1", server_end);
         talk.time = old.time;
-        talk.open(&mut attended.engine(0));
-        talk.say(&mut attended.engine(0), From::Server, said.as_bytes());
+        talk.open(&mut threads.engine(0));
+        talk.say(&mut threads.engine(0), From::Server, said.as_bytes());
     }
     assert_eq!(running.line(), "--- 10.0.0.2:80 -> 10.0.0.3:1, offset 0\n");
     assert_eq!(running.line(), "new\n");
@@ -142,7 +142,7 @@ fn all_connections_that_match_a_filter_are_followed() {
 
 #[test]
 fn events_print_as_lines() {
-    let (attended, status) = Attended::start(engines(1));
+    let (threads, status) = EngineThreads::start(engines(1));
     let server = Server::start_with(status, |_| {});
     let kinds = [
         "events",
@@ -158,9 +158,9 @@ fn events_print_as_lines() {
     let mut machines = Running::start(&server, &[&["--json"], kinds.as_slice()].concat());
     until_listening(&server, 2);
     let mut talk = Talk::new(ENDS.0, ENDS.1);
-    talk.open(&mut attended.engine(0));
-    talk.say(&mut attended.engine(0), From::Client, b"ping");
-    talk.reset(&mut attended.engine(0), From::Server);
+    talk.open(&mut threads.engine(0));
+    talk.say(&mut threads.engine(0), From::Client, b"ping");
+    talk.reset(&mut threads.engine(0), From::Server);
     for rest in [
         "opened       0  10.0.0.1:1234 -> 10.0.0.2:80\n",
         "  server  4 bytes at 0\n",
@@ -183,7 +183,7 @@ fn events_print_as_lines() {
 #[test]
 fn wait_ends_when_the_byte_arrives_or_cannot_arrive() {
     let (engines, sockid) = world();
-    let (_attended, status) = Attended::start(engines);
+    let (_attended, status) = EngineThreads::start(engines);
     let server = Server::start_with(status, |_| {});
     let sockid = sockid.to_string();
     assert_eq!(
@@ -220,14 +220,14 @@ fn matches_print_with_their_bytes() {
     let mut engines = engines(1);
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
-    let (attended, status) = Attended::start(engines);
+    let (threads, status) = EngineThreads::start(engines);
     let server = Server::start_with(status, |_| {});
     let mut running = Running::start(
         &server,
         &["watch", "-i", "passw[o0]rd", "-C", "4", "-n", "1"],
     );
     until_listening(&server, 1);
-    talk.say(&mut attended.engine(0), From::Client, b"the PASSWORD is");
+    talk.say(&mut threads.engine(0), From::Client, b"the PASSWORD is");
     let line = running.line();
     assert!(
         line.ends_with("10.0.0.1:1234 -> 10.0.0.2:80  server  8 bytes at 4  passw[o0]rd\n"),

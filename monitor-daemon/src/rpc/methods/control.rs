@@ -84,7 +84,7 @@ async fn configure(shared: &Shared, params: &ConfigureParams) -> Result<Configur
             })
         }
         Target::Opening(filter) => {
-            let least = (0..shared.status.mailboxes.workers())
+            let least = (0..shared.status.command_queues.workers())
                 .map(|worker| budget(shared, worker))
                 .min();
             let sides = settings(params, least.unwrap_or(0))?;
@@ -183,7 +183,7 @@ async fn ask<T>(
     worker: u16,
     command: impl FnOnce(Answer<T>) -> Command,
 ) -> Result<T, ErrorObject> {
-    let answer = shared.status.mailboxes.ask(worker, command).await;
+    let answer = shared.status.command_queues.ask(worker, command).await;
     answer.map_err(errors::unanswered)
 }
 
@@ -229,7 +229,7 @@ async fn set_rules(
     rules: &[(u64, Rule)],
     before: &[(u64, Rule)],
 ) -> Result<(), ErrorObject> {
-    for worker in 0..shared.status.mailboxes.workers() {
+    for worker in 0..shared.status.command_queues.workers() {
         let Err(error) = set_rules_of(shared, worker, rules).await else {
             continue;
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use monitor_rpc::ErrorObject;
 use tokio::sync::Notify;
 
-use crate::control::{Mailboxes, Unanswered};
+use crate::control::{CommandQueues, Unanswered};
 use crate::events::{Delivery, EventFilter, EventQueue, EventReceiver, Scope, Subscriber, Wakeup};
 use crate::rpc::access::account::{Account, Lease};
 use crate::rpc::dispatcher::{Added, Dispatcher};
@@ -79,7 +79,7 @@ impl Subscription {
                     this.wakeup.clone(),
                 ));
             }
-            Mailboxes::answer(worker, answer)
+            CommandQueues::answer(worker, answer)
                 .await
                 .map_err(errors::unanswered)?;
         }

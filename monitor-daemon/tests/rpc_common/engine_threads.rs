@@ -4,40 +4,43 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use monitor_daemon::control::{Command, Engine, Mailbox, attend};
+use monitor_daemon::control::{Command, CommandQueue, Engine, run_pending};
 use monitor_daemon::status::Status;
 
 use super::status;
 
 /// A thread for each engine sees to its mail until this is dropped.
-pub struct Attended {
+pub struct EngineThreads {
     engines: Vec<Arc<Mutex<Engine>>>,
-    mailboxes: Vec<Arc<Mailbox>>,
+    command_queues: Vec<Arc<CommandQueue>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Attended {
+impl EngineThreads {
     /// Starts the threads; also returns the status for a server of these engines.
     pub fn start(engines: Vec<Engine>) -> (Self, Status) {
         let status = status(&engines);
-        let mailboxes: Vec<_> = status.mailboxes.iter().cloned().collect();
+        let command_queues: Vec<_> = status.command_queues.iter().cloned().collect();
         let engines: Vec<_> = engines
             .into_iter()
             .map(|engine| Arc::new(Mutex::new(engine)))
             .collect();
-        let threads = engines.iter().zip(&mailboxes).map(|(engine, mailbox)| {
-            let (engine, mailbox) = (Arc::clone(engine), Arc::clone(mailbox));
-            std::thread::spawn(move || {
-                while attend(&mut lock(&engine), &mailbox) {
-                    mailbox.wait(Some(Duration::from_secs(1)));
-                }
-            })
-        });
+        let threads = engines
+            .iter()
+            .zip(&command_queues)
+            .map(|(engine, command_queue)| {
+                let (engine, command_queue) = (Arc::clone(engine), Arc::clone(command_queue));
+                std::thread::spawn(move || {
+                    while run_pending(&mut lock(&engine), &command_queue) {
+                        command_queue.wait(Some(Duration::from_secs(1)));
+                    }
+                })
+            });
         let threads = threads.collect();
         (
             Self {
                 engines,
-                mailboxes,
+                command_queues,
                 threads,
             },
             status,
@@ -59,11 +62,11 @@ fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
     engine.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Drop for Attended {
+impl Drop for EngineThreads {
     fn drop(&mut self) {
-        self.mailboxes
+        self.command_queues
             .iter()
-            .for_each(|mailbox| mailbox.send(Command::Stop));
+            .for_each(|command_queue| command_queue.send(Command::Stop));
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

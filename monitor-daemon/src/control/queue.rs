@@ -18,7 +18,7 @@ const DATAGRAMS: usize = 256;
 
 /// A worker's command queue. Sending never waits for the worker.
 #[derive(Debug)]
-pub struct Mailbox {
+pub struct CommandQueue {
     /// Set after each send; read by the worker in every round.
     pending: AtomicBool,
     /// Ends the worker's sleep after a send.
@@ -31,14 +31,14 @@ pub struct Mailbox {
 /// The kernel refused an eventfd.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make an event descriptor for a worker")]
-pub struct MailboxError(#[source] io::Error);
+pub struct CommandQueueError(#[source] io::Error);
 
-impl Mailbox {
+impl CommandQueue {
     /// Creates an empty queue.
-    pub fn new() -> Result<Self, MailboxError> {
+    pub fn new() -> Result<Self, CommandQueueError> {
         Ok(Self {
             pending: AtomicBool::new(false),
-            notifier: Notifier::new().map_err(MailboxError)?,
+            notifier: Notifier::new().map_err(CommandQueueError)?,
             commands: SegQueue::new(),
             datagrams: ArrayQueue::new(DATAGRAMS),
             lost: AtomicU64::new(0),
@@ -48,7 +48,7 @@ impl Mailbox {
     /// Sends a command to the worker.
     pub fn send(&self, command: Command) {
         self.commands.push(command);
-        self.ring();
+        self.notify();
     }
 
     /// Forwards a datagram; a full queue drops and counts it.
@@ -56,7 +56,7 @@ impl Mailbox {
         if self.datagrams.push(datagram).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
-        self.ring();
+        self.notify();
     }
 
     /// Returns the number of datagrams that a full queue dropped.
@@ -66,18 +66,18 @@ impl Mailbox {
     }
 
     /// Wakes the worker, for work that is stored elsewhere.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         self.notifier.notify();
         // After the notification, or the worker could see this, clear an idle notifier, and never sleep again.
         self.pending.store(true, Ordering::Release);
     }
 
     /// Returns whether something was sent since the last call. It is in the queue then.
-    pub fn has_mail(&self) -> bool {
+    pub fn has_pending(&self) -> bool {
         if !self.pending.load(Ordering::Relaxed) {
             return false;
         }
-        // Reset in the reverse order of `ring`, and before the queue is emptied: if this takes the notification of a
+        // Reset in the reverse order of `notify`, and before the queue is emptied: if this takes the notification of a
         // concurrent sender away, that sender's command is in the queue already.
         self.pending.swap(false, Ordering::AcqRel);
         self.notifier.clear();
@@ -113,15 +113,15 @@ mod tests {
 
     #[test]
     fn a_full_box_loses_datagrams_and_counts_them() {
-        let mailbox = Mailbox::new().unwrap();
+        let command_queue = CommandQueue::new().unwrap();
         for _ in 0..300 {
-            mailbox.post(Handoff {
+            command_queue.post(Handoff {
                 worker: 0,
                 time: 0,
                 link: monitor_engine::LinkType::Ip,
                 data: vec![],
             });
         }
-        assert_eq!(mailbox.lost(), 300 - 256);
+        assert_eq!(command_queue.lost(), 300 - 256);
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Answer, Command, Mailbox, MailboxError};
+use super::{Answer, Command, CommandQueue, CommandQueueError};
 
 /// Longest time for an answer. A worker reads its queue many times a second; one that takes longer hangs or has ended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Queue of each worker, in their order. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Mailboxes(Arc<[Arc<Mailbox>]>);
+pub struct CommandQueues(Arc<[Arc<CommandQueue>]>);
 
 /// A worker did not answer in time: it hangs, or has ended with the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,10 +22,10 @@ pub struct Unanswered {
     pub worker: u16,
 }
 
-impl Mailboxes {
+impl CommandQueues {
     /// Creates empty queues.
-    pub fn new(workers: u16) -> Result<Self, MailboxError> {
-        let boxes = (0..workers).map(|_| Mailbox::new().map(Arc::new));
+    pub fn new(workers: u16) -> Result<Self, CommandQueueError> {
+        let boxes = (0..workers).map(|_| CommandQueue::new().map(Arc::new));
         Ok(Self(boxes.collect::<Result<_, _>>()?))
     }
 
@@ -37,12 +37,12 @@ impl Mailboxes {
 
     /// Returns a worker's queue, if there is such a worker.
     #[must_use]
-    pub fn get(&self, worker: u16) -> Option<&Arc<Mailbox>> {
+    pub fn get(&self, worker: u16) -> Option<&Arc<CommandQueue>> {
         self.0.get(usize::from(worker))
     }
 
     /// Iterates over all queues.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<CommandQueue>> {
         self.0.iter()
     }
 
