@@ -12,7 +12,7 @@ pub use ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Vlans, ethernet};
 pub use ip::{
     Address, Datagram, Fragment, MAX_EXTENSION_HEADERS, PROTOCOL_TCP, ip, is_extension_header,
 };
-pub use tcp::{Tcp, control, flags, ports, tcp};
+pub use tcp::{Tcp, control, flags, ports, tcp, tcp_cut};
 
 /// Bytes that are read by offset.
 pub trait Bytes {

@@ -53,15 +53,22 @@ pub struct Tcp {
 /// Reads the TCP header at `at`. A data offset below 20 bytes is malformed, one past the packet truncated.
 #[inline(always)]
 pub fn tcp<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Tcp, Error> {
+    let tcp = tcp_cut(bytes, at)?;
+    if tcp.payload > bytes.len() {
+        return Err(Error::Truncated);
+    }
+    Ok(tcp)
+}
+
+/// Reads the TCP header at `at`, of which the options may be cut off: then `payload` is past the packet.
+#[inline(always)]
+pub fn tcp_cut<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Tcp, Error> {
     let h: [u8; TCP_HEADER_LEN] = bytes.array(at).ok_or(Error::Truncated)?;
     let header_len = usize::from(h[12] >> 4) * 4;
     if header_len < TCP_HEADER_LEN {
         return Err(Error::Malformed);
     }
     let payload = at + header_len;
-    if payload > bytes.len() {
-        return Err(Error::Truncated);
-    }
     Ok(Tcp {
         src: be16(h[0], h[1]),
         dst: be16(h[2], h[3]),

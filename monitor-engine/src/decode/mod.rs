@@ -134,13 +134,23 @@ impl Decoder {
         counters: &Counters,
         segment: &mut Segment<'a>,
     ) -> Result<Frame, Error> {
-        let tcp = wire::tcp(packet.data, datagram.payload)?;
+        let tcp = match wire::tcp(packet.data, datagram.payload) {
+            // The capture ends within the options: the segment still takes its place in the stream.
+            Err(Error::Truncated) if packet.more.is_empty() => {
+                wire::tcp_cut(packet.data, datagram.payload)?
+            }
+            tcp => tcp?,
+        };
         let wire_len = datagram
             .end
             .checked_sub(tcp.payload)
             .ok_or(Error::Malformed)?;
-        let payload = Payload::new(&packet.data[tcp.payload..], packet.more, wire_len);
-        if payload.len() < wire_len {
+        let payload = Payload::new(
+            packet.data.get(tcp.payload..).unwrap_or_default(),
+            packet.more,
+            wire_len,
+        );
+        if payload.len() < wire_len || tcp.payload > packet.data.len() {
             counters.truncated.add(1);
         } else if self.verify_checksums
             // A checksum that is not filled in yet is wrong by design, and the segment is good.

@@ -3,7 +3,7 @@
 use monitor_engine::{LinkType, Packet, Side};
 use proptest::prelude::*;
 
-use crate::common::frame::{PSH, ethernet};
+use crate::common::frame::{FIN, PSH, ethernet};
 use crate::common::{Flow, Lab};
 
 const C: Side = Side::Client;
@@ -116,11 +116,24 @@ fn a_segment_cut_by_the_capture_leaves_a_hole() {
 fn a_fin_on_a_truncated_segment_is_behind_all_of_its_bytes() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     flow.open(&mut lab);
-    let packet = flow
-        .segment(C, 0, PSH | crate::common::frame::FIN, b"0123456789")
-        .ip();
+    let packet = flow.segment(C, 0, PSH | FIN, b"0123456789").ip();
     lab.ip(&packet[..packet.len() - 4]);
     assert_eq!(lab.side(S).fin, Some(10));
+}
+
+#[test]
+fn a_segment_whose_options_are_cut_off_takes_its_place() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    flow.open(&mut lab);
+    for (off, flags, payload) in [(0, PSH, b"0123456789"), (10, PSH | FIN, b"abcdefghij")] {
+        let mut segment = flow.segment(C, off, flags, payload);
+        segment.timestamp = Some(1);
+        // The IP header, the TCP header, and half of its options.
+        lab.ip(&segment.ip()[..20 + 20 + 6]);
+    }
+    assert_eq!(lab.side(S).fin, Some(20));
+    assert_eq!(lab.held(S), []);
+    assert_eq!((lab.count("truncated"), lab.count("malformed")), (2, 0));
 }
 
 #[test]
