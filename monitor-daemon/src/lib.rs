@@ -12,6 +12,7 @@ pub mod live;
 pub mod rpc;
 pub mod scan;
 pub mod service;
+pub mod stats;
 pub mod status;
 pub mod util;
 pub mod worker;

@@ -31,7 +31,6 @@ mod transport;
 mod view;
 
 pub use access::policy::{AccessError, check};
-pub use methods::info::gather;
 pub use metrics::Metrics;
 pub use serve::serve;
 pub use transport::server_socket::{ListenError, ServerSocket};

@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::ServiceError;
-use crate::rpc;
+use crate::stats;
 use crate::status::Status;
 
 /// Returns the totals (`packets` and `bytes` of the files, `payload_bytes` and `flows` of TCP, wall-clock `seconds`), and
 /// in `stats` the result of the RPC's `stats`.
 pub(super) fn of(status: &Status, elapsed: Duration) -> Result<Value, ServiceError> {
-    let stats = rpc::gather(status.capture.snapshot(), &status.engines);
+    let stats = stats::gather(status.capture.snapshot(), &status.engines);
     let stats = serde_json::to_value(stats).map_err(|error| ServiceError::Output(error.into()))?;
     Ok(json!({
         "packets": stats["capture"]["rx_packets"],

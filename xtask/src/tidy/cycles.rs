@@ -13,8 +13,30 @@ const ORDERS: &[(&str, &[&str])] = &[
     (
         "monitor-daemon/src",
         &[
-            "config", "filter", "scan", "util", "events", "control", "status", "handles",
-            "capture", "stats", "rpc", "worker", "live", "service",
+            "config", "filter", "scan", "util", "events", "control", "status", "stats", "capture",
+            "rpc", "worker", "live", "service",
+        ],
+    ),
+    (
+        "monitor-engine/src",
+        &[
+            "packet",
+            "payload",
+            "config",
+            "event",
+            "view",
+            "refusal",
+            "counters",
+            "store",
+            "state",
+            "seq",
+            "flow",
+            "decode",
+            "defrag",
+            "acceptance",
+            "reassembly",
+            "reader",
+            "engine",
         ],
     ),
     (

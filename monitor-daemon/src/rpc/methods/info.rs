@@ -5,10 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use monitor_rpc::types::{
-    CaptureStats, Hello, HelloCapture, HelloParams, InfoParams, InterfaceStats, Socket, Stats,
-    StatsParams, WorkerStats,
+    Hello, HelloCapture, HelloParams, InfoParams, Socket, Stats, StatsParams,
 };
-use monitor_rpc::{Counters, ErrorObject, MAX_LEN, Method, VERSION};
+use monitor_rpc::{ErrorObject, MAX_LEN, Method, VERSION};
 use serde_json::value::RawValue;
 
 use super::handler::Serve;
@@ -18,6 +17,7 @@ use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::shared::Shared;
 use crate::rpc::view;
+use crate::stats;
 use crate::status::CaptureSnapshot;
 
 impl Serve for HelloParams {
@@ -90,7 +90,7 @@ fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, ErrorObject> {
 }
 
 async fn stats(shared: &Shared) -> Stats {
-    let mut stats = gather(snapshot(shared).await, &shared.status.engines);
+    let mut stats = stats::gather(snapshot(shared).await, &shared.status.engines);
     let (metrics, accounts) = (&shared.metrics, &shared.accounts);
     metrics.log_lines_lost.set(crate::util::stderr::lost());
     metrics.reply_memory.set(accounts.bytes(Purpose::Reply));
@@ -100,73 +100,6 @@ async fn stats(shared: &Shared) -> Stats {
         stats.rpc.add(name, value);
     }
     stats
-}
-
-/// Returns all of `stats` except the server's own counters.
-pub fn gather(snapshot: CaptureSnapshot, engines: &[Arc<monitor_engine::Counters>]) -> Stats {
-    let mut stats = Stats {
-        capture: capture(snapshot),
-        ..Stats::default()
-    };
-    for (worker, engine) in engines.iter().enumerate() {
-        let mut own = WorkerStats {
-            worker: worker as u16,
-            ..WorkerStats::default()
-        };
-        for (group, name, _, value) in engine.each() {
-            for (part, sum) in [
-                ("decode", &mut own.decode, &mut stats.decode),
-                ("flows", &mut own.flows, &mut stats.flows),
-                ("tcp", &mut own.tcp, &mut stats.tcp),
-                ("store", &mut own.store, &mut stats.store),
-            ]
-            .into_iter()
-            .filter_map(|(of, part, sum)| (of == group).then_some((part, sum)))
-            {
-                part.add(name, value);
-                sum.add(name, value);
-            }
-        }
-        add_evicted(&mut own.flows);
-        stats.workers.push(own);
-    }
-    add_evicted(&mut stats.flows);
-    stats
-}
-
-/// Adds `evicted`: the number of connections evicted in any state.
-fn add_evicted(flows: &mut Counters) {
-    let sum = flows
-        .0
-        .iter()
-        .filter(|(name, _)| name.starts_with("evicted_"))
-        .map(|&(_, value)| value)
-        .sum();
-    flows.add("evicted", sum);
-}
-
-fn capture(snapshot: CaptureSnapshot) -> CaptureStats {
-    let interface = |interface: crate::status::InterfaceSnapshot| InterfaceStats {
-        name: interface.name,
-        up: interface.up,
-        path: interface.path.map(Cow::Borrowed),
-        xdp: interface.xdp.map(Cow::Borrowed),
-        queues: interface.queues,
-    };
-    let mut counters = Counters::default();
-    for (name, _, value) in snapshot.counters {
-        counters.add(name, value);
-    }
-    CaptureStats {
-        mode: Cow::Borrowed(snapshot.mode),
-        path: snapshot.path.map(Cow::Borrowed),
-        path_reason: snapshot.path_reason,
-        xdp: snapshot.xdp.map(Cow::Borrowed),
-        finished: snapshot.finished,
-        interfaces: snapshot.interfaces.into_iter().map(interface).collect(),
-        workers: snapshot.workers,
-        counters,
-    }
 }
 
 /// Reads the state of the capture, once at a time, on a thread that may make system calls.
