@@ -58,8 +58,9 @@ pub fn judge(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off: i64
         if is_before(end, fwd.acked.get()) {
             return Verdict::Repeated;
         }
-        let beyond = tcp.seq.wrapping_sub(fwd.right_edge.get()) as i32;
-        if beyond > 0 || (beyond == 0 && segment.wire_len > 0) {
+        // Linux 6.17 and later discard the whole segment unless the application has read everything; earlier ones take it.
+        let data_end = tcp.seq.wrapping_add(segment.wire_len as u32);
+        if is_before(fwd.right_edge.get(), data_end) {
             return Verdict::Hold(Refusal::Window);
         }
     }
@@ -99,16 +100,15 @@ fn acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
 }
 
 /// Judges an acknowledgment below the highest one (RFC 5961, 5.2): acceptable within the largest window of its sender.
+/// Linux takes data at the edge with any older acknowledgment as well, if header prediction applies.
 #[cold]
 fn old_acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
     /// Least window that is assumed: the largest one without scaling.
     const LEAST: u32 = 65535;
-    if rev.has(side_flag::ISN) && rev.offset(ack) < 0 {
-        return Verdict::Refuse(Refusal::AckTooOld);
-    }
     let window = rev.right_edge.get().wrapping_sub(rev.acked.get()) as i32;
     let window = (window.max(0) as u32).max(LEAST);
-    if rev.acked.get().wrapping_sub(ack) > window {
+    let is_before_start = rev.has(side_flag::ISN) && rev.offset(ack) < 0;
+    if is_before_start || rev.acked.get().wrapping_sub(ack) > window {
         return Verdict::Hold(Refusal::AckTooOld);
     }
     Verdict::Accept
@@ -130,7 +130,8 @@ fn old_timestamp(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off:
 
 /// Judges a RST on a synchronized connection (RFC 5961, 3.2): its receiver is reset at exactly the next expected sequence
 /// number. Linux also takes the end of the highest range beyond a hole if selective acknowledgments are in use, and the
-/// number of a FIN that it has received. `exact`: apply that; otherwise any place in the window counts.
+/// number of a FIN that it has received. It acknowledges less than it has received while it delays acknowledgments, so
+/// that the highest acknowledgment is no edge. `exact`: apply that; otherwise any place in the window counts.
 pub fn judge_rst(fwd: &SideRecord, rev: &SideRecord, off: i64, exact: bool) -> Verdict {
     let acked = fwd.acked_offset();
     let next = fwd.next.get();
@@ -149,8 +150,7 @@ pub fn judge_rst(fwd: &SideRecord, rev: &SideRecord, off: i64, exact: bool) -> V
         };
     }
     let fin = fwd.fin();
-    let at_edge = off == next as i64
-        || off == acked as i64
+    let at_edge = off == next.max(acked) as i64
         || (fin <= next && off == fin.saturating_add(1) as i64);
     let uses_sack = fwd.offers(option::SACK) && rev.offers(option::SACK);
     let at_sack_edge = uses_sack && fwd.has_out_of_order() && off == fwd.end.get() as i64;
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(judged(8000), Verdict::Accept);
         assert_eq!(judged(8001), Verdict::Hold(Refusal::AckUnsent));
         assert_eq!(judged(7400), Verdict::Accept);
-        assert_eq!(judged(6999), Verdict::Refuse(Refusal::AckTooOld));
+        assert_eq!(judged(6999), Verdict::Hold(Refusal::AckTooOld));
         sides.1.remove_flag(side_flag::ISN);
         assert_eq!(
             judged(7500_u32.wrapping_sub(70_000)),
@@ -231,7 +231,8 @@ mod tests {
     fn data_starts_within_the_window() {
         let sides = sides();
         let judged = |seq, len| verdict(&sides, &segment(seq, len, 8000));
-        assert_eq!(judged(1499, 10), Verdict::Accept);
+        assert_eq!(judged(1490, 10), Verdict::Accept);
+        assert_eq!(judged(1490, 11), Verdict::Hold(Refusal::Window));
         assert_eq!(judged(1500, 0), Verdict::Accept);
         assert_eq!(judged(1500, 1), Verdict::Hold(Refusal::Window));
         assert_eq!(judged(1501, 0), Verdict::Hold(Refusal::Window));

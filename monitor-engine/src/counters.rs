@@ -58,6 +58,7 @@ impl Counters {
             Refusal::Window => &self.refused_window,
             Refusal::Syn => &self.refused_syn,
             Refusal::Rst => &self.rst_ignored,
+            Refusal::Fin => &self.refused_fin,
             Refusal::SynData => &self.refused_syn_data,
             Refusal::Unsynchronized => &self.refused_unsynchronized,
         }
@@ -152,6 +153,8 @@ counters! {
         refused_window
         /// SYNs refused: the other end of the live connection didn't confirm them (RFC 5961, 4).
         refused_syn
+        /// FINs beyond a hole refused: data or another FIN came in their place.
+        refused_fin
         /// Data of SYNs refused: the peer didn't acknowledge it.
         refused_syn_data
         /// Segments refused: no SYN, while their receiver waits for the answer to its own (RFC 9293, 3.10.7.3).

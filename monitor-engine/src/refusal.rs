@@ -11,12 +11,14 @@ pub enum Refusal {
     AckTooOld,
     /// Timestamp older than the latest accepted one (PAWS; RFC 7323, 5).
     Timestamp,
-    /// Starts beyond the receive window, or carries data while the window is zero.
+    /// Ends beyond the receive window.
     Window,
     /// SYN within a synchronized connection that the peer didn't confirm (RFC 5961, 4).
     Syn,
     /// RST within the window, but not at its left edge (RFC 5961, 3).
     Rst,
+    /// FIN beyond a hole, whose number belongs to data or follows another FIN.
+    Fin,
     /// Data in a SYN that the peer didn't acknowledge.
     SynData,
     /// No SYN, while the receiver waits for the answer to its own (RFC 9293, 3.10.7.3).

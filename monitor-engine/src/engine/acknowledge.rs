@@ -78,7 +78,7 @@ pub fn acknowledge(
             rev.acked.set(tcp.ack);
             rev.add_flag(side_flag::ACKED);
         }
-        if rev.offers(option::FIN) && ack > rev.fin() {
+        if rev.offers(option::FIN) && ack == rev.fin() + 1 {
             rev.add_flag(side_flag::FIN_ACKED);
         }
     }

@@ -16,7 +16,7 @@ use crate::decode::Segment;
 use crate::payload::Payload;
 use crate::refusal::Refusal;
 use crate::store::arena::BLOCK;
-use crate::store::record::{NO_FIN, Record, SideRecord, flag, option, side_flag};
+use crate::store::record::{Record, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
 
 /// Distance of an acknowledgment ahead of the in-order edge from which on everything missing is lost without delay.
@@ -128,6 +128,9 @@ impl<S: Sink> Engine<S> {
         {
             self.receiver(conn, sender.peer()).lone_fin(off);
         }
+        if fwd.offers(option::FIN) {
+            self.settle_fin(conn, sender.peer());
+        }
         self.finish_segment(conn, sender, segment);
     }
 
@@ -230,41 +233,13 @@ impl<S: Sink> Engine<S> {
             if segment.wire_len > 0 {
                 ResyncDetector::of(record, sender.peer()).reset();
             }
-            if tcp.flags & flags::FIN != 0 {
-                self.fin(fwd, rev, segment, off + segment.wire_len as i64);
-            }
         });
+        if tcp.flags & flags::FIN != 0 {
+            self.fin(conn, sender, segment, off);
+        }
         let acked = rev.acked_offset();
         if acked > rev.next.get() + FAR {
             self.receiver(conn, sender).advance_to(acked);
-        }
-    }
-
-    /// Fixes the offset of the first FIN. Inside an update.
-    #[inline(never)]
-    fn fin(&self, fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, fin: i64) {
-        let Ok(fin) = u64::try_from(fin) else {
-            return;
-        };
-        if fwd.fin() != NO_FIN {
-            return;
-        }
-        // Bytes beyond it were received already: it was not the end of this stream.
-        if fin < fwd.end.get() || fin > fwd.limit() {
-            self.counters.wild.add(1);
-            return;
-        }
-        fwd.set_fin(fin);
-        // Captures of several processors may have its acknowledgment first.
-        if fwd.acked_offset() > fin {
-            fwd.add_flag(side_flag::FIN_ACKED);
-        }
-        let peer_fin = rev.fin();
-        let acks_peer_fin = segment.tcp.flags & flags::ACK != 0
-            && rev.has(side_flag::STARTED)
-            && rev.offset(segment.tcp.ack) > peer_fin as i64;
-        if peer_fin != NO_FIN && !acks_peer_fin {
-            fwd.add_flag(side_flag::CROSSED);
         }
     }
 

@@ -8,6 +8,7 @@ mod batch;
 mod conn;
 mod control;
 mod evict;
+mod fin;
 mod follow;
 mod held;
 mod losses;

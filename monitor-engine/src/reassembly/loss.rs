@@ -2,7 +2,7 @@
 
 use super::Receiver;
 use crate::event::Event;
-use crate::store::record::NO_FIN;
+use crate::store::record::{NO_FIN, side_flag};
 use crate::{ByteRange, Sink};
 
 impl<S: Sink> Receiver<'_, S> {
@@ -29,9 +29,14 @@ impl<S: Sink> Receiver<'_, S> {
 
     /// Ends the side: declares every hole lost, also one before the FIN.
     pub fn finish(&mut self) {
-        self.declare_lost_below(u64::MAX);
         let side = self.side();
         let fin = side.fin();
+        if fin != NO_FIN && side.has(side_flag::FIN_ACKED) {
+            // The receiver got no further.
+            self.advance_to(fin);
+            self.discard_out_of_order();
+        }
+        self.declare_lost_below(u64::MAX);
         if fin != NO_FIN {
             self.advance_to(fin);
         }

@@ -80,9 +80,9 @@ impl<'a, S: Sink> Receiver<'a, S> {
                 .add(end.min(0).abs_diff(start));
             start = 0;
         }
-        // NO_FIN is beyond every offset.
+        // NO_FIN is beyond every offset. A FIN beyond a hole is no end yet.
         let stream_end = side.fin();
-        if end > 0 && end as u64 > stream_end {
+        if end > 0 && end as u64 > stream_end && (fin || stream_end <= side.next.get()) {
             let cut = stream_end.max(start as u64);
             self.counters.after_fin_bytes.add(end as u64 - cut);
             end = cut as i64;
@@ -158,6 +158,13 @@ impl<'a, S: Sink> Receiver<'a, S> {
             return;
         }
         let winning = self.winning(bytes, fin);
+        // The queued segment with the FIN keeps the place of its FIN: nothing is delivered beyond it.
+        let stream_end = self.side().fin();
+        let bytes = if stream_end < bytes.end && stream_end < winning.start {
+            ByteRange::new(bytes.start, stream_end.max(bytes.start))
+        } else {
+            bytes
+        };
         // Beyond a hole, one segment follows another: nothing to split, because nothing is received from there on.
         let side = self.side();
         if bytes.start >= side.end.get().max(side.next.get()) {

@@ -95,6 +95,32 @@ impl<S: Sink> Receiver<'_, S> {
         self.raise_base(to.min(newest));
     }
 
+    /// Returns whether a byte beyond the in-order edge has been received.
+    pub fn has_byte(&mut self, off: u64) -> bool {
+        self.ranges()
+            .first_from(off + 1)
+            .is_some_and(|range| range.start <= off)
+    }
+
+    /// Discards what waits beyond the in-order edge: the receiver has processed a FIN there.
+    pub fn discard_out_of_order(&mut self) {
+        let side = self.side();
+        let (next, end) = (side.next.get(), side.end.get());
+        if end <= next {
+            return;
+        }
+        self.record.update(|_| {
+            // Readers look at the epoch again after they have copied.
+            side.epoch.set(side.epoch.get().wrapping_add(1));
+            side.end.set(next);
+            self.ranges().remove_from(next);
+        });
+        fence(Release);
+        self.blocks()
+            .release_above(number(next) + 1, number(end) + 1);
+        self.writer.queues.restart(&side.ooo_queue);
+    }
+
     /// Frees all blocks of the side, which no reader can reach any more.
     pub fn release(&mut self) {
         let side = self.side();

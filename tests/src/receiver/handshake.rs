@@ -47,15 +47,18 @@ pub fn call(
         .map(|(application, _)| application)
 }
 
-/// Lets the kernel connect to the script's end. Returns the application if the connection is established.
+/// Lets the kernel connect to the script's end. Returns nothing if it sends no SYN: the addresses are in TIME-WAIT.
 pub fn answer(
     tun: &Tun,
     peer: &mut Peer,
     random: &mut Random,
     buffer: Option<usize>,
-) -> Application {
+) -> Option<Application> {
     let application = begin_connect(peer.kernel, peer.address, buffer);
     peer.drain(tun);
+    if !peer.answers.iter().any(|segment| segment.flags & SYN != 0) {
+        return None;
+    }
     if random.chance(20) {
         let random_ack = random.number() as u32;
         let (bits, forged) = match random.below(3) {
@@ -90,7 +93,7 @@ pub fn answer(
             peer.honest(tun, "syn-ack again", peer.isn, SYN | ACK, &[]);
         }
     }
-    application
+    Some(application)
 }
 
 /// Sends a segment between the SYN-ACK and the acknowledgment of it.

@@ -106,6 +106,21 @@ impl Peer {
         }
     }
 
+    /// Continues the sequence numbers and the clock of a predecessor on the same addresses and ports, as an honest client
+    /// does: a kernel in TIME-WAIT accepts no other successor.
+    pub fn succeed(&mut self, (seq, clock): (u32, u32)) {
+        self.isn = seq.wrapping_add(100_000);
+        self.clock = clock.wrapping_add(100);
+        self.acked = self.isn.wrapping_add(1);
+        self.edge = self.acked;
+    }
+
+    /// Returns the highest acknowledgment of the kernel, and the clock: a successor continues after them.
+    #[must_use]
+    pub fn last(&self) -> (u32, u32) {
+        (self.acked, self.clock)
+    }
+
     /// Returns the sequence number of an offset in the honest stream.
     #[must_use]
     pub fn seq(&self, off: usize) -> u32 {

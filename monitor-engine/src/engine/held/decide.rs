@@ -143,7 +143,11 @@ impl<S: Sink> Engine<S> {
             if let Some(conn) = self.conn(arena, held.slot)
                 && held.belongs_to(conn)
             {
-                self.decide_late(conn, &held);
+                if self.now.saturating_sub(held.time) < SILENCE {
+                    self.refuse(held.reason);
+                } else {
+                    self.decide_late(conn, &held);
+                }
             }
         }
     }
@@ -196,8 +200,11 @@ fn fate(held: &Held, conn: Conn<'_>, speaker: Side, segment: &Segment<'_>, now: 
     let (off, end) = (fwd.offset(held.tcp.seq), fwd.offset(held.end()));
     let data_end = off + held.wire_len as i64;
     let has_fin = data_end < end;
-    let is_there =
-        !is_pure && fwd.next.get() as i64 >= data_end && (!has_fin || fwd.fin() as i64 == data_end);
+    let next = fwd.next.get() as i64;
+    // Its bytes have come otherwise, and a FIN would have been in the place of a byte.
+    let is_there = !is_pure
+        && next >= data_end
+        && (!has_fin || next > data_end || fwd.fin() as i64 == data_end);
     if is_there {
         return Fate::Refuse;
     }

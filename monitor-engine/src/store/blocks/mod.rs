@@ -222,6 +222,38 @@ impl Blocks<'_> {
         }
     }
 
+    /// Frees the blocks `from..to`, above those that stay. The index blocks stay with the tree.
+    pub fn release_above(&mut self, from: u64, to: u64) {
+        let mut number = from;
+        while number < to {
+            let mut cell = &self.side.roots[0];
+            let height = self.side.height.get();
+            if height == 0 {
+                cell = &self.side.roots[(number % DIRECT) as usize];
+            }
+            let mut span = 1;
+            for level in (0..height).rev() {
+                let below = cell
+                    .get()
+                    .checked_sub(1)
+                    .and_then(|node| self.arena.entry(node, digit(number, level)));
+                let Some(below) = below else {
+                    let width = FANOUT.pow(u32::from(level) + 1);
+                    span = width - number % width;
+                    break;
+                };
+                cell = below;
+            }
+            if span == 1
+                && let Some(id) = cell.get().checked_sub(1)
+            {
+                cell.set(NONE);
+                self.allocator.free(id);
+            }
+            number += span;
+        }
+    }
+
     /// Frees the blocks `from..to` and the tree.
     pub fn release_all(&mut self, from: u64, to: u64) {
         self.release(from, to);

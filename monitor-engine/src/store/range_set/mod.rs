@@ -150,6 +150,20 @@ impl<'a> RangeSet<'a> {
         }
     }
 
+    /// Removes every range that starts beyond `off`.
+    pub fn remove_from(&mut self, off: u64) {
+        loop {
+            let mut cursor = self.find(off.saturating_add(1));
+            if cursor.get().is_some_and(|range| range.start <= off) {
+                cursor = self.after(cursor);
+            }
+            if cursor.get().is_none() {
+                return;
+            }
+            self.remove(cursor);
+        }
+    }
+
     /// Frees all chunks.
     pub fn clear(&mut self) {
         self.remove_below(u64::MAX);

@@ -1,0 +1,95 @@
+//! FINs: candidates while they are beyond a hole, final once the in-order edge has reached them.
+//!
+//! A receiver processes a FIN when all before it has arrived. Until then a FIN is like one byte: data in its place voids
+//! it, and a FIN at the edge comes before it. What waits beyond a FIN that took effect is discarded, as in Linux
+//! (tcp_fin()).
+
+use monitor_common::wire::flags;
+
+use super::Engine;
+use super::conn::Conn;
+use crate::acceptance::Refusal;
+use crate::decode::Segment;
+use crate::payload::Payload;
+use crate::store::record::{NO_FIN, side_flag};
+use crate::{Side, Sink, TcpState};
+
+impl<S: Sink> Engine<S> {
+    /// Takes the FIN of a segment whose first byte has the offset `off`.
+    #[cold]
+    pub(super) fn fin(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
+        let record = conn.record;
+        let (fwd, rev) = (record.side(sender.peer()), record.side(sender));
+        let Ok(fin) = u64::try_from(off + segment.wire_len as i64) else {
+            return;
+        };
+        let (known, next) = (fwd.fin(), fwd.next.get());
+        if known == fin {
+            return;
+        }
+        if known <= next || fin < next || fin > fwd.limit() {
+            self.counters.wild.add(1);
+            return;
+        }
+        if off > next as i64 {
+            if self.receiver(conn, sender.peer()).has_byte(fin) {
+                self.counters.wild.add(1);
+                return;
+            }
+            if known != NO_FIN {
+                let mut other = *segment;
+                other.tcp.seq = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
+                other.payload = Payload::default();
+                other.wire_len = 0;
+                self.hold(conn, sender, &other, Refusal::Fin);
+                return;
+            }
+        }
+        record.update(|_| {
+            fwd.set_fin(fin);
+            // Captures of several processors may have its acknowledgment first.
+            if fwd.acked_offset() == fin + 1 {
+                fwd.add_flag(side_flag::FIN_ACKED);
+            }
+            let peer_fin = rev.fin();
+            let acks_peer_fin = segment.tcp.flags & flags::ACK != 0
+                && rev.has(side_flag::STARTED)
+                && rev.offset(segment.tcp.ack) > peer_fin as i64;
+            if peer_fin != NO_FIN && !acks_peer_fin {
+                fwd.add_flag(side_flag::CROSSED);
+            }
+        });
+    }
+
+    /// Discards what waits beyond a FIN that the in-order edge has reached, and withdraws one that data has passed.
+    #[cold]
+    pub(super) fn settle_fin(&mut self, conn: Conn<'_>, name: Side) {
+        let side = conn.record.side(name);
+        let (fin, next) = (side.fin(), side.next.get());
+        if fin == next {
+            if side.has_out_of_order() {
+                self.receiver(conn, name).discard_out_of_order();
+            }
+        } else if fin < next || side.acked_offset() > fin.saturating_add(1) {
+            self.withdraw_fin(conn, name);
+        }
+    }
+
+    /// Withdraws the FIN of a side: its sender continues.
+    fn withdraw_fin(&mut self, conn: Conn<'_>, name: Side) {
+        use TcpState::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, TimeWait};
+        let record = conn.record;
+        let side = record.side(name);
+        record.update(|record| {
+            side.set_fin(NO_FIN);
+            side.remove_flag(side_flag::FIN_ACKED | side_flag::CROSSED);
+            let state = &record.side(name.peer()).state;
+            match TcpState::from_number(state.get()) {
+                FinWait1 | FinWait2 => state.set(Established as u8),
+                Closing | LastAck | TimeWait => state.set(CloseWait as u8),
+                _ => {}
+            }
+        });
+        self.counters.wild.add(1);
+    }
+}
