@@ -132,7 +132,13 @@ fn old_timestamp(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off:
 /// number. Linux also takes the end of the highest range beyond a hole if selective acknowledgments are in use, and the
 /// number of a FIN that it has received. It acknowledges less than it has received while it delays acknowledgments, so
 /// that the highest acknowledgment is no edge. `exact`: apply that; otherwise any place in the window counts.
-pub fn judge_rst(fwd: &SideRecord, rev: &SideRecord, off: i64, exact: bool) -> Verdict {
+pub fn judge_rst(
+    fwd: &SideRecord,
+    rev: &SideRecord,
+    segment: &Segment<'_>,
+    off: i64,
+    exact: bool,
+) -> Verdict {
     let acked = fwd.acked_offset();
     let next = fwd.next.get();
     if !fwd.offers(option::SEEN) || !exact {
@@ -150,12 +156,17 @@ pub fn judge_rst(fwd: &SideRecord, rev: &SideRecord, off: i64, exact: bool) -> V
         };
     }
     let fin = fwd.fin();
-    let at_edge = off == next.max(acked) as i64
-        || (fin <= next && off == fin.saturating_add(1) as i64);
+    let at_edge =
+        off == next.max(acked) as i64 || (fin <= next && off == fin.saturating_add(1) as i64);
     let uses_sack = fwd.offers(option::SACK) && rev.offers(option::SACK);
     let at_sack_edge = uses_sack && fwd.has_out_of_order() && off == fwd.end.get() as i64;
+    // Payload of a RST counts as well: one that ends beyond the window is discarded.
+    let data_end = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
+    let fits = segment.wire_len == 0
+        || !fwd.has(side_flag::ACKED)
+        || !is_before(fwd.right_edge.get(), data_end);
     // The capture may have missed bytes that its sender sent before the RST.
-    if at_edge || at_sack_edge {
+    if fits && (at_edge || at_sack_edge) {
         Verdict::Accept
     } else if off >= acked.min(next) as i64 && off <= fwd.limit() as i64 {
         Verdict::Hold(Refusal::Rst)
@@ -282,7 +293,10 @@ mod tests {
     #[test]
     fn a_rst_counts_at_the_edge_alone() {
         let sides = sides();
-        let judged = |off| judge_rst(&sides.0, &sides.1, off, true);
+        let judged = |off: i64| {
+            let rst = segment(1000_u32.wrapping_add(off as u32), 0, 0);
+            judge_rst(&sides.0, &sides.1, &rst, off, true)
+        };
         assert_eq!(judged(0), Verdict::Accept);
         assert_eq!(judged(100), Verdict::Hold(Refusal::Rst));
         assert_eq!(judged(-1), Verdict::Refuse(Refusal::Rst));

@@ -1,4 +1,5 @@
-//! `fuzz`: runs the fuzz targets, one after another, each for a number of seconds.
+//! `fuzz`: runs the fuzz targets, one after another, each for a number of seconds. `receiver` is a target of its own: random
+//! scripts for real sockets of the running kernel, which the monitor must read as their applications do.
 //!
 //! Results are in fuzz/corpus (not kept), first inputs in fuzz/seeds (kept, small). No sanitizer:
 //! the code is safe Rust except for the store's arena, and no sanitizer checks its memory. Overflow
@@ -11,6 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::build;
 use crate::command::{read, run};
 use crate::setup::{self, Purpose};
 use crate::workspace::{cargo, root};
@@ -29,20 +31,26 @@ const INSTRUMENTATION: [&str; 7] = [
 /// Arguments of `fuzz`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A target, or `all`: decode, defrag, reference, flows, pcap, pcapng, rpc, config, filter.
+    /// A target, or `all`: decode, defrag, reference, flows, pcap, pcapng, rpc, config, filter. Or `receiver` (needs root),
+    /// which isn't part of `all`.
     #[arg(default_value = "all")]
     target: String,
-    /// Duration of each target, seconds.
-    #[arg(default_value_t = 60)]
-    seconds: u64,
+    /// Duration of each target, seconds (default: 60; `receiver` runs until it is stopped).
+    seconds: Option<u64>,
 }
+
+/// Duration of a target, seconds.
+const SECONDS: u64 = 60;
+
+/// Target that compares the monitor with the running kernel.
+const RECEIVER: &str = "receiver";
 
 impl Arguments {
     /// The short run of `ci`.
     pub fn short() -> Self {
         Self {
             target: "all".to_owned(),
-            seconds: 5,
+            seconds: Some(5),
         }
     }
 }
@@ -52,6 +60,10 @@ impl Arguments {
 /// # Errors
 /// At the first input that a target fails on; the message says how to run it again.
 pub fn verb(arguments: &Arguments) -> Result<()> {
+    if arguments.target == RECEIVER {
+        return receiver(arguments.seconds);
+    }
+    let seconds = arguments.seconds.unwrap_or(SECONDS);
     let all = targets()?;
     let chosen: Vec<&String> = match arguments.target.as_str() {
         "all" => all.iter().collect(),
@@ -59,22 +71,36 @@ pub fn verb(arguments: &Arguments) -> Result<()> {
     };
     if chosen.is_empty() {
         bail!(
-            "there is no fuzz target `{}`; there are: {}",
+            "there is no fuzz target `{}`; there are: {}, {RECEIVER}",
             arguments.target,
             all.join(", ")
         );
     }
     setup::ensure(Purpose::Fuzz)?;
-    let binaries = build(&chosen)?;
+    let binaries = build_targets(&chosen)?;
     for target in &chosen {
-        fuzz(&binaries, target, arguments.seconds)?;
+        fuzz(&binaries, target, seconds)?;
     }
     eprintln!(
-        "{} fuzz targets ran {} s each and found nothing.",
+        "{} fuzz targets ran {seconds} s each and found nothing.",
         chosen.len(),
-        arguments.seconds
     );
     Ok(())
+}
+
+/// Runs scripts until one differs.
+fn receiver(seconds: Option<u64>) -> Result<()> {
+    let programs = build::everything(Purpose::Test)?;
+    let mut command = cargo();
+    command
+        .args(["test", "--locked", "--package=monitor-tests"])
+        .args(["--test=receiver", "--", "--ignored", "--nocapture"])
+        .env("MONITORD", &programs.monitord)
+        .env("MONITORCTL", &programs.monitorctl);
+    if let Some(seconds) = seconds {
+        command.env("MONITOR_RECEIVER_SECONDS", seconds.to_string());
+    }
+    run(&mut command).context("monitor and kernel differ; MONITOR_RECEIVER_SEED repeats a seed")
 }
 
 /// Their names, as fuzz/Cargo.toml lists them.
@@ -91,7 +117,7 @@ fn targets() -> Result<Vec<String>> {
 }
 
 /// Compiles targets; returns the directory that they are in.
-fn build(targets: &[&String]) -> Result<PathBuf> {
+fn build_targets(targets: &[&String]) -> Result<PathBuf> {
     // Named, although it is this machine's own: only then are build scripts spared the flags.
     let triple = read(Command::new("rustc").args(["--print", "host-tuple"]))?
         .trim()

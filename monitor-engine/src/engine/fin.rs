@@ -8,10 +8,10 @@ use monitor_common::wire::flags;
 
 use super::Engine;
 use super::conn::Conn;
-use crate::acceptance::Refusal;
 use crate::decode::Segment;
 use crate::payload::Payload;
-use crate::store::record::{NO_FIN, side_flag};
+use crate::refusal::Refusal;
+use crate::store::record::{NO_FIN, option, side_flag};
 use crate::{Side, Sink, TcpState};
 
 impl<S: Sink> Engine<S> {
@@ -31,14 +31,32 @@ impl<S: Sink> Engine<S> {
             self.counters.wild.add(1);
             return;
         }
-        if off > next as i64 {
-            if self.receiver(conn, sender.peer()).has_byte(fin) {
+        let is_seen = fwd.offers(option::SEEN) && fwd.has(side_flag::ACKED);
+        if off <= next as i64 {
+            // It comes before all that waits beyond it.
+            self.receiver(conn, sender.peer()).end_at(fin);
+        } else {
+            let number = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
+            let mut receiver = self.receiver(conn, sender.peer());
+            if receiver.has_byte(fin) {
+                // Joined to a queued segment that ends there, it comes before later ones.
+                if segment.wire_len > 0 || known != NO_FIN || !receiver.lone_fin(fin) {
+                    self.counters.wild.add(1);
+                    return;
+                }
+                receiver.discard_from(fin);
+            }
+            let is_outside = is_seen
+                && self.config.tcp.judge
+                && segment.wire_len == 0
+                && number == fwd.right_edge.get();
+            if known != NO_FIN && !self.config.tcp.judge {
                 self.counters.wild.add(1);
                 return;
             }
-            if known != NO_FIN {
+            if known != NO_FIN || is_outside {
                 let mut other = *segment;
-                other.tcp.seq = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
+                other.tcp.seq = number;
                 other.payload = Payload::default();
                 other.wire_len = 0;
                 self.hold(conn, sender, &other, Refusal::Fin);
@@ -47,6 +65,7 @@ impl<S: Sink> Engine<S> {
         }
         record.update(|_| {
             fwd.set_fin(fin);
+            fwd.remove_flag(side_flag::FIN_ACKED | side_flag::CROSSED);
             // Captures of several processors may have its acknowledgment first.
             if fwd.acked_offset() == fin + 1 {
                 fwd.add_flag(side_flag::FIN_ACKED);
@@ -61,16 +80,16 @@ impl<S: Sink> Engine<S> {
         });
     }
 
-    /// Discards what waits beyond a FIN that the in-order edge has reached, and withdraws one that data has passed.
+    /// Discards what waits beyond a FIN that the in-order edge has reached, and withdraws one in whose place data came.
     #[cold]
     pub(super) fn settle_fin(&mut self, conn: Conn<'_>, name: Side) {
         let side = conn.record.side(name);
         let (fin, next) = (side.fin(), side.next.get());
         if fin == next {
             if side.has_out_of_order() {
-                self.receiver(conn, name).discard_out_of_order();
+                self.receiver(conn, name).end_at(fin);
             }
-        } else if fin < next || side.acked_offset() > fin.saturating_add(1) {
+        } else if fin == NO_FIN || fin < next || side.acked_offset() > fin.saturating_add(1) {
             self.withdraw_fin(conn, name);
         }
     }

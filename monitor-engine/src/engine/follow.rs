@@ -120,6 +120,7 @@ impl<S: Sink> Engine<S> {
         let fwd = conn.record.side(sender.peer());
         self.header(conn, sender, segment, off);
         let fin = segment.tcp.flags & flags::FIN != 0;
+        let has_fin = fwd.offers(option::FIN);
         if segment.payload.len() > 0 {
             self.payload(conn, sender.peer(), off, segment, fin);
         } else if fin
@@ -128,7 +129,7 @@ impl<S: Sink> Engine<S> {
         {
             self.receiver(conn, sender.peer()).lone_fin(off);
         }
-        if fwd.offers(option::FIN) {
+        if has_fin {
             self.settle_fin(conn, sender.peer());
         }
         self.finish_segment(conn, sender, segment);
@@ -183,7 +184,7 @@ impl<S: Sink> Engine<S> {
         let fwd = conn.record.side(sender.peer());
         let rev = conn.record.side(sender);
         let verdict = if fwd.has(side_flag::ISN) || fwd.end.get() > 0 {
-            judge_rst(fwd, rev, off, self.config.tcp.judge)
+            judge_rst(fwd, rev, segment, off, self.config.tcp.judge)
         } else if answers_syn(rev, segment) {
             Verdict::Accept
         } else {
@@ -199,6 +200,7 @@ impl<S: Sink> Engine<S> {
                     }
                 });
                 if conn.record.closed.get() == 0 {
+                    self.answer_held(conn, sender);
                     self.close(conn, CloseReason::Rst);
                 }
                 return;

@@ -112,7 +112,7 @@ impl<S: Sink> Engine<S> {
         let Some(index) = self.confirmed_syn(conn, sender, segment) else {
             return Some((conn, from_client));
         };
-        let (conn, _) = self.open_held(arena, conn, index)?;
+        let conn = self.open_held(arena, conn, index, segment)?;
         let from_client = segment.key.matches(conn.record)?;
         Some((conn, from_client))
     }

@@ -34,7 +34,7 @@ impl<S: Sink> Receiver<'_, S> {
         if fin != NO_FIN && side.has(side_flag::FIN_ACKED) {
             // The receiver got no further.
             self.advance_to(fin);
-            self.discard_out_of_order();
+            self.end_at(fin);
         }
         self.declare_lost_below(u64::MAX);
         if fin != NO_FIN {

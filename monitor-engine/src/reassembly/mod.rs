@@ -21,7 +21,7 @@ use crate::payload::Payload;
 use crate::store::arena::Arena;
 use crate::store::blocks::{BlockAllocator, Blocks};
 use crate::store::range_set::RangeSet;
-use crate::store::record::{Record, SideRecord};
+use crate::store::record::{NO_FIN, Record, SideRecord};
 use crate::{ByteRange, Counters, Side, Sink, SockId};
 use overlap::OooQueues;
 use segment::{Part, Shift};
@@ -82,7 +82,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         }
         // NO_FIN is beyond every offset. A FIN beyond a hole is no end yet.
         let stream_end = side.fin();
-        if end > 0 && end as u64 > stream_end && (fin || stream_end <= side.next.get()) {
+        if end > 0 && end as u64 > stream_end && stream_end <= side.next.get() {
             let cut = stream_end.max(start as u64);
             self.counters.after_fin_bytes.add(end as u64 - cut);
             end = cut as i64;
@@ -102,11 +102,10 @@ impl<'a, S: Sink> Receiver<'a, S> {
         self.stretch(ByteRange::new(start, end), last, shift, payload);
     }
 
-    /// Takes a FIN without payload. Beyond a hole, it is queued like one byte and takes part in overlap resolution.
-    pub fn lone_fin(&mut self, off: u64) {
-        if off > self.side().next.get() {
-            self.enqueue(ByteRange::new(off, off + 1));
-        }
+    /// Takes a FIN without payload. Beyond a hole, it is queued like one byte and takes part in overlap resolution. Returns
+    /// whether it wins over the data in its place.
+    pub fn lone_fin(&mut self, off: u64) -> bool {
+        off <= self.side().next.get() || self.enqueue(ByteRange::new(off, off + 1)) <= off
     }
 
     #[inline(always)]
@@ -158,13 +157,9 @@ impl<'a, S: Sink> Receiver<'a, S> {
             return;
         }
         let winning = self.winning(bytes, fin);
-        // The queued segment with the FIN keeps the place of its FIN: nothing is delivered beyond it.
-        let stream_end = self.side().fin();
-        let bytes = if stream_end < bytes.end && stream_end < winning.start {
-            ByteRange::new(bytes.start, stream_end.max(bytes.start))
-        } else {
-            bytes
-        };
+        if self.side().fin() != NO_FIN {
+            self.pass_fin(bytes, winning);
+        }
         // Beyond a hole, one segment follows another: nothing to split, because nothing is received from there on.
         let side = self.side();
         if bytes.start >= side.end.get().max(side.next.get()) {
@@ -182,6 +177,31 @@ impl<'a, S: Sink> Receiver<'a, S> {
         }
         parts.clear();
         self.writer.parts = parts;
+    }
+
+    /// Decides between data and a FIN that is beyond the in-order edge. Segments are delivered in the order of the
+    /// out-of-order queue, after one at the edge: data voids the FIN if it is delivered first.
+    #[cold]
+    fn pass_fin(&mut self, bytes: ByteRange, winning: ByteRange) {
+        let side = self.side();
+        let (fin, next) = (side.fin(), side.next.get());
+        if fin <= next {
+            return;
+        }
+        if bytes.start > next {
+            if bytes.end > fin && (bytes.start.max(winning.start)..=fin).contains(&fin) {
+                self.record.update(|_| side.set_fin(NO_FIN));
+            }
+            return;
+        }
+        let reached = self
+            .ranges()
+            .first_from(bytes.end)
+            .filter(|range| range.start <= bytes.end)
+            .map_or(bytes.end, |range| range.end);
+        if bytes.end <= fin && reached >= fin {
+            self.end_at(fin);
+        }
     }
 
     #[inline(always)]

@@ -102,23 +102,29 @@ impl<S: Sink> Receiver<'_, S> {
             .is_some_and(|range| range.start <= off)
     }
 
-    /// Discards what waits beyond the in-order edge: the receiver has processed a FIN there.
-    pub fn discard_out_of_order(&mut self) {
+    /// Discards what waits beyond the in-order edge from `off` on: the receiver processes a FIN there. The out-of-order
+    /// queue stays as it is.
+    pub fn discard_from(&mut self, off: u64) {
         let side = self.side();
-        let (next, end) = (side.next.get(), side.end.get());
-        if end <= next {
+        let (end, off) = (side.end.get(), off.max(side.next.get()));
+        if end <= off {
             return;
         }
         self.record.update(|_| {
             // Readers look at the epoch again after they have copied.
             side.epoch.set(side.epoch.get().wrapping_add(1));
-            side.end.set(next);
-            self.ranges().remove_from(next);
+            side.end.set(off);
+            self.ranges().remove_from(off);
         });
         fence(Release);
         self.blocks()
-            .release_above(number(next) + 1, number(end) + 1);
-        self.writer.queues.restart(&side.ooo_queue);
+            .release_above(off.div_ceil(BLOCK as u64), number(end) + 1);
+    }
+
+    /// Discards all that waits beyond the in-order edge from `off` on, and empties the out-of-order queue.
+    pub fn end_at(&mut self, off: u64) {
+        self.discard_from(off);
+        self.writer.queues.restart(&self.side().ooo_queue);
     }
 
     /// Frees all blocks of the side, which no reader can reach any more.

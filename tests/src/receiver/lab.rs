@@ -173,12 +173,9 @@ impl Lab {
                     let listener = &self.listeners[usize::from(small) * 2 + usize::from(v6)];
                     handshake::call(&self.tun, &mut peer, listener, &mut random)
                 }
-                Role::Client => handshake::answer(
-                    &self.tun,
-                    &mut peer,
-                    &mut random,
-                    small.then_some(SMALL),
-                ),
+                Role::Client => {
+                    handshake::answer(&self.tun, &mut peer, &mut random, small.then_some(SMALL))
+                }
             };
             let (client, server) = match role {
                 Role::Server => (remote, local),
@@ -252,13 +249,7 @@ impl Lab {
             handshake::offer(&mut Random::new(0)),
             &mut random,
         );
-        peer.honest(
-            &self.tun,
-            "marker",
-            peer.isn,
-            flags::SYN,
-            &[],
-        );
+        peer.honest(&self.tun, "marker", peer.isn, flags::SYN, &[]);
     }
 }
 
@@ -375,8 +366,7 @@ fn difference(rpc: &mut Rpc, sockets: &[Value], truths: &[Truth]) -> Option<Stri
             ));
         }
         // A hole that is declared lost at the end of a replay comes before the end of the stream.
-        let eof =
-            state["fin"].is_u64() && state["fin"] == state["next"] && state["gaps"] == 0;
+        let eof = state["fin"].is_u64() && state["fin"] == state["next"] && state["gaps"] == 0;
         if eof != (truth.ending == Ending::EndOfStream) && truth.ending != Ending::Reset {
             return Some(format!(
                 "fin {} next {}, application: {:?}",

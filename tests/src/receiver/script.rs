@@ -2,6 +2,8 @@
 //!
 //! Everything follows from the seed and from the kernel's answers.
 
+use std::ops::Range;
+
 use super::kernel::Application;
 use super::peer::{Forgery, Peer};
 use super::tun::Tun;
@@ -27,6 +29,8 @@ pub struct Script<'a> {
     /// Honest bytes, as many as any script sends.
     stream: Vec<u8>,
     sent: usize,
+    /// Parts of the honest stream that were sent, in the order of sending.
+    parts: Vec<Range<usize>>,
     fin: Option<usize>,
     /// Percentage of forged segments.
     forged: u64,
@@ -53,6 +57,7 @@ impl<'a> Script<'a> {
             kinds,
             stream,
             sent,
+            parts: Vec::new(),
             fin: None,
             forged: [0, 10, 30, 60][random.below(4)],
             eager: [0, 5, 30][random.below(3)],
@@ -75,7 +80,7 @@ impl<'a> Script<'a> {
                 let off = self.peer.expected();
                 self.honest("end", self.peer.seq(off), RST, &[]);
             }
-            _ => {}
+            _ => self.repair(),
         }
         if self.random.chance(30) {
             self.forge();
@@ -145,6 +150,21 @@ impl<'a> Script<'a> {
         let payload = self.stream[off..end].to_vec();
         self.honest(name, self.peer.seq(off), ACK | PSH, &payload);
         self.sent = self.sent.max(end);
+        self.parts.push(off..end);
+    }
+
+    /// Sends again what the kernel has dropped for lack of memory: an honest sender does so.
+    fn repair(&mut self) {
+        for _ in 0..200 {
+            let off = self.peer.expected();
+            let is_dropped = self.parts.iter().any(|part| part.contains(&off));
+            if !is_dropped || self.peer.reset {
+                return;
+            }
+            self.application.read(usize::MAX);
+            self.peer.drain(self.tun);
+            self.data("again", off, 1400);
+        }
     }
 
     fn next(&mut self) {

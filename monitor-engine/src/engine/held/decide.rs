@@ -3,7 +3,7 @@
 use monitor_common::wire::flags;
 
 use super::SILENCE;
-use super::segments::Held;
+use super::segments::{Held, HeldSegments};
 use crate::acceptance::is_before;
 use crate::decode::Segment;
 use crate::engine::Engine;
@@ -12,8 +12,8 @@ use crate::engine::conn::Conn;
 use crate::engine::resync::ResyncDetector;
 use crate::refusal::Refusal;
 use crate::store::arena::Arena;
-use crate::store::record::{flag, option, side_flag};
-use crate::{Side, Sink};
+use crate::store::record::{SideRecord, flag, option, side_flag};
+use crate::{CloseReason, Side, Sink};
 
 /// Time after which a segment is refused that its receiver has answered, but not acknowledged, nanoseconds.
 const PATIENCE: u64 = 60_000_000_000;
@@ -60,6 +60,11 @@ impl<S: Sink> Engine<S> {
                         self.refuse(held.reason);
                     }
                 }
+            }
+        }
+        while let Some(index) = self.held.acknowledged(conn, speaker) {
+            if let Some(held) = self.held.remove(index) {
+                self.apply_held(conn, &held);
             }
         }
         if !self.held.has_any(conn) {
@@ -128,7 +133,8 @@ impl<S: Sink> Engine<S> {
 
     /// Decides on a held segment without a further segment of its receiver.
     fn decide_late(&mut self, conn: Conn<'_>, held: &Held) {
-        if held.answered || held.reason == Refusal::Syn {
+        let is_reset = conn.record.closed.get() == CloseReason::Rst as u8;
+        if held.answered || is_reset || held.reason == Refusal::Syn {
             self.refuse(held.reason);
             return;
         }
@@ -143,11 +149,7 @@ impl<S: Sink> Engine<S> {
             if let Some(conn) = self.conn(arena, held.slot)
                 && held.belongs_to(conn)
             {
-                if self.now.saturating_sub(held.time) < SILENCE {
-                    self.refuse(held.reason);
-                } else {
-                    self.decide_late(conn, &held);
-                }
+                self.decide_late(conn, &held);
             }
         }
     }
@@ -181,6 +183,49 @@ impl<S: Sink> Engine<S> {
     }
 }
 
+impl HeldSegments {
+    /// Returns the position of the held segment that best explains the highest acknowledgment of `receiver`. A segment at
+    /// the in-order edge does so rather than one beyond a hole, one that ends at the acknowledgment rather than before it,
+    /// and of several the latest: its receiver has answered the others without acknowledging them.
+    fn acknowledged(&self, conn: Conn<'_>, receiver: Side) -> Option<usize> {
+        let fwd = conn.record.side(receiver);
+        let (next, acked) = (fwd.next.get() as i64, fwd.acked_offset() as i64);
+        let explains = |held: &Held| {
+            let end = fwd.offset(held.end());
+            let is_candidate = held.belongs_to(conn)
+                && held.sender != receiver
+                && held.reason != Refusal::Syn
+                && !held.is_pure()
+                && fwd.has(side_flag::STARTED)
+                && !held.is_there(fwd)
+                && end <= acked;
+            is_candidate.then(|| (fwd.offset(held.tcp.seq) <= next, end == acked))
+        };
+        let candidates = self.list.iter().enumerate();
+        candidates
+            .filter_map(|(index, held)| Some((explains(held)?, index)))
+            .max()
+            .map(|(_, index)| index)
+    }
+}
+
+impl Held {
+    /// Returns whether the segment carries neither data nor FIN.
+    fn is_pure(&self) -> bool {
+        self.payload.is_empty() && self.tcp.flags & flags::FIN == 0
+    }
+
+    /// Returns whether all of it has come otherwise: its bytes, and in the place of a FIN another FIN or a byte.
+    fn is_there(&self, fwd: &SideRecord) -> bool {
+        let next = fwd.next.get() as i64;
+        let data_end = fwd.offset(self.tcp.seq) + self.wire_len as i64;
+        let has_fin = self.tcp.flags & flags::FIN != 0;
+        !self.is_pure()
+            && next >= data_end
+            && (!has_fin || next > data_end || fwd.fin() as i64 == data_end)
+    }
+}
+
 /// Decides on one held segment after `speaker` has sent `segment`.
 fn fate(held: &Held, conn: Conn<'_>, speaker: Side, segment: &Segment<'_>, now: u64) -> Fate {
     if held.reason == Refusal::Syn {
@@ -191,29 +236,17 @@ fn fate(held: &Held, conn: Conn<'_>, speaker: Side, segment: &Segment<'_>, now: 
     if !fwd.has(side_flag::STARTED) {
         return fate_of_start(held, speaker, segment);
     }
-    let is_pure = held.payload.is_empty() && held.tcp.flags & flags::FIN == 0;
-    if is_pure && held.sender != speaker {
+    if held.is_pure() && held.sender != speaker {
         // The receiver's bytes sent by now show whether the acknowledgment was plausible.
         let is_unsent = is_before(rev.sent_end.get(), held.tcp.ack);
         return if is_unsent { Fate::Refuse } else { Fate::Apply };
     }
-    let (off, end) = (fwd.offset(held.tcp.seq), fwd.offset(held.end()));
-    let data_end = off + held.wire_len as i64;
-    let has_fin = data_end < end;
-    let next = fwd.next.get() as i64;
-    // Its bytes have come otherwise, and a FIN would have been in the place of a byte.
-    let is_there = !is_pure
-        && next >= data_end
-        && (!has_fin || next > data_end || fwd.fin() as i64 == data_end);
-    if is_there {
+    if held.is_there(fwd) {
         return Fate::Refuse;
     }
     if held.sender != speaker {
-        return if fwd.acked_offset() as i64 >= end {
-            Fate::Apply
-        } else {
-            Fate::Wait
-        };
+        // All held segments together explain an acknowledgment: HeldSegments::acknowledged.
+        return Fate::Wait;
     }
     if held.answered {
         return Fate::Wait;

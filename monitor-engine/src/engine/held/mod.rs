@@ -124,6 +124,15 @@ impl<S: Sink> Engine<S> {
         })
     }
 
+    /// Notes that a RST of their receiver answers all segments held for it.
+    pub(super) fn answer_held(&mut self, conn: Conn<'_>, receiver: Side) {
+        if conn.record.flags.get() & flag::HELD != 0 {
+            for held in &mut self.held.list {
+                held.answered |= held.belongs_to(conn) && held.sender != receiver;
+            }
+        }
+    }
+
     /// Applies the data of a SYN that no acknowledgment has decided on when its sender continues.
     #[cold]
     pub(super) fn release_syn_data(&mut self, conn: Conn<'_>, sender: Side) {
@@ -167,24 +176,34 @@ impl<S: Sink> Engine<S> {
         })
     }
 
-    /// Replaces a connection by the one that a held SYN begins, and applies the SYN to it. Returns the new connection.
+    /// Replaces a connection by the one that a held SYN begins, which `segment` of an end confirms. Applies the SYN to it;
+    /// if that end sent a SYN of its own before, that SYN first (simultaneous open). Returns the new connection.
     #[cold]
     pub(super) fn open_held<'a>(
         &mut self,
         arena: &'a Arena,
         old: Conn<'a>,
         index: usize,
-    ) -> Option<(Conn<'a>, bool)> {
-        let held = self.held.remove(index)?;
-        let opened = self.open(arena, &held.segment(), Some(old))?;
-        let (conn, from_client) = opened;
-        let sender = if from_client {
-            Side::Client
-        } else {
-            Side::Server
-        };
-        self.follow_late(conn, sender, &held.segment());
-        // The caller's segment may come from the other end.
-        Some(opened)
+        segment: &Segment<'_>,
+    ) -> Option<Conn<'a>> {
+        let confirmed = self.held.remove(index)?;
+        let crossed = self.held.list.iter().take(index).position(|held| {
+            held.reason == Refusal::Syn
+                && held.belongs_to(old)
+                && held.sender != confirmed.sender
+                && held.tcp.seq == segment.tcp.seq
+        });
+        let crossed = crossed.and_then(|index| self.held.remove(index));
+        let first = crossed.as_ref().unwrap_or(&confirmed);
+        let (conn, _) = self.open(arena, &first.segment(), Some(old))?;
+        for held in crossed.iter().chain([&confirmed]) {
+            let sender = if held.key.matches(conn.record)? {
+                Side::Client
+            } else {
+                Side::Server
+            };
+            self.follow_late(conn, sender, &held.segment());
+        }
+        Some(conn)
     }
 }

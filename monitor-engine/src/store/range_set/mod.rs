@@ -150,17 +150,18 @@ impl<'a> RangeSet<'a> {
         }
     }
 
-    /// Removes every range that starts beyond `off`.
+    /// Removes every byte from `off` on.
     pub fn remove_from(&mut self, off: u64) {
         loop {
-            let mut cursor = self.find(off.saturating_add(1));
-            if cursor.get().is_some_and(|range| range.start <= off) {
-                cursor = self.after(cursor);
-            }
-            if cursor.get().is_none() {
+            let cursor = self.find(off.saturating_add(1));
+            let (Some(range), Some(chunk)) = (cursor.get(), cursor.chunk) else {
                 return;
+            };
+            if range.start < off {
+                chunk.set(cursor.index, ByteRange::new(range.start, off));
+            } else {
+                self.remove(cursor);
             }
-            self.remove(cursor);
         }
     }
 

@@ -41,15 +41,67 @@ impl Half {
         self.next.max(self.acked.unwrap_or(0)) + room
     }
 
-    pub(super) fn take_fin(&mut self, fin: i64) {
-        if self.fin.is_none() && fin >= self.end as i64 && fin <= self.limit() as i64 {
-            self.fin = Some(fin as u64);
-            self.fin_acked |= self.acked.is_some_and(|acked| acked > fin as u64);
+    pub(super) fn take_fin(&mut self, off: i64, fin: i64, policy: OverlapPolicy) {
+        let Ok(fin) = u64::try_from(fin) else { return };
+        let is_settled = self
+            .fin
+            .is_some_and(|known| known <= self.next || known == fin);
+        if is_settled || fin < self.next || fin > self.limit() {
+            return;
+        }
+        if off <= self.next as i64 {
+            self.discard_from(fin);
+        } else if self.bytes.contains_key(&fin) {
+            // The shape of the out-of-order queue decides, which this model lacks.
+            self.undecided |= self.fin.is_none() && !matches!(policy, OverlapPolicy::First);
+            return;
+        } else if self.fin.is_some() {
+            return;
+        }
+        self.fin = Some(fin);
+        self.fin_acked = self.acked == Some(fin + 1);
+    }
+
+    /// The receiver processes a FIN here: nothing beyond it counts.
+    fn discard_from(&mut self, off: u64) {
+        let off = off.max(self.next);
+        if self.end > off {
+            self.end = off;
+            self.bytes.split_off(&off);
+        }
+    }
+
+    /// Ends the side at its FIN, or withdraws one in whose place data came.
+    pub(super) fn settle_fin(&mut self) {
+        let Some(fin) = self.fin else { return };
+        if fin == self.next {
+            self.discard_from(fin);
+        } else if fin < self.next || self.acked.is_some_and(|acked| acked > fin + 1) {
+            self.fin = None;
+            self.fin_acked = false;
+        }
+    }
+
+    /// Decides between data and a FIN beyond the in-order edge.
+    fn pass_fin(&mut self, start: u64, end: u64, policy: OverlapPolicy) {
+        let Some(fin) = self.fin.filter(|fin| *fin > self.next) else {
+            return;
+        };
+        if start <= self.next {
+            if end <= fin && (end..fin).all(|off| self.bytes.contains_key(&off)) {
+                self.discard_from(fin);
+            }
+        } else if (start..end).contains(&fin) && !self.disabled {
+            self.undecided |= matches!(policy, OverlapPolicy::Linux | OverlapPolicy::Bsd);
+            if policy == OverlapPolicy::Last {
+                self.fin = None;
+            }
         }
     }
 
     pub(super) fn payload(&mut self, off: i64, payload: &[u8], rules: &Rules) {
-        let end = (off + payload.len() as i64).min(self.fin.map_or(i64::MAX, |fin| fin as i64));
+        let last = self.fin.filter(|fin| *fin <= self.next);
+        let end = (off + payload.len() as i64).min(last.map_or(i64::MAX, |fin| fin as i64));
         let mut start = off.max(0);
         while start < end {
             let stop = end.min(start + rules.window as i64);
@@ -83,6 +135,7 @@ impl Half {
         if last && self.bytes.get(&low).is_some_and(|old| *old != new(low)) {
             return;
         }
+        self.pass_fin(low, end, rules.overlap);
         let parts = self.parts(low, end);
         // New bytes may move the window: received ones are compared before.
         for (from, to, _) in parts.iter().filter(|part| part.2) {
@@ -222,6 +275,13 @@ impl Half {
     }
 
     pub(super) fn finish(&mut self) {
+        if let Some(fin) = self.fin.filter(|_| self.fin_acked) {
+            self.declare_lost_below(fin);
+            if fin > self.next {
+                self.skip(fin);
+            }
+            self.discard_from(fin);
+        }
         self.declare_lost_below(u64::MAX);
         if let Some(fin) = self.fin.filter(|fin| *fin > self.next) {
             self.skip(fin);

@@ -46,6 +46,8 @@ pub struct Half {
     right_edge: u64,
     loss_deadline: Option<u64>,
     fin_acked: bool,
+    /// The model can't decide between data and a FIN: what follows isn't compared.
+    pub undecided: bool,
     resync: Resync,
     /// Holes declared lost, in that order.
     pub gaps: Vec<(u64, u64)>,
@@ -147,10 +149,15 @@ impl ReferenceModel {
         if !segment.payload.is_empty() {
             half.resync.count = 0;
         }
+        let rules = &self.rules[from.peer().index()];
         if segment.flags & FIN != 0 {
-            half.take_fin(off + segment.payload.len() as i64);
+            half.take_fin(off, off + segment.payload.len() as i64, rules.overlap);
         }
-        half.payload(off, &segment.payload, &self.rules[from.peer().index()]);
+        let had_fin = half.fin.is_some();
+        half.payload(off, &segment.payload, rules);
+        if had_fin {
+            half.settle_fin();
+        }
         if self.closed == Some(CloseReason::Rst) {
             return;
         }
@@ -227,7 +234,7 @@ impl ReferenceModel {
         half.resync.count = 0;
         let ack = ack as u64;
         half.acked = Some(half.acked.unwrap_or(0).max(ack));
-        half.fin_acked |= half.fin.is_some_and(|fin| ack > fin);
+        half.fin_acked |= half.fin.is_some_and(|fin| ack == fin + 1);
         // Without its SYN we cannot know the scale: the largest.
         let window = u64::from(segment.window) << if unscaled { 0 } else { 14 };
         half.right_edge = half.right_edge.max(ack + window);

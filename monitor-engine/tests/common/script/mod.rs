@@ -127,6 +127,9 @@ impl Script {
         for (index, step) in self.steps.iter().enumerate() {
             run.step(*step)
                 .map_err(|fault| format!("step {index}, {step:?}: {fault}"))?;
+            if run.is_undecided() {
+                return Ok(());
+            }
         }
         run.end()
     }
