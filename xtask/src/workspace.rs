@@ -20,7 +20,7 @@ pub fn tools() -> PathBuf {
 }
 
 /// Names of the compiled BPF objects.
-pub const BPF_OBJECTS: [&str; 2] = ["monitor-ebpf", "monitor-ebpf-socket"];
+pub const BPF_OBJECTS: [&str; 3] = ["monitor-ebpf", "monitor-ebpf-socket", "monitor-ebpf-bench"];
 
 /// Returns the directory of the compiled BPF objects, where the daemon's build script reads them.
 pub fn bpf_objects() -> PathBuf {

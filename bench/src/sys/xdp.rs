@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use xsk_rs::config::{BindFlags, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
-use super::bpf::Redirect;
+use super::bpf::{self, Attached};
 
 /// The daemon's: as many buffers of a page as 32 MiB have, rings with a place for each.
 const FRAMES: u32 = 8192;
@@ -30,7 +30,7 @@ struct Opened {
 pub struct Receiver {
     opened: Opened,
     descriptors: Vec<FrameDesc>,
-    _redirect: Redirect,
+    _redirect: Attached,
 }
 
 /// Sends the same frames again and again, changed a little each time.
@@ -74,7 +74,7 @@ impl Receiver {
     /// Native, copied, as the daemon gets it on a veth.
     pub fn new(interface: &str) -> Result<Self> {
         let index = super::index(interface)?;
-        let redirect = Redirect::attach(index).context("cannot attach an XDP program")?;
+        let mut redirect = bpf::redirect(index).context("cannot attach an XDP program")?;
         let mut opened = open(
             interface,
             FRAMES,
