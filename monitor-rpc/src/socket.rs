@@ -6,10 +6,10 @@ use monitor_common::{CloseReason, Side, SideStats, TcpState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Connection.
+/// Connection, as lists and `info` show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Socket {
-    /// Identifier, below 2^53; never used again for another connection.
+    /// Identifier, below 2^53; never reused for another connection.
     pub sockid: u64,
     /// Address and port that opened the connection.
     pub client: SocketAddr,
