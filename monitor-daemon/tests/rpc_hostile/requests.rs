@@ -7,10 +7,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use monitor_client::Side;
+use monitor_daemon::events::Publisher;
+use monitor_engine::{EngineConfig, OverlapPolicy, TcpConfig};
 use serde_json::json;
 
 use crate::rpc_common::talk::{From, Talk};
-use crate::rpc_common::{Server, Wire, descriptors, engines, memory_kib, pattern, status};
+use crate::rpc_common::{
+    PATIENCE, Server, Wire, descriptors, engines, memory_kib, pattern, status,
+};
 use crate::{MIB, alone, eventually, gauge, polite_requests, raw_peek, spoken};
 
 #[test]
@@ -294,5 +298,56 @@ fn reads_are_right_while_the_engine_writes() {
             .map(|reader| reader.join().unwrap())
             .sum();
         assert!(reads > 20, "{reads} reads");
+    });
+}
+
+#[test]
+fn a_flood_of_differing_overlaps_delays_neither_its_reader_nor_another_client() {
+    let _alone = alone();
+    let config = EngineConfig {
+        memory: 64 << 20,
+        window: 8 << 20,
+        tcp: TcpConfig {
+            // Bytes that were read before are replaced, too.
+            overlap: OverlapPolicy::Last,
+            ..TcpConfig::default()
+        },
+        ..EngineConfig::default()
+    };
+    let mut engine = Publisher::engine(config).unwrap();
+    let mut talk = Talk::new("10.0.0.1:1234", "10.0.0.2:80");
+    talk.open(&mut engine);
+    talk.say(&mut engine, From::Client, &pattern(0, MIB));
+    let sockid = talk.id(&engine).as_u64();
+    let server = Server::start(std::slice::from_ref(&engine));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _whatever_fails = StopOnDrop(&stop);
+        let flood = scope.spawn(|| {
+            let mut round = 0_u64;
+            while !stop.load(Relaxed) {
+                let off = round * 1009 % (MIB as u64 - 1000);
+                talk.at(&mut engine, From::Client, off, &[round as u8; 1000]);
+                round += 1;
+            }
+            round
+        });
+        let (mut reader, mut other) = (server.client(), server.client());
+        let start = Instant::now();
+        for read in 0..100 {
+            let found = reader
+                .ppeek(sockid, Side::Server, read * 100, 4096)
+                .unwrap();
+            assert_eq!(found.bytes.len(), 4096);
+            assert!(other.info(sockid).is_ok());
+        }
+        let took = start.elapsed();
+        stop.store(true, Relaxed);
+        let rounds = flood.join().unwrap();
+        assert!(rounds > 100, "the flood was a drop: {rounds} overlaps");
+        assert!(
+            took < PATIENCE,
+            "100 reads took {took:?} beside {rounds} overlaps"
+        );
     });
 }
