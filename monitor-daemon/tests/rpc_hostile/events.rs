@@ -93,3 +93,44 @@ fn two_hundred_listening_clients_and_half_of_them_killed() {
     eventually("all go", || gauge(&mut watcher, "listeners") == 0);
     assert_eq!(gauge(&mut watcher, "event_memory"), 0);
 }
+
+#[test]
+fn filters_of_512_listeners_cost_a_worker_nothing() {
+    const OPENED: u16 = 5000;
+    let _alone = alone();
+    let (threads, status) = EngineThreads::start(engines(1));
+    let server = Server::start_with(status, |_| {});
+    // Opens connections, and returns the time that the worker took. Every round has clients of its own.
+    let mut round = 0;
+    let mut open = || {
+        round += 1;
+        let start = Instant::now();
+        for port in 10_000..10_000 + OPENED {
+            let client = format!("10.0.{round}.1:{port}");
+            Talk::new(&client, "10.0.0.2:80").syn(&mut threads.engine(0));
+        }
+        start.elapsed()
+    };
+    let bare = (0..3).map(|_| open()).min().unwrap();
+    // The maximum size; no connection matches, so that all tests are made.
+    let filter = format!("port 1{}", " or 9".repeat(3275));
+    let mut clients: Vec<_> = (0..8).map(|_| server.wire()).collect();
+    for wire in &mut clients {
+        for _ in 0..64 {
+            let params = json!({ "events": ["opened"], "filter": filter, "queue": 16 });
+            wire.result("subscribe", params);
+        }
+    }
+    let mut watcher = server.wire();
+    assert_eq!(gauge(&mut watcher, "listeners"), 512);
+    let loaded = (0..3).map(|_| open()).min().unwrap();
+    // Evaluated by the worker, the filters took a hundred times as long as the connections.
+    assert!(
+        loaded < bare * 3,
+        "{OPENED} connections took {loaded:?} with listeners, {bare:?} without"
+    );
+    drop(clients);
+    eventually("the listeners are gone", || {
+        gauge(&mut watcher, "listeners") == 0 && gauge(&mut watcher, "event_memory") == 0
+    });
+}
