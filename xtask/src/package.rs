@@ -45,7 +45,7 @@ fn build(programs: &Programs) -> Result<PathBuf> {
     let mut command = Command::new(cargo_deb);
     command
         .current_dir(root())
-        .args(["deb", "--no-build", "--locked"])
+        .args(["deb", "--no-build", "--locked", "--strip"])
         .args(["--package", "monitor-daemon", "--output"])
         .arg(&directory);
     run(&mut command)?;
@@ -82,8 +82,12 @@ fn generate(programs: &Programs, directory: &Path) -> Result<()> {
     for name in LIBRARIES {
         let (from, to) = (release.join(name), directory.join("lib").join(name));
         fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-        // Symbols of the static library stay.
-        run(Command::new("strip").arg("--strip-debug").arg(&to))?;
+        let symbols = if name.ends_with(".a") {
+            "--strip-debug"
+        } else {
+            "--strip-unneeded"
+        };
+        run(Command::new("strip").arg(symbols).arg(&to))?;
     }
     Ok(())
 }
