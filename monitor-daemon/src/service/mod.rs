@@ -148,7 +148,9 @@ fn enter(
     let settings = current.source().file().and_then(Path::parent);
     let read = read.iter().map(PathBuf::as_path).chain(settings);
     let read: Vec<_> = read.map(Path::to_owned).collect();
-    Ok(sandbox::enter(sandbox, &read, config.rpc.socket.parent())?)
+    // Absolute: a path of one word has no parent.
+    let socket = std::path::absolute(&config.rpc.socket).unwrap_or_default();
+    Ok(sandbox::enter(sandbox, &read, socket.parent())?)
 }
 
 /// Parts that a capture starts from.
