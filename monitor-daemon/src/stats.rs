@@ -50,13 +50,6 @@ fn add_evicted(flows: &mut Counters) {
 }
 
 fn capture(snapshot: CaptureSnapshot) -> CaptureStats {
-    let interface = |interface: InterfaceSnapshot| InterfaceStats {
-        name: interface.name,
-        up: interface.up,
-        path: interface.path.map(Cow::Borrowed),
-        xdp: interface.xdp.map(Cow::Borrowed),
-        queues: interface.queues,
-    };
     let mut counters = Counters::default();
     for (name, _, value) in snapshot.counters {
         counters.add(name, value);
@@ -70,5 +63,15 @@ fn capture(snapshot: CaptureSnapshot) -> CaptureStats {
         interfaces: snapshot.interfaces.into_iter().map(interface).collect(),
         workers: snapshot.workers,
         counters,
+    }
+}
+
+fn interface(snapshot: InterfaceSnapshot) -> InterfaceStats {
+    InterfaceStats {
+        name: snapshot.name,
+        up: snapshot.up,
+        path: snapshot.path.map(Cow::Borrowed),
+        xdp: snapshot.xdp.map(Cow::Borrowed),
+        queues: snapshot.queues,
     }
 }

@@ -103,17 +103,17 @@ fn receiver(seconds: Option<u64>) -> Result<()> {
     run(&mut command).context("monitor and kernel differ; MONITOR_RECEIVER_SEED repeats a seed")
 }
 
-/// Their names, as fuzz/Cargo.toml lists them.
+/// Returns the names of the targets in fuzz/Cargo.toml.
 fn targets() -> Result<Vec<String>> {
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml"))
         .context("cannot read fuzz/Cargo.toml")?;
     let bins = manifest.split("[[bin]]").skip(1);
-    let name = |bin: &str| {
-        bin.lines()
-            .find_map(|line| line.strip_prefix("name = "))
-            .map(|name| name.trim_matches('"').to_owned())
-    };
-    Ok(bins.filter_map(name).collect())
+    let mut names = Vec::new();
+    for bin in bins {
+        let name = bin.lines().find_map(|line| line.strip_prefix("name = "));
+        names.extend(name.map(|name| name.trim_matches('"').to_owned()));
+    }
+    Ok(names)
 }
 
 /// Compiles targets; returns the directory that they are in.

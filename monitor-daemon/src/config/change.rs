@@ -103,16 +103,17 @@ pub(super) fn sections(config: &Config) -> Map<String, Value> {
 /// Returns every setting as `section.key` with its value. The keys are the same for all configurations.
 fn values(config: &Config) -> Vec<(String, Value)> {
     let mut sections = sections(config);
-    let value = |(key, _): &(&str, SettingScope)| {
-        let (section, name) = key.split_once('.')?;
+    let mut values = Vec::with_capacity(SCOPES.len());
+    for (key, _) in SCOPES {
+        let Some((section, name)) = key.split_once('.') else {
+            continue;
+        };
+        let value = sections.get_mut(section).and_then(|s| s.get_mut(name));
         // Lists of tables are left out when they are empty.
-        let value = sections
-            .get_mut(section)?
-            .get_mut(name)
-            .map_or(Value::Array(Vec::new()), Value::take);
-        Some(((*key).to_owned(), value))
-    };
-    SCOPES.iter().filter_map(value).collect()
+        let value = value.map_or(Value::Array(Vec::new()), Value::take);
+        values.push(((*key).to_owned(), value));
+    }
+    values
 }
 
 #[cfg(test)]

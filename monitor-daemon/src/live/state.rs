@@ -47,10 +47,11 @@ pub(super) struct InterfaceState {
     pub(super) last_warning: String,
 }
 
-impl State {
-    pub(super) fn new(interfaces: &[String]) -> Self {
-        let interface = |name: &String| InterfaceState {
-            name: name.clone(),
+impl InterfaceState {
+    /// Returns the state of an interface that isn't there yet.
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
             index: 0,
             up: false,
             since: Instant::now(),
@@ -61,9 +62,17 @@ impl State {
             layout: None,
             attached: None,
             last_warning: String::new(),
-        };
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(interfaces: &[String]) -> Self {
         Self {
-            interfaces: interfaces.iter().map(interface).collect(),
+            interfaces: interfaces
+                .iter()
+                .map(|name| InterfaceState::new(name))
+                .collect(),
             shared: Vec::new(),
             closing: Vec::new(),
             retired: Totals::default(),

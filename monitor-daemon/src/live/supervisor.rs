@@ -214,14 +214,12 @@ impl Supervisor {
 
     /// Brings monitor devices up that were taken down, and replaces deleted ones.
     fn check_monitors(&self) {
-        let identity = |device: &CaptureDevice| Some((device.id, device.device()?.clone()));
-        let devices: Vec<_> = self
-            .shared
-            .state()
-            .shared
-            .iter()
-            .filter_map(identity)
-            .collect();
+        let mut devices = Vec::new();
+        for device in &self.shared.state().shared {
+            if let Some(monitor) = device.device() {
+                devices.push((device.id, monitor.clone()));
+            }
+        }
         for (id, device) in devices {
             let name = &device.name;
             match netlink::interface(name) {

@@ -72,20 +72,21 @@ impl CaptureStatus for ReplayStatus {
     fn snapshot(&self) -> CaptureSnapshot {
         let finished = self.finished();
         let current = self.current.load(Relaxed);
-        let interface = |(index, name): (usize, &String)| InterfaceSnapshot {
-            name: name.clone(),
-            up: !finished && index == current,
-            path: None,
-            xdp: None,
-            queues: 0,
-        };
+        let mut interfaces = Vec::with_capacity(self.files.len());
+        for (index, name) in self.files.iter().enumerate() {
+            interfaces.push(InterfaceSnapshot {
+                name: name.clone(),
+                up: !finished && index == current,
+                ..InterfaceSnapshot::default()
+            });
+        }
         CaptureSnapshot {
             mode: "replay",
             path: None,
             path_reason: None,
             xdp: None,
             finished,
-            interfaces: self.files.iter().enumerate().map(interface).collect(),
+            interfaces,
             workers: self.workers,
             counters: vec![
                 (
