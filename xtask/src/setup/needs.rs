@@ -117,3 +117,17 @@ impl Need {
 pub fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
     needs.iter().filter(|need| !need.is_present()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_needed_together_with_those_that_it_includes() {
+        let packages: Vec<_> = BENCH.iter().map(|need| need.package).collect();
+        assert!(packages.contains(&"libnids-dev"));
+        assert!(packages.contains(&"libpcap-dev"), "nids.h includes pcap.h");
+        let probes: Vec<_> = BENCH.iter().map(|need| need.name).collect();
+        assert!(probes.contains(&"nids.h") && probes.contains(&"pcap.h"));
+    }
+}

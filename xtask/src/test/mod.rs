@@ -71,7 +71,12 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
         &fs::read_to_string(&skip_log).context("cannot read the names of skipped tests")?,
     );
     report.print(started.elapsed());
-    if let Some(filter) = &arguments.filter
+    exit_code(&report, arguments.filter.as_deref())
+}
+
+/// Returns the exit code of a run. A filter that selects no test is an error.
+fn exit_code(report: &Report, filter: Option<&str>) -> Result<ExitCode> {
+    if let Some(filter) = filter
         && report.is_empty()
     {
         bail!("no test has `{filter}` in its name; run `cargo xtask test` for all of them");
@@ -160,4 +165,23 @@ fn run_tests(
     }
     report.end_of_run(status.success());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_selects_no_test_is_an_error() {
+        let mut report = Report::default();
+        let error = exit_code(&report, Some("no such name")).unwrap_err();
+        assert!(error.to_string().contains("`no such name`"), "{error}");
+        report.read("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 99 filtered out");
+        assert!(exit_code(&report, Some("no such name")).is_err());
+        report.read("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out");
+        assert_eq!(
+            exit_code(&report, Some("name")).ok(),
+            Some(ExitCode::SUCCESS)
+        );
+    }
 }
