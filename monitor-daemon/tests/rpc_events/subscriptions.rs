@@ -1,6 +1,7 @@
 //! Subscriptions to events.
 
 use std::io::Write;
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -330,4 +331,24 @@ fn listeners_die_with_their_client() {
     }
     assert_eq!(gauge("event_memory"), 0);
     talk.say(&mut threads.engine(0), From::Client, b"nobody hears this");
+}
+
+#[test]
+fn a_subscriber_that_stops_writing_gets_its_replies_and_is_disconnected() {
+    let (_threads, server, mut wire) = serve(1);
+    wire.send_line(r#"{"jsonrpc":"2.0","id":1,"method":"subscribe"}"#);
+    wire.send_line(r#"{"jsonrpc":"2.0","id":2,"method":"hello"}"#);
+    wire.stream.get_mut().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(wire.reply()["id"], 1);
+    assert_eq!(wire.reply()["id"], 2);
+    assert!(wire.at_end());
+    let mut watcher = server.wire();
+    let start = Instant::now();
+    while watcher.result("stats", json!({}))["rpc"]["listeners"] != 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "it listens still"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
