@@ -88,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_stands_in_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert!((median([3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median([4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
         assert!(median([]).is_nan());
     }
 
     #[test]
-    fn what_a_program_uses_is_counted() {
+    fn the_usage_of_a_program_is_counted() {
         let mut busy = Command::new("sh");
         busy.args([
             "-c",

@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_does_not_hold() {
+    fn a_line_without_a_comparison_does_not_hold() {
         let line = Line::pair("r", "w", Unit::Seconds, &[1.0], "peer", &[])
             .threshold(Threshold::RatioAtMost(2.0));
         assert_eq!(line.holds(), Some(false));

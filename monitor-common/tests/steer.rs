@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn the_verdict_is_what_the_packet_was_built_as(spec in spec(), filter_ports in any::<bool>(), filter_networks in any::<bool>()) {
+    fn the_verdict_is_that_of_the_generated_packet(spec in spec(), filter_ports in any::<bool>(), filter_networks in any::<bool>()) {
         let (src, dst) = match spec.network {
             Network::V4(src, dst, _) => (Address::v4(src), Address::v4(dst)),
             Network::V6(src, dst, _) => (Address::v6(src), Address::v6(dst)),
@@ -144,7 +144,7 @@ proptest! {
 
     /// The tag that the kernel keeps beside the bytes is put around those in them.
     #[test]
-    fn a_hidden_tag_is_told_as_if_it_stood_in_the_bytes(spec in spec(), hidden in any::<u16>()) {
+    fn a_hidden_tag_counts_as_one_in_the_bytes(spec in spec(), hidden in any::<u16>()) {
         prop_assume!(spec.fragment.is_none() && spec.protocol == 6);
         let link = |spec: &Spec| match classify(spec.frame().0.as_slice(), LinkType::Ethernet, &Everything) {
             Ok(Ends::Flow { link, .. }) => link,

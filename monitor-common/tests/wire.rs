@@ -13,7 +13,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn finds_what_was_built(spec in spec()) {
+    fn the_parser_finds_the_generated_headers(spec in spec()) {
         let (frame, header, payload) = spec.frame();
         let frame = frame.as_slice();
 
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_packet_is_truncated_or_ends_past_what_is_there(spec in spec(), keep in any::<prop::sample::Index>()) {
+    fn a_cut_packet_is_truncated_or_ends_behind_its_bytes(spec in spec(), keep in any::<prop::sample::Index>()) {
         let (frame, ..) = spec.frame();
         let cut = &frame[..keep.index(frame.len() - spec.padding)];
         let read = wire::ethernet(cut).and_then(|e| wire::ip(cut, e.payload));

@@ -150,7 +150,7 @@ fn joined(last: &str, next: &str) -> Option<String> {
 }
 
 #[test]
-fn one_worker_and_four_tell_the_same() {
+fn one_worker_and_four_deliver_the_same_events() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("capture");
     std::fs::write(&file, capture().pcap()).unwrap();

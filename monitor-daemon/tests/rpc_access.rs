@@ -79,7 +79,7 @@ fn up_to(role: Role) -> Vec<Method> {
 }
 
 #[test]
-fn each_user_may_call_what_the_settings_say() {
+fn each_user_may_call_the_methods_of_its_role() {
     if !is_root() {
         skip!("needs root, to be other users");
     }
@@ -104,7 +104,7 @@ fn each_user_may_call_what_the_settings_say() {
 }
 
 #[test]
-fn without_readers_everybody_looks_and_nobody_else_changes() {
+fn without_readers_all_may_read_and_only_admins_change() {
     if !is_root() {
         skip!("needs root, to be other users");
     }
@@ -116,7 +116,7 @@ fn without_readers_everybody_looks_and_nobody_else_changes() {
 }
 
 #[test]
-fn rights_are_those_of_who_connected() {
+fn rights_are_those_of_the_connecting_process() {
     if !is_root() {
         skip!("needs root, to be other users");
     }
@@ -144,7 +144,7 @@ fn rights_are_those_of_who_connected() {
 }
 
 #[test]
-fn a_name_that_nobody_has_keeps_the_daemon_from_starting() {
+fn an_unknown_name_keeps_the_daemon_from_starting() {
     let directory = tempfile::tempdir().unwrap();
     let settings = Rpc {
         socket: directory.path().join("s"),

@@ -56,7 +56,7 @@ fn the_rust_client_reads_lists_and_finds() {
 }
 
 #[test]
-fn the_rust_client_tells_errors_apart_and_goes_on() {
+fn the_rust_client_distinguishes_errors_and_continues() {
     let (engines, sockid) = world();
     let mut server = Server::start(&engines);
     let mut client = server.client();

@@ -94,7 +94,7 @@ fn expected(key: &str, from: Value, to: Value, applies: &str) -> (String, Value,
 }
 
 #[test]
-fn a_reload_applies_what_it_can_and_names_the_rest() {
+fn a_reload_applies_some_changes_and_names_the_rest() {
     let it = configured("[filter]\nports = [80]\n");
     let mut wire = it.server.wire();
     let got = wire.result("config.get", json!({}));

@@ -126,7 +126,7 @@ fn a_request_may_come_in_pieces_and_the_last_half_line_is_ignored() {
 }
 
 #[test]
-fn garbage_is_answered_and_the_connection_goes_on() {
+fn garbage_is_answered_and_the_connection_continues() {
     let (engines, sockid) = spoken();
     let server = Server::start(&engines);
     let mut wire = server.wire();

@@ -257,7 +257,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn reads_what_a_walk_byte_by_byte_would(steps in prop::collection::vec(step(), 1..80)) {
+    fn peek_agrees_with_a_walk_byte_by_byte(steps in prop::collection::vec(step(), 1..80)) {
         compare(&steps);
     }
 }

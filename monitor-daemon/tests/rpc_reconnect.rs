@@ -53,7 +53,7 @@ fn without_a_policy_a_broken_client_stays_broken() {
 }
 
 #[test]
-fn another_daemon_is_told_before_an_old_sockid_reaches_it() {
+fn a_restart_is_reported_before_an_old_sockid_is_used() {
     let (engines, sockid) = world();
     let mut server = Server::start(&engines);
     let relay = Relay::to(&server.socket);
@@ -102,7 +102,7 @@ fn a_daemon_that_does_not_come_back_is_given_up() {
 }
 
 #[tokio::test]
-async fn the_async_client_reads_lists_and_tells_errors_apart() {
+async fn the_async_client_reads_lists_and_distinguishes_errors() {
     let (engines, sockid) = world();
     let server = Server::start(&engines);
     let mut client = AsyncClient::connect(&server.socket).await.unwrap();

@@ -233,7 +233,7 @@ fn walk(wire: &mut Wire, mut params: Value, mut change: impl FnMut()) -> Vec<u64
 }
 
 #[test]
-fn who_stays_is_listed_once_while_others_come_and_go() {
+fn lasting_connections_are_listed_once_while_others_come_and_go() {
     // So small that connections push each other out.
     let config = EngineConfig {
         memory: 1 << 20,

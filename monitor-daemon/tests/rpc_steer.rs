@@ -232,7 +232,7 @@ fn there_are_as_many_rules_as_there_can_be() {
 }
 
 #[test]
-fn what_makes_no_sense_names_the_parameter() {
+fn a_wrong_value_is_refused_with_its_parameter() {
     let (server, _workers, _, sockid) = spoken();
     let mut wire = server.wire();
     for (params, name) in [

@@ -194,7 +194,7 @@ fn holes_and_ends() {
 }
 
 #[test]
-fn what_was_not_searched_is_told() {
+fn bytes_that_were_not_searched_are_reported() {
     let config = EngineConfig {
         memory: 4 << 20,
         window: 8 << 10,

@@ -120,7 +120,7 @@ fn a_missing_privilege_is_named() {
 }
 
 #[test]
-fn a_store_that_is_too_small_says_what_to_change() {
+fn a_store_that_is_too_small_names_the_setting() {
     let dir = tempfile::tempdir().unwrap();
     let capture = empty_capture(&dir);
     let text = "[capture]\nworkers = 63\n[store]\nmemory = '1MiB'\nwindow = '64KiB'";

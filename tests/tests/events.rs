@@ -42,7 +42,7 @@ fn transfer(listener: &TcpListener, bytes: &[u8]) {
 }
 
 #[test]
-fn a_real_transfer_is_told_and_followed_to_its_last_byte() {
+fn a_real_transfer_has_events_and_is_followed_to_its_last_byte() {
     needs!("ip");
     let namespace = Namespace::new();
     let daemon = Daemon::start(&namespace, SETTINGS);

@@ -317,7 +317,7 @@ fn ids() -> std::path::PathBuf {
 }
 
 #[test]
-fn the_intrusion_detection_stops_what_it_finds() {
+fn the_intrusion_detection_stops_the_connections_that_it_finds() {
     let program = ids();
     let Pair { a, b } = Network::default().pair();
     let daemon = Daemon::start(&a, TAP);

@@ -154,7 +154,7 @@ fn a_mirror_port_is_reopened_with_another_mtu() {
 }
 
 #[test]
-fn a_monitor_device_that_somebody_takes_down_or_deletes() {
+fn a_monitor_device_that_is_taken_down_or_deleted() {
     needs!();
     let Pair { a, b } = Network::default().pair();
     let daemon = Daemon::start(&a, TAP);

@@ -191,7 +191,7 @@ fn a_wrong_checksum_is_no_data_in_mirror_mode() {
 }
 
 #[test]
-fn what_is_not_monitored_is_left_to_the_kernel() {
+fn packets_that_are_not_monitored_are_left_to_the_kernel() {
     needs!("ping");
     let Pair { a, b } = Network::default().pair();
     let daemon = Daemon::start(&a, &mirror(1, ""));

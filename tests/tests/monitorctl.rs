@@ -6,7 +6,7 @@ use monitor_tests::wiregen::Random;
 use monitor_tests::{Daemon, Network, Pair, Program, Transfer, exchange, monitorctl, needs, until};
 
 #[test]
-fn a_transfer_is_told_saved_and_followed() {
+fn a_transfer_is_reported_saved_and_followed() {
     needs!();
     let Pair { a, b } = Network::default().pair();
     let bytes = Random::new(1).bytes(3 << 20);

@@ -196,7 +196,7 @@ fn times_and_the_log_change_and_a_wrong_file_changes_nothing() {
 }
 
 #[test]
-fn who_was_refused_stands_in_the_log() {
+fn refused_clients_are_in_the_log() {
     needs!();
     const USER: u32 = 4_000_001;
     let scene = Scene::new("[rpc]\nmode = '0666'\nreaders = ['root']\n");

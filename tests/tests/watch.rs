@@ -52,7 +52,7 @@ fn text(random: &mut Random, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_grep_finds_in_the_whole_is_found_in_segments() {
+fn matches_of_grep_are_found_in_segments() {
     let mut random = Random::new(11);
     // Time for a client to come before anything happens: another connection opens first.
     let mut early = Flow::new("10.9.9.9:1", "10.0.0.2:80");

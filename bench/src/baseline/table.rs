@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_does_what_a_map_does() {
+    fn it_agrees_with_a_map() {
         let mut random = Random::new(1);
         let (mut table, mut reference) = (Table::default(), BTreeMap::new());
         for number in 0..20_000_u32 {

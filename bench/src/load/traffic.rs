@@ -139,7 +139,7 @@ mod tests {
 
     /// Fills in a frame like the program in the kernel.
     #[test]
-    fn a_template_has_the_sum_of_what_stays() {
+    fn a_template_has_the_sum_of_the_constant_words() {
         let Template {
             mut frame,
             sum: rest,

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn an_encoded_address_is_decoded() {
         for text in ["10.0.0.1:80", "[2001:db8::1]:65535"] {
             let address: SocketAddr = text.parse().unwrap();
             assert_eq!(decode(&encode(address)), Ok(address));

@@ -259,7 +259,7 @@ fn without_a_daemon_no_context_is_made() {
 }
 
 #[test]
-fn descriptors_are_void_after_the_daemon_was_started_anew() {
+fn descriptors_are_invalid_after_a_restart_of_the_daemon() {
     let (engines, next) = (world(), world());
     let mut server = Server::start(&engines);
     let relay = Relay::to(&server.socket);

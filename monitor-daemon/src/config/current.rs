@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_read_anew_and_the_command_line_wins() {
+    fn the_file_is_read_again_and_the_command_line_wins() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("c.toml");
         fs::write(&file, "[rpc]\nsocket = '/elsewhere'\n").unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changed_is_taken_and_only_by_those_who_are_there() {
+    fn only_changes_are_applied_and_only_by_registered_parts() {
         let taken = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
         let take = |index: usize| -> ApplyFn {
             let taken = Arc::clone(&taken);

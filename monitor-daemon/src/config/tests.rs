@@ -50,7 +50,7 @@ fn the_documented_file_names_every_key_under_a_comment() {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn written_values_are_read_back() {
     let text = "[capture]\nmode = 'mirror'\ninterfaces = ['eth0', 'eth1']\nworkers = 4\nnap = 'off'\n\
                 [filter]\nports = [80]\nnetworks = ['10.0.0.0/8', '::1']\n\
                 [tcp]\noverlap = 'bsd'\nlinger = 'off'\nidle_timeout = '1h 30m'\n\
@@ -126,7 +126,7 @@ fn policies_reach_the_engine_in_their_order() {
 }
 
 #[test]
-fn a_policy_says_for_whom_and_what() {
+fn a_policy_needs_networks_and_an_overlap_policy() {
     let message = refused("[[tcp.policy]]\noverlap = 'bsd'\n");
     assert!(message.contains("networks"), "{message}");
     let message = refused("[[tcp.policy]]\nnetworks = ['::/0']\n");
@@ -232,7 +232,7 @@ fn a_file_that_was_named_must_exist() {
 }
 
 #[test]
-fn workers_are_bound_to_cores_where_nobody_else_needs_them() {
+fn workers_are_bound_to_cores_in_mirror_mode() {
     let mut config = Config::default();
     assert!(!config.pins(Origin::Live));
     config.capture.mode = Mode::Mirror;

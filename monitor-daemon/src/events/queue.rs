@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_are_told_in_their_place() {
+    fn losses_are_reported_in_their_place() {
         let queue = EventQueue::new(2);
         let mut tail = EventReceiver::new(Arc::clone(&queue));
         assert!(queue.push(record(1, 0)) && queue.push(record(2, 0)) && !queue.push(record(3, 0)));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_note_is_told_or_counted_while_both_ends_run() {
+    fn every_record_is_delivered_or_counted_while_both_ends_run() {
         const NOTES: u64 = 200_000;
         let queue = EventQueue::new(8);
         let mut tail = EventReceiver::new(Arc::clone(&queue));

@@ -67,7 +67,7 @@ fn a_followed_stream_is_whole_and_its_holes_are_named() {
 }
 
 #[test]
-fn a_follower_that_does_not_read_loses_bytes_and_nobody_waits_for_it() {
+fn a_follower_that_does_not_read_loses_bytes_and_delays_no_other() {
     const WINDOW: usize = 256 << 10;
     const STREAM: usize = 8 << 20;
     let config = EngineConfig {

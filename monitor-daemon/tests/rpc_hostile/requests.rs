@@ -57,7 +57,7 @@ fn a_line_of_a_gigabyte_costs_nothing() {
 }
 
 #[test]
-fn clients_that_never_read_hold_one_reply_each_and_delay_nobody() {
+fn clients_that_never_read_hold_one_reply_each_and_delay_no_other() {
     let _alone = alone();
     let (engines, sockid) = spoken(16 * MIB);
     let server = Server::start_with(status(&engines), |settings| settings.memory = 128 << 20);

@@ -124,7 +124,7 @@ fn sockets_are_listed_in_pages() {
 }
 
 #[test]
-fn paging_goes_on_when_the_last_one_is_gone() {
+fn paging_continues_when_the_last_connection_is_gone() {
     let engines = many();
     let server = Server::start(&engines);
     let mut wire = server.wire();

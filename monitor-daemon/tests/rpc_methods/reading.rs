@@ -40,7 +40,7 @@ fn ppeek_reads_any_offset_of_both_sides() {
 }
 
 #[test]
-fn a_fin_is_told_as_eof() {
+fn a_fin_is_reported_as_eof() {
     let (mut engines, mut talk, sockid) = spoken();
     talk.fin(&mut engines[0], From::Client);
     let server = Server::start(&engines);
@@ -54,7 +54,7 @@ fn a_fin_is_told_as_eof() {
 }
 
 #[test]
-fn out_of_order_bytes_are_read_and_holes_are_told() {
+fn out_of_order_bytes_are_read_and_holes_are_reported() {
     let (mut engines, mut talk, sockid) = spoken();
     talk.at(&mut engines[0], From::Client, 100, b"later");
     let server = Server::start(&engines);
@@ -89,7 +89,7 @@ fn out_of_order_bytes_are_read_and_holes_are_told() {
 }
 
 #[test]
-fn evicted_bytes_are_told() {
+fn evicted_bytes_are_reported() {
     let config = EngineConfig {
         memory: 8 << 20,
         window: 64 << 10,

@@ -237,7 +237,7 @@ fn one_damaged_segment_far_ahead_moves_nothing_when_one_direction_is_captured() 
 }
 
 #[test]
-fn what_the_capture_missed_does_not_make_honest_segments_unacceptable() {
+fn losses_of_the_capture_do_not_make_honest_segments_unacceptable() {
     // The server's answer is lost on the way to the capture: the client acknowledges bytes that were never seen.
     let (mut lab, mut flow) = established();
     flow.sent[1] += 1000;

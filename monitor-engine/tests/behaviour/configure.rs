@@ -132,7 +132,7 @@ fn another_policy_decides_from_the_next_segment_on() {
 
 /// Bytes that wait under First were not queued as Linux does: they count as one segment until the hole is filled.
 #[test]
-fn a_policy_that_needs_the_queue_makes_do_with_what_waits() {
+fn a_policy_that_needs_the_queue_starts_with_the_waiting_ranges() {
     let mut lab = Lab::policy(OverlapPolicy::First);
     let mut flow = Flow::new();
     flow.open(&mut lab);
@@ -183,7 +183,7 @@ fn rule(applies: fn(&Connection) -> bool, client: SideSettings, server: SideSett
 }
 
 #[test]
-fn connections_start_with_what_the_first_fitting_rule_says() {
+fn connections_start_with_the_settings_of_the_first_matching_rule() {
     let mut lab = Lab::new();
     let rules = vec![
         rule(|c| c.server.port() == 443, NOTHING, SILENT),
@@ -239,7 +239,7 @@ fn connections_start_with_what_the_first_fitting_rule_says() {
 
 /// The sender of the first segment may be either end.
 #[test]
-fn a_rule_sees_who_called_whom() {
+fn a_rule_distinguishes_client_and_server() {
     let mut lab = Lab::new();
     lab.engine.set_rules(vec![rule(
         |c| c.midstream && c.server.port() == 80,

@@ -169,7 +169,7 @@ fn an_answer_after_the_stop_opens_no_connection() {
 
 /// The capture may not have been able to, or have forgotten it.
 #[test]
-fn a_flow_whose_packets_keep_arriving_is_shunted_at_most_once_a_second() {
+fn a_flow_with_more_packets_is_shunted_at_most_once_a_second() {
     let mut lab = Lab::new();
     let mut flow = spoken(&mut lab);
     let id = lab.only().id;
@@ -252,7 +252,7 @@ fn a_stopped_side_retains_nothing_and_its_states_advance() {
 }
 
 #[test]
-fn a_connection_whose_sides_are_both_stopped_is_stopped() {
+fn a_connection_with_both_sides_stopped_is_stopped() {
     let mut lab = Lab::new();
     let flow = spoken(&mut lab);
     let id = lab.only().id;

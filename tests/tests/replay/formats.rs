@@ -160,7 +160,7 @@ fn files_one_after_another() {
 }
 
 #[test]
-fn a_cut_file_is_used_and_told() {
+fn a_cut_file_is_used_and_reported() {
     let flow = conversation("10.0.0.1:40000", "10.0.0.2:80", 16);
     let capture = Capture::of(&Layers::ethernet(), &flow);
     let pcap = capture.pcap();
@@ -197,7 +197,7 @@ fn frames_that_are_not_read_are_counted_and_named() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_with_its_name() {
+fn a_file_that_is_no_capture_is_refused_with_its_name() {
     let files = Files::new();
     let good = files.write(
         "good.pcap",

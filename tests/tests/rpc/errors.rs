@@ -107,7 +107,7 @@ fn every_error() {
 }
 
 #[test]
-fn what_slid_out_of_the_window_is_evicted() {
+fn bytes_behind_the_window_are_evicted() {
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
     flow.open()
         .send(End::Server, &Random::new(2).bytes(3 << 20))

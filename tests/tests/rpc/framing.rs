@@ -61,7 +61,7 @@ fn pipelining_batches_and_raw_bytes() {
 }
 
 #[test]
-fn hostile_clients_harm_nobody() {
+fn hostile_clients_harm_no_other() {
     let world = World::new();
     let mut good = world.daemon.rpc();
     let sockid = World::lookup(&mut good, &world.whole);
@@ -189,7 +189,7 @@ fn a_client_in_plain_python() {
 }
 
 #[test]
-fn monitorctl_reads_what_was_sent() {
+fn monitorctl_reads_the_bytes_that_were_sent() {
     let world = World::new();
     let mut rpc = world.daemon.rpc();
     let sockid = World::lookup(&mut rpc, &world.whole).to_string();

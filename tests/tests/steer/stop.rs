@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{CLIENT, SERVER, captured, connect, content, rest, running, settings, transfer};
 
 #[test]
-fn a_running_transfer_is_stopped_and_goes_on_unseen() {
+fn a_running_transfer_is_stopped_and_continues_unmonitored() {
     needs!();
     let Pair { a, b } = Network::default().pair();
     let daemon = Daemon::start(&a, &settings("tap"));

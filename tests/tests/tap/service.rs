@@ -53,7 +53,7 @@ fn a_live_connection_is_read_while_it_runs() {
 }
 
 #[test]
-fn what_cannot_start_says_why() {
+fn a_failed_start_names_its_reason() {
     needs!();
     let namespace = Namespace::new();
     for (settings, says) in [

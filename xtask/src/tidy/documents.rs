@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_documented_is_found() {
+    fn undocumented_settings_are_found() {
         let mut findings = Vec::new();
         check_settings("[a]\n# What it is.\nx = 1\n", "| `a.y` |", &mut findings);
         check_methods(

@@ -40,7 +40,7 @@ fn the_message_shows_the_place() {
 }
 
 #[test]
-fn errors_point_at_what_is_wrong() {
+fn errors_point_at_the_wrong_text() {
     let cases = [
         (
             "port",

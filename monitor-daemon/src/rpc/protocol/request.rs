@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told_from_what_is_no_request() {
+    fn invalid_json_and_invalid_requests_are_distinguished() {
         for text in [
             "",
             "x",

@@ -70,7 +70,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_replay_counts_what_it_reads() {
+fn a_replay_counts_its_packets() {
     let capture = capture(LinkLayer::Ethernet, 10_000);
     let dir = tempfile::tempdir().unwrap();
     let [whole, cut, radio] = ["whole", "cut", "radio"].map(|name| dir.path().join(name));
