@@ -92,6 +92,7 @@ impl Defrag {
             return None;
         };
         let key = key(fragment);
+        // The datagram of this fragment is not among those that make room for it.
         self.make_room(
             bytes.len() + fragment.datagram.payload + OVERHEAD,
             &key,
@@ -105,6 +106,7 @@ impl Defrag {
             *used += OVERHEAD;
             Datagram::new(deadline)
         });
+        // The buffers grow by other amounts than the fragment's length: their capacity is counted.
         let before = entry.bytes();
         let accepted = entry.add(fragment, start, &bytes);
         self.used = self.used + entry.bytes() - before;
@@ -115,6 +117,7 @@ impl Defrag {
         if !entry.complete() {
             return None;
         }
+        // Its place in `order` stays until its deadline: a search there would cost more.
         let datagram = self.waiting.remove(&key)?;
         self.used -= datagram.bytes() + OVERHEAD;
         counters.reassembled.add(1);
@@ -128,6 +131,7 @@ impl Defrag {
                 .waiting
                 .get(&key)
                 .is_some_and(|waiting| waiting.deadline == deadline);
+            // All later ones are younger.
             if current && deadline > now {
                 return;
             }
@@ -146,6 +150,7 @@ impl Defrag {
     /// Drops the oldest datagrams, but not the one with the key `keep`, until `len` bytes are free.
     fn make_room(&mut self, len: usize, keep: &Key, counters: &Counters) {
         let mut kept = None;
+        // Complete datagrams leave entries in `order`: these count as well, or a fast sender could grow it.
         while self.used + len > self.budget || self.order.len() * OVERHEAD > self.budget {
             let Some((deadline, key)) = self.order.pop_front() else {
                 break;
@@ -205,8 +210,10 @@ fn payload(fragment: &Fragment<'_>) -> Option<(usize, Vec<u8>)> {
     for more in fragment.packet.more {
         bytes.extend_from_slice(more);
     }
+    // Ethernet pads short frames.
     bytes.truncate(len);
     let whole = bytes.len() == len && len > 0 && start + len <= MAX_DATAGRAM;
+    // Only the last fragment may have a length that is no multiple of 8 (RFC 791; RFC 8200, 4.5).
     let eighths = !fragment.fragment.more || len.is_multiple_of(8);
     (whole && eighths).then_some((start, bytes))
 }
@@ -237,6 +244,7 @@ impl Datagram {
         if self.poisoned || self.received.len() >= MAX_FRAGMENTS {
             return false;
         }
+        // A duplicate is harmless; any other overlap discards the datagram (RFC 5722).
         if self.received.contains(&range) {
             return false;
         }
@@ -258,10 +266,12 @@ impl Datagram {
         if last {
             self.total = Some(end);
         }
+        // The headers of the datagram are those of its first fragment.
         if start == 0 {
             self.take_head(fragment);
         }
         if self.payload.len() < end {
+            // Exact: doubling would take more than the budget has counted.
             self.payload.reserve_exact(end - self.payload.len());
             self.payload.resize(end, 0);
         }
@@ -271,6 +281,7 @@ impl Datagram {
     }
 
     fn poison(&mut self) {
+        // The entry remains and refuses the rest of the datagram until its deadline.
         self.poisoned = true;
         self.payload = Vec::new();
         self.head = Vec::new();
@@ -290,6 +301,7 @@ impl Datagram {
     }
 
     fn complete(&self) -> bool {
+        // Ranges don't overlap, so their sum suffices.
         let sum: usize = self
             .received
             .iter()

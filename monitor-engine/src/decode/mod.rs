@@ -118,6 +118,7 @@ impl Decoder {
             counters.fragments.add(1);
             return Ok(Frame::Fragment);
         }
+        // After the fragments: one of IPv6 shows its protocol only when it is reassembled.
         if datagram.protocol != PROTOCOL_TCP {
             counters.not_tcp.add(1);
             return Ok(Frame::Nothing);
@@ -141,6 +142,7 @@ impl Decoder {
             }
             tcp => tcp?,
         };
+        // By the IP header, not by the frame: Ethernet pads short frames, and a capture cuts long ones.
         let wire_len = datagram
             .end
             .checked_sub(tcp.payload)
@@ -172,6 +174,7 @@ impl Decoder {
         segment.tcp = tcp;
         let options = packet.data.get(tcp.options..tcp.payload);
         segment.timestamp = options.and_then(options::timestamp);
+        // The other options of a segment are only read in a SYN, where they are agreed on.
         segment.options = if tcp.flags & wire::flags::SYN != 0 {
             options.map(SynOptions::read).unwrap_or_default()
         } else {
@@ -215,6 +218,7 @@ fn fast_path(packet: &Packet<'_>) -> Option<Datagram> {
 fn datagram(packet: &Packet<'_>) -> Result<(Vlans, Datagram), Error> {
     let (vlans, version, at) = network(packet)?;
     let mut datagram = wire::ip(packet.data, at)?;
+    // The link layer and the IP header disagree on the version.
     if version.is_some_and(|version| version != datagram.version) {
         return Err(Error::NotIp);
     }
