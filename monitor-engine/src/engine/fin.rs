@@ -50,11 +50,11 @@ impl<S: Sink> Engine<S> {
                 && self.config.tcp.judge
                 && segment.wire_len == 0
                 && number == fwd.right_edge.get();
-            if known != NO_FIN && !self.config.tcp.judge {
+            if known != NO_FIN && (!self.config.tcp.judge || self.held.is_applying) {
                 self.counters.wild.add(1);
                 return;
             }
-            if known != NO_FIN || is_outside {
+            if known != NO_FIN || (is_outside && !self.held.is_applying) {
                 let mut other = *segment;
                 other.tcp.seq = number;
                 other.payload = Payload::default();

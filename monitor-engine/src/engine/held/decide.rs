@@ -81,7 +81,9 @@ impl<S: Sink> Engine<S> {
         let segment = held.segment();
         conn.record.update(|_| learn_start(fwd, rev, &segment));
         let off = fwd.offset(held.tcp.seq);
+        self.held.is_applying = true;
         self.apply_late(conn, held.sender, &segment, off);
+        self.held.is_applying = false;
     }
 
     /// Applies the held segments after a timeout without an answer of the receiver. Returns the time of the next decision.

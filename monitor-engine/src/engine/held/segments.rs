@@ -21,6 +21,8 @@ pub struct HeldSegments {
     pub bytes: usize,
     /// Share of the budget, bytes.
     pub limit: usize,
+    /// A held segment is being applied: it must not be held again.
+    pub is_applying: bool,
 }
 
 /// Held segment, with the facts that the decision needs.
@@ -49,6 +51,7 @@ impl HeldSegments {
             list: VecDeque::new(),
             bytes: 0,
             limit,
+            is_applying: false,
         }
     }
 
