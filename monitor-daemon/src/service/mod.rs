@@ -13,6 +13,8 @@ mod settings;
 mod summary;
 mod watchdog;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,9 +55,9 @@ pub fn run(cli: &Cli) -> Result<(), ServiceError> {
 /// Captures from interfaces and serves, until a signal.
 fn capture(config: &Config, current: LiveConfig, sandbox: Sandbox) -> Result<(), ServiceError> {
     let privileges = privilege::check(config.capture.path)?;
-    let listener = listen::socket(config.rpc.clone())?;
     enter(sandbox, config, &current, &[])?;
     let host = Host::new()?;
+    let listener = listen::socket(config.rpc.clone())?;
     let Parts {
         engines,
         views,
@@ -96,9 +98,9 @@ fn replay(
         speed: asked.speed,
     };
     let files = Replay::open(&asked.files, options)?;
-    let listener = listen::socket(config.rpc.clone())?;
     enter(sandbox, config, &current, &asked.files)?;
     let host = Host::new()?;
+    let listener = listen::socket(config.rpc.clone())?;
     let flows = settings::to_workers(views.command_queues.clone(), Origin::Files, seed);
     let status = views.with(files.status(), current.with_flows(flows));
     let (done, read) = mpsc::unbounded_channel();
@@ -137,7 +139,8 @@ fn replay(
 }
 
 /// Restricts the process to the files that it needs: those of `read`, the directory of the settings, and that of the
-/// socket.
+/// socket. Before the threads of [`Host`] start, which must have the restrictions, and before the socket is there, since a
+/// client may send a signal once it is.
 fn enter(
     sandbox: Sandbox,
     config: &Config,
@@ -150,6 +153,13 @@ fn enter(
     let read: Vec<_> = read.map(Path::to_owned).collect();
     // Absolute: a path of one word has no parent.
     let socket = std::path::absolute(&config.rpc.socket).unwrap_or_default();
+    if let Some(directory) = socket.parent() {
+        // An error is reported when the socket is bound.
+        let _ = DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory);
+    }
     Ok(sandbox::enter(sandbox, &read, socket.parent())?)
 }
 

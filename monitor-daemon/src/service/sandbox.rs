@@ -53,12 +53,12 @@ const READ: [&str; 9] = [
 const TUN: &str = "/dev/net/tun";
 
 /// Restricts this thread and those that it starts from now on. The process can read the directories above and `read`,
-/// remove files in `remove`, and create monitor devices. It can neither write nor execute other files, use TCP, nor send
-/// signals to other processes.
+/// create and remove its socket and the lock file in `socket`, and create monitor devices. It can neither write nor execute
+/// other files, use TCP, nor send signals to other processes.
 pub(super) fn enter(
     sandbox: Sandbox,
     read: &[PathBuf],
-    remove: Option<&Path>,
+    socket: Option<&Path>,
 ) -> Result<(), SandboxError> {
     if let Err(error) = rustix::thread::set_no_new_privs(true) {
         warn!("cannot forbid new privileges: {error}");
@@ -66,7 +66,7 @@ pub(super) fn enter(
     if sandbox == Sandbox::Off {
         return Ok(());
     }
-    match restrict(read, remove) {
+    match restrict(read, socket) {
         Ok(RulesetStatus::NotEnforced) if sandbox == Sandbox::Strict => Err(SandboxError::Missing),
         Ok(status) => {
             debug!("Landlock: {status:?}");
@@ -80,8 +80,13 @@ pub(super) fn enter(
     }
 }
 
-fn restrict(read: &[PathBuf], remove: Option<&Path>) -> Result<RulesetStatus, RulesetError> {
+fn restrict(read: &[PathBuf], socket: Option<&Path>) -> Result<RulesetStatus, RulesetError> {
     let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+    let binding = reading
+        | AccessFs::WriteFile
+        | AccessFs::MakeReg
+        | AccessFs::MakeSock
+        | AccessFs::RemoveFile;
     let device: BitFlags<AccessFs> = AccessFs::from_file(VERSION) & !AccessFs::Execute;
     let read = READ
         .iter()
@@ -96,7 +101,7 @@ fn restrict(read: &[PathBuf], remove: Option<&Path>) -> Result<RulesetStatus, Ru
         .create()?
         .add_rules(path_beneath_rules(read, reading))?
         .add_rules(path_beneath_rules([TUN], device))?
-        .add_rules(path_beneath_rules(remove, AccessFs::RemoveFile))?
+        .add_rules(path_beneath_rules(socket, binding))?
         .restrict_self()?;
     Ok(status.ruleset)
 }
