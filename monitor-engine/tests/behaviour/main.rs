@@ -18,6 +18,7 @@ mod offsets;
 mod peers;
 mod reconfigure;
 mod reference;
+mod refused;
 mod resets;
 mod signals;
 mod states;

@@ -1,0 +1,79 @@
+//! Refused segments beside FINs, and before the answer to a SYN.
+
+use monitor_engine::Side;
+
+use crate::common::frame::{FIN, PSH};
+use crate::common::{Flow, Lab};
+
+const C: Side = Side::Client;
+const S: Side = Side::Server;
+
+fn established() -> (Lab, Flow) {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    flow.open(&mut lab);
+    flow.send(&mut lab, C, b"GET /");
+    flow.ack(&mut lab, S, 5);
+    (lab, flow)
+}
+
+#[test]
+fn data_in_the_place_of_a_forged_fin_beyond_a_hole_withdraws_it() {
+    let (mut lab, mut flow) = established();
+    lab.ip(&flow.segment(C, 8, FIN, b"").ip());
+    assert_eq!(lab.side(S).fin, Some(8));
+    flow.send(&mut lab, C, b"genuine!");
+    flow.ack(&mut lab, S, 13);
+    assert_eq!(lab.side(S).fin, None);
+    flow.close(&mut lab);
+    assert_eq!(lab.text(S), "GET /genuine!");
+    assert_eq!(lab.side(S).fin, Some(13));
+}
+
+#[test]
+fn a_fin_at_the_edge_comes_before_a_forged_one_and_forged_data_beyond_a_hole() {
+    let (mut lab, mut flow) = established();
+    flow.at(&mut lab, C, 100, b"forged");
+    lab.ip(&flow.segment(C, 200, FIN, b"").ip());
+    flow.close(&mut lab);
+    assert_eq!(lab.text(S), "GET /");
+    assert_eq!((lab.side(S).fin, lab.side(S).end), (Some(5), 5));
+    assert!(lab.only().closed.is_some());
+}
+
+#[test]
+fn a_second_fin_beyond_a_hole_counts_only_if_it_is_acknowledged() {
+    let (mut lab, mut flow) = established();
+    lab.ip(&flow.segment(C, 200, FIN, b"").ip());
+    lab.ip(&flow.segment(C, 9, FIN, b"").ip());
+    flow.send(&mut lab, C, b"genuine!");
+    flow.ack(&mut lab, S, 13);
+    assert_eq!(lab.text(S), "GET /genuine!");
+    assert_eq!(lab.count("refused_fin"), 1);
+}
+
+#[test]
+fn data_before_the_answer_to_a_syn_is_refused() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    lab.ip(&flow.syn().ip());
+    let mut forged = flow.segment(S, 7000, PSH, b"forged");
+    forged.ack = forged.ack.wrapping_add(5);
+    lab.ip(&forged.ip());
+    lab.ip(&flow.syn_ack().ip());
+    flow.ack(&mut lab, C, 0);
+    flow.send(&mut lab, S, b"genuine");
+    flow.ack(&mut lab, C, 7);
+    lab.wait(61_000);
+    assert_eq!(lab.text(C), "genuine");
+    assert_eq!(lab.count("refused_unsynchronized"), 1);
+}
+
+#[test]
+fn data_at_the_edge_with_an_old_acknowledgment_counts_if_it_is_acknowledged() {
+    let (mut lab, mut flow) = established();
+    let mut old = flow.segment(C, 5, PSH, b"old");
+    old.ack = old.ack.wrapping_sub(100_000);
+    lab.ip(&old.ip());
+    assert_eq!(lab.text(S), "GET /");
+    flow.ack(&mut lab, S, 8);
+    assert_eq!(lab.text(S), "GET /old");
+}
