@@ -37,6 +37,7 @@ fuzz_target!(|input: &[u8]| {
     let mut engine = Engine::new(config, Vec::new()).expect("a megabyte is enough");
     engine.process(&[Packet {
         time: 1,
+        interface: 0,
         link,
         data,
         more: &more,

@@ -55,6 +55,7 @@ fn socket() -> &'static PathBuf {
         let mut engine = Engine::new(config, ()).expect("a megabyte is enough");
         engine.process(&[Packet {
             time: 1,
+            interface: 0,
             link: LinkType::Ip,
             data: &packet(),
             more: &[],

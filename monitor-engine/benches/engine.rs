@@ -74,6 +74,7 @@ impl Load {
         for batch in self.frames.chunks(BATCH) {
             let mut packets = [Packet {
                 time: self.now,
+                interface: 0,
                 link: LinkType::Ip,
                 data: &[],
                 more: &[],

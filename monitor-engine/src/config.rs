@@ -22,8 +22,20 @@ pub struct EngineConfig {
     pub window: u64,
     /// Flows that are followed. (Captures filter earlier, but cannot decide about fragments.)
     pub filter: FlowFilter,
+    /// Identity of flows.
+    pub flow: FlowConfig,
     /// Settings of TCP.
     pub tcp: TcpConfig,
+}
+
+/// Identity of flows besides addresses and ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowConfig {
+    /// VLAN tags tell no flows apart.
+    pub ignore_vlan: bool,
+    /// Interfaces tell flows apart. Otherwise one packet may be captured on several interfaces: the copies are
+    /// recognized and aren't retransmissions.
+    pub separate_interfaces: bool,
 }
 
 /// Flows that are followed: those with an end in one of the networks and an end at one of the ports.
@@ -94,6 +106,7 @@ impl Default for EngineConfig {
             memory: 512 << 20,
             window: 1 << 20,
             filter: FlowFilter::default(),
+            flow: FlowConfig::default(),
             tcp: TcpConfig::default(),
         }
     }

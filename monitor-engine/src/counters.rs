@@ -125,6 +125,10 @@ counters! {
         out_of_order
         /// Payload bytes that arrived again.
         retransmitted_bytes
+        /// Segments that had been captured on another interface before.
+        seen_elsewhere
+        /// Payload bytes that had been captured on another interface before.
+        seen_elsewhere_bytes
         /// Payload bytes that arrived again with other contents.
         conflict_bytes
         /// Conflicting bytes that the receiver had not delivered yet: its overlap policy selects the copy.

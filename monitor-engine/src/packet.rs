@@ -8,6 +8,8 @@ use crate::LinkType;
 pub struct Packet<'a> {
     /// Capture time, nanoseconds since the Unix epoch. An earlier time than the engine's counts as the engine's.
     pub time: u64,
+    /// Number of the interface where it was captured; 0: unknown.
+    pub interface: u16,
     /// First header.
     pub link: LinkType,
     /// First piece, usually the only one.

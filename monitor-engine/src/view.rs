@@ -15,6 +15,8 @@ pub struct Connection {
     pub server: SocketAddr,
     /// VLAN ids, outermost first; at most two.
     pub vlan: Vec<u16>,
+    /// Number of the interface where the first packet was captured; 0: unknown.
+    pub interface: u16,
     /// Time of the first packet, nanoseconds since the epoch.
     pub opened: u64,
     /// Time of the last packet, nanoseconds since the epoch.

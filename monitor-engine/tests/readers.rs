@@ -56,6 +56,7 @@ impl Writer {
         self.now += MS / 50;
         self.engine.process(&[Packet {
             time: self.now,
+            interface: 0,
             link: LinkType::Ip,
             data,
             more: &[],

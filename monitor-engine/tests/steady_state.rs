@@ -62,6 +62,7 @@ fn run(engine: &mut Engine, number: u64) -> u64 {
     let time = 1000 * SECOND + number * 20 * MS;
     let packet = |data| Packet {
         time,
+        interface: 0,
         link: LinkType::Ip,
         data,
         more: &[],

@@ -169,6 +169,7 @@ impl Load {
         loop {
             let mut batch = [Packet {
                 time: self.now,
+                interface: 0,
                 link: LinkType::Ip,
                 data: &[],
                 more: &[],

@@ -25,6 +25,17 @@ pub struct Vlans {
     pub count: u8,
 }
 
+impl Vlans {
+    /// Adds an inner tag, at most the second. Id 0 is a priority tag and names no VLAN (IEEE 802.1Q, 9.6).
+    #[inline(always)]
+    fn push(&mut self, id: u16) {
+        if id != 0 {
+            self.ids[usize::from(self.count & 1)] = id;
+            self.count += 1;
+        }
+    }
+}
+
 /// An Ethernet II header with its tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ethernet {
@@ -37,19 +48,21 @@ pub struct Ethernet {
 }
 
 /// Reads the Ethernet header at offset 0 with up to three 802.1Q or 802.1ad tags; a fourth is an error. Of three, the
-/// outer two are returned.
+/// outer two are returned, and priority tags are left out.
 #[inline(always)]
 pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
     let mut ethertype = u16::from_be_bytes(bytes.array(TYPE_OFFSET).ok_or(Error::Truncated)?);
     let mut vlans = Vlans::default();
     let mut payload = TYPE_OFFSET + 2;
     if is_tag(ethertype) {
-        (vlans.ids[0], ethertype) = tag(bytes, payload)?;
-        vlans.count = 1;
+        let (id, behind) = tag(bytes, payload)?;
+        vlans.push(id);
+        ethertype = behind;
         payload += TAG_LEN;
         if is_tag(ethertype) {
-            (vlans.ids[1], ethertype) = tag(bytes, payload)?;
-            vlans.count = 2;
+            let (id, behind) = tag(bytes, payload)?;
+            vlans.push(id);
+            ethertype = behind;
             payload += TAG_LEN;
             if is_tag(ethertype) {
                 (_, ethertype) = tag(bytes, payload)?;

@@ -118,6 +118,7 @@ mod tests {
             command_queue.post(Handoff {
                 worker: 0,
                 time: 0,
+                interface: 0,
                 link: monitor_engine::LinkType::Ip,
                 data: vec![],
             });

@@ -22,6 +22,7 @@ pub fn run_commands(engine: &mut Engine, command_queue: &CommandQueue) -> bool {
     while let Some(datagram) = command_queue.datagram() {
         engine.process(&[Packet {
             time: datagram.time,
+            interface: datagram.interface,
             link: datagram.link,
             data: &datagram.data,
             more: &[],

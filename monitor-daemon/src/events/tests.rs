@@ -36,6 +36,7 @@ fn process(engine: &mut Engine<Publisher>, time: u64, packets: &[Vec<u8>]) {
         .iter()
         .map(|data| Packet {
             time,
+            interface: 0,
             link: LinkType::Ip,
             data,
             more: &[],

@@ -60,6 +60,7 @@ mod tests {
         for engine in &mut engines {
             engine.process(&[Packet {
                 time: 1,
+                interface: 0,
                 link: LinkType::Ethernet,
                 data: &[0; 60],
                 more: &[],

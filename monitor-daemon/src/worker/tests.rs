@@ -25,6 +25,7 @@ impl Source for Scripted {
         let frames: Vec<Vec<u8>> = self.frames.try_iter().collect();
         let packet = |data| Packet {
             time,
+            interface: 0,
             link: LinkType::Ethernet,
             data,
             more: &[],

@@ -11,12 +11,14 @@ use monitor_common::wire::{
 pub use self::options::SynOptions;
 use crate::flow::FlowKey;
 use crate::payload::Payload;
-use crate::{Checksum, Counters, LinkType, Packet};
+use crate::{Checksum, Counters, FlowConfig, LinkType, Packet};
 
 /// TCP segment of a flow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Segment<'a> {
     pub time: u64,
+    /// Number of the interface where it was captured; 0: unknown.
+    pub interface: u16,
     pub key: FlowKey,
     pub hash: u64,
     pub tcp: Tcp,
@@ -58,6 +60,7 @@ pub struct Decoder {
     pub seed: [u64; 2],
     /// Drop segments with a wrong checksum.
     pub verify_checksums: bool,
+    pub flow: FlowConfig,
 }
 
 impl Decoder {
@@ -168,8 +171,18 @@ impl Decoder {
             dst: datagram.dst,
             sport: tcp.src,
             dport: tcp.dst,
-            link: abi::link(vlans, datagram.version),
+            link: if self.flow.ignore_vlan {
+                abi::untagged(abi::link(vlans, datagram.version))
+            } else {
+                abi::link(vlans, datagram.version)
+            },
+            zone: if self.flow.separate_interfaces {
+                packet.interface
+            } else {
+                0
+            },
         };
+        segment.interface = packet.interface;
         segment.hash = segment.key.hash(self.seed);
         segment.tcp = tcp;
         let options = packet.data.get(tcp.options..tcp.payload);
@@ -302,6 +315,7 @@ mod tests {
             }
             let packet = Packet {
                 time: 0,
+                interface: 0,
                 link: LinkType::Ethernet,
                 data: &frame[..len],
                 more: &[],
@@ -320,6 +334,7 @@ mod tests {
         frame[23] = PROTOCOL_TCP;
         let packet = |data| Packet {
             time: 0,
+            interface: 0,
             link: LinkType::Ethernet,
             data,
             more: &[],

@@ -147,6 +147,7 @@ impl<S: Sink> Engine<S> {
         };
         let packet = Packet {
             time: packet.time,
+            interface: packet.interface,
             link: datagram.link,
             data: &datagram.data,
             more: &[],
@@ -162,10 +163,16 @@ impl<S: Sink> Engine<S> {
         if owner == self.config.worker || self.config.only_own {
             self.on_reassembled(arena, &segment);
         } else {
-            let Packet { time, link, .. } = packet;
+            let Packet {
+                time,
+                interface,
+                link,
+                ..
+            } = packet;
             self.handoffs.push(Handoff {
                 worker: owner,
                 time,
+                interface,
                 link,
                 data: datagram.data.clone(),
             });

@@ -86,7 +86,7 @@ impl<S: Sink> Engine<S> {
         let Some(conn) = self.conn(&arena, slot) else {
             return;
         };
-        match Class::of(conn.record.class.get()) {
+        match Class::of(conn.record.class()) {
             Class::Closed => &self.counters.evicted_closed,
             Class::HalfOpen | Class::Unverified => &self.counters.evicted_half_open,
             Class::EstablishedIdle | Class::Active => &self.counters.evicted_active,

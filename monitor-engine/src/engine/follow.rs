@@ -8,6 +8,7 @@ use monitor_common::wire::flags;
 use super::Engine;
 use super::acknowledge::{acknowledge, learn_start};
 use super::conn::Conn;
+use super::copies::home_of;
 use super::resync::{self, ResyncDetector};
 use super::timeouts::millis;
 use super::transitions::states_are_stable;
@@ -62,6 +63,11 @@ impl<S: Sink> Engine<S> {
         let syn = segment.tcp.flags & flags::SYN != 0;
         // The SYN takes a sequence number of its own, before the first byte.
         let off = fwd.offset(segment.tcp.seq.wrapping_add(u32::from(syn)));
+        let home = record.home[sender.peer().index()].get();
+        self.elsewhere = false;
+        if home != home_of(segment.interface) && self.is_copy(conn, sender, segment, off) {
+            return;
+        }
         if segment.tcp.flags & flags::RST != 0 {
             self.reset(conn, sender, segment, off);
             return;

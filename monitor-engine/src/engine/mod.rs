@@ -7,6 +7,7 @@ mod acknowledge;
 mod batch;
 mod conn;
 mod control;
+mod copies;
 mod evict;
 mod fin;
 mod follow;
@@ -60,6 +61,8 @@ pub struct Engine<S: Sink = ()> {
     shunts: Vec<Shunt>,
     counters: Arc<Counters>,
     sink: S,
+    /// The segment being applied comes from another interface than the bytes before it.
+    elsewhere: bool,
     /// Time of the latest packet, nanoseconds since the epoch.
     now: u64,
     /// Time of the next timeout: nothing is due before it.
@@ -76,6 +79,8 @@ pub struct Handoff {
     pub worker: u16,
     /// Capture time, nanoseconds since the epoch.
     pub time: u64,
+    /// Number of the interface where the last fragment was captured.
+    pub interface: u16,
     /// First header of `data`.
     pub link: LinkType,
     /// The frame as if it had never been fragmented.
@@ -100,6 +105,7 @@ impl<S: Sink> Engine<S> {
             decoder: Decoder {
                 seed: config.seed,
                 verify_checksums: config.tcp.verify_checksums,
+                flow: config.flow,
             },
             max_ranges: config.tcp.max_ranges.clamp(1, MAX_RANGES),
             arena: Arc::new(arena),
@@ -115,6 +121,7 @@ impl<S: Sink> Engine<S> {
             shunts: Vec::new(),
             counters,
             sink,
+            elsewhere: false,
             now: 0,
             wake: u64::MAX,
             shortest_timeout: config.tcp.shortest_timeout(),
@@ -214,6 +221,7 @@ impl<S: Sink> Engine<S> {
             writer: &mut self.writer,
             counters: &self.counters,
             sink: &mut self.sink,
+            elsewhere: self.elsewhere,
             limits: Limits {
                 window: u64::from(conn.record.windows[side.index()].get()),
                 ranges: self.max_ranges,

@@ -150,6 +150,7 @@ impl<S: Sink> Engine<S> {
             clear(record);
             record.generation.set(record.generation.get() + 1);
             segment.key.put(record, from_client);
+            record.set_interface(segment.interface);
             record.opened.set(self.now);
             record.last.set(self.now);
             record.tag.set(tag);
@@ -192,6 +193,7 @@ pub(super) fn window_cell(window: u64) -> u32 {
 fn clear(record: &Record) {
     record.closed.set(0);
     record.flags.set(0);
+    record.home.iter().for_each(|home| home.set(0));
     for side in Side::BOTH {
         ResyncDetector::of(record, side).reset();
     }

@@ -10,16 +10,20 @@ use crate::decode::Segment;
 use crate::store::cell::Cell8;
 use crate::store::record::{Record, SideRecord, option, side_flag};
 
-/// Detector of one side. Its cell counts the segments beyond the window that agree with each other; the top bit says
+/// Detector of one side. Its bits count the segments beyond the window that agree with each other; the top bit says
 /// that the receiver acknowledged them.
 #[derive(Clone, Copy)]
 pub struct ResyncDetector<'a> {
     cell: &'a Cell8,
+    shift: u32,
     side: &'a SideRecord,
 }
 
 impl<'a> ResyncDetector<'a> {
-    const ACKNOWLEDGED: u8 = 0x80;
+    const ACKNOWLEDGED: u8 = 8;
+    /// Bits of a detector.
+    const BITS: u32 = 4;
+    const MASK: u8 = (1 << Self::BITS) - 1;
     /// Number of segments in a row that are accepted.
     const ENOUGH: u8 = 3;
     /// Largest distance between them: the largest window there is (RFC 7323, 2.3).
@@ -29,41 +33,52 @@ impl<'a> ResyncDetector<'a> {
     #[inline(always)]
     pub fn of(record: &'a Record, side: Side) -> Self {
         Self {
-            cell: &record.resync[side.index()],
+            cell: &record.resync,
+            shift: Self::BITS * side.index() as u32,
             side: record.side(side),
         }
     }
 
+    #[inline(always)]
+    fn get(self) -> u8 {
+        self.cell.get() >> self.shift & Self::MASK
+    }
+
+    fn set(self, value: u8) {
+        let others = self.cell.get() & !(Self::MASK << self.shift);
+        self.cell.set(others | value << self.shift);
+    }
+
     /// Counts a segment beyond the window, `seq..end`. Returns whether there are enough now. Inside an update.
     fn count(self, seq: u32, end: u32) -> bool {
-        let (cell, side) = (self.cell, self.side);
-        let agrees = cell.get() != 0 && near(seq, side.sent_end.get());
+        let side = self.side;
+        let agrees = self.get() != 0 && near(seq, side.sent_end.get());
         side.sent_end.set(end);
-        cell.set(if agrees { cell.get() + 1 } else { 1 });
-        let count = cell.get() & !Self::ACKNOWLEDGED;
-        let acknowledged = cell.get() & Self::ACKNOWLEDGED != 0 || !side.offers(option::SEEN);
+        self.set(if agrees { self.get() + 1 } else { 1 });
+        let count = self.get() & !Self::ACKNOWLEDGED;
+        let acknowledged = self.get() & Self::ACKNOWLEDGED != 0 || !side.offers(option::SEEN);
         if count >= Self::ENOUGH && !acknowledged {
-            cell.set(Self::ENOUGH);
+            self.set(Self::ENOUGH);
         }
         let accepted = count >= Self::ENOUGH && acknowledged;
         if accepted {
-            cell.set(0);
+            self.set(0);
         }
         accepted
     }
 
     /// Notes that the receiver acknowledged something beyond its window. Inside an update.
     pub fn acknowledged(self, ack: u32) {
-        if self.cell.get() != 0 && near(ack, self.side.sent_end.get()) {
-            self.cell.set(self.cell.get() | Self::ACKNOWLEDGED);
+        if self.get() != 0 && near(ack, self.side.sent_end.get()) {
+            self.set(self.get() | Self::ACKNOWLEDGED);
         }
     }
 
     /// Forgets the segments beyond the window: another one arrived where it was expected. Inside an update.
     #[inline(always)]
     pub fn reset(self) {
-        if self.cell.get() != 0 {
-            self.cell.set(0);
+        if self.get() != 0 {
+            self.set(0);
         }
     }
 }

@@ -118,7 +118,7 @@ impl<S: Sink> Engine<S> {
         let Some(conn) = self.conn(arena, slot) else {
             return;
         };
-        let class = Class::of(conn.record.class.get());
+        let class = Class::of(conn.record.class());
         if self
             .config
             .tcp

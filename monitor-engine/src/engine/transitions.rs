@@ -64,7 +64,7 @@ impl<S: Sink> Engine<S> {
     #[inline]
     fn classify(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
         let record = conn.record;
-        let class = Class::of(record.class.get());
+        let class = Class::of(record.class());
         if matches!(class, Class::Active | Class::Closed | Class::Free) {
             return;
         }
@@ -116,7 +116,7 @@ fn verified(record: &Record, sender: Side, segment: &Segment<'_>) -> bool {
 #[inline(always)]
 pub fn states_are_stable(record: &Record) -> bool {
     let [client, server] = &record.sides;
-    record.class.get() == Class::Active as u8
+    record.class() == Class::Active as u8
         && client.state.get() == TcpState::Established as u8
         && server.state.get() == TcpState::Established as u8
 }

@@ -15,6 +15,8 @@ pub struct FlowKey {
     pub dport: u16,
     /// Tags and IP version ([`monitor_common::abi::link`]).
     pub link: u32,
+    /// Number of the interface where it was captured, if interfaces tell flows apart; otherwise 0.
+    pub zone: u16,
 }
 
 impl FlowKey {
@@ -29,6 +31,9 @@ impl FlowKey {
     #[inline]
     pub fn matches(&self, record: &Record) -> Option<bool> {
         if record.link.get() != self.link {
+            return None;
+        }
+        if self.zone != 0 && record.interface() != self.zone {
             return None;
         }
         let (src, dst) = (self.src.words(), self.dst.words());

@@ -102,7 +102,7 @@ impl Lists {
         };
         let stale = now.wrapping_sub(record.listed.get()) >= REFRESH;
         if stale {
-            self.enter(arena, slot, Class::of(record.class.get()), now);
+            self.enter(arena, slot, Class::of(record.class()), now);
         }
         stale
     }
@@ -130,7 +130,7 @@ impl Lists {
         let Some(record) = arena.record(slot) else {
             return;
         };
-        record.class.set(class as u8);
+        record.set_class(class as u8);
         record.listed.set(now);
         let list = &mut self.lists[class as usize];
         let last = std::mem::replace(&mut list.last, slot + 1);
@@ -148,7 +148,7 @@ impl Lists {
         let Some(record) = arena.record(slot) else {
             return;
         };
-        let class = Class::of(record.class.get());
+        let class = Class::of(record.class());
         if class == Class::Free {
             return;
         }
@@ -163,7 +163,7 @@ impl Lists {
             None => list.last = prev,
         }
         list.len -= 1;
-        record.class.set(Class::Free as u8);
+        record.set_class(Class::Free as u8);
     }
 }
 

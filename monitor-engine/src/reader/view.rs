@@ -19,6 +19,7 @@ pub fn view(arena: &Arena, id: SockId, record: &Record) -> Connection {
         client: address(&record.client, link, (ports >> 16) as u16),
         server: address(&record.server, link, ports as u16),
         vlan: abi::tags(link).collect(),
+        interface: record.interface(),
         opened: record.opened.get(),
         last: record.last.get(),
         closed: CloseReason::from_number(record.closed.get()),

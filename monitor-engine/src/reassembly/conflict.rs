@@ -115,6 +115,10 @@ impl<S: Sink> Receiver<'_, S> {
     pub(super) fn retransmitted(&mut self, bytes: ByteRange) {
         let side = self.side();
         let len = bytes.len();
+        if self.elsewhere {
+            self.counters.seen_elsewhere_bytes.add(len);
+            return;
+        }
         self.counters.retransmitted_bytes.add(len);
         self.record.update(|_| side.retransmitted.add(len));
         self.sink.event(Event::Retransmit {

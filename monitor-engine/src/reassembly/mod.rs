@@ -61,6 +61,8 @@ pub struct Receiver<'a, S: Sink> {
     pub writer: &'a mut WriterState,
     pub counters: &'a Counters,
     pub sink: &'a mut S,
+    /// The segment comes from another interface than the bytes before it: bytes received before are no retransmission.
+    pub elsewhere: bool,
     pub limits: Limits,
     pub id: SockId,
     pub name: Side,

@@ -39,16 +39,21 @@ pub struct Record {
     pub next: Cell32,
     /// Time of its last move in that list, milliseconds of the engine's clock (wraps).
     pub listed: Cell32,
-    /// Class, the list that it is in ([`crate::flow::Class`]).
-    pub class: Cell8,
+    /// Class, the list that it is in ([`crate::flow::Class`]), in the lower half; an [`OverlapPolicy`] for each side in the
+    /// upper.
+    class: Cell8,
     /// [`crate::CloseReason`]; 0 while it is open.
     pub closed: Cell8,
     /// [`flag`]s.
     pub flags: Cell8,
-    /// Evidence that a side continued beyond its window, by [`Side::index`] (ResyncDetector in the engine).
-    pub resync: [Cell8; 2],
-    /// An [`OverlapPolicy`] for each side.
-    overlap: Cell8,
+    /// Evidence that a side continued beyond its window: four bits for each [`Side::index`] (ResyncDetector in the
+    /// engine).
+    pub resync: Cell8,
+    /// Number of the interface of the first packet, lower byte first; 0: unknown.
+    interface: [Cell8; 2],
+    /// Interface from which the bytes of a side come first, by [`Side::index`]: copies of them from other interfaces are no
+    /// retransmissions. The lower byte of its number, at least 1; 0: none yet.
+    pub home: [Cell8; 2],
     /// Most bytes retained, by [`Side::index`].
     pub windows: [Cell32; 2],
     /// By [`Side::index`].
@@ -64,6 +69,9 @@ const _: () = assert!(
 
 /// Bits that hold an [`OverlapPolicy`].
 const OVERLAP_BITS: u32 = 2;
+/// Bits of the class.
+const CLASS_BITS: u32 = 4;
+const CLASS_MASK: u8 = (1 << CLASS_BITS) - 1;
 
 /// Bits of [`Record::flags`].
 pub mod flag {
@@ -260,15 +268,43 @@ impl Record {
         &self.sides[side.index()]
     }
 
+    /// Returns the number of the connection's class.
+    #[inline(always)]
+    pub fn class(&self) -> u8 {
+        self.class.get() & CLASS_MASK
+    }
+
+    /// Sets the number of the connection's class.
+    #[inline(always)]
+    pub fn set_class(&self, class: u8) {
+        self.class
+            .set(self.class.get() & !CLASS_MASK | class & CLASS_MASK);
+    }
+
+    /// Returns the number of the interface where the first packet was captured; 0: unknown.
+    #[inline(always)]
+    pub fn interface(&self) -> u16 {
+        u16::from_le_bytes(self.interface.each_ref().map(Cell8::get))
+    }
+
+    /// Sets the interface where the first packet was captured.
+    pub fn set_interface(&self, number: u16) {
+        for (cell, byte) in self.interface.iter().zip(number.to_le_bytes()) {
+            cell.set(byte);
+        }
+    }
+
     /// Returns the overlap policy of a side.
     pub fn overlap(&self, side: Side) -> OverlapPolicy {
-        OverlapPolicy::from_number(self.overlap.get() >> (OVERLAP_BITS * side.index() as u32))
+        OverlapPolicy::from_number(
+            self.class.get() >> (CLASS_BITS + OVERLAP_BITS * side.index() as u32),
+        )
     }
 
     /// Sets the overlap policies of both sides, by [`Side::index`].
     pub fn set_overlap(&self, policies: [OverlapPolicy; 2]) {
-        self.overlap
-            .set(policies[0] as u8 | (policies[1] as u8) << OVERLAP_BITS);
+        let bits = policies[0] as u8 | (policies[1] as u8) << OVERLAP_BITS;
+        self.class.set(self.class() | bits << CLASS_BITS);
     }
 
     /// Returns whether bytes of a side are retained.

@@ -52,6 +52,7 @@ fn pieces_make_one_packet() {
     let more: Vec<&[u8]> = rest.chunks(333).collect();
     lab.engine.process(&[Packet {
         time: lab.now,
+        interface: 0,
         link: LinkType::Ethernet,
         data: first,
         more: &more,
@@ -67,6 +68,7 @@ fn padding_in_a_piece_of_its_own_is_not_payload() {
     let more: [&[u8]; 1] = [b"padding"];
     lab.engine.process(&[Packet {
         time: lab.now,
+        interface: 0,
         link: LinkType::Ethernet,
         data: &frame,
         more: &more,
@@ -89,6 +91,7 @@ fn a_length_of_zero_reaches_to_the_end() {
         let more: Vec<&[u8]> = rest.chunks(4096).collect();
         lab.engine.process(&[Packet {
             time: lab.now,
+            interface: 0,
             link: LinkType::Ip,
             data: first,
             more: &more,
@@ -253,7 +256,7 @@ proptest! {
             let cut = cut.index(frame.len() + 1);
             let (first, rest) = frame.split_at(cut);
             let more: Vec<&[u8]> = if whole { rest.chunks(5).collect() } else { Vec::new() };
-            lab.engine.process(&[Packet { time: lab.now, link, data: first, more: &more, checksum: monitor_engine::Checksum::Unknown, }]);
+            lab.engine.process(&[Packet { time: lab.now, interface: 0, link, data: first, more: &more, checksum: monitor_engine::Checksum::Unknown, }]);
         }
         prop_assert!(lab.count("used") <= lab.count("budget"));
         for connection in lab.connections() {

@@ -32,6 +32,7 @@ fn stories(packets: &[(u64, Vec<u8>)], workers: u16, batch: usize) -> Vec<Story>
                 .iter()
                 .map(|(time, data)| Packet {
                     time: *time,
+                    interface: 0,
                     link: LinkType::Ip,
                     data,
                     more: &[],

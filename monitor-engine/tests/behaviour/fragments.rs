@@ -238,6 +238,7 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
             // All fragments between two addresses come to one worker, here to worker 1.
             engines[1].process(&[Packet {
                 time: 5,
+                interface: 0,
                 link: LinkType::Ip,
                 data: &data,
                 more: &[],
@@ -250,6 +251,7 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
             assert_ne!(handoff.worker, 1);
             let packet = Packet {
                 time: handoff.time,
+                interface: 0,
                 link: handoff.link,
                 data: &handoff.data,
                 more: &[],

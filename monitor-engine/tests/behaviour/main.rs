@@ -13,6 +13,7 @@ mod determinism;
 mod forged;
 mod fragments;
 mod holes;
+mod interfaces;
 mod next_from;
 mod offsets;
 mod peers;

@@ -80,13 +80,19 @@ impl Flow {
         lab.ip(&self.segment(from, off, PSH, payload).ip());
     }
 
+    /// Returns the segment with the next payload of an end; the peer has it from then on.
+    pub fn data(&mut self, from: Side, payload: &[u8]) -> Segment {
+        let off = self.sent[from.index()];
+        let segment = self.segment(from, off as i64, PSH, payload);
+        self.sent[from.index()] = off + payload.len() as u64;
+        self.acked[from.peer().index()] = self.sent[from.index()];
+        segment
+    }
+
     /// Sends the next payload of an end; the peer has it from then on.
     pub fn send(&mut self, lab: &mut Lab, from: Side, payload: &[u8]) {
-        let off = self.sent[from.index()];
-        self.sent[from.index()] = off + payload.len() as u64;
-        self.at(lab, from, off as i64, payload);
+        lab.ip(&self.data(from, payload).ip());
         let peer = from.peer();
-        self.acked[peer.index()] = self.sent[from.index()];
         // As receivers do, before the window is used up.
         if !self.mute && self.sent[from.index()] - self.acks[peer.index()] >= 24 << 10 {
             self.ack(lab, peer, self.sent[from.index()]);

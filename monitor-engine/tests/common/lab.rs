@@ -15,6 +15,8 @@ pub struct Lab {
     pub reader: Reader,
     /// Nanoseconds since the epoch.
     pub now: u64,
+    /// Number of the interface of the packets.
+    pub interface: u16,
 }
 
 impl Lab {
@@ -45,6 +47,7 @@ impl Lab {
             engine,
             reader,
             now: 1_000_000 * S,
+            interface: 0,
         }
     }
 
@@ -57,6 +60,7 @@ impl Lab {
     pub fn frame(&mut self, link: LinkType, data: &[u8]) {
         self.engine.process(&[Packet {
             time: self.now,
+            interface: self.interface,
             link,
             data,
             more: &[],

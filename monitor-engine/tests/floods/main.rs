@@ -68,6 +68,7 @@ impl Attacked {
             .zip((self.now..).step_by(1000))
             .map(|(data, time)| Packet {
                 time,
+                interface: 0,
                 link: LinkType::Ip,
                 data: data.as_ref(),
                 more: &[],

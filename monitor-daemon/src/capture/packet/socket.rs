@@ -60,6 +60,7 @@ impl Source for PacketSocket {
             bytes += frame.data.len() as u64;
             packets.push(Packet {
                 time,
+                interface: 0,
                 link: link_type(frame.hardware_type),
                 data: frame.data,
                 more: &[],

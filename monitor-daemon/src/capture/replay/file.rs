@@ -19,6 +19,7 @@ pub const BATCH: usize = 64;
 /// Value of unused entries of a batch.
 pub(super) const NOTHING: Packet<'static> = Packet {
     time: 0,
+    interface: 0,
     link: LinkType::Ethernet,
     data: &[],
     more: &[],
@@ -181,6 +182,7 @@ impl CaptureFile {
                     }
                     packets[count] = Packet {
                         time,
+                        interface: 0,
                         link,
                         data: frame.data,
                         more: &[],

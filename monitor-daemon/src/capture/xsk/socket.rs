@@ -114,6 +114,7 @@ impl RxSocket {
                 let (data, more) = (pieces[first], &pieces[first + 1..=index]);
                 packets.push(Packet {
                     time,
+                    interface: 0,
                     link: self.link,
                     data,
                     more,

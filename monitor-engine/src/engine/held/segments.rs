@@ -35,6 +35,7 @@ pub struct Held {
     /// The receiver has sent something since.
     pub answered: bool,
     pub time: u64,
+    pub interface: u16,
     pub key: FlowKey,
     pub hash: u64,
     pub tcp: Tcp,
@@ -96,6 +97,7 @@ impl Held {
             reason,
             answered: false,
             time,
+            interface: segment.interface,
             key: segment.key,
             hash: segment.hash,
             tcp: segment.tcp,
@@ -117,6 +119,7 @@ impl Held {
     pub fn segment(&self) -> Segment<'_> {
         Segment {
             time: self.time,
+            interface: self.interface,
             key: self.key,
             hash: self.hash,
             tcp: self.tcp,

@@ -40,6 +40,7 @@ impl Bench {
             writer: &mut self.writer,
             counters: &self.counters,
             sink: &mut self.events,
+            elsewhere: false,
             limits: Limits {
                 window: 1 << 16,
                 ranges: 1000,
