@@ -245,6 +245,7 @@ impl<'a> Conversation<'a> {
     fn see(&mut self, packet: &[u8]) {
         self.engine.process(&[Packet {
             time: 1_000_000_000,
+            interface: 0,
             link: LinkType::Ip,
             data: packet,
             more: &[],

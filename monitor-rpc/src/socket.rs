@@ -17,6 +17,8 @@ pub struct Socket {
     pub server: SocketAddr,
     /// VLAN ids, outermost first.
     pub vlan: Vec<u16>,
+    /// Interface where the first packet was captured, if known.
+    pub interface: Option<String>,
     /// State of each end.
     pub state: States,
     /// First packet, seconds since the epoch.

@@ -33,6 +33,12 @@ impl Namespace {
         namespace
     }
 
+    /// Its name, for ip-netns.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The file that names it.
     #[must_use]
     pub fn path(&self) -> PathBuf {

@@ -30,7 +30,12 @@ impl Vlans {
     #[inline(always)]
     fn push(&mut self, id: u16) {
         if id != 0 {
-            self.ids[usize::from(self.count & 1)] = id;
+            // Not by index: the verifier of BPF programs refuses computed offsets here.
+            if self.count == 0 {
+                self.ids[0] = id;
+            } else {
+                self.ids[1] = id;
+            }
             self.count += 1;
         }
     }

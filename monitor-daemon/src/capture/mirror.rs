@@ -20,7 +20,7 @@ use super::bpf::{Steer, SteerSettings, XdpMode};
 use super::netlink::Interface;
 use super::packet::Promiscuous;
 use super::xsk::{LEAST_FRAMES, Queue, RxSocket, Transfer, XskError};
-use super::{CaptureError, Settings};
+use super::{CaptureError, Settings, interfaces};
 use crate::util::chain::Chain;
 
 /// Port with its program. Dropping it detaches the program and leaves promiscuous mode.
@@ -150,6 +150,7 @@ impl Opening<'_> {
                 frames: self.frames,
                 transfer,
                 link: self.start,
+                number: interfaces::number(self.name),
             }
             .open()?;
             super::register(steer, queue, &sockets)?;

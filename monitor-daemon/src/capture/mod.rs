@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod checksums;
 mod error;
+pub mod interfaces;
 pub mod mirror;
 pub mod netlink;
 pub mod packet;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub seed: [u64; 2],
     /// Number of workers.
     pub workers: u16,
+    /// Number of the interface if there is only one; 0: several.
+    pub only_interface: u16,
     /// Time after which a quiet shunted flow expires: the same as for a monitored connection.
     pub shunt_timeout: Duration,
     ports: Vec<u16>,
@@ -41,6 +44,10 @@ impl Settings {
         Self {
             seed,
             workers,
+            only_interface: match config.capture.interfaces.as_slice() {
+                [only] if !config.capture.has_several() => interfaces::number(only),
+                _ => 0,
+            },
             shunt_timeout: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
             ports: config.filter.ports.clone(),
             networks: config.filter.networks.iter().map(prefix).collect(),

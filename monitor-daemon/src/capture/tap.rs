@@ -21,6 +21,8 @@ use super::{CaptureError, Settings};
 const DEVICE: &str = "/dev/net/tun";
 /// Name pattern: the kernel replaces %d by the first free number.
 const NAME: &str = "monitord%d";
+/// Start of the names of monitor devices.
+pub const MONITOR_DEVICE: &str = "monitord";
 /// Largest MTU that the kernel permits: IP_MAX_MTU, less the Ethernet header on a TAP device.
 const TUN_MTU: u32 = 65535;
 const TAP_MTU: u32 = 65521;
@@ -106,6 +108,7 @@ impl MonitorDevice {
             frames,
             transfer: Transfer::Copy,
             link: link_type,
+            number: settings.only_interface,
         };
         let sockets = queue.open()?;
         super::register(&mut steer, 0, &sockets)?;

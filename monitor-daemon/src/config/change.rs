@@ -30,6 +30,8 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("capture.pin", SettingScope::Start),
     ("filter.ports", SettingScope::Flows),
     ("filter.networks", SettingScope::Flows),
+    ("flow.vlan", SettingScope::Start),
+    ("flow.interface", SettingScope::Start),
     ("tcp.overlap", SettingScope::Flows),
     ("tcp.policy", SettingScope::Flows),
     ("tcp.verify_checksums", SettingScope::Flows),

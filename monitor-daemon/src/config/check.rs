@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monitor_engine::SockId;
 
-use super::{Capture, Config, Mode};
+use super::{Capture, CapturePath, Config, FlowInterface, Mode};
 
 /// Number of workers that a sockid can express; the XSKMAP has at least as many entries for each queue.
 pub const MAX_WORKERS: u16 = SockId::MAX_WORKERS;
@@ -32,6 +32,7 @@ impl Config {
     /// Refuses values that cannot work, with a sentence that names the key.
     pub(super) fn check(&self) -> Result<(), String> {
         self.capture.check()?;
+        self.check_flow()?;
         self.check_filter()?;
         self.check_store()?;
         self.check_times()?;
@@ -57,6 +58,22 @@ impl Config {
         }
         if self.filter.ports.contains(&0) {
             return Err("[filter] ports contains 0: ports are 1 to 65535".into());
+        }
+        Ok(())
+    }
+
+    /// Clones in the monitor device don't show their interface.
+    fn check_flow(&self) -> Result<(), String> {
+        if self.flow.interface == FlowInterface::Separate
+            && self.capture.mode == Mode::Tap
+            && self.capture.path == CapturePath::Xdp
+            && self.capture.has_several()
+        {
+            return Err(
+                "[flow] interface \"separate\" with several interfaces in tap mode needs packet sockets: set [capture] \
+                 path to \"auto\" or \"packet\""
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -122,7 +139,19 @@ impl Config {
     }
 }
 
+/// Returns whether an interface is given by a pattern of names.
+#[must_use]
+pub fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
 impl Capture {
+    /// Returns whether several interfaces may be captured.
+    #[must_use]
+    pub fn has_several(&self) -> bool {
+        self.interfaces.len() > 1 || self.interfaces.iter().any(|name| is_pattern(name))
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.workers > MAX_WORKERS {
             return Err(format!(
@@ -154,7 +183,14 @@ impl Capture {
         }
         let mut seen = HashSet::new();
         for name in &self.interfaces {
-            if name.is_empty() || name.len() > LONGEST_NAME || name.contains(['/', ' ', '\0']) {
+            if is_pattern(name) {
+                glob::Pattern::new(name).map_err(|error| {
+                    format!("[capture] interfaces: \"{name}\" is no pattern: {error}")
+                })?;
+            } else if name.is_empty()
+                || name.len() > LONGEST_NAME
+                || name.contains(['/', ' ', '\0'])
+            {
                 return Err(format!(
                     "[capture] interfaces: \"{name}\" cannot be an interface's name"
                 ));

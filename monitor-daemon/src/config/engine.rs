@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use monitor_engine::{EngineConfig, FlowFilter, OverlapPolicy, Prefix, TcpConfig, TcpPolicy};
+use monitor_engine::{
+    EngineConfig, FlowConfig, FlowFilter, OverlapPolicy, Prefix, TcpConfig, TcpPolicy,
+};
 
-use super::{Config, FilterSettings, Mode, Origin, Overlap, Policy, When};
+use super::{Config, FilterSettings, FlowInterface, FlowVlan, Mode, Origin, Overlap, Policy, When};
 
 impl Config {
     /// Returns whether workers are bound to cores. At a mirror port each has one, which its packets keep busy. In tap mode
@@ -33,6 +35,10 @@ impl Config {
             memory: self.store.memory / u64::from(workers.max(1)),
             window: self.store.window,
             filter: self.filter.flows(),
+            flow: FlowConfig {
+                ignore_vlan: self.flow.vlan == FlowVlan::Ignore,
+                separate_interfaces: self.flow.interface == FlowInterface::Separate,
+            },
             tcp: TcpConfig {
                 overlap: self.tcp.overlap.into(),
                 policies: self.tcp.policy.iter().map(Policy::engine).collect(),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use check::{LEAST_WINDOW, MAX_WORKERS};
+pub use check::{LEAST_WINDOW, MAX_WORKERS, is_pattern};
 pub use current::{ApplyFn, ConfigSource, LiveConfig};
 pub(crate) use engine::prefix;
 pub use error::ConfigError;
@@ -37,6 +37,8 @@ pub struct Config {
     pub capture: Capture,
     /// Flows that are followed.
     pub filter: FilterSettings,
+    /// Identity of flows.
+    pub flow: FlowSettings,
     /// Behaviour of TCP connections.
     pub tcp: Tcp,
     /// Memory.
@@ -55,7 +57,7 @@ pub struct Capture {
     pub mode: Mode,
     /// Path of packets from the kernel.
     pub path: CapturePath,
-    /// Names of the interfaces to watch.
+    /// Names of the interfaces to watch, or patterns of names (`*`, `?`, `[...]`).
     pub interfaces: Vec<String>,
     /// Worker threads; 0: one for each core this process may run on, and one in all for files.
     pub workers: u16,
@@ -104,6 +106,38 @@ pub struct FilterSettings {
     /// Only flows with an end in one of these prefixes; empty: all.
     #[serde(with = "units::prefixes")]
     pub networks: Vec<IpNet>,
+}
+
+/// Section `[flow]`: identity of flows besides addresses and ports.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowSettings {
+    /// VLAN tags.
+    pub vlan: FlowVlan,
+    /// Interfaces.
+    pub interface: FlowInterface,
+}
+
+/// Meaning of VLAN tags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowVlan {
+    /// Flows with other tags are other flows.
+    #[default]
+    Separate,
+    /// Tags are ignored.
+    Ignore,
+}
+
+/// Meaning of the interface where a packet is captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowInterface {
+    /// A packet may cross several interfaces; its copies are recognized.
+    #[default]
+    Merge,
+    /// Flows of other interfaces are other flows.
+    Separate,
 }
 
 /// Section `[tcp]`: behaviour of TCP connections.

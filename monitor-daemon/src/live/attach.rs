@@ -10,6 +10,7 @@ use super::devices::{Attached, CaptureDevice, Sockets};
 use super::silence::SilenceGuard;
 use super::supervisor::Supervisor;
 use crate::capture::bpf::BpfError;
+use crate::capture::interfaces;
 use crate::capture::mirror;
 use crate::capture::netlink::{self, Interface};
 use crate::capture::packet::{self, Direction};
@@ -21,13 +22,11 @@ use crate::util::chain::Chain;
 
 /// First kernel with TCX links for the programs of tap mode and with multi-buffer AF_XDP sockets.
 const FIRST_WITH_XDP_TAP: KernelVersion = KernelVersion::new(6, 6, 0);
-/// Largest number of Ethernet interfaces in tap mode by XDP: each has a program on the relay, and the kernel permits no
-/// more on one interface.
-const MOST_TAPPED: usize = 63;
 
 impl Supervisor {
     /// Attaches every interface; returns the error of the first that cannot be attached.
     pub(super) fn attach_all(&self) -> Result<(), CaptureError> {
+        self.match_patterns()?;
         let names: Vec<_> = self
             .shared
             .state()
@@ -40,6 +39,9 @@ impl Supervisor {
             let interface = find(name)?;
             capture::link_type(&interface)?;
             interfaces.push(interface);
+        }
+        if interfaces.is_empty() {
+            warn!("no interface matches [capture] interfaces yet");
         }
         if self.shared.mode == Mode::Tap && self.shared.path == CapturePath::Auto {
             if let Some(reason) = self.reason_against_xdp(&interfaces) {
@@ -73,7 +75,8 @@ impl Supervisor {
         if self.uses_packet_sockets() {
             packet::supported()?;
             // Without BPF the sockets cannot select interfaces.
-            if interfaces.len() > packet::MOST_BOUND && self.shared.bpf {
+            let is_open = !self.shared.state().patterns.is_empty();
+            if (is_open || interfaces.len() > packet::MOST_BOUND) && self.shared.bpf {
                 let memory = self.shared.memory;
                 let (device, sockets) =
                     CaptureDevice::packet_all(self.new_id(), memory, &self.shared.settings())?;
@@ -95,6 +98,15 @@ impl Supervisor {
         }
         for link_type in &types {
             self.add_monitor(*link_type, types.len() as u32)?;
+        }
+        Ok(())
+    }
+
+    /// Looks for interfaces that match a pattern.
+    pub(super) fn match_patterns(&self) -> Result<(), CaptureError> {
+        if !self.shared.state().patterns.is_empty() {
+            let existing = netlink::interfaces().map_err(CaptureError::Netlink)?;
+            self.shared.state().match_patterns(&existing);
         }
         Ok(())
     }
@@ -121,6 +133,7 @@ impl Supervisor {
     }
 
     fn attach(&self, place: usize, interface: &Interface) -> Result<(), CaptureError> {
+        interfaces::set_index(&interface.name, interface.index);
         let attached = match self.shared.mode {
             Mode::Tap if self.uses_packet_sockets() => self.tap_by_packet_sockets(interface)?,
             Mode::Tap => Attached::Tapped(self.tap(interface)?),
@@ -291,6 +304,12 @@ impl Supervisor {
 
     /// Returns a reason against XDP in tap mode that is known without trying it.
     fn reason_against_xdp(&self, interfaces: &[Interface]) -> Option<String> {
+        if interfaces.len() > 1 || !self.shared.state().patterns.is_empty() {
+            return Some(
+                "with several interfaces, only packet sockets show where a packet was captured"
+                    .to_owned(),
+            );
+        }
         if let Some(missing) = &self.shared.xdp_missing {
             return Some(missing.clone());
         }
@@ -303,12 +322,7 @@ impl Supervisor {
         if let Err(error) = tap::supported() {
             return Some(Chain(&CaptureError::TunDevice(error)).to_string());
         }
-        let ethernet = interfaces
-            .iter()
-            .filter(|interface| matches!(tap::device_type(interface), Ok(LinkType::Ethernet)))
-            .count();
-        (ethernet > MOST_TAPPED)
-            .then(|| format!("{ethernet} interfaces; XDP in tap mode supports {MOST_TAPPED}"))
+        None
     }
 }
 

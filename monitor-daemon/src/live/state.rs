@@ -2,16 +2,24 @@
 
 use std::time::Instant;
 
+use glob::Pattern;
+
 use super::backoff::Backoff;
 use super::devices::{Attached, CaptureDevice};
 use super::silence::SilenceGuard;
 use super::totals::Totals;
+use crate::capture;
 use crate::capture::bpf::{BpfError, CaptureFilter};
+use crate::capture::netlink::Interface;
+use crate::capture::tap::MONITOR_DEVICE;
+use crate::config::is_pattern;
 use crate::status::{CaptureSnapshot, InterfaceSnapshot};
 
 /// Interfaces of a capture, and the monitor devices that they share.
 pub(super) struct State {
     pub(super) interfaces: Vec<InterfaceState>,
+    /// Patterns of the names of further interfaces.
+    pub(super) patterns: Vec<Pattern>,
     /// Monitor devices, one for each link type in use, or the packet sockets on all interfaces.
     pub(super) shared: Vec<CaptureDevice>,
     /// Detached devices; the workers still read their remaining packets.
@@ -27,6 +35,8 @@ pub(super) struct State {
 /// Interface of the configuration.
 pub(super) struct InterfaceState {
     pub(super) name: String,
+    /// It was found by a pattern, and is forgotten when it is gone.
+    pub(super) by_pattern: bool,
     /// Index of the interface that was attached: another one after the interface was recreated.
     pub(super) index: u32,
     pub(super) up: bool,
@@ -47,37 +57,39 @@ pub(super) struct InterfaceState {
     pub(super) last_warning: String,
 }
 
-impl InterfaceState {
-    /// Returns the state of an interface that isn't there yet.
-    fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            index: 0,
-            up: false,
-            since: Instant::now(),
-            carrier_ups: 0,
-            backoff: Backoff::default(),
-            guard: SilenceGuard::default(),
-            refused_xdp: None,
-            layout: None,
-            attached: None,
-            last_warning: String::new(),
-        }
-    }
-}
-
 impl State {
     pub(super) fn new(interfaces: &[String]) -> Self {
+        let named = interfaces.iter().filter(|name| !is_pattern(name));
+        let patterns = interfaces.iter().filter(|name| is_pattern(name));
         Self {
-            interfaces: interfaces
-                .iter()
-                .map(|name| InterfaceState::new(name))
+            interfaces: named.map(|name| InterfaceState::new(name, false)).collect(),
+            // The configuration was checked.
+            patterns: patterns
+                .filter_map(|pattern| Pattern::new(pattern).ok())
                 .collect(),
             shared: Vec::new(),
             closing: Vec::new(),
             retired: Totals::default(),
             shunted: 0,
             shunts_refused: 0,
+        }
+    }
+
+    /// Adds the interfaces that match a pattern, and removes those that did and are gone.
+    pub(super) fn match_patterns(&mut self, existing: &[Interface]) {
+        self.interfaces.retain(|own| {
+            !own.by_pattern
+                || own.attached.is_some()
+                || existing.iter().any(|interface| interface.name == own.name)
+        });
+        for interface in existing {
+            let name = interface.name.as_str();
+            let is_wanted = self.patterns.iter().any(|pattern| pattern.matches(name))
+                && !name.starts_with(MONITOR_DEVICE)
+                && capture::link_type(interface).is_ok();
+            if is_wanted && !self.interfaces.iter().any(|own| own.name == name) {
+                self.interfaces.push(InterfaceState::new(name, true));
+            }
         }
     }
 
@@ -167,6 +179,23 @@ impl State {
 }
 
 impl InterfaceState {
+    fn new(name: &str, by_pattern: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            by_pattern,
+            index: 0,
+            up: false,
+            since: Instant::now(),
+            carrier_ups: 0,
+            backoff: Backoff::default(),
+            guard: SilenceGuard::default(),
+            refused_xdp: None,
+            layout: None,
+            attached: None,
+            last_warning: String::new(),
+        }
+    }
+
     fn snapshot(&self) -> InterfaceSnapshot {
         let attached = self.attached.as_ref();
         InterfaceSnapshot {

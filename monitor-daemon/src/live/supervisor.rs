@@ -105,6 +105,9 @@ impl Supervisor {
     }
 
     fn check_interfaces(&self) {
+        if let Err(error) = self.match_patterns() {
+            warn!("cannot look for interfaces: {}", Chain(&error));
+        }
         let interfaces: Vec<_> = {
             let state = self.shared.state();
             let own = state.interfaces.iter().map(|interface| {

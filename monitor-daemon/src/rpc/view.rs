@@ -3,6 +3,8 @@
 use monitor_engine::Connection;
 use monitor_rpc::types::{Sides, Socket, States};
 
+use crate::capture::interfaces;
+
 pub(crate) fn socket(connection: &Connection) -> Socket {
     let [client, server] = connection.sides;
     Socket {
@@ -10,6 +12,7 @@ pub(crate) fn socket(connection: &Connection) -> Socket {
         client: connection.client,
         server: connection.server,
         vlan: connection.vlan.clone(),
+        interface: interfaces::name(connection.interface),
         state: States {
             client: connection.states[0],
             server: connection.states[1],

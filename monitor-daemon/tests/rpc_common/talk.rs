@@ -146,6 +146,7 @@ impl Talk {
         self.time += 1_000;
         let packet = Packet {
             time: self.time,
+            interface: 0,
             link: LinkType::Ethernet,
             data: &frame,
             more: &[],

@@ -12,7 +12,7 @@ use super::timeouts::millis;
 use crate::reader::view;
 use crate::store::arena::Arena;
 use crate::store::record::{Record, flag};
-use crate::{CloseReason, Connection, OverlapPolicy, Side, Sink, SockId};
+use crate::{CloseReason, Connection, FlowConfig, OverlapPolicy, Side, Sink, SockId};
 
 /// Shunts that wait to be fetched. Beyond this number, a flow is reported again when its next packets come.
 const MOST_SHUNTS: usize = 1024;
@@ -178,8 +178,10 @@ impl<S: Sink> Engine<S> {
         }
     }
 
+    /// Hands a shunt to the capture. Its keys have the packet's tags and no interface: with another identity of flows they
+    /// would also skip other flows, or not this one.
     fn shunt(&mut self, shunt: Shunt) {
-        if self.shunts.len() < MOST_SHUNTS {
+        if self.config.flow == FlowConfig::default() && self.shunts.len() < MOST_SHUNTS {
             self.shunts.push(shunt);
         }
     }

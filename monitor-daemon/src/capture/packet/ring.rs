@@ -56,6 +56,8 @@ pub(super) struct Frame<'a> {
     pub(super) status: u32,
     /// `PACKET_HOST`, `PACKET_OUTGOING` or another type of linux/if_packet.h.
     pub(super) packet_type: u8,
+    /// Index of the interface.
+    pub(super) interface: u32,
     /// ARPHRD type of the interface.
     pub(super) hardware_type: u16,
 }
@@ -194,6 +196,7 @@ impl<'a> Iterator for Frames<'a> {
             data,
             status: header.tp_status,
             packet_type: address.sll_pkttype,
+            interface: address.sll_ifindex.cast_unsigned(),
             hardware_type: address.sll_hatype,
         })
     }

@@ -1,5 +1,6 @@
 //! Packet socket of one worker, and the handle for its statistics.
 
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,6 +12,7 @@ use tracing::debug;
 
 use super::options;
 use super::ring::{Frame, Ring};
+use crate::capture::interfaces;
 use crate::capture::source::{Source, reuse};
 use crate::capture::statistics::{Received, Tally};
 
@@ -25,6 +27,7 @@ pub struct PacketSocket {
     ring: Ring,
     /// Empty between batches; only its memory is kept.
     packets: Vec<Packet<'static>>,
+    numbers: Numbers,
     tally: Arc<Tally>,
 }
 
@@ -34,6 +37,7 @@ impl PacketSocket {
             socket,
             ring,
             packets: Vec::with_capacity(BATCH),
+            numbers: Numbers::default(),
             tally: Arc::default(),
         }
     }
@@ -60,7 +64,7 @@ impl Source for PacketSocket {
             bytes += frame.data.len() as u64;
             packets.push(Packet {
                 time,
-                interface: 0,
+                interface: self.numbers.of(frame.interface),
                 link: link_type(frame.hardware_type),
                 data: frame.data,
                 more: &[],
@@ -83,6 +87,28 @@ impl Source for PacketSocket {
     fn clear_error(&mut self) {
         // The interface went down, which the supervisor reports; the socket receives again when it is up.
         let _ = options::take_error(self.socket.as_fd());
+    }
+}
+
+/// Numbers of the interfaces of a socket's packets.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// Index and number of the latest packet's interface.
+    latest: (u32, u16),
+    known: HashMap<u32, u16>,
+}
+
+impl Numbers {
+    #[inline]
+    fn of(&mut self, index: u32) -> u16 {
+        if self.latest.0 != index {
+            let number = self
+                .known
+                .entry(index)
+                .or_insert_with(|| interfaces::number_of_index(index));
+            self.latest = (index, *number);
+        }
+        self.latest.1
     }
 }
 

@@ -12,6 +12,7 @@ use super::error::{Broken, ReplayError};
 use super::format::Format;
 use super::link;
 use super::record::Step;
+use crate::capture::interfaces;
 
 /// Largest batch of packets: enough to amortize the cost of a call, and their headers stay in the cache.
 pub const BATCH: usize = 64;
@@ -31,6 +32,8 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Reader of a pcap or pcapng file.
 pub struct CaptureFile {
     path: PathBuf,
+    /// Number of the interface of packets whose file describes none: the file's own.
+    interface: u16,
     buffer: Buffer<Box<dyn Read + Send>>,
     format: Format,
     /// Offset of the record that is being skipped.
@@ -101,6 +104,7 @@ impl CaptureFile {
         };
         Ok(Self {
             path: path.to_owned(),
+            interface: interfaces::number(&path.display().to_string()),
             buffer,
             format,
             skipping: 0,
@@ -182,7 +186,7 @@ impl CaptureFile {
                     }
                     packets[count] = Packet {
                         time,
-                        interface: 0,
+                        interface: frame.interface.unwrap_or(self.interface),
                         link,
                         data: frame.data,
                         more: &[],

@@ -55,6 +55,7 @@ impl Pcap {
         Step::Frame(
             Frame {
                 time: Some(time),
+                interface: None,
                 link_type: self.link_type,
                 data,
             },

@@ -22,5 +22,7 @@ pub(super) struct Frame<'a> {
     /// Nanoseconds since the epoch, if the record has a time.
     pub time: Option<u64>,
     pub link_type: u16,
+    /// Number of its interface, if the file describes interfaces.
+    pub interface: Option<u16>,
     pub data: &'a [u8],
 }

@@ -120,6 +120,8 @@ pub struct Queue<'a> {
     pub transfer: Transfer,
     /// First header of its packets.
     pub link: LinkType,
+    /// Number of the interface where its packets are captured ([`interfaces`](super::interfaces)); 0: several.
+    pub number: u16,
 }
 
 /// Rings of a socket, and those of its queue if it is the first.
@@ -147,6 +149,7 @@ impl Queue<'_> {
                 rx,
                 Arc::clone(ring),
                 self.link,
+                self.number,
             ));
         }
         Ok(sockets)

@@ -31,6 +31,8 @@ pub struct RxSocket {
     _tx: TxQueue,
     ring: Arc<FillRing>,
     link: LinkType,
+    /// Number of the interface of its packets; 0: unknown.
+    interface: u16,
     /// Descriptors read from the RX ring; the first `held` are the start of an incomplete packet.
     descriptors: Vec<FrameDesc>,
     held: usize,
@@ -49,6 +51,7 @@ impl RxSocket {
         rx: RxQueue,
         ring: Arc<FillRing>,
         link: LinkType,
+        interface: u16,
     ) -> Self {
         Self {
             umem,
@@ -56,6 +59,7 @@ impl RxSocket {
             _tx: tx,
             ring,
             link,
+            interface,
             descriptors: vec![FrameDesc::default(); BATCH],
             held: 0,
             discarding: false,
@@ -114,7 +118,7 @@ impl RxSocket {
                 let (data, more) = (pieces[first], &pieces[first + 1..=index]);
                 packets.push(Packet {
                     time,
-                    interface: 0,
+                    interface: self.interface,
                     link: self.link,
                     data,
                     more,

@@ -118,6 +118,7 @@ mod tests {
             client: ([10, 0, 0, 1], 1).into(),
             server: ([10, 0, 0, 2], 2).into(),
             vlan: Vec::new(),
+            interface: 0,
             opened,
             last: opened + life,
             closed: None,

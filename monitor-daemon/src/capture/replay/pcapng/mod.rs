@@ -4,6 +4,7 @@
 mod clock;
 
 use super::record::{Frame, MAX_RECORD, Step};
+use crate::capture::interfaces;
 use clock::Clock;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -12,6 +13,7 @@ const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
+const OPTION_NAME: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 
@@ -19,6 +21,8 @@ const OPTION_TSOFFSET: u16 = 14;
 const FRAMING: usize = 12;
 /// Largest number of interfaces: a file of descriptions must not exhaust memory.
 const MAX_INTERFACES: usize = 1 << 16;
+/// Longest name of an interface that is shown, bytes. Linux has 15.
+const LONGEST_NAME: usize = 64;
 
 /// State of the current section.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +37,8 @@ struct Interface {
     /// Longest captured packet, bytes; 0: unlimited.
     snap_len: u32,
     clock: Clock,
+    /// Its number, from its name.
+    number: u16,
 }
 
 impl PcapNg {
@@ -101,24 +107,30 @@ impl PcapNg {
         if self.interfaces.len() == MAX_INTERFACES {
             return Step::Malformed("more than 65536 interfaces");
         }
-        let clock = self.clock(&body[8..]);
+        let (clock, name) = self.options(&body[8..]);
+        let name = name.unwrap_or_else(|| format!("interface {}", self.interfaces.len()));
         self.interfaces.push(Interface {
             link_type,
             snap_len,
             clock,
+            number: interfaces::number(&name),
         });
         Step::Skip(length as u64)
     }
 
-    /// Returns the clock that an interface's options describe.
-    fn clock(&self, mut options: &[u8]) -> Clock {
-        let (mut resolution, mut offset) = (None, 0);
+    /// Returns the clock and the name that an interface's options describe.
+    fn options(&self, mut options: &[u8]) -> (Clock, Option<String>) {
+        let (mut resolution, mut offset, mut name) = (None, 0, None);
         while let (Some(code @ 1..), Some(len)) = (self.u16(options, 0), self.u16(options, 2)) {
             let Some(value) = options.get(4..4 + usize::from(len)) else {
                 break;
             };
             match (code, value) {
                 (OPTION_TSRESOL, &[power]) => resolution = Some(power),
+                (OPTION_NAME, value) if !value.is_empty() => {
+                    let shown = &value[..value.len().min(LONGEST_NAME)];
+                    name = Some(String::from_utf8_lossy(shown).into_owned());
+                }
                 (OPTION_TSOFFSET, value) => offset = self.i64(value).unwrap_or(0),
                 _ => {}
             }
@@ -127,7 +139,7 @@ impl PcapNg {
             };
             options = rest;
         }
-        Clock::new(resolution, offset)
+        (Clock::new(resolution, offset), name)
     }
 
     /// Parses an enhanced packet block, or an obsolete packet block, which has a 16-bit interface and a drop count.
@@ -157,6 +169,7 @@ impl PcapNg {
             Frame {
                 time,
                 link_type: interface.link_type,
+                interface: Some(interface.number),
                 data,
             },
             length,
@@ -183,6 +196,7 @@ impl PcapNg {
             Frame {
                 time: None,
                 link_type: interface.link_type,
+                interface: Some(interface.number),
                 data,
             },
             length,
