@@ -54,9 +54,8 @@ pub struct TcpConfig {
     pub overlap: OverlapPolicy,
     /// Exceptions: hosts with another overlap policy.
     pub policies: Vec<TcpPolicy>,
-    /// Drop segments with a wrong TCP or IPv4 header checksum. Must be false for packets that the host itself sends: their
-    /// checksums are filled in by the network card, after the capture.
-    pub verify_checksums: bool,
+    /// Segments with a wrong TCP or IPv4 header checksum that are dropped.
+    pub verify_checksums: VerifyChecksums,
     /// Idle timeout: a connection without a packet for this time is closed. `None`: never.
     pub idle_timeout: Option<u64>,
     /// Time that a closed connection stays readable. `None`: until its memory is needed.
@@ -68,6 +67,19 @@ pub struct TcpConfig {
     /// model that has no receiver.
     #[doc(hidden)]
     pub judge: bool,
+}
+
+/// Segments whose checksums are verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyChecksums {
+    /// None.
+    #[default]
+    Never,
+    /// Those that the capture reports as complete and not verified yet ([`Checksum::Verify`](crate::Checksum::Verify)).
+    /// Of the others, some are sent by this host: its network card fills their checksums in, after the capture.
+    Reported,
+    /// All but those that the capture reports as valid or unfinished.
+    Always,
 }
 
 /// Overlap policy of the hosts in some networks.
@@ -118,7 +130,7 @@ impl Default for TcpConfig {
         Self {
             overlap: OverlapPolicy::Linux,
             policies: Vec::new(),
-            verify_checksums: false,
+            verify_checksums: VerifyChecksums::Never,
             idle_timeout: Some(600 * SECOND),
             linger: Some(60 * SECOND),
             max_ranges: 1024,

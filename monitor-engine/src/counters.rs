@@ -79,6 +79,8 @@ counters! {
         malformed
         /// TCP segments with a wrong checksum (only when checksums are verified).
         bad_checksum
+        /// TCP segments whose checksums were not verified because the capture doesn't know whether they are complete (tap by XDP).
+        checksum_unknown
         /// TCP segments captured only in part: the rest of their payload is a hole.
         truncated
         /// IP fragments.

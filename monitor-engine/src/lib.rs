@@ -26,7 +26,7 @@ mod state;
 mod store;
 pub mod view;
 
-pub use config::{EngineConfig, FlowConfig, FlowFilter, TcpConfig, TcpPolicy};
+pub use config::{EngineConfig, FlowConfig, FlowFilter, TcpConfig, TcpPolicy, VerifyChecksums};
 pub use counters::{Counter, Counters};
 pub use engine::{ControlError, Engine, EngineError, Handoff, Rule, Shunt, SideSettings};
 pub use event::{Event, Sink};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use monitor_engine::{
     EngineConfig, FlowConfig, FlowFilter, OverlapPolicy, Prefix, TcpConfig, TcpPolicy,
+    VerifyChecksums,
 };
 
 use super::{Config, FilterSettings, FlowInterface, FlowVlan, Mode, Origin, Overlap, Policy, When};
@@ -16,6 +17,18 @@ impl Config {
     #[must_use]
     pub fn pins(&self, origin: Origin) -> bool {
         self.capture.pin.holds(origin, self.capture.mode)
+    }
+
+    /// Returns the segments to verify. Packets of the host itself get their checksums from the card, after the capture;
+    /// public captures are full of wrong ones.
+    fn verify_checksums(&self, origin: Origin) -> VerifyChecksums {
+        match (self.tcp.verify_checksums, origin, self.capture.mode) {
+            (When::Never, _, _) | (When::Auto, Origin::Files, _) => VerifyChecksums::Never,
+            (When::Auto, Origin::Live, Mode::Tap) => VerifyChecksums::Reported,
+            (When::Always, _, _) | (When::Auto, Origin::Live, Mode::Mirror) => {
+                VerifyChecksums::Always
+            }
+        }
     }
 
     /// Returns the settings of the engine of one of `workers` workers. `seed` is the key of the flow hash.
@@ -42,8 +55,7 @@ impl Config {
             tcp: TcpConfig {
                 overlap: self.tcp.overlap.into(),
                 policies: self.tcp.policy.iter().map(Policy::engine).collect(),
-                // Packets of the host itself get theirs from the card, after us; public captures are full of wrong ones.
-                verify_checksums: self.tcp.verify_checksums.holds(origin, self.capture.mode),
+                verify_checksums: self.verify_checksums(origin),
                 idle_timeout: self.tcp.idle_timeout.map(nanoseconds),
                 linger: self.tcp.linger.map(nanoseconds),
                 ..TcpConfig::default()

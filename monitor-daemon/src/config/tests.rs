@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use monitor_engine::{OverlapPolicy, Prefix};
+use monitor_engine::{OverlapPolicy, Prefix, VerifyChecksums};
 
 use super::*;
 
@@ -244,33 +244,17 @@ fn workers_are_bound_to_cores_in_mirror_mode() {
 
 #[test]
 fn checksums_are_verified_where_they_mean_something() {
+    let verified =
+        |config: &Config, origin| config.engine(origin, 0, 1, [0; 2]).tcp.verify_checksums;
     let mut config = Config::default();
-    assert!(
-        !config
-            .engine(Origin::Live, 0, 1, [0; 2])
-            .tcp
-            .verify_checksums
-    );
+    assert_eq!(verified(&config, Origin::Live), VerifyChecksums::Reported);
     config.capture.mode = Mode::Mirror;
-    assert!(
-        config
-            .engine(Origin::Live, 0, 1, [0; 2])
-            .tcp
-            .verify_checksums
-    );
-    assert!(
-        !config
-            .engine(Origin::Files, 0, 1, [0; 2])
-            .tcp
-            .verify_checksums
-    );
+    assert_eq!(verified(&config, Origin::Live), VerifyChecksums::Always);
+    assert_eq!(verified(&config, Origin::Files), VerifyChecksums::Never);
     config.tcp.verify_checksums = When::Always;
-    assert!(
-        config
-            .engine(Origin::Files, 0, 1, [0; 2])
-            .tcp
-            .verify_checksums
-    );
+    assert_eq!(verified(&config, Origin::Files), VerifyChecksums::Always);
+    config.tcp.verify_checksums = When::Never;
+    assert_eq!(verified(&config, Origin::Live), VerifyChecksums::Never);
 }
 
 #[test]

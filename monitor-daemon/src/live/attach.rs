@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use aya::util::KernelVersion;
 use monitor_common::LinkType;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::devices::{Attached, CaptureDevice, Sockets};
 use super::silence::SilenceGuard;

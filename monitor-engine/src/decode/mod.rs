@@ -11,7 +11,7 @@ use monitor_common::wire::{
 pub use self::options::SynOptions;
 use crate::flow::FlowKey;
 use crate::payload::Payload;
-use crate::{Checksum, Counters, FlowConfig, LinkType, Packet};
+use crate::{Checksum, Counters, FlowConfig, LinkType, Packet, VerifyChecksums};
 
 /// TCP segment of a flow.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,7 +59,7 @@ pub struct Decoder {
     /// Key of the flow hash.
     pub seed: [u64; 2],
     /// Drop segments with a wrong checksum.
-    pub verify_checksums: bool,
+    pub verify_checksums: VerifyChecksums,
     pub flow: FlowConfig,
 }
 
@@ -129,6 +129,20 @@ impl Decoder {
         self.segment(packet, &vlans, &datagram, counters, segment)
     }
 
+    /// Returns whether a packet's checksums must be verified. A checksum that is not filled in yet is wrong by design, and the
+    /// segment is good.
+    #[inline(always)]
+    fn must_verify(&self, packet: &Packet<'_>, counters: &Counters) -> bool {
+        match (self.verify_checksums, packet.checksum) {
+            (VerifyChecksums::Never, _) | (_, Checksum::Valid | Checksum::Unfinished) => false,
+            (VerifyChecksums::Always, _) | (_, Checksum::Verify) => true,
+            (VerifyChecksums::Reported, Checksum::Unknown) => {
+                counters.checksum_unknown.add(1);
+                false
+            }
+        }
+    }
+
     #[inline(always)]
     fn segment<'a>(
         &self,
@@ -157,11 +171,7 @@ impl Decoder {
         );
         if payload.len() < wire_len || tcp.payload > packet.data.len() {
             counters.truncated.add(1);
-        } else if self.verify_checksums
-            // A checksum that is not filled in yet is wrong by design, and the segment is good.
-            && matches!(packet.checksum, Checksum::Unknown | Checksum::Verify)
-            && !checksum::good(packet, datagram)
-        {
+        } else if self.must_verify(packet, counters) && !checksum::good(packet, datagram) {
             counters.bad_checksum.add(1);
             return Ok(Frame::Nothing);
         }

@@ -1,6 +1,6 @@
 //! Frames: all but TCP over IP are counted, padding is cut off, pieces make one packet.
 
-use monitor_engine::{LinkType, Packet, Side};
+use monitor_engine::{LinkType, Packet, Side, VerifyChecksums};
 use proptest::prelude::*;
 
 use crate::common::frame::{FIN, PSH, ethernet};
@@ -194,7 +194,7 @@ fn a_type_that_the_ip_version_contradicts_is_not_ip() {
 fn wrong_checksums_are_dropped_only_when_asked() {
     for verify in [false, true] {
         let mut config = Lab::config();
-        config.tcp.verify_checksums = verify;
+        config.tcp.verify_checksums = policy(verify);
         let (mut lab, mut flow) = (Lab::with(config), Flow::new());
         flow.open(&mut lab);
         let mut wrong = flow.segment(C, 0, PSH, b"wrong").ip();
@@ -209,6 +209,47 @@ fn wrong_checksums_are_dropped_only_when_asked() {
             lab.peek(connection.id, S, 0, 99).unwrap(),
             b"right, over IPv6"
         );
+    }
+}
+
+#[test]
+fn checksums_that_the_capture_reports_as_complete_are_verified() {
+    use monitor_engine::Checksum::{Unfinished, Unknown, Valid, Verify};
+    for (checksum, kept) in [
+        (Verify, false),
+        (Unknown, true),
+        (Unfinished, true),
+        (Valid, true),
+    ] {
+        let mut config = Lab::config();
+        config.tcp.verify_checksums = VerifyChecksums::Reported;
+        let (mut lab, mut flow) = (Lab::with(config), Flow::new());
+        flow.open(&mut lab);
+        let unknown = lab.count("checksum_unknown");
+        let mut wrong = flow.segment(C, 0, PSH, b"wrong").ip();
+        *wrong.last_mut().unwrap() ^= 1;
+        lab.engine.process(&[Packet {
+            time: lab.now,
+            interface: 0,
+            link: LinkType::Ip,
+            data: &wrong,
+            more: &[],
+            checksum,
+        }]);
+        assert_eq!(lab.side(S).end, if kept { 5 } else { 0 }, "{checksum:?}");
+        assert_eq!(lab.count("bad_checksum"), u64::from(!kept));
+        assert_eq!(
+            lab.count("checksum_unknown") - unknown,
+            u64::from(checksum == Unknown)
+        );
+    }
+}
+
+fn policy(verify: bool) -> VerifyChecksums {
+    if verify {
+        VerifyChecksums::Always
+    } else {
+        VerifyChecksums::Never
     }
 }
 
@@ -236,7 +277,7 @@ proptest! {
         verify in any::<bool>(),
     ) {
         let mut config = Lab::config();
-        config.tcp.verify_checksums = verify;
+        config.tcp.verify_checksums = policy(verify);
         let mut lab = Lab::with(config);
         let v4 = Flow::new();
         let v6 = Flow::between("[2001:db8::1]:5000", "[2001:db8::2]:80");

@@ -258,6 +258,7 @@ mod tests {
                 link_type: 1,
                 snap_len: 0,
                 clock: Clock::new(None, 0),
+                number: 1,
             }],
         };
         let words = [ENHANCED_PACKET, 37, 0, 0, 7, 5, 5];
