@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use monitor_common::LinkType;
 use monitor_common::steer::{Ends, Everything, decide};
-use monitor_engine::{Engine, EngineConfig, Packet};
+use monitor_engine::{Engine, EngineConfig, Packet, VerifyChecksums};
 
 const LINKS: [LinkType; 5] = [
     LinkType::Ethernet,
@@ -33,7 +33,11 @@ fuzz_target!(|input: &[u8]| {
         workers: WORKERS,
         ..EngineConfig::default()
     };
-    config.tcp.verify_checksums = kind & 16 != 0;
+    config.tcp.verify_checksums = if kind & 16 != 0 {
+        VerifyChecksums::Always
+    } else {
+        VerifyChecksums::Never
+    };
     let mut engine = Engine::new(config, Vec::new()).expect("a megabyte is enough");
     engine.process(&[Packet {
         time: 1,
