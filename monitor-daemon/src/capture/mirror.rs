@@ -20,8 +20,9 @@ use super::bpf::{Steer, SteerSettings, XdpMode};
 use super::netlink::Interface;
 use super::packet::Promiscuous;
 use super::xsk::{LEAST_FRAMES, Queue, RxSocket, Transfer, XskError};
-use super::{CaptureError, Settings, interfaces};
+use super::{CaptureError, Settings};
 use crate::util::chain::Chain;
+use crate::util::interfaces;
 
 /// Port with its program. Dropping it detaches the program and leaves promiscuous mode.
 pub struct Port {

@@ -3,7 +3,6 @@
 pub mod bpf;
 pub mod checksums;
 mod error;
-pub mod interfaces;
 pub mod mirror;
 pub mod netlink;
 pub mod packet;
@@ -21,6 +20,7 @@ pub use error::CaptureError;
 use monitor_common::{LinkType, Prefix};
 
 use crate::config::{Config, prefix};
+use crate::util::interfaces;
 
 /// Settings common to all interfaces of a capture.
 #[derive(Clone, Debug)]

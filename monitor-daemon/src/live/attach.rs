@@ -10,7 +10,6 @@ use super::devices::{Attached, CaptureDevice, Sockets};
 use super::silence::SilenceGuard;
 use super::supervisor::Supervisor;
 use crate::capture::bpf::BpfError;
-use crate::capture::interfaces;
 use crate::capture::mirror;
 use crate::capture::netlink::{self, Interface};
 use crate::capture::packet::{self, Direction};
@@ -19,6 +18,7 @@ use crate::capture::xsk::XskError;
 use crate::capture::{self, CaptureError};
 use crate::config::{CapturePath, Mode};
 use crate::util::chain::Chain;
+use crate::util::interfaces;
 
 /// First kernel with TCX links for the programs of tap mode and with multi-buffer AF_XDP sockets.
 const FIRST_WITH_XDP_TAP: KernelVersion = KernelVersion::new(6, 6, 0);

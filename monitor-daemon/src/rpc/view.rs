@@ -3,7 +3,7 @@
 use monitor_engine::Connection;
 use monitor_rpc::types::{Sides, Socket, States};
 
-use crate::capture::interfaces;
+use crate::util::interfaces;
 
 pub(crate) fn socket(connection: &Connection) -> Socket {
     let [client, server] = connection.sides;

@@ -3,6 +3,7 @@
 pub mod capabilities;
 pub mod chain;
 pub mod clock;
+pub mod interfaces;
 pub mod notifier;
 pub mod stderr;
 pub mod systemd;

@@ -12,9 +12,9 @@ use tracing::debug;
 
 use super::options;
 use super::ring::{Frame, Ring};
-use crate::capture::interfaces;
 use crate::capture::source::{Source, reuse};
 use crate::capture::statistics::{Received, Tally};
+use crate::util::interfaces;
 
 /// Packets read from a socket at once: few enough that a worker attends to its commands.
 const BATCH: usize = 256;

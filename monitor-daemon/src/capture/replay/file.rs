@@ -12,7 +12,7 @@ use super::error::{Broken, ReplayError};
 use super::format::Format;
 use super::link;
 use super::record::Step;
-use crate::capture::interfaces;
+use crate::util::interfaces;
 
 /// Largest batch of packets: enough to amortize the cost of a call, and their headers stay in the cache.
 pub const BATCH: usize = 64;

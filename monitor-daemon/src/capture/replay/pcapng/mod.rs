@@ -4,7 +4,7 @@
 mod clock;
 
 use super::record::{Frame, MAX_RECORD, Step};
-use crate::capture::interfaces;
+use crate::util::interfaces;
 use clock::Clock;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
