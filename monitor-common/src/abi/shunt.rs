@@ -71,9 +71,6 @@ pub fn tags(link: u32) -> impl Iterator<Item = u16> {
 /// A [`link`] with one more tag around the others; of three, the outer two remain.
 #[inline(always)]
 pub const fn tagged(link: u32, id: u16) -> u32 {
-    if id & 0xfff == 0 {
-        return link;
-    }
     let ids = (id as u32 & 0xfff) | (link << ID_BITS & IDS_MASK);
     let count = if link & COUNT_MASK == 0 { 1 } else { 2 };
     link & VERSION_6 | ids | count << COUNT_SHIFT

@@ -26,18 +26,18 @@ pub struct Vlans {
 }
 
 impl Vlans {
-    /// Adds an inner tag, at most the second. Id 0 is a priority tag and names no VLAN (IEEE 802.1Q, 9.6).
-    #[inline(always)]
-    fn push(&mut self, id: u16) {
-        if id != 0 {
-            // Not by index: the verifier of BPF programs refuses computed offsets here.
-            if self.count == 0 {
-                self.ids[0] = id;
-            } else {
-                self.ids[1] = id;
+    /// Returns the tags that name a VLAN. Id 0 is a priority tag and names none (IEEE 802.1Q, 9.6). The BPF programs don't
+    /// ask for it: it would multiply the paths that the verifier walks.
+    #[must_use]
+    pub fn without_priority(&self) -> Self {
+        let mut named = Self::default();
+        for id in &self.ids[..usize::from(self.count.min(2))] {
+            if *id != 0 {
+                named.ids[usize::from(named.count)] = *id;
+                named.count += 1;
             }
-            self.count += 1;
         }
+        named
     }
 }
 
@@ -53,21 +53,19 @@ pub struct Ethernet {
 }
 
 /// Reads the Ethernet header at offset 0 with up to three 802.1Q or 802.1ad tags; a fourth is an error. Of three, the
-/// outer two are returned, and priority tags are left out.
+/// outer two are returned.
 #[inline(always)]
 pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
     let mut ethertype = u16::from_be_bytes(bytes.array(TYPE_OFFSET).ok_or(Error::Truncated)?);
     let mut vlans = Vlans::default();
     let mut payload = TYPE_OFFSET + 2;
     if is_tag(ethertype) {
-        let (id, behind) = tag(bytes, payload)?;
-        vlans.push(id);
-        ethertype = behind;
+        (vlans.ids[0], ethertype) = tag(bytes, payload)?;
+        vlans.count = 1;
         payload += TAG_LEN;
         if is_tag(ethertype) {
-            let (id, behind) = tag(bytes, payload)?;
-            vlans.push(id);
-            ethertype = behind;
+            (vlans.ids[1], ethertype) = tag(bytes, payload)?;
+            vlans.count = 2;
             payload += TAG_LEN;
             if is_tag(ethertype) {
                 (_, ethertype) = tag(bytes, payload)?;

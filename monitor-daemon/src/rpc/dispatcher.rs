@@ -32,6 +32,8 @@ pub(crate) struct Dispatcher {
     logs: Vec<OnceLock<Arc<EventLog>>>,
     registry: Mutex<Registry>,
     /// Next number; never reused.
+    /// Listeners that get events.
+    listening: AtomicU64,
     next: AtomicU64,
 }
 
@@ -69,6 +71,7 @@ impl Dispatcher {
                 .collect(),
             command_queues,
             registry: Mutex::default(),
+            listening: AtomicU64::new(0),
             next: AtomicU64::new(1),
         })
     }
@@ -116,6 +119,20 @@ impl Dispatcher {
             more |= *at < log.head();
         }
         more
+    }
+
+    /// Notes that all workers deliver to one more listener, or to one less.
+    pub(crate) fn count_listening(&self, is_listening: bool) {
+        if is_listening {
+            self.listening.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.listening.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the number of listeners to which all workers deliver.
+    pub(crate) fn listening(&self) -> u64 {
+        self.listening.load(Ordering::Relaxed)
     }
 
     /// Returns whether a listener has this number.

@@ -129,6 +129,18 @@ impl Decoder {
         self.segment(packet, &vlans, &datagram, counters, segment)
     }
 
+    /// Returns the tags that tell flows apart, and the IP version.
+    #[inline(always)]
+    fn link(&self, vlans: &Vlans, version: u8) -> u32 {
+        if vlans.count == 0 {
+            abi::link(vlans, version)
+        } else if self.flow.ignore_vlan {
+            abi::link(&Vlans::default(), version)
+        } else {
+            abi::link(&vlans.without_priority(), version)
+        }
+    }
+
     /// Returns whether a packet's checksums must be verified. A checksum that is not filled in yet is wrong by design, and the
     /// segment is good.
     #[inline(always)]
@@ -181,11 +193,7 @@ impl Decoder {
             dst: datagram.dst,
             sport: tcp.src,
             dport: tcp.dst,
-            link: if self.flow.ignore_vlan {
-                abi::untagged(abi::link(vlans, datagram.version))
-            } else {
-                abi::link(vlans, datagram.version)
-            },
+            link: self.link(vlans, datagram.version),
             zone: if self.flow.separate_interfaces {
                 packet.interface
             } else {

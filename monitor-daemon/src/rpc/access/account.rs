@@ -102,11 +102,6 @@ impl Accounts {
         self.ledger().bytes[purpose as usize]
     }
 
-    /// Returns the holdings of all users.
-    pub(crate) fn all(&self) -> Holdings {
-        self.ledger().all
-    }
-
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // A panic leaves valid numbers behind.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

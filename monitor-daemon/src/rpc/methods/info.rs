@@ -94,7 +94,7 @@ async fn stats(shared: &Shared) -> Stats {
     let (metrics, accounts) = (&shared.metrics, &shared.accounts);
     metrics.log_lines_lost.set(crate::util::stderr::lost());
     metrics.reply_memory.set(accounts.bytes(Purpose::Reply));
-    metrics.listeners.set(accounts.all().listeners);
+    metrics.listeners.set(shared.dispatcher.listening());
     metrics.event_memory.set(accounts.bytes(Purpose::Listener));
     for (name, _, value) in shared.metrics.each() {
         stats.rpc.add(name, value);

@@ -21,6 +21,7 @@ pub(crate) struct Subscription {
     /// Index of the receiver that is read next, so that every worker gets its turn.
     turn: usize,
     wakeup: Wakeup,
+    is_listening: bool,
     _lease: Lease,
 }
 
@@ -61,6 +62,7 @@ impl Subscription {
             receivers: Vec::new(),
             turn: 0,
             wakeup,
+            is_listening: false,
             _lease: lease,
         };
         for own in logs {
@@ -83,6 +85,8 @@ impl Subscription {
                 .await
                 .map_err(errors::unanswered)?;
         }
+        dispatcher.count_listening(true);
+        this.is_listening = true;
         Ok(this)
     }
 
@@ -115,6 +119,9 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        if self.is_listening {
+            self.dispatcher.count_listening(false);
+        }
         self.dispatcher.remove(self.number);
     }
 }
