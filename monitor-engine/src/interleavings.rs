@@ -72,6 +72,7 @@ impl Writer {
             writer: &mut self.writer,
             counters: &self.counters,
             sink: &mut (),
+            elsewhere: false,
             limits: Limits {
                 window: WINDOW as u64,
                 ranges: 8,
