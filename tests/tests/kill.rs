@@ -120,7 +120,8 @@ fn leaves_nothing(
 fn sigkill_in_tap_mode() {
     needs!("bpftool", "tc");
     let Pair { a, b } = Network::default().pair();
-    let settings = "[capture]\ninterfaces = ['veth', 'lo']\n[store]\nwindow = '4MiB'\n";
+    let settings =
+        "[capture]\npath = 'xdp'\ninterfaces = ['veth', 'lo']\n[store]\nwindow = '4MiB'\n";
     leaves_nothing(settings, "10.9.0.1:7000", &a, &b, Daemon::kill);
     leaves_nothing(settings, "127.0.0.1:7001", &a, &a, Daemon::kill);
 }
@@ -129,7 +130,8 @@ fn sigkill_in_tap_mode() {
 fn sigterm_in_tap_mode() {
     needs!("bpftool", "tc");
     let Pair { a, b } = Network::default().pair();
-    let settings = "[capture]\ninterfaces = ['veth', 'lo']\n[store]\nwindow = '4MiB'\n";
+    let settings =
+        "[capture]\npath = 'xdp'\ninterfaces = ['veth', 'lo']\n[store]\nwindow = '4MiB'\n";
     leaves_nothing(settings, "10.9.0.1:7000", &a, &b, |daemon| {
         daemon.stop();
     });

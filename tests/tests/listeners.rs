@@ -75,6 +75,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 #[test]
+#[ignore = "compares connection rates, which vary by a factor of ten beside other programs: run it alone"]
 fn filters_of_1024_listeners_cost_neither_the_capture_nor_the_host() {
     needs!();
     let namespace = Namespace::new();

@@ -304,14 +304,14 @@ impl Supervisor {
 
     /// Returns a reason against XDP in tap mode that is known without trying it.
     fn reason_against_xdp(&self, interfaces: &[Interface]) -> Option<String> {
+        if let Some(missing) = &self.shared.xdp_missing {
+            return Some(missing.clone());
+        }
         if interfaces.len() > 1 || !self.shared.state().patterns.is_empty() {
             return Some(
                 "with several interfaces, only packet sockets show where a packet was captured"
                     .to_owned(),
             );
-        }
-        if let Some(missing) = &self.shared.xdp_missing {
-            return Some(missing.clone());
         }
         if is_before_xdp_tap() {
             return Some("XDP in tap mode needs Linux 6.6".to_owned());
