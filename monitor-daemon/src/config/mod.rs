@@ -185,7 +185,8 @@ pub enum Overlap {
     Bsd,
 }
 
-/// Switch for behaviour that is right at a mirror port, and not elsewhere.
+/// Switch for behaviour that suits a mirror port. In tap mode, `Auto` verifies the checksums that the capture knows to be
+/// complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum When {

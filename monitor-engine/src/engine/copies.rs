@@ -4,15 +4,16 @@
 //! a copy. One that shows something new makes its interface the home: the path has changed, or its ring is read first.
 //! A retransmission is captured again at home, and counts once.
 
+use monitor_common::wire::flags;
+
 use super::Engine;
 use super::conn::Conn;
 use crate::acceptance::is_before;
 use crate::decode::Segment;
 use crate::store::record::side_flag;
 use crate::{Side, Sink};
-use monitor_common::wire::flags;
 
-/// Returns an interface as [`Record::home`](crate::store::record::Record::home) holds it.
+/// Returns an interface in the form of [`Record::home`](crate::store::record::Record::home).
 #[inline(always)]
 pub(super) fn home_of(interface: u16) -> u8 {
     (interface as u8).max(1)
