@@ -26,7 +26,10 @@ const FIRST_WITH_XDP_TAP: KernelVersion = KernelVersion::new(6, 6, 0);
 impl Supervisor {
     /// Attaches every interface; returns the error of the first that cannot be attached.
     pub(super) fn attach_all(&self) -> Result<(), CaptureError> {
-        self.match_patterns()?;
+        if !self.shared.state().patterns.is_empty() {
+            let existing = netlink::interfaces().map_err(CaptureError::Netlink)?;
+            self.shared.state().match_patterns(&existing);
+        }
         let names: Vec<_> = self
             .shared
             .state()
@@ -98,15 +101,6 @@ impl Supervisor {
         }
         for link_type in &types {
             self.add_monitor(*link_type, types.len() as u32)?;
-        }
-        Ok(())
-    }
-
-    /// Looks for interfaces that match a pattern.
-    pub(super) fn match_patterns(&self) -> Result<(), CaptureError> {
-        if !self.shared.state().patterns.is_empty() {
-            let existing = netlink::interfaces().map_err(CaptureError::Netlink)?;
-            self.shared.state().match_patterns(&existing);
         }
         Ok(())
     }

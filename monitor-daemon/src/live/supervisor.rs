@@ -105,8 +105,13 @@ impl Supervisor {
     }
 
     fn check_interfaces(&self) {
-        if let Err(error) = self.match_patterns() {
-            warn!("cannot look for interfaces: {}", Chain(&error));
+        let (monitored, has_patterns) = {
+            let state = self.shared.state();
+            (state.interfaces.len(), !state.patterns.is_empty())
+        };
+        let found = Found::new(monitored, has_patterns);
+        if let Found::All(Ok(all)) = &found {
+            self.shared.state().match_patterns(all);
         }
         let interfaces: Vec<_> = {
             let state = self.shared.state();
@@ -116,7 +121,6 @@ impl Supervisor {
             });
             own.collect()
         };
-        let found = Found::new(interfaces.len());
         for (place, (name, attached_to)) in interfaces.into_iter().enumerate() {
             match (found.interface(&name), attached_to) {
                 (Ok(Some(now)), Some(index)) if now.index == index => {
@@ -374,8 +378,9 @@ impl Found {
     /// Above this number of monitored interfaces, one request for all is faster than one for each.
     const MOST_REQUESTS: usize = 8;
 
-    fn new(monitored: usize) -> Self {
-        if monitored > Self::MOST_REQUESTS {
+    /// `has_patterns`: others may match.
+    fn new(monitored: usize, has_patterns: bool) -> Self {
+        if has_patterns || monitored > Self::MOST_REQUESTS {
             Self::All(netlink::interfaces())
         } else {
             Self::Each
