@@ -1,9 +1,10 @@
 //! Promiscuous mode of a mirror port, without which packets for other stations are not received.
 
+use rustix::fd::OwnedFd;
+
 use super::options;
 use crate::capture::CaptureError;
 use crate::capture::netlink::Interface;
-use rustix::fd::OwnedFd;
 
 /// Request for promiscuous mode. Dropping it ends the mode, unless another socket requested it.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ impl Promiscuous {
         Ok(Self(Some(socket)))
     }
 
-    /// Requests the mode again. Some drivers (vmxnet3) forget it while the interface is down, and the kernel tells the
-    /// driver only of the first request and of the end of the last.
+    /// Requests the mode again. Some drivers (vmxnet3) forget it while the interface is down, and the kernel notifies
+    /// the driver only of the first request and of the end of the last.
     ///
     /// # Errors
     /// As for [`Promiscuous::request`].

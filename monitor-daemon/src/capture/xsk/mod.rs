@@ -120,7 +120,7 @@ pub struct Queue<'a> {
     pub transfer: Transfer,
     /// First header of its packets.
     pub link: LinkType,
-    /// Number of the interface where its packets are captured ([`interfaces`](super::interfaces)); 0: several.
+    /// Number of the interface where its packets are captured ([`interfaces`](crate::util::interfaces)); 0: several.
     pub number: u16,
 }
 
