@@ -52,6 +52,18 @@ const PACKAGES: &[(&str, &[&str])] = &[
         "monitor-client",
         &["aya", "monitor-daemon", "monitor-engine", "xsk-rs"],
     ),
+    // Shared by the programs that store records: it does no I/O.
+    (
+        "monitor-records",
+        &[
+            "aya",
+            "monitor-client",
+            "monitor-daemon",
+            "monitor-engine",
+            "tokio",
+            "xsk-rs",
+        ],
+    ),
     (
         "monitorctl",
         &["aya", "monitor-daemon", "monitor-engine", "xsk-rs"],
