@@ -14,6 +14,6 @@ pub mod types;
 pub mod wire;
 
 pub use types::{
-    ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, PrefixError, Side,
+    ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, PrefixError, Refusal, Side,
     SideStats, SockId, TcpState, UnknownSide, UnknownState,
 };

@@ -10,10 +10,10 @@
 //!
 //! **Invariant:** pure. Reads two sides of a record and one segment, changes nothing.
 
+use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use crate::decode::Segment;
-use crate::refusal::Refusal;
 use crate::store::record::{SideRecord, option, side_flag};
 
 /// Judgement of a segment.

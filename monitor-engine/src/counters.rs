@@ -1,9 +1,9 @@
 //! Counters of the engine: one writer, any number of readers.
 
+use monitor_common::Refusal;
+
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-
-use crate::refusal::Refusal;
 
 /// Counter that one thread writes and any thread reads.
 #[derive(Debug, Default)]

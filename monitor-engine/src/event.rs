@@ -1,6 +1,6 @@
 //! Events of connections, as plain values.
 
-use crate::{CloseReason, EventKind, Side, SockId, TcpState};
+use crate::{CloseReason, EventKind, Refusal, Side, SockId, TcpState};
 
 /// Event of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,19 @@ pub enum Event {
         /// selected the copy.
         late: bool,
     },
+    /// The receiver discarded a segment.
+    Refused {
+        /// Connection.
+        id: SockId,
+        /// Receiving side.
+        side: Side,
+        /// Sequence number of the segment.
+        seq: u32,
+        /// Number of payload bytes.
+        len: u32,
+        /// Reason.
+        reason: Refusal,
+    },
     /// An end changed its state.
     State {
         /// Connection.
@@ -108,6 +121,7 @@ impl Event {
             | Self::Filled { id, .. }
             | Self::Retransmit { id, .. }
             | Self::Conflict { id, .. }
+            | Self::Refused { id, .. }
             | Self::State { id, .. }
             | Self::Closed { id, .. }
             | Self::Evicted { id } => id,
@@ -125,6 +139,7 @@ impl Event {
             Self::Filled { .. } => EventKind::Filled,
             Self::Retransmit { .. } => EventKind::Retransmit,
             Self::Conflict { .. } => EventKind::Conflict,
+            Self::Refused { .. } => EventKind::Refused,
             Self::State { .. } => EventKind::State,
             Self::Closed { .. } => EventKind::Closed,
             Self::Evicted { .. } => EventKind::Evicted,

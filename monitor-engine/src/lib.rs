@@ -20,7 +20,6 @@ pub mod packet;
 mod payload;
 mod reader;
 mod reassembly;
-mod refusal;
 mod seq;
 mod state;
 mod store;
@@ -31,8 +30,8 @@ pub use counters::{Counter, Counters};
 pub use engine::{ControlError, Engine, EngineError, Handoff, Rule, Shunt, SideSettings};
 pub use event::{Event, Sink};
 pub use monitor_common::{
-    ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, Side, SideStats, SockId,
-    TcpState,
+    ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, Refusal, Side, SideStats,
+    SockId, TcpState,
 };
 pub use packet::{Checksum, Packet};
 pub use reader::Reader;

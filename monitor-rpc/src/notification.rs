@@ -9,7 +9,7 @@ use std::ops::Not;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use monitor_common::{CloseReason, Side, TcpState};
+use monitor_common::{CloseReason, Refusal, Side, TcpState};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
@@ -88,6 +88,17 @@ pub enum EventBody {
         /// True if the receiver had delivered them already; otherwise its overlap policy selects the copy.
         late: bool,
     },
+    /// The receiver discarded a segment.
+    Refused {
+        /// Receiving side.
+        side: Side,
+        /// Sequence number of the segment.
+        seq: u32,
+        /// Number of payload bytes.
+        len: u32,
+        /// Reason.
+        reason: Refusal,
+    },
     /// An end changed its TCP state.
     State {
         /// End.
@@ -160,6 +171,7 @@ impl EventBody {
             Self::Filled(_) => "filled",
             Self::Retransmit(_) => "retransmit",
             Self::Conflict { .. } => "conflict",
+            Self::Refused { .. } => "refused",
             Self::State { .. } => "state",
             Self::Closed { .. } => "closed",
             Self::Evicted => "evicted",
@@ -175,7 +187,9 @@ impl EventBody {
     #[must_use]
     pub fn side(&self) -> Option<Side> {
         match self {
-            Self::State { side, .. } | Self::End { side, .. } => Some(*side),
+            Self::State { side, .. } | Self::Refused { side, .. } | Self::End { side, .. } => {
+                Some(*side)
+            }
             Self::Lost { side, .. } => *side,
             _ => self.range().map(|range| range.side),
         }

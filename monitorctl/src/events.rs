@@ -16,8 +16,8 @@ use crate::show::event;
 /// that were not read in time.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// opened, established, data, gap, filled, retransmit, conflict, state, closed, evicted; by default all except data
-    /// and retransmit
+    /// opened, established, data, gap, filled, retransmit, conflict, refused, state, closed, evicted; by default all
+    /// except data, retransmit and refused
     #[arg(value_name = "KIND", value_parser = kind)]
     kinds: Vec<EventKind>,
     /// Only connections that match this filter, in the language of tcpdump

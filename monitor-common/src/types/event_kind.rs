@@ -21,6 +21,8 @@ pub enum EventKind {
     Retransmit,
     /// Received bytes arrived again with other contents.
     Conflict,
+    /// A receiver discarded a segment.
+    Refused,
     /// An end changed its TCP state.
     State,
     /// The connection ended; it stays readable for the linger time.
@@ -39,6 +41,7 @@ impl EventKind {
         Self::Filled,
         Self::Retransmit,
         Self::Conflict,
+        Self::Refused,
         Self::State,
         Self::Closed,
         Self::Evicted,
@@ -55,6 +58,7 @@ impl EventKind {
             Self::Filled => "filled",
             Self::Retransmit => "retransmit",
             Self::Conflict => "conflict",
+            Self::Refused => "refused",
             Self::State => "state",
             Self::Closed => "closed",
             Self::Evicted => "evicted",

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use monitor_engine::{CloseReason, Event, EventKind, Side, SockId, TcpState};
+use monitor_engine::{CloseReason, Event, EventKind, Refusal, Side, SockId, TcpState};
 
 use super::filter::subject;
 use super::record::Endpoints;
@@ -60,6 +60,9 @@ impl Entry {
             | Event::Filled { off, len, .. }
             | Event::Retransmit { off, len, .. } => (0, [off, len]),
             Event::Conflict { off, len, late, .. } => (u64::from(late), [off, len]),
+            Event::Refused {
+                seq, len, reason, ..
+            } => (reason as u64, [u64::from(seq), u64::from(len)]),
             Event::State { state, .. } => (state as u64, [0; 2]),
             Event::Closed { reason, .. } => {
                 let place = CloseReason::ALL.iter().position(|own| *own == reason);
@@ -114,6 +117,13 @@ impl Entry {
                 off,
                 len,
                 late: detail != 0,
+            },
+            EventKind::Refused => Event::Refused {
+                id,
+                side,
+                seq: off as u32,
+                len: len as u32,
+                reason: Refusal::ALL.get(detail).copied().unwrap_or(Refusal::NoAck),
             },
             EventKind::State => {
                 let state = TcpState::ALL.get(detail).copied().unwrap_or_default();
@@ -174,7 +184,7 @@ mod tests {
         ]
     }
 
-    fn events(id: SockId, side: Side, off: u64, len: u64, pick: usize) -> [Event; 10] {
+    fn events(id: SockId, side: Side, off: u64, len: u64, pick: usize) -> [Event; 11] {
         [
             Event::Opened { id },
             Event::Established { id },
@@ -188,6 +198,13 @@ mod tests {
                 off,
                 len,
                 late: pick.is_multiple_of(2),
+            },
+            Event::Refused {
+                id,
+                side,
+                seq: off as u32,
+                len: len as u32,
+                reason: Refusal::ALL[pick % Refusal::ALL.len()],
             },
             Event::State {
                 id,

@@ -99,6 +99,7 @@ pub fn subject(event: &Event) -> (SockId, Option<Side>) {
         | Event::Filled { id, side, .. }
         | Event::Retransmit { id, side, .. }
         | Event::Conflict { id, side, .. }
+        | Event::Refused { id, side, .. }
         | Event::State { id, side, .. } => (id, Some(side)),
     }
 }

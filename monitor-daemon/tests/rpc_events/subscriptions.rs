@@ -97,6 +97,41 @@ fn every_event_of_a_connection_in_its_order() {
 }
 
 #[test]
+fn refused_segments_are_reported_on_request_only() {
+    let (threads, _server, mut wire) = serve(1);
+    listener(&mut wire, "subscribe", json!({}));
+    let kinds = json!({ "events": ["refused", "closed"] });
+    let chosen = listener(&mut wire, "subscribe", kinds);
+    let mut talk = talk(1000);
+    let mut engine = threads.engine(0);
+    talk.open(&mut engine);
+    talk.say(&mut engine, From::Client, b"request");
+    let sockid = talk.id(&engine).as_u64();
+    // Within the window, but not at its edge.
+    talk.sent[0] += 100;
+    talk.reset(&mut engine, From::Client);
+    talk.sent[0] -= 100;
+    talk.reset(&mut engine, From::Client);
+    drop(engine);
+    let (mut refused, mut closed) = (Vec::new(), 0);
+    while closed < 2 {
+        let event = wire.event();
+        closed += usize::from(event["event"] == "closed");
+        if event["event"] == "refused" {
+            refused.push(event);
+        }
+    }
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let seq = talk.isn[0].wrapping_add(1 + 7 + 100);
+    let expected = json!({
+        "listener": chosen, "sockid": sockid, "side": "server", "seq": seq, "len": 0, "reason": "rst"
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&refused[0][key], value, "{refused:?}");
+    }
+}
+
+#[test]
 fn filters_sockids_and_sides_choose() {
     let (threads, _server, mut wire) = serve(2);
     let mut old = [talk(1000), talk(1001)];

@@ -7,6 +7,7 @@
 use std::slice;
 use std::sync::Arc;
 
+use monitor_common::Refusal;
 use monitor_common::steer::worker;
 use monitor_common::wire::{PROTOCOL_TCP, flags, is_extension_header};
 
@@ -15,7 +16,6 @@ use super::open::Succession;
 use super::{Engine, Handoff, timeouts};
 use crate::decode::{Decoder, Frame, Segment};
 use crate::flow::{SlotHint, Table};
-use crate::refusal::Refusal;
 use crate::store::arena::{Arena, prefetch_bytes};
 use crate::store::blocks::prefetch_destination;
 use crate::store::record::{Record, flag};
@@ -253,7 +253,7 @@ impl<S: Sink> Engine<S> {
                     return;
                 }
                 Succession::Refused => {
-                    self.refuse(Refusal::Syn);
+                    self.refuse(conn, sender(from_client), segment, Refusal::Syn);
                     return;
                 }
                 Succession::Another => self.open(arena, segment, Some(conn)),

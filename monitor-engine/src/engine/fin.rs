@@ -4,13 +4,13 @@
 //! it, and a FIN at the edge comes before it. What waits beyond a FIN that took effect is discarded, as in Linux
 //! (tcp_fin()).
 
+use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use super::Engine;
 use super::conn::Conn;
 use crate::decode::Segment;
 use crate::payload::Payload;
-use crate::refusal::Refusal;
 use crate::store::record::{NO_FIN, option, side_flag};
 use crate::{Side, Sink, TcpState};
 

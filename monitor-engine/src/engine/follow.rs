@@ -3,6 +3,7 @@
 //! Both directions are named relative to the segment: `fwd` is the side that receives its data, `rev` the side of its
 //! sender, which the segment acknowledges.
 
+use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use super::Engine;
@@ -15,7 +16,6 @@ use super::transitions::states_are_stable;
 use crate::acceptance::{Verdict, is_before, judge, judge_answer, judge_rst};
 use crate::decode::Segment;
 use crate::payload::Payload;
-use crate::refusal::Refusal;
 use crate::store::arena::BLOCK;
 use crate::store::record::{Record, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
@@ -52,7 +52,7 @@ impl<S: Sink> Engine<S> {
                         && !is_before(segment.tcp.ack, rev.start.get())
                         && self.acknowledges_held(conn, sender, segment) => {}
                 Verdict::Hold(refusal) => return self.hold(conn, sender, segment, refusal),
-                Verdict::Refuse(refusal) => return self.refuse(refusal),
+                Verdict::Refuse(refusal) => return self.refuse(conn, sender, segment, refusal),
                 Verdict::Accept | Verdict::Repeated => {}
             }
         }
@@ -105,7 +105,7 @@ impl<S: Sink> Engine<S> {
             Verdict::Repeated => self.repeated(conn, sender, segment, off),
             Verdict::Hold(refusal) => self.hold(conn, sender, segment, refusal),
             Verdict::Refuse(refusal) => {
-                self.refuse(refusal);
+                self.refuse(conn, sender, segment, refusal);
             }
         }
         if record.flags.get() & flag::HELD != 0 {
@@ -217,7 +217,7 @@ impl<S: Sink> Engine<S> {
             }),
             Verdict::Repeated | Verdict::Refuse(_) => {}
         }
-        self.refuse(Refusal::Rst);
+        self.refuse(conn, sender, segment, Refusal::Rst);
     }
 
     /// Applies acknowledgment, window and FIN.

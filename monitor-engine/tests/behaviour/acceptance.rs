@@ -1,6 +1,6 @@
 //! Segments that a receiver refuses, beside the genuine ones: readers get the bytes that the receiver accepted.
 
-use monitor_engine::{CloseReason, Side};
+use monitor_engine::{CloseReason, Refusal, Side};
 
 use crate::common::frame::{ACK, FIN, PSH, RST, SYN, Segment};
 use crate::common::{Flow, Lab};
@@ -26,12 +26,12 @@ fn forged_then_genuine(lab: &mut Lab, flow: &mut Flow, forged: &Segment) {
 }
 
 #[track_caller]
-fn assert_unharmed(lab: &Lab, counter: &str) {
+fn assert_unharmed(lab: &mut Lab, reason: Refusal) {
     assert_eq!(lab.text(S), "GET /genuine!");
     assert_eq!(lab.side(S).end, 13);
     assert_eq!(lab.side(S).gaps, 0);
     assert_eq!(lab.only().closed, None);
-    assert_eq!(lab.count(counter), 1, "{counter}");
+    assert_eq!(lab.refused(reason), 1, "{reason:?}");
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_syn_with_another_number_is_challenged_and_the_connection_continues() {
         flow.close(&mut lab);
         assert_eq!(lab.text(S), "GET /genuine!");
         assert_eq!(lab.count("opened"), 1);
-        assert_eq!(lab.count("refused_syn"), 1);
+        assert_eq!(lab.refused(Refusal::Syn), 1);
         assert_eq!(lab.only().closed, Some(CloseReason::Fin));
     }
 }
@@ -61,7 +61,7 @@ fn a_syn_ack_with_another_number_is_refused() {
     answer.ack = flow.isn[0].wrapping_add(6);
     lab.ip(&answer.ip());
     flow.send(&mut lab, C, b"genuine!");
-    assert_unharmed(&lab, "refused_syn");
+    assert_unharmed(&mut lab, Refusal::Syn);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn data_and_fin_without_ack_flag_are_refused() {
         forged.flags = flags;
         forged.ack = 0;
         forged_then_genuine(&mut lab, &mut flow, &forged);
-        assert_unharmed(&lab, "refused_no_ack");
+        assert_unharmed(&mut lab, Refusal::NoAck);
         assert_eq!(lab.side(S).fin, None);
     }
 }
@@ -112,7 +112,7 @@ fn data_and_fin_that_acknowledge_bytes_never_sent_are_refused() {
             assert_eq!(lab.text(S), "GET /genuine!");
             assert_eq!(lab.side(S).fin, Some(13));
         } else {
-            assert_unharmed(&lab, "refused_ack_unsent");
+            assert_unharmed(&mut lab, Refusal::AckUnsent);
         }
     }
 }
@@ -123,7 +123,7 @@ fn data_that_acknowledges_less_than_was_ever_outstanding_is_refused() {
     let mut forged = flow.segment(C, 5, PSH, b"forged!!");
     forged.ack = forged.ack.wrapping_sub(1 << 30);
     forged_then_genuine(&mut lab, &mut flow, &forged);
-    assert_unharmed(&lab, "refused_ack_too_old");
+    assert_unharmed(&mut lab, Refusal::AckTooOld);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_rst_that_is_not_at_the_edge_is_challenged() {
     flow.rst(&mut lab, C, 105);
     flow.ack(&mut lab, S, 5);
     flow.send(&mut lab, C, b"genuine!");
-    assert_unharmed(&lab, "rst_ignored");
+    assert_unharmed(&mut lab, Refusal::Rst);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn an_old_timestamp_is_refused() {
         assert_eq!(lab.text(S), "GET /genuine!");
         assert_eq!(lab.side(S).fin, None);
         if flags == PSH {
-            assert_unharmed(&lab, "refused_timestamp");
+            assert_unharmed(&mut lab, Refusal::Timestamp);
         }
     }
 }
@@ -178,7 +178,7 @@ fn the_byte_of_a_zero_window_probe_counts_when_it_is_acknowledged() {
     flow.ack(&mut lab, S, 5);
     flow.send(&mut lab, C, b"genuine!");
     flow.ack(&mut lab, S, 13);
-    assert_unharmed(&lab, "refused_window");
+    assert_unharmed(&mut lab, Refusal::Window);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn data_of_a_syn_that_is_not_acknowledged_is_replaced() {
     flow.send(&mut lab, C, b"genuine");
     flow.ack(&mut lab, S, 7);
     assert_eq!(lab.text(S), "genuine");
-    assert_eq!(lab.count("refused_syn_data"), 1);
+    assert_eq!(lab.refused(Refusal::SynData), 1);
 }
 
 #[test]

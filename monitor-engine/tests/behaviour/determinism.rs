@@ -89,6 +89,7 @@ fn id(event: &Event) -> SockId {
         | Event::Filled { id, .. }
         | Event::Retransmit { id, .. }
         | Event::Conflict { id, .. }
+        | Event::Refused { id, .. }
         | Event::State { id, .. }
         | Event::Closed { id, .. }
         | Event::Evicted { id } => id,

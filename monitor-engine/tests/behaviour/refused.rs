@@ -1,8 +1,8 @@
-//! Refused segments beside FINs, and before the answer to a SYN.
+//! Refused segments beside FINs, before the answer to a SYN, and as events.
 
-use monitor_engine::Side;
+use monitor_engine::{Event, Refusal, Side};
 
-use crate::common::frame::{FIN, PSH};
+use crate::common::frame::{ACK, FIN, PSH};
 use crate::common::{Flow, Lab};
 
 const C: Side = Side::Client;
@@ -48,7 +48,7 @@ fn a_second_fin_beyond_a_hole_counts_only_if_it_is_acknowledged() {
     flow.send(&mut lab, C, b"genuine!");
     flow.ack(&mut lab, S, 13);
     assert_eq!(lab.text(S), "GET /genuine!");
-    assert_eq!(lab.count("refused_fin"), 1);
+    assert_eq!(lab.refused(Refusal::Fin), 1);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn data_before_the_answer_to_a_syn_is_refused() {
     flow.ack(&mut lab, C, 7);
     lab.wait(61_000);
     assert_eq!(lab.text(C), "genuine");
-    assert_eq!(lab.count("refused_unsynchronized"), 1);
+    assert_eq!(lab.refused(Refusal::Unsynchronized), 1);
 }
 
 #[test]
@@ -76,4 +76,24 @@ fn data_at_the_edge_with_an_old_acknowledgment_counts_if_it_is_acknowledged() {
     assert_eq!(lab.text(S), "GET /");
     flow.ack(&mut lab, S, 8);
     assert_eq!(lab.text(S), "GET /old");
+}
+
+#[test]
+fn a_refused_segment_is_an_event() {
+    let (mut lab, flow) = established();
+    lab.events();
+    let mut bare = flow.segment(C, 5, PSH, b"bare");
+    bare.flags &= !ACK;
+    lab.ip(&bare.ip());
+    let id = lab.only().id;
+    assert_eq!(
+        lab.events(),
+        [Event::Refused {
+            id,
+            side: S,
+            seq: bare.seq,
+            len: 4,
+            reason: Refusal::NoAck,
+        }]
+    );
 }

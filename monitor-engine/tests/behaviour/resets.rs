@@ -1,6 +1,6 @@
 //! RSTs: believed inside the window only (RFC 5961), their payload never.
 
-use monitor_engine::{CloseReason, Event, Side, TcpState};
+use monitor_engine::{CloseReason, Event, Refusal, Side, TcpState};
 
 use crate::common::frame::{ACK, PSH, RST};
 use crate::common::{Flow, Lab};
@@ -45,7 +45,7 @@ fn outside_the_window_it_is_ignored() {
         flow.rst(&mut lab, C, off);
     }
     assert_eq!(lab.only().closed, None);
-    assert_eq!(lab.count("rst_ignored"), 5);
+    assert_eq!(lab.refused(Refusal::Rst), 5);
     flow.send(&mut lab, C, b" and on");
     assert_eq!(lab.text(S), "0123456789 and on");
 }
@@ -55,7 +55,7 @@ fn inside_the_window_but_not_at_its_edge_it_is_challenged() {
     let (mut lab, mut flow) = opened();
     flow.rst(&mut lab, S, 6 + 1000);
     assert_eq!(lab.only().closed, None);
-    assert_eq!(lab.count("rst_ignored"), 1);
+    assert_eq!(lab.refused(Refusal::Rst), 1);
     flow.send(&mut lab, S, b"still here");
     assert_eq!(lab.text(C), "abcdefstill here");
     flow.rst(&mut lab, S, 16);
@@ -100,7 +100,7 @@ fn a_refusal_that_acknowledges_something_else_is_forged() {
     refusal.ack = flow.isn[0].wrapping_add(12345);
     lab.ip(&refusal.ip());
     assert_eq!(lab.only().closed, None);
-    assert_eq!(lab.count("rst_ignored"), 1);
+    assert_eq!(lab.refused(Refusal::Rst), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use monitor_engine::{
     Connection, Engine, EngineConfig, Event, LinkType, OverlapPolicy, Packet, PeekError, Reader,
-    Side, SideStats, SockId,
+    Refusal, Side, SideStats, SockId,
 };
 
 use super::{MS, S};
@@ -146,5 +146,18 @@ impl Lab {
             .find(|(_, n, _, _)| *n == name)
             .map(|(_, _, _, value)| value)
             .unwrap()
+    }
+
+    /// Number of segments refused for `reason`, counted and reported: an event for each, unless [`Self::events`] took it.
+    pub fn refused(&mut self, reason: Refusal) -> u64 {
+        let count = match reason {
+            Refusal::Rst => self.count("rst_ignored"),
+            _ => self.count(&format!("refused_{}", reason.name())),
+        };
+        let events = self.engine.sink().iter();
+        let refused = events
+            .filter(|event| matches!(event, Event::Refused { reason: own, .. } if *own == reason));
+        assert_eq!(refused.count() as u64, count, "events of {reason:?}");
+        count
     }
 }

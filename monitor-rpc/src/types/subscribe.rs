@@ -11,7 +11,7 @@ use crate::number::{none, optional, seconds, whole};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubscribeParams {
-    /// Kinds of events; by default all but `data` and `retransmit`.
+    /// Kinds of events; by default all but `data`, `retransmit` and `refused`.
     #[serde(default, skip_serializing_if = "none")]
     pub events: Option<Vec<EventKind>>,
     /// Filter on connections; not together with `sockid`.

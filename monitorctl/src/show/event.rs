@@ -38,6 +38,12 @@ pub fn line(event: &Notification, ends: Option<&(String, String)>, palette: Pale
             &mut line,
             format_args!("{count} events were lost here: this reader was too slow"),
         ),
+        EventBody::Refused {
+            seq, len, reason, ..
+        } => add(
+            &mut line,
+            format_args!("{len} bytes at sequence number {seq}: {}", reason.name()),
+        ),
         EventBody::State { state, .. } => add(&mut line, format_args!("{state}")),
         EventBody::Closed { reason } => add(&mut line, format_args!("{}", reason.name())),
         EventBody::End { reason, .. } => add(&mut line, format_args!("{reason}")),

@@ -191,10 +191,10 @@ pub(crate) fn scope(
 fn event_filter(session: &Session, params: &SubscribeParams) -> Result<EventFilter, ErrorObject> {
     let scope = scope(session, params.sockid, params.filter.as_deref())?;
     let usual = || {
-        EventKind::ALL
-            .iter()
-            .copied()
-            .filter(|kind| !matches!(kind, EventKind::Data | EventKind::Retransmit))
+        EventKind::ALL.iter().copied().filter(|kind| {
+            use EventKind::{Data, Refused, Retransmit};
+            !matches!(kind, Data | Retransmit | Refused)
+        })
     };
     let events = params.events.clone().unwrap_or_else(|| usual().collect());
     if events.is_empty() {

@@ -136,6 +136,21 @@ fn describe(what: &RecordedEvent) -> (SockId, EventBody) {
             let range = range(side, off, len);
             (id, EventBody::Conflict { range, late })
         }
+        Event::Refused {
+            id,
+            side,
+            seq,
+            len,
+            reason,
+        } => {
+            let body = EventBody::Refused {
+                side,
+                seq,
+                len,
+                reason,
+            };
+            (id, body)
+        }
         Event::State { id, side, state } => (id, EventBody::State { side, state }),
         Event::Closed { id, reason } => (id, EventBody::Closed { reason }),
         Event::Evicted { id } => (id, EventBody::Evicted),

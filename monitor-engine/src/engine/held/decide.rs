@@ -1,5 +1,6 @@
 //! Decisions on held segments: by their receiver's acknowledgments, by its silence, or by the end of the connection.
 
+use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use super::SILENCE;
@@ -10,7 +11,6 @@ use crate::engine::Engine;
 use crate::engine::acknowledge::{acknowledge, learn_start};
 use crate::engine::conn::Conn;
 use crate::engine::resync::ResyncDetector;
-use crate::refusal::Refusal;
 use crate::store::arena::Arena;
 use crate::store::record::{SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
@@ -57,7 +57,7 @@ impl<S: Sink> Engine<S> {
                 }
                 Fate::Refuse => {
                     if let Some(held) = self.held.remove(index) {
-                        self.refuse(held.reason);
+                        self.refuse_held(&held);
                     }
                 }
             }
@@ -137,7 +137,7 @@ impl<S: Sink> Engine<S> {
     fn decide_late(&mut self, conn: Conn<'_>, held: &Held) {
         let is_reset = conn.record.closed.get() == CloseReason::Rst as u8;
         if held.answered || is_reset || held.reason == Refusal::Syn {
-            self.refuse(held.reason);
+            self.refuse_held(held);
             return;
         }
         let fwd = conn.record.side(held.sender.peer());
@@ -174,7 +174,7 @@ impl<S: Sink> Engine<S> {
                 index += 1;
             } else if let Some(held) = self.held.remove(index) {
                 if held.answered || held.reason == Refusal::Syn {
-                    self.refuse(held.reason);
+                    self.refuse_held(&held);
                 } else {
                     self.store_held(conn, &held);
                 }

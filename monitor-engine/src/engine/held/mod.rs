@@ -9,6 +9,7 @@
 mod decide;
 pub mod segments;
 
+use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use self::segments::{Held, OVERHEAD};
@@ -16,10 +17,9 @@ use super::Engine;
 use super::conn::Conn;
 use crate::acceptance::is_before;
 use crate::decode::Segment;
-use crate::refusal::Refusal;
 use crate::store::arena::Arena;
 use crate::store::record::{flag, option};
-use crate::{Side, Sink};
+use crate::{Event, Side, Sink};
 
 /// Time after which a receiver that sends nothing counts as not captured, nanoseconds. Delayed acknowledgments take at
 /// most half a second (RFC 9293, 3.8.6.3).
@@ -28,9 +28,36 @@ const SILENCE: u64 = 1_000_000_000;
 const MOST_OF_ONE: usize = 16;
 
 impl<S: Sink> Engine<S> {
-    /// Counts a refused segment.
-    pub(super) fn refuse(&self, refusal: Refusal) {
-        self.counters.refused(refusal).add(1);
+    /// Counts and reports a segment that its receiver discards.
+    #[cold]
+    pub(super) fn refuse(
+        &mut self,
+        conn: Conn<'_>,
+        sender: Side,
+        segment: &Segment<'_>,
+        reason: Refusal,
+    ) {
+        self.counters.refused(reason).add(1);
+        self.sink.event(Event::Refused {
+            id: conn.id,
+            side: sender.peer(),
+            seq: segment.tcp.seq,
+            len: segment.wire_len as u32,
+            reason,
+        });
+    }
+
+    /// Counts and reports a held segment that its receiver discards.
+    #[cold]
+    fn refuse_held(&mut self, held: &Held) {
+        self.counters.refused(held.reason).add(1);
+        self.sink.event(Event::Refused {
+            id: held.id,
+            side: held.sender.peer(),
+            seq: held.tcp.seq,
+            len: held.wire_len as u32,
+            reason: held.reason,
+        });
     }
 
     /// Holds a segment aside. One that changes nothing later is refused at once.
@@ -46,7 +73,7 @@ impl<S: Sink> Engine<S> {
             || segment.tcp.flags & (flags::FIN | flags::SYN) != 0
             || reason == Refusal::AckUnsent;
         if !changes {
-            self.refuse(reason);
+            self.refuse(conn, sender, segment, reason);
             return;
         }
         if !self.make_room_for_own(conn, sender, reason, OVERHEAD + segment.payload.len()) {
@@ -57,10 +84,10 @@ impl<S: Sink> Engine<S> {
         let held = Held::new(conn, sender, segment, reason, self.now);
         while self.held.bytes + held.bytes() > self.held.limit {
             let Some(oldest) = self.held.remove(0) else {
-                self.refuse(reason);
+                self.refuse(conn, sender, segment, reason);
                 return;
             };
-            self.refuse(oldest.reason);
+            self.refuse_held(&oldest);
         }
         self.wake = self.wake.min(self.now.saturating_add(SILENCE));
         self.held.push(held);
@@ -94,7 +121,7 @@ impl<S: Sink> Engine<S> {
             if let Some(index) = self.held.list.iter().position(is_own)
                 && let Some(held) = self.held.remove(index)
             {
-                self.refuse(held.reason);
+                self.refuse_held(&held);
             }
             return true;
         }

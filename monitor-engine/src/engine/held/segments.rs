@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
+use monitor_common::Refusal;
 use monitor_common::wire::{Tcp, flags};
 
-use crate::Side;
 use crate::decode::{Segment, SynOptions};
 use crate::engine::conn::Conn;
 use crate::flow::FlowKey;
 use crate::payload::Payload;
-use crate::refusal::Refusal;
+use crate::{Side, SockId};
 
 /// Bytes that a held segment takes beside its payload.
 pub const OVERHEAD: usize = size_of::<Held>();
@@ -28,6 +28,7 @@ pub struct HeldSegments {
 /// Held segment, with the facts that the decision needs.
 #[derive(Debug)]
 pub struct Held {
+    pub id: SockId,
     pub slot: u32,
     pub generation: u32,
     pub sender: Side,
@@ -91,6 +92,7 @@ impl Held {
             true
         });
         Self {
+            id: conn.id,
             slot: conn.slot,
             generation: conn.record.generation.get(),
             sender,
