@@ -97,7 +97,9 @@ fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>>
             Arc::clone(&queue),
             Wakeup::new(&Arc::default()),
         );
-        replay.run(worker, &mut engine, &mut |_, _| true);
+        replay
+            .run(worker, &mut engine, &mut |_, _| true, || ())
+            .unwrap();
         while subscriber.turn() {}
         let mut names = HashMap::new();
         for told in EventReceiver::new(queue) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -51,6 +51,15 @@ impl Daemon {
         Self::launch(command, settings, options)
     }
 
+    /// Starts a replay of a stream, with this standard input.
+    #[must_use]
+    #[track_caller]
+    pub fn replay_stream(argument: &str, stdin: Stdio, options: &[&str]) -> Self {
+        let mut command = Command::new(monitord());
+        command.args(["replay", argument]);
+        Self::launch_with(command, stdin, "", options)
+    }
+
     /// Replays files to their end and lets it exit.
     #[track_caller]
     pub fn replay_and_exit(files: &[&Path], settings: &str) -> Replayed {
@@ -97,11 +106,16 @@ impl Daemon {
     }
 
     #[track_caller]
-    fn launch(mut command: Command, settings: &str, options: &[&str]) -> Self {
+    fn launch(command: Command, settings: &str, options: &[&str]) -> Self {
+        Self::launch_with(command, Stdio::null(), settings, options)
+    }
+
+    #[track_caller]
+    fn launch_with(mut command: Command, stdin: Stdio, settings: &str, options: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         command.args(common(&dir, settings)).args(options);
         let mut daemon = Self {
-            program: Some(Program::start(&mut command)),
+            program: Some(Program::start_with_stdin(&mut command, stdin)),
             dir,
         };
         until("monitord to answer", || {

@@ -44,17 +44,18 @@ pub struct Common {
 /// Sources of packets other than interfaces.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read capture files (pcap, pcapng, also gzipped), then continue to serve their connections.
+    /// Read captures (pcap or pcapng, plain or compressed), then continue to serve their connections.
     Replay(Replay),
 }
 
 /// Options of a replay.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// The files, read one after another.
-    #[arg(required = true, value_name = "FILE")]
+    /// Capture files, which are merged by time; or one stream: `-` for standard input, a named pipe, or tcp://HOST:PORT
+    /// for PCAP-over-IP. Files and streams may be compressed by gzip, bzip2, xz, zstd or lz4.
+    #[arg(required = true, value_name = "CAPTURE")]
     pub files: Vec<PathBuf>,
-    /// End when the files are read, and print one JSON object with all counters.
+    /// End when everything is read, and print one JSON object with all counters.
     #[arg(long)]
     pub exit: bool,
     /// Play at this multiple of the recorded speed [default: as fast as it goes].

@@ -63,7 +63,11 @@ fn capture(config: &Config, current: LiveConfig, sandbox: Sandbox) -> Result<(),
         views,
         cores,
         seed,
-    } = Parts::new(config, Origin::Live, privileges.bpf)?;
+    } = Parts::new(
+        config,
+        Origin::Live,
+        (!privileges.bpf).then_some("distributing packets to several needs CAP_BPF"),
+    )?;
     prefault::prefault(&engines);
     let live = Live::start(
         config,
@@ -80,7 +84,7 @@ fn capture(config: &Config, current: LiveConfig, sandbox: Sandbox) -> Result<(),
         .map(|_| ())
 }
 
-/// Reads files and serves, until a signal or, if asked for, their end.
+/// Reads captures and serves, until a signal or, if asked for, their end.
 fn replay(
     config: &Config,
     current: LiveConfig,
@@ -92,7 +96,11 @@ fn replay(
         views,
         cores,
         seed,
-    } = Parts::new(config, Origin::Files, true)?;
+    } = Parts::new(
+        config,
+        Origin::Files,
+        Replay::has_stream(&asked.files).then_some("a stream can be read once"),
+    )?;
     let options = Options {
         workers: engines.len() as u16,
         speed: asked.speed,
@@ -110,9 +118,9 @@ fn replay(
         let worker = ReplayWorker::new(engine, index, Arc::clone(command_queue));
         let (files, done) = (files.clone(), done.clone());
         move || {
-            worker.run(&files, || {
+            worker.run(&files, |result| {
                 // The receiver is gone when the daemon stops.
-                let _ = done.send(());
+                let _ = done.send(result);
             });
         }
     });
@@ -179,20 +187,23 @@ struct Views {
 }
 
 impl Parts {
-    /// Without `bpf`, packets cannot be distributed to several workers.
-    fn new(config: &Config, origin: Origin, bpf: bool) -> Result<Self, ServiceError> {
+    /// `single`: reason that packets cannot be distributed to several workers.
+    fn new(
+        config: &Config,
+        origin: Origin,
+        single: Option<&'static str>,
+    ) -> Result<Self, ServiceError> {
         let cores = cores();
-        let workers = match config.capture.workers {
+        let workers = match (config.capture.workers, single) {
             // Every worker reads the whole file: a single one uses the processor best, and gives the same order each time.
-            0 if origin == Origin::Files => 1,
-            asked if !bpf => {
-                if asked != 1 {
-                    tracing::info!("one worker: distributing packets to several needs CAP_BPF");
-                }
+            (0, _) if origin == Origin::Files => 1,
+            (1, _) => 1,
+            (_, Some(reason)) => {
+                tracing::info!("one worker: {reason}");
                 1
             }
-            0 => (cores.len() as u16).clamp(1, MAX_WORKERS),
-            asked => asked,
+            (0, None) => (cores.len() as u16).clamp(1, MAX_WORKERS),
+            (asked, None) => asked,
         };
         // Random at every start: no sender can learn to direct all flows to one worker.
         let seed = [random()?, random()?];

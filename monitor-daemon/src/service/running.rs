@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::{ServiceError, watchdog};
+use crate::capture::replay::ReplayError;
 use crate::control::{Command, CommandQueues};
 use crate::live::Live;
 use crate::rpc::{self, ServerSocket};
@@ -28,14 +29,14 @@ const IMPATIENT: i32 = 130;
 pub(super) enum Running {
     /// Capture from interfaces, which runs until it is stopped.
     Live(Live),
-    /// Replay of files. Its threads exist after the end of the files, too.
+    /// Replay of captures. Its threads exist after the end of the captures, too.
     Replay {
         /// Its threads.
         threads: WorkerThreads,
         /// Command queues, for the stop.
         command_queues: CommandQueues,
-        /// A message from each worker that has read everything.
-        read: mpsc::UnboundedReceiver<()>,
+        /// A message from each worker that has read everything, or whose stream is no capture.
+        read: mpsc::UnboundedReceiver<Result<(), ReplayError>>,
         /// Number of workers that are still reading.
         reading: usize,
     },
@@ -54,8 +55,11 @@ impl Running {
             } => loop {
                 tokio::select! {
                     ended = threads.next_exit() => return News::Exit(ended),
-                    Some(()) = read.recv(), if *reading > 0 => {
+                    Some(result) = read.recv(), if *reading > 0 => {
                         *reading -= 1;
+                        if let Err(error) = result {
+                            return News::Refused(error);
+                        }
                         if *reading == 0 {
                             return News::Read;
                         }
@@ -88,6 +92,8 @@ enum News {
     Exit(Option<WorkerExit>),
     /// All files are read.
     Read,
+    /// A stream is no capture.
+    Refused(ReplayError),
 }
 
 /// Threads of the server, and the signals that end it.
@@ -227,6 +233,7 @@ async fn end(
                 News::Exit(ended) => {
                     return Err(ServiceError::Worker { worker: ended.map_or(0, |ended| ended.worker) });
                 }
+                News::Refused(error) => return Err(error.into()),
                 News::Read if exit => return Ok(()),
                 News::Read => info!("all files are read; serving what was in them until stopped"),
             },

@@ -1,8 +1,9 @@
-//! Worker that reads capture files, and continues to run commands after their end.
+//! Worker that reads captures, and continues to run commands after their end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::capture::replay::Replay;
+use crate::capture::replay::{Replay, ReplayError};
 use crate::control::{CommandQueue, Engine, run_pending};
 
 /// Thread of a replay.
@@ -23,11 +24,12 @@ impl ReplayWorker {
         }
     }
 
-    /// Reads the files, calls `on_end` at their end, and runs commands until it receives the one to stop.
-    pub fn run(mut self, files: &Replay, on_end: impl FnOnce()) {
+    /// Reads the captures, calls `on_end` at their end, and runs commands until it receives the one to stop.
+    pub fn run(mut self, captures: &Replay, on_end: impl FnOnce(Result<(), ReplayError>)) {
         let command_queue = &self.command_queue;
+        let waker = Arc::clone(command_queue);
         let mut running = true;
-        files.run(self.index, &mut self.engine, &mut |engine, left| {
+        let mut idle_hook = |engine: &mut Engine, left: Duration| {
             if !left.is_zero() {
                 command_queue.wait(Some(left));
             }
@@ -35,8 +37,11 @@ impl ReplayWorker {
             // No BPF program runs here that could shunt a connection.
             drop(engine.shunts());
             running
+        };
+        let result = captures.run(self.index, &mut self.engine, &mut idle_hook, move || {
+            waker.notify();
         });
-        on_end();
+        on_end(result);
         while running {
             command_queue.wait(None);
             running = run_pending(&mut self.engine, command_queue);

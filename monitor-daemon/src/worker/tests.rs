@@ -216,13 +216,15 @@ fn a_replay_runs_commands_between_packets_and_after_the_last_until_the_command_t
         let (done, end) = mpsc::channel();
         let status = files.status();
         let threads = WorkerThreads::start(
-            vec![move || worker.run(&files, || done.send(()).unwrap())],
+            vec![move || worker.run(&files, |read| done.send(read).unwrap())],
             &cores(),
             0,
         )
         .unwrap();
         if speed.is_none() {
-            end.recv_timeout(LONG).expect("the end of the file");
+            end.recv_timeout(LONG)
+                .expect("the end of the file")
+                .unwrap();
             assert!(status.finished());
         } else {
             let start = Instant::now();

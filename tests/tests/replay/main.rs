@@ -7,6 +7,7 @@
 
 mod command;
 mod formats;
+mod inputs;
 mod streams;
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Errors of capture files.
+//! Errors of capture files and streams.
 
 use std::io;
 use std::path::PathBuf;
@@ -25,12 +25,42 @@ pub enum ReplayError {
         /// Error of the system.
         source: io::Error,
     },
-    /// A pipe, a device or a directory. Each worker reads the file, which a pipe does not permit.
-    #[error("{} is not a regular file: write the capture to a file first", path.display())]
+    /// A device or a directory.
+    #[error("{} is neither a file nor a named pipe: write the capture to a file first", path.display())]
     NotRegular {
         /// Path of the file.
         path: PathBuf,
     },
+    /// A stream besides other inputs. Files are merged by the times of their packets, a stream cannot wait for its turn.
+    #[error(
+        "{stream} is a stream and cannot be merged with other captures: give it alone, or write it to a file first"
+    )]
+    SeveralStreams {
+        /// Name of the stream.
+        stream: String,
+    },
+    /// Standard input is a terminal.
+    #[error(
+        "standard input is a terminal: pipe a capture into it, as in `tcpdump -U -w - | monitord replay -`"
+    )]
+    Terminal,
+    /// A PCAP-over-IP address without host or port.
+    #[error("tcp://{address} is no address: give tcp://HOST:PORT, as in tcp://127.0.0.1:57012")]
+    Address {
+        /// Part behind `tcp://`.
+        address: String,
+    },
+    /// The PCAP-over-IP server cannot be reached.
+    #[error("cannot connect to {address}; a server must offer a capture there (PCAP-over-IP)")]
+    Connect {
+        /// Host and port.
+        address: String,
+        /// Error of the system.
+        source: io::Error,
+    },
+    /// The thread that reads a stream.
+    #[error("cannot start the thread that reads the stream")]
+    Thread(#[source] io::Error),
     /// The file opened, but reading failed.
     #[error("cannot read {}", path.display())]
     Read {
@@ -47,7 +77,7 @@ pub enum ReplayError {
     },
     /// Another kind of file.
     #[error(
-        "{} is neither a pcap nor a pcapng file (it starts with {start}): give a capture as tcpdump -w or Wireshark writes it, gzipped or not",
+        "{} is neither a pcap nor a pcapng file (it starts with {start}): give a capture as tcpdump -w or Wireshark writes it, plain or compressed by gzip, bzip2, xz, zstd or lz4",
         path.display()
     )]
     NotACapture {

@@ -1,13 +1,13 @@
-//! Reader of a capture file: its format is recognized by content, and its packets are delivered in batches.
+//! Reader of a capture: its format is recognized by content, and its packets are delivered in batches.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use monitor_engine::{LinkType, Packet};
 
 use super::buffer::Buffer;
+use super::compression::decompressed;
 use super::error::{Broken, ReplayError};
 use super::format::Format;
 use super::link;
@@ -27,8 +27,6 @@ pub(super) const NOTHING: Packet<'static> = Packet {
     checksum: monitor_engine::Checksum::Unknown,
 };
 
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
 /// Reader of a pcap or pcapng file.
 pub struct CaptureFile {
     path: PathBuf,
@@ -40,6 +38,8 @@ pub struct CaptureFile {
     skipping: u64,
     /// The source has no more bytes than the buffer.
     ended: bool,
+    /// The source has no more bytes yet.
+    idle: bool,
     /// Time of the last packet that had a plausible one.
     time: Option<u64>,
     packets: u64,
@@ -57,6 +57,8 @@ pub enum More {
     Yes,
     /// The next packet is later than asked for: its time, nanoseconds since the epoch.
     Later(u64),
+    /// The stream has no more bytes yet.
+    Pending,
     /// The file is complete.
     No,
 }
@@ -68,7 +70,7 @@ impl CaptureFile {
             path: path.to_owned(),
             source,
         };
-        // Opening a pipe without a writer would block.
+        // Each worker opens the file, which a pipe does not permit.
         if !path.metadata().map_err(refused)?.is_file() {
             return Err(ReplayError::NotRegular {
                 path: path.to_owned(),
@@ -83,38 +85,12 @@ impl CaptureFile {
         Self::read(path, source)
     }
 
-    /// Reads the capture in a stream of bytes; `path` is its name in messages.
+    /// Reads the capture in a source of bytes; `path` is its name in messages.
     pub fn read(path: &Path, source: Box<dyn Read + Send>) -> Result<Self, ReplayError> {
-        let mut buffer = Buffer::new(source);
-        while buffer.bytes().len() < 4 {
-            let more = buffer.fill().map_err(|source| ReplayError::Read {
-                path: path.to_owned(),
-                source,
-            })?;
-            if !more {
-                break;
-            }
-        }
-        let Some(format) = buffer
-            .bytes()
-            .first_chunk()
-            .and_then(|start| Format::recognize(*start))
-        else {
-            return Err(unrecognized(path, buffer.bytes()));
-        };
-        Ok(Self {
-            path: path.to_owned(),
-            interface: interfaces::number(&path.display().to_string()),
-            buffer,
-            format,
-            skipping: 0,
-            ended: false,
-            time: None,
-            packets: 0,
-            wild_times: 0,
-            skipped: Vec::new(),
-            unknown_interface: 0,
-        })
+        let mut opening = Opening::new(path, source);
+        // The source of a file always has bytes, or ends.
+        opening.fill()?;
+        opening.open()
     }
 
     /// Returns the time of the next packet, in nanoseconds since the epoch; `None` at the end of the file.
@@ -125,7 +101,7 @@ impl CaptureFile {
             match self.read_until(None, |_| ())? {
                 More::Yes => {}
                 More::Later(time) => return Ok(Some(time)),
-                More::No => return Ok(None),
+                More::No | More::Pending => return Ok(None),
             }
         }
     }
@@ -167,10 +143,12 @@ impl CaptureFile {
                         continue;
                     };
                     let ahead = rest.get(length..).unwrap_or_default();
-                    let Some((time, is_wild)) = self
-                        .format
-                        .plausible(frame.time, self.time, ahead, self.ended)
-                    else {
+                    let Some((time, is_wild)) = self.format.plausible(
+                        frame.time,
+                        self.time,
+                        ahead,
+                        self.ended || self.idle,
+                    ) else {
                         // The next record decides, and is incomplete.
                         break;
                     };
@@ -232,7 +210,15 @@ impl CaptureFile {
             self.buffer.offset()
         };
         match self.buffer.fill() {
-            Ok(true) => Ok(More::Yes),
+            Ok(true) => {
+                self.idle = false;
+                Ok(More::Yes)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // The last packet so far doesn't wait for the next one to confirm its time.
+                let was_idle = std::mem::replace(&mut self.idle, true);
+                Ok(if was_idle { More::Pending } else { More::Yes })
+            }
             Ok(false) if !self.ended => {
                 self.ended = true;
                 Ok(More::Yes)
@@ -280,22 +266,61 @@ impl CaptureFile {
     }
 }
 
-/// Returns the content of the file, decompressed if it starts with the magic bytes of gzip.
-fn decompressed(mut file: File) -> io::Result<Box<dyn Read + Send>> {
-    let mut start = [0; GZIP.len()];
-    let mut read = 0;
-    while read < start.len() {
-        match file.read(&mut start[read..])? {
-            0 => break,
-            n => read += n,
+/// Capture whose format is not known yet.
+pub(super) struct Opening {
+    path: PathBuf,
+    buffer: Buffer<Box<dyn Read + Send>>,
+}
+
+impl Opening {
+    pub(super) fn new(path: &Path, source: Box<dyn Read + Send>) -> Self {
+        Self {
+            path: path.to_owned(),
+            buffer: Buffer::new(source),
         }
     }
-    file.rewind()?;
-    Ok(if start == GZIP {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    })
+
+    /// Reads the bytes that show the format. Returns false while a stream has too few.
+    pub(super) fn fill(&mut self) -> Result<bool, ReplayError> {
+        while self.buffer.bytes().len() < 4 {
+            match self.buffer.fill() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(source) => {
+                    return Err(ReplayError::Read {
+                        path: self.path.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Recognizes the format.
+    pub(super) fn open(self) -> Result<CaptureFile, ReplayError> {
+        let Self { path, buffer } = self;
+        let bytes = buffer.bytes();
+        let start = bytes.first_chunk();
+        let Some(format) = start.and_then(|start| Format::recognize(*start)) else {
+            return Err(unrecognized(&path, bytes));
+        };
+        Ok(CaptureFile {
+            interface: interfaces::number(&path.display().to_string()),
+            path,
+            buffer,
+            format,
+            skipping: 0,
+            ended: false,
+            idle: false,
+            time: None,
+            packets: 0,
+            wild_times: 0,
+            skipped: Vec::new(),
+            unknown_interface: 0,
+        })
+    }
 }
 
 fn unrecognized(path: &Path, bytes: &[u8]) -> ReplayError {

@@ -43,7 +43,9 @@ fn replay(captures: &[Capture]) -> Reader {
     let dir = tempfile::tempdir().unwrap();
     let replay = Replay::open(&write(&dir, captures), Options::default()).unwrap();
     let mut engine = Engine::new(EngineConfig::default(), ()).unwrap();
-    replay.run(0, &mut engine, &mut |_, _: Duration| true);
+    replay
+        .run(0, &mut engine, &mut |_, _: Duration| true, || ())
+        .unwrap();
     engine.reader()
 }
 

@@ -1,4 +1,4 @@
-//! Replay of capture files: pcap and pcapng, also gzipped.
+//! Replay of captures: pcap and pcapng, plain or compressed, from files or from a stream.
 //!
 //! The formats are parsed here rather than by a library. A record is four numbers before the bytes, and the libraries
 //! either allocate for every packet with options or refuse files found in practice (a captured length above the original
@@ -9,9 +9,10 @@
 //! between two files.
 //!
 //! Every worker reads all files, and its engine skips the flows of the other workers: no queue and no copy between
-//! threads, and the result does not depend on their number.
+//! threads, and the result does not depend on their number. A stream can be read once, so it has one worker.
 
 mod buffer;
+mod compression;
 mod error;
 mod file;
 mod format;
@@ -24,11 +25,12 @@ mod pcap;
 mod pcapng;
 mod record;
 mod status;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use monitor_engine::{Engine, Sink};
@@ -39,16 +41,20 @@ pub use file::{CaptureFile, More};
 pub use status::ReplayStatus;
 
 use crate::util::chain::Chain;
-use merge::{Join, Merge, Open, Start, Turn};
+use file::Opening;
+use merge::{Join, Merge, Start, Turn};
 pub use pace::IdleHook;
 use pace::Pace;
+use stream::{Stream, StreamAddress};
 
-/// Files to read.
+/// Captures to read: files, or one stream.
 #[derive(Clone, Debug)]
 pub struct Replay {
     files: Arc<[PathBuf]>,
     /// Order of the files by the time of their first packets.
     starts: Arc<[Start]>,
+    /// Taken by its worker.
+    stream: Arc<Mutex<Option<Stream>>>,
     options: Options,
     status: Arc<ReplayStatus>,
 }
@@ -63,18 +69,38 @@ pub struct Options {
 }
 
 impl Replay {
+    /// Returns whether one of the arguments is a stream, which can be read once: standard input (`-`), a named pipe, or
+    /// PCAP-over-IP (`tcp://HOST:PORT`).
+    #[must_use]
+    pub fn has_stream(arguments: &[PathBuf]) -> bool {
+        arguments
+            .iter()
+            .any(|argument| StreamAddress::of(argument).is_some())
+    }
+
     /// Checks the start of every file, so that a missing file, or one of another format, is reported before the replay
-    /// starts.
-    pub fn open(files: &[PathBuf], options: Options) -> Result<Self, ReplayError> {
-        if files.is_empty() {
-            return Err(ReplayError::NoFiles);
-        }
+    /// starts. Opens or connects a stream, and reads nothing from it.
+    pub fn open(arguments: &[PathBuf], options: Options) -> Result<Self, ReplayError> {
         if let Some(speed) = options
             .speed
             .filter(|speed| !(speed.is_finite() && *speed > 0.0))
         {
             return Err(ReplayError::Speed { speed });
         }
+        let stream = arguments
+            .iter()
+            .find_map(|argument| StreamAddress::of(argument));
+        match (stream, arguments) {
+            (_, []) => Err(ReplayError::NoFiles),
+            (None, files) => Self::open_files(files, options),
+            (Some(address), [_]) => Ok(Self::of_stream(address.open()?, options)),
+            (Some(address), _) => Err(ReplayError::SeveralStreams {
+                stream: address.to_string(),
+            }),
+        }
+    }
+
+    fn open_files(files: &[PathBuf], options: Options) -> Result<Self, ReplayError> {
         let mut starts = Vec::with_capacity(files.len());
         for (index, path) in files.iter().enumerate() {
             let mut file = CaptureFile::open(path)?;
@@ -87,9 +113,21 @@ impl Replay {
         Ok(Self {
             files: files.into(),
             starts: starts.into(),
+            stream: Arc::default(),
             options,
             status,
         })
+    }
+
+    fn of_stream(stream: Stream, options: Options) -> Self {
+        let name = stream.path().to_owned();
+        Self {
+            files: Arc::default(),
+            starts: Arc::default(),
+            stream: Arc::new(Mutex::new(Some(stream))),
+            options,
+            status: Arc::new(ReplayStatus::new(&[name], options.workers)),
+        }
     }
 
     /// Returns the source of its part of `stats`.
@@ -98,16 +136,43 @@ impl Replay {
         Arc::clone(&self.status)
     }
 
-    /// Passes all files to `engine`; each worker calls it on its own thread. Returns at the end of the last file, or when
-    /// `idle_hook` returns false.
+    /// Passes all packets to `engine`; each worker calls it on its own thread. Returns at the end of the last file or of
+    /// the stream, or when `idle_hook` returns false. `notify` ends the wait of the idle hook, from another thread.
     ///
-    /// A damaged file is used up to the damage, which a warning locates. Worker 0 counts and warns for all workers.
-    pub fn run<S: Sink>(&self, worker: u16, engine: &mut Engine<S>, idle_hook: IdleHook<'_, S>) {
-        let first = worker == 0;
+    /// A damaged capture is used up to the damage, which a warning locates. Worker 0 counts and warns for all workers.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if a stream turns out to be no capture. Files are checked by [`Replay::open`].
+    pub fn run<S: Sink>(
+        &self,
+        worker: u16,
+        engine: &mut Engine<S>,
+        idle_hook: IdleHook<'_, S>,
+        notify: impl Fn() + Send + 'static,
+    ) -> Result<(), ReplayError> {
+        let mut pace = Pace::new(self.options.speed, idle_hook);
+        let stream = self
+            .stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let result = match stream {
+            Some(stream) => self.run_stream(stream, &mut pace, engine, notify),
+            None => {
+                self.run_files(worker == 0, &mut pace, engine);
+                Ok(())
+            }
+        };
+        engine.finish();
+        self.status.worker_done();
+        result
+    }
+
+    /// Reads the files in the order of their packets' times. `first`: counts and warns.
+    fn run_files<S: Sink>(&self, first: bool, pace: &mut Pace<'_, S>, engine: &mut Engine<S>) {
         if first && !self.starts.is_sorted_by_key(|start| start.index) {
             info!("the files are read in the order of their first packets' times");
         }
-        let mut pace = Pace::new(self.options.speed, idle_hook);
         let mut merge = Merge::new(&self.starts);
         while !pace.stopped()
             && let Some(turn) = merge.next_turn()
@@ -118,13 +183,32 @@ impl Replay {
                     if first {
                         self.status.start(open.index);
                     }
-                    let end = self.read(open, until, first, &mut pace, engine);
+                    let end = self.read(&mut open.file, until, first, pace, engine);
                     merge.turn_done(end);
                 }
             }
         }
-        engine.finish();
-        self.status.worker_done();
+    }
+
+    /// Reads a stream, whose format shows once its first bytes arrive.
+    fn run_stream<S: Sink>(
+        &self,
+        stream: Stream,
+        pace: &mut Pace<'_, S>,
+        engine: &mut Engine<S>,
+        notify: impl Fn() + Send + 'static,
+    ) -> Result<(), ReplayError> {
+        let path = stream.path().to_owned();
+        let source = stream.start(notify).map_err(ReplayError::Thread)?;
+        let mut opening = Opening::new(&path, Box::new(source));
+        while !opening.fill()? {
+            if !pace.wait(engine) {
+                return Ok(());
+            }
+        }
+        let mut capture = opening.open()?;
+        self.read(&mut capture, u64::MAX, true, pace, engine);
+        Ok(())
     }
 
     /// Opens the file whose first packet is next.
@@ -169,13 +253,12 @@ impl Replay {
     /// Reads the packets up to a time. Returns the time of the next packet; `None` at the end.
     fn read<S: Sink>(
         &self,
-        open: &mut Open,
+        file: &mut CaptureFile,
         until: u64,
         first: bool,
         pace: &mut Pace<'_, S>,
         engine: &mut Engine<S>,
     ) -> Option<u64> {
-        let file = &mut open.file;
         while pace.keeps_running(engine) {
             let more = file.batch(until, |packets| {
                 if first {
@@ -186,6 +269,9 @@ impl Replay {
             match more {
                 Ok(More::Yes) => {}
                 Ok(More::Later(time)) => return Some(time),
+                Ok(More::Pending) => {
+                    pace.wait(engine);
+                }
                 Ok(More::No) => break,
                 Err(broken) => {
                     if first {

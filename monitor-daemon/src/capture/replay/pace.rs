@@ -41,6 +41,11 @@ impl<'a, S: Sink> Pace<'a, S> {
         self.pause(engine, Duration::ZERO)
     }
 
+    /// Waits for news of the source or for a command; returns false when the idle hook ends the replay.
+    pub(super) fn wait(&mut self, engine: &mut Engine<S>) -> bool {
+        self.pause(engine, SLICE)
+    }
+
     /// Passes the packets to the engine, in batches of those due at one time. A packet earlier than its predecessors is
     /// due with them. Returns early when the idle hook ends the replay.
     pub(super) fn each(&mut self, packets: &[Packet<'_>], engine: &mut Engine<S>) {

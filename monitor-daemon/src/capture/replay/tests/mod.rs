@@ -1,6 +1,8 @@
 //! Unit tests of the replay: generated files of every format, and damaged files.
 
+mod compression;
 mod formats;
+mod streams;
 
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -37,7 +39,7 @@ fn drain(file: &mut CaptureFile) -> Contents {
         });
         match more {
             Ok(More::Yes) => {}
-            Ok(More::No | More::Later(_)) => return (packets, Ok(())),
+            Ok(More::No | More::Later(_) | More::Pending) => return (packets, Ok(())),
             Err(broken) => return (packets, Err(broken)),
         }
     }
@@ -94,7 +96,7 @@ fn a_replay_counts_its_packets() {
     let replay = Replay::open(&[whole, cut, radio], options).unwrap();
     let mut engine = Engine::new(monitor_engine::EngineConfig::default(), ()).unwrap();
     assert!(!replay.status().snapshot().finished);
-    replay.run(0, &mut engine, &mut |_, _| true);
+    replay.run(0, &mut engine, &mut |_, _| true, || ()).unwrap();
 
     let snapshot = replay.status().snapshot();
     assert!(snapshot.finished && snapshot.interfaces.iter().all(|file| !file.up));
