@@ -45,6 +45,11 @@ fuzz_target!(|input: &[u8]| {
         link,
         data,
         more: &more,
+        cut: if kind & 32 == 0 {
+            0
+        } else {
+            u32::from(cut) << 10
+        },
         checksum: monitor_engine::Checksum::Unknown,
     }]);
     let reader = engine.reader();

@@ -59,6 +59,7 @@ fn socket() -> &'static PathBuf {
             link: LinkType::Ip,
             data: &packet(),
             more: &[],
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         }]);
         let status = Status {

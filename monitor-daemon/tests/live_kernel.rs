@@ -249,6 +249,7 @@ impl<'a> Conversation<'a> {
             link: LinkType::Ip,
             data: packet,
             more: &[],
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         }]);
     }

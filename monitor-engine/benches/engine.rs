@@ -78,6 +78,7 @@ impl Load {
                 link: LinkType::Ip,
                 data: &[],
                 more: &[],
+                cut: 0,
                 checksum: monitor_engine::Checksum::Unknown,
             }; BATCH];
             for (packet, data) in packets.iter_mut().zip(batch) {

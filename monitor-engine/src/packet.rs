@@ -16,6 +16,8 @@ pub struct Packet<'a> {
     pub data: &'a [u8],
     /// Pieces after it, in order.
     pub more: &'a [&'a [u8]],
+    /// Number of bytes after the last piece that the capture left out (snap length).
+    pub cut: u32,
     /// State of the checksums, as far as the capture knows it.
     pub checksum: Checksum,
 }

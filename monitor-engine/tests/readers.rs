@@ -60,6 +60,7 @@ impl Writer {
             link: LinkType::Ip,
             data,
             more: &[],
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         }]);
     }

@@ -66,6 +66,7 @@ fn run(engine: &mut Engine, number: u64) -> u64 {
         link: LinkType::Ip,
         data,
         more: &[],
+        cut: 0,
         checksum: monitor_engine::Checksum::Unknown,
     };
     let packets: Vec<Packet<'_>> = frames.iter().map(|frame| packet(&frame[..])).collect();

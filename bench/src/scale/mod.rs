@@ -173,6 +173,7 @@ impl Load {
                 link: LinkType::Ip,
                 data: &[],
                 more: &[],
+                cut: 0,
                 checksum: monitor_engine::Checksum::Unknown,
             }; BATCH];
             let count = batch

@@ -26,6 +26,7 @@ pub fn run_commands(engine: &mut Engine, command_queue: &CommandQueue) -> bool {
             link: datagram.link,
             data: &datagram.data,
             more: &[],
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         }]);
     }

@@ -40,6 +40,7 @@ fn process(engine: &mut Engine<Publisher>, time: u64, packets: &[Vec<u8>]) {
             link: LinkType::Ip,
             data,
             more: &[],
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         })
         .collect();

@@ -64,6 +64,7 @@ mod tests {
                 link: LinkType::Ethernet,
                 data: &[0; 60],
                 more: &[],
+                cut: 0,
                 checksum: monitor_engine::Checksum::Unknown,
             }]);
         }

@@ -29,6 +29,7 @@ impl Source for Scripted {
             link: LinkType::Ethernet,
             data,
             more: &[],
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         };
         let packets: Vec<Packet<'_>> = frames.iter().map(|frame| packet(&frame[..])).collect();

@@ -150,6 +150,7 @@ impl Talk {
             link: LinkType::Ethernet,
             data: &frame,
             more: &[],
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         };
         engine.process(&[packet]);

@@ -253,8 +253,8 @@ fn datagram(packet: &Packet<'_>) -> Result<(Vlans, Datagram), Error> {
     if version.is_some_and(|version| version != datagram.version) {
         return Err(Error::NotIp);
     }
-    if !packet.more.is_empty() && ends_with_capture(packet.data, &datagram) {
-        datagram.end += packet.more.iter().map(|piece| piece.len()).sum::<usize>();
+    if (packet.cut > 0 || !packet.more.is_empty()) && ends_with_frame(packet.data, &datagram) {
+        datagram.end += packet.len() - packet.data.len() + packet.cut as usize;
     }
     Ok((vlans, datagram))
 }
@@ -278,8 +278,8 @@ fn network(packet: &Packet<'_>) -> Result<(Vlans, Option<u8>, usize), Error> {
     }
 }
 
-/// Returns whether the length field is 0: then the datagram ends where the capture ends (GSO, BIG TCP).
-fn ends_with_capture(data: &[u8], datagram: &Datagram) -> bool {
+/// Returns whether the length field is 0: then the datagram ends where the frame on the wire ends (GSO, BIG TCP).
+fn ends_with_frame(data: &[u8], datagram: &Datagram) -> bool {
     let field = datagram.header + if datagram.version == 4 { 2 } else { 4 };
     data.get(field..field + 2) == Some(&[0, 0])
 }
@@ -336,7 +336,7 @@ mod tests {
                 interface: 0,
                 link: LinkType::Ethernet,
                 data: &frame[..len],
-                more: &[],
+                more: &[], cut: 0,
                 checksum: Checksum::Unknown,
             };
             if let Some(found) = fast_path(&packet) {
@@ -356,6 +356,7 @@ mod tests {
             link: LinkType::Ethernet,
             data,
             more: &[],
+            cut: 0,
             checksum: Checksum::Unknown,
         };
         assert!(fast_path(&packet(&frame)).is_some());

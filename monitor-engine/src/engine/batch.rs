@@ -151,6 +151,7 @@ impl<S: Sink> Engine<S> {
             link: datagram.link,
             data: &datagram.data,
             more: &[],
+            cut: 0,
             checksum: crate::Checksum::Unknown,
         };
         self.counters.packets.add(1);

@@ -56,6 +56,7 @@ fn pieces_make_one_packet() {
         link: LinkType::Ethernet,
         data: first,
         more: &more,
+        cut: 0,
         checksum: monitor_engine::Checksum::Unknown,
     }]);
     assert_eq!(lab.held(S), [(0, text)]);
@@ -72,6 +73,7 @@ fn padding_in_a_piece_of_its_own_is_not_payload() {
         link: LinkType::Ethernet,
         data: &frame,
         more: &more,
+        cut: 0,
         checksum: monitor_engine::Checksum::Unknown,
     }]);
     assert_eq!(lab.text(S), "all of it");
@@ -95,6 +97,7 @@ fn a_length_of_zero_reaches_to_the_end() {
             link: LinkType::Ip,
             data: first,
             more: &more,
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         }]);
         assert_eq!(lab.held(S), [(0, text)]);
@@ -122,6 +125,43 @@ fn a_fin_on_a_truncated_segment_is_behind_all_of_its_bytes() {
     let packet = flow.segment(C, 0, PSH | FIN, b"0123456789").ip();
     lab.ip(&packet[..packet.len() - 4]);
     assert_eq!(lab.side(S).fin, Some(10));
+}
+
+#[test]
+fn a_length_of_zero_reaches_to_the_end_beyond_the_captured_bytes() {
+    // The packets of segmentation offload have such a length; a snap length cuts them.
+    for (client, server, length) in [
+        ("10.0.0.1:5000", "10.0.0.2:80", 2),
+        ("[2001:db8::1]:5000", "[2001:db8::2]:80", 4),
+    ] {
+        let (mut lab, mut flow) = (Lab::new(), Flow::between(client, server));
+        flow.open(&mut lab);
+        let text: Vec<u8> = (0..4000_u32).map(|i| (i / 20) as u8).collect();
+        let mut packet = flow.segment(C, 0, PSH | FIN, &text).ip();
+        packet[length..length + 2].fill(0);
+        let cut = 3900;
+        let captured = packet.len() - cut;
+        for (data, more) in [
+            (captured, 0),
+            // The same in two pieces.
+            (captured - 50, 50),
+        ] {
+            let (data, rest) = packet.split_at(data);
+            let more = [&rest[..more]];
+            lab.engine.process(&[Packet {
+                time: lab.now,
+                interface: 0,
+                link: LinkType::Ip,
+                data,
+                more: if more[0].is_empty() { &[] } else { &more },
+                cut: cut as u32,
+                checksum: monitor_engine::Checksum::Unknown,
+            }]);
+            assert_eq!(lab.held(S), [(0, text[..100].to_vec())]);
+            assert_eq!(lab.side(S).fin, Some(4000));
+        }
+        assert_eq!(lab.count("truncated"), 2);
+    }
 }
 
 #[test]
@@ -234,6 +274,7 @@ fn checksums_that_the_capture_reports_as_complete_are_verified() {
             link: LinkType::Ip,
             data: &wrong,
             more: &[],
+            cut: 0,
             checksum,
         }]);
         assert_eq!(lab.side(S).end, if kept { 5 } else { 0 }, "{checksum:?}");
@@ -297,7 +338,7 @@ proptest! {
             let cut = cut.index(frame.len() + 1);
             let (first, rest) = frame.split_at(cut);
             let more: Vec<&[u8]> = if whole { rest.chunks(5).collect() } else { Vec::new() };
-            lab.engine.process(&[Packet { time: lab.now, interface: 0, link, data: first, more: &more, checksum: monitor_engine::Checksum::Unknown, }]);
+            lab.engine.process(&[Packet { time: lab.now, interface: 0, link, data: first, more: &more, cut: 0, checksum: monitor_engine::Checksum::Unknown, }]);
         }
         prop_assert!(lab.count("used") <= lab.count("budget"));
         for connection in lab.connections() {

@@ -36,6 +36,7 @@ fn stories(packets: &[(u64, Vec<u8>)], workers: u16, batch: usize) -> Vec<Story>
                     link: LinkType::Ip,
                     data,
                     more: &[],
+                    cut: 0,
                     checksum: monitor_engine::Checksum::Unknown,
                 })
                 .collect();

@@ -242,6 +242,7 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
                 link: LinkType::Ip,
                 data: &data,
                 more: &[],
+                cut: 0,
                 checksum: monitor_engine::Checksum::Unknown,
             }]);
         }
@@ -255,6 +256,7 @@ fn a_whole_datagram_goes_to_the_worker_that_owns_its_flow() {
                 link: handoff.link,
                 data: &handoff.data,
                 more: &[],
+                cut: 0,
                 checksum: monitor_engine::Checksum::Unknown,
             };
             engines[usize::from(handoff.worker)].process(&[packet]);

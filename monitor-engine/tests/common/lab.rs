@@ -64,6 +64,7 @@ impl Lab {
             link,
             data,
             more: &[],
+            cut: 0,
             checksum: monitor_engine::Checksum::Unknown,
         }]);
     }

@@ -72,6 +72,7 @@ impl Attacked {
                 link: LinkType::Ip,
                 data: data.as_ref(),
                 more: &[],
+                cut: 0,
                 checksum: monitor_engine::Checksum::Unknown,
             })
             .collect();

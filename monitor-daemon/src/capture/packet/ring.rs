@@ -52,6 +52,8 @@ struct Position {
 /// Packet in the ring, with its VLAN tag restored.
 pub(super) struct Frame<'a> {
     pub(super) data: &'a [u8],
+    /// Number of bytes after `data` that didn't fit into the ring.
+    pub(super) cut: u32,
     /// Bits `TP_STATUS_*`.
     pub(super) status: u32,
     /// `PACKET_HOST`, `PACKET_OUTGOING` or another type of linux/if_packet.h.
@@ -194,6 +196,7 @@ impl<'a> Iterator for Frames<'a> {
         };
         Some(Frame {
             data,
+            cut: header.tp_len.saturating_sub(header.tp_snaplen),
             status: header.tp_status,
             packet_type: address.sll_pkttype,
             interface: address.sll_ifindex.cast_unsigned(),

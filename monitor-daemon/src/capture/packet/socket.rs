@@ -68,6 +68,7 @@ impl Source for PacketSocket {
                 link: link_type(frame.hardware_type),
                 data: frame.data,
                 more: &[],
+                cut: frame.cut,
                 checksum: checksum(&frame),
             });
         }

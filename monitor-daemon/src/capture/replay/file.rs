@@ -24,6 +24,7 @@ pub(super) const NOTHING: Packet<'static> = Packet {
     link: LinkType::Ethernet,
     data: &[],
     more: &[],
+    cut: 0,
     checksum: monitor_engine::Checksum::Unknown,
 };
 
@@ -168,6 +169,7 @@ impl CaptureFile {
                         link,
                         data: frame.data,
                         more: &[],
+                        cut: frame.cut,
                         checksum: monitor_engine::Checksum::Unknown,
                     };
                     count += 1;

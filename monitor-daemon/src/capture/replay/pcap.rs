@@ -1,7 +1,7 @@
 //! Parser of the pcap format (draft-ietf-opsawg-pcap): a file header, then a header before every packet. Microseconds
 //! or nanoseconds, either byte order.
 
-use super::record::{Frame, MAX_RECORD, Step};
+use super::record::{self, Frame, MAX_RECORD, Step};
 
 const HEADER: usize = 24;
 const RECORD: usize = 16;
@@ -58,6 +58,7 @@ impl Pcap {
                 interface: None,
                 link_type: self.link_type,
                 data,
+                cut: record::cut(field(12), captured),
             },
             RECORD + captured,
         )

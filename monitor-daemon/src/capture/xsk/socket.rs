@@ -122,6 +122,7 @@ impl RxSocket {
                     link: self.link,
                     data,
                     more,
+                    cut: 0,
                     checksum: monitor_engine::Checksum::Unknown,
                 });
                 first = index + 1;

@@ -3,7 +3,7 @@
 
 mod clock;
 
-use super::record::{Frame, MAX_RECORD, Step};
+use super::record::{self, Frame, MAX_RECORD, Step};
 use crate::util::interfaces;
 use clock::Clock;
 
@@ -171,6 +171,7 @@ impl PcapNg {
                 link_type: interface.link_type,
                 interface: Some(interface.number),
                 data,
+                cut: record::cut(field(16), data.len()),
             },
             length,
         )
@@ -198,6 +199,7 @@ impl PcapNg {
                 link_type: interface.link_type,
                 interface: Some(interface.number),
                 data,
+                cut: record::cut(original, data.len()),
             },
             length,
         )
