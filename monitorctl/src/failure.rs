@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -60,10 +61,17 @@ pub enum Failure {
         path: PathBuf,
         source: io::Error,
     },
+    /// No client can be served at this address.
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
     /// `doctor` found this number of problems.
     Problems(usize),
     /// The daemon wasn't ready in time, for this reason.
     NotReady(String),
+    /// The options are wrong.
+    Arguments(clap::Error),
     /// The request cannot be executed; the text names the alternative.
     Usage(&'static str),
 }
@@ -132,7 +140,7 @@ impl Failure {
             ) => None,
             Failure::Client(_) => Some("do monitorctl and monitord have the same version?"),
             Failure::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
-                Some("name another directory")
+                Some("name another file or directory")
             }
             _ => None,
         }
@@ -153,6 +161,8 @@ impl Failure {
             | Failure::Output(_)
             | Failure::Json(_)
             | Failure::File { .. }
+            | Failure::Listen { .. }
+            | Failure::Arguments(_)
             | Failure::Usage(_) => USAGE,
         };
         ExitCode::from(code)
@@ -182,8 +192,10 @@ impl fmt::Display for Failure {
             Failure::Output(_) => f.write_str("cannot write the output"),
             Failure::Json(_) => f.write_str("cannot write the result as JSON"),
             Failure::File { doing, path, .. } => write!(f, "cannot {doing} {}", path.display()),
+            Failure::Listen { address, .. } => write!(f, "cannot listen on {address}"),
             Failure::Problems(count) => write!(f, "{count} problems found"),
             Failure::NotReady(reason) => write!(f, "not ready in time: {reason}"),
+            Failure::Arguments(error) => error.fmt(f),
             Failure::Usage(text) => f.write_str(text),
         }
     }
@@ -204,9 +216,14 @@ impl StdError for Failure {
                 None
             }
             Failure::Client(error) => error.source(),
-            Failure::Output(source) | Failure::File { source, .. } => Some(source),
+            Failure::Output(source)
+            | Failure::File { source, .. }
+            | Failure::Listen { source, .. } => Some(source),
             Failure::Json(source) => Some(source),
-            Failure::NotReady(_) | Failure::Problems(_) | Failure::Usage(_) => None,
+            Failure::NotReady(_)
+            | Failure::Problems(_)
+            | Failure::Arguments(_)
+            | Failure::Usage(_) => None,
         }
     }
 }

@@ -11,6 +11,8 @@ mod context;
 mod doctor;
 mod ends;
 mod events;
+mod export;
+mod extcap;
 mod failure;
 mod follow;
 mod fragments;
@@ -18,6 +20,7 @@ mod info;
 mod lookup;
 mod man;
 mod pages;
+mod pcapng;
 mod peek;
 mod ppeek;
 mod ready;
@@ -33,6 +36,7 @@ mod wait;
 mod watch;
 
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Args, Verb};
@@ -42,22 +46,25 @@ use failure::Failure;
 use show::colour::Palette;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let result = if Path::new(&name).file_name() == Some(extcap::NAME.as_ref()) {
+        extcap::run(std::env::args_os())
+    } else {
+        Args::try_parse().map_err(Failure::Arguments).and_then(run)
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(Failure::Arguments(error)) => {
             // clap returns help and version as errors as well.
             let failed = error.use_stderr();
             let _ = error.print();
-            return if failed {
+            if failed {
                 failure::USAGE.into()
             } else {
                 ExitCode::SUCCESS
-            };
+            }
         }
-    };
-    match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             report(&failure.message());
             failure.exit_code()
@@ -71,6 +78,7 @@ fn run(args: Args) -> Result<(), Failure> {
         // These need no daemon.
         Verb::Completions(args) => completions::completions(&mut out, &args, Args::command())?,
         Verb::Man(args) => man::man(&mut out, &args, Args::command())?,
+        Verb::Extcap(args) => extcap::extcap(&mut out, &args)?,
         // It works without a daemon as well.
         Verb::Doctor(doctor) => {
             doctor::doctor(&mut out, &args.socket, args.json, &doctor)?;
@@ -87,14 +95,14 @@ fn run(args: Args) -> Result<(), Failure> {
                 palette: Palette::choose(args.color),
                 out,
             };
-            dispatch(&mut context, verb)?;
+            dispatch(&mut context, &args.socket, verb)?;
             out = context.out;
         }
     }
     out.flush().map_err(Failure::Output)
 }
 
-fn dispatch<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failure> {
+fn dispatch<W: Write>(context: &mut Context<W>, socket: &Path, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Sockets(args) => sockets::sockets(context, args),
         Verb::Info(args) => info::info(context, &args),
@@ -109,10 +117,16 @@ fn dispatch<W: Write>(context: &mut Context<W>, verb: Verb) -> Result<(), Failur
         Verb::Set(args) => set::set(context, &args),
         Verb::Config(args) => config::config(context, &args),
         Verb::Follow(args) => follow::follow(context, &args),
+        Verb::Export(args) => export::export(context, socket, &args),
         Verb::Save(args) => save::save(context, &args),
         Verb::Stats(args) => stats::stats(context, &args),
         Verb::Call(args) => call::call(context, &args),
-        Verb::Completions(_) | Verb::Doctor(_) | Verb::Man(_) | Verb::Ready(_) | Verb::Top(_) => {
+        Verb::Completions(_)
+        | Verb::Doctor(_)
+        | Verb::Extcap(_)
+        | Verb::Man(_)
+        | Verb::Ready(_)
+        | Verb::Top(_) => {
             unreachable!("run() handles these verbs")
         }
     }

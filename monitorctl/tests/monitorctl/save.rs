@@ -51,7 +51,7 @@ fn a_connection_is_saved_with_a_list_of_its_holes() {
     let again = run(&server, &["save", &name, "--dir", path]);
     let said = String::from_utf8(again.stderr).unwrap();
     assert!(
-        again.status.code() == Some(1) && said.contains("name another directory"),
+        again.status.code() == Some(1) && said.contains("name another file or directory"),
         "{said}"
     );
 }

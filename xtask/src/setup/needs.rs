@@ -58,6 +58,13 @@ pub const TEST: &[Need] = &[
     program("socat", "socat"),
     program("bpftool", "bpftool"),
     program("tmux", "tmux"),
+    program("tshark", "tshark"),
+    program("capinfos", "wireshark-common"),
+    program("editcap", "wireshark-common"),
+    program("tcpflow", "tcpflow"),
+    program("tcpreplay", "tcpreplay"),
+    program("script", "bsdutils"),
+    program("setpriv", "util-linux"),
 ];
 
 /// Needed to boot other kernels: QEMU, and tools that build an initramfs.
