@@ -99,8 +99,22 @@ impl AsyncClient {
         params: &PpeekParams,
         bytes: &mut Vec<u8>,
     ) -> Result<Ppeek, Error> {
-        self.attempt(Method::Ppeek, async |link| link.read(params, bytes).await)
-            .await
+        let result = self.read_once(params, bytes).await;
+        if self.session.repeats(Method::Ppeek, &result) {
+            return self.read_once(params, bytes).await;
+        }
+        result
+    }
+
+    async fn read_once(
+        &mut self,
+        params: &PpeekParams,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Ppeek, Error> {
+        let mut link = self.take_link().await?;
+        let result = link.read(params, bytes).await;
+        self.keep(link, &result);
+        result
     }
 
     /// Reads at most `len` bytes at `off`, at least 1, or returns the reason for their absence. See [`Next`].
@@ -138,8 +152,22 @@ impl AsyncClient {
         method: Method,
         params: &impl Serialize,
     ) -> Result<R, Error> {
-        self.attempt(method, async |link| link.call(method, params).await)
-            .await
+        let result = self.call_once(method, params).await;
+        if self.session.repeats(method, &result) {
+            return self.call_once(method, params).await;
+        }
+        result
+    }
+
+    async fn call_once<R: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        params: &impl Serialize,
+    ) -> Result<R, Error> {
+        let mut link = self.take_link().await?;
+        let result = link.call(method, params).await;
+        self.keep(link, &result);
+        result
     }
 
     /// Subscribes to events. `params.encoding` is ignored. Example: [`EventStream`].
@@ -182,44 +210,27 @@ impl AsyncClient {
         EventStream::open(self.session.subscription(method, params)?).await
     }
 
-    /// Performs a call, and once more over a new connection if the first one broke and a repetition has no effect.
-    async fn attempt<T>(
-        &mut self,
-        method: Method,
-        mut ask: impl AsyncFnMut(&mut AsyncLink) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let result = self.ask(&mut ask).await;
-        if self.session.repeats(method, &result) {
-            return self.ask(&mut ask).await;
-        }
-        result
-    }
-
-    async fn ask<T>(
-        &mut self,
-        ask: &mut impl AsyncFnMut(&mut AsyncLink) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    /// Takes the connection out for a call: a caller that drops the call's future drops the connection too. Without one it
+    /// connects, if the policy allows that.
+    async fn take_link(&mut self) -> Result<AsyncLink, Error> {
         if self.link.is_none() {
             self.reconnect().await?;
         }
-        // Taken out during the call: a caller that drops this future drops the connection too.
-        let mut link = self.link.take().ok_or(Error::Closed)?;
-        let result = ask(&mut link).await;
+        self.link.take().ok_or(Error::Closed)
+    }
+
+    /// Puts the connection back after a call, unless it broke.
+    fn keep<T>(&mut self, link: AsyncLink, result: &Result<T, Error>) {
         if !result.as_ref().is_err_and(Error::is_broken) {
             self.link = Some(link);
         }
-        result
     }
 
     async fn reconnect(&mut self) -> Result<(), Error> {
         let mut last = Error::Closed;
         for pause in self.session.reconnect.pauses() {
             tokio::time::sleep(pause).await;
-            let attempt = async {
-                let mut link = AsyncLink::connect(&self.session.path).await?;
-                Ok((link.instance().await?, link))
-            };
-            match attempt.await {
+            match self.connect_again().await {
                 Ok((instance, link)) => {
                     self.link = Some(link);
                     return self.session.connected(instance);
@@ -228,5 +239,28 @@ impl AsyncClient {
             }
         }
         Err(last)
+    }
+
+    async fn connect_again(&self) -> Result<(Option<u64>, AsyncLink), Error> {
+        let mut link = AsyncLink::connect(&self.session.path).await?;
+        Ok((link.instance().await?, link))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task of a runtime with several threads accepts only such futures.
+    #[test]
+    fn calls_may_move_between_threads() {
+        fn assert_send<T: Send>(_: T) {}
+        #[expect(dead_code, reason = "it need only compile")]
+        fn calls(client: &mut AsyncClient) {
+            assert_send(client.stats());
+            assert_send(client.ppeek(9, Side::Server, 0, 1));
+            assert_send(client.peek(9, Side::Server, 1));
+            assert_send(client.follow(9, None, None));
+        }
     }
 }

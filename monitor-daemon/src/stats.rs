@@ -19,6 +19,7 @@ pub fn gather(snapshot: CaptureSnapshot, engines: &[Arc<EngineCounters>]) -> Sta
     for (worker, engine) in engines.iter().enumerate() {
         let mut own = WorkerStats {
             worker: worker as u16,
+            cpu_ns: engine.cpu_ns.get(),
             ..WorkerStats::default()
         };
         for (group, name, _, value) in engine.each() {

@@ -35,6 +35,8 @@ macro_rules! counters {
         pub struct Counters {
             /// The engine's time, nanoseconds since the epoch; 0 before its first packet. Not listed by [`Counters::each`].
             pub clock: Counter,
+            /// Processor time of the engine's thread, nanoseconds; set by that thread. Not listed by [`Counters::each`].
+            pub cpu_ns: Counter,
             $($($(#[doc = $doc])+ pub $name: Counter,)+)+
         }
 

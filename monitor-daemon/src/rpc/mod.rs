@@ -20,6 +20,7 @@
 mod access;
 mod connection;
 mod dispatcher;
+mod method_times;
 mod methods;
 mod metrics;
 mod protocol;

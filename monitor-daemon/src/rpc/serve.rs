@@ -19,6 +19,7 @@ use super::access::limits;
 use super::access::peer::Peer;
 use super::connection::Connection;
 use super::dispatcher::Dispatcher;
+use super::method_times::MethodTimes;
 use super::protocol::{errors, response};
 use super::shared::Shared;
 use super::transport::server_socket::ServerSocket;
@@ -57,6 +58,7 @@ pub async fn serve(
         status,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
+        times: MethodTimes::default(),
         accounts: Accounts::new(max_clients(), policy.settings.memory),
         dispatcher: Arc::new(dispatcher),
         stopping: stopping.clone(),

@@ -11,6 +11,7 @@ use super::Metrics;
 use super::access::account::Accounts;
 use super::access::policy::AccessPolicy;
 use super::dispatcher::Dispatcher;
+use super::method_times::MethodTimes;
 use super::protocol::errors;
 use crate::status::Status;
 
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     /// Random number of this server: a client that reconnects learns from it that the daemon was restarted.
     pub(crate) instance: u64,
     pub(crate) metrics: Metrics,
+    pub(crate) times: MethodTimes,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) policy: Sender<Arc<AccessPolicy>>,
     /// Locked until every worker has the rules, so that all workers get them in the same order.

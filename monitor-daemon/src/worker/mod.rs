@@ -7,6 +7,7 @@
 //! and the rare datagram reassembled by another worker), the event queues of its subscribers, and counters that other
 //! threads only read.
 
+mod cpu_time;
 mod handle;
 mod replay;
 mod shunts;
@@ -28,6 +29,7 @@ use crate::config::{Capture, Config, Mode, Origin};
 use crate::control::{Engine, run_commands};
 use crate::events::Publisher;
 use crate::util::clock::now;
+use cpu_time::CpuTime;
 use handle::Change;
 pub use handle::WorkerHandle;
 pub use replay::ReplayWorker;
@@ -91,6 +93,7 @@ pub struct Worker<S: Source> {
     shunts: Arc<Shunts>,
     inputs: Vec<Input<S>>,
     idle: IdlePolicy,
+    cpu_time: CpuTime,
     /// Empty between sleeps; only its memory is kept.
     poll_list: Vec<PollFd<'static>>,
 }
@@ -123,6 +126,7 @@ impl<S: Source> Worker<S> {
             shunts,
             inputs: Vec::new(),
             idle,
+            cpu_time: CpuTime::default(),
             poll_list: Vec::new(),
         }
     }
@@ -195,6 +199,7 @@ impl<S: Source> Worker<S> {
     /// Processes a batch of every source; returns the number of packets.
     fn poll_sources(&mut self) -> usize {
         let time = now();
+        self.cpu_time.sample(time, &self.engine);
         let mut packets = 0;
         for input in &mut self.inputs {
             packets += input.receive(time, &mut self.engine);

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cpu_time::CpuTime;
 use crate::capture::replay::{Replay, ReplayError};
 use crate::control::{CommandQueue, Engine, run_pending};
+use crate::util::clock::now;
 
 /// Thread of a replay.
 pub struct ReplayWorker {
@@ -29,11 +31,13 @@ impl ReplayWorker {
         let command_queue = &self.command_queue;
         let waker = Arc::clone(command_queue);
         let mut running = true;
+        let mut cpu_time = CpuTime::default();
         let mut idle_hook = |engine: &mut Engine, left: Duration| {
             if !left.is_zero() {
                 command_queue.wait(Some(left));
             }
             running = running && run_pending(engine, command_queue);
+            cpu_time.sample(now(), engine);
             // No BPF program runs here that could shunt a connection.
             drop(engine.shunts());
             running

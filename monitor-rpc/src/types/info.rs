@@ -85,6 +85,9 @@ pub struct Stats {
     pub rpc: Counters,
     /// Counters of each worker.
     pub workers: Vec<WorkerStats>,
+    /// Times of each method. Empty from an older server.
+    #[serde(default)]
+    pub methods: Vec<MethodStats>,
 }
 
 /// Capture, as `stats` shows it.
@@ -132,6 +135,9 @@ pub struct InterfaceStats {
 pub struct WorkerStats {
     /// Number of the worker.
     pub worker: u16,
+    /// Processor time of its thread, in nanoseconds; at most 100 ms old while packets are captured.
+    #[serde(default)]
+    pub cpu_ns: u64,
     /// Decoder.
     pub decode: Counters,
     /// Connections.
@@ -140,4 +146,18 @@ pub struct WorkerStats {
     pub tcp: Counters,
     /// Memory.
     pub store: Counters,
+}
+
+/// Times of one method's requests, as in [`Stats`]. Malformed and refused requests don't count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MethodStats {
+    /// Name of the method.
+    pub method: Cow<'static, str>,
+    /// Number of requests.
+    pub requests: u64,
+    /// Sum of their times, in nanoseconds.
+    pub time_ns: u64,
+    /// Upper bounds in nanoseconds, ascending, each with the number of requests above the bound before it. Requests above
+    /// the last bound count in `requests` only.
+    pub buckets: Vec<(u64, u64)>,
 }

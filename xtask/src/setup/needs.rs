@@ -65,6 +65,8 @@ pub const TEST: &[Need] = &[
     program("tcpreplay", "tcpreplay"),
     program("script", "bsdutils"),
     program("setpriv", "util-linux"),
+    program("promtool", "prometheus"),
+    program("nats-server", "nats-server"),
 ];
 
 /// Needed to boot other kernels: QEMU, and tools that build an initramfs.

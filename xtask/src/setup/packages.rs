@@ -17,6 +17,13 @@ pub const COMPILER_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
 /// Program that Debian's maintainer scripts ask for permission to start or stop a service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// Packages of servers, with the service that each enables.
+const SERVICES: [(&str, &str); 3] = [
+    ("nginx-light", "nginx.service"),
+    ("nats-server", "nats-server.service"),
+    ("prometheus", "prometheus.service"),
+];
+
 /// Runs its arguments with services locked: a policy refuses to start or stop any. A policy that exists stays, and one
 /// that a killed set-up left behind permits everything and removes itself.
 const WITH_SERVICES_LOCKED: &str = r#"
@@ -119,16 +126,19 @@ impl Installer {
         self.keep_from_boot(packages)
     }
 
-    /// Disables the service of a web server that only the tests need: it would take port 80 at the next boot.
+    /// Disables the services of servers that only the tests need: they would take their ports at the next boot.
     fn keep_from_boot(&self, packages: &[String]) -> Result<()> {
-        let has_systemd = Path::new("/run/systemd/system").exists();
-        if !has_systemd || !packages.iter().any(|package| package == "nginx-light") {
+        let is_new = |package| packages.iter().any(|new| new == package);
+        let new = SERVICES.iter().filter(|(package, _)| is_new(package));
+        let services: Vec<_> = new.map(|(_, service)| service).collect();
+        if !Path::new("/run/systemd/system").exists() || services.is_empty() {
             return Ok(());
         }
         let systemctl = self.privilege.command("systemctl");
         run(systemctl
             .context("needs root")?
-            .args(["disable", "nginx.service"]))
+            .arg("disable")
+            .args(services))
     }
 
     /// Returns apt-get without questions and with services locked. sudo drops variables, so `env` sets one.

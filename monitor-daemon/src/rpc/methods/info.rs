@@ -99,6 +99,7 @@ async fn stats(shared: &Shared) -> Stats {
     for (name, _, value) in shared.metrics.each() {
         stats.rpc.add(name, value);
     }
+    stats.methods = shared.times.each().collect();
     stats
 }
 

@@ -17,6 +17,7 @@ mod wait;
 mod watch;
 
 use std::io;
+use std::time::Instant;
 
 use monitor_rpc::{ErrorObject, Method, Role};
 use serde_json::value::RawValue;
@@ -89,7 +90,8 @@ async fn perform(session: &mut Session, text: &str) -> io::Result<()> {
 
 /// Performs a request, and replies unless it is a notification.
 async fn call(session: &mut Session, request: Request<'_>) -> io::Result<()> {
-    let permitted = permit(session, &request);
+    let method = Method::from_name(&request.method);
+    let permitted = permit(session, method, &request);
     let call = permitted.and_then(|()| Call::parse(&request.method, request.params));
     let Some(id) = request.id else {
         session.shared.metrics.notifications.add(1);
@@ -105,14 +107,21 @@ async fn call(session: &mut Session, request: Request<'_>) -> io::Result<()> {
             return Ok(());
         }
     };
-    dispatch(session, id, call).await
+    let start = Instant::now();
+    let done = dispatch(session, id, call).await;
+    if let Some(method) = method {
+        session.shared.times.add(method, start.elapsed());
+    }
+    done
 }
 
 /// Checks the client's role. Refusals and the requests of admins are logged.
-fn permit(session: &mut Session, request: &Request<'_>) -> Result<(), ErrorObject> {
-    let Some(method) =
-        Method::from_name(&request.method).filter(|method| method.role() > Role::Anybody)
-    else {
+fn permit(
+    session: &mut Session,
+    method: Option<Method>,
+    request: &Request<'_>,
+) -> Result<(), ErrorObject> {
+    let Some(method) = method.filter(|method| method.role() > Role::Anybody) else {
         return Ok(());
     };
     let allowed = method.role() <= session.rights.role(&session.peer);

@@ -1,0 +1,11 @@
+//! Relay of one host's monitor: metrics for Prometheus.
+//!
+//! A client of monitord's socket like any other, with the role of a reader. It runs as a process of its own, so that the
+//! daemon speaks no HTTP and opens no IP socket.
+//!
+//! **Invariant:** the relay holds no state that the daemon needs; it can end at any time.
+
+pub mod chain;
+pub mod config;
+#[cfg(feature = "metrics")]
+pub mod metrics;
