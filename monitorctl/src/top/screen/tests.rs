@@ -58,8 +58,8 @@ fn samples() -> (Sample, Sample) {
             worker,
             decode: counters(&[("packets", 500 * seconds), ("bytes", 125_000 * seconds)]),
             flows: counters(&[("active", 15)]),
-            tcp: Counters::default(),
             store: counters(&[("used", 1 << 20), ("budget", 4 << 20)]),
+            ..WorkerStats::default()
         };
         let mut stats = Stats {
             flows: counters(&[("active", 30), ("lingering", 2), ("opened", 40 * seconds)]),
