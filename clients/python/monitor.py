@@ -213,6 +213,20 @@ class Monitor:
         """Offset and length of every retained run of bytes, in order."""
         return [(off, length) for off, length in self.call("fragments", sockid=sockid, side=side)["extents"]]
 
+    def turns(
+        self, sockid: int, start: Optional[Object] = None, page: int = 1000
+    ) -> Iterator[Object]:
+        """The bytes of both sides in the order of the conversation: "side", "off", "len" and "time" of each turn.
+
+        ``start``: offsets {"client": ..., "server": ...} to begin at; by default the lowest retained ones.
+        """
+        while True:
+            answer = self.call("turns", **{"sockid": sockid, "from": start, "limit": page})
+            yield from answer["turns"]
+            start = answer["next"]
+            if not answer["turns"]:
+                return
+
     def ppeek(self, sockid: int, side: Side, off: int, len: int) -> Read:
         """Bytes from ``off`` on, up to ``len``, stopping at a hole: fewer than asked is normal.
 

@@ -47,6 +47,15 @@ class Client(unittest.TestCase):
         self.assertEqual((info["client"], info["server"], info["closed"]), (*ENDS, "rst"))
         self.assertEqual(self.monitor.fragments(SOCKID, "server"), [(0, 300_000), (300_100, 5)])
 
+    def test_turns(self) -> None:
+        turns = list(self.monitor.turns(SOCKID, page=2))
+        self.assertEqual([turn["time"] for turn in turns], sorted(turn["time"] for turn in turns))
+        received = [turn for turn in turns if turn["side"] == "server"]
+        self.assertEqual(sum(turn["len"] for turn in received), 300_005)
+        self.assertEqual((received[0]["off"], received[-1]["off"] + received[-1]["len"]), (0, 300_105))
+        rest = self.monitor.turns(SOCKID, {"client": 0, "server": 300_105})
+        self.assertEqual({turn["side"] for turn in rest}, {"client"})
+
     def test_reads(self) -> None:
         read = self.monitor.ppeek(SOCKID, "server", 7, 1000)
         self.assertEqual((read.off, read.data, read.end, read.eof), (7, pattern(7, 1000), 300_105, False))

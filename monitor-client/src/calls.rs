@@ -20,6 +20,11 @@ macro_rules! calls {
             fragments(sockid: u64, side: Side) -> Fragments
                 = Fragments, FragmentsParams { sockid, side, worker: None };
 
+            /// Lists the bytes of both sides in the order of the conversation, with their times: a page of at most `limit`
+            /// turns after `from`, the `next` of the previous page.
+            turns(sockid: u64, from: Option<Offsets>, limit: Option<u64>) -> Turns
+                = Turns, TurnsParams { sockid, from, limit, worker: None };
+
             /// Waits for a byte at `off`; `timeout` in seconds, 30 by default.
             wait(sockid: u64, side: Side, off: u64, timeout: Option<f64>) -> Waited
                 = Wait, WaitParams { sockid, side, off, timeout };

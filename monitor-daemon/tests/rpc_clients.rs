@@ -52,6 +52,19 @@ fn the_rust_client_reads_lists_and_finds() {
     assert_eq!((read.head.len, read.head.data), (STREAM as u64 - 9, None));
     let extents = client.fragments(sockid, Side::Server).unwrap().extents;
     assert_eq!(extents, [(0, STREAM as u64), (STREAM as u64 + 100, 5)]);
+    let turns = client.turns(sockid, None, None).unwrap();
+    let (mut received, mut last) = (0, 0.0);
+    for turn in turns.turns {
+        assert!(turn.time >= last);
+        last = turn.time;
+        if turn.side == Side::Server {
+            received += turn.len;
+        }
+    }
+    assert_eq!(received, STREAM as u64 + 5);
+    assert_eq!(turns.next.server, STREAM as u64 + 105);
+    let rest = client.turns(sockid, Some(turns.next), Some(9)).unwrap();
+    assert_eq!((rest.turns.len(), rest.next), (0, turns.next));
     assert_eq!(client.stats().unwrap().rpc.get("clients"), Some(1));
 }
 

@@ -11,14 +11,22 @@ use crate::reassembly::{Limits, Receiver, WriterState};
 use crate::store::arena::{Arena, BLOCK};
 use crate::store::record::{NO_FIN, Record, flag};
 use crate::store::{Release, fence};
-use crate::{Counters, NoData, OverlapPolicy, Peek, PeekError, Reader, Side, SockId};
+use crate::{Counters, NoData, OverlapPolicy, Peek, PeekError, Reader, Side, SockId, Turn};
 
 const SIDE: Side = Side::Server;
 const WINDOW: usize = BLOCK;
 /// Few enough that a freed block is allocated again at once.
 const BLOCKS: u32 = 2;
+/// The same with marks: their chunks take a block each.
+const MARKED_BLOCKS: u32 = 3;
+/// Times of marks, in different ticks.
+const TIMES: [u64; 2] = [1 << 30, 2 << 30];
 
 struct Writer {
+    /// Time of the next segment.
+    time: u64,
+    /// Most chunks of marks.
+    marks: u64,
     arena: Arc<Arena>,
     writer: WriterState,
     counters: Counters,
@@ -26,9 +34,15 @@ struct Writer {
 
 impl Writer {
     fn new(policy: OverlapPolicy) -> Self {
-        let arena = Arc::new(Arena::reserve(1, BLOCKS).unwrap());
-        let writer = WriterState::new(BLOCKS, 8);
+        Self::with(policy, BLOCKS, 0)
+    }
+
+    fn with(policy: OverlapPolicy, blocks: u32, marks: u64) -> Self {
+        let arena = Arc::new(Arena::reserve(1, blocks).unwrap());
+        let writer = WriterState::new(blocks, 8);
         let mut writer = Self {
+            time: TIMES[0],
+            marks,
             arena,
             writer,
             counters: Counters::default(),
@@ -67,15 +81,18 @@ impl Writer {
 
     fn receiver(&mut self, act: impl FnOnce(&mut Receiver<'_, ()>)) {
         let arena = Arc::clone(&self.arena);
+        let (time, marks) = (self.time, self.marks);
         act(&mut Receiver {
             arena: &arena,
             writer: &mut self.writer,
             counters: &self.counters,
             sink: &mut (),
             elsewhere: false,
+            time,
             limits: Limits {
                 window: WINDOW as u64,
                 ranges: 8,
+                marks,
             },
             id: SockId::new(0, 0, 0),
             name: SIDE,
@@ -84,6 +101,8 @@ impl Writer {
     }
 
     fn segment(&mut self, off: usize, bytes: &[u8]) {
+        let time = self.time;
+        self.record().update(|record| record.touch(time));
         self.receiver(|receiver| {
             receiver.segment(off as i64, &Payload::new(bytes, &[], bytes.len()), false)
         });
@@ -221,4 +240,33 @@ fn the_blocks_of_a_disabled_side_are_never_read_as_its_own() {
             Err(error) => assert_eq!(*error, PeekError::Disabled),
         },
     );
+}
+
+#[test]
+fn marks_of_a_reused_block_are_never_read() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(1);
+    model.check(|| {
+        let mut writer = Writer::with(OverlapPolicy::Linux, MARKED_BLOCKS, 4);
+        writer.segment(0, &[b'a'; 8]);
+        writer.time = TIMES[1];
+        writer.segment(8, &[b'b'; 8]);
+        let (reader, id) = (writer.reader(), writer.id());
+        let thread = loom::thread::spawn(move || {
+            let found = reader.turns(id, [0, 0], 9).unwrap();
+            let turn = |turn: &Turn| (turn.off, turn.len, turn.time);
+            let turns: Vec<_> = found.turns.iter().map(turn).collect();
+            let all = [(0, 8, TIMES[0]), (8, 8, TIMES[1])];
+            assert!(turns == all || turns == all[1..], "{turns:?}");
+        });
+        writer.receiver(|receiver| receiver.raise_base(8));
+        // Something else takes the block of the first mark.
+        let block = writer.writer.blocks.alloc().unwrap();
+        writer
+            .arena
+            .words(block)
+            .iter()
+            .for_each(|word| word.set(999));
+        thread.join().unwrap();
+    });
 }

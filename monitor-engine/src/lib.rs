@@ -35,4 +35,6 @@ pub use monitor_common::{
 };
 pub use packet::{Checksum, Packet};
 pub use reader::Reader;
-pub use view::{Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError};
+pub use view::{
+    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Turn, Turns,
+};

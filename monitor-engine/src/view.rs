@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{CloseReason, SideStats, SockId, TcpState};
+use crate::{CloseReason, Side, SideStats, SockId, TcpState};
 
 /// Connection at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +147,28 @@ pub struct Extents {
     pub next: u64,
     /// Highest offset received, plus 1.
     pub end: u64,
+}
+
+/// Received bytes of one side, and the time at which they became readable in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Side that received the bytes.
+    pub side: Side,
+    /// Offset of the first byte.
+    pub off: u64,
+    /// Number of bytes, at least 1.
+    pub len: u64,
+    /// Nanoseconds since the epoch. Bytes that came half a millisecond later at most count as well.
+    pub time: u64,
+}
+
+/// Part of a conversation in its order ([`Reader::turns`](crate::Reader::turns)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// Turns in the order of their times. Lost holes are between them.
+    pub turns: Vec<Turn>,
+    /// Offset of each side from which on bytes are not returned yet, by [`Side::index`].
+    pub next: [u64; 2],
 }
 
 /// Error of a read.

@@ -58,6 +58,9 @@ macro_rules! for_each_method {
             /// Reads bytes of one side from an offset.
             Ppeek = "ppeek" Reader PpeekParams => Ppeek,
                 [NoConnection NoWorker Disabled Listener NotEstablished Evicted Gap Future Eof];
+            /// Lists the bytes of both sides in the order of the conversation, with their times.
+            Turns = "turns" Reader TurnsParams => Turns,
+                [NoConnection NoWorker Listener Unanswered];
             /// Waits for a byte.
             Wait = "wait" Reader WaitParams => Waited,
                 [NoConnection Unanswered Listeners Disabled Listener Evicted Gap Closed Eof Timeout];
@@ -169,6 +172,7 @@ impl Method {
                 | Info
                 | Fragments
                 | Ppeek
+                | Turns
                 | Wait
                 | Stats
                 | ConfigGet

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::rpc_common::engine_threads::EngineThreads;
 use crate::rpc_common::talk::From;
 use crate::rpc_common::{Server, pattern};
-use crate::{collect, listener, reply_among_events, serve, talk};
+use crate::{bytes, collect, listener, reply_among_events, serve, talk};
 
 #[test]
 fn a_followed_stream_is_whole_and_its_holes_are_named() {
@@ -109,4 +109,39 @@ fn a_follower_that_does_not_read_loses_bytes_and_delays_no_other() {
         lost > STREAM / 2 && STREAM - at >= WINDOW / 2,
         "{lost} lost, {at}"
     );
+}
+
+#[test]
+fn both_sides_are_followed_in_the_order_of_the_conversation() {
+    let (threads, _server, mut wire) = serve(1);
+    let mut talk = talk(1000);
+    talk.open(&mut threads.engine(0));
+    let mut exchange = |n: u64| {
+        let engine = &mut threads.engine(0);
+        talk.say(engine, From::Client, format!("request {n}").as_bytes());
+        talk.time += 3_000_000;
+        talk.say(engine, From::Server, format!("response {n}").as_bytes());
+        talk.time += 3_000_000;
+        talk.id(engine).as_u64()
+    };
+    let mut sockid = 0;
+    // More than are looked up at once, before and after the start.
+    for n in 0..40 {
+        sockid = exchange(n);
+    }
+    listener(&mut wire, "follow", json!({ "sockid": sockid }));
+    for n in 40..80 {
+        exchange(n);
+    }
+    let mut last = 0.0;
+    for n in 0..80 {
+        for (side, text) in [("server", "request"), ("client", "response")] {
+            let event = wire.event();
+            assert_eq!(event["side"], side, "{event}");
+            assert_eq!(bytes(&event), format!("{text} {n}").into_bytes());
+            let time = event["time"].as_f64().unwrap();
+            assert!(time > last + 0.002, "{event}");
+            last = time;
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod listing;
 mod reading;
 #[path = "../rpc_common/mod.rs"]
 mod rpc_common;
+mod turns;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

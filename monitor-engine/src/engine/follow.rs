@@ -177,7 +177,7 @@ impl<S: Sink> Engine<S> {
     #[cold]
     fn repeated(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
         self.lists.touch(&self.arena, conn.slot, millis(self.now));
-        conn.record.update(|record| record.last.set(self.now));
+        conn.record.update(|record| record.touch(self.now));
         if segment.payload.len() > 0 {
             self.payload(conn, sender.peer(), off, segment, false);
         }
@@ -200,7 +200,7 @@ impl<S: Sink> Engine<S> {
             Verdict::Accept => {
                 self.lists.touch(&self.arena, conn.slot, millis(self.now));
                 conn.record.update(|record| {
-                    record.last.set(self.now);
+                    record.touch(self.now);
                     if self.config.tcp.judge {
                         fwd.shut_window();
                     }
@@ -233,7 +233,7 @@ impl<S: Sink> Engine<S> {
             self.counters.zero_windows.add(1);
         }
         record.update(|record| {
-            record.last.set(self.now);
+            record.touch(self.now);
             note_sender(record, fwd, rev, segment);
             if tcp.flags & flags::ACK != 0 {
                 acknowledge(fwd, rev, ResyncDetector::of(record, sender), segment);

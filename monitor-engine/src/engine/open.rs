@@ -213,7 +213,6 @@ fn clear(record: &Record) {
             &side.right_edge,
             &side.ts_recent,
             &side.sent_end,
-            &side.gaps,
             &side.conflicts,
             &side.ooo_queue,
         ] {

@@ -1,6 +1,8 @@
 //! Readers: access to connections from other threads.
 
 mod snapshot;
+mod timeline;
+mod turns;
 mod view;
 
 use std::fmt;

@@ -48,7 +48,7 @@ fn side_stats(arena: &Arena, record: &Record, name: Side) -> SideStats {
         } else {
             0
         },
-        gaps: u64::from(side.gaps.get()),
+        gaps: u64::from(side.gaps()),
         retransmitted: side.retransmitted.get(),
         conflicts: u64::from(side.conflicts.get()),
         enabled,

@@ -3,7 +3,7 @@
 use super::Receiver;
 use crate::store::blocks::number;
 use crate::store::received::retained_below;
-use crate::store::record::flag;
+use crate::store::record::{NONE, flag};
 use crate::store::{Release, fence};
 use crate::{OverlapPolicy, Side, Sink};
 
@@ -19,8 +19,10 @@ impl<S: Sink> Receiver<'_, S> {
             number(side.base.get()),
             number(side.end.get().max(side.base.get())),
         );
+        let marks = side.marks.get();
         self.record.update(|record| {
             record.add_flag(flag::DISABLED_CLIENT, self.name);
+            side.marks.set(NONE);
             side.epoch.set(side.epoch.get().wrapping_add(1));
             self.retain_nothing();
         });
@@ -28,6 +30,7 @@ impl<S: Sink> Receiver<'_, S> {
         fence(Release);
         self.writer.queues.restart(&side.ooo_queue);
         self.blocks().release_all(first, last + 1);
+        self.marks().free_ring(marks);
         self.counters.evicted_bytes.add(evicted);
     }
 

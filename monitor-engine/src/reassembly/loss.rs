@@ -69,10 +69,13 @@ impl<S: Sink> Receiver<'_, S> {
             // No memory for one more range: its bytes are evicted.
             self.raise_base(next);
         }
+        if self.has_byte(to) {
+            self.mark(to);
+        }
         self.record.update(|_| {
             side.contig_start.set(to);
             side.next.set(to);
-            side.gaps.set(side.gaps.get().saturating_add(1));
+            side.count_gap();
             self.absorb();
         });
         self.counters.gaps.add(1);

@@ -9,6 +9,7 @@
 mod configure;
 mod conflict;
 mod loss;
+mod marks;
 pub mod overlap;
 mod publish;
 mod retention;
@@ -20,6 +21,7 @@ use crate::event::Event;
 use crate::payload::Payload;
 use crate::store::arena::Arena;
 use crate::store::blocks::{BlockAllocator, Blocks};
+use crate::store::marks::ChunkAllocator;
 use crate::store::range_set::RangeSet;
 use crate::store::record::{NO_FIN, Record, SideRecord};
 use crate::{ByteRange, Counters, Side, Sink, SockId};
@@ -31,6 +33,7 @@ use segment::{Part, Shift};
 pub struct WriterState {
     pub blocks: BlockAllocator,
     pub queues: OooQueues,
+    marks: ChunkAllocator,
     /// Scratch for the parts of one segment, so that packets allocate nothing.
     parts: Vec<Part>,
 }
@@ -41,6 +44,7 @@ impl WriterState {
         Self {
             blocks: BlockAllocator::new(blocks),
             queues: OooQueues::new(queued),
+            marks: ChunkAllocator::default(),
             parts: Vec::new(),
         }
     }
@@ -53,6 +57,8 @@ pub struct Limits {
     pub window: u64,
     /// Most ranges apart from the contiguous one.
     pub ranges: usize,
+    /// Most chunks of marks.
+    pub marks: u64,
 }
 
 /// Writing end of one side.
@@ -63,6 +69,8 @@ pub struct Receiver<'a, S: Sink> {
     pub sink: &'a mut S,
     /// The segment comes from another interface than the bytes before it: bytes received before are no retransmission.
     pub elsewhere: bool,
+    /// Time of the segment, nanoseconds since the epoch.
+    pub time: u64,
     pub limits: Limits,
     pub id: SockId,
     pub name: Side,
@@ -130,6 +138,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         if stored == start {
             return;
         }
+        self.mark_advance(start, stored);
         // The bytes are written: now readers may see them.
         self.record.update(|_| {
             side.next.set(stored);

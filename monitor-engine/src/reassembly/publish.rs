@@ -39,6 +39,9 @@ impl<S: Sink> Receiver<'_, S> {
         let side = self.side();
         let (old_start, old_next) = (side.contig_start.get(), side.next.get());
         let late = bytes.end <= old_start;
+        if bytes.start <= old_next && bytes.end > old_next {
+            self.mark_advance(old_next, bytes.end);
+        }
         let added = self.record.update(|_| {
             side.end.set(side.end.get().max(bytes.end));
             // They reach the in-order edge: it moves.

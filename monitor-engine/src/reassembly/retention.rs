@@ -3,6 +3,7 @@
 use super::Receiver;
 use crate::store::arena::BLOCK;
 use crate::store::blocks::number;
+use crate::store::marks::STRIDE_SHIFT;
 use crate::store::received::retained_below;
 use crate::store::record::{NONE, option};
 use crate::store::{Release, fence};
@@ -49,6 +50,10 @@ impl<S: Sink> Receiver<'_, S> {
         if number(base) < number(to) {
             self.blocks().release(number(base), number(to));
         }
+        // Marks come at least as often.
+        if (base ^ to) >> STRIDE_SHIFT != 0 {
+            self.remove_marks();
+        }
         self.counters
             .evicted_bytes
             .add(to.saturating_sub(contig_start.max(base)));
@@ -77,6 +82,7 @@ impl<S: Sink> Receiver<'_, S> {
         // Readers look at the base again after they have copied: from here on the blocks may be reused.
         fence(Release);
         self.blocks().release(number(base), number(to).min(last));
+        self.remove_marks();
         self.counters.evicted_bytes.add(evicted);
     }
 
@@ -134,6 +140,7 @@ impl<S: Sink> Receiver<'_, S> {
             .evicted_bytes
             .add(self.retained_below(u64::MAX));
         self.ranges().clear();
+        self.free_marks();
         self.writer.queues.restart(&side.ooo_queue);
         let (base, end) = (side.base.get(), side.end.get());
         self.blocks()

@@ -8,8 +8,8 @@
 //!    them.
 //! 3. Before bytes are replaced that a reader may be copying, something changes that the reader looks at again afterwards,
 //!    with a release fence in between. That is `base` before an evicted block is reused, and `generation` before all blocks
-//!    of a connection are freed. It is `epoch` before a received byte is overwritten, the tree is rebuilt, or the
-//!    buffering of a side is switched off. The reader's acquire fence between its copy and the second look pairs with it.
+//!    of a connection are freed. It is `epoch` before a received byte is overwritten, the tree is rebuilt, marks are freed,
+//!    or the buffering of a side is switched off. The reader's acquire fence between its copy and the second look pairs with it.
 //!
 //! **Invariant:** memory is never unmapped while a reader exists, and every number found in it is checked before use.
 
@@ -22,6 +22,7 @@ pub mod blocks;
 pub mod cell;
 #[cfg(not(feature = "loom"))]
 pub mod copy;
+pub mod marks;
 pub mod range_set;
 pub mod received;
 pub mod record;

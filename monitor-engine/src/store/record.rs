@@ -1,6 +1,7 @@
 //! Record of one connection: written by the worker, read by any thread.
 
 use super::cell::{Cell8, Cell32, Cell64};
+use super::marks::TICK_SHIFT;
 use super::sync::{Acquire, AtomicU32, Relaxed, Release, fence, pause};
 use crate::{OverlapPolicy, Side};
 
@@ -104,7 +105,9 @@ pub struct SideRecord {
     /// Bytes that arrived again.
     pub retransmitted: Cell64,
     /// Root of the block tree ([`super::blocks`]).
-    pub roots: [Cell32; 4],
+    pub roots: [Cell32; 3],
+    /// Link to the newest chunk of the marks ([`super::marks`]).
+    pub marks: Cell32,
     /// Link to the first chunk of the ranges apart from the contiguous one ([`super::range_set`]).
     pub ranges: Cell32,
     /// Epoch: changes before a received byte is overwritten or the block tree is rebuilt.
@@ -120,8 +123,8 @@ pub struct SideRecord {
     pub ts_recent: Cell32,
     /// Sequence number of the FIN, valid with [`option::FIN`].
     fin: Cell32,
-    /// Holes declared lost.
-    pub gaps: Cell32,
+    /// Holes declared lost; [`CONTINUES`] in the top bit.
+    gaps: Cell32,
     /// Bytes that arrived again with other contents.
     pub conflicts: Cell32,
     /// Root of the out-of-order queue, which belongs to the writer alone (OooQueues in reassembly).
@@ -170,6 +173,9 @@ pub mod option {
     /// This end received a FIN.
     pub const FIN: u8 = 128;
 }
+
+/// Bit beside a side's lost holes: bytes were the last of the connection, a tick ago at most ([`super::marks`]).
+const CONTINUES: u32 = 1 << 31;
 
 /// Bits of an end's options that hold the window scale.
 const SCALE: u8 = 15;
@@ -234,9 +240,36 @@ impl SideRecord {
             .set(self.options.get() & !SCALE | scale.min(14));
     }
 
-    /// Forgets all options. Inside an update.
+    /// Forgets all options and lost holes. Inside an update.
     pub fn clear_options(&self) {
         self.options.set(0);
+        self.gaps.set(0);
+    }
+
+    /// Returns the number of holes declared lost.
+    pub fn gaps(&self) -> u32 {
+        self.gaps.get() & !CONTINUES
+    }
+
+    /// Counts a hole declared lost. Inside an update.
+    pub fn count_gap(&self) {
+        if self.gaps() < CONTINUES - 1 {
+            self.gaps.set(self.gaps.get() + 1);
+        }
+    }
+
+    /// Returns whether more bytes need no mark of their own: the last bytes of the connection came to this side, in the
+    /// same tick.
+    #[inline(always)]
+    pub fn continues(&self) -> bool {
+        self.gaps.get() & CONTINUES != 0
+    }
+
+    /// Notes whether more bytes need no mark. Inside an update.
+    #[inline(always)]
+    pub fn set_continues(&self, continues: bool) {
+        self.gaps
+            .set(self.gaps() | if continues { CONTINUES } else { 0 });
     }
 
     #[inline(always)]
@@ -266,6 +299,15 @@ impl Record {
     #[inline(always)]
     pub fn side(&self, side: Side) -> &SideRecord {
         &self.sides[side.index()]
+    }
+
+    /// Notes the time of a packet. Inside an update.
+    #[inline(always)]
+    pub fn touch(&self, now: u64) {
+        if (self.last.get() ^ now) >> TICK_SHIFT != 0 {
+            self.sides.iter().for_each(|side| side.set_continues(false));
+        }
+        self.last.set(now);
     }
 
     /// Returns the number of the connection's class.

@@ -25,3 +25,4 @@ mod signals;
 mod states;
 mod stop;
 mod timers;
+mod turns;

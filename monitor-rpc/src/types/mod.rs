@@ -8,6 +8,7 @@ mod info;
 mod list;
 mod read;
 mod subscribe;
+mod turns;
 mod watch;
 
 pub use crate::notification::{Base64, Context, EventBody, Notification, SideRange};
@@ -20,4 +21,5 @@ pub use list::*;
 pub use monitor_common::{CloseReason, EventKind, OverlapPolicy, SideStats, TcpState};
 pub use read::*;
 pub use subscribe::*;
+pub use turns::*;
 pub use watch::*;

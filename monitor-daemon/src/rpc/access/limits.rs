@@ -11,6 +11,8 @@ pub(crate) const LISTENERS: usize = 1024;
 pub(crate) const CLIENT_LISTENERS: usize = 64;
 /// Maximum number of requests in one batch: the only requests of a client that are in flight together.
 pub(crate) const BATCH: usize = 2048;
+/// Maximum number of turns in one reply.
+pub(crate) const TURNS: usize = 1000;
 /// Maximum length of a listener's queue, in records per worker.
 pub(crate) const QUEUE: usize = 65_536;
 /// Maximum number of patterns of one `watch`.

@@ -13,6 +13,7 @@ mod list;
 mod read;
 mod selection;
 mod top;
+mod turns;
 mod wait;
 mod watch;
 

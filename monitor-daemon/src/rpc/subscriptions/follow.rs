@@ -3,19 +3,24 @@
 use std::borrow::Cow;
 use std::io;
 
-use monitor_engine::{Next, NextKind, Reader, Side, SockId};
+use monitor_engine::{Next, NextKind, PeekError, Reader, Side, SockId, Turn};
 use monitor_rpc::types::{Encoding, EventBody, Notification, SideRange};
 
 use super::notification_writer::NotificationWriter;
 use super::subscription::Subscription;
 use crate::rpc::access::memory::OWN;
+use crate::rpc::view::seconds;
 
-/// Bytes of a side that are sent before other clients of this thread, and this client's requests, get their turn.
-const TURN: usize = 4 * OWN;
+/// Bytes that are sent before other clients of this thread, and this client's requests, get their turn.
+const TURN: usize = 8 * OWN;
+/// Bytes that a notification counts for besides those that it carries.
+const LINE: usize = 256;
+/// Turns that are looked up at once.
+const TURNS: usize = 32;
 /// Maximum number of bytes of one event. A multiple of 3 fills its base64.
 const CHUNK: usize = OWN / 3 * 3;
 
-/// Followed connection. Bytes wait for the client in the store alone: a client that is slower by more than a window loses
+/// Followed connection: its bytes in the order of the conversation, then the state of each side. Bytes wait for the client in the store alone: a client that is slower by more than a window loses
 /// bytes, and each loss is reported. Workers only say that something happened.
 pub(crate) struct Follow {
     subscription: Subscription,
@@ -56,29 +61,83 @@ impl Follow {
     pub(crate) async fn notify(&mut self, writer: &mut NotificationWriter<'_>) -> io::Result<()> {
         self.subscription.take_ready();
         self.more = false;
+        let mut left = TURN;
+        loop {
+            // A side that is not followed starts beyond all bytes.
+            let from = self.sides.map(|off| off.unwrap_or(u64::MAX));
+            let turns = match self.reader.turns(self.id, from, TURNS) {
+                Ok(turns) => turns.turns,
+                Err(PeekError::Busy) => {
+                    self.more = true;
+                    return Ok(());
+                }
+                // Both sides end.
+                Err(_) => Vec::new(),
+            };
+            if turns.is_empty() {
+                break;
+            }
+            for turn in &turns {
+                left = left.saturating_sub(self.turn(turn, writer).await?);
+                if self.more || left == 0 {
+                    self.more = true;
+                    return Ok(());
+                }
+            }
+        }
         for side in Side::BOTH {
-            let mut left = TURN;
-            while let Some(off) = self.sides[side.index()] {
-                let buffer = writer.peeks.own(CHUNK);
-                let next = self.reader.next_from(self.id, side, off, buffer);
-                match next.kind {
-                    NextKind::Pending => break,
-                    NextKind::Busy => {
-                        self.more = true;
-                        break;
-                    }
-                    _ => {}
-                }
-                if let NextKind::Bytes { len, .. } = next.kind {
-                    left = left.saturating_sub(len);
-                }
-                self.sides[side.index()] = self.write(side, off, &next, writer).await?;
-                writer.out.flush_if_full().await?;
-                if left == 0 {
+            self.rest(side, writer).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a turn, and the losses before it. Returns its cost in bytes. Sets `more` if the bytes cannot be read now.
+    async fn turn(
+        &mut self,
+        turn: &Turn,
+        writer: &mut NotificationWriter<'_>,
+    ) -> io::Result<usize> {
+        let end = turn.off + turn.len;
+        let mut cost = 0;
+        while let Some(off) = self.sides[turn.side.index()].filter(|off| *off < end) {
+            let limit = if off < turn.off { turn.off } else { end };
+            let most = CHUNK.min(usize::try_from(limit - off).unwrap_or(CHUNK));
+            let buffer = writer.peeks.own(most);
+            let next = self.reader.next_from(self.id, turn.side, off, buffer);
+            match next.kind {
+                NextKind::Pending | NextKind::Busy => {
                     self.more = true;
                     break;
                 }
+                NextKind::Bytes { len, .. } => cost += len + LINE,
+                _ => cost += LINE,
             }
+            let time = Some(seconds(turn.time));
+            self.sides[turn.side.index()] = self.write(turn.side, off, &next, time, writer).await?;
+            writer.out.flush_if_full().await?;
+        }
+        Ok(cost)
+    }
+
+    /// Writes losses and the end of a side after its last byte.
+    async fn rest(&mut self, side: Side, writer: &mut NotificationWriter<'_>) -> io::Result<()> {
+        while let Some(off) = self.sides[side.index()] {
+            let next = self.reader.next_from(self.id, side, off, &mut []);
+            match next.kind {
+                NextKind::Pending => break,
+                NextKind::Busy => {
+                    self.more = true;
+                    break;
+                }
+                // Bytes that came a moment ago, or beyond a hole: then an event says that it was passed.
+                NextKind::Bytes { .. } => {
+                    self.more |= off < next.next;
+                    break;
+                }
+                _ => {}
+            }
+            self.sides[side.index()] = self.write(side, off, &next, None, writer).await?;
+            writer.out.flush_if_full().await?;
         }
         Ok(())
     }
@@ -89,6 +148,7 @@ impl Follow {
         side: Side,
         off: u64,
         next: &Next,
+        time: Option<f64>,
         writer: &mut NotificationWriter<'_>,
     ) -> io::Result<Option<u64>> {
         match next.kind {
@@ -99,7 +159,7 @@ impl Follow {
                 let range = range(side, off, to);
                 let number = self.subscription.number();
                 writer
-                    .data(number, None, self.id, range, len, self.encoding)
+                    .data(number, time, self.id, range, len, self.encoding)
                     .await?;
                 if eof {
                     writer.event(&self.end(side, "eof"));

@@ -1,6 +1,6 @@
 //! Block trees: the blocks of one side, found by stream offset.
 //!
-//! A side's blocks are numbered by offset / BLOCK. Up to four are linked from the side's record; more are linked from
+//! A side's blocks are numbered by offset / BLOCK. Up to three are linked from the side's record; more are linked from
 //! index blocks, a radix tree of fan-out [`FANOUT`]; its height grows with the span of retained blocks. Block numbers are
 //! taken modulo the tree's capacity, so a sliding window stays in a tree of constant size.
 
@@ -19,7 +19,7 @@ const FANOUT: u64 = 1 << FANOUT_SHIFT;
 /// An entry has four bytes.
 const FANOUT_SHIFT: u32 = BLOCK_SHIFT - 2;
 /// Blocks linked from the record itself.
-const DIRECT: u64 = 4;
+const DIRECT: u64 = 3;
 /// Enough for any window that memory can hold.
 const MAX_HEIGHT: u8 = 5;
 
@@ -35,7 +35,7 @@ impl Roots {
     #[inline(always)]
     pub fn of(side: &SideRecord) -> Self {
         Self {
-            links: [0, 1, 2, 3].map(|i| side.roots[i].get()),
+            links: side.roots.each_ref().map(Cell32::get),
             height: side.height.get(),
         }
     }

@@ -51,7 +51,7 @@ fn check(window: u64, steps: impl Iterator<Item = u64>) {
 
 #[test]
 fn a_window_of_direct_blocks_slides() {
-    check(4, 0..50);
+    check(DIRECT, 0..50);
 }
 
 #[test]
@@ -82,11 +82,13 @@ fn a_full_allocator_is_an_error_and_leaks_nothing() {
         allocator: &mut allocator,
         side,
     };
-    for number in 0..4 {
+    for number in 0..DIRECT {
         blocks.ensure(number).unwrap();
     }
     blocks.grow(0, 4).unwrap();
-    blocks.ensure(4).unwrap();
+    for number in DIRECT..5 {
+        blocks.ensure(number).unwrap();
+    }
     assert_eq!(blocks.ensure(5), Err(Full));
     assert_eq!(blocks.allocator.used(), 6);
     blocks.release_all(0, 5);

@@ -41,9 +41,11 @@ impl Bench {
             counters: &self.counters,
             sink: &mut self.events,
             elsewhere: false,
+            time: 0,
             limits: Limits {
                 window: 1 << 16,
                 ranges: 1000,
+                marks: 4,
             },
             id: SockId::new(0, 0, 0),
             name: Side::Server,

@@ -1,0 +1,66 @@
+//! Marks of a side: when they are set, and when they go.
+//!
+//! A mark is set before its bytes are shown to readers: when the side that receives bytes changes, when a tick has passed
+//! since the last bytes, and at every multiple of 64 KiB. It costs a packet a look at one bit of the record.
+
+use super::Receiver;
+use crate::Sink;
+use crate::store::marks::{Mark, Marks, STRIDE_SHIFT};
+use crate::store::record::{NONE, SideRecord};
+
+impl<S: Sink> Receiver<'_, S> {
+    /// Sets a mark if the in-order edge needs one for its way from `from` to `to`.
+    #[inline(always)]
+    pub(super) fn mark_advance(&mut self, from: u64, to: u64) {
+        if !self.side().continues() || (from ^ to) >> STRIDE_SHIFT != 0 {
+            self.mark(from);
+        }
+    }
+
+    /// Sets a mark at the in-order edge, which is about to leave `off`.
+    #[inline(never)]
+    pub(super) fn mark(&mut self, off: u64) {
+        if !self.enabled() || self.limits.marks == 0 {
+            return;
+        }
+        let (side, peer) = (self.side(), self.record.side(self.name.peer()));
+        // Later than the last mark of the peer: times alone order the marks of both sides.
+        let least = self.marks_of(peer).last().map_or(0, |mark| mark.time + 1);
+        let time = self.time.max(least);
+        let most = self.limits.marks;
+        let is_set = self.marks().append(Mark { off, time }, most);
+        self.record.update(|_| {
+            side.set_continues(is_set);
+            peer.set_continues(false);
+        });
+    }
+
+    /// Frees the marks of evicted bytes.
+    pub(super) fn remove_marks(&mut self) {
+        let side = self.side();
+        if side.marks.get() != NONE {
+            self.marks().remove_below(side.base.get());
+        }
+    }
+
+    /// Frees all marks, which no reader can reach any more.
+    pub(super) fn free_marks(&mut self) {
+        let newest = self.side().marks.get();
+        self.side().marks.set(NONE);
+        self.marks().free_ring(newest);
+    }
+
+    pub(super) fn marks(&mut self) -> Marks<'_> {
+        self.marks_of(self.record.side(self.name))
+    }
+
+    fn marks_of<'a>(&'a mut self, side: &'a SideRecord) -> Marks<'a> {
+        Marks {
+            arena: self.arena,
+            chunks: &mut self.writer.marks,
+            blocks: &mut self.writer.blocks,
+            record: self.record,
+            side,
+        }
+    }
+}

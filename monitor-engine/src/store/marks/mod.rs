@@ -1,0 +1,242 @@
+//! Marks: times at which the in-order edge of a side left an offset.
+//!
+//! A side's marks are a ring of small chunks ([`chunk`]): its record links the newest one, each links the next newer one,
+//! and the newest links the oldest. So both ends are found with one link, and a side without bytes has no chunk. Chunks are
+//! cut from blocks ([`alloc`]).
+//!
+//! Readers copy the ring's ends inside a consistent read ([`Ends`]) and walk it afterwards. `epoch` changes before a chunk
+//! is freed, so a walk over a chunk that was reused is noticed. A newer chunk, or a mark after those of the copy, is beyond
+//! the walk.
+
+mod alloc;
+mod chunk;
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;
+
+use super::arena::Arena;
+use super::blocks::BlockAllocator;
+use super::record::{NONE, Record, SideRecord};
+use super::{Release, fence};
+pub use alloc::ChunkAllocator;
+use chunk::{Chunk, PER_CHUNK};
+
+/// Most chunks of a side, which bounds a reader's walk: 3072 marks.
+const MOST_CHUNKS: u64 = 1024;
+
+/// Bytes of marks for each retained byte: the divisor, as a shift.
+const SHARE_SHIFT: u32 = 4;
+
+/// Bits of a time below which two times are the same to a mark: half a millisecond.
+pub const TICK_SHIFT: u32 = 19;
+
+/// Bytes after which a side has another mark: the shift of 64 KiB.
+pub const STRIDE_SHIFT: u32 = 16;
+
+/// Time at which the in-order edge left an offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    pub off: u64,
+    /// Nanoseconds since the epoch.
+    pub time: u64,
+}
+
+/// Returns the most chunks of a side with a window.
+#[inline(always)]
+pub fn most_chunks(window: u64) -> u64 {
+    (window >> (SHARE_SHIFT + chunk::SHIFT)).clamp(1, MOST_CHUNKS)
+}
+
+/// A side's marks, for the writer.
+pub struct Marks<'a> {
+    pub arena: &'a Arena,
+    pub chunks: &'a mut ChunkAllocator,
+    pub blocks: &'a mut BlockAllocator,
+    pub record: &'a Record,
+    pub side: &'a SideRecord,
+}
+
+impl<'a> Marks<'a> {
+    /// Appends a mark while the side has at most `most` chunks: the oldest chunk goes for a new one. Returns false if there
+    /// is no memory for it. A mark at the offset of the last one takes its place: no byte came between them.
+    pub fn append(&mut self, mark: Mark, most: u64) -> bool {
+        if let Some(newest) = self.newest() {
+            let count = newest.count();
+            let repeated = count > 0 && newest.get(count - 1).off == mark.off;
+            let index = count - usize::from(repeated);
+            if index < PER_CHUNK {
+                self.record.update(|_| {
+                    newest.set(index, mark);
+                    newest.set_count(index + 1);
+                });
+                return true;
+            }
+            while self.len() >= most {
+                self.remove_oldest();
+            }
+        }
+        let link = match self.chunks.alloc(self.arena, self.blocks) {
+            Some(link) => link,
+            None if self.side.marks.get() != NONE => {
+                self.remove_oldest();
+                match self.chunks.alloc(self.arena, self.blocks) {
+                    Some(link) => link,
+                    None => return false,
+                }
+            }
+            None => return false,
+        };
+        self.push(link, mark);
+        true
+    }
+
+    /// Links a new chunk with its first mark.
+    fn push(&mut self, link: u32, mark: Mark) {
+        let Some(chunk) = Chunk::linked(self.arena, link) else {
+            return;
+        };
+        let newest = self.newest();
+        self.record.update(|_| {
+            chunk.set(0, mark);
+            chunk.set_count(1);
+            match newest {
+                Some(newest) => {
+                    chunk.set_place(newest.next(), newest.number().wrapping_add(1));
+                    newest.set_next(link);
+                }
+                None => chunk.set_place(link, 0),
+            }
+            self.side.marks.set(link);
+        });
+    }
+
+    /// Returns the last mark.
+    pub fn last(&self) -> Option<Mark> {
+        let newest = self.newest()?;
+        Some(newest.get(newest.count().checked_sub(1)?))
+    }
+
+    /// Frees the chunks with marks of evicted bytes alone. The newest chunk stays.
+    pub fn remove_below(&mut self, base: u64) {
+        let Some(newest) = self.newest() else { return };
+        let mut first = newest.next();
+        while first != self.side.marks.get()
+            && let Some(after) = Chunk::linked(self.arena, first).map(Chunk::next)
+            && Chunk::linked(self.arena, after).is_some_and(|chunk| chunk.get(0).off <= base)
+        {
+            first = after;
+        }
+        self.remove_before(newest, first);
+    }
+
+    /// Frees the oldest chunk, which may be the newest, too.
+    fn remove_oldest(&mut self) {
+        let Some(newest) = self.newest() else { return };
+        let oldest = newest.next();
+        if oldest == self.side.marks.get() {
+            self.record.update(|_| {
+                self.side.marks.set(NONE);
+                self.side.epoch.set(self.side.epoch.get().wrapping_add(1));
+            });
+            fence(Release);
+            self.chunks.free(self.arena, self.blocks, oldest);
+        } else if let Some(after) = Chunk::linked(self.arena, oldest).map(Chunk::next) {
+            self.remove_before(newest, after);
+        }
+    }
+
+    /// Frees the chunks older than `first`.
+    fn remove_before(&mut self, newest: Chunk<'_>, first: u32) {
+        let mut link = newest.next();
+        if link == first {
+            return;
+        }
+        // First the ring without them, then the epoch: a reader that sees the new epoch doesn't find them any more.
+        self.record.update(|_| {
+            newest.set_next(first);
+            self.side.epoch.set(self.side.epoch.get().wrapping_add(1));
+        });
+        // Readers look at the epoch again after their walk: from here on the chunks may be reused.
+        fence(Release);
+        while link != first {
+            let Some(chunk) = Chunk::linked(self.arena, link) else {
+                return;
+            };
+            let next = chunk.next();
+            self.chunks.free(self.arena, self.blocks, link);
+            link = next;
+        }
+    }
+
+    /// Frees the chunks of a ring, by the link to its newest one. No reader can reach them any more.
+    pub fn free_ring(&mut self, newest: u32) {
+        let mut link = newest;
+        while let Some(chunk) = Chunk::linked(self.arena, link) {
+            let next = chunk.next();
+            self.chunks.free(self.arena, self.blocks, link);
+            link = next;
+            if link == newest {
+                return;
+            }
+        }
+    }
+
+    /// Returns the number of chunks.
+    fn len(&self) -> u64 {
+        let Some(newest) = self.newest() else {
+            return 0;
+        };
+        let oldest = Chunk::linked(self.arena, newest.next()).map_or(0, Chunk::number);
+        u64::from(newest.number().wrapping_sub(oldest)) + 1
+    }
+
+    fn newest(&self) -> Option<Chunk<'a>> {
+        Chunk::linked(self.arena, self.side.marks.get())
+    }
+}
+
+/// Ends of a side's ring at one moment, for readers.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    oldest: u32,
+    newest: u32,
+    /// Marks in the newest chunk.
+    count: usize,
+    /// Unchanged after a valid walk.
+    pub epoch: u32,
+}
+
+impl Ends {
+    /// Copies the ends of a ring. On a torn record: arbitrary ones.
+    pub fn of(arena: &Arena, side: &SideRecord) -> Self {
+        let newest = side.marks.get();
+        let chunk = Chunk::linked(arena, newest);
+        Self {
+            oldest: chunk.map_or(NONE, Chunk::next),
+            newest,
+            count: chunk.map_or(0, Chunk::count),
+            epoch: side.epoch.get(),
+        }
+    }
+
+    /// Calls `each` for the marks in order until it returns false. If the ring has changed: for arbitrary ones, a bounded
+    /// number of times.
+    pub fn each(&self, arena: &Arena, mut each: impl FnMut(Mark) -> bool) {
+        let mut link = self.oldest;
+        for _ in 0..MOST_CHUNKS {
+            let Some(chunk) = Chunk::linked(arena, link) else {
+                return;
+            };
+            let last = link == self.newest;
+            let count = if last { self.count } else { chunk.count() };
+            for index in 0..count {
+                if !each(chunk.get(index)) {
+                    return;
+                }
+            }
+            if last {
+                return;
+            }
+            link = chunk.next();
+        }
+    }
+}
