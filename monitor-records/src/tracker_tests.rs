@@ -209,7 +209,7 @@ fn catch_up(
     slots: &HashMap<u32, (u32, bool)>,
     stored: &mut Vec<(u64, u32)>,
 ) {
-    let mut events: Vec<_> = queue.drain(..).collect();
+    let mut events = std::mem::take(queue);
     if *overflow > 0 {
         events.push(lost(std::mem::take(overflow)));
     }

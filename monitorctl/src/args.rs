@@ -8,8 +8,8 @@ use monitor_client::DEFAULT_SOCKET;
 use crate::failure::exit_codes;
 use crate::show::colour::ColorChoice;
 use crate::{
-    call, completions, config, doctor, events, export, extcap, follow, fragments, info, lookup,
-    man, peek, ppeek, ready, save, set, sockets, stats, stop, top, wait, watch,
+    call, completions, config, doctor, events, export, extcap, follow, fragments, info, log,
+    lookup, man, peek, ppeek, ready, save, set, sockets, stats, stop, top, wait, watch,
 };
 
 /// Reads live TCP connections through monitord.
@@ -61,6 +61,8 @@ pub enum Verb {
     Export(export::Args),
     /// Install the captures of monitord in Wireshark
     Extcap(extcap::Args),
+    /// Write a record of each connection that ends, for months
+    Log(log::Args),
     /// Show a live screen: connections by rate, losses, memory, and the load of each worker
     Top(top::Args),
     /// Stop monitoring a connection, or one side of it (admins)

@@ -66,6 +66,8 @@ pub enum Failure {
         address: SocketAddr,
         source: io::Error,
     },
+    /// The process cannot handle signals.
+    Signals(io::Error),
     /// `doctor` found this number of problems.
     Problems(usize),
     /// The daemon wasn't ready in time, for this reason.
@@ -163,6 +165,7 @@ impl Failure {
             | Failure::File { .. }
             | Failure::Listen { .. }
             | Failure::Arguments(_)
+            | Failure::Signals(_)
             | Failure::Usage(_) => USAGE,
         };
         ExitCode::from(code)
@@ -193,6 +196,7 @@ impl fmt::Display for Failure {
             Failure::Json(_) => f.write_str("cannot write the result as JSON"),
             Failure::File { doing, path, .. } => write!(f, "cannot {doing} {}", path.display()),
             Failure::Listen { address, .. } => write!(f, "cannot listen on {address}"),
+            Failure::Signals(_) => f.write_str("cannot handle signals"),
             Failure::Problems(count) => write!(f, "{count} problems found"),
             Failure::NotReady(reason) => write!(f, "not ready in time: {reason}"),
             Failure::Arguments(error) => error.fmt(f),
@@ -218,7 +222,8 @@ impl StdError for Failure {
             Failure::Client(error) => error.source(),
             Failure::Output(source)
             | Failure::File { source, .. }
-            | Failure::Listen { source, .. } => Some(source),
+            | Failure::Listen { source, .. }
+            | Failure::Signals(source) => Some(source),
             Failure::Json(source) => Some(source),
             Failure::NotReady(_)
             | Failure::Problems(_)

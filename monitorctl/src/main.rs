@@ -17,6 +17,7 @@ mod failure;
 mod follow;
 mod fragments;
 mod info;
+mod log;
 mod lookup;
 mod man;
 mod pages;
@@ -85,7 +86,8 @@ fn run(args: Args) -> Result<(), Failure> {
         }
         // It waits for the daemon.
         Verb::Ready(ready) => ready::ready(&mut out, &args.socket, args.json, &ready)?,
-        // It reconnects after a restart of the daemon.
+        // These reconnect after a restart of the daemon.
+        Verb::Log(log) => return log::log(&args.socket, &log),
         Verb::Top(top) => return top::top(out, &args.socket, args.json, &top),
         verb => {
             let client = connect(&args.socket)?;
@@ -124,6 +126,7 @@ fn dispatch<W: Write>(context: &mut Context<W>, socket: &Path, verb: Verb) -> Re
         Verb::Completions(_)
         | Verb::Doctor(_)
         | Verb::Extcap(_)
+        | Verb::Log(_)
         | Verb::Man(_)
         | Verb::Ready(_)
         | Verb::Top(_) => {

@@ -23,7 +23,8 @@ impl Nginx {
             "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log;\n\
              events {{ }}\n\
              http {{\n\
-               access_log off; keepalive_timeout 0; sendfile on;\n\
+               log_format bytes '$remote_port $request_length $bytes_sent';\n\
+               access_log {path}/access.log bytes; keepalive_timeout 0; sendfile on;\n\
                client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;\n\
                uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n\
                server {{ listen {port}; listen [::]:{port}; root {path}/files; }}\n\
@@ -50,6 +51,20 @@ impl Nginx {
             dir,
             _server: server,
         }
+    }
+
+    /// Port of the client, bytes of the request and bytes of the response of each request so far.
+    ///
+    /// # Panics
+    /// When there was none.
+    #[must_use]
+    pub fn requests(&self) -> Vec<[u64; 3]> {
+        let text = fs::read_to_string(self.dir.path().join("access.log")).expect("a log");
+        let numbers = |line: &str| {
+            let mut numbers = line.split(' ').map(|word| word.parse().expect("a number"));
+            [(); 3].map(|()| numbers.next().expect("three numbers"))
+        };
+        text.lines().map(numbers).collect()
     }
 
     /// A file that it serves as /NAME.

@@ -9,6 +9,7 @@ mod control;
 mod failures;
 mod follow;
 mod lists;
+mod log;
 mod offline;
 mod reads;
 mod ready;
