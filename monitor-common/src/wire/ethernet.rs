@@ -13,7 +13,7 @@ const ETHERTYPE_QINQ: u16 = 0x88a8;
 const ETHERTYPE_OLD_QINQ: u16 = 0x9100;
 
 const TYPE_OFFSET: usize = 12;
-const TAG_LEN: usize = 4;
+pub(super) const TAG_LEN: usize = 4;
 const VLAN_ID_MASK: u16 = 0x0fff;
 
 /// The VLAN tags of a frame. Untagged: the default.
@@ -85,13 +85,13 @@ pub fn ethernet<B: Bytes + ?Sized>(bytes: &B) -> Result<Ethernet, Error> {
 
 /// Returns the id of the tag with its control field at `at`, and the type behind it.
 #[inline(always)]
-fn tag<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<(u16, u16), Error> {
+pub(super) fn tag<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<(u16, u16), Error> {
     let [a, b, c, d] = bytes.array(at).ok_or(Error::Truncated)?;
     Ok((be16(a, b) & VLAN_ID_MASK, be16(c, d)))
 }
 
 #[inline(always)]
-const fn is_tag(ethertype: u16) -> bool {
+pub(super) const fn is_tag(ethertype: u16) -> bool {
     matches!(
         ethertype,
         ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_OLD_QINQ

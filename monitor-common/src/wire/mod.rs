@@ -4,10 +4,12 @@
 //! Every reader takes the offset at which its header starts and gives back offsets into the same bytes, so that
 //! nothing is copied but the headers themselves and the verifier sees only bounded additions.
 
+mod carrier;
 mod ethernet;
 mod ip;
 mod tcp;
 
+pub use carrier::{Carried, ETHERTYPE_PPP, carried, llc, ppp, pppoe};
 pub use ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Vlans, ethernet};
 pub use ip::{
     Address, Datagram, Fragment, MAX_EXTENSION_HEADERS, PROTOCOL_TCP, ip, is_extension_header,

@@ -202,6 +202,47 @@ fn every_link_type_is_read() {
 }
 
 #[test]
+fn headers_between_the_link_layer_and_ip_are_followed() {
+    let flow = Flow::new();
+    let ip = flow.segment(C, 0, PSH, b"same").ip();
+    let addresses = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    let ethernet = |head: &[u8]| [&addresses, head, &ip].concat();
+    let sll = |head: &[u8]| [&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0], head, &ip].concat();
+    let sll2 = [
+        &[
+            0x81, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0, 7, 8, 0,
+        ],
+        &ip[..],
+    ]
+    .concat();
+    let snap = [0, 60, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+    let pppoe = [0x88, 0x64, 0x11, 0, 0, 1, 0, 46, 0, 0x21];
+    let tagged_pppoe = [&[0x81, 0, 0, 7], &pppoe[..]].concat();
+    for (link, frame, vlan) in [
+        (LinkType::Ethernet, ethernet(&snap), None),
+        (LinkType::Ethernet, ethernet(&pppoe), None),
+        (LinkType::Ethernet, ethernet(&tagged_pppoe), Some(7)),
+        (
+            LinkType::Ethernet,
+            ethernet(&[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64]),
+            None,
+        ),
+        (LinkType::LinuxSll, sll(&[0x81, 0, 0, 7, 8, 0]), Some(7)),
+        (
+            LinkType::LinuxSll,
+            sll(&[0, 4, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0]),
+            None,
+        ),
+        (LinkType::LinuxSll2, sll2, Some(7)),
+    ] {
+        let mut lab = Lab::new();
+        lab.frame(link, &frame);
+        assert_eq!(lab.text(S), "same", "{frame:?}");
+        assert_eq!(lab.only().vlan, Vec::from_iter(vlan), "{frame:?}");
+    }
+}
+
+#[test]
 fn frames_that_are_not_followed_are_counted() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
     let mut udp = flow.syn().ip();

@@ -46,7 +46,7 @@ pub struct CaptureFile {
     packets: u64,
     /// Packets whose time was replaced by that of their neighbours.
     wild_times: u64,
-    /// Link types that are not supported, and the number of frames of each.
+    /// Link types with frames that were skipped, and the number of frames of each.
     skipped: Vec<(u16, u64)>,
     unknown_interface: u64,
 }
@@ -138,7 +138,9 @@ impl CaptureFile {
             };
             match self.format.step(rest) {
                 Step::Frame(frame, length) => {
-                    let Some(link) = link::link(frame.link_type) else {
+                    let big_endian = self.format.is_big_endian();
+                    let Some((link, data)) = link::link(frame.link_type, frame.data, big_endian)
+                    else {
                         used += length as u64;
                         count_skipped(&mut self.skipped, frame.link_type);
                         continue;
@@ -167,7 +169,7 @@ impl CaptureFile {
                         time,
                         interface: frame.interface.unwrap_or(self.interface),
                         link,
-                        data: frame.data,
+                        data,
                         more: &[],
                         cut: frame.cut,
                         checksum: monitor_engine::Checksum::Unknown,
@@ -256,7 +258,7 @@ impl CaptureFile {
         self.wild_times
     }
 
-    /// Returns the link types that are not supported, and the number of frames skipped of each.
+    /// Returns the link types with frames that were skipped, and the number of frames of each.
     pub fn skipped(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.skipped.iter().copied()
     }

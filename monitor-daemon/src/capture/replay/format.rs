@@ -24,6 +24,15 @@ impl Format {
         pcap.or_else(|| PcapNg::recognize(start).map(Self::PcapNg))
     }
 
+    /// Returns the byte order of the file, or of its current section.
+    #[inline]
+    pub(super) fn is_big_endian(&self) -> bool {
+        match self {
+            Self::Pcap(pcap) => pcap.is_big_endian(),
+            Self::PcapNg(pcapng) => pcapng.is_big_endian(),
+        }
+    }
+
     /// Parses the record at the start of `bytes`.
     #[inline]
     pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {

@@ -295,8 +295,13 @@ impl Replay {
     fn report(&self, file: &CaptureFile) {
         for (link_type, frames) in file.skipped() {
             self.status.skip(frames);
+            let reason = if link::is_stripped(link_type) {
+                "they have no IP packet that can be read"
+            } else {
+                "it is not supported; `editcap -T` or a capture on another interface may help"
+            };
             warn!(
-                "{}: skipped {frames} frames of link type {}; only Ethernet, raw IP, Linux cooked and null/loopback are supported",
+                "{}: skipped {frames} frames of link type {}; {reason}",
                 file.path().display(),
                 link::name(link_type),
             );

@@ -34,6 +34,10 @@ impl Pcap {
         })
     }
 
+    pub(super) fn is_big_endian(self) -> bool {
+        self.big_endian
+    }
+
     #[inline]
     pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
         if !self.header_read {

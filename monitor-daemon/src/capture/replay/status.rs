@@ -117,7 +117,7 @@ impl CaptureStatus for ReplayStatus {
                 ("passed", "Packets not captured; none in a replay.", 0),
                 (
                     "skipped_frames",
-                    "Frames of link types that are not supported, or of interfaces that their file does not describe.",
+                    "Frames of link types that are not supported, without an IP packet that can be read, or of interfaces that their file does not describe.",
                     self.skipped.get(),
                 ),
                 (

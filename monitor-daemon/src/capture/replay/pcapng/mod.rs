@@ -48,6 +48,10 @@ impl PcapNg {
         (start == SECTION_HEADER.to_be_bytes()).then(Self::default)
     }
 
+    pub(super) fn is_big_endian(&self) -> bool {
+        self.big_endian
+    }
+
     #[inline]
     pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Step<'a> {
         let (Some(kind), Some(length)) = (self.u32(bytes, 0), self.u32(bytes, 4)) else {

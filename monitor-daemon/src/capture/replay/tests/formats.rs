@@ -46,7 +46,11 @@ fn every_supported_link_type_is_read() {
         }
     }
     for link_type in [12, 14, 228, 229] {
-        assert_eq!(link::link(link_type), Some(LinkType::Ip));
+        let frame = [0x45; 20];
+        assert_eq!(
+            link::link(link_type, &frame, false),
+            Some((LinkType::Ip, &frame[..]))
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod compression;
 mod formats;
+mod links;
 mod streams;
 
 use std::io::{Cursor, Write};
