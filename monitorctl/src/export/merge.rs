@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use std::io::Write;
 
 use monitor_client::Side;
-use monitor_client::types::Socket;
+use monitor_client::types::{Offsets, Socket};
 
 use super::capture::Capture;
 use super::connection::{Connection, Form, Source, Tally, micros};
@@ -102,7 +102,7 @@ pub fn merge<W: Write>(
 impl Stored {
     fn new(socket: Socket, form: Form) -> Self {
         Self {
-            turns: Turns::new(&socket),
+            turns: Turns::new(socket.sockid),
             connection: Connection::new(socket, form),
             is_new: true,
         }
@@ -114,9 +114,8 @@ impl Stored {
         if self.is_new {
             return micros(socket.opened);
         }
-        self.turns
-            .peek()
-            .map_or_else(|| micros(socket.last), |turn| turn.time)
+        let next = self.turns.peek().map_or(socket.last, |turn| turn.time);
+        micros(next)
     }
 
     /// Writes the handshake, a turn, or the rest.
@@ -131,18 +130,25 @@ impl Stored {
             let stats = socket.sides.get(side);
             if keeps { stats.next } else { stats.end }
         };
+        let connection = &mut self.connection;
+        let limits = Offsets {
+            client: limit(&connection.socket, Side::Client),
+            server: limit(&connection.socket, Side::Server),
+        };
         if std::mem::take(&mut self.is_new) {
-            self.connection.open(capture)?;
+            connection.open(capture)?;
+            self.turns.load(source.client, limits)?;
             return Ok(Step::More);
         }
-        let connection = &mut self.connection;
         if let Some(turn) = self.turns.peek() {
             self.turns.skip();
-            let to = turn.to.min(limit(&connection.socket, turn.side));
-            if !connection.copy(source, turn.side, to, turn.time, capture)? {
+            let to = (turn.off + turn.len).min(limit(&connection.socket, turn.side));
+            let time = micros(turn.time);
+            if !connection.copy(source, turn.side, to, time, capture)? {
                 connection.close(capture)?;
                 return Ok(Step::Gone);
             }
+            self.turns.load(source.client, limits)?;
             return Ok(Step::More);
         }
         let last = micros(connection.socket.last);

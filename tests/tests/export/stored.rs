@@ -268,6 +268,48 @@ fn packets_of_many_connections_are_in_the_order_of_time() {
 }
 
 #[test]
+fn requests_and_responses_alternate_at_their_times() {
+    needs!("tshark");
+    let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
+    flow.open();
+    for number in 0..100_u32 {
+        flow.wait(3_000_000)
+            .send(End::Client, format!("GET /{number}").as_bytes())
+            .wait(2_000_000)
+            .send(End::Server, format!("response {number}").as_bytes());
+    }
+    flow.close();
+    let daemon = replayed(&[&flow], &Layers::ethernet(), "");
+    let exported = Exported::new(&daemon, &["--all"]);
+    let fields = ["frame.time_epoch", "tcp.srcport", "tcp.payload"];
+    let fields = fields.iter().flat_map(|field| ["-e", field]);
+    let args: Vec<_> = ["-Y", "tcp.len > 0", "-T", "fields"]
+        .into_iter()
+        .chain(fields)
+        .collect();
+    let shown = exported.tshark(&args);
+    let sent: Vec<_> = flow
+        .segments
+        .iter()
+        .filter(|segment| !segment.payload.is_empty())
+        .collect();
+    assert_eq!((shown.lines().count(), sent.len()), (200, 200));
+    for (line, segment) in shown.lines().zip(sent) {
+        let fields: Vec<_> = line.split('\t').collect();
+        let time: f64 = fields[0].parse().unwrap();
+        assert!((time - segment.time as f64 / 1e9).abs() < 0.001, "{line}");
+        let port = if segment.from == End::Client {
+            "40000"
+        } else {
+            "80"
+        };
+        assert_eq!(fields[1], port);
+        assert!(crate::unhex(fields[2]) == segment.payload, "{line}");
+    }
+    daemon.stop();
+}
+
+#[test]
 fn a_file_is_never_overwritten_and_a_summary_is_printed() {
     needs!();
     let flow = conversation("10.0.0.1:40000", "10.0.0.2:80", 6);

@@ -70,6 +70,16 @@ fn the_key_log_decrypts_the_exported_session_only() {
     let sockid = second["sockid"].as_u64().unwrap().to_string();
     let keys = path("keys");
     let exported = Exported::new(&daemon, &[&sockid, "--keylog", keys.to_str().unwrap()]);
+    let shown = exported.tshark(&[
+        "-Y",
+        "http.request",
+        "-T",
+        "fields",
+        "-e",
+        "http.request.uri",
+    ]);
+    assert_eq!(shown.trim(), "/two");
+
     let log = std::fs::read_to_string(&keys).unwrap();
     let sessions: Vec<&str> = log
         .lines()
