@@ -8,6 +8,7 @@ use std::process::Command;
 use monitor_tests::wiregen::Random;
 use monitor_tests::{Daemon, Network, Pair, Program, Transfer, exchange, monitorctl, needs, until};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::{Exported, ctl};
 
@@ -105,7 +106,7 @@ fn a_named_connection_is_exported_to_its_end() {
     client.write_all(b"before").unwrap();
     let mut rpc = daemon.rpc();
     let sockid = until("the first bytes", || {
-        let socket = rpc.sockets(serde_json::json!({"port": 7000})).pop()?;
+        let socket = rpc.sockets(json!({"port": 7000})).pop()?;
         (socket["sides"]["server"]["next"] == 6).then(|| socket["sockid"].as_u64())?
     });
     let exported = empty();
@@ -157,10 +158,7 @@ fn each_client_of_pcap_over_ip_gets_a_whole_file() {
     rpc.complete(7000, 1);
     let args = ["export", "--live", "--all", "--listen", "127.0.0.1:0"];
     let export = Program::start(&mut ctl(&daemon, &args));
-    let address: SocketAddr = until("the address", || {
-        let text = export.stderr();
-        text.trim().rsplit_once(' ')?.1.parse().ok()
-    });
+    let address = address_of(&export);
     // A client that never reads holds up no other.
     let _slow = TcpStream::connect(address).unwrap();
     until("the slow client's subscription", || {
@@ -193,6 +191,17 @@ fn each_client_of_pcap_over_ip_gets_a_whole_file() {
     assert_eq!(shown.lines().count(), 10, "{shown}");
     drop(export);
 
+    // Without --live the file ends.
+    let args = ["export", "--all", "--listen", "127.0.0.1:0"];
+    let export = Program::start(&mut ctl(&daemon, &args));
+    let mut stored = Vec::new();
+    let mut client = TcpStream::connect(address_of(&export)).unwrap();
+    client.read_to_end(&mut stored).unwrap();
+    fs::write(received.path(), &stored).unwrap();
+    received.is_clean();
+    assert!(received.streams(1) == [&bytes[..], b"done"]);
+    drop(export);
+
     let args = ["export", "--all", "--listen", "0.0.0.0:0"];
     let refused = Program::start(&mut ctl(&daemon, &args)).finish();
     assert!(
@@ -200,6 +209,83 @@ fn each_client_of_pcap_over_ip_gets_a_whole_file() {
         "{}",
         refused.stderr
     );
+    daemon.stop();
+}
+
+/// Returns the address that an export with --listen reports.
+fn address_of(export: &Program) -> SocketAddr {
+    until("the address", || {
+        let text = export.stderr();
+        text.trim().rsplit_once(' ')?.1.parse().ok()
+    })
+}
+
+#[test]
+fn a_reader_that_is_too_slow_for_the_events_loses_no_bytes() {
+    needs!("tshark", "mkfifo");
+    let Pair { a, b } = Network::default().pair();
+    let daemon = Daemon::start(&a, TAP);
+    let exported = empty();
+    let pipe = exported.dir.path().join("pipe");
+    Program::run(Command::new("mkfifo").arg(&pipe));
+    let mut command = ctl(&daemon, &["export", "--live", "--all", "-o"]);
+    let export = Program::start(command.arg(&pipe));
+    let mut reader = fs::File::open(&pipe).unwrap();
+    let mut rpc = daemon.rpc();
+    until("the subscription", || {
+        (rpc.stat("rpc", "listeners") > 0).then_some(())
+    });
+    let listener = a.enter(|| TcpListener::bind("10.9.0.1:7000")).unwrap();
+    let mut pairs: Vec<_> = b.enter(|| {
+        let connect = |_| {
+            let client = TcpStream::connect("10.9.0.1:7000").unwrap();
+            client.set_nodelay(true).unwrap();
+            (client, listener.accept().unwrap().0)
+        };
+        (0..64).map(connect).collect()
+    });
+    // The pipe fills, then the queue of events.
+    let rounds = 2000;
+    for round in 0..rounds {
+        for (client, _) in &mut pairs {
+            client.write_all(&[round as u8; 3]).unwrap();
+        }
+        // The monitor itself must keep up.
+        if round % 50 == 49 {
+            until("the bytes of all connections", || {
+                let sockets = rpc.sockets(json!({"port": 7000}));
+                let arrived =
+                    |socket: &&Value| socket["sides"]["server"]["next"] == 3 * (round + 1);
+                (sockets.iter().filter(arrived).count() == 64).then_some(())
+            });
+        }
+    }
+    for (_, server) in &mut pairs {
+        server.read_exact(&mut vec![0; 3 * rounds]).unwrap();
+    }
+    drop(pairs);
+    rpc.complete(7000, 64);
+    let mut file = fs::File::create(exported.path()).unwrap();
+    let copy = std::thread::spawn(move || std::io::copy(&mut reader, &mut file));
+    until("both ends of all connections", || {
+        let fins = exported.tshark_partial(&["-Y", "tcp.flags.fin == 1"]);
+        (fins.lines().count() == 128).then_some(())
+    });
+    export.signal(Signal::INT);
+    assert!(export.finish().status.success());
+    copy.join().unwrap().unwrap();
+    exported.is_clean();
+    let payloads = exported.tshark(&["-T", "fields", "-e", "tcp.stream", "-e", "tcp.payload"]);
+    let mut streams = vec![String::new(); 64];
+    for line in payloads.lines() {
+        let (stream, payload) = line.split_once('\t').unwrap();
+        streams[stream.parse::<usize>().unwrap()].push_str(payload);
+    }
+    assert!(rpc.stat("rpc", "events_lost") > 0);
+    let expected: String = (0..rounds)
+        .map(|n| format!("{0:02x}", n as u8).repeat(3))
+        .collect();
+    assert!(streams.iter().all(|stream| *stream == expected));
     daemon.stop();
 }
 

@@ -5,6 +5,7 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
+mod holes;
 mod live;
 mod stored;
 mod tls;

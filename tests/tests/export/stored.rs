@@ -116,62 +116,6 @@ fn vlan_tags_are_kept() {
 }
 
 #[test]
-fn tshark_names_the_missing_bytes() {
-    needs!("tshark");
-    let mut random = Random::new(4);
-    let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
-    flow.open()
-        .send(End::Client, b"GET")
-        .send(End::Server, &random.bytes(900_000))
-        .close();
-    flow.lose(&mut random, 3);
-    let daemon = replayed(&[&flow], &Layers::ethernet(), "");
-    let mut rpc = daemon.rpc();
-    let sockid = rpc.sockets(json!({}))[0]["sockid"].as_u64().unwrap();
-    let fragments = rpc.ok("fragments", json!({"sockid": sockid, "side": "client"}));
-    let mut edge = 0;
-    let mut expected = Vec::new();
-    for extent in fragments["extents"].as_array().unwrap() {
-        let (off, len) = (extent[0].as_u64().unwrap(), extent[1].as_u64().unwrap());
-        if off > edge {
-            expected.push(format!("[{} bytes missing in capture file]", off - edge));
-        }
-        edge = off + len;
-    }
-    assert!(expected.len() > 10, "{expected:?}");
-    let exported = Exported::new(&daemon, &[&sockid.to_string()]);
-    let [_, stream] = exported.streams(0);
-    // tshark puts the sentence in place of the bytes.
-    let mut found = Vec::new();
-    let mut kept: Vec<u8> = Vec::new();
-    let mut rest = &stream[..];
-    while let Some(at) = find(rest, b" bytes missing in capture file]") {
-        let start = rest[..at].iter().rposition(|byte| *byte == b'[').unwrap();
-        let end = at + b" bytes missing in capture file]".len();
-        found.push(String::from_utf8(rest[start..end].to_vec()).unwrap());
-        kept.extend(&rest[..start]);
-        // It ends with a NUL.
-        rest = rest[end..].strip_prefix(b"\0").unwrap_or(&rest[end..]);
-    }
-    kept.extend(rest);
-    assert_eq!(found, expected);
-    let sent = flow.received_by(End::Client);
-    let mut captured: Vec<u8> = Vec::new();
-    for extent in fragments["extents"].as_array().unwrap() {
-        let (off, len) = (extent[0].as_u64().unwrap(), extent[1].as_u64().unwrap());
-        captured.extend(&sent[off as usize..(off + len) as usize]);
-    }
-    assert!(kept == captured, "all other bytes are there");
-    daemon.stop();
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
-}
-
-#[test]
 fn unknown_numbers_are_noted_and_a_reset_is_shown() {
     needs!("tshark", "capinfos");
     let mut flow = Flow::new("10.0.0.1:40000", "10.0.0.2:80");
