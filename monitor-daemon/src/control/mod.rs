@@ -19,5 +19,5 @@ mod run;
 
 pub use command::{Answer, Command, Engine};
 pub use queue::{CommandQueue, CommandQueueError};
-pub use queues::{CommandQueues, Unanswered};
+pub use queues::{CommandQueues, PATIENCE, Unanswered};
 pub use run::{run_commands, run_pending};

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{Answer, Command, CommandQueue, CommandQueueError};
 
 /// Longest time for an answer. A worker reads its queue many times a second; one that takes longer hangs or has ended.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Queue of each worker, in their order. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -20,6 +20,8 @@
 mod access;
 mod connection;
 mod dispatcher;
+#[cfg(test)]
+mod limits_tests;
 mod method_times;
 mod methods;
 mod metrics;

@@ -25,7 +25,7 @@ mod set;
 mod state;
 
 pub use scratch::Scratch;
-pub use set::{Limits, Pattern, Set, SetError, Syntax};
+pub use set::{GROUP, Limits, Pattern, Set, SetError, Syntax};
 pub use state::{Match, REACH, ScanState, Stream};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::state::{Match, ScanState, Stream};
 
 /// Limit of an automaton of regular expressions, in bytes: it fits into a core's cache and is built in a fraction of a
 /// second.
-const GROUP: usize = 2 << 20;
+pub const GROUP: usize = 2 << 20;
 /// Memory for each byte of a literal while its automaton is built.
 const LITERAL_BYTE: usize = 64;
 /// Limit of steps in one call of [`Set::scan`]: about half a millisecond.

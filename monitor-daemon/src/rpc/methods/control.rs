@@ -12,13 +12,11 @@ use super::handler::Serve;
 use crate::config::LEAST_WINDOW;
 use crate::control::{Answer, Command};
 use crate::filter::Filter;
+use crate::rpc::access::limits;
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 use crate::rpc::shared::{ConnectionRules, Shared};
 use crate::rpc::view;
-
-/// Maximum number of rules: each is evaluated for every new connection.
-const MAX_RULES: usize = 64;
 
 /// Subject of `configure`.
 enum Target<'a> {
@@ -196,8 +194,8 @@ fn budget(shared: &Shared, worker: u16) -> u64 {
 /// Adds a rule and returns its name. On return every worker has it, or none.
 async fn add_rule(shared: &Shared, rule: Rule) -> Result<u64, ErrorObject> {
     let mut current = shared.rules.lock().await;
-    if current.rules.len() >= MAX_RULES {
-        return Err(errors::too_many_rules(MAX_RULES));
+    if current.rules.len() >= limits::RULES {
+        return Err(errors::too_many_rules(limits::RULES));
     }
     let name = current.made;
     let mut rules = current.rules.clone();

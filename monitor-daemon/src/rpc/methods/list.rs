@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::handler::Serve;
 use crate::rpc::access::account::{Account, Lease, Purpose};
+use crate::rpc::access::limits;
 use crate::rpc::access::memory::OWN;
 use crate::rpc::methods::selection::Selection;
 use crate::rpc::methods::top::{self, Top};
@@ -196,10 +197,10 @@ fn sorting(
         let message = "parameter `after` goes with pages: what `sort` puts in order is one answer";
         return Err(errors::parameter("after", message));
     }
-    if limit > top::MAX {
+    if limit > limits::SORTED {
         let message = format!(
             "parameter `limit` must be at most {} with `sort`, not {limit}",
-            top::MAX
+            limits::SORTED
         );
         return Err(errors::parameter("limit", message));
     }

@@ -8,9 +8,6 @@ use monitor_rpc::types::Sort;
 
 use crate::rpc::methods::selection::bytes;
 
-/// Maximum number of connections that are sorted for one client: a few megabytes.
-pub(crate) const MAX: u64 = 10_000;
-
 /// Memory of one connection, with two VLAN ids.
 pub(crate) const BYTES: usize = size_of::<Ranked>() + 16;
 

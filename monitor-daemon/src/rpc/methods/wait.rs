@@ -12,13 +12,12 @@ use tokio::time::Instant;
 use super::events::{READABLE, listen};
 use super::handler::Serve;
 use crate::events::{EventFilter, EventKinds, Scope};
+use crate::rpc::access::limits;
 use crate::rpc::protocol::errors;
 use crate::rpc::session::Session;
 
 /// Default timeout, in seconds.
 const TIMEOUT: f64 = 30.0;
-/// Maximum timeout, in seconds.
-const MAX_TIMEOUT: f64 = 3600.0;
 /// Interval of checks for a client that has disconnected.
 const HANG_UP: Duration = Duration::from_secs(1);
 /// Interval of reads for a byte beyond a hole: no event announces those.
@@ -48,9 +47,9 @@ async fn wait_for(
     params: &WaitParams,
 ) -> io::Result<Result<Waited, ErrorObject>> {
     let timeout = params.timeout.unwrap_or(TIMEOUT);
-    if !(0.0..=MAX_TIMEOUT).contains(&timeout) {
-        let message =
-            format!("parameter `timeout` must be 0 to {MAX_TIMEOUT} seconds, not {timeout}");
+    let most = limits::WAIT;
+    if !(0.0..=most).contains(&timeout) {
+        let message = format!("parameter `timeout` must be 0 to {most} seconds, not {timeout}");
         return Ok(Err(errors::parameter("timeout", message)));
     }
     let (reader, id) = match session.shared.reader(params.sockid, None) {

@@ -18,9 +18,6 @@ use crate::rpc::subscriptions::Active;
 use crate::rpc::subscriptions::watch::{Search, Watch};
 use crate::scan::{Limits, Pattern, Set, SetError, Syntax};
 
-/// Maximum number of bytes of context on each side of a match.
-const MAX_CONTEXT: u64 = 4096;
-
 /// Events after which there is something to search, or the end of it.
 const SEARCHABLE: &[EventKind] = &[
     EventKind::Data,
@@ -41,8 +38,9 @@ async fn watch(session: &mut Session, params: &WatchParams) -> Result<Watching, 
     check_listeners(session)?;
     let (patterns, names) = read(params)?;
     let count = patterns.len() as u64;
-    if params.context.is_some_and(|context| context > MAX_CONTEXT) {
-        let message = format!("parameter `context` must be at most {MAX_CONTEXT} bytes");
+    let most = limits::CONTEXT;
+    if params.context.is_some_and(|context| context > most) {
+        let message = format!("parameter `context` must be at most {most} bytes");
         return Err(errors::parameter("context", message));
     }
     let scope = scope(session, params.sockid, params.filter.as_deref())?;

@@ -16,10 +16,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::config::Rpc;
+use crate::rpc::access::limits;
 use crate::rpc::access::policy::{self, AccessError, AccessPolicy};
 
-/// Number of connections that the kernel queues until they are accepted.
-const BACKLOG: i32 = 1024;
 /// Attempts to lock: a daemon that starts holds the lock for less than a millisecond.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -98,7 +97,7 @@ impl ServerSocket {
         };
         let socket = bind(path, &address, mode, group).map_err(failed)?;
         let file = SocketFile::claim(path).map_err(failed)?;
-        rustix::net::listen(&socket, BACKLOG).map_err(|error| failed(error.into()))?;
+        rustix::net::listen(&socket, limits::BACKLOG).map_err(|error| failed(error.into()))?;
         Ok(Self {
             socket: UnixListener::from(socket),
             file: Some(file),

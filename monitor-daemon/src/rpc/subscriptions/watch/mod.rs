@@ -16,6 +16,7 @@ use monitor_rpc::types::{EventBody, Notification, PatternId, SideRange};
 
 use crate::events::{Delivery, EventRecord, RecordedEvent};
 use crate::rpc::access::account::Lease;
+use crate::rpc::access::limits;
 use crate::rpc::subscriptions::notification_writer::NotificationWriter;
 use crate::rpc::subscriptions::subscription::Subscription;
 use crate::rpc::view;
@@ -30,8 +31,6 @@ const RECORD: usize = 256;
 const MATCH: usize = 1024;
 /// Largest piece, in bytes: its matches are held until they are sent.
 const PIECE: usize = 8 * 1024;
-/// Limit of sides that one search knows. Bytes of other sides are reported as lost.
-const MAX_SIDES: usize = 65_536;
 /// Memory of a search grows in leases of this size.
 const LEASE: usize = 64 * 1024;
 
@@ -163,10 +162,10 @@ impl Watch {
         if self.states.contains_key(&(id, side)) {
             return true;
         }
-        if self.states.len() >= MAX_SIDES {
+        if self.states.len() >= limits::SIDES {
             self.sweep(&writer.shared.status.readers);
         }
-        if self.states.len() >= MAX_SIDES {
+        if self.states.len() >= limits::SIDES {
             return false;
         }
         self.insert(id, side, Some(self.search.set.start(off)));
