@@ -25,7 +25,8 @@ impl<S: Sink> Receiver<'_, S> {
         }
         let (side, peer) = (self.side(), self.record.side(self.name.peer()));
         // Later than the last mark of the peer: times alone order the marks of both sides.
-        let least = self.marks_of(peer).last().map_or(0, |mark| mark.time + 1);
+        let last = self.marks_of(peer).last();
+        let least = last.map_or(0, |mark| mark.time.saturating_add(1));
         let time = self.time.max(least);
         let most = self.limits.marks;
         let is_set = self.marks().append(Mark { off, time }, most);
