@@ -14,5 +14,6 @@ pub mod scan;
 pub mod service;
 pub mod stats;
 pub mod status;
+pub mod tls;
 pub mod util;
 pub mod worker;

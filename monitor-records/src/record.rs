@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use monitor_common::{CloseReason, SideStats};
-use monitor_rpc::socket::Socket;
+use monitor_rpc::socket::{Socket, Tls};
 use serde::{Deserialize, Serialize};
 
 use crate::community_id;
@@ -57,6 +57,9 @@ pub struct Record {
     pub midstream: bool,
     /// Streams, by their receivers.
     pub sides: RecordSides,
+    /// TLS parameters, if its first bytes are TLS and were still retained.
+    #[serde(default)]
+    pub tls: Option<Tls>,
     /// Capture mode: `tap`, `mirror` or `replay`.
     pub mode: String,
 }
@@ -133,6 +136,7 @@ impl Record {
                 client: RecordSide::new(&socket.sides.client),
                 server: RecordSide::new(&socket.sides.server),
             },
+            tls: socket.tls.clone(),
             mode: source.mode.clone(),
         }
     }

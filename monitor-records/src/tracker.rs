@@ -3,7 +3,7 @@
 //! The caller subscribes to [`Tracker::EVENTS`], then lists the ended connections and passes each to
 //! [`Tracker::ended`], then passes events to [`Tracker::event`] and performs the request that it returns. Every few
 //! seconds it passes open connections to [`Tracker::open`]. After a record is stored, it calls [`Tracker::written`]. A
-//! program that was killed passes the identifiers of its stored records there before it lists.
+//! program that was killed passes the identifiers of its stored records there before it lists. Listings ask for `tls`.
 //!
 //! The daemon lists an ended connection for its linger time. If events were lost, a listing therefore finds the
 //! connections that they were about. Connections that are gone by then are counted: one that was reported as lost and

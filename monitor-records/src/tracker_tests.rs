@@ -28,7 +28,8 @@ fn side() -> Value {
 fn socket(sockid: u64, closed: Option<&str>) -> Socket {
     let value = json!({ "sockid": sockid, "client": "10.0.0.1:5", "server": "[::1]:80", "vlan": [7], "interface": "lo",
         "state": { "client": "ESTABLISHED", "server": "ESTABLISHED" }, "opened": 1000.0, "last": 1001.5,
-        "closed": closed, "midstream": false, "worker": 0, "sides": { "client": side(), "server": side() } });
+        "closed": closed, "midstream": false, "worker": 0, "sides": { "client": side(), "server": side() },
+        "tls": { "version": null, "sni": "s", "alpn": ["h2"] } });
     serde_json::from_value(value).unwrap()
 }
 
@@ -76,7 +77,8 @@ fn a_record_holds_the_fields_of_its_socket() {
     let expected = json!({ "v": 1, "host": "h", "instance": 7, "sockid": 9, "part": 0,
         "community_id": record.community_id, "client": "10.0.0.1:5", "server": "[::1]:80", "vlan": [7],
         "interface": "lo", "opened": 1000.0, "last": 1001.5, "closed": "fin", "midstream": false,
-        "sides": { "client": side, "server": side }, "mode": "tap" });
+        "sides": { "client": side, "server": side },
+        "tls": { "version": null, "sni": "s", "alpn": ["h2"] }, "mode": "tap" });
     assert_eq!(serde_json::to_value(&record).unwrap(), expected);
     assert_eq!(serde_json::from_value::<Record>(expected).unwrap(), record);
 }

@@ -1,5 +1,6 @@
 //! Connections as the RPC shows them.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use monitor_common::{CloseReason, Side, SideStats, TcpState};
@@ -33,6 +34,21 @@ pub struct Socket {
     pub worker: u16,
     /// Bytes received by each end.
     pub sides: Sides,
+    /// TLS parameters; `None` if the streams don't start with TLS, if their first bytes are no longer retained, and in a
+    /// listing that didn't ask for them.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+}
+
+/// TLS parameters of a connection, from its hello messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tls {
+    /// Version that the server selected: `TLSv1.3` and so on, or its number in hex. `None` until its hello was captured.
+    pub version: Option<Cow<'static, str>>,
+    /// Name of the server that the client asked for (SNI).
+    pub sni: Option<String>,
+    /// Application protocols that the client offered (ALPN), the preferred one first; at most 16.
+    pub alpn: Vec<String>,
 }
 
 /// State of each end.

@@ -69,6 +69,7 @@ pub fn sockets<W: Write>(context: &mut Context<W>, args: Args) -> Result<(), Fai
         min_age: args.min_age,
         max_age: args.max_age,
         min_bytes: args.min_bytes,
+        tls: false,
         sort: args.sort,
         limit: None,
         after: args.after,

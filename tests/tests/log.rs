@@ -297,3 +297,45 @@ fn a_long_connection_has_interim_records_and_a_last_one() {
     }
     daemon.stop();
 }
+
+#[test]
+fn a_tls_connection_shows_version_name_and_protocols() {
+    needs!("openssl", "ss");
+    let Pair { a, b } = Network::default().pair();
+    let daemon = Daemon::start(&a, SETTINGS);
+    let mut log = Log::start(&daemon, &[]);
+    let path = |name: &str| log.dir.path().join(name).display().to_string();
+    let (key, certificate) = (path("key"), path("certificate"));
+    let request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=a.test";
+    a.run(&format!("{request} -keyout {key} -out {certificate}"));
+    let mut server = a.command("openssl");
+    server.args(["s_server", "-accept", "8443", "-alpn", "h2", "-quiet"]);
+    let _server = Program::start(server.args(["-key", &key, "-cert", &certificate]));
+    until("openssl to listen", || {
+        a.run("ss -Hltn").contains(":8443 ").then_some(())
+    });
+    for version in ["-tls1_3", "-tls1_2"] {
+        let mut client = b.command("openssl");
+        client.args([
+            "s_client",
+            "-connect",
+            "10.9.0.1:8443",
+            "-servername",
+            "a.test",
+        ]);
+        Program::run(client.args(["-alpn", "h2,http/1.1", version]));
+    }
+    until("two records", || (log.lines() >= 2).then_some(()));
+    log.stop();
+    let records = log.records(&["log.json"]);
+    let versions: Vec<_> = records
+        .iter()
+        .map(|record| &record["tls"]["version"])
+        .collect();
+    assert_eq!(versions, ["TLSv1.3", "TLSv1.2"]);
+    for record in &records {
+        assert_eq!(record["tls"]["sni"], "a.test");
+        assert_eq!(record["tls"]["alpn"], serde_json::json!(["h2", "http/1.1"]));
+    }
+    daemon.stop();
+}

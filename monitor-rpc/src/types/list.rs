@@ -1,6 +1,7 @@
 //! `sockets`, `lookup`.
 
 use std::net::SocketAddr;
+use std::ops::Not;
 
 use monitor_common::TcpState;
 use schemars::JsonSchema;
@@ -37,6 +38,9 @@ pub struct SocketsParams {
     /// Minimum number of bytes carried by both directions together.
     #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub min_bytes: Option<u64>,
+    /// Reads the TLS parameters of each connection, too.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub tls: bool,
     /// Order; returns the first `limit` connections in place of pages.
     #[serde(default, skip_serializing_if = "none")]
     pub sort: Option<Sort>,

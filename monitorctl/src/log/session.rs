@@ -161,6 +161,7 @@ impl<'a> Session<'a> {
         let params = SocketsParams {
             closed: Some(true),
             filter: self.filter.map(str::to_owned),
+            tls: true,
             ..SocketsParams::default()
         };
         let Self {
@@ -187,6 +188,7 @@ impl<'a> Session<'a> {
             closed: Some(false),
             min_age: Some(self.interim.as_secs_f64()),
             filter: self.filter.map(str::to_owned),
+            tls: true,
             ..SocketsParams::default()
         };
         let Self {

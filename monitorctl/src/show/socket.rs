@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use monitor_client::Side;
-use monitor_client::types::{CloseReason, SideStats, Socket, TcpState};
+use monitor_client::types::{CloseReason, SideStats, Socket, TcpState, Tls};
 
 use super::table::{Align, Table};
 use super::units::ago;
@@ -81,10 +81,26 @@ pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
             "no"
         }
     )?;
+    if let Some(tls) = &socket.tls {
+        writeln!(out, "tls        {}", tls_line(tls))?;
+    }
     writeln!(out, "worker     {}", socket.worker)?;
     writeln!(out)?;
     sides(socket).print(out)?;
     Ok(())
+}
+
+/// Formats the TLS parameters. Names are the clients' own: control characters must not reach the terminal.
+fn tls_line(tls: &Tls) -> String {
+    let version = tls.version.as_deref().unwrap_or("TLS");
+    let mut line = version.to_owned();
+    if let Some(sni) = &tls.sni {
+        line.push_str(&format!(", server name {}", sni.escape_debug()));
+    }
+    if !tls.alpn.is_empty() {
+        line.push_str(&format!(", offers {}", tls.alpn.join(", ").escape_debug()));
+    }
+    line
 }
 
 fn sides(socket: &Socket) -> Table<3> {

@@ -13,8 +13,8 @@ const ORDERS: &[(&str, &[&str])] = &[
     (
         "monitor-daemon/src",
         &[
-            "config", "filter", "scan", "util", "events", "control", "status", "stats", "capture",
-            "rpc", "worker", "live", "service",
+            "config", "filter", "scan", "tls", "util", "events", "control", "status", "stats",
+            "capture", "rpc", "worker", "live", "service",
         ],
     ),
     (

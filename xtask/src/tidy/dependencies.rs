@@ -165,6 +165,11 @@ const DIRECTORIES: &[(&str, &[&str])] = &[
         "monitor-daemon/src/scan",
         &["crate::", "tokio::", "std::fs", "monitor_engine"],
     ),
+    // Pure: the first bytes of a stream.
+    (
+        "monitor-daemon/src/tls",
+        &["crate::", "tokio::", "std::fs", "monitor_engine"],
+    ),
     (
         "monitor-engine/src",
         &[

@@ -62,7 +62,7 @@ async fn stop(shared: &Shared, params: &StopParams) -> Result<Socket, ErrorObjec
         answer,
     })
     .await?;
-    socket(stopped, sockid)
+    socket(shared, stopped, sockid)
 }
 
 async fn configure(shared: &Shared, params: &ConfigureParams) -> Result<Configured, ErrorObject> {
@@ -76,7 +76,7 @@ async fn configure(shared: &Shared, params: &ConfigureParams) -> Result<Configur
                 answer,
             })
             .await?;
-            socket(configured, sockid).map(|socket| Configured {
+            socket(shared, configured, sockid).map(|socket| Configured {
                 socket: Some(socket),
                 rule: None,
             })
@@ -101,9 +101,13 @@ async fn configure(shared: &Shared, params: &ConfigureParams) -> Result<Configur
     }
 }
 
-fn socket(answer: Result<Connection, ControlError>, sockid: u64) -> Result<Socket, ErrorObject> {
+fn socket(
+    shared: &Shared,
+    answer: Result<Connection, ControlError>,
+    sockid: u64,
+) -> Result<Socket, ErrorObject> {
     answer
-        .map(|connection| view::socket(&connection))
+        .map(|connection| view::socket_with_tls(&shared.status.readers, &connection))
         .map_err(|error| errors::control(error, sockid))
 }
 

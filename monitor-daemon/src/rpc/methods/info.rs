@@ -86,7 +86,7 @@ fn info(shared: &Shared, params: &InfoParams) -> Result<Socket, ErrorObject> {
     let connection = reader
         .connection(id)
         .ok_or_else(|| errors::no_connection(params.sockid))?;
-    Ok(view::socket(&connection))
+    Ok(view::socket_with_tls(&shared.status.readers, &connection))
 }
 
 async fn stats(shared: &Shared) -> Stats {

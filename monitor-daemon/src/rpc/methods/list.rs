@@ -29,6 +29,7 @@ struct Query {
     limit: u64,
     after: Option<SockId>,
     sort: Option<Sort>,
+    tls: bool,
     /// Memory of the connections that are sorted.
     _lease: Option<Lease>,
 }
@@ -82,7 +83,7 @@ async fn page(session: &mut Session, id: &RawValue, query: &Query) -> io::Result
                 next = last;
                 break 'pages;
             }
-            list(session, &connection, listed == 0);
+            list(session, &connection, query.tls, listed == 0);
             listed += 1;
             last = Some(connection.id.as_u64());
         }
@@ -115,7 +116,7 @@ async fn top(session: &mut Session, id: &RawValue, query: &Query, sort: Sort) ->
     }
     start_list(session, id);
     for (index, connection) in top.into_sorted().enumerate() {
-        list(session, &connection, index == 0);
+        list(session, &connection, query.tls, index == 0);
         session.out.flush_if_full().await?;
     }
     end_list(session, None);
@@ -128,12 +129,17 @@ fn start_list(session: &mut Session, id: &RawValue) {
     text.extend_from_slice(b"{\"sockets\":[");
 }
 
-fn list(session: &mut Session, connection: &Connection, first: bool) {
+fn list(session: &mut Session, connection: &Connection, tls: bool, first: bool) {
     let text = session.out.text();
     if !first {
         text.push(b',');
     }
-    response::value(text, &view::socket(connection));
+    let socket = if tls {
+        view::socket_with_tls(&session.shared.status.readers, connection)
+    } else {
+        view::socket(connection)
+    };
+    response::value(text, &socket);
 }
 
 fn end_list(session: &mut Session, next: Option<u64>) {
@@ -182,6 +188,7 @@ impl Query {
             limit,
             after,
             sort: params.sort,
+            tls: params.tls,
             _lease: lease,
         })
     }
@@ -238,7 +245,7 @@ async fn lookup(readers: &[Reader], params: &LookupParams) -> Result<Socket, Err
     }
     newest
         .as_ref()
-        .map(view::socket)
+        .map(|connection| view::socket_with_tls(readers, connection))
         .ok_or_else(errors::not_found)
 }
 

@@ -47,6 +47,7 @@ fn socket(number: u64, received: u64) -> Socket {
             client: side(received),
             server: side(100),
         },
+        tls: None,
     }
 }
 
