@@ -24,17 +24,18 @@ pub fn man(out: &mut impl Write, args: &Args, mut command: Command) -> Result<()
     };
     fs::create_dir_all(dir).map_err(|source| Failure::file("create the directory", dir, source))?;
     command.build();
-    write(dir, "monitorctl.1", &page(&command)?)?;
+    pages(dir, &command, "monitorctl")
+}
+
+/// Writes the page of a command, and those of its verbs.
+fn pages(dir: &Path, command: &Command, name: &str) -> Result<(), Failure> {
+    write(dir, &format!("{name}.1"), &page(command)?)?;
     // `help` needs no page.
     for verb in command
         .get_subcommands()
         .filter(|verb| verb.get_name() != "help")
     {
-        write(
-            dir,
-            &format!("monitorctl-{}.1", verb.get_name()),
-            &page(verb)?,
-        )?;
+        pages(dir, verb, &format!("{name}-{}", verb.get_name()))?;
     }
     Ok(())
 }

@@ -71,6 +71,7 @@ fn the_manual_has_a_page_for_each_verb() {
             "{verb}: {names:?}"
         );
     }
+    assert!(names.contains(&"monitorctl-extcap-install.1".to_owned()));
     let ppeek = std::fs::read_to_string(dir.path().join("monitorctl-ppeek.1")).unwrap();
     assert!(
         ppeek.contains("monitorctl ppeek") || ppeek.contains("monitorctl\\-ppeek"),
