@@ -107,9 +107,13 @@ pub fn export<W: Write>(
     let reader = Reader::of(&file)?;
     let stop = args.live.then(Stop::on_signals).transpose()?;
     let out = BufWriter::with_capacity(64 * 1024, file);
-    let summary = job.run(&mut context.client, out, &bar(), &|| {
+    let result = job.run(&mut context.client, out, &bar(), &|| {
         reader.is_gone() || stop.as_ref().is_some_and(Stop::is_requested)
-    })?;
+    });
+    if let (Err(_), Some(path)) = (&result, path) {
+        output::remove_empty(path);
+    }
+    let summary = result?;
     match path {
         Some(_) if context.json => context.json(&summary),
         Some(_) => Ok(print(&mut context.out, &summary)?),

@@ -25,6 +25,17 @@ pub fn create(path: &Path) -> Result<File, Failure> {
         .map_err(|source| Failure::file("create", path, source))
 }
 
+/// Removes a file into which nothing was written, so that its name can be used again.
+pub fn remove_empty(path: &Path) {
+    let is_empty = path
+        .symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
+    if is_empty {
+        // The error that is reported is the one of the export.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// Returns standard output, unless that is a terminal.
 pub fn standard() -> Result<File, Failure> {
     let out = io::stdout();

@@ -126,6 +126,50 @@ fn a_named_connection_is_exported_to_its_end() {
 }
 
 #[test]
+fn several_named_connections_are_exported_without_others() {
+    needs!("tshark");
+    let Pair { a, b } = Network::default().pair();
+    let daemon = Daemon::start(&a, TAP);
+    let listener = a.enter(|| TcpListener::bind("[fd09::1]:7000")).unwrap();
+    let mut pairs: Vec<_> = b.enter(|| {
+        let connect = |_| {
+            let client = TcpStream::connect("[fd09::1]:7000").unwrap();
+            (client, listener.accept().unwrap().0)
+        };
+        (0..3).map(connect).collect()
+    });
+    let mut rpc = daemon.rpc();
+    let sockids = pairs[..2].iter().map(|(client, _)| {
+        let client = client.local_addr().unwrap().to_string();
+        let params = json!({"client": client, "server": "[fd09::1]:7000"});
+        until("the connection", || {
+            rpc.call("lookup", params.clone()).ok()?["sockid"].as_u64()
+        })
+    });
+    let sockids: Vec<_> = sockids.map(|sockid| sockid.to_string()).collect();
+    let exported = empty();
+    let args: Vec<_> = sockids.iter().map(String::as_str).collect();
+    let export = start(&daemon, &args, &exported);
+    for (number, (client, _)) in pairs.iter_mut().enumerate() {
+        client.write_all(&[b'0' + number as u8]).unwrap();
+    }
+    let other = pairs.pop();
+    // Their servers read everything, so that no end is a reset.
+    for (_, server) in &mut pairs {
+        server.read_exact(&mut [0]).unwrap();
+    }
+    drop(pairs);
+    let finished = export.finish();
+    assert!(finished.status.success(), "{}", finished.stderr);
+    let sent = exported.tshark(&["-Y", "tcp.len > 0", "-T", "fields", "-e", "tcp.payload"]);
+    let mut sent: Vec<_> = sent.lines().collect();
+    sent.sort_unstable();
+    assert_eq!(sent, ["30", "31"]);
+    drop(other);
+    daemon.stop();
+}
+
+#[test]
 fn a_reader_that_leaves_ends_the_export_without_a_word() {
     needs!();
     let Pair { a, b: _b } = Network::default().pair();
@@ -213,7 +257,7 @@ fn each_client_of_pcap_over_ip_gets_a_whole_file() {
 }
 
 /// Returns the address that an export with --listen reports.
-fn address_of(export: &Program) -> SocketAddr {
+pub fn address_of(export: &Program) -> SocketAddr {
     until("the address", || {
         let text = export.stderr();
         text.trim().rsplit_once(' ')?.1.parse().ok()

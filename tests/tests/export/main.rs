@@ -7,6 +7,7 @@
 
 mod holes;
 mod live;
+mod round_trip;
 mod stored;
 mod tls;
 mod wireshark;

@@ -280,6 +280,11 @@ fn a_file_is_never_overwritten_and_a_summary_is_printed() {
         again.stderr
     );
     assert!(fs::read(&path).unwrap() == written);
+    // An export that fails at its start leaves no file behind.
+    let other = dir.path().join("other.pcapng");
+    let mut export = ctl(&daemon, &["export", "--filter", "prot 80", "-o"]);
+    let failed = Program::start(export.arg(&other)).finish();
+    assert!(!failed.status.success() && !other.exists());
     let piped = Program::run(&mut ctl(&daemon, &["export", "--all"]));
     assert!(
         piped.stdout == written,
