@@ -15,5 +15,5 @@ pub mod wire;
 
 pub use types::{
     ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, PrefixError, Refusal, Side,
-    SideStats, SockId, TcpState, UnknownSide, UnknownState,
+    SideStats, SockId, TcpState, TunnelKind, TunnelKinds, UnknownSide, UnknownState,
 };

@@ -174,7 +174,7 @@ fn place_less(ends: Ends) -> Ends {
             link: 0,
             segment: 0,
         },
-        fragment @ Ends::Fragment { .. } => fragment,
+        pair @ (Ends::Fragment { .. } | Ends::Tunnel { .. }) => pair,
     }
 }
 

@@ -7,10 +7,10 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, LpmTrie};
-use monitor_common::LinkType;
 use monitor_common::abi::{Config, NETWORKS_CAPACITY, PORT_WORDS, option, port_bit};
 use monitor_common::steer::Filter;
 use monitor_common::wire::Address;
+use monitor_common::{LinkType, TunnelKinds};
 
 /// Settings, written by the loader before the object reaches the kernel. The verifier knows each bit: the branch of a
 /// disabled option is removed.
@@ -78,5 +78,10 @@ impl Filter for MapFilter {
     #[inline(always)]
     fn network(&self, address: &Address) -> bool {
         !is_on(option::FILTER_NETWORKS) || NETWORKS.get(Key::new(128, address.octets())).is_some()
+    }
+
+    #[inline(always)]
+    fn tunnels(&self) -> TunnelKinds {
+        TunnelKinds::from_bits((setting!(options) >> option::TUNNELS_SHIFT) as u8)
     }
 }

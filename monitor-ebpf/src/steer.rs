@@ -81,7 +81,7 @@ fn redirect(ctx: &XdpContext, ends: Ends, worker: u32) -> u32 {
         return rest();
     };
     count::steer(match ends {
-        Ends::Flow { .. } => SteerCount::Redirected,
+        Ends::Flow { .. } | Ends::Tunnel { .. } => SteerCount::Redirected,
         Ends::Fragment { .. } => SteerCount::Fragments,
     });
     action

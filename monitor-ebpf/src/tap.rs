@@ -70,7 +70,7 @@ fn clone(ctx: &TcContext, ends: Ends) {
         }
     }
     let count = match (ctx.clone_redirect(device, u64::from(BPF_F_INGRESS)), ends) {
-        (Ok(()), Ends::Flow { .. }) => TapCount::Cloned,
+        (Ok(()), Ends::Flow { .. } | Ends::Tunnel { .. }) => TapCount::Cloned,
         (Ok(()), Ends::Fragment { .. }) => TapCount::Fragments,
         (Err(error), _) => failed(ctx, error),
     };

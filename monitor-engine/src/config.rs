@@ -2,7 +2,7 @@
 
 use monitor_common::wire::Address;
 
-use crate::{OverlapPolicy, Prefix};
+use crate::{OverlapPolicy, Prefix, TunnelKinds};
 
 /// Settings of one engine. Sizes are in bytes, times in nanoseconds of packet time.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct EngineConfig {
     pub filter: FlowFilter,
     /// Identity of flows.
     pub flow: FlowConfig,
+    /// Kinds of tunnels to follow. The table of tunnels is part of the budget.
+    pub tunnels: TunnelKinds,
     /// Settings of TCP.
     pub tcp: TcpConfig,
 }
@@ -119,6 +121,7 @@ impl Default for EngineConfig {
             window: 1 << 20,
             filter: FlowFilter::default(),
             flow: FlowConfig::default(),
+            tunnels: TunnelKinds::default(),
             tcp: TcpConfig::default(),
         }
     }

@@ -91,6 +91,10 @@ counters! {
         reassembled
         /// Fragments dropped: overlapping (RFC 5722), out of bounds, timed out, or out of memory.
         fragments_dropped
+        /// Packets found in tunnels (only with `decode.tunnels`).
+        tunneled
+        /// Packets of more tunnels than a worker tracks at once (4096); dropped.
+        tunnels_full
         /// TCP segments of flows that the filter does not want.
         filtered
         /// Packets skipped because their flow belongs to another worker (replay).

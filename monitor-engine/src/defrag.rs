@@ -26,6 +26,8 @@ struct Key {
     src: Address,
     dst: Address,
     vlans: (u16, u16, u8),
+    /// Link field with the number of the tunnel; 0: none.
+    tunnel: u32,
     id: u32,
     /// Only in IPv4. In IPv6, only the first fragment has the protocol.
     protocol: u8,
@@ -147,6 +149,11 @@ impl Defrag {
         self.used
     }
 
+    /// Returns the link fields of incomplete datagrams in tunnels.
+    pub fn links(&self) -> impl Iterator<Item = u32> + '_ {
+        self.waiting.keys().map(|key| key.tunnel)
+    }
+
     /// Drops the oldest datagrams, but not the one with the key `keep`, until `len` bytes are free.
     fn make_room(&mut self, len: usize, keep: &Key, counters: &Counters) {
         let mut kept = None;
@@ -190,6 +197,7 @@ fn key(fragment: &Fragment<'_>) -> Key {
             fragment.vlans.ids[1],
             fragment.vlans.count,
         ),
+        tunnel: fragment.tunnel,
         id: fragment.fragment.id,
         protocol: if datagram.version == 4 {
             datagram.protocol
@@ -294,6 +302,9 @@ impl Datagram {
         self.link = fragment.packet.link;
         self.ip = datagram.header;
         self.head = fragment.packet.data[..datagram.payload].to_vec();
+        for carrier in fragment.carriers.into_iter().flatten() {
+            clear_length(&mut self.head, carrier);
+        }
         if datagram.version == 6 {
             let fragment_at = datagram.payload - FRAGMENT_HEADER;
             unlink_fragment_header(&mut self.head, self.ip, fragment_at);
@@ -332,6 +343,18 @@ impl Datagram {
             link: self.link,
             data,
         }
+    }
+}
+
+/// Sets the length of the IP datagram at `ip`, which carries a fragment, to 0: it reaches to the end of the frame, which
+/// will hold more than the fragment.
+fn clear_length(head: &mut [u8], ip: usize) {
+    let field = match head.get(ip) {
+        Some(first) if first >> 4 == 4 => ip + 2,
+        _ => ip + 4,
+    };
+    if let Some(length) = head.get_mut(field..field + 2) {
+        length.fill(0);
     }
 }
 

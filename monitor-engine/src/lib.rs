@@ -23,6 +23,7 @@ mod reassembly;
 mod seq;
 mod state;
 mod store;
+mod tunnels;
 pub mod view;
 
 pub use config::{EngineConfig, FlowConfig, FlowFilter, TcpConfig, TcpPolicy, VerifyChecksums};
@@ -31,10 +32,10 @@ pub use engine::{ControlError, Engine, EngineError, Handoff, Rule, Shunt, SideSe
 pub use event::{Event, Sink};
 pub use monitor_common::{
     ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, Refusal, Side, SideStats,
-    SockId, TcpState,
+    SockId, TcpState, TunnelKind, TunnelKinds,
 };
 pub use packet::{Checksum, Packet};
 pub use reader::Reader;
 pub use view::{
-    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Turn, Turns,
+    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Tunnel, Turn, Turns,
 };

@@ -1,8 +1,8 @@
 //! Results of reads: copies of a connection's record, each consistent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::{CloseReason, Side, SideStats, SockId, TcpState};
+use crate::{CloseReason, Side, SideStats, SockId, TcpState, TunnelKind};
 
 /// Connection at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +13,10 @@ pub struct Connection {
     pub client: SocketAddr,
     /// Address of the other end.
     pub server: SocketAddr,
-    /// VLAN ids, outermost first; at most two.
+    /// VLAN ids, outermost first; at most two. In a tunnel, those of the inner packet.
     pub vlan: Vec<u16>,
+    /// Tunnels around its packets, outermost first; at most two.
+    pub tunnels: Vec<Tunnel>,
     /// Number of the interface where the first packet was captured; 0: unknown.
     pub interface: u16,
     /// Time of the first packet, nanoseconds since the epoch.
@@ -29,6 +31,19 @@ pub struct Connection {
     pub states: [TcpState; 2],
     /// By [`Side::index`](crate::Side::index).
     pub sides: [SideStats; 2],
+}
+
+/// Tunnel that carries a connection's packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Its kind.
+    pub kind: TunnelKind,
+    /// GRE key, VNI or ERSPAN session, if there is one.
+    pub id: Option<u32>,
+    /// Addresses of its ends, the lower one first.
+    pub ends: [IpAddr; 2],
+    /// VLAN ids of the packets that carry it, outermost first; at most two.
+    pub vlan: Vec<u16>,
 }
 
 /// Result of a peek besides the bytes.

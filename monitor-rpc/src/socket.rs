@@ -1,9 +1,9 @@
 //! Connections as the RPC shows them.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use monitor_common::{CloseReason, Side, SideStats, TcpState};
+use monitor_common::{CloseReason, Side, SideStats, TcpState, TunnelKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct Socket {
     pub server: SocketAddr,
     /// VLAN ids, outermost first.
     pub vlan: Vec<u16>,
+    /// Tunnels that its packets come through, outermost first.
+    #[serde(default)]
+    pub tunnels: Vec<Tunnel>,
     /// Interface where the first packet was captured, if known.
     pub interface: Option<String>,
     /// State of each end.
@@ -49,6 +52,21 @@ pub struct Tls {
     pub sni: Option<String>,
     /// Application protocols that the client offered (ALPN), the preferred one first; at most 16.
     pub alpn: Vec<String>,
+}
+
+/// Tunnel that a connection's packets come through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tunnel {
+    /// Kind of the tunnel.
+    pub kind: TunnelKind,
+    /// GRE key, VNI or ERSPAN session, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+    /// Addresses of its ends, the lower one first.
+    pub ends: [IpAddr; 2],
+    /// VLAN ids of the packets that carry it, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vlan: Vec<u16>,
 }
 
 /// State of each end.

@@ -7,7 +7,7 @@ mod counters;
 mod shunt;
 
 pub use counters::{Count, PacketCount, SteerCount, TapCount};
-pub use shunt::{MAX_SHUNTS, ShuntKey, is_v6, link, tagged, tags, untagged};
+pub use shunt::{MAX_SHUNTS, ShuntKey, is_v6, link, tagged, tags, tunnel, tunneled, untagged};
 
 /// Most workers that can share one queue: XSKMAP index = queue × `MAX_WORKERS` + worker.
 pub const MAX_WORKERS: u32 = 64;
@@ -116,6 +116,8 @@ pub mod option {
     pub const FILTER_NETWORKS: u64 = 1 << 4;
     /// `accept` and `fanout`: the socket is bound to all interfaces; those to capture are in a map.
     pub const ALL_INTERFACES: u64 = 1 << 5;
+    /// Position of the bits of the wanted tunnel kinds ([`TunnelKinds`](crate::TunnelKinds)).
+    pub const TUNNELS_SHIFT: u32 = 8;
 }
 
 #[cfg(feature = "user")]

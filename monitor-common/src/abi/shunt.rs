@@ -47,6 +47,9 @@ const IDS_MASK: u32 = (1 << (2 * ID_BITS)) - 1;
 /// An IPv4-mapped address in an IPv6 header is not the IPv4 address.
 const VERSION_6: u32 = 1 << 31;
 
+/// The packet came through tunnels: their number takes the place of the tags.
+const TUNNELED: u32 = 1 << 30;
+
 /// VLAN tags and IP version in one number: outer | inner << 12 | how many << 24 | version 6 << 31.
 #[inline(always)]
 pub const fn link(vlans: &Vlans, version: u8) -> u32 {
@@ -80,6 +83,20 @@ pub const fn tagged(link: u32, id: u16) -> u32 {
 #[inline(always)]
 pub const fn untagged(link: u32) -> u32 {
     link & VERSION_6
+}
+
+/// A [`link`] of a packet in a tunnel: the number of the tunnel, of at most 24 bits, in place of the tags.
+pub const fn tunneled(link: u32, number: u32) -> u32 {
+    link & VERSION_6 | TUNNELED | number & IDS_MASK
+}
+
+/// The number of the tunnel in a [`link`].
+pub const fn tunnel(link: u32) -> Option<u32> {
+    if link & TUNNELED == 0 {
+        None
+    } else {
+        Some(link & IDS_MASK)
+    }
 }
 
 #[cfg(feature = "user")]

@@ -4,11 +4,11 @@
 
 mod hash;
 
-use crate::LinkType;
 use crate::abi;
 use crate::wire::{
     self, Address, Bytes, Datagram, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Error, PROTOCOL_TCP, Vlans,
 };
+use crate::{LinkType, TunnelKinds};
 
 pub use hash::{address_hash, flow_hash};
 
@@ -18,6 +18,11 @@ pub trait Filter {
     fn port(&self, port: u16) -> bool;
     /// Returns whether a flow with this address at one of its ends is wanted. Without a network filter: always.
     fn network(&self, address: &Address) -> bool;
+    /// Returns the kinds of tunnels that are wanted.
+    #[inline(always)]
+    fn tunnels(&self) -> TunnelKinds {
+        TunnelKinds::default()
+    }
 }
 
 /// The filter that wants everything.
@@ -58,6 +63,14 @@ pub enum Ends {
         /// Destination.
         dst: Address,
     },
+    /// A tunnel's packet. The ends of the tunnel select the worker: then both directions of a connection inside, and all
+    /// fragments, meet there. The engine filters the inner packet.
+    Tunnel {
+        /// Source.
+        src: Address,
+        /// Destination.
+        dst: Address,
+    },
 }
 
 impl Ends {
@@ -66,7 +79,7 @@ impl Ends {
     pub fn hash(&self, seed: [u64; 2]) -> u64 {
         match *self {
             Self::Flow { src, dst, .. } => flow_hash(seed, src, dst),
-            Self::Fragment { src, dst } => address_hash(seed, src, dst),
+            Self::Fragment { src, dst } | Self::Tunnel { src, dst } => address_hash(seed, src, dst),
         }
     }
 }
@@ -121,7 +134,7 @@ pub fn classify<B: Bytes + ?Sized, F: Filter>(
     let hidden =
         datagram.fragment.is_some() && datagram.version == 6 && wire::is_extension_header(protocol);
     if protocol != PROTOCOL_TCP && !hidden {
-        return Err(Skip::NotTcp);
+        return carrier(bytes, &datagram, filter.tunnels());
     }
     if !filter.network(&src) && !filter.network(&dst) {
         return Err(Skip::Network);
@@ -140,6 +153,26 @@ pub fn classify<B: Bytes + ?Sized, F: Filter>(
         link,
         segment: payload,
     })
+}
+
+/// The ends of a datagram that may carry a tunnel of these kinds.
+#[inline(always)]
+fn carrier<B: Bytes + ?Sized>(
+    bytes: &B,
+    datagram: &Datagram,
+    kinds: TunnelKinds,
+) -> Result<Ends, Skip> {
+    let (src, dst) = (datagram.src, datagram.dst);
+    let protocol = datagram.protocol;
+    if datagram.fragment.is_some() {
+        // The port of UDP is in the first fragment only.
+        if wire::may_be_tunnel(protocol, kinds) {
+            return Ok(Ends::Fragment { src, dst });
+        }
+    } else if wire::is_tunnel(bytes, protocol, datagram.payload, kinds) {
+        return Ok(Ends::Tunnel { src, dst });
+    }
+    Err(Skip::NotTcp)
 }
 
 /// [`classify`], and the worker out of `workers` that gets the packet.

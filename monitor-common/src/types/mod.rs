@@ -13,6 +13,7 @@ mod side;
 mod side_stats;
 mod sock_id;
 mod state;
+mod tunnel_kind;
 
 pub use event_kind::EventKind;
 pub use link_type::LinkType;
@@ -24,3 +25,4 @@ pub use side::{Side, UnknownSide};
 pub use side_stats::SideStats;
 pub use sock_id::SockId;
 pub use state::{CloseReason, TcpState, UnknownState};
+pub use tunnel_kind::{TunnelKind, TunnelKinds};

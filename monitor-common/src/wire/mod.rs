@@ -8,6 +8,7 @@ mod carrier;
 mod ethernet;
 mod ip;
 mod tcp;
+mod tunnel;
 
 pub use carrier::{Carried, ETHERTYPE_PPP, carried, llc, ppp, pppoe};
 pub use ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Vlans, ethernet};
@@ -15,6 +16,7 @@ pub use ip::{
     Address, Datagram, Fragment, MAX_EXTENSION_HEADERS, PROTOCOL_TCP, ip, is_extension_header,
 };
 pub use tcp::{Tcp, control, flags, ports, tcp, tcp_cut};
+pub use tunnel::{ETHERTYPE_FRAME, TunnelHeader, is_tunnel, may_be_tunnel, tunnel};
 
 /// Bytes that are read by offset.
 pub trait Bytes {

@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 pub use error::CaptureError;
-use monitor_common::{LinkType, Prefix};
+use monitor_common::{LinkType, Prefix, TunnelKinds};
 
 use crate::config::{Config, prefix};
 use crate::util::interfaces;
@@ -35,6 +35,7 @@ pub struct Settings {
     pub shunt_timeout: Duration,
     ports: Vec<u16>,
     networks: Vec<Prefix>,
+    tunnels: TunnelKinds,
 }
 
 impl Settings {
@@ -51,6 +52,7 @@ impl Settings {
             shunt_timeout: config.tcp.idle_timeout.unwrap_or(Duration::MAX),
             ports: config.filter.ports.clone(),
             networks: config.filter.networks.iter().map(prefix).collect(),
+            tunnels: config.decode.tunnels,
         }
     }
 
@@ -60,6 +62,7 @@ impl Settings {
         bpf::CaptureFilter {
             ports: &self.ports,
             networks: &self.networks,
+            tunnels: self.tunnels,
         }
     }
 }

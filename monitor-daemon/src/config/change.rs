@@ -32,6 +32,7 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("filter.networks", SettingScope::Flows),
     ("flow.vlan", SettingScope::Start),
     ("flow.interface", SettingScope::Start),
+    ("decode.tunnels", SettingScope::Start),
     ("tcp.overlap", SettingScope::Flows),
     ("tcp.policy", SettingScope::Flows),
     ("tcp.verify_checksums", SettingScope::Flows),

@@ -52,6 +52,7 @@ impl Config {
                 ignore_vlan: self.flow.vlan == FlowVlan::Ignore,
                 separate_interfaces: self.flow.interface == FlowInterface::Separate,
             },
+            tunnels: self.decode.tunnels,
             tcp: TcpConfig {
                 overlap: self.tcp.overlap.into(),
                 policies: self.tcp.policy.iter().map(Policy::engine).collect(),

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use monitor_engine::TunnelKinds;
 use serde::{Deserialize, Serialize};
 
 pub use check::{LEAST_WINDOW, MAX_WORKERS, is_pattern};
@@ -39,6 +40,8 @@ pub struct Config {
     pub filter: FilterSettings,
     /// Identity of flows.
     pub flow: FlowSettings,
+    /// Decoding of packets.
+    pub decode: DecodeSettings,
     /// Behaviour of TCP connections.
     pub tcp: Tcp,
     /// Memory.
@@ -138,6 +141,15 @@ pub enum FlowInterface {
     Merge,
     /// Flows of other interfaces are other flows.
     Separate,
+}
+
+/// Section `[decode]`: decoding of packets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DecodeSettings {
+    /// Kinds of tunnels to follow.
+    #[serde(with = "units::tunnels")]
+    pub tunnels: TunnelKinds,
 }
 
 /// Section `[tcp]`: behaviour of TCP connections.

@@ -138,3 +138,49 @@ pub(super) mod prefixes {
         })
     }
 }
+
+/// Kinds of tunnels: a list of their names, or true for all and false for none.
+pub(super) mod tunnels {
+    use std::fmt;
+
+    use monitor_engine::{TunnelKind, TunnelKinds};
+    use serde::{Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(kinds: &TunnelKinds, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(kinds.iter().map(TunnelKind::name))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<TunnelKinds, D::Error> {
+        from.deserialize_any(Visitor)
+    }
+
+    struct Visitor;
+
+    impl<'de> de::Visitor<'de> for Visitor {
+        type Value = TunnelKinds;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(
+                "true, false, or a list of \"gre\", \"ipip\", \"vxlan\", \"geneve\", \"erspan\"",
+            )
+        }
+
+        fn visit_bool<E: de::Error>(self, all: bool) -> Result<TunnelKinds, E> {
+            Ok(if all {
+                TunnelKinds::ALL
+            } else {
+                TunnelKinds::default()
+            })
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<TunnelKinds, A::Error> {
+            let mut kinds = TunnelKinds::default();
+            while let Some(name) = list.next_element::<String>()? {
+                let kind = TunnelKind::ALL.into_iter().find(|kind| kind.name() == name);
+                let unknown = || de::Error::invalid_value(de::Unexpected::Str(&name), &self);
+                kinds = kinds.with(kind.ok_or_else(unknown)?);
+            }
+            Ok(kinds)
+        }
+    }
+}

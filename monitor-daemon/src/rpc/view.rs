@@ -1,7 +1,7 @@
 //! Connections in the words of the RPC.
 
 use monitor_engine::{Connection, Reader, Side};
-use monitor_rpc::types::{Sides, Socket, States, Tls};
+use monitor_rpc::types::{Sides, Socket, States, Tls, Tunnel};
 
 use crate::tls;
 use crate::util::interfaces;
@@ -26,6 +26,7 @@ pub(crate) fn socket(connection: &Connection) -> Socket {
         client: connection.client,
         server: connection.server,
         vlan: connection.vlan.clone(),
+        tunnels: connection.tunnels.iter().map(tunnel).collect(),
         interface: interfaces::name(connection.interface),
         state: States {
             client: connection.states[0],
@@ -77,6 +78,15 @@ fn read_hello<T>(
     let mut longest = vec![0; tls::LONGEST_HELLO];
     let len = reader.peek(connection.id, side, 0, &mut longest).ok()?.len;
     parse(&longest[..len])
+}
+
+fn tunnel(tunnel: &monitor_engine::Tunnel) -> Tunnel {
+    Tunnel {
+        kind: tunnel.kind,
+        id: tunnel.id,
+        ends: tunnel.ends,
+        vlan: tunnel.vlan.clone(),
+    }
 }
 
 /// Converts to seconds since the epoch. A double keeps a quarter of a microsecond of today's date.

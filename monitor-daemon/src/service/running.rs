@@ -35,7 +35,7 @@ pub(super) enum Running {
         threads: WorkerThreads,
         /// Command queues, for the stop.
         command_queues: CommandQueues,
-        /// A message from each worker that has read everything, or whose stream is no capture.
+        /// A message from each worker that has read everything, or found that its stream is no capture.
         read: mpsc::UnboundedReceiver<Result<(), ReplayError>>,
         /// Number of workers that are still reading.
         reading: usize,

@@ -48,7 +48,7 @@ fn segment(network: &Network, ports: (u16, u16), tags: &[(u16, u16)], control: u
 fn flow(frame: &[u8]) -> ShuntKey {
     match classify(frame, LinkType::Ethernet, &Everything).unwrap() {
         Ends::Flow { src, dst, link, .. } => ShuntKey::new(src, dst, link),
-        Ends::Fragment { .. } => unreachable!("segments are whole"),
+        Ends::Fragment { .. } | Ends::Tunnel { .. } => unreachable!("a whole segment"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use monitor_common::abi::{Count, SteerCount, TapCount};
 use monitor_common::steer::{Ends, Skip, classify, decide};
-use monitor_common::{LinkType, Prefix};
+use monitor_common::{LinkType, Prefix, TunnelKinds};
 use monitor_daemon::capture::bpf::{
     CaptureFilter, Hook, Steer, SteerSettings, Tap, TapSettings, XdpMode,
 };
@@ -105,7 +105,7 @@ fn steer_count(skip: Skip) -> SteerCount {
 
 fn tap_count(verdict: Result<Ends, Skip>) -> TapCount {
     match verdict {
-        Ok(Ends::Flow { .. }) => TapCount::Cloned,
+        Ok(Ends::Flow { .. } | Ends::Tunnel { .. }) => TapCount::Cloned,
         Ok(Ends::Fragment { .. }) => TapCount::Fragments,
         Err(Skip::NotIp) => TapCount::NotIp,
         Err(Skip::NotTcp) => TapCount::NotTcp,
@@ -129,7 +129,11 @@ fn steer_decides_like_user_space() {
                     number - 1..number
                 };
                 for only in turns {
-                    let filter = CaptureFilter { ports, networks };
+                    let filter = CaptureFilter {
+                        ports,
+                        networks,
+                        tunnels: TunnelKinds::ALL,
+                    };
                     for (name, count) in check_steer(start, filter, only) {
                         *seen.entry(name).or_insert(0) += count;
                     }
@@ -164,7 +168,7 @@ fn check_steer(start: LinkType, filter: CaptureFilter<'_>, only: u32) -> Vec<(&'
     for packet in corpus(start, 300) {
         let verdict = decide(packet.as_slice(), start, &filter, SEED, WORKERS);
         let (action, count) = match verdict {
-            Ok((Ends::Flow { .. }, worker)) if worker == only => {
+            Ok((Ends::Flow { .. } | Ends::Tunnel { .. }, worker)) if worker == only => {
                 (XDP_REDIRECT, SteerCount::Redirected)
             }
             Ok((Ends::Fragment { .. }, worker)) if worker == only => {
@@ -196,14 +200,26 @@ fn tap_decides_like_user_space_and_clones_accordingly() {
             for (number, (ports, networks)) in filter().iter().enumerate() {
                 let device = format!("{mode}{number}");
                 let index = monitor(&device, mode, 9000);
-                check_tap(start, CaptureFilter { ports, networks }, &device, index);
+                check_tap(
+                    start,
+                    CaptureFilter {
+                        ports,
+                        networks,
+                        tunnels: TunnelKinds::ALL,
+                    },
+                    &device,
+                    index,
+                );
             }
         }
     });
 }
 
 fn check_tap(start: LinkType, filter: CaptureFilter<'_>, device: &str, index: u32) {
-    let everything = CaptureFilter::default();
+    let everything = CaptureFilter {
+        tunnels: TunnelKinds::ALL,
+        ..CaptureFilter::default()
+    };
     let settings = SteerSettings {
         seed: SEED,
         workers: 1,
@@ -268,7 +284,11 @@ fn the_programs_are_far_below_the_verifiers_limit() {
         let [nothing, .., both] = &filter();
         for (ports, networks) in [nothing, both] {
             for start in [LinkType::Ethernet, LinkType::Ip] {
-                let filter = CaptureFilter { ports, networks };
+                let filter = CaptureFilter {
+                    ports,
+                    networks,
+                    tunnels: TunnelKinds::ALL,
+                };
                 let settings = SteerSettings {
                     seed: SEED,
                     workers: 64,
@@ -311,7 +331,11 @@ fn both_programs_return_the_same_verdict_for_packets_on_a_wire() {
             veth("one", "other");
             let device = monitor("monitor", "tap", 9000);
             let (ports, networks) = &filter()[1];
-            let filter = CaptureFilter { ports, networks };
+            let filter = CaptureFilter {
+                ports,
+                networks,
+                tunnels: TunnelKinds::ALL,
+            };
             let start = LinkType::Ethernet;
             let mut steer = Steer::load(&SteerSettings {
                 seed: SEED,

@@ -29,7 +29,7 @@ fn tap(relay: Option<u32>) -> Tap {
         relay,
         filter: CaptureFilter {
             ports: &[80],
-            networks: &[],
+            ..CaptureFilter::default()
         },
     };
     Tap::load(&settings).unwrap()

@@ -49,7 +49,7 @@ pub fn accept(ctx: SkBuffContext) -> i64 {
     };
     let (count, verdict) = match classify(&skb, start, &MapFilter) {
         Ok(ends) if is_shunted(&skb, &ends) => (PacketCount::Shunted, NOTHING),
-        Ok(Ends::Flow { .. }) => (PacketCount::Accepted, WHOLE),
+        Ok(Ends::Flow { .. } | Ends::Tunnel { .. }) => (PacketCount::Accepted, WHOLE),
         Ok(Ends::Fragment { .. }) => (PacketCount::Fragments, WHOLE),
         Err(skip) => (skipped(skip), NOTHING),
     };

@@ -3,14 +3,19 @@
 pub mod checksum;
 mod network;
 mod options;
+mod tunnel;
+
+use std::sync::Arc;
 
 use monitor_common::abi;
 use monitor_common::wire::{self, Datagram, Error, PROTOCOL_TCP, Tcp, Vlans};
 
 use self::network::{datagram, fast_path};
 pub use self::options::SynOptions;
+use self::tunnel::Inner;
 use crate::flow::FlowKey;
 use crate::payload::Payload;
+use crate::tunnels::{MAX_DEPTH, TunnelTable, Tunnels};
 use crate::{Checksum, Counters, FlowConfig, Packet, VerifyChecksums};
 
 /// TCP segment of a flow.
@@ -40,6 +45,10 @@ pub struct Fragment<'a> {
     pub datagram: Datagram,
     /// Fragment offset and flags.
     pub fragment: wire::Fragment,
+    /// Link field with the number of the tunnel that it came through; 0: none.
+    pub tunnel: u32,
+    /// Offsets of the IP headers of the datagrams that carry it.
+    pub carriers: [Option<usize>; MAX_DEPTH],
 }
 
 /// Kind of a frame.
@@ -53,21 +62,22 @@ pub enum Frame {
     Nothing,
 }
 
-/// Decoder settings.
-#[derive(Clone, Copy, Debug)]
+/// Decoder: its settings, and the tunnels that it knows.
+#[derive(Debug)]
 pub struct Decoder {
     /// Key of the flow hash.
     pub seed: [u64; 2],
     /// Drop segments with a wrong checksum.
     pub verify_checksums: VerifyChecksums,
     pub flow: FlowConfig,
+    pub tunnels: Tunnels,
 }
 
 impl Decoder {
     /// Decodes one frame and counts it. A segment is written in place: moving it afterwards would cost as much as decoding.
     #[inline]
     pub fn frame<'a>(
-        &self,
+        &mut self,
         packet: &Packet<'a>,
         counters: &Counters,
         segment: &mut Segment<'a>,
@@ -86,19 +96,40 @@ impl Decoder {
     }
 
     /// Decodes the fragment of a frame for which [`Decoder::frame`] returned [`Frame::Fragment`].
-    pub fn fragment<'a>(packet: &Packet<'a>) -> Option<Fragment<'a>> {
+    pub fn fragment<'a>(
+        &mut self,
+        packet: &Packet<'a>,
+        counters: &Counters,
+    ) -> Option<Fragment<'a>> {
         let (vlans, datagram) = datagram(packet).ok()?;
+        if let Some(fragment) = datagram.fragment {
+            return Some(Fragment {
+                packet: *packet,
+                vlans,
+                datagram,
+                fragment,
+                tunnel: 0,
+                carriers: [None; MAX_DEPTH],
+            });
+        }
+        let inner = self.inner(packet, &vlans, &datagram).ok()??;
+        let Some(tunnel) = self.tunnel_link(&inner) else {
+            counters.tunnels_full.add(1);
+            return None;
+        };
         Some(Fragment {
             packet: *packet,
-            vlans,
-            datagram,
-            fragment: datagram.fragment?,
+            vlans: inner.vlans,
+            datagram: inner.datagram,
+            fragment: inner.datagram.fragment?,
+            tunnel,
+            carriers: inner.carriers,
         })
     }
 
     #[inline(always)]
     fn read<'a>(
-        &self,
+        &mut self,
         packet: &Packet<'a>,
         counters: &Counters,
         segment: &mut Segment<'a>,
@@ -111,7 +142,7 @@ impl Decoder {
 
     #[inline(never)]
     fn read_any<'a>(
-        &self,
+        &mut self,
         packet: &Packet<'a>,
         counters: &Counters,
         segment: &mut Segment<'a>,
@@ -123,10 +154,91 @@ impl Decoder {
         }
         // After the fragments: one of IPv6 shows its protocol only when it is reassembled.
         if datagram.protocol != PROTOCOL_TCP {
+            if self.may_carry(datagram.protocol) {
+                return self.tunneled(packet, &vlans, &datagram, counters, segment);
+            }
             counters.not_tcp.add(1);
             return Ok(Frame::Nothing);
         }
         self.segment(packet, &vlans, &datagram, counters, segment)
+    }
+
+    /// Decodes the packet inside a datagram that may be a tunnel.
+    #[cold]
+    #[inline(never)]
+    fn tunneled<'a>(
+        &mut self,
+        packet: &Packet<'a>,
+        vlans: &Vlans,
+        datagram: &Datagram,
+        counters: &Counters,
+        segment: &mut Segment<'a>,
+    ) -> Result<Frame, Error> {
+        let Some(inner) = self.inner(packet, vlans, datagram)? else {
+            counters.not_tcp.add(1);
+            return Ok(Frame::Nothing);
+        };
+        counters.tunneled.add(1);
+        if inner.datagram.fragment.is_some() {
+            counters.fragments.add(1);
+            return Ok(Frame::Fragment);
+        }
+        if inner.datagram.protocol != PROTOCOL_TCP {
+            counters.not_tcp.add(1);
+            return Ok(Frame::Nothing);
+        }
+        let frame = self.segment(packet, &inner.vlans, &inner.datagram, counters, segment)?;
+        if frame != Frame::Segment {
+            return Ok(frame);
+        }
+        let Some(link) = self.tunnel_link(&inner) else {
+            counters.tunnels_full.add(1);
+            return Ok(Frame::Nothing);
+        };
+        segment.key.link = link;
+        // Equal addresses in many tunnels would make one long chain of the flow table. The upper half selects the worker.
+        segment.hash ^= u64::from(link.wrapping_mul(0x9e37_79b1));
+        Ok(Frame::Segment)
+    }
+
+    fn inner(
+        &self,
+        packet: &Packet<'_>,
+        vlans: &Vlans,
+        datagram: &Datagram,
+    ) -> Result<Option<Inner>, Error> {
+        let link = |vlans: &Vlans, version| self.link(vlans, version);
+        tunnel::inner(packet, vlans, datagram, self.tunnels.kinds(), link)
+    }
+
+    /// Returns the link field with the number of the tunnels around a packet; `None` if there are too many tunnels.
+    fn tunnel_link(&mut self, inner: &Inner) -> Option<u32> {
+        let link = self.link(&inner.vlans, inner.datagram.version);
+        let mut path = inner.path;
+        path.set_link(link);
+        Some(abi::tunneled(link, self.tunnels.number(&path)?))
+    }
+
+    /// Returns whether datagrams with a protocol may carry tunnels that are followed.
+    #[inline]
+    pub fn may_carry(&self, protocol: u8) -> bool {
+        wire::may_be_tunnel(protocol, self.tunnels.kinds())
+    }
+
+    /// Returns the table of tunnels, for readers.
+    pub fn tunnel_table(&self) -> &Arc<TunnelTable> {
+        self.tunnels.table()
+    }
+
+    /// Returns whether [`Decoder::free_tunnels`] must be called.
+    #[inline(always)]
+    pub fn lacks_tunnels(&self, now: u64) -> bool {
+        self.tunnels.must_search(now)
+    }
+
+    /// Frees all numbers of tunnels except those in use.
+    pub fn free_tunnels(&mut self, now: u64, in_use: impl Iterator<Item = u32>) {
+        self.tunnels.retain(now, in_use);
     }
 
     /// Returns the tags that tell flows apart, and the IP version.

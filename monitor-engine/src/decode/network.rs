@@ -72,7 +72,7 @@ fn network(packet: &Packet<'_>) -> Result<(Vlans, Option<u8>, usize), Error> {
 }
 
 /// Returns whether the length field is 0: then the datagram ends where the frame on the wire ends (GSO, BIG TCP).
-fn ends_with_frame(data: &[u8], datagram: &Datagram) -> bool {
+pub(super) fn ends_with_frame(data: &[u8], datagram: &Datagram) -> bool {
     let field = datagram.header + if datagram.version == 4 { 2 } else { 4 };
     data.get(field..field + 2) == Some(&[0, 0])
 }

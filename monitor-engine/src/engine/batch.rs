@@ -8,17 +8,19 @@ use std::slice;
 use std::sync::Arc;
 
 use monitor_common::Refusal;
+use monitor_common::abi;
 use monitor_common::steer::worker;
 use monitor_common::wire::{PROTOCOL_TCP, flags, is_extension_header};
 
 use super::conn::Conn;
 use super::open::Succession;
 use super::{Engine, Handoff, timeouts};
-use crate::decode::{Decoder, Frame, Segment};
-use crate::flow::{SlotHint, Table};
+use crate::decode::{Frame, Segment};
+use crate::flow::{Class, SlotHint, Table};
 use crate::store::arena::{Arena, prefetch_bytes};
 use crate::store::blocks::prefetch_destination;
 use crate::store::record::{Record, flag};
+use crate::tunnels::MAX_DEPTH;
 use crate::{Packet, Side, Sink};
 
 /// Packets that are decoded together, before the first of them is applied.
@@ -57,6 +59,9 @@ impl<S: Sink> Engine<S> {
         packets: &[Packet<'_>],
         to_prefetch: &mut slice::Iter<'_, Packet<'_>>,
     ) {
+        if self.decoder.lacks_tunnels(self.now) {
+            self.free_tunnels();
+        }
         let mut frames = [Frame::Nothing; BATCH];
         let mut segments = [Segment::default(); BATCH];
         let mut bytes = 0;
@@ -107,7 +112,7 @@ impl<S: Sink> Engine<S> {
             ahead -= segment.payload.len();
             match frame {
                 Frame::Segment => self.on_segment(arena, segment, hint, steered),
-                Frame::Fragment => self.on_fragment(arena, packet),
+                Frame::Fragment => self.on_fragment(arena, packet, MAX_DEPTH),
                 Frame::Nothing => {}
             }
         }
@@ -129,15 +134,36 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    /// Adds a fragment; applies the datagram if it is complete.
-    fn on_fragment(&mut self, arena: &Arena, packet: &Packet<'_>) {
-        let Some(fragment) = Decoder::fragment(packet) else {
+    /// Frees the numbers of tunnels that no connection and no fragment has.
+    #[cold]
+    #[inline(never)]
+    fn free_tunnels(&mut self) {
+        let arena = Arc::clone(&self.arena);
+        let mut in_use: Vec<u32> = self.defrag.links().filter_map(abi::tunnel).collect();
+        for class in [
+            Class::HalfOpen,
+            Class::Unverified,
+            Class::EstablishedIdle,
+            Class::Active,
+            Class::Closed,
+        ] {
+            let records = self.members(class).into_iter();
+            let records = records.filter_map(|slot| arena.record(slot));
+            in_use.extend(records.filter_map(|record| abi::tunnel(record.link.get())));
+        }
+        self.decoder.free_tunnels(self.now, in_use.into_iter());
+    }
+
+    /// Adds a fragment; applies the datagram if it is complete. `depth`: number of datagrams with fragments of their own
+    /// that may be inside.
+    fn on_fragment(&mut self, arena: &Arena, packet: &Packet<'_>, depth: usize) {
+        let Some(fragment) = self.decoder.fragment(packet, &self.counters) else {
             return;
         };
         let protocol = fragment.datagram.protocol;
         // Behind an IPv6 extension header there may be TCP, which only the whole datagram shows.
         let hidden = fragment.datagram.version == 6 && is_extension_header(protocol);
-        if protocol != PROTOCOL_TCP && !hidden {
+        if protocol != PROTOCOL_TCP && !hidden && !self.decoder.may_carry(protocol) {
             self.counters.not_tcp.add(1);
             return;
         }
@@ -157,8 +183,11 @@ impl<S: Sink> Engine<S> {
         self.counters.packets.add(1);
         self.counters.bytes.add(packet.len() as u64);
         let mut segment = Segment::default();
-        if self.decoder.frame(&packet, &self.counters, &mut segment) != Frame::Segment {
-            return;
+        match self.decoder.frame(&packet, &self.counters, &mut segment) {
+            Frame::Segment => {}
+            // A tunnel's datagram was fragmented, and the one that it carries as well.
+            Frame::Fragment if depth > 0 => return self.on_fragment(arena, &packet, depth - 1),
+            Frame::Fragment | Frame::Nothing => return,
         }
         let owner = self.owner(&segment);
         if owner == self.config.worker || self.config.only_own {
@@ -184,7 +213,8 @@ impl<S: Sink> Engine<S> {
     #[cold]
     #[inline(never)]
     fn on_reassembled(&mut self, arena: &Arena, segment: &Segment<'_>) {
-        self.on_segment(arena, segment, SlotHint::default(), false);
+        let steered = !self.config.only_own && segment.key.is_tunneled();
+        self.on_segment(arena, segment, SlotHint::default(), steered);
     }
 
     /// Advances the time and runs the timeouts that are due, before the packet with this time is applied. So the fate of
@@ -198,7 +228,12 @@ impl<S: Sink> Engine<S> {
         }
     }
 
+    /// Returns the worker that a segment belongs to. The capture steers by the ends of a tunnel, not by those of the
+    /// connection in it, and fragments by the same.
     fn owner(&self, segment: &Segment<'_>) -> u16 {
+        if !self.config.only_own && segment.key.is_tunneled() {
+            return self.config.worker;
+        }
         worker(segment.hash, u32::from(self.config.workers)) as u16
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use monitor_common::abi::ShuntKey;
+use monitor_common::abi::{self, ShuntKey};
 
 use super::Engine;
 use super::conn::Conn;
@@ -84,10 +84,10 @@ impl<S: Sink> Engine<S> {
         if both && record.closed.get() == 0 {
             self.close(conn, CloseReason::Stopped);
             self.counters.stopped.add(1);
-            self.shunt(Shunt::Start(shunt_key(record)));
+            self.start_shunt(record);
         }
         self.finish_call();
-        Ok(view(&self.arena, id, record))
+        Ok(self.view(id, record))
     }
 
     /// Changes settings of both sides, by [`Side::index`]: of both, or of none if it fails. A smaller window frees bytes
@@ -111,7 +111,7 @@ impl<S: Sink> Engine<S> {
         }
         self.apply(conn, settings);
         self.finish_call();
-        Ok(view(&self.arena, id, conn.record))
+        Ok(self.view(id, conn.record))
     }
 
     /// Replaces the rules for new connections. The first rule that applies to a connection counts.
@@ -153,7 +153,7 @@ impl<S: Sink> Engine<S> {
     /// Applies the first rule that selects a new connection.
     #[cold]
     pub(super) fn apply_rules(&mut self, conn: Conn<'_>) {
-        let opened = view(&self.arena, conn.id, conn.record);
+        let opened = self.view(conn.id, conn.record);
         let rule = self.rules.iter().find(|rule| (rule.applies)(&opened));
         if let Some(settings) = rule.map(|rule| rule.sides) {
             self.apply(conn, settings);
@@ -167,15 +167,26 @@ impl<S: Sink> Engine<S> {
         self.counters.stopped_segments.add(1);
         conn.record.update(|record| record.last.set(self.now));
         if self.lists.touch(&self.arena, conn.slot, millis(self.now)) {
-            self.shunt(Shunt::Start(shunt_key(conn.record)));
+            self.start_shunt(conn.record);
         }
     }
 
     /// Ends the shunt of a flow that has a new connection, if its old one was stopped.
     pub(super) fn unshunt(&mut self, old: &Record) {
-        if old.closed.get() == CloseReason::Stopped as u8 {
+        if old.closed.get() == CloseReason::Stopped as u8 && !is_tunneled(old) {
             self.shunts.push(Shunt::End(shunt_key(old)));
         }
+    }
+
+    /// Starts the shunt of a stopped connection's flow. The capture doesn't look into tunnels.
+    fn start_shunt(&mut self, record: &Record) {
+        if !is_tunneled(record) {
+            self.shunt(Shunt::Start(shunt_key(record)));
+        }
+    }
+
+    fn view(&self, id: SockId, record: &Record) -> Connection {
+        view(&self.arena, self.decoder.tunnel_table(), id, record)
     }
 
     /// Hands a shunt to the capture. Its keys have the packet's tags and no interface: with another identity of flows they
@@ -185,6 +196,10 @@ impl<S: Sink> Engine<S> {
             self.shunts.push(shunt);
         }
     }
+}
+
+fn is_tunneled(record: &Record) -> bool {
+    abi::tunnel(record.link.get()).is_some()
 }
 
 /// Returns the key by which a capture recognises a connection's packets.

@@ -32,6 +32,7 @@ use crate::store::blocks::BlockAllocator;
 use crate::store::marks::most_chunks;
 use crate::store::range_set::MAX_RANGES;
 use crate::store::record::Record;
+use crate::tunnels::Tunnels;
 use crate::{Counters, EngineConfig, LinkType, Reader, Side, Sink, SockId};
 use conn::Conn;
 pub use control::{ControlError, Rule, Shunt, SideSettings};
@@ -94,7 +95,8 @@ impl<S: Sink> Engine<S> {
     /// # Errors
     /// [`EngineError`] if the budget is too small or the address space is refused.
     pub fn new(config: EngineConfig, sink: S) -> Result<Self, EngineError> {
-        let plan = Plan::of(config.memory)?;
+        let tunnels = Tunnels::new(config.tunnels);
+        let plan = Plan::of(config.memory.saturating_sub(tunnels.bytes()))?;
         let arena =
             Arena::reserve(plan.records, plan.blocks).map_err(|source| EngineError::Reserve {
                 memory: config.memory,
@@ -107,6 +109,7 @@ impl<S: Sink> Engine<S> {
                 seed: config.seed,
                 verify_checksums: config.tcp.verify_checksums,
                 flow: config.flow,
+                tunnels,
             },
             max_ranges: config.tcp.max_ranges.clamp(1, MAX_RANGES),
             arena: Arc::new(arena),
@@ -189,7 +192,8 @@ impl<S: Sink> Engine<S> {
 
     /// Creates a reader for any thread.
     pub fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.arena), self.config.worker)
+        let tunnels = Arc::clone(self.decoder.tunnel_table());
+        Reader::new(Arc::clone(&self.arena), self.config.worker).with_tunnels(tunnels)
     }
 
     /// Returns the counters, which any thread may read.

@@ -1,5 +1,6 @@
 //! Flow keys: the fields that identify a flow on the wire.
 
+use monitor_common::abi;
 use monitor_common::steer::flow_hash;
 use monitor_common::wire::Address;
 
@@ -13,7 +14,7 @@ pub struct FlowKey {
     pub dst: Address,
     pub sport: u16,
     pub dport: u16,
-    /// Tags and IP version ([`monitor_common::abi::link`]).
+    /// Tags and IP version ([`monitor_common::abi::link`]), or number of the tunnel and IP version.
     pub link: u32,
     /// Number of the interface where it was captured, if interfaces tell flows apart; otherwise 0.
     pub zone: u16,
@@ -25,6 +26,12 @@ impl FlowKey {
     #[inline]
     pub fn hash(&self, seed: [u64; 2]) -> u64 {
         flow_hash(seed, (self.src, self.sport), (self.dst, self.dport))
+    }
+
+    /// Returns whether the segment came through a tunnel.
+    #[inline]
+    pub fn is_tunneled(&self) -> bool {
+        abi::tunnel(self.link).is_some()
     }
 
     /// Returns whether the client sent the segment, if the record is of this flow.

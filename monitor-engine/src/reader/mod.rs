@@ -13,6 +13,7 @@ use crate::store::blocks::{Roots, number};
 use crate::store::received::for_each_retained;
 use crate::store::record::Record;
 use crate::store::{Acquire, fence, pause};
+use crate::tunnels::TunnelTable;
 use crate::{Connection, Extents, Next, NextKind, Peek, PeekError, Side, SockId};
 use snapshot::{Snapshot, is_current};
 pub use view::view;
@@ -27,12 +28,22 @@ const SMALL: usize = 4096;
 #[derive(Clone)]
 pub struct Reader {
     arena: Arc<Arena>,
+    tunnels: Arc<TunnelTable>,
     worker: u16,
 }
 
 impl Reader {
     pub(crate) fn new(arena: Arc<Arena>, worker: u16) -> Self {
-        Self { arena, worker }
+        Self {
+            arena,
+            tunnels: Arc::default(),
+            worker,
+        }
+    }
+
+    /// Adds the table of tunnels.
+    pub(crate) fn with_tunnels(self, tunnels: Arc<TunnelTable>) -> Self {
+        Self { tunnels, ..self }
     }
 
     /// Returns the number of slots: every [`SockId::slot`] of this engine is below it.
@@ -45,8 +56,7 @@ impl Reader {
     #[must_use]
     pub fn connection(&self, id: SockId) -> Option<Connection> {
         let record = self.record(id).ok()?;
-        record
-            .read_consistent(|record| is_current(record, id).then(|| view(&self.arena, id, record)))
+        record.read_consistent(|record| is_current(record, id).then(|| self.view(id, record)))
     }
 
     /// Returns the connections in the order of their slots: all, or those behind the position of `after`. The connection
@@ -68,7 +78,7 @@ impl Reader {
             .filter_map(|(slot, record)| {
                 record.read_consistent(|record| {
                     let id = SockId::new(self.worker, slot, record.generation.get() >> 1);
-                    record.occupied().then(|| view(&self.arena, id, record))
+                    record.occupied().then(|| self.view(id, record))
                 })
             })
     }
@@ -159,6 +169,10 @@ impl Reader {
                 end,
             })
         })
+    }
+
+    fn view(&self, id: SockId, record: &Record) -> Connection {
+        view(&self.arena, &self.tunnels, id, record)
     }
 
     fn record(&self, id: SockId) -> Result<&Record, PeekError> {

@@ -1,10 +1,11 @@
 //! Frames: all but TCP over IP are counted, padding is cut off, pieces make one packet.
 
-use monitor_engine::{LinkType, Packet, Side, VerifyChecksums};
+use monitor_engine::{LinkType, Packet, Side, TunnelKinds, VerifyChecksums};
 use proptest::prelude::*;
 
 use crate::common::frame::{FIN, PSH, ethernet};
 use crate::common::{Flow, Lab};
+use crate::tunnels::wrapped;
 
 const C: Side = Side::Client;
 const S: Side = Side::Server;
@@ -355,15 +356,17 @@ proptest! {
             prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
             any::<prop::sample::Index>(),
             any::<bool>(),
+            0..20_usize,
         ), 1..40),
         verify in any::<bool>(),
     ) {
         let mut config = Lab::config();
         config.tcp.verify_checksums = policy(verify);
+        config.tunnels = TunnelKinds::ALL;
         let mut lab = Lab::with(config);
         let v4 = Flow::new();
         let v6 = Flow::between("[2001:db8::1]:5000", "[2001:db8::2]:80");
-        for (link, kind, changes, cut, whole) in frames {
+        for (link, kind, changes, cut, whole, tunnel) in frames {
             let flow = if kind % 2 == 0 { &v4 } else { &v6 };
             let mut segment = flow.segment(C, kind as i64 * 3, PSH, b"some payload to carry");
             segment.scale = Some(7);
@@ -371,6 +374,7 @@ proptest! {
                 0..4 => segment.ip(),
                 _ => crate::common::frame::fragments(&segment.ip(), 77, 8).swap_remove(kind - 4),
             };
+            let ip = wrapped(C, &ip).into_iter().nth(tunnel).map_or(ip, |(_, _, tunneled)| tunneled);
             let mut frame = if link == LinkType::Ethernet { ethernet(&ip, &[9, 9][..kind / 2 % 3], 3) } else { ip };
             for (at, value) in changes {
                 let at = at.index(frame.len());

@@ -25,4 +25,5 @@ mod signals;
 mod states;
 mod stop;
 mod timers;
+mod tunnels;
 mod turns;

@@ -12,7 +12,7 @@ mod turns;
 mod watch;
 
 pub use crate::notification::{Base64, Context, EventBody, Notification, SideRange};
-pub use crate::socket::{Sides, Socket, States, Tls};
+pub use crate::socket::{Sides, Socket, States, Tls, Tunnel};
 pub use config::*;
 pub use control::*;
 pub use discover::*;

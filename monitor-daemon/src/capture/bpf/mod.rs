@@ -20,10 +20,10 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, PerCpuArray};
 use aya::programs::{Program, ProgramError};
 use aya::util::KernelVersion;
-use monitor_common::Prefix;
 use monitor_common::abi::{self, Config, Count, names, option};
 use monitor_common::steer::Filter;
 use monitor_common::wire::Address;
+use monitor_common::{Prefix, TunnelKinds};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -55,6 +55,8 @@ pub struct CaptureFilter<'a> {
     pub ports: &'a [u16],
     /// Prefixes; a flow passes with either end in one of them. Empty: all. At most [`abi::MAX_NETWORKS`].
     pub networks: &'a [Prefix],
+    /// Kinds of tunnels that pass, with any packet inside.
+    pub tunnels: TunnelKinds,
 }
 
 /// Same decision as in the BPF programs, in user space.
@@ -65,6 +67,10 @@ impl Filter for CaptureFilter<'_> {
 
     fn network(&self, address: &Address) -> bool {
         self.networks.is_empty() || self.networks.iter().any(|prefix| prefix.contains(address))
+    }
+
+    fn tunnels(&self) -> TunnelKinds {
+        self.tunnels
     }
 }
 
@@ -102,6 +108,7 @@ impl Object {
         raise_locked_memory();
         config.options |= when(!filter.ports.is_empty(), option::FILTER_PORTS);
         config.options |= when(!filter.networks.is_empty(), option::FILTER_NETWORKS);
+        config.options |= u64::from(filter.tunnels.bits()) << option::TUNNELS_SHIFT;
         let mut ebpf = EbpfLoader::new()
             .override_global(names::CONFIG, &config, true)
             .map_max_entries(names::SOCKETS, sockets)

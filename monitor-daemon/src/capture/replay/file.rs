@@ -270,7 +270,7 @@ impl CaptureFile {
     }
 }
 
-/// Capture whose format is not known yet.
+/// Capture of a format that is not known yet.
 pub(super) struct Opening {
     path: PathBuf,
     buffer: Buffer<Box<dyn Read + Send>>,

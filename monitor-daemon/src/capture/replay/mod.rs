@@ -190,7 +190,7 @@ impl Replay {
         }
     }
 
-    /// Reads a stream, whose format shows once its first bytes arrive.
+    /// Reads a stream. Its format shows once its first bytes arrive.
     fn run_stream<S: Sink>(
         &self,
         stream: Stream,

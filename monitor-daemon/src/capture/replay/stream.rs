@@ -105,7 +105,7 @@ fn connect(address: &str) -> Result<TcpStream, ReplayError> {
     for found in address.to_socket_addrs().map_err(failed)? {
         match TcpStream::connect_timeout(&found, CONNECT_TIMEOUT) {
             Ok(stream) => {
-                // Otherwise a server whose host is gone would be waited for indefinitely.
+                // Otherwise a server on a host that is gone would be waited for indefinitely.
                 rustix::net::sockopt::set_socket_keepalive(&stream, true)
                     .map_err(|error| failed(error.into()))?;
                 return Ok(stream);
@@ -116,7 +116,7 @@ fn connect(address: &str) -> Result<TcpStream, ReplayError> {
     Err(failed(last))
 }
 
-/// Named pipe, whose writer may come later.
+/// Named pipe. Its writer may come later.
 struct NamedPipe {
     pipe: File,
     had_writer: bool,

@@ -115,6 +115,7 @@ mod tests {
             client: ([10, 0, 0, 1], 1).into(),
             server: ([10, 0, 0, 2], 2).into(),
             vlan: Vec::new(),
+            tunnels: Vec::new(),
             interface: 0,
             opened,
             last: opened + life,

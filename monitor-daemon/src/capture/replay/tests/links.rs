@@ -1,4 +1,4 @@
-//! Link types whose headers are removed: the IP packet is found, and other frames are skipped.
+//! Link types with headers that are removed: the IP packet is found, and other frames are skipped.
 
 use monitor_engine::LinkType;
 use monitor_tests::wiregen::Random;
