@@ -33,6 +33,7 @@ fn socket(number: u64, received: u64) -> Socket {
         client: format!("10.0.0.1:{}", 40_000 + number).parse().unwrap(),
         server: "10.0.0.2:80".parse().unwrap(),
         vlan: Vec::new(),
+        tunnels: Vec::new(),
         interface: None,
         state: States {
             client: TcpState::Established,
