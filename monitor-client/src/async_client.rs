@@ -91,17 +91,22 @@ impl AsyncClient {
         len: u64,
         bytes: &mut Vec<u8>,
     ) -> Result<Ppeek, Error> {
-        self.read_into(&ppeek(sockid, side, off, len), bytes).await
+        self.ppeek_with(&ppeek(sockid, side, off, len), bytes).await
     }
 
-    async fn read_into(
+    /// Does the same with any parameters; `params.encoding` is ignored.
+    pub async fn ppeek_with(
         &mut self,
         params: &PpeekParams,
         bytes: &mut Vec<u8>,
     ) -> Result<Ppeek, Error> {
-        let result = self.read_once(params, bytes).await;
+        let params = PpeekParams {
+            encoding: Encoding::Raw,
+            ..params.clone()
+        };
+        let result = self.read_once(&params, bytes).await;
         if self.session.repeats(Method::Ppeek, &result) {
-            return self.read_once(params, bytes).await;
+            return self.read_once(&params, bytes).await;
         }
         result
     }
@@ -139,7 +144,7 @@ impl AsyncClient {
         let mut walk = self.session.cursors.walk(sockid, side);
         let mut bytes = Vec::new();
         loop {
-            let reply = self.read_into(&walk.request(len), &mut bytes).await;
+            let reply = self.ppeek_with(&walk.request(len), &mut bytes).await;
             if let Some(head) = self.session.cursors.advance(&mut walk, reply)? {
                 return Ok(Peeked { head, bytes });
             }

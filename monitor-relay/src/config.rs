@@ -14,6 +14,9 @@ pub struct Config {
     pub monitor: Monitor,
     /// Metrics.
     pub metrics: Metrics,
+    /// Fleet.
+    #[cfg(feature = "fleet")]
+    pub fleet: Fleet,
     /// Log.
     pub log: Log,
 }
@@ -33,6 +36,34 @@ pub struct Metrics {
     /// Listeners; empty: none.
     #[serde(deserialize_with = "one_or_more")]
     pub listen: Vec<Listen>,
+}
+
+/// Fleet.
+#[cfg(feature = "fleet")]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fleet {
+    /// Address of the NATS server; `None`: the relay is in no fleet.
+    pub url: Option<String>,
+    /// Name of this host in the fleet; by default the name of the system up to its first dot.
+    pub host: Option<String>,
+    /// File with credentials.
+    pub credentials: Option<PathBuf>,
+    /// File with certificates of authorities.
+    pub ca: Option<PathBuf>,
+    /// File with this relay's certificate.
+    pub cert: Option<PathBuf>,
+    /// File with its key.
+    pub key: Option<PathBuf>,
+    /// Methods that change something and are allowed nevertheless: `stop`, `configure`.
+    pub allow: Vec<String>,
+    /// Kinds of events that are published.
+    pub events: Vec<monitor_client::types::EventKind>,
+    /// Directory of the records that wait for the server.
+    pub spool: PathBuf,
+    /// Maximum size of these records.
+    #[serde(deserialize_with = "size")]
+    pub spool_size: bytesize::ByteSize,
 }
 
 /// Log.
@@ -77,6 +108,14 @@ pub enum ConfigError {
          Unix socket, behind a proxy with TLS"
     )]
     Exposed(SocketAddr),
+    /// A setting of the fleet is wrong.
+    #[error("fleet.{key}: {reason}")]
+    Fleet {
+        /// Key of the setting.
+        key: &'static str,
+        /// Reason and remedy.
+        reason: String,
+    },
 }
 
 impl Default for Monitor {
@@ -93,6 +132,93 @@ impl Default for Metrics {
             listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 9464)))],
         }
     }
+}
+
+#[cfg(feature = "fleet")]
+impl Default for Fleet {
+    fn default() -> Self {
+        use monitor_client::types::EventKind;
+        Self {
+            url: None,
+            host: None,
+            credentials: None,
+            ca: None,
+            cert: None,
+            key: None,
+            allow: Vec::new(),
+            events: vec![
+                EventKind::Opened,
+                EventKind::Established,
+                EventKind::Gap,
+                EventKind::Filled,
+                EventKind::Conflict,
+                EventKind::Closed,
+                EventKind::Evicted,
+            ],
+            spool: "/var/lib/monitor-relay".into(),
+            spool_size: bytesize::ByteSize::mib(256),
+        }
+    }
+}
+
+#[cfg(feature = "fleet")]
+impl Fleet {
+    /// Returns the name of this host in the fleet.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.host.clone().unwrap_or_else(|| {
+            let system = rustix::system::uname();
+            let name = system.nodename().to_string_lossy();
+            name.split('.').next().unwrap_or_default().to_owned()
+        })
+    }
+
+    /// Returns the means to connect to the server.
+    #[must_use]
+    pub fn access(&self) -> crate::fleet::access::Access {
+        crate::fleet::access::Access {
+            url: self.url.clone().unwrap_or_default(),
+            credentials: self.credentials.clone(),
+            ca: self.ca.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        use crate::fleet::subjects::{CONTROL, is_host};
+        let wrong = |key, reason: String| Err(ConfigError::Fleet { key, reason });
+        if let Some(name) = self
+            .allow
+            .iter()
+            .find(|name| !CONTROL.contains(&name.as_str()))
+        {
+            return wrong(
+                "allow",
+                format!("\"{name}\" is neither \"stop\" nor \"configure\""),
+            );
+        }
+        if self.cert.is_some() != self.key.is_some() {
+            return wrong("cert", "cert and key must be given together".to_owned());
+        }
+        let host = self.host();
+        if self.url.is_some() && !is_host(&host) {
+            let allowed = "1 to 63 letters, digits, - or _, and not \"all\"";
+            return wrong("host", format!("\"{host}\" cannot be a name: {allowed}"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads a size with a unit.
+#[cfg(feature = "fleet")]
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bytesize::ByteSize, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "fleet.spool_size: \"{text}\" is not a size like \"256MiB\""
+        ))
+    })
 }
 
 impl Default for Log {
@@ -129,6 +255,8 @@ impl Config {
                 return Err(ConfigError::Exposed(*address));
             }
         }
+        #[cfg(feature = "fleet")]
+        self.fleet.check()?;
         Ok(())
     }
 }
@@ -188,6 +316,21 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(&format!("`{key}`")), "{error}");
+        }
+    }
+
+    #[cfg(feature = "fleet")]
+    #[test]
+    fn wrong_settings_of_the_fleet_are_named() {
+        for (settings, key) in [
+            ("allow = ['ppeek']", "fleet.allow"),
+            ("cert = 'c.pem'", "fleet.cert"),
+            ("url = 'nats://h'\nhost = 'a.b'", "fleet.host"),
+            ("spool_size = 'much'", "fleet.spool_size"),
+            ("events = ['opening']", "opening"),
+        ] {
+            let error = parse(&format!("[fleet]\n{settings}")).unwrap_err();
+            assert!(error.contains(key), "{error}");
         }
     }
 

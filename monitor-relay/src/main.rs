@@ -1,17 +1,20 @@
-//! monitor-relay: metrics of monitord.
+//! monitor-relay: metrics of monitord, and its place in a fleet.
 
 use std::error::Error;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use monitor_relay::chain::Chain;
 use monitor_relay::config::Config;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
-/// Serves the metrics of monitord to Prometheus.
+/// Serves the metrics of monitord to Prometheus, and connects it to a fleet over NATS.
 #[derive(Debug, Parser)]
 #[command(name = "monitor-relay", version, about)]
 struct Cli {
@@ -49,28 +52,56 @@ fn start(cli: &Cli) -> Result<(), Box<dyn Error>> {
     runtime.block_on(run(config))
 }
 
+type Task = Result<(), Box<dyn Error + Send + Sync>>;
+
 async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut tasks = tokio::task::JoinSet::new();
+    let (stop, _stopping) = watch::channel(false);
+    let mut tasks: JoinSet<Task> = JoinSet::new();
+    #[cfg(feature = "fleet")]
+    let status = Arc::new(monitor_relay::status::Status::default());
     #[cfg(feature = "metrics")]
     {
         use monitor_relay::metrics::{Listener, Scraper};
-        let scraper = std::sync::Arc::new(Scraper::new(config.monitor.socket.clone()));
+        let socket = config.monitor.socket.clone();
+        #[cfg(feature = "fleet")]
+        let fleet = config.fleet.url.as_ref().map(|_| Arc::clone(&status));
+        #[cfg(not(feature = "fleet"))]
+        let fleet = None;
+        let scraper = Arc::new(Scraper::new(socket, fleet));
         for listen in &config.metrics.listen {
             let listener = Listener::bind(listen).await?;
-            tasks.spawn(listener.serve(std::sync::Arc::clone(&scraper)));
+            let scraper = Arc::clone(&scraper);
+            let mut stopping = stop.subscribe();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = listener.serve(scraper) => {}
+                    _ = stopping.wait_for(|&stop| stop) => {}
+                }
+                Ok(())
+            });
         }
+    }
+    #[cfg(feature = "fleet")]
+    if config.fleet.url.is_some() {
+        let fleet = monitor_relay::fleet::run(
+            config.fleet,
+            config.monitor.socket,
+            status,
+            stop.subscribe(),
+        );
+        tasks.spawn(async move { Ok(fleet.await?) });
     }
     // Without a service manager it goes nowhere.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        Some(ended) = tasks.join_next() => ended?,
+        Some(ended) = tasks.join_next() => ended?.map_err(|error| error as Box<dyn Error>)?,
     }
-    // Dropped tasks remove their sockets.
-    tasks.shutdown().await;
+    stop.send_replace(true);
+    while tasks.join_next().await.is_some() {}
     Ok(())
 }
 

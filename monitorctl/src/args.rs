@@ -16,6 +16,8 @@ use crate::{
 ///
 /// A SOCKID identifies one connection permanently; `sockets` lists them. A side is named after its receiver: `server`
 /// holds the bytes that the client sent, `client` those that the server sent. Offset 0 is the first byte of the stream.
+///
+/// `monitorctl --fleet URL` reads connections of many hosts; it has a `--help` of its own.
 #[derive(Debug, Parser)]
 #[command(name = "monitorctl", version, after_help = exit_codes())]
 pub struct Args {

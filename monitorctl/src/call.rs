@@ -26,7 +26,8 @@ fn method(name: &str) -> Result<Method, String> {
     })
 }
 
-fn parameter(text: &str) -> Result<(String, Value), String> {
+/// Parses NAME=VALUE.
+pub fn parameter(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text
         .split_once('=')
         .ok_or("a parameter is NAME=VALUE, as in port=443")?;

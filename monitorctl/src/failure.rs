@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use monitor_client::{Code, Error, ErrorObject, Reason};
+#[cfg(feature = "fleet")]
+use monitor_relay::fleet::client::AskError;
 
 /// Exit code of wrong usage, and of every failure without a code of its own.
 pub const USAGE: u8 = 1;
@@ -19,6 +21,8 @@ const NO_DATA: u8 = 4;
 const PERMISSION: u8 = 5;
 const TIMED_OUT: u8 = 6;
 const PROBLEMS: u8 = 7;
+#[cfg(feature = "fleet")]
+const DIFFERENT: u8 = 8;
 
 /// Exit codes with their meaning, for the help and the manual page.
 pub const EXIT_CODES: &[(u8, &str)] = &[
@@ -36,6 +40,8 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (PERMISSION, "permission denied"),
     (TIMED_OUT, "timeout"),
     (PROBLEMS, "`doctor` found a problem"),
+    #[cfg(feature = "fleet")]
+    (DIFFERENT, "`compare` found different bytes"),
 ];
 
 /// Returns the exit codes as text.
@@ -74,6 +80,12 @@ pub enum Failure {
     NotReady(String),
     /// The options are wrong.
     Arguments(clap::Error),
+    /// A request to the fleet failed.
+    #[cfg(feature = "fleet")]
+    Fleet(AskError),
+    /// `compare` found a difference, which it has printed.
+    #[cfg(feature = "fleet")]
+    Different,
     /// The request cannot be executed; the text names the alternative.
     Usage(&'static str),
 }
@@ -81,6 +93,13 @@ pub enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::Client(error)
+    }
+}
+
+#[cfg(feature = "fleet")]
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Failure::Fleet(error)
     }
 }
 
@@ -159,6 +178,14 @@ impl Failure {
             Failure::Client(Error::Rpc(error)) => rpc_exit_code(error),
             Failure::NotReady(_) => TIMED_OUT,
             Failure::Problems(_) => PROBLEMS,
+            #[cfg(feature = "fleet")]
+            Failure::Different => DIFFERENT,
+            #[cfg(feature = "fleet")]
+            Failure::Fleet(AskError::Denied(_)) => PERMISSION,
+            #[cfg(feature = "fleet")]
+            Failure::Fleet(AskError::Access(_) | AskError::Silent(_)) => UNREACHABLE,
+            #[cfg(feature = "fleet")]
+            Failure::Fleet(_) => USAGE,
             Failure::Client(_)
             | Failure::Output(_)
             | Failure::Json(_)
@@ -201,6 +228,10 @@ impl fmt::Display for Failure {
             Failure::NotReady(reason) => write!(f, "not ready in time: {reason}"),
             Failure::Arguments(error) => error.fmt(f),
             Failure::Usage(text) => f.write_str(text),
+            #[cfg(feature = "fleet")]
+            Failure::Fleet(error) => error.fmt(f),
+            #[cfg(feature = "fleet")]
+            Failure::Different => f.write_str("the captures differ"),
         }
     }
 }
@@ -220,6 +251,10 @@ impl StdError for Failure {
                 None
             }
             Failure::Client(error) => error.source(),
+            #[cfg(feature = "fleet")]
+            Failure::Fleet(error) => error.source(),
+            #[cfg(feature = "fleet")]
+            Failure::Different => None,
             Failure::Output(source)
             | Failure::File { source, .. }
             | Failure::Listen { source, .. }

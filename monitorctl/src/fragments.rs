@@ -28,7 +28,7 @@ pub fn fragments<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), 
 }
 
 /// Returns ranges and holes from offset 0 to the end.
-fn table(fragments: &Fragments) -> Table<3> {
+pub fn table(fragments: &Fragments) -> Table<3> {
     let mut table = Table::new([
         ("OFFSET", Align::Right),
         ("LENGTH", Align::Right),

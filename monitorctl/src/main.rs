@@ -14,6 +14,8 @@ mod events;
 mod export;
 mod extcap;
 mod failure;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod follow;
 mod fragments;
 mod info;
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
     let result = if Path::new(&name).file_name() == Some(extcap::NAME.as_ref()) {
         extcap::run(std::env::args_os())
     } else {
-        Args::try_parse().map_err(Failure::Arguments).and_then(run)
+        execute()
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,6 +73,16 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Runs the command line: one for a fleet, or one for the daemon of this host.
+fn execute() -> Result<(), Failure> {
+    #[cfg(feature = "fleet")]
+    if fleet::is_requested(std::env::args_os()) {
+        return fleet::run(std::env::args_os());
+    }
+    let args = Args::try_parse().map_err(Failure::Arguments)?;
+    run(args)
 }
 
 fn run(args: Args) -> Result<(), Failure> {
@@ -106,7 +118,7 @@ fn run(args: Args) -> Result<(), Failure> {
 
 fn dispatch<W: Write>(context: &mut Context<W>, socket: &Path, verb: Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Sockets(args) => sockets::sockets(context, args),
+        Verb::Sockets(args) => sockets::sockets(context, &args),
         Verb::Info(args) => info::info(context, &args),
         Verb::Lookup(args) => lookup::lookup(context, args),
         Verb::Fragments(args) => fragments::fragments(context, &args),

@@ -58,22 +58,33 @@ fn order(name: &str) -> Result<Sort, String> {
     serde_json::from_value(name.into()).map_err(|_| "opened, last, bytes or rate".to_owned())
 }
 
-pub fn sockets<W: Write>(context: &mut Context<W>, args: Args) -> Result<(), Failure> {
-    let limit = args.limit.unwrap_or(u64::MAX);
-    let params = SocketsParams {
-        state: args.state,
-        port: args.port,
-        address: args.address,
-        filter: args.filter,
-        closed: (args.closed || args.open).then_some(args.closed),
-        min_age: args.min_age,
-        max_age: args.max_age,
-        min_bytes: args.min_bytes,
-        tls: false,
-        sort: args.sort,
-        limit: None,
-        after: args.after,
-    };
+impl Args {
+    /// Returns the maximum number of connections.
+    pub fn limit(&self) -> u64 {
+        self.limit.unwrap_or(u64::MAX)
+    }
+
+    /// Returns the conditions and the order.
+    pub fn params(&self) -> SocketsParams {
+        SocketsParams {
+            state: self.state,
+            port: self.port,
+            address: self.address.clone(),
+            filter: self.filter.clone(),
+            closed: (self.closed || self.open).then_some(self.closed),
+            min_age: self.min_age,
+            max_age: self.max_age,
+            min_bytes: self.min_bytes,
+            tls: false,
+            sort: self.sort,
+            limit: None,
+            after: self.after,
+        }
+    }
+}
+
+pub fn sockets<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
+    let (params, limit) = (args.params(), args.limit());
     let mut printer = Printer::new(context.json, params.sort.is_some());
     let out = &mut context.out;
     let next = pages(&mut context.client, params, limit, |page| {

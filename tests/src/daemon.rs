@@ -284,6 +284,12 @@ pub fn monitorctl() -> PathBuf {
     binary("MONITORCTL", "monitorctl")
 }
 
+/// Its relay: MONITOR_RELAY, else the release build of this workspace.
+#[must_use]
+pub fn monitor_relay() -> PathBuf {
+    binary("MONITOR_RELAY", "monitor-relay")
+}
+
 fn binary(variable: &str, name: &str) -> PathBuf {
     let path = std::env::var_os(variable).map_or_else(
         || {

@@ -75,7 +75,7 @@ pub fn bpf(toolchain: &Toolchain) -> Result<()> {
     Ok(())
 }
 
-/// The daemon, the command line client, and the library for C.
+/// The daemon, the command line client, the relay, and the library for C.
 pub fn release() -> Result<Programs> {
     run(cargo().args([
         "build",
@@ -83,6 +83,7 @@ pub fn release() -> Result<Programs> {
         "--locked",
         "--package=monitor-daemon",
         "--package=monitorctl",
+        "--package=monitor-relay",
         "--package=monitor-mos",
     ]))?;
     let directory = target()?.join("release");

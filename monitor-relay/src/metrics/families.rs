@@ -13,6 +13,7 @@ use monitor_client::types::{CaptureStats, InterfaceStats, MethodStats, Stats, Wo
 
 use super::help::{COUNTERS, meaning};
 use super::scrape::Scrape;
+use crate::status::Snapshot;
 
 const NANOSECONDS: f64 = 1e9;
 
@@ -93,6 +94,9 @@ impl Families {
             vec![("version", env!("CARGO_PKG_VERSION").to_owned())],
             1,
         );
+        if let Some(fleet) = scrape.fleet {
+            families.fleet(fleet);
+        }
         if let Some((hello, stats)) = &scrape.answer {
             families.daemon(&hello.server, stats);
         }
@@ -123,7 +127,10 @@ impl Families {
             methods: vec![MethodStats::default()],
             ..Stats::default()
         };
-        let mut families = Self::of(&Scrape::default());
+        let mut families = Self::of(&Scrape {
+            fleet: Some(Snapshot::default()),
+            ..Scrape::default()
+        });
         families.daemon("", &stats);
         families
     }
@@ -158,6 +165,29 @@ impl Families {
         self.counters("rpc", &stats.rpc, None);
         for method in &stats.methods {
             self.method(method);
+        }
+    }
+
+    fn fleet(&mut self, fleet: Snapshot) {
+        let help = "1 while the relay is connected to the NATS server, else 0.";
+        let connected = fleet.connected.into();
+        self.gauge("monitord_relay_connected", help, vec![], connected);
+        let help = "Bytes of records that wait for the NATS server.";
+        let waiting = fleet.waiting_bytes;
+        self.gauge("monitord_relay_spool_bytes", help, vec![], waiting);
+        for (name, help, value) in [
+            (
+                "monitord_relay_records",
+                "Records of connections that the NATS server acknowledged.",
+                fleet.sent,
+            ),
+            (
+                "monitord_relay_dropped_records",
+                "Records dropped because the spool was full.",
+                fleet.dropped,
+            ),
+        ] {
+            self.add(name, help, Kind::Counter, (vec![], Value::Count(value)));
         }
     }
 

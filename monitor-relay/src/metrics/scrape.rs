@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::chain::Chain;
+use crate::status::{Snapshot, Status};
 
 /// Time for the daemon's answer. It must end before Prometheus gives up (10 s) and shows no metric at all.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,11 +24,14 @@ pub struct Scrape {
     pub took: Duration,
     /// Answers to `hello` and `stats`; `None`: the daemon is gone, hangs, or refuses.
     pub answer: Option<(Hello, Stats)>,
+    /// State of the fleet; `None`: the relay is in no fleet.
+    pub fleet: Option<Snapshot>,
 }
 
 /// Client that asks for the counters, one scrape at a time.
 pub struct Scraper {
     socket: PathBuf,
+    fleet: Option<Arc<Status>>,
     state: Mutex<State>,
 }
 
@@ -40,11 +44,13 @@ struct State {
 }
 
 impl Scraper {
-    /// Creates a scraper of the daemon at `socket`. It connects at the first scrape.
+    /// Creates a scraper of the daemon at `socket`. It connects at the first scrape. `fleet` is the state of the relay's
+    /// fleet, if it's in one.
     #[must_use]
-    pub fn new(socket: PathBuf) -> Self {
+    pub fn new(socket: PathBuf, fleet: Option<Arc<Status>>) -> Self {
         Self {
             socket,
+            fleet,
             state: Mutex::default(),
         }
     }
@@ -58,7 +64,7 @@ impl Scraper {
             return Arc::clone(scrape);
         }
         let start = Instant::now();
-        // Taken out: a connection whose answer is late is closed.
+        // Taken out: a connection with a late answer is closed.
         let client = state.client.take();
         let result = timeout(TIMEOUT, self.ask(client)).await;
         let (answer, failure) = match result {
@@ -73,6 +79,7 @@ impl Scraper {
         let scrape = Arc::new(Scrape {
             took: start.elapsed(),
             answer,
+            fleet: self.fleet.as_ref().map(|fleet| fleet.snapshot()),
         });
         state.latest = Some((Instant::now(), Arc::clone(&scrape)));
         scrape

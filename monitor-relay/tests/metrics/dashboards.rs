@@ -59,8 +59,19 @@ fn prometheus_finds_no_fault_with_the_alerts() {
     assert!(ok && output.contains("SUCCESS"), "{output}");
 }
 
+/// Returns a link to the counter of `stats` with this meaning.
+fn counter(reference: &str, meaning: &str) -> Option<String> {
+    let row = format!("` | {meaning} |");
+    let (before, _) = reference.split_once(&row)?;
+    let (_, name) = before.rsplit_once("| `")?;
+    let (_, group) = before.rsplit_once("\n### ")?;
+    let group = group.lines().next()?;
+    Some(format!("[`{group}.{name}`](rpc.md#{group})"))
+}
+
 #[test]
 fn the_document_lists_every_metric() {
+    let reference = read("docs/rpc.md");
     let mut table = "\n| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in Families::known().0 {
         let (total, kind) = match family.kind {
@@ -71,12 +82,8 @@ fn the_document_lists_every_metric() {
         let labels = family.samples[0].0.iter();
         let labels: Vec<_> = labels.map(|(name, _)| format!("`{name}`")).collect();
         let (name, labels) = (family.name, labels.join(", "));
-        writeln!(
-            table,
-            "| `{name}{total}` | {kind} | {labels} | {} |",
-            family.help
-        )
-        .unwrap();
+        let meaning = counter(&reference, &family.help).unwrap_or(family.help);
+        writeln!(table, "| `{name}{total}` | {kind} | {labels} | {meaning} |").unwrap();
     }
     let document = read("docs/metrics.md");
     let (text, documented) = document.split_once(HEADING).unwrap();

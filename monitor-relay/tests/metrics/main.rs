@@ -21,7 +21,7 @@ fn scrape(server: &Server) -> Arc<Scrape> {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(Scraper::new(server.socket.clone()).scrape())
+    runtime.block_on(Scraper::new(server.socket.clone(), None).scrape())
 }
 
 /// Returns the names and labels of all samples of a text.

@@ -7,6 +7,8 @@ mod rpc_common;
 
 mod control;
 mod failures;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod follow;
 mod lists;
 mod log;

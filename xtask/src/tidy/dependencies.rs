@@ -68,6 +68,11 @@ const PACKAGES: &[(&str, &[&str])] = &[
         "monitorctl",
         &["aya", "monitor-daemon", "monitor-engine", "xsk-rs"],
     ),
+    // A process of its own beside the daemon.
+    (
+        "monitor-relay",
+        &["aya", "monitor-daemon", "monitor-engine", "xsk-rs"],
+    ),
     (
         "clients/c",
         &["aya", "monitor-daemon", "monitor-engine", "tokio", "xsk-rs"],

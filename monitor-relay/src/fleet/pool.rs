@@ -1,0 +1,229 @@
+//! Connections to the daemon for requests of the fleet.
+//!
+//! A connection serves one request at a time, and is kept for further ones. Each belongs to one instance of the daemon, so
+//! that a sockid of an earlier instance never reaches a later one.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use monitor_client::types::PpeekParams;
+use monitor_client::{AsyncClient, Code, Error, ErrorData, ErrorObject, Method, Reason};
+use serde_json::{Value, json};
+
+/// Idle connections that are kept.
+const IDLE: usize = 8;
+
+/// Reply of the daemon.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Instance of the daemon.
+    pub(super) instance: u64,
+    /// Result, as JSON.
+    pub(super) result: Vec<u8>,
+    /// Raw bytes.
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Connections to the daemon at a socket.
+#[derive(Debug)]
+pub(super) struct Pool {
+    socket: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: AsyncClient,
+    instance: u64,
+}
+
+impl Pool {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self {
+            socket,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Calls a method. `instance` is that of the sockid in `params`, if the caller named it. The result and its bytes have
+    /// at most `room` bytes.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        params: &Value,
+        instance: Option<u64>,
+        room: usize,
+    ) -> Result<Answer, ErrorObject> {
+        let kept = self.idle().pop();
+        if let Some(connection) = kept {
+            match self.ask(connection, method, params, instance, room).await {
+                // It was of a daemon that has ended.
+                Err(error) if error.is_broken() && method.is_repeatable() => self.idle().clear(),
+                result => return result.map_err(refusal),
+            }
+        }
+        let connection = self.connect().await.map_err(refusal)?;
+        let result = self.ask(connection, method, params, instance, room).await;
+        result.map_err(refusal)
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let mut client = AsyncClient::connect(&self.socket).await?;
+        let hello = client.hello("monitor-relay").await?;
+        Ok(Connection {
+            client,
+            instance: hello.instance.unwrap_or_default(),
+        })
+    }
+
+    async fn ask(
+        &self,
+        mut connection: Connection,
+        method: Method,
+        params: &Value,
+        instance: Option<u64>,
+        room: usize,
+    ) -> Result<Answer, Error> {
+        let own = connection.instance;
+        if instance.is_some_and(|instance| instance != own) {
+            // A connection that is kept may be of a daemon that has ended.
+            let hello = connection.client.hello("monitor-relay").await;
+            return Err(hello.err().filter(Error::is_broken).unwrap_or_else(stale));
+        }
+        let result = Self::perform(&mut connection.client, method, params, room).await;
+        let is_usable = matches!(result, Ok(_) | Err(Error::Rpc(_)));
+        let mut idle = self.idle();
+        if is_usable && idle.len() < IDLE {
+            idle.push(connection);
+        }
+        let (result, bytes) = result?;
+        Ok(Answer {
+            instance: own,
+            result,
+            bytes,
+        })
+    }
+
+    async fn perform(
+        client: &mut AsyncClient,
+        method: Method,
+        params: &Value,
+        room: usize,
+    ) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let read = serde_json::from_value::<PpeekParams>(params.clone());
+        // Wrong parameters go to the daemon, which explains them.
+        if let (Method::Ppeek, Ok(mut read)) = (method, read) {
+            read.len = read.len.min(room.saturating_sub(1024) as u64);
+            let mut bytes = Vec::new();
+            let head = client.ppeek_with(&read, &mut bytes).await?;
+            return Ok((serialize(&head), bytes));
+        }
+        let mut result: Value = client.call(method, params).await?;
+        let text = serialize(&result);
+        if text.len() <= room {
+            return Ok((text, Vec::new()));
+        }
+        if method == Method::Sockets {
+            return Ok((shorten(&mut result, room), Vec::new()));
+        }
+        Err(Error::Rpc(too_long(text.len(), room)))
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn serialize(value: &impl serde::Serialize) -> Vec<u8> {
+    // Values from JSON can be written as JSON.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Cuts a page of connections to what a message holds. The next page starts behind it.
+fn shorten(result: &mut Value, room: usize) -> Vec<u8> {
+    loop {
+        let Some(sockets) = result["sockets"].as_array_mut() else {
+            return serialize(result);
+        };
+        sockets.truncate(sockets.len() / 2);
+        let last = sockets.last().map(|socket| socket["sockid"].clone());
+        result["next"] = last.unwrap_or_default();
+        let text = serialize(result);
+        if text.len() <= room || result["next"].is_null() {
+            return text;
+        }
+    }
+}
+
+fn stale() -> Error {
+    Error::Rpc(error(
+        Code::BadSocket,
+        Some(Reason::NoConnection),
+        "the name is of an earlier run of that host's daemon: list its connections again"
+            .to_owned(),
+    ))
+}
+
+fn too_long(len: usize, room: usize) -> ErrorObject {
+    let text = format!(
+        "the reply has {len} bytes, and a message of the server holds {room}: raise its max_payload"
+    );
+    error(Code::Again, Some(Reason::Memory), text)
+}
+
+/// Returns the error for a failed call.
+fn refusal(failure: Error) -> ErrorObject {
+    match failure {
+        Error::Rpc(error) => error,
+        failure => {
+            let text = format!(
+                "the host's daemon cannot be asked: {}",
+                crate::chain::Chain(&failure)
+            );
+            error(Code::Again, Some(Reason::Unanswered), text)
+        }
+    }
+}
+
+/// Returns an error of the relay, in the form of the daemon's.
+pub(super) fn error(code: Code, reason: Option<Reason>, message: String) -> ErrorObject {
+    ErrorObject {
+        code: code.number(),
+        message,
+        data: Some(Box::new(ErrorData {
+            errno: code.is_errno().then(|| code.name().into()),
+            reason: reason.map(|reason| reason.name().into()),
+            ..ErrorData::default()
+        })),
+    }
+}
+
+/// Returns the parameters in a request.
+pub(super) fn params(payload: &[u8]) -> Result<Value, ErrorObject> {
+    if payload.is_empty() {
+        return Ok(json!({}));
+    }
+    serde_json::from_slice(payload).map_err(|source| {
+        error(
+            Code::Parse,
+            None,
+            format!("the request is not JSON: {source}"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_too_long_continues_behind_its_last_connection() {
+        let sockets: Vec<_> = (0..100).map(|sockid| json!({ "sockid": sockid })).collect();
+        let mut page = json!({ "sockets": sockets, "next": null });
+        let text = shorten(&mut page, 500);
+        assert!(text.len() <= 500);
+        let listed = page["sockets"].as_array().unwrap();
+        assert_eq!(page["next"], listed.last().unwrap()["sockid"]);
+        assert!(listed.len() >= 25);
+    }
+}

@@ -1,0 +1,177 @@
+//! Commands for many hosts: `monitorctl --fleet URL`.
+//!
+//! A command line with `--fleet` is parsed here, since connections have other names in the fleet: HOST/INSTANCE/SOCKID.
+//! Requests go through the NATS server to the relays of the hosts.
+
+mod compare;
+mod events;
+mod list;
+mod read;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{BufWriter, StdoutLock, Write};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use monitor_client::Error;
+use monitor_relay::fleet::access::Access;
+use monitor_relay::fleet::client::{Answer, AskError, Fleet};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::report;
+use crate::failure::{Failure, exit_codes};
+use crate::sockets;
+
+/// Reads TCP connections of many hosts, through a NATS server and their relays.
+///
+/// A connection is named HOST/INSTANCE/SOCKID; `sockets` lists them.
+#[derive(Debug, Parser)]
+#[command(name = "monitorctl --fleet", bin_name = "monitorctl --fleet URL", version, after_help = exit_codes())]
+struct Args {
+    /// Address of the NATS server: tls://HOST:PORT or nats://HOST:PORT
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        required = false,
+        default_value = ""
+    )]
+    fleet: String,
+    /// Credentials: a .creds file, or the seed of an nkey
+    #[arg(long, global = true, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// Certificates of the authorities that may have signed the server's
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Certificate of this user, for servers that verify their clients
+    #[arg(long, global = true, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Key of the certificate
+    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Print JSON, one object per line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the hosts
+    Hosts,
+    /// List the connections of all hosts
+    Sockets(sockets::Args),
+    /// Show one connection
+    Info(read::Connection),
+    /// Show the retained ranges of one side, and its holes
+    Fragments(read::Side),
+    /// Read bytes of one side at an offset: a hex dump on a terminal, raw bytes to a pipe
+    Ppeek(read::Ppeek),
+    /// Print the bytes of one side as they arrive
+    Follow(read::Follow),
+    /// Print events of connections, one per line, as JSON
+    Events(events::Args),
+    /// Compare the bytes of a connection that several hosts have captured
+    Compare(compare::Args),
+    /// Call any method of a host, and print its result as JSON
+    Call(read::Call),
+}
+
+/// Connection and output of a command.
+struct Session<'a> {
+    fleet: Fleet,
+    json: bool,
+    out: BufWriter<StdoutLock<'a>>,
+}
+
+impl Session<'_> {
+    /// Prints a value as one line of JSON.
+    fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.out, value)?;
+        writeln!(self.out)?;
+        Ok(())
+    }
+}
+
+/// Returns whether a command line is one for a fleet.
+pub fn is_requested(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.any(|argument| {
+        let text = argument.to_string_lossy();
+        text == "--fleet" || text.starts_with("--fleet=")
+    })
+}
+
+/// Runs a command line.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+    let args = Args::try_parse_from(arguments).map_err(Failure::Arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(execute(args))
+}
+
+async fn execute(args: Args) -> Result<(), Failure> {
+    let access = Access {
+        url: args.fleet,
+        credentials: args.credentials,
+        ca: args.ca,
+        cert: args.cert,
+        key: args.key,
+    };
+    let mut session = Session {
+        fleet: Fleet::connect(&access).await?,
+        json: args.json,
+        out: BufWriter::with_capacity(64 * 1024, std::io::stdout().lock()),
+    };
+    let result = dispatch(&mut session, args.verb).await;
+    session.out.flush()?;
+    session.fleet.close().await;
+    result
+}
+
+async fn dispatch(session: &mut Session<'_>, verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Hosts => list::hosts(session).await,
+        Verb::Sockets(args) => list::sockets(session, &args).await,
+        Verb::Info(args) => read::info(session, &args).await,
+        Verb::Fragments(args) => read::fragments(session, &args).await,
+        Verb::Ppeek(args) => read::ppeek(session, &args).await,
+        Verb::Follow(args) => read::follow(session, &args).await,
+        Verb::Events(args) => events::events(session, &args).await,
+        Verb::Compare(args) => compare::compare(session, &args).await,
+        Verb::Call(args) => read::call(session, &args).await,
+    }
+}
+
+/// Returns the result of an answer, with its bytes.
+async fn result<T: DeserializeOwned>(
+    asked: impl Future<Output = Result<Answer, AskError>>,
+) -> Result<(T, Vec<u8>), Failure> {
+    let answer = asked.await?;
+    let value = answer
+        .result
+        .map_err(|error| Failure::Client(Error::Rpc(error)))?;
+    Ok((serde_json::from_value(value)?, answer.bytes))
+}
+
+/// Names the hosts that didn't answer.
+fn report_silent(silent: &[String]) {
+    for host in silent {
+        report(&format_args!("{host} did not answer"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

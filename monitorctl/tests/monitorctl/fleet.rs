@@ -1,0 +1,183 @@
+//! Commands for many hosts, with relays of this process and a real NATS server.
+
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use monitor_daemon::control::Engine;
+use monitor_relay::config::Fleet;
+use monitor_relay::fleet::run;
+use monitor_tests::{NatsServer, have, skip, until};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::rpc_common::engine_threads::EngineThreads;
+use crate::rpc_common::talk::{From, Talk};
+use crate::rpc_common::{Server, engines, pattern};
+
+const SERVER: &str = "10.0.0.2:80";
+const LEN: usize = 300_000;
+/// Offset of the byte that one host captured differently.
+const ALTERED: usize = 270_123;
+
+/// Hosts h1 and h2, which have captured the same two connections. Of the second one, a byte differs.
+struct World {
+    nats: NatsServer,
+    _stop: watch::Sender<bool>,
+    _runtime: Runtime,
+    _hosts: Vec<(Server, EngineThreads, TempDir)>,
+}
+
+impl World {
+    fn start() -> Self {
+        let nats = NatsServer::start();
+        let (stop, stopping) = watch::channel(false);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+        let hosts = ["h1", "h2"].map(|host| {
+            let mut engines = engines(1);
+            let mut bytes = pattern(0, LEN);
+            converse(&mut engines[0], "10.0.0.1:1000", &bytes);
+            bytes[ALTERED] ^= u8::from(host == "h2");
+            converse(&mut engines[0], "10.0.0.1:2000", &bytes);
+            let (server, threads) = Server::with_threads(engines);
+            let directory = tempfile::tempdir().unwrap();
+            let config = Fleet {
+                url: Some(nats.url()),
+                host: Some(host.to_owned()),
+                spool: directory.path().to_path_buf(),
+                ..Fleet::default()
+            };
+            runtime.spawn(run(
+                config,
+                server.socket.clone(),
+                Arc::default(),
+                stopping.clone(),
+            ));
+            (server, threads, directory)
+        });
+        let world = Self {
+            nats,
+            _stop: stop,
+            _runtime: runtime,
+            _hosts: hosts.into(),
+        };
+        until("both hosts", || {
+            let output = world.run(&["--json", "hosts"]);
+            (lines(&output).len() == 2).then_some(())
+        });
+        world
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_monitorctl"));
+        let fleet = ["--fleet", &self.nats.url()];
+        command.args(fleet).args(arguments).output().unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> Output {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {text}");
+        output
+    }
+}
+
+fn converse(engine: &mut Engine, client: &str, request: &[u8]) {
+    let mut talk = Talk::new(client, SERVER);
+    talk.open(engine);
+    talk.say(engine, From::Client, request);
+    talk.say(engine, From::Server, b"answer");
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn many_hosts_are_read_and_compared_as_one_monitor() {
+    if !have("nats-server") {
+        skip!("needs nats-server");
+    }
+    let world = World::start();
+    let listed = lines(&world.ok(&["--json", "sockets", "--port", "1000"]));
+    let names: Vec<_> = listed
+        .iter()
+        .map(|socket| socket["name"].as_str().unwrap())
+        .collect();
+    let hosts: Vec<_> = listed
+        .iter()
+        .map(|socket| socket["host"].as_str().unwrap())
+        .collect();
+    assert_eq!(hosts, ["h1", "h2"], "both views of one connection");
+    assert_eq!(listed[0]["community_id"], listed[1]["community_id"]);
+    let table = text(&world.ok(&["sockets"]));
+    assert_eq!(table.lines().count(), 5, "{table}");
+    assert!(table.contains(names[1]), "{table}");
+    // Both ends have the same bytes; more than a message holds is read in parts.
+    for name in &names {
+        assert!(world.ok(&["ppeek", name, "server", "0"]).stdout == pattern(0, LEN));
+        let part = world.ok(&["ppeek", name, "server", "7", "9", "--raw"]);
+        assert!(part.stdout == pattern(7, 9));
+    }
+    let info = text(&world.ok(&["info", names[0]]));
+    assert!(
+        info.contains("host       h1") && info.contains(SERVER),
+        "{info}"
+    );
+    let fragments = text(&world.ok(&["fragments", names[1], "client"]));
+    assert!(fragments.contains("kept"), "{fragments}");
+    // Streams that are equal, and streams that are not.
+    let equal = listed[0]["community_id"].as_str().unwrap();
+    let output = text(&world.ok(&["compare", equal]));
+    assert!(
+        output.contains(&format!("server side: {LEN} bytes are equal")),
+        "{output}"
+    );
+    assert!(
+        output.contains("client side: 6 bytes are equal"),
+        "{output}"
+    );
+    let listed = lines(&world.ok(&["--json", "sockets", "--port", "2000"]));
+    let different = listed[0]["community_id"].as_str().unwrap();
+    let output = world.run(&["compare", different]);
+    assert_eq!(output.status.code(), Some(8));
+    let differs = format!("server side: the bytes differ at offset {ALTERED}");
+    assert!(text(&output).contains(&differs), "{}", text(&output));
+}
+
+#[test]
+fn failures_of_the_fleet_have_their_exit_codes() {
+    if !have("nats-server") {
+        skip!("needs nats-server");
+    }
+    let world = World::start();
+    let listed = lines(&world.ok(&["--json", "sockets"]));
+    let name = listed[0]["name"].as_str().unwrap();
+    let sockid = name.rsplit('/').next().unwrap();
+    for (arguments, code, message) in [
+        (&["info", &format!("h1/1/{sockid}")][..], 3, "earlier run"),
+        (&["info", "h3/1/9"], 2, "\"h3\" does not answer"),
+        (
+            &["call", "h1", "stop", &format!("sockid={sockid}")],
+            5,
+            "does not allow stop",
+        ),
+        (&["ppeek", name, "server", "300000", "1"], 4, "300000"),
+        (&["info", "h1"], 1, "HOST/INSTANCE/SOCKID"),
+        (&["compare", "1:none"], 1, "no host has this connection"),
+    ] {
+        let output = world.run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(message), "{arguments:?}: {text}");
+    }
+}
