@@ -5,12 +5,12 @@
 
 use std::io::Write as _;
 
-use monitor_client::types::{SideStats, SocketsParams};
+use monitor_client::types::SideStats;
 use monitor_client::{Error, Next, Side};
 use monitor_records::community_id;
 
 use super::Session;
-use super::list::{Named, all};
+use super::list::{Named, each};
 use super::read::{self, bytes};
 use crate::failure::Failure;
 
@@ -38,7 +38,7 @@ struct Comparison {
 }
 
 pub(super) async fn compare(session: &mut Session<'_>, args: &Args) -> Result<(), Failure> {
-    let mut listed = all(session, SocketsParams::default(), u64::MAX).await?;
+    let mut listed = each(session).await?;
     listed.retain(|Named { socket, .. }| {
         community_id(0, socket.client, socket.server) == args.community_id
     });

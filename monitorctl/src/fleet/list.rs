@@ -1,10 +1,9 @@
 //! The commands `hosts` and `sockets`.
 
-use std::io::Write as _;
-
 use monitor_client::Error;
 use monitor_client::types::{Socket, Sockets, SocketsParams};
 use monitor_records::community_id;
+use monitor_relay::fleet::client::AskError;
 use monitor_relay::fleet::subjects::ConnectionName;
 use serde_json::{Value, json};
 
@@ -15,6 +14,9 @@ use crate::show::socket::{length, state};
 use crate::show::table::{Align, Table};
 use crate::show::units::ago;
 use crate::sockets;
+
+/// Connections in a page unless the request gives a limit.
+const PAGE: u64 = 1000;
 
 /// Connection with its name.
 pub(super) struct Named {
@@ -96,56 +98,85 @@ pub(super) async fn sockets(
 }
 
 /// Lists the connections of all hosts, at most `limit` of each, and names the hosts that didn't answer.
-pub(super) async fn all(
+async fn all(
     session: &mut Session<'_>,
     mut params: SocketsParams,
     limit: u64,
 ) -> Result<Vec<Named>, Failure> {
     let mut listed = Vec::new();
-    params.limit = (limit < 1000).then_some(limit);
-    let gathered = session
-        .fleet
-        .gather("sockets", &serde_json::to_value(&params)?)
-        .await?;
+    params.limit = (limit < PAGE).then_some(limit);
+    let request = serde_json::to_value(&params)?;
+    let gathered = session.fleet.gather("sockets", &request).await?;
     for answer in gathered.answers {
-        let (host, instance) = (answer.host, answer.instance);
-        let mut page: Sockets = match answer.result {
-            Ok(page) => serde_json::from_value(page)?,
-            Err(error) => {
-                report(&format_args!(
-                    "{host}: {}",
-                    Failure::Client(Error::Rpc(error)).message()
-                ));
-                continue;
+        match answer.result {
+            Ok(page) => {
+                let host = (answer.host, answer.instance);
+                let page = serde_json::from_value(page)?;
+                pages(session, &host, page, &params, limit, &mut listed).await?;
             }
-        };
-        let mut left = limit;
-        loop {
-            left -= (page.sockets.len() as u64).min(left);
-            listed.extend(page.sockets.into_iter().map(|socket| Named {
-                name: ConnectionName {
-                    host: host.clone(),
-                    instance,
-                    sockid: socket.sockid,
-                },
-                socket,
-            }));
-            let Some(next) = page.next.filter(|_| left > 0 && params.sort.is_none()) else {
-                break;
-            };
-            let further = SocketsParams {
-                after: Some(next),
-                limit: (left < 1000).then_some(left),
-                ..params.clone()
-            };
-            let further = serde_json::to_value(&further)?;
-            let asked = session
-                .fleet
-                .call(&host, Some(instance), "sockets", &further);
-            page = result(asked).await?.0;
+            Err(error) => {
+                let text = Failure::Client(Error::Rpc(error)).message();
+                report(&format_args!("{}: {text}", answer.host));
+            }
         }
     }
-    session.out.flush()?;
     report_silent(&gathered.silent);
     Ok(listed)
+}
+
+/// Lists all connections of each host in turn, however slow it is.
+pub(super) async fn each(session: &mut Session<'_>) -> Result<Vec<Named>, Failure> {
+    let mut listed = Vec::new();
+    let params = SocketsParams::default();
+    for host in session.fleet.hosts().await? {
+        let first = json!({});
+        let asked = session.fleet.call(&host.host, None, "sockets", &first);
+        let answer = match asked.await {
+            Err(AskError::Silent(name)) => {
+                report_silent(&[name]);
+                continue;
+            }
+            answer => answer?,
+        };
+        let host = (host.host, answer.instance);
+        let (page, _) = result(std::future::ready(Ok(answer))).await?;
+        pages(session, &host, page, &params, u64::MAX, &mut listed).await?;
+    }
+    Ok(listed)
+}
+
+/// Adds the connections of a host (name and instance) from a first page on.
+async fn pages(
+    session: &Session<'_>,
+    (host, instance): &(String, u64),
+    mut page: Sockets,
+    params: &SocketsParams,
+    limit: u64,
+    listed: &mut Vec<Named>,
+) -> Result<(), Failure> {
+    let mut left = limit;
+    loop {
+        left -= (page.sockets.len() as u64).min(left);
+        listed.extend(page.sockets.into_iter().map(|socket| Named {
+            name: ConnectionName {
+                host: host.clone(),
+                instance: *instance,
+                sockid: socket.sockid,
+            },
+            socket,
+        }));
+        let Some(next) = page.next.filter(|_| left > 0 && params.sort.is_none()) else {
+            return Ok(());
+        };
+        let further = SocketsParams {
+            after: Some(next),
+            limit: (left < PAGE).then_some(left),
+            ..params.clone()
+        };
+        let further = serde_json::to_value(&further)?;
+        let asked = session
+            .fleet
+            .call(host, Some(*instance), "sockets", &further);
+        page = result(asked).await?.0;
+    }
 }
