@@ -43,6 +43,9 @@ pub struct Args {
     /// Time between interim records of an open connection: 90, 5m, 1h; at least a second
     #[arg(long, value_name = "TIME", value_parser = interim, default_value = "5m")]
     interim: Duration,
+    /// Events of each worker that wait in the daemon while the log is busy, at most 65536; the memory is the daemon's
+    #[arg(long, value_name = "COUNT", default_value_t = 16_384)]
+    queue: u64,
 }
 
 fn interim(text: &str) -> Result<Duration, String> {
@@ -59,6 +62,7 @@ pub fn log(socket: &Path, args: &Args) -> Result<(), Failure> {
         socket,
         filter: args.filter.as_deref(),
         interim: args.interim,
+        queue: args.queue,
         host: host_name(),
         out: Output::open(args.output.as_deref(), signals.clone())?,
         signals,
@@ -73,8 +77,9 @@ pub fn log(socket: &Path, args: &Args) -> Result<(), Failure> {
             Err(Failure::Client(error)) => note(&mut last, error),
             Err(failure) => return Err(failure),
         }
-        log.out.flush()?;
         log.signals.wait(PAUSE);
+        // The daemon may be away for days.
+        log.out.follow()?;
     }
     log.out.flush()?;
     if let Some(tracker) = &log.tracker {

@@ -124,19 +124,25 @@ impl Output {
         Ok(())
     }
 
-    /// Follows a rotation, and saves the position when it is due.
-    pub fn maintain(&mut self, tracker: &Tracker) -> Result<(), Failure> {
+    /// Follows a rotation that was not noticed yet.
+    pub fn follow(&mut self) -> Result<(), Failure> {
         let reopen = self.signals.take_reopen();
         let Target::File(file) = &self.target else {
             return Ok(());
         };
         if reopen || Instant::now() >= file.next_look {
-            // What was logged before the rotation belongs to the old file.
+            // Lines from before the rotation belong to the old file.
             self.flush()?;
             if let Target::File(file) = &mut self.target {
                 file.follow(reopen);
             }
         }
+        Ok(())
+    }
+
+    /// Follows a rotation, and saves the position when it is due.
+    pub fn maintain(&mut self, tracker: &Tracker) -> Result<(), Failure> {
+        self.follow()?;
         if matches!(&self.target, Target::File(file) if file.len >= file.save_at) {
             self.flush()?;
             self.save(tracker);

@@ -15,8 +15,6 @@ use crate::failure::Failure;
 use crate::pages;
 use crate::show::units::now;
 
-/// Records that the daemon queues for the log, of each worker: its maximum.
-const QUEUE: u64 = 65_536;
 /// Longest wait for an event: signals and the file are looked at between two waits.
 const TICK: Duration = Duration::from_millis(250);
 /// Interim records are looked for at least this often, so that they are at most this late.
@@ -31,6 +29,7 @@ pub struct Log<'a> {
     pub socket: &'a Path,
     pub filter: Option<&'a str>,
     pub interim: Duration,
+    pub queue: u64,
     pub host: String,
     pub signals: Signals,
     pub out: Output,
@@ -69,7 +68,7 @@ impl<'a> Session<'a> {
         let events = client.subscribe(&SubscribeParams {
             events: Some(Tracker::EVENTS.to_vec()),
             filter: filter.map(str::to_owned),
-            queue: Some(QUEUE),
+            queue: Some(log.queue),
             ..SubscribeParams::default()
         })?;
         let interim = log.interim;

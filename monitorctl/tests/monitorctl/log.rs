@@ -10,9 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::command;
-use crate::rpc_common::Server;
 use crate::rpc_common::relay::Relay;
+use crate::rpc_common::talk::{From, Talk};
 use crate::rpc_common::world::{ANSWER, ENDS, STREAM, world};
+use crate::rpc_common::{Server, engines};
 
 fn start(socket: &Path, args: &[&str]) -> Child {
     let mut command = command(socket, &["log"]);
@@ -25,7 +26,7 @@ fn start(socket: &Path, args: &[&str]) -> Child {
 
 /// Returns the lines of a file once there are enough of them.
 fn lines(path: &Path, count: usize) -> Vec<Value> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let text = fs::read_to_string(path).unwrap_or_default();
         if text.lines().count() >= count && text.ends_with('\n') {
@@ -34,13 +35,18 @@ fn lines(path: &Path, count: usize) -> Vec<Value> {
                 .map(|line| serde_json::from_str(line).unwrap())
                 .collect();
         }
-        assert!(Instant::now() < deadline, "{count} lines expected: {text}");
-        std::thread::sleep(Duration::from_millis(10));
+        let found = text.lines().count();
+        assert!(
+            Instant::now() < deadline,
+            "{count} lines expected, not {found}"
+        );
+        // A long file is not read all the time.
+        std::thread::sleep(Duration::from_millis(10 + text.len() as u64 / 100_000));
     }
 }
 
 fn wait_for(path: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !path.exists() {
         assert!(Instant::now() < deadline, "{} expected", path.display());
         std::thread::sleep(Duration::from_millis(10));
@@ -101,6 +107,42 @@ fn an_ended_connection_has_one_record_whatever_happens_to_the_log() {
         assert_eq!(stop(log), "");
         assert_eq!(lines(&path, 1), std::slice::from_ref(&record));
     }
+}
+
+#[test]
+fn a_log_that_falls_behind_finds_the_lost_records_in_a_listing() {
+    // More than the daemon queues for the log and its socket holds.
+    const CONNECTIONS: usize = 8000;
+    let (server, threads) = Server::with_threads(engines(1));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.json");
+    let log = start(
+        &server.socket,
+        &["--queue", "10", "-o", path.to_str().unwrap()],
+    );
+    // It has subscribed before it saves its position.
+    wait_for(&dir.path().join("log.json.state"));
+    signal(&log, Signal::STOP);
+    threads.with(0, |engine| {
+        for number in 0..CONNECTIONS {
+            let client = format!("10.0.0.{}:{}", number >> 15, 1024 + (number & 0x7fff));
+            let mut talk = Talk::new(&client, ENDS.1);
+            talk.syn(engine);
+            talk.reset(engine, From::Client);
+        }
+    });
+    signal(&log, Signal::CONT);
+    let lines = lines(&path, CONNECTIONS);
+    assert_eq!(stop(log), "");
+    let mut sockids: Vec<_> = lines
+        .iter()
+        .map(|line| line["sockid"].as_u64().unwrap())
+        .collect();
+    sockids.sort_unstable();
+    sockids.dedup();
+    assert_eq!((sockids.len(), lines.len()), (CONNECTIONS, CONNECTIONS));
+    let stats = server.client().stats().unwrap();
+    assert_ne!(stats.rpc.get("events_lost"), Some(0));
 }
 
 #[test]
