@@ -14,6 +14,7 @@
 
 mod c;
 mod daemon;
+mod generator;
 mod inject;
 mod namespace;
 mod nats;
@@ -31,6 +32,7 @@ pub mod wiregen;
 
 pub use c::CProgram;
 pub use daemon::{Daemon, Replayed, monitor_relay, monitorctl, monitord};
+pub use generator::Generator;
 pub use inject::inject;
 pub use namespace::{Namespace, Network, Pair};
 pub use nats::{Certificates, NatsServer};

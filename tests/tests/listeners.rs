@@ -6,11 +6,8 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use monitor_tests::{Daemon, Namespace, Rpc, as_user, needs, open_to_all, until};
@@ -51,31 +48,26 @@ fn client(daemon: &Daemon, filter: &str) -> Rpc {
     rpc
 }
 
-/// Opens and resets connections for a while, and returns their number.
-fn connections(address: SocketAddr) -> usize {
+/// Opens, accepts and resets connections for a while, and returns their number.
+///
+/// One thread does all three: the queue of a listening socket that fills up would cost a second for each SYN.
+fn connections(listener: &TcpListener) -> usize {
+    let address = listener.local_addr().unwrap();
     let start = Instant::now();
     let mut count = 0;
     while start.elapsed() < ROUND {
         let stream = TcpStream::connect(address).unwrap();
+        let accepted = listener.accept().unwrap();
         // Reset at its end, so that no port waits for late segments.
         set_socket_linger(stream.as_fd(), Some(Duration::ZERO)).unwrap();
+        drop(stream);
+        drop(accepted);
         count += 1;
     }
     count
 }
 
-/// Ends the server's loop, even when an assertion fails. Dropped in the server's namespace.
-struct StopOnDrop<'a>(&'a AtomicBool, SocketAddr);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-        drop(TcpStream::connect(self.1));
-    }
-}
-
 #[test]
-#[ignore = "compares connection rates, which vary by a factor of ten beside other programs: run it alone"]
 fn filters_of_1024_listeners_cost_neither_the_capture_nor_the_host() {
     needs!();
     let namespace = Namespace::new();
@@ -84,8 +76,7 @@ fn filters_of_1024_listeners_cost_neither_the_capture_nor_the_host() {
     let listener = namespace
         .enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
         .unwrap();
-    let address = listener.local_addr().unwrap();
-    let (filter, over) = (filter(), AtomicBool::new(false));
+    let filter = filter();
     let mut rpc = daemon.rpc();
     // 448 of each of two users, the rest of root: no user may have more than half, an eighth is for admins.
     let subscribe = |uid, clients: usize| {
@@ -95,33 +86,25 @@ fn filters_of_1024_listeners_cost_neither_the_capture_nor_the_host() {
         })
     };
     let (mut bare, mut loaded, mut opened) = (0, 0, 0);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Relaxed) {
-                drop(listener.accept());
+    namespace.enter(|| {
+        connections(&listener);
+        for round in 1..=ROUNDS {
+            let without = connections(&listener);
+            let clients = [(4_000_001, 7), (4_000_002, 7), (0, 2)]
+                .map(|(uid, clients)| subscribe(uid, clients));
+            assert_eq!(rpc.stat("rpc", "listeners"), OF_ALL as u64);
+            let with = connections(&listener);
+            drop(clients);
+            until("all listeners to be gone", || {
+                (rpc.stat("rpc", "listeners") == 0).then_some(())
+            });
+            eprintln!("round {round}: {without} connections without, {with} with listeners");
+            (bare, loaded) = (bare.max(without), loaded.max(with));
+            opened += with + without;
+            if loaded as f64 >= KEPT * bare as f64 && round > 1 {
+                break;
             }
-        });
-        namespace.enter(|| {
-            let _whatever_fails = StopOnDrop(&over, address);
-            connections(address);
-            for round in 1..=ROUNDS {
-                let without = connections(address);
-                let clients = [(4_000_001, 7), (4_000_002, 7), (0, 2)]
-                    .map(|(uid, clients)| subscribe(uid, clients));
-                assert_eq!(rpc.stat("rpc", "listeners"), OF_ALL as u64);
-                let with = connections(address);
-                drop(clients);
-                until("all listeners to be gone", || {
-                    (rpc.stat("rpc", "listeners") == 0).then_some(())
-                });
-                eprintln!("round {round}: {without} connections without, {with} with listeners");
-                (bare, loaded) = (bare.max(without), loaded.max(with));
-                opened += with + without;
-                if loaded as f64 >= KEPT * bare as f64 && round > 1 {
-                    break;
-                }
-            }
-        });
+        }
     });
     assert!(
         loaded as f64 >= KEPT * bare as f64,

@@ -5,12 +5,13 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::access::account::Lease;
 use super::access::peer::Peer;
+use super::access::processor_time::ProcessorTime;
 use super::methods;
 use super::protocol::errors;
 use super::session::Session;
@@ -48,6 +49,13 @@ impl Connection {
         })
     }
 
+    /// Returns the processor time that the client's user takes.
+    pub(crate) fn processor_time(&self) -> Arc<ProcessorTime> {
+        let time = self.session.account().processor_time();
+        // The session's own entry keeps the user.
+        time.unwrap_or_else(|| Arc::new(ProcessorTime::new()))
+    }
+
     /// Serves the client until it disconnects or the server stops.
     pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         // Created once: registering it for each request would be a large part of the cost of a small request.
@@ -55,6 +63,7 @@ impl Connection {
         if let Err(error) = self.converse(stop).await {
             tracing::debug!(pid = self.session.peer.pid, %error, "client lost");
         }
+        self.session.subscriptions.end().await;
     }
 
     async fn converse(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> io::Result<()> {
@@ -71,6 +80,7 @@ impl Connection {
                     if !self.more(stop.as_mut(), pending).await? {
                         return Ok(());
                     }
+                    self.session.turn = Instant::now();
                 }
             }
         }

@@ -12,14 +12,15 @@
 //!                               └─ subscriptions  (notifications, woken by dispatcher)
 //! ```
 //!
-//! The peer's role is checked before the parameters of a method are parsed.
+//! `fairness` decides which threads run a client's task. The peer's role is checked before the parameters of a method are parsed.
 //!
 //! **Invariant:** a module uses only modules left of it in this list: access, protocol, transport, dispatcher, shared,
-//! subscriptions, session, methods, connection, serve.
+//! subscriptions, session, methods, connection, fairness, serve.
 
 mod access;
 mod connection;
 mod dispatcher;
+mod fairness;
 #[cfg(test)]
 mod limits_tests;
 mod method_times;

@@ -19,6 +19,7 @@ use super::access::limits;
 use super::access::peer::Peer;
 use super::connection::Connection;
 use super::dispatcher::Dispatcher;
+use super::fairness::BusyThreads;
 use super::method_times::MethodTimes;
 use super::protocol::{errors, response};
 use super::shared::Shared;
@@ -68,6 +69,7 @@ pub async fn serve(
         compiling: Mutex::new(()),
         reload: Mutex::new(()),
     });
+    let busy = BusyThreads::start()?;
     let mut dispatching = JoinSet::new();
     let dispatcher = Arc::clone(&shared.dispatcher);
     dispatching.spawn(async move { dispatcher.run().await });
@@ -87,7 +89,8 @@ pub async fn serve(
             Some(ended) = dispatching.join_next() => return ended.map_err(io::Error::other)?,
             accepted = accept(&socket) => match accepted {
                 Ok(client) => if let Some(client) = admit(client, &shared) {
-                    clients.spawn(client.run(stopping.clone()));
+                    let user = client.processor_time();
+                    clients.spawn(busy.run(client.run(stopping.clone()), user));
                 },
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a client");

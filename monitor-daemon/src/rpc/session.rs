@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use monitor_rpc::{ErrorObject, Role};
 use serde::Serialize;
@@ -26,8 +27,8 @@ pub(crate) struct Session {
     pub(crate) peer: Peer,
     pub(crate) rights: ClientRights,
     pub(crate) subscriptions: Subscriptions,
-    /// Number of requests answered.
-    pub(crate) answered: u64,
+    /// Start of the client's turn.
+    pub(crate) turn: Instant,
     slot: Lease,
 }
 
@@ -39,7 +40,7 @@ impl Session {
             rights: ClientRights::new(shared.policy.subscribe(), &peer),
             peeks: PeekBuffer::of(slot.account().clone()),
             subscriptions: Subscriptions::default(),
-            answered: 0,
+            turn: Instant::now(),
             shared,
             out,
             peer,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::limits::{self, common_share, user_share};
+use super::processor_time::ProcessorTime;
 
 /// Ledger of all users.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ struct Ledger {
     /// Maximum of all users.
     limit: Holdings,
     all: Holdings,
-    users: HashMap<Option<u32>, Holdings>,
+    users: HashMap<Option<u32>, User>,
     /// Bytes by [`Purpose`].
     bytes: [u64; 3],
 }
@@ -28,6 +29,13 @@ pub(crate) struct Holdings {
     pub(crate) clients: u64,
     pub(crate) listeners: u64,
     pub(crate) bytes: u64,
+}
+
+/// One user with at least one entry.
+#[derive(Debug)]
+struct User {
+    held: Holdings,
+    time: Arc<ProcessorTime>,
 }
 
 /// Use of leased bytes.
@@ -138,12 +146,24 @@ impl Account {
         self.enter(held, Purpose::Listener)
     }
 
+    /// Returns the processor time of the user, which exists while one of its clients does.
+    pub(crate) fn processor_time(&self) -> Option<Arc<ProcessorTime>> {
+        let ledger = self.accounts.ledger();
+        ledger
+            .users
+            .get(&self.uid)
+            .map(|user| Arc::clone(&user.time))
+    }
+
     fn enter(&self, held: Holdings, purpose: Purpose) -> Result<Lease, Limit> {
         let mut ledger = self.accounts.ledger();
         let Ledger {
             limit, all, users, ..
         } = &mut *ledger;
-        let own = users.get(&self.uid).copied().unwrap_or_default();
+        let own = users
+            .get(&self.uid)
+            .map(|user| user.held)
+            .unwrap_or_default();
         let common = |limit: u64| match self.admin {
             true => limit,
             false => common_share(limit),
@@ -171,13 +191,26 @@ impl Account {
             return Err(Limit::Memory);
         }
         all.add(held);
-        users.entry(self.uid).or_default().add(held);
+        users
+            .entry(self.uid)
+            .or_insert_with(User::new)
+            .held
+            .add(held);
         ledger.bytes[purpose as usize] += held.bytes;
         Ok(Lease {
             account: self.clone(),
             held,
             purpose,
         })
+    }
+}
+
+impl User {
+    fn new() -> Self {
+        Self {
+            held: Holdings::default(),
+            time: Arc::new(ProcessorTime::new()),
+        }
     }
 }
 
@@ -212,8 +245,8 @@ impl Drop for Lease {
         ledger.all.remove(self.held);
         ledger.bytes[self.purpose as usize] -= self.held.bytes;
         if let Some(own) = ledger.users.get_mut(&self.account.uid) {
-            own.remove(self.held);
-            if *own == Holdings::default() {
+            own.held.remove(self.held);
+            if own.held == Holdings::default() {
                 ledger.users.remove(&self.account.uid);
             }
         }

@@ -5,3 +5,4 @@ pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod peer;
 pub(crate) mod policy;
+pub(crate) mod processor_time;

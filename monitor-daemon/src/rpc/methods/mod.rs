@@ -18,7 +18,7 @@ mod wait;
 mod watch;
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use monitor_rpc::{ErrorObject, Method, Role};
 use serde_json::value::RawValue;
@@ -53,8 +53,8 @@ macro_rules! dispatch {
 
 monitor_rpc::for_each_method!(dispatch);
 
-/// Number of requests after which other clients of this thread get their turn: a batch can hold thousands.
-const TURN: u64 = 32;
+/// Time after which other clients of this thread get their turn: a batch can hold thousands of requests.
+const TURN: Duration = Duration::from_micros(500);
 
 /// Answers one line: a request, a notification or a batch.
 pub(crate) async fn answer(session: &mut Session, line: &[u8]) -> io::Result<()> {
@@ -80,9 +80,9 @@ async fn perform(session: &mut Session, text: &str) -> io::Result<()> {
         Ok(request) => call(session, request).await?,
         Err(Rejected { id, error }) => session.error(id, &error),
     }
-    session.answered += 1;
-    if session.answered.is_multiple_of(TURN) {
+    if session.turn.elapsed() >= TURN {
         tokio::task::yield_now().await;
+        session.turn = Instant::now();
         // Also ends the batch of a client that has disconnected.
         return session.out.flush().await;
     }

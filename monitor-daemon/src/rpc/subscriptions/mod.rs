@@ -62,6 +62,13 @@ impl Subscriptions {
         self.list.len() < before
     }
 
+    /// Ends all subscriptions, with turns for other clients in between: each makes the workers' interest again.
+    pub(crate) async fn end(&mut self) {
+        while self.list.pop().is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Completes when there may be notifications to write.
     pub(crate) async fn changed(&self) {
         self.wake.notified().await;
