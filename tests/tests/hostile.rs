@@ -33,8 +33,9 @@ const CALM: Duration = Duration::from_secs(4);
 const USERS: std::ops::Range<u32> = 4_000_001..4_000_005;
 /// Port of the connection that the well-behaved client reads.
 const READ: u16 = 9000;
-/// Maximum time of that client's small requests, for 99 of 100.
-const SMALL: Duration = Duration::from_millis(5);
+/// Maximum time of that client's small requests, for 99 of 100. On two processors, which the generator, two workers and
+/// 32 hostile clients share, it is about 15 ms. It was 277 ms while all clients had the same threads.
+const SMALL: Duration = Duration::from_millis(100);
 /// Memory that the allocator may keep.
 const KEPT: u64 = 48 << 20;
 
@@ -319,7 +320,7 @@ fn hostile_clients_of_four_users_cost_no_packets_and_leave_nothing() {
     }
     assert!(rest["accepted"].as_u64().unwrap() > 100, "{rest}");
     assert!(
-        slowest <= SMALL.max(5 * usual),
+        slowest <= SMALL,
         "p99 {slowest:?}, without hostile clients {usual:?}"
     );
     // The rate of losses, not their number: the runs differ in length.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use monitor_engine::SockId;
 use rustix::fd::AsFd;
@@ -95,7 +95,12 @@ impl Dispatcher {
 
     /// Wakes the listeners of the next events of each log. Returns true if there are more.
     fn route(&self, positions: &mut [u64]) -> bool {
-        let registry = self.registry();
+        // Doesn't wait: the holder may be a thread for clients of busy users, which has lost its processor.
+        let registry = match self.registry.try_lock() {
+            Ok(registry) => registry,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return true,
+        };
         let mut more = false;
         for (log, at) in self.logs.iter().zip(positions) {
             let Some(log) = log.get() else { continue };

@@ -20,9 +20,6 @@ use crate::util::capabilities;
 /// Number of threads for clients of busy users.
 const THREADS: usize = 2;
 
-/// Nice value of these threads: small requests of other users and the host's programs come first.
-const NICE: i32 = 5;
-
 /// A client's task.
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -35,7 +32,7 @@ impl BusyThreads {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("server-busy")
-            .on_thread_start(prepare)
+            .on_thread_start(capabilities::drop_all)
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))
@@ -49,14 +46,6 @@ impl BusyThreads {
     ) -> impl Future<Output = ()> + Send + use<F> {
         let busy = self.0.as_ref().map(|runtime| runtime.handle().clone());
         run(Box::pin(client), user, busy)
-    }
-}
-
-/// Prepares a thread for clients of busy users.
-fn prepare() {
-    capabilities::drop_all();
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "a thread for clients of busy users keeps the usual priority");
     }
 }
 
