@@ -59,6 +59,11 @@ pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
     writeln!(out, "client     {}", socket.client)?;
     writeln!(out, "server     {}", socket.server)?;
     writeln!(out, "vlan       {}", vlan(socket))?;
+    for tunnel in &socket.tunnels {
+        let [a, b] = tunnel.ends;
+        let id = tunnel.id.map(|id| format!(" {id}")).unwrap_or_default();
+        writeln!(out, "tunnel     {}{id}, {a} - {b}", tunnel.kind.name())?;
+    }
     writeln!(out, "state      {}", state(socket))?;
     writeln!(
         out,
