@@ -282,13 +282,7 @@ impl LogFile {
 fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o640);
-    match options.open(path) {
-        // A FIFO cannot be opened for both by everybody.
-        Err(error) if error.kind() == ErrorKind::InvalidInput => {
-            OpenOptions::new().append(true).open(path)
-        }
-        result => result,
-    }
+    options.open(path)
 }
 
 /// Returns false if another program holds the lock.
