@@ -9,9 +9,9 @@ use monitor_client::types::SideStats;
 use monitor_client::{Error, Next, Side};
 use monitor_records::community_id;
 
-use super::Session;
 use super::list::{Named, each};
 use super::read::{self, bytes};
+use super::session::Session;
 use crate::failure::Failure;
 
 /// Bytes per request.

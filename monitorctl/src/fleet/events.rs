@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use monitor_relay::fleet::subjects;
 
-use super::Session;
+use super::session::Session;
 use crate::failure::Failure;
 
 /// Kinds, hosts and number.

@@ -7,7 +7,7 @@ use monitor_relay::fleet::client::AskError;
 use monitor_relay::fleet::subjects::ConnectionName;
 use serde_json::{Value, json};
 
-use super::{Session, report_silent, result};
+use super::session::{Session, report_silent, result};
 use crate::context::report;
 use crate::failure::Failure;
 use crate::show::socket::{length, state};

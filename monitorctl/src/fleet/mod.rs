@@ -7,22 +7,19 @@ mod compare;
 mod events;
 mod list;
 mod read;
+mod session;
 
 use std::ffi::OsString;
-use std::future::Future;
-use std::io::{BufWriter, StdoutLock, Write};
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use monitor_client::Error;
 use monitor_relay::fleet::access::Access;
-use monitor_relay::fleet::client::{Answer, AskError, Fleet};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use monitor_relay::fleet::client::Fleet;
 
-use crate::context::report;
 use crate::failure::{Failure, exit_codes};
 use crate::sockets;
+use session::Session;
 
 /// Reads TCP connections of many hosts, through a NATS server and their relays.
 ///
@@ -80,22 +77,6 @@ enum Verb {
     Call(read::Call),
 }
 
-/// Connection and output of a command.
-struct Session<'a> {
-    fleet: Fleet,
-    json: bool,
-    out: BufWriter<StdoutLock<'a>>,
-}
-
-impl Session<'_> {
-    /// Prints a value as one line of JSON.
-    fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        serde_json::to_writer(&mut self.out, value)?;
-        writeln!(self.out)?;
-        Ok(())
-    }
-}
-
 /// Returns whether a command line is one for a fleet.
 pub fn is_requested(mut arguments: impl Iterator<Item = OsString>) -> bool {
     arguments.any(|argument| {
@@ -143,24 +124,6 @@ async fn dispatch(session: &mut Session<'_>, verb: Verb) -> Result<(), Failure> 
         Verb::Events(args) => events::events(session, &args).await,
         Verb::Compare(args) => compare::compare(session, &args).await,
         Verb::Call(args) => read::call(session, &args).await,
-    }
-}
-
-/// Returns the result of an answer, with its bytes.
-async fn result<T: DeserializeOwned>(
-    asked: impl Future<Output = Result<Answer, AskError>>,
-) -> Result<(T, Vec<u8>), Failure> {
-    let answer = asked.await?;
-    let value = answer
-        .result
-        .map_err(|error| Failure::Client(Error::Rpc(error)))?;
-    Ok((serde_json::from_value(value)?, answer.bytes))
-}
-
-/// Names the hosts that didn't answer.
-fn report_silent(silent: &[String]) {
-    for host in silent {
-        report(&format_args!("{host} did not answer"));
     }
 }
 

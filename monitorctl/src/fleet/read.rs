@@ -7,7 +7,7 @@ use monitor_client::{Code, Error, ErrorObject, Next};
 use monitor_relay::fleet::subjects::ConnectionName;
 use serde_json::{Map, Value, json};
 
-use super::{Session, result};
+use super::session::{Session, result};
 use crate::call::parameter;
 use crate::context::report;
 use crate::failure::Failure;

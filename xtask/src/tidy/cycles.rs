@@ -44,6 +44,7 @@ const ORDERS: &[(&str, &[&str])] = &[
         &[
             "access",
             "metrics",
+            "method_times",
             "view",
             "protocol",
             "transport",
