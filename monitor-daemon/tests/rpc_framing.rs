@@ -12,18 +12,13 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use monitor_daemon::control::Engine;
-use rpc_common::talk::{From, Talk};
-use rpc_common::{Server, engines, pattern};
+use rpc_common::{Server, pattern, start};
 use serde_json::{Value, json};
 
 const STREAM: usize = 200_000;
 
 fn spoken() -> (Vec<Engine>, u64) {
-    let mut engines = engines(1);
-    let mut talk = Talk::new("10.0.0.1:1234", "10.0.0.2:80");
-    talk.open(&mut engines[0]);
-    talk.say(&mut engines[0], From::Client, &pattern(0, STREAM));
-    let id = talk.id(&engines[0]).as_u64();
+    let (engines, _, id) = start::spoken(&pattern(0, STREAM));
     (engines, id)
 }
 

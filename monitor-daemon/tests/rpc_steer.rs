@@ -13,19 +13,15 @@ use base64::engine::general_purpose::STANDARD;
 use monitor_daemon::status::Status;
 use rpc_common::engine_threads::EngineThreads;
 use rpc_common::talk::{From, Talk};
-use rpc_common::{Server, Wire, engines, status};
+use rpc_common::{Server, Wire, engines, start, status};
 use serde_json::{Value, json};
 
 const SERVER: &str = "10.0.0.2:80";
 
 /// Starts a server with one worker, which monitors a connection with data in both directions.
 fn spoken() -> (Server, EngineThreads, Talk, u64) {
-    let mut engines = engines(1);
-    let mut talk = Talk::new("10.0.0.1:1234", SERVER);
-    talk.open(&mut engines[0]);
-    talk.say(&mut engines[0], From::Client, &[1; 10_000]);
+    let (mut engines, mut talk, id) = start::spoken(&[1; 10_000]);
     talk.say(&mut engines[0], From::Server, b"answer");
-    let id = talk.id(&engines[0]).as_u64();
     let (server, workers) = Server::with_threads(engines);
     (server, workers, talk, id)
 }

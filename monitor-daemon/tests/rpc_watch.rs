@@ -17,22 +17,12 @@ use base64::engine::general_purpose::STANDARD;
 use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
 use rpc_common::engine_threads::EngineThreads;
-use rpc_common::talk::{From, Talk};
+use rpc_common::start::{serve, talk};
+use rpc_common::talk::From;
 use rpc_common::{Server, Wire, engines};
 use serde_json::{Value, json};
 
 const SECOND: u64 = 1_000_000_000;
-
-fn serve(workers: u16) -> (EngineThreads, Server, Wire) {
-    let (threads, status) = EngineThreads::start(engines(workers));
-    let server = Server::start_with(status, |_| {});
-    let wire = server.wire();
-    (threads, server, wire)
-}
-
-fn talk(port: u16) -> Talk {
-    Talk::new(&format!("10.0.0.1:{port}"), "10.0.0.2:80")
-}
 
 /// The next event, which must be a match: side, offset, length and pattern.
 #[track_caller]

@@ -14,6 +14,7 @@ use crate::capture::netlink::Interface;
 use crate::capture::tap::MONITOR_DEVICE;
 use crate::config::is_pattern;
 use crate::status::{CaptureSnapshot, InterfaceSnapshot};
+use crate::util::interfaces;
 
 /// Interfaces of a capture, and the monitor devices that they share.
 pub(super) struct State {
@@ -78,9 +79,13 @@ impl State {
     /// Adds the interfaces that match a pattern, and removes those that did and are gone.
     pub(super) fn match_patterns(&mut self, existing: &[Interface]) {
         self.interfaces.retain(|own| {
-            !own.by_pattern
+            let stays = !own.by_pattern
                 || own.attached.is_some()
-                || existing.iter().any(|interface| interface.name == own.name)
+                || existing.iter().any(|interface| interface.name == own.name);
+            if !stays {
+                interfaces::release(&own.name);
+            }
+            stays
         });
         for interface in existing {
             let name = interface.name.as_str();

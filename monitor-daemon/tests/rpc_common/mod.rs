@@ -14,6 +14,7 @@
 
 pub mod engine_threads;
 pub mod relay;
+pub mod start;
 pub mod talk;
 pub mod world;
 

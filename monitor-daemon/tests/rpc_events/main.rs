@@ -18,22 +18,9 @@ mod waiting;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rpc_common::engine_threads::EngineThreads;
-use rpc_common::talk::Talk;
-use rpc_common::{Server, Wire, engines, pattern};
+use rpc_common::start::{serve, talk};
+use rpc_common::{Wire, pattern};
 use serde_json::Value;
-
-/// A server of these many workers, and a client.
-fn serve(workers: u16) -> (EngineThreads, Server, Wire) {
-    let (threads, status) = EngineThreads::start(engines(workers));
-    let server = Server::start_with(status, |_| {});
-    let wire = server.wire();
-    (threads, server, wire)
-}
-
-fn talk(port: u16) -> Talk {
-    Talk::new(&format!("10.0.0.1:{port}"), "10.0.0.2:80")
-}
 
 fn listener(wire: &mut Wire, method: &str, params: Value) -> u64 {
     wire.result(method, params)["sockid"].as_u64().unwrap()

@@ -17,8 +17,7 @@ use std::time::{Duration, Instant};
 
 use monitor_client::{Client, Side};
 use monitor_daemon::control::Engine;
-use rpc_common::talk::{From, Talk};
-use rpc_common::{Wire, engines, pattern};
+use rpc_common::{Wire, pattern, start};
 use serde_json::json;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -34,11 +33,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn spoken(len: usize) -> (Vec<Engine>, u64) {
-    let mut engines = engines(1);
-    let mut talk = Talk::new("10.0.0.1:1234", "10.0.0.2:80");
-    talk.open(&mut engines[0]);
-    talk.say(&mut engines[0], From::Client, &pattern(0, len));
-    let id = talk.id(&engines[0]).as_u64();
+    let (engines, _, id) = start::spoken(&pattern(0, len));
     (engines, id)
 }
 
