@@ -141,6 +141,11 @@ pub fn judge_rst(
 ) -> Verdict {
     let acked = fwd.acked_offset();
     let next = fwd.next.get();
+    let is_beyond_syn = fwd.has(side_flag::ISN) && fwd.end.get() == 0 && off > 0;
+    if exact && is_beyond_syn && !fwd.offers(option::SEEN) {
+        // Its sender has sent a SYN alone: it answers a segment that acknowledges data never sent (RFC 9293, 3.10.7.3).
+        return Verdict::Hold(Refusal::Rst);
+    }
     if !fwd.offers(option::SEEN) || !exact {
         // Challenge acknowledgments would not be visible: any place in the window counts.
         let low = if acked > 0 {
@@ -156,10 +161,14 @@ pub fn judge_rst(
         };
     }
     let fin = fwd.fin();
-    let at_edge =
-        off == next.max(acked) as i64 || (fin <= next && off == fin.saturating_add(1) as i64);
+    // The place of a FIN that was received, and the one after it.
+    let after_fin = fin <= next && (off == fin as i64 || off == fin as i64 + 1);
+    let at_edge = after_fin || off == next.max(acked) as i64;
     let uses_sack = fwd.offers(option::SACK) && rev.offers(option::SACK);
-    let at_sack_edge = uses_sack && fwd.has_out_of_order() && off == fwd.end.get() as i64;
+    // A FIN beyond a hole takes a number in the highest range.
+    let end = fwd.end.get();
+    let sack_edge = if fin == end { end + 1 } else { end };
+    let at_sack_edge = uses_sack && fwd.has_out_of_order() && off == sack_edge as i64;
     // Payload of a RST counts as well: one that ends beyond the window is discarded.
     let data_end = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
     let fits = segment.wire_len == 0
@@ -305,8 +314,12 @@ mod tests {
         sides.0.offer(option::SACK);
         sides.1.offer(option::SACK);
         assert_eq!(judged(300), Verdict::Accept);
-        sides.0.next.set(300);
         sides.0.set_fin(300);
+        assert_eq!(judged(300), Verdict::Hold(Refusal::Rst));
+        assert_eq!(judged(301), Verdict::Accept);
+        sides.0.next.set(300);
+        sides.0.acked.set(1301);
+        assert_eq!(judged(300), Verdict::Accept);
         assert_eq!(judged(301), Verdict::Accept);
     }
 }

@@ -1,6 +1,6 @@
 //! Refused segments beside FINs, before the answer to a SYN, and as events.
 
-use monitor_engine::{Event, Refusal, Side};
+use monitor_engine::{CloseReason, Event, Refusal, Side};
 
 use crate::common::frame::{ACK, FIN, PSH};
 use crate::common::{Flow, Lab};
@@ -49,6 +49,24 @@ fn a_second_fin_beyond_a_hole_counts_only_if_it_is_acknowledged() {
     flow.ack(&mut lab, S, 13);
     assert_eq!(lab.text(S), "GET /genuine!");
     assert_eq!(lab.refused(Refusal::Fin), 1);
+}
+
+#[test]
+fn forged_data_in_the_place_of_an_acknowledged_fin_is_refused() {
+    let (mut lab, mut flow) = established();
+    flow.fin(&mut lab, C);
+    flow.ack(&mut lab, S, 6);
+    let mut forged = flow.segment(C, 5, PSH, b"f");
+    forged.ack = forged.ack.wrapping_add(20_000);
+    lab.ip(&forged.ip());
+    // The server's acknowledgment covers the forged byte as well as the FIN.
+    flow.ack(&mut lab, S, 6);
+    flow.fin(&mut lab, S);
+    flow.ack(&mut lab, C, 1);
+    assert_eq!(lab.text(S), "GET /");
+    assert_eq!((lab.side(S).fin, lab.side(C).fin), (Some(5), Some(0)));
+    assert_eq!(lab.only().closed, Some(CloseReason::Fin));
+    assert_eq!(lab.refused(Refusal::AckUnsent), 1);
 }
 
 #[test]

@@ -71,6 +71,37 @@ fn without_an_answer_it_ends_the_connection_after_all() {
 }
 
 #[test]
+fn an_answer_to_a_forged_syn_ack_resets_nothing() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    lab.ip(&flow.syn().ip());
+    let mut forged = flow.syn_ack();
+    forged.ack = forged.ack.wrapping_add(5000);
+    lab.ip(&forged.ip());
+    // The client answers with a RST at the acknowledged number (RFC 9293, 3.10.7.3).
+    let mut rst = flow.segment(C, 5000, RST, b"");
+    rst.flags = RST;
+    lab.ip(&rst.ip());
+    lab.ip(&flow.syn_ack().ip());
+    flow.ack(&mut lab, C, 0);
+    flow.send(&mut lab, C, b"genuine");
+    flow.ack(&mut lab, S, 7);
+    assert_eq!(lab.only().closed, None);
+    assert_eq!(lab.text(S), "genuine");
+    assert_eq!(lab.refused(Refusal::Rst), 1);
+}
+
+#[test]
+fn at_the_number_of_a_received_fin_it_ends_the_connection() {
+    for off in [10, 11] {
+        let (mut lab, mut flow) = opened();
+        flow.fin(&mut lab, C);
+        flow.ack(&mut lab, S, 11);
+        flow.rst(&mut lab, C, off);
+        assert_eq!(lab.only().closed, Some(CloseReason::Rst), "{off}");
+    }
+}
+
+#[test]
 fn its_payload_is_not_stream_data() {
     let (mut lab, flow) = opened();
     lab.ip(&flow

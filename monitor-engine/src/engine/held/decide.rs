@@ -217,9 +217,13 @@ impl Held {
         self.payload.is_empty() && self.tcp.flags & flags::FIN == 0
     }
 
-    /// Returns whether all of it has come otherwise: its bytes, and in the place of a FIN another FIN or a byte.
+    /// Returns whether all of it has come otherwise: its bytes, and in the place of a FIN another FIN or a byte. After a FIN
+    /// that is acknowledged, nothing can come.
     fn is_there(&self, fwd: &SideRecord) -> bool {
         let next = fwd.next.get() as i64;
+        if fwd.fin() as i64 == next && fwd.acked_offset() as i64 == next + 1 {
+            return !self.is_pure();
+        }
         let data_end = fwd.offset(self.tcp.seq) + self.wire_len as i64;
         let has_fin = self.tcp.flags & flags::FIN != 0;
         !self.is_pure()
