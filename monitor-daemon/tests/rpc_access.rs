@@ -14,7 +14,6 @@ use monitor_daemon::config::{Principal, Rpc};
 use monitor_daemon::rpc::{ListenError, ServerSocket};
 use monitor_rpc::{Method, Role};
 use monitor_tests::{as_user, open_to_all, skip};
-use rpc_common::start::is_root;
 use rpc_common::world::world;
 use rpc_common::{Server, Wire, status};
 use serde_json::json;
@@ -24,6 +23,10 @@ const READER: u32 = 4_000_001;
 const STRANGER: u32 = 4_000_002;
 const ADMIN: u32 = 4_000_003;
 const READERS: u32 = 4_000_010;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
 
 fn served(readers: &[Principal]) -> Server {
     let (engines, _) = world();

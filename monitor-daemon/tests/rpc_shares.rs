@@ -14,7 +14,6 @@ use std::sync::Arc;
 use monitor_daemon::config::{ConfigSource, LiveConfig};
 use monitor_tests::{as_user, open_to_all, skip};
 use rpc_common::engine_threads::EngineThreads;
-use rpc_common::start::is_root;
 use rpc_common::talk::{From, Talk};
 use rpc_common::{Server, Wire, engines};
 use serde_json::{Value, json};
@@ -23,6 +22,10 @@ use serde_json::{Value, json};
 const FIRST: u32 = 4_000_001;
 const SECOND: u32 = 4_000_002;
 const THIRD: u32 = 4_000_003;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
 
 fn serve(memory: u64) -> (EngineThreads, Server) {
     let (threads, status) = EngineThreads::start(engines(1));

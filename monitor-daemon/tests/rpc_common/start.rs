@@ -27,8 +27,3 @@ pub fn spoken(bytes: &[u8]) -> (Vec<Engine>, Talk, u64) {
     let id = talk.id(&engines[0]).as_u64();
     (engines, talk, id)
 }
-
-/// Returns whether the test may act for other users.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
