@@ -23,6 +23,7 @@ import errno
 import json
 import os
 import socket as _socket
+import struct
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Peek",
     "Read",
     "TimedOut",
+    "packets",
 ]
 
 DEFAULT_SOCKET = "/run/monitord/monitord.sock"
@@ -315,6 +317,12 @@ class Monitor:
         params = {"patterns": patterns, "side": side, "filter": filter, "sockid": sockid}
         return Events(self._path, "watch", {**params, "context": context, "queue": queue}, timeout)
 
+    def capture(
+        self, filter: Optional[str] = None, snaplen: Optional[int] = None, timeout: Optional[float] = None
+    ) -> "Events":
+        """Packets as they were captured, as "packets" events; ``packets`` takes their ``data`` apart."""
+        return Events(self._path, "capture", {"filter": filter, "snaplen": snaplen}, timeout)
+
     def stop(self, sockid: int, side: Optional[Side] = None) -> Object:
         """Stops monitoring a connection, or storing one side of it."""
         return self.call("stop", sockid=sockid, side=side)
@@ -381,6 +389,16 @@ class Events(Iterator[Object]):
         if event["event"] == "end":
             self._ends -= 1
         return event
+
+
+def packets(data: bytes) -> Iterator[Tuple[float, int, bytes]]:
+    """Time, length and captured bytes of each packet of a "packets" event."""
+    at = 0
+    while at < len(data):
+        time, captured, length = struct.unpack_from("<QII", data, at)
+        at += 16
+        yield time / 1e9, length, data[at : at + captured]
+        at += captured
 
 
 class _Wire:

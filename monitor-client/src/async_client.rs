@@ -206,7 +206,12 @@ impl AsyncClient {
         self.listen(Method::Watch, params).await
     }
 
-    /// Calls `subscribe`, `follow` or `watch` with these parameters over a connection of its own.
+    /// Streams packets as they were captured. See [`crate::Client::capture`].
+    pub async fn capture(&mut self, params: &CaptureParams) -> Result<EventStream, Error> {
+        self.listen(Method::Capture, params).await
+    }
+
+    /// Calls `subscribe`, `follow`, `watch` or `capture` with these parameters over a connection of its own.
     pub async fn listen(
         &mut self,
         method: Method,

@@ -288,7 +288,26 @@ impl Client {
         self.listen(Method::Watch, params)
     }
 
-    /// Calls `subscribe`, `follow` or `watch` with these parameters over a connection of its own.
+    /// Streams packets as they were captured: [`crate::Packets`] reads them from their events.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, EventBody, Packets, types::CaptureParams};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// for notification in client.capture(&CaptureParams::default())? {
+    ///     if let EventBody::Packets { data: Some(data), .. } = notification?.body {
+    ///         for packet in Packets::new(&data.0) {
+    ///             println!("{} ns: {} bytes", packet.time, packet.length);
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
+    pub fn capture(&mut self, params: &CaptureParams) -> Result<Events, Error> {
+        self.listen(Method::Capture, params)
+    }
+
+    /// Calls `subscribe`, `follow`, `watch` or `capture` with these parameters over a connection of its own.
     pub fn listen(&mut self, method: Method, params: &impl Serialize) -> Result<Events, Error> {
         Events::open(self.session.subscription(method, params)?)
     }

@@ -27,6 +27,7 @@ mod event_stream;
 mod events;
 mod incoming;
 mod link;
+mod packets;
 mod reconnect;
 mod session;
 mod wire;
@@ -44,6 +45,7 @@ pub use monitor_rpc::{
     Notification, OpenRpc, Reason, Role, Side, VERSION,
 };
 pub use monitor_rpc::{counters, method, notification, openrpc, socket, types};
+pub use packets::{CapturedPacket, Packets};
 pub use reconnect::Reconnect;
 pub use session::Subscribed;
 

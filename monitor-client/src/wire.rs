@@ -142,7 +142,8 @@ pub(super) fn raw_of_event(notification: &Notification) -> Result<usize, Error> 
 
 /// Puts raw bytes into the notification that announced them.
 pub(super) fn set_data(notification: &mut Notification, bytes: Vec<u8>) {
-    if let EventBody::Data { raw, data, .. } = &mut notification.body
+    if let EventBody::Data { raw, data, .. } | EventBody::Packets { raw, data, .. } =
+        &mut notification.body
         && raw.take().is_some()
     {
         *data = Some(Base64(bytes));

@@ -9,6 +9,7 @@ pub mod control;
 pub mod events;
 pub mod filter;
 pub mod live;
+pub mod packets;
 pub mod rpc;
 pub mod scan;
 pub mod service;

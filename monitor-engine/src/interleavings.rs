@@ -25,8 +25,6 @@ const TIMES: [u64; 2] = [1 << 30, 2 << 30];
 struct Writer {
     /// Time of the next segment.
     time: u64,
-    /// Most chunks of marks.
-    marks: u64,
     arena: Arc<Arena>,
     writer: WriterState,
     counters: Counters,
@@ -34,15 +32,15 @@ struct Writer {
 
 impl Writer {
     fn new(policy: OverlapPolicy) -> Self {
-        Self::with(policy, BLOCKS, 0)
+        Self::with(policy, BLOCKS, false)
     }
 
-    fn with(policy: OverlapPolicy, blocks: u32, marks: u64) -> Self {
+    fn with(policy: OverlapPolicy, blocks: u32, marking: bool) -> Self {
         let arena = Arc::new(Arena::reserve(1, blocks).unwrap());
-        let writer = WriterState::new(blocks, 8);
+        let mut writer = WriterState::new(blocks, 8);
+        writer.marking = marking;
         let mut writer = Self {
             time: TIMES[0],
-            marks,
             arena,
             writer,
             counters: Counters::default(),
@@ -81,7 +79,7 @@ impl Writer {
 
     fn receiver(&mut self, act: impl FnOnce(&mut Receiver<'_, ()>)) {
         let arena = Arc::clone(&self.arena);
-        let (time, marks) = (self.time, self.marks);
+        let time = self.time;
         act(&mut Receiver {
             arena: &arena,
             writer: &mut self.writer,
@@ -92,7 +90,6 @@ impl Writer {
             limits: Limits {
                 window: WINDOW as u64,
                 ranges: 8,
-                marks,
             },
             id: SockId::new(0, 0, 0),
             name: SIDE,
@@ -247,7 +244,7 @@ fn marks_of_a_reused_block_are_never_read() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(1);
     model.check(|| {
-        let mut writer = Writer::with(OverlapPolicy::Linux, MARKED_BLOCKS, 4);
+        let mut writer = Writer::with(OverlapPolicy::Linux, MARKED_BLOCKS, true);
         writer.segment(0, &[b'a'; 8]);
         writer.time = TIMES[1];
         writer.segment(8, &[b'b'; 8]);

@@ -137,6 +137,8 @@ reasons! {
     Disabled = Invalid "disabled",
     /// The settings are wrong, or cannot be read; nothing changed.
     Config = Invalid "config",
+    /// A replay captures no packets.
+    Replay = Invalid "replay",
     /// Below the lowest retained offset.
     Evicted = NoData "evicted",
     /// In a hole.

@@ -73,6 +73,9 @@ macro_rules! for_each_method {
             /// Searches streams for patterns as bytes arrive.
             Watch = "watch" Reader WatchParams => Watching,
                 [NoConnection Unanswered Listeners Memory Listener];
+            /// Streams packets as they were captured.
+            Capture = "capture" Reader CaptureParams => Listening,
+                [Replay Unanswered Listeners Memory];
             /// Ends a subscription.
             Unsubscribe = "unsubscribe" Reader UnsubscribeParams => Unsubscribed, [NoListener];
             /// Stops monitoring a connection, or one side of it.

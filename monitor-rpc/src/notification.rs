@@ -127,6 +127,21 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "none")]
         context: Option<Context>,
     },
+    /// Captured packets of one interface (`capture`).
+    Packets {
+        /// Interface; `None`: unknown.
+        interface: Option<String>,
+        /// Link type of pcap files: 1 (Ethernet) or 101 (IP).
+        link: u16,
+        /// Number of packets.
+        count: u64,
+        /// Number of raw bytes that follow the line: for each packet its time, its lengths, and its bytes.
+        #[serde(default, skip_serializing_if = "none")]
+        raw: Option<u64>,
+        /// Those bytes, in the client.
+        #[serde(default, skip_serializing_if = "none")]
+        data: Option<Base64>,
+    },
     /// The subscription was too slow: events (`count`), or bytes that were evicted before they were sent (`side`, `off`
     /// and `len`).
     Lost {
@@ -176,6 +191,7 @@ impl EventBody {
             Self::Closed { .. } => "closed",
             Self::Evicted => "evicted",
             Self::Match { .. } => "match",
+            Self::Packets { .. } => "packets",
             Self::Lost { .. } => "lost",
             Self::End { .. } => "end",
             Self::Interrupted => "interrupted",
@@ -218,7 +234,7 @@ impl EventBody {
     #[must_use]
     pub fn raw(&self) -> u64 {
         match self {
-            Self::Data { raw, .. } => raw.unwrap_or(0),
+            Self::Data { raw, .. } | Self::Packets { raw, .. } => raw.unwrap_or(0),
             _ => 0,
         }
     }

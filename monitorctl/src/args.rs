@@ -8,8 +8,8 @@ use monitor_client::DEFAULT_SOCKET;
 use crate::failure::exit_codes;
 use crate::show::colour::ColorChoice;
 use crate::{
-    call, completions, config, doctor, events, export, extcap, follow, fragments, info, log,
-    lookup, man, peek, ppeek, ready, save, set, sockets, stats, stop, top, wait, watch,
+    call, capture, completions, config, doctor, events, export, extcap, follow, fragments, info,
+    log, lookup, man, peek, ppeek, ready, save, set, sockets, stats, stop, top, wait, watch,
 };
 
 /// Reads live TCP connections through monitord.
@@ -61,6 +61,8 @@ pub enum Verb {
     Save(save::Args),
     /// Write connections as a capture file, for Wireshark and other tools
     Export(export::Args),
+    /// Write packets as they were captured to a capture file
+    Capture(capture::Args),
     /// Install the captures of monitord in Wireshark
     Extcap(extcap::Args),
     /// Write a record of each connection that ends, for months

@@ -5,6 +5,7 @@
 
 mod args;
 mod call;
+mod capture;
 mod completions;
 mod config;
 mod context;
@@ -131,6 +132,7 @@ fn dispatch<W: Write>(context: &mut Context<W>, socket: &Path, verb: Verb) -> Re
         Verb::Set(args) => set::set(context, &args),
         Verb::Config(args) => config::config(context, &args),
         Verb::Follow(args) => follow::follow(context, &args),
+        Verb::Capture(args) => capture::capture(context, &args),
         Verb::Export(args) => export::export(context, socket, &args),
         Verb::Save(args) => save::save(context, &args),
         Verb::Stats(args) => stats::stats(context, &args),

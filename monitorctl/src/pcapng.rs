@@ -23,6 +23,7 @@ const TLS_KEY_LOG: u32 = 0x544c_534b;
 const SNAP_LENGTH: u32 = 262_144;
 
 const OPT_COMMENT: u16 = 1;
+const EPB_DROPCOUNT: u16 = 4;
 const SHB_USERAPPL: u16 = 4;
 const IF_NAME: u16 = 2;
 const ISB_STARTTIME: u16 = 2;
@@ -88,6 +89,28 @@ impl<W: Write> Writer<W> {
         self.u32(TLS_KEY_LOG);
         self.u32(key_log.len() as u32);
         self.padded(key_log);
+        self.finish()
+    }
+
+    /// Writes the first bytes of a packet of `length` bytes, and the number of packets that were lost before it.
+    pub fn captured(
+        &mut self,
+        interface: u32,
+        time: u64,
+        packet: &[u8],
+        length: u32,
+        lost: u64,
+    ) -> io::Result<()> {
+        self.begin(ENHANCED_PACKET);
+        self.u32(interface);
+        self.time(time);
+        self.u32(packet.len() as u32);
+        self.u32(length);
+        self.padded(packet);
+        if lost > 0 {
+            self.option(EPB_DROPCOUNT, &lost.to_le_bytes());
+            self.end_options();
+        }
         self.finish()
     }
 

@@ -6,6 +6,7 @@ use monitor_engine::{Connection, ControlError, EngineConfig, Rule, Side, SideSet
 use tokio::sync::oneshot;
 
 use crate::events::{EventLog, Interest, Publisher};
+use crate::packets::PacketLog;
 
 /// Engine of a worker; its events go to the subscribers.
 pub type Engine = monitor_engine::Engine<Publisher>;
@@ -62,6 +63,13 @@ pub enum Command {
         /// Answered once they are in force.
         answer: Answer<()>,
     },
+    /// Replaces the log of packets; `None`: packets are not logged.
+    SetPacketLog {
+        /// Log of this worker.
+        log: Option<Arc<PacketLog>>,
+        /// The previous log, to be freed by the caller.
+        answer: Answer<Option<Arc<PacketLog>>>,
+    },
     /// Ends the worker.
     Stop,
 }
@@ -93,6 +101,9 @@ impl Command {
             Self::SetRules { rules, answer } => {
                 engine.set_rules(rules);
                 let _ = answer.send(());
+            }
+            Self::SetPacketLog { log, answer } => {
+                drop(answer.send(engine.sink().set_packet_log(log)));
             }
             Self::Stop => return false,
         }

@@ -7,6 +7,7 @@ use monitor_engine::{Engine, EngineConfig, EngineError, Event, EventKind, Reader
 use super::entry::Entry;
 use super::filter::subject;
 use super::{Endpoints, EventKinds, EventLog, Interest};
+use crate::packets::PacketLog;
 
 /// Sink of one engine's events.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Publisher {
     touched: bool,
     /// Reader of the engine's own connections.
     reader: Option<Reader>,
+    /// `None` unless a client captures packets.
+    packet_log: Option<Arc<PacketLog>>,
 }
 
 impl Publisher {
@@ -42,6 +45,18 @@ impl Publisher {
         let previous = std::mem::replace(&mut self.interest, interest);
         log.notifier().give_back(previous);
         self.log = Some(log);
+    }
+
+    /// Replaces the log of packets, and returns the previous one.
+    pub fn set_packet_log(&mut self, log: Option<Arc<PacketLog>>) -> Option<Arc<PacketLog>> {
+        std::mem::replace(&mut self.packet_log, log)
+    }
+
+    /// Returns the log to which the worker writes its packets.
+    #[inline(always)]
+    #[must_use]
+    pub fn packet_log(&self) -> Option<&PacketLog> {
+        self.packet_log.as_deref()
     }
 
     #[cold]

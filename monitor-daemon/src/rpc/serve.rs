@@ -25,6 +25,7 @@ use super::protocol::{errors, response};
 use super::shared::Shared;
 use super::transport::server_socket::ServerSocket;
 use super::transport::stream::{self, Stream};
+use crate::packets::PacketLogs;
 use crate::status::Status;
 
 /// Time that clients get to read the rest of a reply when the daemon stops.
@@ -55,8 +56,10 @@ pub async fn serve(
     // On a thread of the runtime, since the collector's thread inherits its rights.
     let dispatcher = tokio::spawn(async move { Dispatcher::new(command_queues) });
     let dispatcher = dispatcher.await.map_err(io::Error::other)??;
+    let packet_logs = PacketLogs::new(status.command_queues.clone());
     let shared = Arc::new(Shared {
         status,
+        packet_logs,
         instance: getrandom::u64().map_err(io::Error::other)? >> 11,
         metrics: Metrics::default(),
         times: MethodTimes::default(),

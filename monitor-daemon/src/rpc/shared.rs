@@ -13,6 +13,7 @@ use super::access::policy::AccessPolicy;
 use super::dispatcher::Dispatcher;
 use super::method_times::MethodTimes;
 use super::protocol::errors;
+use crate::packets::PacketLogs;
 use crate::status::Status;
 
 /// State of the server.
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     /// Locked until every worker has the rules, so that all workers get them in the same order.
     pub(crate) rules: Mutex<ConnectionRules>,
     pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) packet_logs: Arc<PacketLogs>,
     /// True once the server stops.
     pub(crate) stopping: Receiver<bool>,
     /// Held while the capture's state is read, which makes system calls on a thread of its own.

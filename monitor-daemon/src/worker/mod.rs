@@ -250,9 +250,12 @@ impl<S: Source> Input<S> {
             .trial
             .as_ref()
             .map(|_| Segments::of(&engine.counters()));
-        let packets = self
-            .source
-            .receive(time, &mut |batch| engine.process(batch));
+        let packets = self.source.receive(time, &mut |batch| {
+            if let Some(log) = engine.sink().packet_log() {
+                log.push(batch);
+            }
+            engine.process(batch);
+        });
         if packets > 0
             && let (Some(trial), Some(before)) = (&self.trial, before)
             && !trial.add(before, Segments::of(&engine.counters()))

@@ -68,7 +68,7 @@ pub fn status(engines: &[Engine]) -> Status {
     }
 }
 
-/// The state of a replay that is done.
+/// The state of a capture that is done.
 struct Files {
     workers: u16,
 }
@@ -84,7 +84,7 @@ impl CaptureStatus for Files {
             "passed",
         ];
         CaptureSnapshot {
-            mode: "replay",
+            mode: "mirror",
             path: None,
             path_reason: None,
             xdp: None,

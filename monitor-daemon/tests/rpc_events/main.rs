@@ -10,6 +10,7 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
+mod capturing;
 mod following;
 #[path = "../rpc_common/mod.rs"]
 mod rpc_common;

@@ -29,7 +29,6 @@ use crate::flow::{Class, Lists, Table};
 use crate::reassembly::{Limits, Receiver, WriterState};
 use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::BlockAllocator;
-use crate::store::marks::most_chunks;
 use crate::store::range_set::MAX_RANGES;
 use crate::store::record::Record;
 use crate::tunnels::Tunnels;
@@ -220,7 +219,6 @@ impl<S: Sink> Engine<S> {
     /// Returns the writing end of one side.
     #[inline(always)]
     fn receiver<'a>(&'a mut self, conn: Conn<'a>, side: Side) -> Receiver<'a, S> {
-        let window = u64::from(conn.record.windows[side.index()].get());
         Receiver {
             id: conn.id,
             arena: &self.arena,
@@ -230,9 +228,8 @@ impl<S: Sink> Engine<S> {
             elsewhere: self.elsewhere,
             time: self.now,
             limits: Limits {
-                window,
+                window: u64::from(conn.record.windows[side.index()].get()),
                 ranges: self.max_ranges,
-                marks: most_chunks(window),
             },
             name: side,
             record: conn.record,

@@ -5,8 +5,8 @@
 
 use super::Receiver;
 use crate::Sink;
-use crate::store::marks::{Mark, Marks, STRIDE_SHIFT};
-use crate::store::record::{NONE, SideRecord};
+use crate::store::marks::{Mark, Marks, STRIDE_SHIFT, last, most_chunks};
+use crate::store::record::NONE;
 
 impl<S: Sink> Receiver<'_, S> {
     /// Sets a mark if the in-order edge needs one for its way from `from` to `to`.
@@ -20,17 +20,19 @@ impl<S: Sink> Receiver<'_, S> {
     /// Sets a mark at the in-order edge, which is about to leave `off`.
     #[inline(never)]
     pub(super) fn mark(&mut self, off: u64) {
-        if !self.enabled() || self.limits.marks == 0 {
+        if !self.enabled() || !self.writer.marking {
             return;
         }
         let (side, peer) = (self.side(), self.record.side(self.name.peer()));
-        // Later than the last mark of the peer: times alone order the marks of both sides.
-        let last = self.marks_of(peer).last();
-        let least = last.map_or(0, |mark| mark.time.saturating_add(1));
-        let time = self.time.max(least);
-        let most = self.limits.marks;
-        let is_set = self.marks().append(Mark { off, time }, most);
-        self.record.update(|_| {
+        let mut time = self.time;
+        // Later than a mark that the peer has in the same tick: times alone order the marks of both sides.
+        if peer.continues()
+            && let Some(last) = last(self.arena, peer)
+        {
+            time = time.max(last.time.saturating_add(1));
+        }
+        let most = most_chunks(self.limits.window);
+        self.marks().append(Mark { off, time }, most, |is_set| {
             side.set_continues(is_set);
             peer.set_continues(false);
         });
@@ -52,16 +54,12 @@ impl<S: Sink> Receiver<'_, S> {
     }
 
     pub(super) fn marks(&mut self) -> Marks<'_> {
-        self.marks_of(self.record.side(self.name))
-    }
-
-    fn marks_of<'a>(&'a mut self, side: &'a SideRecord) -> Marks<'a> {
         Marks {
             arena: self.arena,
             chunks: &mut self.writer.marks,
             blocks: &mut self.writer.blocks,
             record: self.record,
-            side,
+            side: self.record.side(self.name),
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct WriterState {
     pub blocks: BlockAllocator,
     pub queues: OooQueues,
     marks: ChunkAllocator,
+    /// Sets marks. Off where the model checker looks at bytes alone.
+    pub marking: bool,
     /// Scratch for the parts of one segment, so that packets allocate nothing.
     parts: Vec<Part>,
 }
@@ -45,6 +47,7 @@ impl WriterState {
             blocks: BlockAllocator::new(blocks),
             queues: OooQueues::new(queued),
             marks: ChunkAllocator::default(),
+            marking: true,
             parts: Vec::new(),
         }
     }
@@ -57,8 +60,6 @@ pub struct Limits {
     pub window: u64,
     /// Most ranges apart from the contiguous one.
     pub ranges: usize,
-    /// Most chunks of marks.
-    pub marks: u64,
 }
 
 /// Writing end of one side.

@@ -129,6 +129,11 @@ impl Arena {
         }
     }
 
+    /// Fills a block with zeroes. Only for the one writer.
+    pub fn zero(&self, id: BlockId) {
+        self.write(id, 0, &[0; BLOCK]);
+    }
+
     /// Copies from a block at `at` into `to`. Returns false past the last block or a block's end.
     #[inline(always)]
     pub fn read(&self, id: BlockId, at: usize, to: &mut [u8]) -> bool {

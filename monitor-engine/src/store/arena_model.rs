@@ -74,6 +74,10 @@ impl Arena {
         }
     }
 
+    pub fn zero(&self, id: BlockId) {
+        self.words(id).iter().for_each(|word| word.set(0));
+    }
+
     pub fn read(&self, id: BlockId, at: usize, to: &mut [u8]) -> bool {
         let Some(block) = self
             .blocks

@@ -22,6 +22,7 @@ pub mod blocks;
 pub mod cell;
 #[cfg(not(feature = "loom"))]
 pub mod copy;
+mod flags;
 pub mod marks;
 pub mod range_set;
 pub mod received;

@@ -1,6 +1,7 @@
 //! Parameters and results of the methods, a file for each group of methods. An optional parameter that is `None` is left
 //! out.
 
+mod capture;
 mod config;
 mod control;
 mod discover;
@@ -13,6 +14,7 @@ mod watch;
 
 pub use crate::notification::{Base64, Context, EventBody, Notification, SideRange};
 pub use crate::socket::{Sides, Socket, States, Tls, Tunnel};
+pub use capture::*;
 pub use config::*;
 pub use control::*;
 pub use discover::*;

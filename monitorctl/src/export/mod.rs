@@ -12,7 +12,7 @@ mod job;
 mod keylog;
 mod live;
 mod merge;
-mod output;
+pub mod output;
 mod selection;
 mod serve;
 mod turns;

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::pages;
 use crate::show::format::Format;
 use crate::values::FormatArgs;
-use print::{Origin, Printer};
+use print::{Headings, Origin, Printer};
 
 /// Followed connections.
 ///
@@ -41,18 +41,26 @@ pub struct Args {
         conflicts_with = "filter"
     )]
     off: u64,
+    /// Show the time of each piece, in UTC; the bytes are printed as text or as a hex dump
+    #[arg(long, conflicts_with = "raw")]
+    time: bool,
     #[command(flatten)]
     format: FormatArgs,
 }
 
 pub fn follow<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Failure> {
     let many = args.filter.is_some();
-    // Raw bytes of several connections could not be distinguished.
+    // Raw bytes of several connections could not be distinguished, nor times from bytes.
     let format = match Format::choose(args.format, Format::Text) {
-        Format::Raw if many && !args.format.raw => Format::Text,
+        Format::Raw if (many || args.time) && !args.format.raw => Format::Text,
         format => format,
     };
-    let printer = Printer::new(format, args.side.is_none(), context.palette);
+    let headings = match (args.time, args.side) {
+        (true, _) => Headings::Timed,
+        (false, None) => Headings::Streams,
+        (false, Some(_)) => Headings::None,
+    };
+    let printer = Printer::new(format, headings, context.palette);
     let mut follower = Follower {
         printer,
         streams: HashMap::new(),
@@ -202,20 +210,21 @@ impl Follower {
             server,
             side,
         };
-        self.print(&mut context.out, origin, &event.body)
+        self.print(&mut context.out, origin, event.time, &event.body)
     }
 
     fn print(
         &mut self,
         out: &mut impl Write,
         origin: Origin<'_>,
+        time: Option<f64>,
         body: &EventBody,
     ) -> Result<(), Failure> {
         let (off, len) = body.range().map_or((0, 0), |range| (range.off, range.len));
         let note = match body {
             EventBody::Data { data, .. } => {
                 let bytes = data.as_ref().map_or(&[][..], |data| &data.0);
-                return Ok(self.printer.bytes(out, origin, off, bytes)?);
+                return Ok(self.printer.bytes(out, origin, off, time, bytes)?);
             }
             EventBody::Gap(_) => format!("{len} bytes missing at offset {off}, never captured"),
             EventBody::Lost { .. } => {

@@ -63,7 +63,7 @@ fn add(line: &mut String, part: std::fmt::Arguments<'_>) {
 }
 
 /// Formats the time of day in UTC, to the microsecond.
-fn clock(time: f64) -> String {
+pub fn clock(time: f64) -> String {
     let micros = (time * 1e6).max(0.0) as u64;
     let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
     let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);

@@ -27,6 +27,14 @@ fn follow_reports_missing_bytes_and_ends_with_the_connection() {
         both.contains("--- client -> server, offset 300100")
             && both.contains("--- server -> client, offset 0")
     );
+    let timed = text(
+        &server,
+        &["follow", "--time", &sockid.to_string(), "client"],
+    );
+    assert!(
+        timed.starts_with("--- server -> client, offset 0, 22:13:20.00"),
+        "{timed}"
+    );
     let parts = json_lines(&server, &["--json", "follow", &sockid.to_string()]);
     assert!(
         parts

@@ -104,7 +104,7 @@ async fn stats(shared: &Shared) -> Stats {
 }
 
 /// Reads the state of the capture, once at a time, on a thread that may make system calls.
-async fn snapshot(shared: &Shared) -> CaptureSnapshot {
+pub(crate) async fn snapshot(shared: &Shared) -> CaptureSnapshot {
     let _one_at_a_time = shared.snapshot.lock().await;
     let capture = Arc::clone(&shared.status.capture);
     match tokio::task::spawn_blocking(move || capture.snapshot()).await {

@@ -166,6 +166,13 @@ pub(crate) fn no_listener_memory() -> ErrorObject {
     errno(Reason::Memory, message)
 }
 
+pub(crate) fn replay() -> ErrorObject {
+    errno(
+        Reason::Replay,
+        "this is a replay, which captures no packets: its files have them",
+    )
+}
+
 pub(crate) fn no_memory() -> ErrorObject {
     errno(Reason::Memory, NO_MEMORY)
 }

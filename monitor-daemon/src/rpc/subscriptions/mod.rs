@@ -1,4 +1,4 @@
-//! Subscriptions: notifications that clients asked for by `subscribe`, `follow` and `watch`.
+//! Subscriptions: notifications that clients asked for by `subscribe`, `follow`, `watch` and `capture`.
 //!
 //! ```text
 //! workers ─ queues, notifier ─> Dispatcher ─ wake ─> Subscriptions of a session ─ JSON lines ─> client
@@ -11,6 +11,7 @@
 //! then take deliveries with [`next`](subscription::Subscription::next). To send a new kind of notification: a variant of
 //! [`Active`] that writes through a [`NotificationWriter`].
 
+pub(crate) mod capture;
 pub(crate) mod events;
 pub(crate) mod follow;
 pub(crate) mod notification_writer;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use capture::Capture;
 use events::EventStream;
 use follow::Follow;
 use notification_writer::NotificationWriter;
@@ -43,6 +45,8 @@ pub(crate) enum Active {
     Follow(Follow),
     /// `watch`.
     Watch(Box<Watch>),
+    /// `capture`.
+    Capture(Box<Capture>),
 }
 
 impl Subscriptions {
@@ -99,6 +103,7 @@ impl Active {
             Self::Events(it) => it.number(),
             Self::Follow(it) => it.number(),
             Self::Watch(it) => it.number(),
+            Self::Capture(it) => it.number(),
         }
     }
 
@@ -107,6 +112,7 @@ impl Active {
             Self::Events(it) => it.is_ready(),
             Self::Follow(it) => it.is_ready(),
             Self::Watch(it) => it.is_ready(),
+            Self::Capture(it) => it.is_ready(),
         }
     }
 
@@ -115,6 +121,7 @@ impl Active {
             Self::Events(it) => it.notify(writer).await,
             Self::Follow(it) => it.notify(writer).await,
             Self::Watch(it) => it.notify(writer).await,
+            Self::Capture(it) => it.notify(writer).await,
         }
     }
 }

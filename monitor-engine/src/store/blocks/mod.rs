@@ -201,7 +201,7 @@ impl Blocks<'_> {
                 Some(node) => node,
                 None => {
                     let node = self.allocator.alloc().ok_or(Full)?;
-                    clear(self.arena, node);
+                    self.arena.zero(node);
                     cell.set(node + 1);
                     node
                 }
@@ -315,8 +315,4 @@ fn release_one(
         }
     }
     1
-}
-
-fn clear(arena: &Arena, id: BlockId) {
-    arena.words(id).iter().for_each(|word| word.set(0));
 }

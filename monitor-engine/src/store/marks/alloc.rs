@@ -1,21 +1,25 @@
 //! Allocation of chunks: blocks cut into chunks, freed when their last chunk is.
 //!
-//! The first chunk of each block is its header. Blocks with a free chunk are a doubly linked list; the chunks that were
-//! freed in a block are a list of its own. All links are in the blocks, so the allocator takes no memory beside them.
+//! The first chunk of each block is its header. Blocks with a freed chunk are a doubly linked list; the freed chunks of a
+//! block are a list of its own. All links are in the blocks, so the allocator takes no memory beside them.
 
 use super::chunk::{CHUNKS, Chunk};
 use crate::store::arena::{Arena, BlockId};
 use crate::store::blocks::BlockAllocator;
 use crate::store::record::NONE;
 
-/// Highest block whose chunks have a number.
+/// Number of blocks that links can reach.
 const MOST_BLOCKS: u32 = u32::MAX / CHUNKS;
 
 /// Blocks that are cut into chunks.
 #[derive(Debug, Default)]
 pub struct ChunkAllocator {
-    /// First block with a free chunk, plus one.
+    /// First block with a freed chunk, plus one.
     first: u32,
+    /// Next chunk of the block that was cut last, and past its last one: chunks that were never used. They count as used in
+    /// the block's header.
+    fresh: u32,
+    fresh_end: u32,
 }
 
 /// Header of a block.
@@ -23,9 +27,6 @@ pub struct ChunkAllocator {
 struct Header<'a>(Chunk<'a>);
 
 impl<'a> Header<'a> {
-    /// Chunks of a block beside its header.
-    const USABLE: u32 = CHUNKS - 1;
-
     fn of(arena: &'a Arena, block: BlockId) -> Option<Self> {
         Chunk::header(arena, block).map(Self)
     }
@@ -50,16 +51,16 @@ impl<'a> Header<'a> {
         self.set_pair(0, links);
     }
 
-    /// Returns the number of chunks in use, and of those ever used.
-    fn counts(self) -> (u32, u32) {
-        self.pair(1)
+    /// Returns the number of chunks in use, with those that were never used.
+    fn used(self) -> u64 {
+        self.0.word(1).get()
     }
 
-    fn set_counts(self, counts: (u32, u32)) {
-        self.set_pair(1, counts);
+    fn set_used(self, used: u64) {
+        self.0.word(1).set(used);
     }
 
-    /// Returns the link to the chunk that was freed last.
+    /// Returns the link to the chunk that was freed last. The block is in the list while there is one.
     fn freed(self) -> u32 {
         self.pair(2).0
     }
@@ -71,22 +72,26 @@ impl<'a> Header<'a> {
 
 impl ChunkAllocator {
     /// Allocates a chunk with arbitrary contents, and a block for it if necessary. Returns its link.
+    #[inline(always)]
     pub fn alloc(&mut self, arena: &Arena, blocks: &mut BlockAllocator) -> Option<u32> {
-        let block = match self.first.checked_sub(1) {
-            Some(block) => block,
-            None => self.add_block(arena, blocks)?,
-        };
+        if self.first != NONE {
+            return self.reuse(arena);
+        }
+        if self.fresh == self.fresh_end {
+            self.cut(arena, blocks)?;
+        }
+        self.fresh += 1;
+        Some(self.fresh - 1)
+    }
+
+    /// Allocates a chunk that was freed before.
+    fn reuse(&mut self, arena: &Arena) -> Option<u32> {
+        let block = self.first.checked_sub(1)?;
         let header = Header::of(arena, block)?;
-        let (used, touched) = header.counts();
-        let (link, touched) = match header.freed() {
-            NONE => (block * CHUNKS + touched + 1, touched + 1),
-            link => {
-                header.set_freed(Chunk::linked(arena, link)?.next());
-                (link, touched)
-            }
-        };
-        header.set_counts((used + 1, touched));
-        if used + 1 == Header::USABLE {
+        let link = header.freed();
+        header.set_freed(Chunk::linked(arena, link)?.next());
+        header.set_used(header.used() + 1);
+        if header.freed() == NONE {
             self.unlink(arena, block, header);
         }
         Some(link)
@@ -99,31 +104,41 @@ impl ChunkAllocator {
         else {
             return;
         };
-        let (used, touched) = header.counts();
-        if used == Header::USABLE {
+        if header.freed() == NONE {
             self.link(arena, block, header);
-        }
-        if used == 1 {
-            self.unlink(arena, block, header);
-            blocks.free(block);
-            return;
         }
         chunk.set_place(header.freed(), 0);
         header.set_freed(link);
-        header.set_counts((used - 1, touched));
+        header.set_used(header.used() - 1);
+        let is_latest = self.fresh < self.fresh_end && self.fresh / CHUNKS == block;
+        let fresh = if is_latest {
+            self.fresh_end - self.fresh
+        } else {
+            0
+        };
+        if header.used() == u64::from(fresh) {
+            self.unlink(arena, block, header);
+            if is_latest {
+                self.fresh = self.fresh_end;
+            }
+            blocks.free(block);
+        }
     }
 
-    fn add_block(&mut self, arena: &Arena, blocks: &mut BlockAllocator) -> Option<BlockId> {
+    /// Cuts a block into chunks.
+    #[cold]
+    fn cut(&mut self, arena: &Arena, blocks: &mut BlockAllocator) -> Option<()> {
         let block = blocks.alloc()?;
-        let header = Header::of(arena, block).filter(|_| block <= MOST_BLOCKS);
+        let header = Header::of(arena, block).filter(|_| block < MOST_BLOCKS);
         let Some(header) = header else {
             blocks.free(block);
             return None;
         };
-        header.set_counts((0, 0));
+        header.set_used(u64::from(CHUNKS) - 1);
         header.set_freed(NONE);
-        self.link(arena, block, header);
-        Some(block)
+        self.fresh = block * CHUNKS + 1;
+        self.fresh_end = (block + 1) * CHUNKS;
+        Some(())
     }
 
     /// Puts a block at the front of the list.

@@ -17,60 +17,68 @@ pub const CHUNKS: u32 = (BLOCK >> SHIFT) as u32;
 /// Chunk by its link. Reads of a chunk that is none any more return something, but never fail.
 #[derive(Clone, Copy)]
 pub struct Chunk<'a> {
-    words: &'a [Cell64],
+    words: &'a [Cell64; WORDS],
 }
 
 impl<'a> Chunk<'a> {
     /// Returns the chunk that a link leads to.
-    #[inline]
+    #[inline(always)]
     pub fn linked(arena: &'a Arena, link: u32) -> Option<Self> {
         let at = (link % CHUNKS) as usize * WORDS;
         if at == 0 {
             return None;
         }
-        let words = arena.words(link / CHUNKS).get(at..at + WORDS)?;
+        let words = arena.words(link / CHUNKS).get(at..)?.first_chunk()?;
         Some(Self { words })
     }
 
     /// Returns the first chunk of a block, which is the allocator's.
     #[inline]
     pub fn header(arena: &'a Arena, block: BlockId) -> Option<Self> {
-        let words = arena.words(block).get(..WORDS)?;
+        let words = arena.words(block).first_chunk()?;
         Some(Self { words })
     }
 
     /// Returns one of its words.
+    #[inline(always)]
     pub fn word(self, index: usize) -> &'a Cell64 {
         &self.words[index % WORDS]
     }
 
     /// Returns the link to the next newer chunk; of the newest, to the oldest.
+    #[inline(always)]
     pub fn next(self) -> u32 {
         self.word(0).get() as u32
     }
 
     /// Returns its number in the ring, which counts up.
+    #[inline(always)]
     pub fn number(self) -> u32 {
         (self.word(0).get() >> 32) as u32
     }
 
+    #[inline(always)]
     pub fn set_place(self, next: u32, number: u32) {
         self.word(0).set(u64::from(next) | u64::from(number) << 32);
     }
 
+    #[inline(always)]
     pub fn set_next(self, next: u32) {
         self.set_place(next, self.number());
     }
 
     /// Returns the number of marks, at most [`PER_CHUNK`].
+    #[inline(always)]
     pub fn count(self) -> usize {
         (self.word(1).get() as usize).min(PER_CHUNK)
     }
 
+    #[inline(always)]
     pub fn set_count(self, count: usize) {
         self.word(1).set(count as u64);
     }
 
+    #[inline(always)]
     pub fn get(self, index: usize) -> Mark {
         Mark {
             off: self.word(HEADER + 2 * index).get(),
@@ -78,6 +86,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    #[inline(always)]
     pub fn set(self, index: usize, mark: Mark) {
         self.word(HEADER + 2 * index).set(mark.off);
         self.word(HEADER + 2 * index + 1).set(mark.time);

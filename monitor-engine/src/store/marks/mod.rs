@@ -46,6 +46,13 @@ pub fn most_chunks(window: u64) -> u64 {
     (window >> (SHARE_SHIFT + chunk::SHIFT)).clamp(1, MOST_CHUNKS)
 }
 
+/// Returns the last mark of a side, for the writer.
+#[inline(always)]
+pub fn last(arena: &Arena, side: &SideRecord) -> Option<Mark> {
+    let newest = Chunk::linked(arena, side.marks.get())?;
+    Some(newest.get(newest.count().checked_sub(1)?))
+}
+
 /// A side's marks, for the writer.
 pub struct Marks<'a> {
     pub arena: &'a Arena,
@@ -56,63 +63,63 @@ pub struct Marks<'a> {
 }
 
 impl<'a> Marks<'a> {
-    /// Appends a mark while the side has at most `most` chunks: the oldest chunk goes for a new one. Returns false if there
-    /// is no memory for it. A mark at the offset of the last one takes its place: no byte came between them.
-    pub fn append(&mut self, mark: Mark, most: u64) -> bool {
-        if let Some(newest) = self.newest() {
-            let count = newest.count();
-            let repeated = count > 0 && newest.get(count - 1).off == mark.off;
-            let index = count - usize::from(repeated);
-            if index < PER_CHUNK {
-                self.record.update(|_| {
-                    newest.set(index, mark);
-                    newest.set_count(index + 1);
-                });
-                return true;
-            }
+    /// Appends a mark, not before the last one, and runs `also` in the same update with its outcome: false if there is no
+    /// memory for the mark. A mark at the offset of the last one takes its place: no byte came between them. The side has
+    /// at most `most` chunks: the oldest goes for a new one.
+    pub fn append(&mut self, mark: Mark, most: u64, also: impl FnOnce(bool)) {
+        let Some(newest) = self.newest() else {
+            return self.append_chunk(None, mark, also);
+        };
+        let count = newest.count();
+        let last = newest.get(count.saturating_sub(1));
+        let mark = Mark {
+            time: mark.time.max(last.time),
+            ..mark
+        };
+        let index = if last.off == mark.off {
+            count - 1
+        } else {
+            count
+        };
+        if index < PER_CHUNK {
+            self.record.update(|_| {
+                newest.set(index, mark);
+                newest.set_count(index + 1);
+                also(true);
+            });
+        } else {
             while self.len() >= most {
                 self.remove_oldest();
             }
+            self.append_chunk(self.newest(), mark, also);
         }
-        let link = match self.chunks.alloc(self.arena, self.blocks) {
-            Some(link) => link,
-            None if self.side.marks.get() != NONE => {
-                self.remove_oldest();
-                match self.chunks.alloc(self.arena, self.blocks) {
-                    Some(link) => link,
-                    None => return false,
-                }
-            }
-            None => return false,
-        };
-        self.push(link, mark);
-        true
     }
 
-    /// Links a new chunk with its first mark.
-    fn push(&mut self, link: u32, mark: Mark) {
-        let Some(chunk) = Chunk::linked(self.arena, link) else {
-            return;
-        };
-        let newest = self.newest();
+    /// Appends a chunk with its first mark after the newest one.
+    #[inline(always)]
+    fn append_chunk(&mut self, newest: Option<Chunk<'a>>, mark: Mark, also: impl FnOnce(bool)) {
+        let (mut newest, mut link) = (newest, self.chunks.alloc(self.arena, self.blocks));
+        if link.is_none() && newest.is_some() {
+            self.remove_oldest();
+            newest = self.newest();
+            link = self.chunks.alloc(self.arena, self.blocks);
+        }
+        let chunk = link.and_then(|link| Some((link, Chunk::linked(self.arena, link)?)));
         self.record.update(|_| {
-            chunk.set(0, mark);
-            chunk.set_count(1);
-            match newest {
-                Some(newest) => {
-                    chunk.set_place(newest.next(), newest.number().wrapping_add(1));
-                    newest.set_next(link);
+            if let Some((link, chunk)) = chunk {
+                chunk.set(0, mark);
+                chunk.set_count(1);
+                match newest {
+                    Some(newest) => {
+                        chunk.set_place(newest.next(), newest.number().wrapping_add(1));
+                        newest.set_next(link);
+                    }
+                    None => chunk.set_place(link, 0),
                 }
-                None => chunk.set_place(link, 0),
+                self.side.marks.set(link);
             }
-            self.side.marks.set(link);
+            also(chunk.is_some());
         });
-    }
-
-    /// Returns the last mark.
-    pub fn last(&self) -> Option<Mark> {
-        let newest = self.newest()?;
-        Some(newest.get(newest.count().checked_sub(1)?))
     }
 
     /// Frees the chunks with marks of evicted bytes alone. The newest chunk stays.

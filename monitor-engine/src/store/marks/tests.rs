@@ -1,10 +1,5 @@
 //! Rings of marks against a list.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test says what it expects by unwrapping it"
-)]
-
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
@@ -52,14 +47,16 @@ proptest! {
                 Marks { arena: &arena, chunks: &mut chunks, blocks: &mut blocks, record, side };
             match op {
                 Op::Append(step) => {
-                    let last = model.back().map(|mark: &Mark| mark.off);
-                    let mark = Mark { off: last.unwrap_or(0) + step, time: time as u64 };
-                    if last == Some(mark.off) {
+                    let newest = model.back().map(|mark: &Mark| mark.off);
+                    let mark = Mark { off: newest.unwrap_or(0) + step, time: time as u64 };
+                    if newest == Some(mark.off) {
                         model.pop_back();
                     }
                     model.push_back(mark);
-                    prop_assert!(marks.append(mark, MOST));
-                    prop_assert_eq!(marks.last(), Some(mark));
+                    let mut is_set = false;
+                    marks.append(mark, MOST, |set| is_set = set);
+                    prop_assert!(is_set);
+                    prop_assert_eq!(last(&arena, side), Some(mark));
                 }
                 Op::Below(percent) => {
                     let base = model.back().map_or(0, |mark| mark.off) * percent / 100;
@@ -96,7 +93,8 @@ fn without_memory_the_oldest_marks_go() {
     let record = arena.record(0).unwrap();
     let [one, two] = &record.sides;
     let mut append = |side, off| {
-        let time = off + 1;
+        let mut is_set = false;
+        let mark = Mark { off, time: off + 1 };
         Marks {
             arena: &arena,
             chunks: &mut chunks,
@@ -104,7 +102,8 @@ fn without_memory_the_oldest_marks_go() {
             record,
             side,
         }
-        .append(Mark { off, time }, 1000)
+        .append(mark, 1000, |set| is_set = set);
+        is_set
     };
     for off in 0..200 {
         assert!(append(one, off));

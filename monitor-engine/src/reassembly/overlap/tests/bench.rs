@@ -45,7 +45,6 @@ impl Bench {
             limits: Limits {
                 window: 1 << 16,
                 ranges: 1000,
-                marks: 4,
             },
             id: SockId::new(0, 0, 0),
             name: Side::Server,
