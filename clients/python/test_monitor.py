@@ -179,7 +179,7 @@ class Client(unittest.TestCase):
     def test_stats(self) -> None:
         stats = self.monitor.stats()
         self.assertEqual(stats["flows"]["opened"], 12)
-        self.assertEqual(stats["capture"]["mode"], "mirror")
+        self.assertEqual(stats["capture"]["mode"], "replay")
 
     def test_no_daemon(self) -> None:
         with self.assertRaises(FileNotFoundError) as caught:

@@ -68,7 +68,7 @@ pub fn status(engines: &[Engine]) -> Status {
     }
 }
 
-/// The state of a capture that is done.
+/// The state of a replay that is done.
 struct Files {
     workers: u16,
 }
@@ -84,7 +84,7 @@ impl CaptureStatus for Files {
             "passed",
         ];
         CaptureSnapshot {
-            mode: "mirror",
+            mode: "replay",
             path: None,
             path_reason: None,
             xdp: None,
@@ -102,6 +102,18 @@ impl CaptureStatus for Files {
                 .enumerate()
                 .map(|(index, name)| (*name, "", index as u64))
                 .collect(),
+        }
+    }
+}
+
+/// The same state, as that of a live capture.
+struct Mirror(Files);
+
+impl CaptureStatus for Mirror {
+    fn snapshot(&self) -> CaptureSnapshot {
+        CaptureSnapshot {
+            mode: "mirror",
+            ..self.0.snapshot()
         }
     }
 }
@@ -150,6 +162,14 @@ impl Server {
     pub fn with_threads(engines: Vec<Engine>) -> (Self, EngineThreads) {
         let (workers, status) = EngineThreads::start(engines);
         (Self::start_with(status, |_| {}), workers)
+    }
+
+    /// Starts a server of a live capture, with engines that run on threads.
+    pub fn live(engines: Vec<Engine>) -> (Self, EngineThreads) {
+        let (threads, mut status) = EngineThreads::start(engines);
+        let workers = status.readers.len() as u16;
+        status.capture = Arc::new(Mirror(Files { workers }));
+        (Self::start_with(status, |_| {}), threads)
     }
 
     /// Connects a client that writes any bytes, well-formed or not.

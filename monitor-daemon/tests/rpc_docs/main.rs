@@ -163,7 +163,7 @@ fn every_result_field_is_described() {
     let text = Text::load();
     let document = OpenRpc::document();
     let (engines, sockid) = world();
-    let (server, _workers) = Server::with_threads(engines);
+    let (server, _workers) = Server::live(engines);
     for &method in Method::ALL {
         let section = method_section(&text, method);
         let schema = &document.method(method.name()).unwrap().result.schema;

@@ -5,6 +5,7 @@ use monitor_engine::{Checksum, LinkType, Packet};
 use serde_json::json;
 
 use crate::rpc_common::engine_threads::EngineThreads;
+use crate::rpc_common::{Server, engines};
 use crate::{expect, listener, serve};
 
 /// TCP packet from 10.0.0.1 to port 80 of 10.0.0.2.
@@ -38,7 +39,8 @@ fn log(threads: &EngineThreads, worker: usize, packets: &[(u64, Vec<u8>)]) {
 
 #[test]
 fn packets_that_match_are_streamed_and_cut() {
-    let (threads, _server, mut wire) = serve(2);
+    let (server, threads) = Server::live(engines(2));
+    let mut wire = server.wire();
     let params = json!({ "filter": "port 1000", "snaplen": 30 });
     let number = listener(&mut wire, "capture", params);
     log(&threads, 0, &[(1, packet(1000, 60)), (2, packet(2000, 60))]);
@@ -81,8 +83,19 @@ fn packets_that_match_are_streamed_and_cut() {
 }
 
 #[test]
+fn a_replay_captures_no_packets() {
+    let (_threads, _server, mut wire) = serve(1);
+    let error = wire.error("capture", json!({}));
+    assert_eq!(
+        (&error["code"], &error["data"]["reason"]),
+        (&json!(22), &json!("replay"))
+    );
+}
+
+#[test]
 fn a_client_that_is_overtaken_is_told_the_number_of_lost_packets() {
-    let (threads, _server, mut wire) = serve(1);
+    let (server, threads) = Server::live(engines(1));
+    let mut wire = server.wire();
     listener(&mut wire, "capture", json!({}));
     const PACKETS: u64 = 4000;
     let all: Vec<_> = (0..PACKETS)

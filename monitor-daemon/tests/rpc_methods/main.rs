@@ -90,7 +90,7 @@ fn hello_introduces_the_server() {
     assert_eq!(hello["pid"], std::process::id());
     assert_eq!(
         hello["capture"],
-        json!({ "mode": "mirror", "path": null, "interfaces": ["a.pcap"], "workers": 2 })
+        json!({ "mode": "replay", "path": null, "interfaces": ["a.pcap"], "workers": 2 })
     );
     assert_eq!(hello["max_len"], 16 << 20);
     for method in hello["methods"].as_array().unwrap() {
@@ -144,7 +144,7 @@ fn stats_sum_up_the_workers() {
     let capture = &stats["capture"];
     assert_eq!(
         (&capture["mode"], &capture["xdp"], &capture["finished"]),
-        (&json!("mirror"), &json!(null), &json!(true))
+        (&json!("replay"), &json!(null), &json!(true))
     );
     for name in [
         "rx_packets",

@@ -86,7 +86,7 @@ fn stats_shows_counters_in_groups() {
     let server = Server::start(&engines);
     let shown = text(&server, &["stats"]);
     for part in [
-        "mirror with 2 workers, finished",
+        "replay with 2 workers, finished",
         "\ncapture\n",
         "\nflows\n",
         "\nrpc\n",
