@@ -9,8 +9,6 @@
 
 mod ends;
 mod log;
-mod registry;
 
 pub use ends::{HEADERS, is_wanted};
 pub use log::{LogPacket, LogRead, PacketLog};
-pub use registry::{Captured, PacketLogs};

@@ -14,8 +14,8 @@
 //!
 //! `fairness` decides which threads run a client's task. The peer's role is checked before the parameters of a method are parsed.
 //!
-//! **Invariant:** a module uses only modules left of it in this list: access, protocol, transport, dispatcher, shared,
-//! subscriptions, session, methods, connection, fairness, serve.
+//! **Invariant:** a module uses only modules left of it in this list: access, protocol, transport, dispatcher, fairness,
+//! packet_logs, shared, subscriptions, session, methods, connection, serve.
 
 mod access;
 mod connection;
@@ -26,6 +26,7 @@ mod limits_tests;
 mod method_times;
 mod methods;
 mod metrics;
+mod packet_logs;
 mod protocol;
 mod serve;
 mod session;

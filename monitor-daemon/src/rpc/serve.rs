@@ -21,11 +21,11 @@ use super::connection::Connection;
 use super::dispatcher::Dispatcher;
 use super::fairness::BusyThreads;
 use super::method_times::MethodTimes;
+use super::packet_logs::PacketLogs;
 use super::protocol::{errors, response};
 use super::shared::Shared;
 use super::transport::server_socket::ServerSocket;
 use super::transport::stream::{self, Stream};
-use crate::packets::PacketLogs;
 use crate::status::Status;
 
 /// Time that clients get to read the rest of a reply when the daemon stops.

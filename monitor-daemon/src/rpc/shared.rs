@@ -12,8 +12,8 @@ use super::access::account::Accounts;
 use super::access::policy::AccessPolicy;
 use super::dispatcher::Dispatcher;
 use super::method_times::MethodTimes;
+use super::packet_logs::PacketLogs;
 use super::protocol::errors;
-use crate::packets::PacketLogs;
 use crate::status::Status;
 
 /// State of the server.

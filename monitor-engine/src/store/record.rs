@@ -2,7 +2,6 @@
 
 use super::cell::{Cell8, Cell32, Cell64};
 pub use super::flags::{flag, option, side_flag};
-use super::marks::TICK_SHIFT;
 use super::sync::{Acquire, AtomicU32, Relaxed, Release, fence, pause};
 use crate::{OverlapPolicy, Side};
 
@@ -126,6 +125,9 @@ pub struct SideRecord {
     /// Height of the block tree: levels of index blocks between `roots` and the blocks.
     pub height: Cell8,
 }
+
+/// Bits of a time below which two times are the same to a mark: half a millisecond.
+pub const TICK_SHIFT: u32 = 19;
 
 /// Bit beside a side's lost holes: bytes were the last of the connection, a tick ago at most ([`super::marks`]).
 const CONTINUES: u32 = 1 << 31;

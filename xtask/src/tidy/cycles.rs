@@ -13,8 +13,8 @@ const ORDERS: &[(&str, &[&str])] = &[
     (
         "monitor-daemon/src",
         &[
-            "config", "filter", "scan", "tls", "util", "events", "control", "status", "stats",
-            "capture", "rpc", "worker", "live", "service",
+            "config", "filter", "scan", "tls", "util", "packets", "events", "control", "status",
+            "stats", "capture", "rpc", "worker", "live", "service",
         ],
     ),
     (
@@ -28,6 +28,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "refusal",
             "counters",
             "store",
+            "tunnels",
             "state",
             "seq",
             "flow",
@@ -49,6 +50,8 @@ const ORDERS: &[(&str, &[&str])] = &[
             "protocol",
             "transport",
             "dispatcher",
+            "fairness",
+            "packet_logs",
             "shared",
             "subscriptions",
             "session",

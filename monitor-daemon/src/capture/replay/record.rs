@@ -38,8 +38,8 @@ pub(super) fn cut(original: u32, captured: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::Format;
     use super::*;
+    use crate::capture::replay::format::Format;
 
     /// Returns the number of bytes that the packet of a file leaves out.
     fn cut_of(words: &[u32], payload: &[u8], rest: &[u32]) -> u32 {

@@ -13,8 +13,9 @@ use tokio::time::MissedTickBehavior;
 use super::notification_writer::NotificationWriter;
 use super::subscription::Subscription;
 use crate::filter::Filter;
-use crate::packets::{Captured, HEADERS, LogPacket, LogRead, PacketLog, is_wanted};
+use crate::packets::{HEADERS, LogPacket, LogRead, PacketLog, is_wanted};
 use crate::rpc::access::account::Lease;
+use crate::rpc::packet_logs::Captured;
 use crate::util::interfaces;
 
 /// Bytes of packets that one notification gathers.

@@ -1,6 +1,5 @@
 //! Chunks of marks: a line of memory each, with a link to the next newer chunk, a number, a count, and the marks.
 
-use super::Mark;
 use crate::store::arena::{Arena, BLOCK, BlockId};
 use crate::store::cell::Cell64;
 
@@ -13,6 +12,14 @@ const HEADER: usize = 2;
 pub const PER_CHUNK: usize = (WORDS - HEADER) / 2;
 /// Chunks in a block. The first holds the allocator's own numbers, so no link is 0.
 pub const CHUNKS: u32 = (BLOCK >> SHIFT) as u32;
+
+/// Time at which the in-order edge left an offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    pub off: u64,
+    /// Nanoseconds since the epoch.
+    pub time: u64,
+}
 
 /// Chunk by its link. Reads of a chunk that is none any more return something, but never fail.
 #[derive(Clone, Copy)]

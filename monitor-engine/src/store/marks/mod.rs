@@ -18,6 +18,7 @@ use super::blocks::BlockAllocator;
 use super::record::{NONE, Record, SideRecord};
 use super::{Release, fence};
 pub use alloc::ChunkAllocator;
+pub use chunk::Mark;
 use chunk::{Chunk, PER_CHUNK};
 
 /// Most chunks of a side, which bounds a reader's walk: 3072 marks.
@@ -26,19 +27,8 @@ const MOST_CHUNKS: u64 = 1024;
 /// Bytes of marks for each retained byte: the divisor, as a shift.
 const SHARE_SHIFT: u32 = 4;
 
-/// Bits of a time below which two times are the same to a mark: half a millisecond.
-pub const TICK_SHIFT: u32 = 19;
-
 /// Bytes after which a side has another mark: the shift of 64 KiB.
 pub const STRIDE_SHIFT: u32 = 16;
-
-/// Time at which the in-order edge left an offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
-    pub off: u64,
-    /// Nanoseconds since the epoch.
-    pub time: u64,
-}
 
 /// Returns the most chunks of a side with a window.
 #[inline(always)]

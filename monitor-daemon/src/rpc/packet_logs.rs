@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
-use super::PacketLog;
 use crate::control::{Command, CommandQueues, Unanswered};
+use crate::packets::PacketLog;
 
 /// Size of the logs of all workers together, in bytes.
 const ALL: usize = 64 << 20;
@@ -14,7 +14,7 @@ const LEAST: usize = 4 << 20;
 
 /// Packet logs, shared by all captures.
 #[derive(Debug)]
-pub struct PacketLogs {
+pub(crate) struct PacketLogs {
     command_queues: CommandQueues,
     registry: Mutex<Registry>,
 }
@@ -28,16 +28,16 @@ struct Registry {
 
 /// Share of a capture in the logs; dropping it ends the capture.
 #[derive(Debug)]
-pub struct Captured {
+pub(crate) struct Captured {
     owner: Arc<PacketLogs>,
     /// Log of each worker.
-    pub logs: Vec<Arc<PacketLog>>,
+    pub(crate) logs: Vec<Arc<PacketLog>>,
 }
 
 impl PacketLogs {
     /// Creates the registry for workers.
     #[must_use]
-    pub fn new(command_queues: CommandQueues) -> Arc<Self> {
+    pub(crate) fn new(command_queues: CommandQueues) -> Arc<Self> {
         Arc::new(Self {
             command_queues,
             registry: Mutex::default(),
@@ -46,7 +46,7 @@ impl PacketLogs {
 
     /// Returns the memory of all logs, in bytes.
     #[must_use]
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         usize::from(self.command_queues.workers()) * self.size()
     }
 
@@ -59,7 +59,7 @@ impl PacketLogs {
     ///
     /// # Errors
     /// [`Unanswered`].
-    pub async fn capture(self: &Arc<Self>) -> Result<Captured, Unanswered> {
+    pub(crate) async fn capture(self: &Arc<Self>) -> Result<Captured, Unanswered> {
         let mut new = Vec::new();
         if self.registry().captures == 0 {
             // The kernel clears the memory, which takes milliseconds.
