@@ -19,12 +19,16 @@ const WINDOW: usize = BLOCK;
 const BLOCKS: u32 = 2;
 /// The same with marks: their chunks take a block each.
 const MARKED_BLOCKS: u32 = 3;
+/// Window that allows several chunks of marks.
+const MARKED_WINDOW: u64 = 1 << 12;
 /// Times of marks, in different ticks.
 const TIMES: [u64; 2] = [1 << 30, 2 << 30];
 
 struct Writer {
     /// Time of the next segment.
     time: u64,
+    /// Retention window, which bounds the chunks of marks, too.
+    window: u64,
     arena: Arc<Arena>,
     writer: WriterState,
     counters: Counters,
@@ -41,6 +45,11 @@ impl Writer {
         writer.marking = marking;
         let mut writer = Self {
             time: TIMES[0],
+            window: if marking {
+                MARKED_WINDOW
+            } else {
+                WINDOW as u64
+            },
             arena,
             writer,
             counters: Counters::default(),
@@ -79,7 +88,7 @@ impl Writer {
 
     fn receiver(&mut self, act: impl FnOnce(&mut Receiver<'_, ()>)) {
         let arena = Arc::clone(&self.arena);
-        let time = self.time;
+        let (time, window) = (self.time, self.window);
         act(&mut Receiver {
             arena: &arena,
             writer: &mut self.writer,
@@ -87,10 +96,7 @@ impl Writer {
             sink: &mut (),
             elsewhere: false,
             time,
-            limits: Limits {
-                window: WINDOW as u64,
-                ranges: 8,
-            },
+            limits: Limits { window, ranges: 8 },
             id: SockId::new(0, 0, 0),
             name: SIDE,
             record: arena.record(0).unwrap(),
