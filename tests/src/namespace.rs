@@ -10,7 +10,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::Program;
+use crate::{Program, until};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -98,6 +98,19 @@ impl Namespace {
         // The kernel resolves these files in the namespace of the thread that opens them.
         self.enter(|| fs::write(&path, value))
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// Waits until the kernel lets packets through an interface. That is later than its carrier: with many new
+    /// interfaces, the kernel works through their carriers in batches, one each second.
+    ///
+    /// # Panics
+    /// When it takes longer than [`DEADLINE`](crate::DEADLINE).
+    #[track_caller]
+    pub fn until_up(&self, interface: &str) {
+        let link = format!("ip -oneline link show dev {interface}");
+        until(&format!("{interface} to be up"), || {
+            self.run(&link).contains(" state UP ").then_some(())
+        });
     }
 
     /// A number that the kernel keeps of an interface, by its name in /sys/class/net/NAME/statistics.
@@ -198,6 +211,9 @@ impl Network {
             namespace.ip(&format!("address add 10.9.0.{host}/24 dev veth"));
             namespace.ip(&format!("address add fd09::{host}/64 dev veth nodad"));
             namespace.ip("link set veth up");
+        }
+        for namespace in [a, b] {
+            namespace.until_up("veth");
         }
     }
 }

@@ -127,6 +127,11 @@ fn five_hundred_interfaces_without_tun_device_or_root() {
             ));
         }
     }
+    for namespace in [&a, &b] {
+        for index in used {
+            namespace.until_up(&format!("v{index}"));
+        }
+    }
     let names: Vec<_> = (0..INTERFACES).map(|index| format!("'v{index}'")).collect();
     let settings = format!(
         "[capture]\nworkers = 2\nbuffers = '64MiB'\ninterfaces = [{}]\n{STORE}",
@@ -154,6 +159,9 @@ fn five_hundred_interfaces_without_tun_device_or_root() {
     for (namespace, host) in [(&a, 1), (&b, 2)] {
         namespace.ip(&format!("address add 10.20.3.{host}/24 dev v7"));
         namespace.ip("link set v7 up");
+    }
+    for namespace in [&a, &b] {
+        namespace.until_up("v7");
     }
     until("v7 to be back", || state(&mut rpc).then_some(()));
     let transfers = transfers(&bytes, 2);
