@@ -16,6 +16,8 @@ pub struct Programs {
     pub monitord: PathBuf,
     /// The command line client.
     pub monitorctl: PathBuf,
+    /// The relay.
+    pub relay: PathBuf,
 }
 
 /// `cargo xtask build-ebpf`.
@@ -86,11 +88,23 @@ pub fn release() -> Result<Programs> {
         "--package=monitor-relay",
         "--package=monitor-mos",
     ]))?;
-    let directory = target()?.join("release");
-    Ok(Programs {
-        monitord: directory.join("monitord"),
-        monitorctl: directory.join("monitorctl"),
-    })
+    Ok(Programs::in_directory(&directory()?))
+}
+
+/// Returns the directory of the release build.
+pub fn directory() -> Result<PathBuf> {
+    Ok(target()?.join("release"))
+}
+
+impl Programs {
+    /// Returns the programs in a directory.
+    pub fn in_directory(directory: &Path) -> Self {
+        Self {
+            monitord: directory.join("monitord"),
+            monitorctl: directory.join("monitorctl"),
+            relay: directory.join("monitor-relay"),
+        }
+    }
 }
 
 /// Copies a file unless the copy is equal: its time stamp decides whether the daemon is rebuilt. A

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::build::{self, Programs};
 use crate::command::{find, output, read, run, show};
 use crate::setup::Purpose;
-use crate::workspace::{cargo, display, root, target, tools};
+use crate::workspace::{cargo, display, root, tools};
 
 /// Version of cargo-deb: another one may choose other paths.
 const CARGO_DEB: &str = "3.8.0";
@@ -78,7 +78,7 @@ fn generate(programs: &Programs, directory: &Path) -> Result<()> {
         fs::write(&path, output.stdout)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let release = target()?.join("release");
+    let release = build::directory()?;
     for name in LIBRARIES {
         let (from, to) = (release.join(name), directory.join("lib").join(name));
         fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;

@@ -19,8 +19,8 @@ use crate::setup::Purpose;
 /// Arguments of the part inside the namespaces.
 #[derive(clap::Args)]
 pub struct Inside {
-    monitord: std::path::PathBuf,
-    monitorctl: std::path::PathBuf,
+    /// Directory of the programs.
+    directory: std::path::PathBuf,
 }
 
 /// The first process of the namespace: the kernel passes it no signal that it has not asked for, so it asks.
@@ -28,7 +28,7 @@ const FIRST_PROCESS: &str = r#"trap 'exit 130' INT TERM HUP; "$@" & wait $!"#;
 
 /// `cargo xtask demo`.
 pub fn verb() -> Result<()> {
-    let programs = build::everything(Purpose::Demo)?;
+    build::everything(Purpose::Demo)?;
     let mut command = Privilege::detect().command("unshare").context(
         "the demonstration needs root: it makes network namespaces and loads BPF programs",
     )?;
@@ -45,8 +45,7 @@ pub fn verb() -> Result<()> {
         .arg(std::env::current_exe()?)
         .arg("demo-inside");
     let status = command
-        .arg(&programs.monitord)
-        .arg(&programs.monitorctl)
+        .arg(build::directory()?)
         .status()
         .context("cannot start unshare")?;
     match status.code() {
@@ -58,10 +57,7 @@ pub fn verb() -> Result<()> {
 
 /// The part inside.
 pub fn inside(arguments: &Inside) -> Result<()> {
-    let programs = Programs {
-        monitord: arguments.monitord.clone(),
-        monitorctl: arguments.monitorctl.clone(),
-    };
+    let programs = Programs::in_directory(&arguments.directory);
     // Run by hand, outside of namespaces of its own, it would cover the host's /run.
     let own = std::fs::read_link("/proc/1/ns/pid")? == std::fs::read_link("/proc/self/ns/pid")?;
     let first = std::fs::read_to_string("/proc/1/cmdline")?;

@@ -133,10 +133,7 @@ fn end_to_end(programs: &Programs) -> Command {
     command
         .env("MONITORD", &programs.monitord)
         .env("MONITORCTL", &programs.monitorctl)
-        .env(
-            "MONITOR_RELAY",
-            programs.monitord.with_file_name("monitor-relay"),
-        )
+        .env("MONITOR_RELAY", &programs.relay)
         .env("RUST_TEST_THREADS", "1");
     command
 }
