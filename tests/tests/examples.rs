@@ -12,7 +12,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random, flags};
-use monitor_tests::{CProgram, Daemon, Namespace, Network, Nginx, Pair, Program, needs, until};
+use monitor_tests::{
+    CProgram, Daemon, Namespace, Network, Nginx, Pair, Program, TlsServer, needs, until,
+};
 use serde_json::{Value, json};
 
 /// Time limit for Cargo to check the builds that an example is tested with.
@@ -172,42 +174,9 @@ fn the_log_of_http_requests() {
 
 #[test]
 fn the_list_of_tls_clients() {
-    needs!("python3", "openssl");
+    needs!("python3", "openssl", "ss");
     let Pair { a, b } = Network::default().pair();
-    let files = tempfile::tempdir().unwrap();
-    let (key, certificate) = (
-        files.path().join("key.pem"),
-        files.path().join("certificate.pem"),
-    );
-    let mut make = Command::new("openssl");
-    make.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "1",
-    ]);
-    Program::run(
-        make.args(["-subj", "/CN=shop.example", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate),
-    );
-    let mut serve = a.command("openssl");
-    serve
-        .args(["s_server", "-quiet", "-accept", "8443", "-key"])
-        .arg(&key)
-        .arg("-cert")
-        .arg(&certificate);
-    let _server = Program::start(&mut serve);
-    until("openssl to listen", || {
-        a.run("ss -Hltn").contains(":8443 ").then_some(())
-    });
-
+    let _server = TlsServer::start(&a, 8443, &[]);
     let daemon = Daemon::start(&a, TAP);
     let mut list = listening(&daemon, "examples/tls_hellos.py", &["port 8443"]);
     let call = |more: &[&str]| {

@@ -1,8 +1,8 @@
 //! TLS: the secrets of the exported session decrypt it, and no others leave.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use monitor_tests::{Daemon, Network, Pair, Program, needs, until};
+use monitor_tests::{Daemon, Network, Pair, Program, TlsServer, needs};
 use serde_json::json;
 
 use crate::Exported;
@@ -10,35 +10,11 @@ use crate::live::TAP;
 
 #[test]
 fn the_key_log_decrypts_the_exported_session_only() {
-    needs!("tshark", "openssl");
+    needs!("tshark", "openssl", "ss");
     let Pair { a, b } = Network::default().pair();
     let files = tempfile::tempdir().unwrap();
     let path = |name: &str| files.path().join(name);
-    let mut make = Command::new("openssl");
-    make.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-    ]);
-    make.args([
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=shop.example",
-        "-keyout",
-    ]);
-    Program::run(make.arg(path("key")).arg("-out").arg(path("certificate")));
-    let mut serve = a.command("openssl");
-    serve.args(["s_server", "-quiet", "-www", "-accept", "443", "-key"]);
-    serve.arg(path("key")).arg("-cert").arg(path("certificate"));
-    let _server = Program::start(&mut serve);
-    until("openssl to listen", || {
-        a.run("ss -Hltn").contains(":443 ").then_some(())
-    });
+    let _server = TlsServer::start(&a, 443, &["-www"]);
     let daemon = Daemon::start(&a, TAP);
     let mut rpc = daemon.rpc();
     // Both sessions write to one key log.
