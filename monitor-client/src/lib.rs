@@ -41,8 +41,8 @@ pub use error::Error;
 pub use event_stream::EventStream;
 pub use events::Events;
 pub use monitor_rpc::{
-    Code, Counters, DEFAULT_SOCKET, ErrorData, ErrorObject, EventBody, MAX_LEN, MAX_LINE, Method,
-    Notification, OpenRpc, Reason, Role, Side, VERSION,
+    Chain, Code, Counters, DEFAULT_SOCKET, ErrorData, ErrorObject, EventBody, MAX_LEN, MAX_LINE,
+    Method, Notification, OpenRpc, Reason, Role, Side, VERSION,
 };
 pub use monitor_rpc::{counters, method, notification, openrpc, socket, types};
 pub use packets::{CapturedPacket, Packets};

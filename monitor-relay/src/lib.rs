@@ -5,7 +5,6 @@
 //!
 //! **Invariant:** the relay holds no state that the daemon needs; it can end at any time.
 
-pub mod chain;
 pub mod config;
 #[cfg(feature = "fleet")]
 pub mod fleet;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use monitor_relay::chain::Chain;
+use monitor_client::Chain;
 use monitor_relay::config::Config;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;

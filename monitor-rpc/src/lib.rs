@@ -14,6 +14,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+pub mod chain;
 pub mod counters;
 pub mod error;
 pub mod method;
@@ -23,6 +24,7 @@ pub mod openrpc;
 pub mod socket;
 pub mod types;
 
+pub use chain::Chain;
 pub use counters::Counters;
 pub use error::{Code, ErrorData, ErrorObject, Reason};
 pub use method::{Method, Role};

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use monitor_client::{Code, Error, ErrorObject, Reason};
+use monitor_client::{Chain, Code, Error, ErrorObject, Reason};
 #[cfg(feature = "fleet")]
 use monitor_relay::fleet::client::AskError;
 
@@ -135,18 +135,7 @@ impl Failure {
 
     /// Returns the text with all of its sources, each once, and a hint.
     pub fn message(&self) -> String {
-        let mut text = self.to_string();
-        let mut last = text.clone();
-        let mut source = self.source();
-        while let Some(error) = source {
-            let next = error.to_string();
-            if !last.ends_with(&next) {
-                text.push_str(": ");
-                text.push_str(&next);
-            }
-            last = next;
-            source = error.source();
-        }
+        let mut text = Chain(self).to_string();
         if let Some(hint) = self.hint() {
             text.push_str("; ");
             text.push_str(hint);

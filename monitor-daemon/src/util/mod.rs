@@ -1,9 +1,10 @@
 //! Helpers without knowledge of the daemon.
 
 pub mod capabilities;
-pub mod chain;
 pub mod clock;
 pub mod interfaces;
 pub mod notifier;
 pub mod stderr;
 pub mod systemd;
+
+pub use monitor_rpc::chain;

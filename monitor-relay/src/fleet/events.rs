@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use monitor_client::types::{EventKind, SubscribeParams};
-use monitor_client::{AsyncClient, Error, EventBody, Notification, Reconnect};
+use monitor_client::{AsyncClient, Chain, Error, EventBody, Notification, Reconnect};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -44,7 +44,7 @@ impl Events {
         let mut numbers = Numbers::default();
         loop {
             if let Err(error) = self.listen(&mut numbers).await {
-                tracing::debug!("events: {}", crate::chain::Chain(&error));
+                tracing::debug!("events: {}", Chain(&error));
             }
             sleep(PAUSE).await;
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use monitor_client::types::PpeekParams;
-use monitor_client::{AsyncClient, Code, Error, ErrorData, ErrorObject, Method, Reason};
+use monitor_client::{AsyncClient, Chain, Code, Error, ErrorData, ErrorObject, Method, Reason};
 use serde_json::{Value, json};
 
 /// Idle connections that are kept.
@@ -178,7 +178,7 @@ fn refusal(failure: Error) -> ErrorObject {
         failure => {
             let text = format!(
                 "the host's daemon cannot be asked: {}",
-                crate::chain::Chain(&failure)
+                Chain(&failure)
             );
             error(Code::Again, Some(Reason::Unanswered), text)
         }

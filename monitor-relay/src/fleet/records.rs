@@ -12,14 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use monitor_client::socket::Socket;
 use monitor_client::types::{SocketsParams, SubscribeParams};
-use monitor_client::{AsyncClient, Code, Error, Notification};
+use monitor_client::{AsyncClient, Chain, Code, Error, Notification};
 use monitor_records::{Record, Request, Source, Tracker};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::spool::{Contents, Spool};
-use crate::chain::Chain;
+
 
 /// Time between interim records of a connection.
 const INTERIM: Duration = Duration::from_secs(300);

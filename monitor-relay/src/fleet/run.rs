@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::kv::Store;
-use monitor_client::AsyncClient;
+use monitor_client::{AsyncClient, Chain};
 use monitor_client::types::Hello;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ use super::pool::Pool;
 use super::publisher::Publisher;
 use super::records::{Collector, Journal};
 use super::service::Responder;
-use crate::chain::Chain;
+
 use crate::config::Fleet;
 use crate::status::Status;
 

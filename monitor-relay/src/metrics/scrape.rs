@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monitor_client::types::{Hello, Stats};
-use monitor_client::{AsyncClient, Error};
+use monitor_client::{AsyncClient, Chain, Error};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::chain::Chain;
 use crate::status::{Snapshot, Status};
 
 /// Time for the daemon's answer. It must end before Prometheus gives up (10 s) and shows no metric at all.

@@ -5,9 +5,17 @@ use std::fmt;
 
 /// Displays an error and the chain of its sources: `cannot open a.pcap: No such file or directory`.
 ///
-/// The texts of our own errors never contain their source. Those of some libraries do: a source that the text before
+/// The texts of this project's errors never contain their source. Those of some libraries do: a source that the text before
 /// it ends with is left out.
-pub struct Chain<'a>(pub &'a dyn Error);
+///
+/// ```
+/// use monitor_rpc::Chain;
+///
+/// let error = std::io::Error::other("no space");
+/// assert_eq!(Chain(&error).to_string(), "no space");
+/// ```
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a (dyn Error + 'a));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
