@@ -20,8 +20,10 @@
 
 mod community_id;
 mod record;
+mod settling;
 mod tracker;
 
 pub use community_id::community_id;
 pub use record::{Lost, LostReason, Record, RecordSide, RecordSides, Source, VERSION};
+pub use settling::Settling;
 pub use tracker::{Request, Tracker};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use monitor_client::types::{SocketsParams, SubscribeParams};
 use monitor_client::{Client, Code, Error, Events, Notification};
-use monitor_records::{Request, Source, Tracker};
+use monitor_records::{Request, Settling, Source, Tracker};
 use serde::Serialize;
 
 use super::output::Output;
@@ -19,10 +19,6 @@ use crate::show::units::now;
 const TICK: Duration = Duration::from_millis(250);
 /// Interim records are looked for at least this often, so that they are at most this late.
 const INTERIM_PASS: Duration = Duration::from_secs(60);
-/// Without an event for this time, no event of a connection found in a listing is on its way.
-const SETTLED: Duration = Duration::from_secs(1);
-/// Time after which such events are no longer expected under a constant load.
-const SETTLED_AT_LATEST: Duration = Duration::from_secs(10);
 
 /// State that outlives a session.
 pub struct Log<'a> {
@@ -45,9 +41,7 @@ pub struct Session<'a> {
     filter: Option<&'a str>,
     interim: Duration,
     next_pass: Instant,
-    last_event: Instant,
-    /// Time when records were first found to be missing.
-    incomplete_since: Option<Instant>,
+    settling: Settling,
 }
 
 impl<'a> Session<'a> {
@@ -95,8 +89,7 @@ impl<'a> Session<'a> {
             filter,
             interim,
             next_pass: Instant::now(),
-            last_event: Instant::now(),
-            incomplete_since: None,
+            settling: Settling::new(Instant::now()),
         };
         session.list_ended()?;
         while !signals.is_stopped() {
@@ -114,7 +107,7 @@ impl<'a> Session<'a> {
             event = self.next(TICK)?;
         }
         if let Some(event) = event {
-            self.last_event = Instant::now();
+            self.settling.on_event(Instant::now());
             self.event(&event)?;
         }
         self.out.maintain(self.tracker)?;
@@ -209,16 +202,8 @@ impl<'a> Session<'a> {
     }
 
     fn count_missing(&mut self) -> Result<(), Failure> {
-        if !self.tracker.is_incomplete() {
-            self.incomplete_since = None;
-            return Ok(());
-        }
-        let since = *self.incomplete_since.get_or_insert_with(Instant::now);
-        if self.last_event.elapsed() >= SETTLED || since.elapsed() >= SETTLED_AT_LATEST {
-            self.finish()?;
-            self.incomplete_since = None;
-        }
-        Ok(())
+        let lost = self.settling.lost(self.tracker, Instant::now(), now());
+        lost.map_or(Ok(()), |lost| line(self.out, &lost))
     }
 
     /// Writes the number of missing records.
