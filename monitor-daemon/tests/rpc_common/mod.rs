@@ -13,6 +13,7 @@
 )]
 
 pub mod engine_threads;
+pub mod hellos;
 pub mod relay;
 pub mod start;
 pub mod talk;

@@ -4,6 +4,7 @@ use monitor_daemon::control::Engine;
 use monitor_engine::SockId;
 use serde_json::{Value, json};
 
+use crate::rpc_common::hellos::{client_hello, server_hello};
 use crate::rpc_common::talk::{From, Talk};
 use crate::rpc_common::{Server, Wire, engines};
 use crate::{ENDS, errno, many, spoken};
@@ -59,19 +60,6 @@ fn lookup_finds_the_newest() {
     );
 }
 
-/// A client hello with the extensions of `openssl s_client -servername a.test -alpn h2`, and the server's, each without
-/// those that are not read.
-const HELLO: &str = "160301004701000043030307070707070707070707070707070707070707070707070707070707070707070000\
-                     021301010000180000000b0009000006612e74657374001000050003026832";
-const ANSWER: &str = "16030300320200002e030307070707070707070707070707070707070707070707070707070707070707070013\
-                      01000006002b00020304";
-
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.chunks(2).map(byte).collect()
-}
-
 #[test]
 fn a_socket_shows_the_tls_parameters() {
     let mut engines = engines(1);
@@ -88,10 +76,10 @@ fn a_socket_shows_the_tls_parameters() {
         info["tls"].clone()
     };
     assert_eq!(info(&talk, &engines), Value::Null);
-    talk.say(&mut engines[0], From::Client, &hex(HELLO));
+    talk.say(&mut engines[0], From::Client, &client_hello());
     let mut expected = json!({ "version": null, "sni": "a.test", "alpn": ["h2"] });
     assert_eq!(info(&talk, &engines), expected);
-    talk.say(&mut engines[0], From::Server, &hex(ANSWER));
+    talk.say(&mut engines[0], From::Server, &server_hello());
     expected["version"] = json!("TLSv1.3");
     assert_eq!(info(&talk, &engines), expected);
     // The hello leaves the window.

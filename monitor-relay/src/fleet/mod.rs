@@ -6,7 +6,7 @@
 //! ```text
 //! service ─ pool (connections to the daemon)
 //! events ───── daemon's events, to core messages
-//! records ──── daemon's ended connections, to a file (spool); publisher ─ the file to a stream
+//! records ──── daemon's ended connections, to a file (journal, spool); publisher ─ the file to a stream
 //! hosts ────── heartbeat, and the claim to the host's name
 //! client ───── the other end, for programs that ask
 //! ```
@@ -17,6 +17,7 @@ pub mod access;
 pub mod client;
 mod events;
 pub mod hosts;
+mod journal;
 mod pool;
 mod publisher;
 mod records;

@@ -12,10 +12,11 @@ use async_nats::connection::State;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
+use monitor_client::Chain;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::records::Journal;
+use super::journal::Journal;
 use super::subjects::{self, PREFIX, STREAM};
 use crate::status::Status;
 
@@ -59,28 +60,17 @@ impl Publisher {
 
     /// Sends records until the future is dropped.
     pub(super) async fn run(self) {
-        let (mut failed, mut dropped) = (false, 0);
+        let mut failed = false;
         loop {
             let result = self.step().await;
             if let Err(error) = &result
                 && !failed
             {
-                tracing::warn!("records wait: {error}");
+                tracing::warn!("records wait: {}", Chain(error.as_ref()));
             }
             failed = result.is_err();
             let connected = self.client.connection_state() == State::Connected;
             self.status.connected.store(connected, Relaxed);
-            let waiting = self.journal.spool(|spool| spool.waiting());
-            self.status.waiting_bytes.store(waiting, Relaxed);
-            match self.journal.compact() {
-                Ok(now) if now > dropped => {
-                    tracing::warn!("the spool is full: {} records were dropped", now - dropped);
-                    dropped = now;
-                    self.status.dropped.store(now, Relaxed);
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the spool cannot be replaced"),
-            }
             match result {
                 Ok(true) => {}
                 Ok(false) => drop(timeout(LOOK, self.journal.appended.notified()).await),
@@ -91,7 +81,7 @@ impl Publisher {
 
     /// Sends a batch; returns false if there was none.
     async fn step(&self) -> Result<bool, async_nats::Error> {
-        let (lines, end) = self.journal.spool(|spool| spool.pending(BATCH))?;
+        let (lines, end) = self.journal.pending(BATCH)?;
         if lines.is_empty() {
             return Ok(false);
         }
@@ -107,7 +97,7 @@ impl Publisher {
             }
             Err(_) => return Err("the server acknowledged no records in time".into()),
         }
-        self.journal.spool(|spool| spool.acknowledge(end))?;
+        self.journal.acknowledge(end)?;
         self.status.sent.fetch_add(count, Relaxed);
         Ok(true)
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::kv::Store;
-use monitor_client::{AsyncClient, Chain};
 use monitor_client::types::Hello;
+use monitor_client::{AsyncClient, Chain};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -18,11 +18,11 @@ use tokio::time::{sleep, timeout};
 use super::access::AccessError;
 use super::events::Events;
 use super::hosts::{self, ClaimError, Host, PERIOD};
+use super::journal::Journal;
 use super::pool::Pool;
 use super::publisher::Publisher;
-use super::records::{Collector, Journal};
+use super::records::Collector;
 use super::service::Responder;
-
 use crate::config::Fleet;
 use crate::status::Status;
 
@@ -74,7 +74,8 @@ pub async fn run(
     fs::create_dir_all(directory).map_err(spool)?;
     let _lock = lock(directory)?;
     let relay = identity(directory).map_err(spool)?;
-    let journal = Journal::open(directory, config.spool_size.as_u64()).map_err(spool)?;
+    let limit = config.spool_size.as_u64();
+    let journal = Journal::open(directory, limit, Arc::clone(&status)).map_err(spool)?;
     let journal = Arc::new(journal);
     let host = config.host();
     let name = format!("monitor-relay {host}");

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::rpc_common::Server;
 use crate::rpc_common::engine_threads::EngineThreads;
 use crate::rpc_common::engines;
+use crate::rpc_common::hellos::client_hello;
 use crate::rpc_common::talk::{From, Talk};
 use crate::{LOOK, Relay, connect, runtime};
 
@@ -19,7 +20,7 @@ fn converse(threads: &EngineThreads, first: u16, count: u16) {
         for port in first..first + count {
             let mut talk = Talk::new(&format!("10.0.0.1:{port}"), "10.0.0.2:80");
             talk.open(engine);
-            talk.say(engine, From::Client, b"request");
+            talk.say(engine, From::Client, &client_hello());
             talk.reset(engine, From::Server);
         }
     });
@@ -48,7 +49,8 @@ fn records(nats: &NatsServer, count: u64) -> BTreeMap<String, u64> {
         for sequence in state.first_sequence..=state.last_sequence {
             let message = stream.get_raw_message(sequence).await.unwrap();
             let record: Value = serde_json::from_slice(&message.payload).unwrap();
-            assert_eq!(record["sides"]["server"]["bytes"], 7, "{record}");
+            assert_eq!(record["sides"]["server"]["bytes"], client_hello().len());
+            assert_eq!(record["tls"]["sni"], "a.test", "{record}");
             let client = record["client"].as_str().unwrap().to_owned();
             *found.entry(client).or_default() += 1;
         }
