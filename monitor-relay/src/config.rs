@@ -44,7 +44,7 @@ pub struct Metrics {
 #[serde(deny_unknown_fields, default)]
 pub struct Fleet {
     /// Address of the NATS server; `None`: the relay is in no fleet.
-    pub url: Option<String>,
+    pub url: Option<crate::fleet::access::Url>,
     /// Name of this host in the fleet; by default the name of the system up to its first dot.
     pub host: Option<String>,
     /// File with credentials.
@@ -55,7 +55,7 @@ pub struct Fleet {
     pub cert: Option<PathBuf>,
     /// File with its key.
     pub key: Option<PathBuf>,
-    /// Methods that change something and are allowed nevertheless: `stop`, `configure`.
+    /// Methods of admins that are allowed nevertheless: `stop`, `configure`, `config.test`.
     pub allow: Vec<String>,
     /// Kinds of events that are published.
     pub events: Vec<monitor_client::types::EventKind>,
@@ -67,11 +67,24 @@ pub struct Fleet {
 }
 
 /// Log.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// Least level that is logged.
-    pub level: String,
+    pub level: Level,
+}
+
+/// Level of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are those of the settings")]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
 }
 
 /// Address of a listener.
@@ -94,13 +107,15 @@ pub enum ConfigError {
         /// Error of the system.
         source: io::Error,
     },
-    /// The text is wrong; the source names the key and the line.
-    #[error("{}", path.display())]
+    /// The text is wrong. The line itself isn't quoted: it may hold a password.
+    #[error("{}:{line}: {reason}", path.display())]
     Parse {
         /// Path of the file.
         path: PathBuf,
-        /// Error of the TOML reader.
-        source: Box<toml::de::Error>,
+        /// Number of the line.
+        line: usize,
+        /// Reason, which names the key.
+        reason: String,
     },
     /// A listener that other hosts could reach would not be encrypted.
     #[error(
@@ -221,10 +236,16 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bytesize::ByteSize
     })
 }
 
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
+impl Level {
+    /// Returns its name in the settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
         }
     }
 }
@@ -239,9 +260,16 @@ impl Config {
             path: path.to_path_buf(),
             source,
         })?;
-        let config: Self = toml::from_str(&text).map_err(|source| ConfigError::Parse {
-            path: path.to_path_buf(),
-            source: Box::new(source),
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start.min(text.len()));
+            ConfigError::Parse {
+                path: path.to_path_buf(),
+                line: 1 + text.as_bytes()[..at]
+                    .iter()
+                    .filter(|&&byte| byte == b'\n')
+                    .count(),
+                reason: error.message().to_owned(),
+            }
         })?;
         config.check()?;
         Ok(config)
@@ -292,74 +320,5 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Config, String> {
-        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
-        config.check().map_err(|error| error.to_string())?;
-        Ok(config)
-    }
-
-    #[test]
-    fn the_example_file_shows_the_defaults() {
-        let example = include_str!("../relay.toml");
-        assert_eq!(parse(example).unwrap(), Config::default());
-    }
-
-    #[test]
-    fn an_unknown_key_is_named() {
-        for (text, key) in [
-            ("[metrics]\nlissten = []", "lissten"),
-            ("[monitor]\nsock = 'x'", "sock"),
-            ("[metric]\n", "metric"),
-        ] {
-            let error = parse(text).unwrap_err();
-            assert!(error.contains(&format!("`{key}`")), "{error}");
-        }
-    }
-
-    #[cfg(feature = "fleet")]
-    #[test]
-    fn wrong_settings_of_the_fleet_are_named() {
-        for (settings, key) in [
-            ("allow = ['ppeek']", "fleet.allow"),
-            ("cert = 'c.pem'", "fleet.cert"),
-            ("url = 'nats://h'\nhost = 'a.b'", "fleet.host"),
-            ("spool_size = 'much'", "fleet.spool_size"),
-            ("events = ['opening']", "opening"),
-        ] {
-            let error = parse(&format!("[fleet]\n{settings}")).unwrap_err();
-            assert!(error.contains(key), "{error}");
-        }
-    }
-
-    #[test]
-    fn listeners_are_loopback_addresses_and_unix_sockets() {
-        let listen = |value: &str| {
-            Ok::<_, String>(
-                parse(&format!("[metrics]\nlisten = {value}"))?
-                    .metrics
-                    .listen,
-            )
-        };
-        let tcp = Listen::Tcp("[::1]:9464".parse().unwrap());
-        assert_eq!(listen("'[::1]:9464'").unwrap(), std::slice::from_ref(&tcp));
-        let unix = Listen::Unix("/run/m.sock".into());
-        assert_eq!(
-            listen("['[::1]:9464', 'unix:/run/m.sock']").unwrap(),
-            [tcp, unix]
-        );
-        assert!(
-            listen("'0.0.0.0:9464'")
-                .unwrap_err()
-                .contains("other hosts")
-        );
-        assert!(
-            listen("'unix:m.sock'")
-                .unwrap_err()
-                .contains("start with /")
-        );
-        assert!(listen("'9464'").unwrap_err().contains("neither"));
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

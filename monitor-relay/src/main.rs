@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use monitor_client::Chain;
-use monitor_relay::config::Config;
+use monitor_relay::config::{Config, Level};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -44,7 +44,7 @@ fn start(cli: &Cli) -> Result<(), Box<dyn Error>> {
     if cli.check_config {
         return Ok(());
     }
-    log(&config.log.level);
+    log(config.log.level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -106,14 +106,17 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
 }
 
 /// Starts the log, on standard error.
-fn log(level: &str) {
+fn log(level: Level) -> Result<(), Box<dyn Error>> {
     let filter = std::env::var("RUST_LOG").ok();
     let filter = filter.filter(|text| !text.is_empty());
-    let filter = filter.unwrap_or_else(|| format!("{level},async_nats=warn"));
+    let filter = filter.unwrap_or_else(|| format!("{},async_nats=warn", level.name()));
+    let filter = EnvFilter::try_new(&filter)
+        .map_err(|error| format!("RUST_LOG is not a filter ({error}): correct or unset it"))?;
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    Ok(())
 }

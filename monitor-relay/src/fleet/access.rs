@@ -1,19 +1,55 @@
 //! Connection to the NATS server: address, credentials and TLS.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use async_nats::{Client, ConnectError, ConnectOptions, Event};
+use serde::Deserialize;
 
 /// Longest pause between two attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
+/// Address of the NATS server: `nats://HOST:PORT` or `tls://HOST:PORT`. A user and a password, or a token, may precede the
+/// host; they aren't displayed.
+///
+/// ```
+/// use monitor_relay::fleet::access::Url;
+///
+/// let url = Url::from("tls://relay:secret@hub:4222");
+/// assert_eq!(url.to_string(), "tls://hub:4222");
+/// assert_eq!(format!("{url:?}"), "\"tls://hub:4222\"");
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Url(String);
+
+impl<T: Into<String>> From<T> for Url {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("nats", &self.0));
+        // The last one, since a password that is not encoded may hold others.
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        write!(f, "{scheme}://{host}")
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
 /// Address of the NATS server, and the means to be admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// `nats://HOST:PORT`, or `tls://HOST:PORT`; a user and a password may precede the host.
-    pub url: String,
+    /// Address.
+    pub url: Url,
     /// File with credentials: a `.creds` file, or the seed of an nkey.
     pub credentials: Option<PathBuf>,
     /// File with certificates of authorities (PEM), in place of the system's.
@@ -31,7 +67,7 @@ pub enum AccessError {
     #[error("cannot connect to {url}")]
     Connect {
         /// Address.
-        url: String,
+        url: Url,
         /// Reason.
         source: ConnectError,
     },
@@ -49,7 +85,7 @@ impl Access {
     /// Returns whether TLS is configured.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        self.url.starts_with("tls://") || self.ca.is_some() || self.cert.is_some()
+        self.url.0.starts_with("tls://") || self.ca.is_some() || self.cert.is_some()
     }
 
     /// Connects. The client reconnects by itself, with pauses that grow and differ between hosts.
@@ -93,7 +129,7 @@ impl Access {
                 AccessError::Credentials { path, source }
             })?;
         }
-        let connected = options.connect(&self.url).await;
+        let connected = options.connect(&self.url.0).await;
         connected.map_err(|source| AccessError::Connect {
             url: self.url.clone(),
             source,

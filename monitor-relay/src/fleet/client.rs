@@ -6,7 +6,7 @@
 //! use serde_json::json;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let url = "nats://127.0.0.1:4222".to_owned();
+//! let url = "nats://127.0.0.1:4222".into();
 //! let fleet = Fleet::connect(&Access { url, ..Access::default() }).await?;
 //! let gathered = fleet.gather("sockets", &json!({ "port": 80 })).await?;
 //! for answer in gathered.answers {

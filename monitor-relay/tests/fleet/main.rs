@@ -5,6 +5,7 @@
 #[path = "../../../monitor-daemon/tests/rpc_common/mod.rs"]
 mod rpc_common;
 
+
 mod permissions;
 mod queries;
 mod records;
@@ -74,7 +75,7 @@ fn runtime() -> Runtime {
 
 async fn connect(nats: &NatsServer) -> Fleet {
     let access = Access {
-        url: nats.url(),
+        url: nats.url().into(),
         ..Access::default()
     };
     Fleet::connect(&access).await.unwrap()

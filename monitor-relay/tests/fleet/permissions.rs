@@ -13,7 +13,7 @@ const CONFIG: &str = include_str!("../../../examples/nats.conf");
 
 fn access(nats: &NatsServer, certificates: &Certificates, name: &str) -> Access {
     Access {
-        url: nats.url(),
+        url: nats.url().into(),
         ca: Some(certificates.path("ca.pem")),
         cert: Some(certificates.path(&format!("{name}.pem"))),
         key: Some(certificates.path(&format!("{name}.key"))),

@@ -96,7 +96,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
 
 async fn execute(args: Args) -> Result<(), Failure> {
     let access = Access {
-        url: args.fleet,
+        url: args.fleet.into(),
         credentials: args.credentials,
         ca: args.ca,
         cert: args.cert,

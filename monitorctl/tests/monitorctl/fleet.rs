@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::rpc_common::engine_threads::EngineThreads;
+use crate::rpc_common::hellos::client_hello;
 use crate::rpc_common::talk::{From, Talk};
 use crate::rpc_common::{Server, engines, pattern};
 
@@ -21,7 +22,7 @@ const LEN: usize = 300_000;
 /// Offset of the byte that one host captured differently.
 const ALTERED: usize = 270_123;
 
-/// Hosts h1 and h2, which have captured the same two connections. Of the second one, a byte differs.
+/// Hosts h1 and h2, which have captured the same three connections. Of the second one, a byte differs.
 struct World {
     nats: NatsServer,
     _stop: watch::Sender<bool>,
@@ -41,10 +42,11 @@ impl World {
             converse(&mut engines[0], "10.0.0.1:1000", &bytes);
             bytes[ALTERED] ^= u8::from(host == "h2");
             converse(&mut engines[0], "10.0.0.1:2000", &bytes);
+            converse(&mut engines[0], "10.0.0.1:3000", &client_hello());
             let (server, threads) = Server::with_threads(engines);
             let directory = tempfile::tempdir().unwrap();
             let config = Fleet {
-                url: Some(nats.url()),
+                url: Some(nats.url().into()),
                 host: Some(host.to_owned()),
                 spool: directory.path().to_path_buf(),
                 ..Fleet::default()
@@ -120,7 +122,9 @@ fn many_hosts_are_read_and_compared_as_one_monitor() {
     assert_eq!(hosts, ["h1", "h2"], "both views of one connection");
     assert_eq!(listed[0]["community_id"], listed[1]["community_id"]);
     let table = text(&world.ok(&["sockets"]));
-    assert_eq!(table.lines().count(), 5, "{table}");
+    assert_eq!(table.lines().count(), 7, "{table}");
+    let hello = lines(&world.ok(&["--json", "sockets", "--port", "3000"]));
+    assert_eq!(hello[1]["tls"]["sni"], "a.test", "{hello:#?}");
     assert!(table.contains(names[1]), "{table}");
     // Both ends have the same bytes; more than a message holds is read in parts.
     for name in &names {
