@@ -201,16 +201,19 @@ impl Fleet {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        use monitor_client::Method;
+
         use crate::fleet::subjects::{CONTROL, is_host};
         let wrong = |key, reason: String| Err(ConfigError::Fleet { key, reason });
+        let names = CONTROL.map(Method::name);
         if let Some(name) = self
             .allow
             .iter()
-            .find(|name| !CONTROL.contains(&name.as_str()))
+            .find(|name| !names.contains(&name.as_str()))
         {
             return wrong(
                 "allow",
-                format!("\"{name}\" is neither \"stop\" nor \"configure\""),
+                format!("\"{name}\" is none of {}", names.join(", ")),
             );
         }
         if self.cert.is_some() != self.key.is_some() {

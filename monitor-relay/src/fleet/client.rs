@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{Client, Event, HeaderMap, Message, RequestErrorKind, ServerError};
+use async_nats::{Client, Event, HeaderMap, Message, RequestErrorKind, ServerError, StatusCode};
 use futures_util::StreamExt as _;
 use monitor_client::ErrorObject;
 use serde_json::Value;
@@ -31,7 +31,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::access::{Access, AccessError};
 use super::hosts::{self, Host};
-use super::subjects::{self, ALL, HOST, INSTANCE, RAW};
+use super::subjects::{self, ALL, HOST, INSTANCE, LEFT_OUT, RAW};
 
 /// Time for the answers of all hosts.
 const GATHER: Duration = Duration::from_secs(1);
@@ -62,6 +62,8 @@ pub struct Answer {
     pub result: Result<Value, ErrorObject>,
     /// Raw bytes.
     pub bytes: Vec<u8>,
+    /// Number of connections that a sorted list lacks, since a message doesn't hold them.
+    pub left_out: u64,
 }
 
 /// Answers of all hosts.
@@ -71,6 +73,8 @@ pub struct Gathered {
     pub answers: Vec<Answer>,
     /// Hosts with a heartbeat in the last 30 s that didn't answer.
     pub silent: Vec<String>,
+    /// Hosts with a reply that violates the protocol: their relays have another version.
+    pub invalid: Vec<String>,
 }
 
 /// Events of the fleet, at most once.
@@ -114,7 +118,7 @@ pub enum AskError {
     #[error("the request failed")]
     Nats(#[source] async_nats::Error),
     /// The reply violates the protocol.
-    #[error("invalid reply of \"{0}\"")]
+    #[error("invalid reply of \"{0}\": its relay must have the version of this program")]
     Reply(String),
 }
 
@@ -180,7 +184,7 @@ impl Fleet {
                 _ => AskError::Nats(error.into()),
             })
         });
-        parse(reply.await?).ok_or_else(|| AskError::Reply(host.to_owned()))
+        parse(&reply.await?).ok_or_else(|| AskError::Reply(host.to_owned()))
     }
 
     /// Calls a method of all hosts, and waits until each answered, for at most 1 s.
@@ -206,14 +210,22 @@ impl Fleet {
         let deadline = Instant::now() + GATHER;
         let mut gathered = Gathered::default();
         let collect = async {
-            while !silent.is_empty() || gathered.answers.is_empty() {
+            while !silent.is_empty() || gathered.is_empty() {
                 let Ok(Some(message)) = timeout_at(deadline, replies.next()).await else {
                     break;
                 };
-                // A message without a payload and host says that no one listens.
-                let Some(answer) = parse(message) else { break };
-                silent.remove(&answer.host);
-                gathered.answers.push(answer);
+                if message.status == Some(StatusCode::NO_RESPONDERS) {
+                    break;
+                }
+                // Without its name, the host is silent.
+                let Some(host) = header(&message, HOST) else {
+                    continue;
+                };
+                silent.remove(&host);
+                match parse(&message) {
+                    Some(answer) => gathered.answers.push(answer),
+                    None => gathered.invalid.push(host),
+                }
             }
             Ok(())
         };
@@ -256,21 +268,26 @@ impl Fleet {
     }
 }
 
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.invalid.is_empty()
+    }
+}
+
 /// Takes a reply apart: headers, JSON, raw bytes.
-fn parse(message: Message) -> Option<Answer> {
-    let headers = message.headers?;
-    let text = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
-    let host = text(HOST)?;
-    let Some(instance) = text(INSTANCE) else {
+fn parse(message: &Message) -> Option<Answer> {
+    let host = header(message, HOST)?;
+    let Some(instance) = header(message, INSTANCE) else {
         let error: ErrorObject = serde_json::from_slice(&message.payload).ok()?;
         return Some(Answer {
             host,
             instance: 0,
             result: Err(error),
             bytes: Vec::new(),
+            left_out: 0,
         });
     };
-    let raw: usize = text(RAW)?.parse().ok()?;
+    let raw: usize = header(message, RAW)?.parse().ok()?;
     let (json, bytes) = message
         .payload
         .split_at_checked(message.payload.len().checked_sub(raw)?)?;
@@ -279,5 +296,14 @@ fn parse(message: Message) -> Option<Answer> {
         instance: u64::from_str_radix(&instance, 16).ok()?,
         result: Ok(serde_json::from_slice(json).ok()?),
         bytes: bytes.to_vec(),
+        left_out: match header(message, LEFT_OUT) {
+            Some(count) => count.parse().ok()?,
+            None => 0,
+        },
     })
+}
+
+fn header(message: &Message, name: &str) -> Option<String> {
+    let value = message.headers.as_ref()?.get(name)?;
+    Some(value.as_str().to_owned())
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const IDLE: usize = 8;
 
 /// Reply of the daemon.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Answer {
     /// Instance of the daemon.
     pub(super) instance: u64,
@@ -22,6 +22,8 @@ pub(super) struct Answer {
     pub(super) result: Vec<u8>,
     /// Raw bytes.
     pub(super) bytes: Vec<u8>,
+    /// Number of connections that a sorted list lacks.
+    pub(super) left_out: usize,
 }
 
 /// Connections to the daemon at a socket.
@@ -96,11 +98,10 @@ impl Pool {
         if is_usable && idle.len() < IDLE {
             idle.push(connection);
         }
-        let (result, bytes) = result?;
+        let answer = result?;
         Ok(Answer {
             instance: own,
-            result,
-            bytes,
+            ..answer
         })
     }
 
@@ -109,24 +110,35 @@ impl Pool {
         method: Method,
         params: &Value,
         room: usize,
-    ) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    ) -> Result<Answer, Error> {
         let read = serde_json::from_value::<PpeekParams>(params.clone());
         // Wrong parameters go to the daemon, which explains them.
         if let (Method::Ppeek, Ok(mut read)) = (method, read) {
             read.len = read.len.min(room.saturating_sub(1024) as u64);
             let mut bytes = Vec::new();
             let head = client.ppeek_with(&read, &mut bytes).await?;
-            return Ok((serialize(&head), bytes));
+            return Ok(Answer {
+                result: serialize(&head),
+                bytes,
+                ..Answer::default()
+            });
         }
         let mut result: Value = client.call(method, params).await?;
         let text = serialize(&result);
-        if text.len() <= room {
-            return Ok((text, Vec::new()));
-        }
-        if method == Method::Sockets {
-            return Ok((shorten(&mut result, room), Vec::new()));
-        }
-        Err(Error::Rpc(too_long(text.len(), room)))
+        let (len, is_sorted) = (text.len(), !params["sort"].is_null());
+        let shortened = if len <= room {
+            Some((text, 0))
+        } else if method == Method::Sockets {
+            shorten(&mut result, is_sorted, room)
+        } else {
+            None
+        };
+        let (result, left_out) = shortened.ok_or_else(|| Error::Rpc(too_long(len, room)))?;
+        Ok(Answer {
+            result,
+            left_out,
+            ..Answer::default()
+        })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
@@ -139,18 +151,22 @@ fn serialize(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-/// Cuts a page of connections to what a message holds. The next page starts behind it.
-fn shorten(result: &mut Value, room: usize) -> Vec<u8> {
+/// Cuts a page of connections to what a message holds. The next page starts behind it; a sorted list has none, and the
+/// number of connections that it lacks is returned as well. Returns `None` if a message doesn't hold one connection.
+fn shorten(result: &mut Value, is_sorted: bool, room: usize) -> Option<(Vec<u8>, usize)> {
+    let all = result["sockets"].as_array()?.len();
     loop {
-        let Some(sockets) = result["sockets"].as_array_mut() else {
-            return serialize(result);
-        };
+        let sockets = result["sockets"].as_array_mut()?;
         sockets.truncate(sockets.len() / 2);
-        let last = sockets.last().map(|socket| socket["sockid"].clone());
-        result["next"] = last.unwrap_or_default();
+        let left = sockets.len();
+        let last = sockets.last()?["sockid"].clone();
+        if !is_sorted {
+            result["next"] = last;
+        }
         let text = serialize(result);
-        if text.len() <= room || result["next"].is_null() {
-            return text;
+        if text.len() <= room {
+            let left_out = if is_sorted { all - left } else { 0 };
+            return Some((text, left_out));
         }
     }
 }
@@ -176,10 +192,7 @@ fn refusal(failure: Error) -> ErrorObject {
     match failure {
         Error::Rpc(error) => error,
         failure => {
-            let text = format!(
-                "the host's daemon cannot be asked: {}",
-                Chain(&failure)
-            );
+            let text = format!("the host's daemon cannot be asked: {}", Chain(&failure));
             error(Code::Again, Some(Reason::Unanswered), text)
         }
     }
@@ -220,10 +233,28 @@ mod tests {
     fn a_page_that_is_too_long_continues_behind_its_last_connection() {
         let sockets: Vec<_> = (0..100).map(|sockid| json!({ "sockid": sockid })).collect();
         let mut page = json!({ "sockets": sockets, "next": null });
-        let text = shorten(&mut page, 500);
-        assert!(text.len() <= 500);
+        let (text, left_out) = shorten(&mut page, false, 500).unwrap();
+        assert!(text.len() <= 500 && left_out == 0);
         let listed = page["sockets"].as_array().unwrap();
         assert_eq!(page["next"], listed.last().unwrap()["sockid"]);
         assert!(listed.len() >= 25);
+    }
+
+    #[test]
+    fn a_sorted_list_that_is_too_long_says_how_many_it_lacks() {
+        let sockets: Vec<_> = (0..100).map(|sockid| json!({ "sockid": sockid })).collect();
+        let mut page = json!({ "sockets": sockets, "next": null });
+        let (_, left_out) = shorten(&mut page, true, 500).unwrap();
+        let listed = page["sockets"].as_array().unwrap();
+        assert_eq!(
+            (page["next"].clone(), listed.len() + left_out),
+            (Value::Null, 100)
+        );
+        assert_eq!(listed[0]["sockid"], 0, "the best ones are kept");
+        assert_eq!(
+            shorten(&mut page, true, 10),
+            None,
+            "an empty list would be wrong"
+        );
     }
 }

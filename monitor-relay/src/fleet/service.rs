@@ -1,7 +1,7 @@
 //! Requests of the fleet, as endpoints of a NATS micro service.
 //!
 //! Each method has an endpoint for this host, and some have a second one that every host answers. Requests are answered
-//! concurrently, within a limit.
+//! concurrently, within a limit. A few more wait; beyond them, requests are answered as busy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,16 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::pool::{self, Answer, Pool};
-use super::subjects::{self, ALL, CONTROL, HOST, INSTANCE, METHODS, RAW, SCATTERED};
+use super::subjects::{self, ALL, CONTROL, HOST, INSTANCE, LEFT_OUT, METHODS, RAW, SCATTERED};
 
 /// Name of the micro service.
 const NAME: &str = "monitord";
-/// Requests in flight at once. Each holds at most one message of memory, and a connection to the daemon.
-const CONCURRENT: usize = 16;
+/// Calls at once. Each holds at most one message of memory, and a connection to the daemon.
+const CALLS: usize = 16;
+/// Calls of `wait` at once, which take no place of other calls for their time.
+const WAITS: usize = 32;
+/// Requests at once, with those that wait for their turn.
+const REQUESTS: usize = 256;
 /// Time that a daemon gets for a reply; `wait` may take 30 s by default.
 const TIMEOUT: Duration = Duration::from_secs(40);
 /// Bytes of a message that are left for headers.
@@ -36,7 +40,9 @@ pub(super) struct Responder {
     pool: Pool,
     host: String,
     allow: Vec<String>,
-    slots: Semaphore,
+    requests: Arc<Semaphore>,
+    calls: Semaphore,
+    waits: Semaphore,
 }
 
 impl Responder {
@@ -46,7 +52,9 @@ impl Responder {
             pool,
             host,
             allow,
-            slots: Semaphore::new(CONCURRENT),
+            requests: Arc::new(Semaphore::new(REQUESTS)),
+            calls: Semaphore::new(CALLS),
+            waits: Semaphore::new(WAITS),
         }
     }
 
@@ -73,12 +81,10 @@ impl Responder {
             }
             for host in hosts {
                 let prefix = if host == ALL { "all_" } else { "" };
-                let name = format!("{prefix}{}", method.replace('.', "_"));
+                let name = format!("{prefix}{}", subjects::token(method.name()));
                 let endpoint = service.endpoint_builder().name(name);
-                let endpoint = endpoint.add(subjects::rpc(&host, method)).await?;
-                if let Some(method) = Method::from_name(method) {
-                    tokio::spawn(Arc::clone(&responder).serve(endpoint, method));
-                }
+                let endpoint = endpoint.add(subjects::rpc(&host, method.name())).await?;
+                tokio::spawn(Arc::clone(&responder).serve(endpoint, method));
             }
         }
         Ok(service)
@@ -86,8 +92,15 @@ impl Responder {
 
     async fn serve(self: Arc<Self>, mut endpoint: Endpoint, method: Method) {
         while let Some(request) = endpoint.next().await {
+            let Ok(place) = Arc::clone(&self.requests).try_acquire_owned() else {
+                self.respond(&request, Err(busy())).await;
+                continue;
+            };
             let responder = Arc::clone(&self);
-            tokio::spawn(async move { responder.answer(method, &request).await });
+            tokio::spawn(async move {
+                responder.answer(method, &request).await;
+                drop(place);
+            });
         }
     }
 
@@ -99,6 +112,10 @@ impl Responder {
             .and_then(|headers| headers.get(INSTANCE));
         let instance = header.and_then(|text| u64::from_str_radix(text.as_str(), 16).ok());
         let result = self.call(method, &message.payload, instance).await;
+        self.respond(request, result).await;
+    }
+
+    async fn respond(&self, request: &Request, result: Result<Answer, ErrorObject>) {
         let (headers, payload) = self.reply(result);
         if let Err(error) = request
             .respond_with_headers(Ok(payload.into()), headers)
@@ -114,8 +131,7 @@ impl Responder {
         payload: &[u8],
         instance: Option<u64>,
     ) -> Result<Answer, ErrorObject> {
-        if CONTROL.contains(&method.name()) && !self.allow.iter().any(|name| name == method.name())
-        {
+        if CONTROL.contains(&method) && !self.allow.iter().any(|name| name == method.name()) {
             let text = format!(
                 "{} does not allow {}: see [fleet] allow of its relay",
                 self.host,
@@ -125,9 +141,15 @@ impl Responder {
         }
         let params: Value = pool::params(payload)?;
         let room = self.client.max_payload().saturating_sub(HEADERS);
-        // Never closed.
-        let _slot = self.slots.acquire().await;
-        let answer = self.pool.call(method, &params, instance, room);
+        let slots = match method {
+            Method::Wait => &self.waits,
+            _ => &self.calls,
+        };
+        let answer = async {
+            // Never closed.
+            let _slot = slots.acquire().await;
+            self.pool.call(method, &params, instance, room).await
+        };
         timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
             let text = format!("the daemon did not answer within {TIMEOUT:?}");
             Err(pool::error(Code::Again, Some(Reason::Unanswered), text))
@@ -143,9 +165,13 @@ impl Responder {
                 instance,
                 result,
                 bytes,
+                left_out,
             }) => {
                 headers.insert(INSTANCE, format!("{instance:x}"));
                 headers.insert(RAW, bytes.len().to_string());
+                if left_out > 0 {
+                    headers.insert(LEFT_OUT, left_out.to_string());
+                }
                 (headers, [result, bytes].concat())
             }
             Err(error) => {
@@ -156,4 +182,9 @@ impl Responder {
             }
         }
     }
+}
+
+fn busy() -> ErrorObject {
+    let text = format!("{REQUESTS} requests to this host are being answered: ask again later");
+    pool::error(Code::Again, Some(Reason::Clients), text)
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use monitor_client::Method;
+
 /// Prefix of all subjects.
 pub const PREFIX: &str = "mon.v1";
 /// Stream of records.
@@ -17,29 +19,43 @@ pub const INSTANCE: &str = "Monitor-Instance";
 pub const HOST: &str = "Monitor-Host";
 /// Header with the number of raw bytes at the end of a reply.
 pub const RAW: &str = "Monitor-Raw";
+/// Header with the number of connections that a sorted list lacks, since a message doesn't hold them.
+pub const LEFT_OUT: &str = "Monitor-Left-Out";
 
-/// Methods that a relay passes to its daemon.
-pub const METHODS: [&str; 10] = [
-    "hello",
-    "sockets",
-    "lookup",
-    "info",
-    "fragments",
-    "ppeek",
-    "wait",
-    "stats",
-    "config.get",
-    "rpc.discover",
+/// Methods of readers, which a relay passes to its daemon.
+pub const METHODS: [Method; 11] = [
+    Method::Hello,
+    Method::Sockets,
+    Method::Lookup,
+    Method::Info,
+    Method::Fragments,
+    Method::Ppeek,
+    Method::Turns,
+    Method::Wait,
+    Method::Stats,
+    Method::ConfigGet,
+    Method::Discover,
 ];
-/// Methods that change something; a relay refuses them unless its settings allow them.
-pub const CONTROL: [&str; 2] = ["stop", "configure"];
+/// Methods of admins; a relay refuses them unless its settings allow them.
+pub const CONTROL: [Method; 3] = [Method::Stop, Method::Configure, Method::ConfigTest];
 /// Methods that every host answers.
-pub const SCATTERED: [&str; 4] = ["sockets", "lookup", "stats", "hello"];
+pub const SCATTERED: [Method; 4] = [
+    Method::Sockets,
+    Method::Lookup,
+    Method::Stats,
+    Method::Hello,
+];
 
-/// Returns the subject of a method. A dot within its name is an underscore there.
+/// Returns the name of a method as a token of a subject: a dot within it is an underscore there.
+#[must_use]
+pub fn token(method: &str) -> String {
+    method.replace('.', "_")
+}
+
+/// Returns the subject of a method.
 #[must_use]
 pub fn rpc(host: &str, method: &str) -> String {
-    format!("{PREFIX}.{host}.rpc.{}", method.replace('.', "_"))
+    format!("{PREFIX}.{host}.rpc.{}", token(method))
 }
 
 /// Returns the subject of a kind of event.
@@ -107,7 +123,34 @@ impl FromStr for ConnectionName {
 
 #[cfg(test)]
 mod tests {
+    use monitor_client::method::Role;
+
     use super::*;
+
+    #[test]
+    fn each_method_is_passed_on_or_has_a_reason_not_to_be() {
+        // A reply is one message, and a subscription needs a connection of its own.
+        let streams = [
+            Method::Follow,
+            Method::Subscribe,
+            Method::Watch,
+            Method::Capture,
+            Method::Unsubscribe,
+        ];
+        for &method in Method::ALL {
+            let passed = METHODS.contains(&method);
+            let name = method.name();
+            match method.role() {
+                // The host's administrator changes the file that is read again.
+                Role::Admin => {
+                    let excepted = method == Method::ConfigReload;
+                    assert!(!passed && CONTROL.contains(&method) != excepted, "{name}");
+                }
+                _ => assert!(passed != streams.contains(&method), "{name}"),
+            }
+        }
+        assert!(SCATTERED.iter().all(|method| METHODS.contains(method)));
+    }
 
     #[test]
     fn a_host_is_one_token() {

@@ -5,7 +5,7 @@
 #[path = "../../../monitor-daemon/tests/rpc_common/mod.rs"]
 mod rpc_common;
 
-
+mod faults;
 mod permissions;
 mod queries;
 mod records;

@@ -58,7 +58,12 @@ pub(super) async fn sockets(
     session: &mut Session<'_>,
     args: &sockets::Args,
 ) -> Result<(), Failure> {
-    let listed = all(session, args.params(), args.limit()).await?;
+    let params = SocketsParams {
+        // The table has no column for it.
+        tls: session.json,
+        ..args.params()
+    };
+    let listed = all(session, params, args.limit()).await?;
     if session.json {
         for Named { name, socket } in &listed {
             let mut value = serde_json::to_value(socket)?;
@@ -108,6 +113,12 @@ async fn all(
     let request = serde_json::to_value(&params)?;
     let gathered = session.fleet.gather("sockets", &request).await?;
     for answer in gathered.answers {
+        if answer.left_out > 0 {
+            report(&format_args!(
+                "{}: a message of the server does not hold the last {} connections of its list; lower --limit",
+                answer.host, answer.left_out
+            ));
+        }
         match answer.result {
             Ok(page) => {
                 let host = (answer.host, answer.instance);
@@ -121,6 +132,9 @@ async fn all(
         }
     }
     report_silent(&gathered.silent);
+    for host in gathered.invalid {
+        report(&AskError::Reply(host));
+    }
     Ok(listed)
 }
 
