@@ -47,7 +47,7 @@ pub(super) struct Spool {
 }
 
 /// Line of a spool that is opened.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Line<'a> {
     /// State, as it was passed to [`Spool::compact`]. It is the first line.
     State(&'a str),
