@@ -14,6 +14,7 @@ use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use crate::decode::Segment;
+use crate::seq::SequenceOffsets;
 use crate::store::record::{SideRecord, option, side_flag};
 
 /// Judgement of a segment.

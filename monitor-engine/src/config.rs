@@ -20,6 +20,10 @@ pub struct EngineConfig {
     pub memory: u64,
     /// Most bytes retained of each side, the newest ones; at most 4 GiB less one.
     pub window: u64,
+    /// Number of this run, by which attached processes know it. Random.
+    pub instance: u64,
+    /// Other processes may attach to the store for reading.
+    pub share: bool,
     /// Flows that are followed. (Captures filter earlier, but cannot decide about fragments.)
     pub filter: FlowFilter,
     /// Identity of flows.
@@ -119,6 +123,8 @@ impl Default for EngineConfig {
             only_own: false,
             memory: 512 << 20,
             window: 1 << 20,
+            instance: 0,
+            share: false,
             filter: FlowFilter::default(),
             flow: FlowConfig::default(),
             tunnels: TunnelKinds::default(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::payload::Payload;
 use crate::reassembly::{Limits, Receiver, WriterState};
 use crate::store::arena::{Arena, BLOCK};
+use crate::store::header::{Identity, Sizes};
 use crate::store::record::{NO_FIN, Record, flag};
 use crate::store::{Release, fence};
 use crate::{Counters, NoData, OverlapPolicy, Peek, PeekError, Reader, Side, SockId, Turn};
@@ -40,7 +41,8 @@ impl Writer {
     }
 
     fn with(policy: OverlapPolicy, blocks: u32, marking: bool) -> Self {
-        let arena = Arc::new(Arena::reserve(1, blocks).unwrap());
+        let arena =
+            Arc::new(Arena::reserve(Sizes::new(1, blocks), Identity::default(), false).unwrap());
         let mut writer = WriterState::new(blocks, 8);
         writer.marking = marking;
         let mut writer = Self {

@@ -18,13 +18,11 @@ mod flow;
 mod interleavings;
 pub mod packet;
 mod payload;
-mod reader;
 mod reassembly;
 mod seq;
 mod state;
 mod store;
 mod tunnels;
-pub mod view;
 
 pub use config::{EngineConfig, FlowConfig, FlowFilter, TcpConfig, TcpPolicy, VerifyChecksums};
 pub use counters::{Counter, Counters};
@@ -34,8 +32,8 @@ pub use monitor_common::{
     ByteRange, CloseReason, EventKind, LinkType, OverlapPolicy, Prefix, Refusal, Side, SideStats,
     SockId, TcpState, TunnelKind, TunnelKinds,
 };
-pub use packet::{Checksum, Packet};
-pub use reader::Reader;
-pub use view::{
-    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Tunnel, Turn, Turns,
+pub use monitor_reader::{
+    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Reader, Tunnel, Turn,
+    Turns, view,
 };
+pub use packet::{Checksum, Packet};

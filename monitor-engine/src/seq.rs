@@ -2,19 +2,23 @@
 
 use crate::store::record::{SideRecord, side_flag};
 
-impl SideRecord {
-    /// Returns the offset of a sequence number, negative before offset 0. Of all offsets with this number it is the one
-    /// nearest to the in-order edge, so that it follows the wrap. Needs [`side_flag::STARTED`].
-    #[inline(always)]
-    pub(crate) fn offset(&self, seq: u32) -> i64 {
-        let next = self.next.get();
-        let edge = self.start.get().wrapping_add(next as u32);
-        next as i64 + i64::from(seq.wrapping_sub(edge) as i32)
-    }
-
+/// Offsets that only the engine needs.
+pub trait SequenceOffsets {
     /// Returns the offset up to which this end acknowledged; 0 before its first acknowledgment.
+    fn acked_offset(&self) -> u64;
+
+    /// Moves an acknowledgment along that stays far behind the in-order edge, as when the receiver isn't captured any
+    /// more. At 2 GiB behind, its sequence number would count as one ahead. Call it before each of the side's segments,
+    /// each of which moves the edge by less than the rest of that distance. Inside an update.
+    fn limit_ack_distance(&self);
+
+    /// Returns the highest offset that the receiver could accept.
+    fn limit(&self) -> u64;
+}
+
+impl SequenceOffsets for SideRecord {
     #[inline(always)]
-    pub(crate) fn acked_offset(&self) -> u64 {
+    fn acked_offset(&self) -> u64 {
         if self.has(side_flag::ACKED) {
             self.offset(self.acked.get()).max(0) as u64
         } else {
@@ -22,11 +26,8 @@ impl SideRecord {
         }
     }
 
-    /// Moves an acknowledgment along that stays far behind the in-order edge, as when the receiver isn't captured any
-    /// more. At 2 GiB behind, its sequence number would count as one ahead. Call it before each of the side's segments,
-    /// each of which moves the edge by less than the rest of that distance. Inside an update.
     #[inline(always)]
-    pub(crate) fn limit_ack_distance(&self) {
+    fn limit_ack_distance(&self) {
         const BEHIND: u32 = 1 << 29;
         let edge = self.start.get().wrapping_add(self.next.get() as u32);
         if self.has(side_flag::ACKED) && edge.wrapping_sub(self.acked.get()) as i32 > BEHIND as i32
@@ -39,9 +40,8 @@ impl SideRecord {
         }
     }
 
-    /// Returns the highest offset that the receiver could accept.
     #[inline(always)]
-    pub(crate) fn limit(&self) -> u64 {
+    fn limit(&self) -> u64 {
         /// Window assumed while no acknowledgment is visible. Large enough for the default limits of common systems; segments
         /// further ahead must be confirmed by more segments.
         const UNKNOWN: u64 = 16 << 20;

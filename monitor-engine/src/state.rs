@@ -5,14 +5,24 @@ use monitor_common::wire::flags;
 use crate::store::record::{NO_FIN, Record, SideRecord, side_flag};
 use crate::{Side, TcpState};
 
-impl SideRecord {
+/// State of an end as the record holds it.
+trait EndState {
     /// Returns whether the FIN has reached the receiver: all before it has arrived, or the receiver acknowledged it.
+    fn fin_delivered(&self) -> bool;
+
+    /// Returns the end's state.
+    fn tcp_state(&self) -> TcpState;
+}
+
+impl EndState for SideRecord {
+    #[inline]
     fn fin_delivered(&self) -> bool {
         let fin = self.fin();
         fin != NO_FIN && (self.next.get() >= fin || self.has(side_flag::FIN_ACKED))
     }
 
-    fn state(&self) -> TcpState {
+    #[inline]
+    fn tcp_state(&self) -> TcpState {
         TcpState::from_number(self.state.get())
     }
 }
@@ -35,7 +45,7 @@ pub fn advance_states(
         }
     };
     let receiver = sender.peer();
-    let state = |side: Side| record.side(side).state();
+    let state = |side: Side| record.side(side).tcp_state();
     if tcp_flags & flags::SYN != 0 {
         if tcp_flags & flags::ACK != 0 {
             set(sender, S::SynReceived);
@@ -79,13 +89,13 @@ fn apply_fins(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) 
     let mine = record.side(end.peer());
     let theirs = record.side(end);
     let over = mine.has(side_flag::FIN_ACKED) && theirs.fin_delivered();
-    if over && record.side(end).state() == S::Closed {
+    if over && record.side(end).tcp_state() == S::Closed {
         // The last ACK has arrived: this CLOSED is the end, not the beginning.
         return;
     }
     // The end sent its FIN.
     if mine.fin() != NO_FIN {
-        match record.side(end).state() {
+        match record.side(end).tcp_state() {
             S::CloseWait if mine.has(side_flag::CROSSED) => set(end, S::Closing),
             S::CloseWait => set(end, S::LastAck),
             S::Closed | S::Listen | S::SynSent | S::SynReceived | S::Established => {
@@ -96,7 +106,7 @@ fn apply_fins(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) 
     }
     // Its FIN was acknowledged.
     if mine.has(side_flag::FIN_ACKED) {
-        match record.side(end).state() {
+        match record.side(end).tcp_state() {
             S::FinWait1 => set(end, S::FinWait2),
             S::Closing => set(end, S::TimeWait),
             S::LastAck => {
@@ -108,7 +118,7 @@ fn apply_fins(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) 
     }
     // It received the peer's FIN.
     if theirs.fin_delivered() {
-        match record.side(end).state() {
+        match record.side(end).tcp_state() {
             S::FinWait1 => set(end, S::Closing),
             S::FinWait2 => set(end, S::TimeWait),
             S::Closed | S::Listen | S::SynSent | S::SynReceived | S::Established => {

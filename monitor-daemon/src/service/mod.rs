@@ -59,7 +59,7 @@ fn capture(config: &Config, current: LiveConfig, sandbox: Sandbox) -> Result<(),
     let host = Host::new()?;
     let listener = listen::socket(config.rpc.clone())?;
     let Parts {
-        engines,
+        mut engines,
         views,
         cores,
         seed,
@@ -68,7 +68,7 @@ fn capture(config: &Config, current: LiveConfig, sandbox: Sandbox) -> Result<(),
         Origin::Live,
         (!privileges.bpf).then_some("distributing packets to several needs CAP_BPF"),
     )?;
-    prefault::prefault(&engines);
+    prefault::prefault(&mut engines);
     let live = Live::start(
         config,
         seed,

@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const EXTENSION: Duration = Duration::from_secs(30);
 
 /// Touches the memory of all stores, in parallel: a packet that waits for a page fault may be the one before a loss.
-pub(super) fn prefault(engines: &[Engine]) {
+pub(super) fn prefault(engines: &mut [Engine]) {
     systemd::status("prefaulting the store");
     let (done, wait) = mpsc::channel::<()>();
     thread::scope(|scope| {

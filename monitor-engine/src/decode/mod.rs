@@ -5,8 +5,6 @@ mod network;
 mod options;
 mod tunnel;
 
-use std::sync::Arc;
-
 use monitor_common::abi;
 use monitor_common::wire::{self, Datagram, Error, PROTOCOL_TCP, Tcp, Vlans};
 
@@ -15,7 +13,7 @@ pub use self::options::SynOptions;
 use self::tunnel::Inner;
 use crate::flow::FlowKey;
 use crate::payload::Payload;
-use crate::tunnels::{MAX_DEPTH, TunnelTable, Tunnels};
+use crate::tunnels::{MAX_DEPTH, Tunnels};
 use crate::{Checksum, Counters, FlowConfig, Packet, VerifyChecksums};
 
 /// TCP segment of a flow.
@@ -223,11 +221,6 @@ impl Decoder {
     #[inline]
     pub fn may_carry(&self, protocol: u8) -> bool {
         wire::may_be_tunnel(protocol, self.tunnels.kinds())
-    }
-
-    /// Returns the table of tunnels, for readers.
-    pub fn tunnel_table(&self) -> &Arc<TunnelTable> {
-        self.tunnels.table()
     }
 
     /// Returns whether [`Decoder::free_tunnels`] must be called.

@@ -7,6 +7,7 @@ use monitor_common::wire::flags;
 
 use super::resync::ResyncDetector;
 use crate::decode::Segment;
+use crate::seq::SequenceOffsets;
 use crate::store::record::{SideRecord, option, side_flag};
 
 /// Fixes offset 0 of a side when a segment shows its sequence numbers first. Inside an update.

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use monitor_common::abi::{self, ShuntKey};
+use monitor_reader::view_record;
 
 use super::Engine;
 use super::conn::Conn;
 use super::open::window_cell;
 use super::timeouts::millis;
-use crate::reader::view;
 use crate::store::arena::Arena;
 use crate::store::record::{Record, flag};
 use crate::{CloseReason, Connection, FlowConfig, OverlapPolicy, Side, Sink, SockId};
@@ -186,7 +186,7 @@ impl<S: Sink> Engine<S> {
     }
 
     fn view(&self, id: SockId, record: &Record) -> Connection {
-        view(&self.arena, self.decoder.tunnel_table(), id, record)
+        view_record(&self.arena, id, record)
     }
 
     /// Hands a shunt to the capture. Its keys have the packet's tags and no interface: with another identity of flows they

@@ -11,6 +11,7 @@ use super::Engine;
 use super::conn::Conn;
 use crate::decode::Segment;
 use crate::payload::Payload;
+use crate::seq::SequenceOffsets;
 use crate::store::record::{NO_FIN, option, side_flag};
 use crate::{Side, Sink, TcpState};
 

@@ -16,6 +16,7 @@ use super::transitions::states_are_stable;
 use crate::acceptance::{Verdict, is_before, judge, judge_answer, judge_rst};
 use crate::decode::Segment;
 use crate::payload::Payload;
+use crate::seq::SequenceOffsets;
 use crate::store::arena::BLOCK;
 use crate::store::record::{Record, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};

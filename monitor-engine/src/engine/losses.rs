@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::conn::Conn;
 use super::pending_losses::PendingLoss;
+use crate::seq::SequenceOffsets;
 use crate::store::record::side_flag;
 use crate::{Side, Sink};
 

@@ -29,6 +29,7 @@ use crate::flow::{Class, Lists, Table};
 use crate::reassembly::{Limits, Receiver, WriterState};
 use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::BlockAllocator;
+use crate::store::header::{Identity, Sizes};
 use crate::store::range_set::MAX_RANGES;
 use crate::store::record::Record;
 use crate::tunnels::Tunnels;
@@ -48,6 +49,9 @@ pub struct Engine<S: Sink = ()> {
     /// Most ranges of a side.
     max_ranges: usize,
     arena: Arc<Arena>,
+    /// Records and blocks below which a shared store has its huge pages, and the numbers in use from which it needs more.
+    provided_to: (u32, u32),
+    provided: (u32, u32),
     writer: WriterState,
     /// Free slots of records; their numbers are allocated as those of blocks are.
     slots: BlockAllocator,
@@ -94,13 +98,23 @@ impl<S: Sink> Engine<S> {
     /// # Errors
     /// [`EngineError`] if the budget is too small or the address space is refused.
     pub fn new(config: EngineConfig, sink: S) -> Result<Self, EngineError> {
-        let tunnels = Tunnels::new(config.tunnels);
-        let plan = Plan::of(config.memory.saturating_sub(tunnels.bytes()))?;
-        let arena =
-            Arena::reserve(plan.records, plan.blocks).map_err(|source| EngineError::Reserve {
+        let plan = Plan::of(config.memory.saturating_sub(Tunnels::bytes(config.tunnels)))?;
+        let sizes = Sizes {
+            records: plan.records,
+            blocks: plan.blocks,
+            tunnels: Tunnels::most(config.tunnels),
+        };
+        let identity = Identity {
+            instance: config.instance,
+            worker: config.worker,
+        };
+        let arena = Arena::reserve(sizes, identity, config.share).map_err(|source| {
+            EngineError::Reserve {
                 memory: config.memory,
                 source,
-            })?;
+            }
+        })?;
+        let arena = Arc::new(arena);
         let counters = Arc::new(Counters::default());
         counters.budget.set(config.memory);
         Ok(Self {
@@ -108,10 +122,16 @@ impl<S: Sink> Engine<S> {
                 seed: config.seed,
                 verify_checksums: config.tcp.verify_checksums,
                 flow: config.flow,
-                tunnels,
+                tunnels: Tunnels::new(config.tunnels, Arc::clone(&arena)),
             },
             max_ranges: config.tcp.max_ranges.clamp(1, MAX_RANGES),
-            arena: Arc::new(arena),
+            provided_to: (0, 0),
+            provided: if config.share {
+                (0, 0)
+            } else {
+                (u32::MAX, u32::MAX)
+            },
+            arena,
             writer: WriterState::new(plan.blocks, plan.queued),
             slots: BlockAllocator::new(plan.records),
             table: Table::new(plan.records),
@@ -154,7 +174,8 @@ impl<S: Sink> Engine<S> {
     ///
     /// # Errors
     /// The system's error. The store works nevertheless, but less evenly.
-    pub fn prefault(&self) -> std::io::Result<()> {
+    pub fn prefault(&mut self) -> std::io::Result<()> {
+        self.provided = (u32::MAX, u32::MAX);
         self.arena.prefault()
     }
 
@@ -191,8 +212,7 @@ impl<S: Sink> Engine<S> {
 
     /// Creates a reader for any thread.
     pub fn reader(&self) -> Reader {
-        let tunnels = Arc::clone(self.decoder.tunnel_table());
-        Reader::new(Arc::clone(&self.arena), self.config.worker).with_tunnels(tunnels)
+        Reader::new(Arc::clone(&self.arena), self.config.worker)
     }
 
     /// Returns the counters, which any thread may read.
@@ -239,7 +259,38 @@ impl<S: Sink> Engine<S> {
     /// Ends a call: updates the gauges and flushes the sink.
     fn finish_call(&mut self) {
         self.update_gauges();
+        self.provide_ahead();
         self.sink.flush();
+    }
+
+    /// Makes the kernel provide the next huge pages of a shared store: the first use would get small ones. That takes as
+    /// long as the first use of anonymous memory, and happens as often. Not needed after [`Engine::prefault`].
+    #[inline]
+    fn provide_ahead(&mut self) {
+        let used = (self.slots.untouched(), self.writer.blocks.untouched());
+        if used.0 >= self.provided.0 || used.1 >= self.provided.1 {
+            self.provide(used);
+        }
+    }
+
+    #[cold]
+    fn provide(&mut self, used: (u32, u32)) {
+        /// Bytes provided beyond those in use. The next call is due when half of them are used: a few batches.
+        const AHEAD: usize = 8 << 20;
+        let ahead = |used: u32, each: usize| used.saturating_add((AHEAD / each) as u32);
+        let to = (ahead(used.0, size_of::<Record>()), ahead(used.1, BLOCK));
+        let (records, blocks) = (self.arena.records(), self.arena.blocks());
+        self.arena
+            .provide(self.provided_to, (to.0.min(records), to.1.min(blocks)));
+        self.provided_to = to;
+        let half = |used: u32, to: u32, total: u32| {
+            if to >= total {
+                u32::MAX
+            } else {
+                used + (to - used) / 2
+            }
+        };
+        self.provided = (half(used.0, to.0, records), half(used.1, to.1, blocks));
     }
 
     fn update_gauges(&self) {

@@ -170,6 +170,7 @@ impl Lists {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::header::{Identity, Sizes};
 
     fn order(lists: &Lists, arena: &Arena, class: Class) -> Vec<u32> {
         std::iter::successors(lists.first(class), |&slot| lists.after(arena, slot)).collect()
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_list_stays_in_order_of_activity() {
-        let arena = Arena::reserve(4, 0).unwrap();
+        let arena = Arena::reserve(Sizes::new(4, 0), Identity::default(), false).unwrap();
         let mut lists = Lists::default();
         for slot in 0..4 {
             lists.enter(&arena, slot, Class::Active, slot);

@@ -70,7 +70,7 @@ impl<S: Sink> Receiver<'_, S> {
     ) {
         self.retransmitted(bytes);
         let side = self.side();
-        let Some(difference) = side.difference(self.arena, bytes, shift, payload) else {
+        let Some(difference) = difference(side, self.arena, bytes, shift, payload) else {
             return;
         };
         let late = bytes.start < side.next.get();
@@ -143,7 +143,7 @@ impl<S: Sink> Receiver<'_, S> {
             && bytes.end == side.next.get()
             && bytes.end == side.end.get();
         // With the same value it counts as a retransmission.
-        if probe && side.difference(self.arena, bytes, shift, payload).is_some() {
+        if probe && difference(side, self.arena, bytes, shift, payload).is_some() {
             self.counters.keepalives.add(1);
             return true;
         }
@@ -151,41 +151,39 @@ impl<S: Sink> Receiver<'_, S> {
     }
 }
 
-impl SideRecord {
-    /// Compares a payload with received bytes. `None`: they are equal.
-    fn difference(
-        &self,
-        arena: &Arena,
-        bytes: ByteRange,
-        shift: Shift,
-        payload: &Payload<'_>,
-    ) -> Option<Difference> {
-        let roots = Roots::of(self);
-        let mut found: Option<Difference> = None;
-        each_block(bytes, shift, payload, |number, at, new| {
-            let mut old = [0; BLOCK];
-            let old = &mut old[..new.len()];
-            let stored = roots
-                .find(arena, number)
-                .is_some_and(|block| arena.read(block, at, old));
-            // Byte by byte only where a whole comparison failed.
-            if !stored || *old == *new {
-                return true;
+/// Compares a payload with received bytes. `None`: they are equal.
+fn difference(
+    side: &SideRecord,
+    arena: &Arena,
+    bytes: ByteRange,
+    shift: Shift,
+    payload: &Payload<'_>,
+) -> Option<Difference> {
+    let roots = Roots::of(side);
+    let mut found: Option<Difference> = None;
+    each_block(bytes, shift, payload, |number, at, new| {
+        let mut old = [0; BLOCK];
+        let old = &mut old[..new.len()];
+        let stored = roots
+            .find(arena, number)
+            .is_some_and(|block| arena.read(block, at, old));
+        // Byte by byte only where a whole comparison failed.
+        if !stored || *old == *new {
+            return true;
+        }
+        let off = number * BLOCK as u64 + at as u64;
+        for (index, (old, new)) in old.iter().zip(new).enumerate() {
+            if old != new {
+                let at = off + index as u64;
+                let difference = found.get_or_insert(Difference {
+                    range: ByteRange::new(at, at),
+                    count: 0,
+                });
+                difference.range.end = at + 1;
+                difference.count += 1;
             }
-            let off = number * BLOCK as u64 + at as u64;
-            for (index, (old, new)) in old.iter().zip(new).enumerate() {
-                if old != new {
-                    let at = off + index as u64;
-                    let difference = found.get_or_insert(Difference {
-                        range: ByteRange::new(at, at),
-                        count: 0,
-                    });
-                    difference.range.end = at + 1;
-                    difference.count += 1;
-                }
-            }
-            true
-        });
-        found
-    }
+        }
+        true
+    });
+    found
 }

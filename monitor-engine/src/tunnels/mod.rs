@@ -3,14 +3,14 @@
 //! A flow key and a record have the number in place of VLAN tags, so that equal addresses in two tunnels are two
 //! connections and the record is no longer. Numbers that no connection has are reused.
 
-mod table;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use monitor_common::types::TunnelKinds;
 
-pub use table::{MAX_DEPTH, Path, TunnelTable};
+use crate::store::arena::Arena;
+use monitor_reader::tunnels::set;
+pub use monitor_reader::tunnels::{MAX_DEPTH, Path};
 
 /// Most tunnels of one worker at once. Packets through others are counted and not followed.
 const MOST: usize = 4096;
@@ -22,7 +22,8 @@ const SEARCH_PAUSE: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub struct Tunnels {
     kinds: TunnelKinds,
-    table: Arc<TunnelTable>,
+    /// Holds the table.
+    arena: Arc<Arena>,
     numbers: HashMap<Path, u32>,
     free: Vec<u32>,
     /// Path of the last packet, and its number.
@@ -33,12 +34,12 @@ pub struct Tunnels {
 }
 
 impl Tunnels {
-    /// Creates an empty table for tunnels of some kinds; without kinds it takes no memory.
-    pub fn new(kinds: TunnelKinds) -> Self {
-        let most = if kinds.is_empty() { 0 } else { MOST };
+    /// Uses the table of an arena, which has [`Tunnels::most`] entries, for tunnels of some kinds.
+    pub fn new(kinds: TunnelKinds, arena: Arc<Arena>) -> Self {
+        let most = Self::most(kinds) as usize;
         Self {
             kinds,
-            table: Arc::new(TunnelTable::new(most)),
+            arena,
             numbers: HashMap::with_capacity(most),
             free: (0..most as u32).rev().collect(),
             last: None,
@@ -47,20 +48,20 @@ impl Tunnels {
         }
     }
 
+    /// Returns the most entries of the table for tunnels of some kinds.
+    pub fn most(kinds: TunnelKinds) -> u32 {
+        if kinds.is_empty() { 0 } else { MOST as u32 }
+    }
+
     /// Returns the memory of the table and its index, bytes.
-    pub fn bytes(&self) -> u64 {
-        (self.free.capacity() * (3 * size_of::<Path>() + 16)) as u64
+    pub fn bytes(kinds: TunnelKinds) -> u64 {
+        u64::from(Self::most(kinds)) * (3 * size_of::<Path>() as u64 + 16)
     }
 
     /// Returns the kinds that are followed.
     #[inline(always)]
     pub fn kinds(&self) -> TunnelKinds {
         self.kinds
-    }
-
-    /// Returns the table, for readers.
-    pub fn table(&self) -> &Arc<TunnelTable> {
-        &self.table
     }
 
     /// Returns the number of a path; `None` if there are too many.
@@ -77,7 +78,7 @@ impl Tunnels {
                     self.full = true;
                     return None;
                 };
-                self.table.set(number, path);
+                set(&self.arena, number, path);
                 self.numbers.insert(*path, number);
                 number
             }
@@ -123,7 +124,18 @@ mod tests {
     use monitor_common::types::TunnelKind;
     use monitor_common::wire::Address;
 
+    use monitor_reader::store::header::{Identity, Sizes};
+    use monitor_reader::tunnels::get;
+
     use super::*;
+
+    fn arena() -> Arc<Arena> {
+        let sizes = Sizes {
+            tunnels: Tunnels::most(TunnelKinds::ALL),
+            ..Sizes::default()
+        };
+        Arc::new(Arena::reserve(sizes, Identity::default(), false).unwrap())
+    }
 
     fn path(id: u32) -> Path {
         let ends = [Address::v4([10, 0, 0, 1]), Address::v4([10, 0, 0, 2])];
@@ -156,7 +168,7 @@ mod tests {
 
     #[test]
     fn numbers_without_a_connection_are_reused_and_others_kept() {
-        let mut tunnels = Tunnels::new(TunnelKinds::ALL);
+        let mut tunnels = Tunnels::new(TunnelKinds::ALL, arena());
         let numbers: Vec<u32> = (0..MOST as u32)
             .map(|id| tunnels.number(&path(id)).expect("room"))
             .collect();
@@ -166,7 +178,7 @@ mod tests {
         assert!(tunnels.must_search(5));
         tunnels.retain(5, [numbers[7], numbers[9]].into_iter());
         assert_eq!(tunnels.number(&path(7)), Some(numbers[7]));
-        assert_eq!(tunnels.table.get(numbers[9]), path(9));
+        assert_eq!(get(&tunnels.arena, numbers[9]), path(9));
         for id in 0..MOST as u32 - 2 {
             let number = tunnels.number(&path((1 << 20) + id)).expect("room again");
             assert!(number != numbers[7] && number != numbers[9]);

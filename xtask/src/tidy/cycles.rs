@@ -24,7 +24,6 @@ const ORDERS: &[(&str, &[&str])] = &[
             "payload",
             "config",
             "event",
-            "view",
             "refusal",
             "counters",
             "store",
@@ -36,9 +35,12 @@ const ORDERS: &[(&str, &[&str])] = &[
             "defrag",
             "acceptance",
             "reassembly",
-            "reader",
             "engine",
         ],
+    ),
+    (
+        "monitor-reader/src",
+        &["view", "path", "store", "tunnels", "reader"],
     ),
     (
         "monitor-daemon/src/rpc",

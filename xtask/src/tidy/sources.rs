@@ -19,7 +19,7 @@ const UNSAFE_DIRECTORIES: &[&str] = &[
     "monitor-daemon/src/capture/",
     "monitor-daemon/src/rpc/access/peer/groups.rs",
     "monitor-ebpf/src/",
-    "monitor-engine/src/store/",
+    "monitor-reader/src/store/",
 ];
 
 /// Written apart, so that this file keeps its own rule.

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::engine::acknowledge::{acknowledge, learn_start};
 use crate::engine::conn::Conn;
 use crate::engine::resync::ResyncDetector;
+use crate::seq::SequenceOffsets;
 use crate::store::arena::Arena;
 use crate::store::record::{SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};

@@ -26,6 +26,12 @@ impl BlockAllocator {
         u64::from(self.untouched) - self.free.len() as u64
     }
 
+    /// Returns the number below which blocks were used before.
+    #[inline]
+    pub fn untouched(&self) -> BlockId {
+        self.untouched
+    }
+
     /// Returns the number of free blocks.
     pub fn available(&self) -> u64 {
         u64::from(self.total) - self.used()

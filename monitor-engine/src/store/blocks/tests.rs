@@ -6,9 +6,10 @@
 )]
 
 use super::*;
+use crate::store::header::{Identity, Sizes};
 
 fn check(window: u64, steps: impl Iterator<Item = u64>) {
-    let arena = Arena::reserve(1, 100_000).unwrap();
+    let arena = Arena::reserve(Sizes::new(1, 100_000), Identity::default(), false).unwrap();
     let mut allocator = BlockAllocator::new(100_000);
     let record = arena.record(0).unwrap();
     let side = &record.sides[0];
@@ -74,7 +75,7 @@ fn holes_between_blocks_are_skipped() {
 
 #[test]
 fn a_full_allocator_is_an_error_and_leaks_nothing() {
-    let arena = Arena::reserve(1, 6).unwrap();
+    let arena = Arena::reserve(Sizes::new(1, 6), Identity::default(), false).unwrap();
     let mut allocator = BlockAllocator::new(6);
     let side = &arena.record(0).unwrap().sides[0];
     let mut blocks = Blocks {

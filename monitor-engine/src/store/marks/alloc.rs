@@ -3,7 +3,8 @@
 //! The first chunk of each block is its header. Blocks with a freed chunk are a doubly linked list; the freed chunks of a
 //! block are a list of its own. All links are in the blocks, so the allocator takes no memory beside them.
 
-use super::chunk::{CHUNKS, Chunk};
+use monitor_reader::store::marks::chunk::{CHUNKS, Chunk};
+
 use crate::store::arena::{Arena, BlockId};
 use crate::store::blocks::BlockAllocator;
 use crate::store::record::NONE;

@@ -1,15 +1,6 @@
-//! Marks: times at which the in-order edge of a side left an offset.
-//!
-//! A side's marks are a ring of small chunks ([`chunk`]): its record links the newest one, each links the next newer one,
-//! and the newest links the oldest. So both ends are found with one link, and a side without bytes has no chunk. Chunks are
-//! cut from blocks ([`alloc`]).
-//!
-//! Readers copy the ring's ends inside a consistent read ([`Ends`]) and walk it afterwards. `epoch` changes before a chunk
-//! is freed, so a walk over a chunk that was reused is noticed. A newer chunk, or a mark after those of the copy, is beyond
-//! the walk.
+//! Changes of marks ([`monitor_reader::store::marks`]), and the allocation of their chunks ([`alloc`]).
 
 mod alloc;
-mod chunk;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
@@ -18,11 +9,11 @@ use super::blocks::BlockAllocator;
 use super::record::{NONE, Record, SideRecord};
 use super::{Release, fence};
 pub use alloc::ChunkAllocator;
-pub use chunk::Mark;
-use chunk::{Chunk, PER_CHUNK};
-
-/// Most chunks of a side, which bounds a reader's walk: 3072 marks.
-const MOST_CHUNKS: u64 = 1024;
+#[cfg(all(test, not(feature = "loom")))]
+use monitor_reader::store::marks::Ends;
+use monitor_reader::store::marks::MOST_CHUNKS;
+pub use monitor_reader::store::marks::Mark;
+use monitor_reader::store::marks::chunk::{self, Chunk, PER_CHUNK};
 
 /// Bytes of marks for each retained byte: the divisor, as a shift.
 const SHARE_SHIFT: u32 = 4;
@@ -188,52 +179,5 @@ impl<'a> Marks<'a> {
 
     fn newest(&self) -> Option<Chunk<'a>> {
         Chunk::linked(self.arena, self.side.marks.get())
-    }
-}
-
-/// Ends of a side's ring at one moment, for readers.
-#[derive(Clone, Copy, Debug)]
-pub struct Ends {
-    oldest: u32,
-    newest: u32,
-    /// Marks in the newest chunk.
-    count: usize,
-    /// Unchanged after a valid walk.
-    pub epoch: u32,
-}
-
-impl Ends {
-    /// Copies the ends of a ring. On a torn record: arbitrary ones.
-    pub fn of(arena: &Arena, side: &SideRecord) -> Self {
-        let newest = side.marks.get();
-        let chunk = Chunk::linked(arena, newest);
-        Self {
-            oldest: chunk.map_or(NONE, Chunk::next),
-            newest,
-            count: chunk.map_or(0, Chunk::count),
-            epoch: side.epoch.get(),
-        }
-    }
-
-    /// Calls `each` for the marks in order until it returns false. If the ring has changed: for arbitrary ones, a bounded
-    /// number of times.
-    pub fn each(&self, arena: &Arena, mut each: impl FnMut(Mark) -> bool) {
-        let mut link = self.oldest;
-        for _ in 0..MOST_CHUNKS {
-            let Some(chunk) = Chunk::linked(arena, link) else {
-                return;
-            };
-            let last = link == self.newest;
-            let count = if last { self.count } else { chunk.count() };
-            for index in 0..count {
-                if !each(chunk.get(index)) {
-                    return;
-                }
-            }
-            if last {
-                return;
-            }
-            link = chunk.next();
-        }
     }
 }

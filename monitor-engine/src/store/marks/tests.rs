@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::blocks::BlockAllocator;
+use crate::store::header::{Identity, Sizes};
 
 fn read(arena: &Arena, side: &SideRecord) -> Vec<Mark> {
     let mut marks = Vec::new();
@@ -36,7 +37,7 @@ proptest! {
     #[test]
     fn a_ring_holds_the_newest_marks(ops in prop::collection::vec(op(), 1..600)) {
         const MOST: u64 = 40;
-        let arena = Arena::reserve(1, 8).unwrap();
+        let arena = Arena::reserve(Sizes::new(1, 8), Identity::default(), false).unwrap();
         let (mut blocks, mut chunks) = (BlockAllocator::new(8), ChunkAllocator::default());
         let record = arena.record(0).unwrap();
         let mut models = [VecDeque::new(), VecDeque::new()];
@@ -88,7 +89,7 @@ proptest! {
 
 #[test]
 fn without_memory_the_oldest_marks_go() {
-    let arena = Arena::reserve(1, 1).unwrap();
+    let arena = Arena::reserve(Sizes::new(1, 1), Identity::default(), false).unwrap();
     let (mut blocks, mut chunks) = (BlockAllocator::new(1), ChunkAllocator::default());
     let record = arena.record(0).unwrap();
     let [one, two] = &record.sides;

@@ -1,9 +1,5 @@
-//! Sets of byte ranges: sorted, disjoint, never touching.
-//!
-//! A side's set holds its received ranges apart from the contiguous one: beyond a hole (cf. SACK blocks), or before a hole
-//! that was declared lost. It is a chain of blocks, so that readers can walk it ([`chunk`]).
+//! Changes of the set of a side's ranges ([`monitor_reader::store::ranges`]).
 
-mod chunk;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
@@ -11,30 +7,13 @@ use super::arena::Arena;
 use super::blocks::{BlockAllocator, Full};
 use super::cell::Cell32;
 use crate::ByteRange;
-use chunk::{CHUNK, Chunk};
-
-/// Most chunks of a side: bounds a reader's walk over torn links.
-const MAX_CHUNKS: usize = 1024;
+use monitor_reader::store::ranges::MAX_CHUNKS;
+use monitor_reader::store::ranges::chunk::{CHUNK, Chunk};
+#[cfg(all(test, not(feature = "loom")))]
+use monitor_reader::store::ranges::for_each_range;
 
 /// Most ranges of a side: as many as fit even if every chunk is only half full.
 pub const MAX_RANGES: usize = CHUNK / 2 * MAX_CHUNKS;
-
-/// Calls `each` for every range in order, until it returns false. On a torn chain: with arbitrary ranges, a bounded
-/// number of times.
-pub fn for_each_range(arena: &Arena, head: u32, mut each: impl FnMut(ByteRange) -> bool) {
-    let mut link = head;
-    for _ in 0..MAX_CHUNKS {
-        let Some(chunk) = Chunk::linked(arena, link) else {
-            return;
-        };
-        for index in 0..chunk.count() {
-            if !each(chunk.get(index)) {
-                return;
-            }
-        }
-        link = chunk.next();
-    }
-}
 
 /// A side's ranges, for the writer. Changes go inside [`Record::update`](super::record::Record::update).
 pub struct RangeSet<'a> {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::header::{Identity, Sizes};
 
 fn ranges(arena: &Arena, head: &Cell32) -> Vec<ByteRange> {
     let mut ranges = Vec::new();
@@ -44,7 +45,7 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #[test]
     fn a_range_set_behaves_like_a_bitmap(ops in prop::collection::vec(op(), 1..900)) {
-        let arena = Arena::reserve(1, 64).unwrap();
+        let arena = Arena::reserve(Sizes::new(1, 64), Identity::default(), false).unwrap();
         let mut allocator = BlockAllocator::new(64);
         let head = Cell32::default();
         let mut bits = vec![false; 2100];

@@ -6,6 +6,7 @@ use super::{SPAN, Segment};
 use crate::payload::Payload;
 use crate::reassembly::{Limits, Receiver, WriterState};
 use crate::store::arena::Arena;
+use crate::store::header::{Identity, Sizes};
 use crate::store::record::{NO_FIN, Record, flag};
 use crate::{Counters, Event, OverlapPolicy, Reader, Side, SockId};
 
@@ -19,7 +20,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(policy: OverlapPolicy, queued: u32) -> Self {
-        let arena = Arc::new(Arena::reserve(1, 64).unwrap());
+        let arena =
+            Arc::new(Arena::reserve(Sizes::new(1, 64), Identity::default(), false).unwrap());
         let record = arena.record(0).unwrap();
         record.generation.set(1);
         record.flags.set(flag::ESTABLISHED);

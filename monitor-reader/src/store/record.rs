@@ -40,7 +40,7 @@ pub struct Record {
     pub next: Cell32,
     /// Time of its last move in that list, milliseconds of the engine's clock (wraps).
     pub listed: Cell32,
-    /// Class, the list that it is in ([`crate::flow::Class`]), in the lower half; an [`OverlapPolicy`] for each side in the
+    /// Class, the list that it is in (Class in the engine), in the lower half; an [`OverlapPolicy`] for each side in the
     /// upper.
     class: Cell8,
     /// [`crate::CloseReason`]; 0 while it is open.
@@ -126,6 +126,36 @@ pub struct SideRecord {
     pub height: Cell8,
 }
 
+/// Returns a hash of the places of all fields, by which programs of different layouts are told apart.
+pub const fn layout() -> u64 {
+    use std::mem::offset_of;
+
+    macro_rules! offsets {
+        ($type:ident: $($field:ident)*) => { [$(offset_of!($type, $field) as u64),*] };
+    }
+    let record = offsets!(Record: lock generation client server ports link opened last tag prev next listed class closed
+        flags resync interface home windows sides);
+    let side = offsets!(SideRecord: base next end contig_start retransmitted roots marks ranges epoch start acked
+        right_edge ts_recent fin gaps conflicts ooo_queue sent_end state options flags height);
+    hash(&[
+        hash(&record),
+        hash(&side),
+        size_of::<Record>() as u64,
+        size_of::<SideRecord>() as u64,
+    ])
+}
+
+/// Hashes numbers (FNV-1a, word by word).
+pub const fn hash(words: &[u64]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut at = 0;
+    while at < words.len() {
+        hash = (hash ^ words[at]).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+}
+
 /// Bits of a time below which two times are the same to a mark: half a millisecond.
 pub const TICK_SHIFT: u32 = 19;
 
@@ -136,6 +166,15 @@ const CONTINUES: u32 = 1 << 31;
 const SCALE: u8 = 15;
 
 impl SideRecord {
+    /// Returns the offset of a sequence number, negative before offset 0. Of all offsets with this number it is the one
+    /// nearest to the in-order edge, so that it follows the wrap. Needs [`side_flag::STARTED`].
+    #[inline(always)]
+    pub fn offset(&self, seq: u32) -> i64 {
+        let next = self.next.get();
+        let edge = self.start.get().wrapping_add(next as u32);
+        (next as i64).wrapping_add(i64::from(seq.wrapping_sub(edge) as i32))
+    }
+
     /// Returns the offset of the FIN, or [`NO_FIN`].
     #[inline(always)]
     pub fn fin(&self) -> u64 {
@@ -227,16 +266,19 @@ impl SideRecord {
             .set(self.gaps() | if continues { CONTINUES } else { 0 });
     }
 
+    /// Returns whether one of the [`side_flag`]s is set.
     #[inline(always)]
     pub fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0
     }
 
+    /// Sets one of the [`side_flag`]s. Inside an update.
     #[inline(always)]
     pub fn add_flag(&self, flag: u8) {
         self.flags.set(self.flags.get() | flag);
     }
 
+    /// Clears one of the [`side_flag`]s. Inside an update.
     #[inline(always)]
     pub fn remove_flag(&self, flag: u8) {
         self.flags.set(self.flags.get() & !flag);
@@ -342,9 +384,13 @@ impl Record {
     }
 
     /// Calls `look` until the record did not change during the call (sequence lock). `look` may see torn state and must
-    /// return on any; its last result is consistent.
-    pub fn read_consistent<T>(&self, mut look: impl FnMut(&Self) -> T) -> T {
-        let mut tries = 0u32;
+    /// return on any; its last result is consistent. `None` once the patience is exhausted.
+    #[inline]
+    pub fn read_consistent<T>(
+        &self,
+        patience: &mut Patience,
+        mut look: impl FnMut(&Self) -> T,
+    ) -> Option<T> {
         loop {
             let before = self.lock.load(Acquire);
             if before & 1 == 0 {
@@ -352,12 +398,54 @@ impl Record {
                 // The loads of `look` come before the second load of the count.
                 fence(Acquire);
                 if self.lock.load(Relaxed) == before {
-                    return result;
+                    return Some(result);
                 }
             }
-            tries += 1;
-            pause(tries);
+            if !patience.retry() {
+                return None;
+            }
         }
+    }
+}
+
+/// Number of attempts that a read may still make, with a pause before each.
+#[derive(Debug)]
+pub struct Patience {
+    tries: u32,
+    most: u32,
+}
+
+impl Patience {
+    /// Attempts in a store that isn't trusted. Each waits for the writer's few nanoseconds, and every 64th gives up the
+    /// processor, as the writer may have been descheduled.
+    const FOREIGN: u32 = 4096;
+
+    /// Returns the patience for a store whose writer certainly completes each update: it has no end.
+    #[inline]
+    pub fn endless() -> Self {
+        Self {
+            tries: 0,
+            most: u32::MAX,
+        }
+    }
+
+    /// Returns the patience for a store whose writer may be gone, or no writer at all.
+    #[inline]
+    pub fn limited() -> Self {
+        Self {
+            tries: 0,
+            most: Self::FOREIGN,
+        }
+    }
+
+    /// Pauses and returns true, or returns false after the last attempt.
+    pub fn retry(&mut self) -> bool {
+        if self.tries == self.most {
+            return self.most == u32::MAX;
+        }
+        self.tries += 1;
+        pause(self.tries);
+        true
     }
 }
 
@@ -369,6 +457,15 @@ mod tests {
     fn reads_return_updates() {
         let record = Record::default();
         record.update(|r| r.last.set(7));
-        assert_eq!(record.read_consistent(|r| r.last.get()), 7);
+        let read = record.read_consistent(&mut Patience::endless(), |r| r.last.get());
+        assert_eq!(read, Some(7));
+    }
+
+    #[test]
+    fn a_record_that_stays_locked_exhausts_the_patience() {
+        let record = Record::default();
+        record.lock.store(1, Relaxed);
+        let read = record.read_consistent(&mut Patience::limited(), |_| ());
+        assert_eq!(read, None);
     }
 }

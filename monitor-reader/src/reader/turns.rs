@@ -22,9 +22,9 @@ impl Reader {
     /// during each.
     pub fn turns(&self, id: SockId, from: [u64; 2], limit: usize) -> Result<Turns, PeekError> {
         let record = self.record(id)?;
-        let mut tries = 0u32;
+        let (mut tries, mut patience) = (0u32, self.patience());
         loop {
-            let (mut timelines, ends) = record.read_consistent(|record| {
+            let taken = record.read_consistent(&mut patience, |record| {
                 if !is_current(record, id) {
                     return Err(PeekError::NoSuchConnection);
                 }
@@ -32,7 +32,8 @@ impl Reader {
                 let timelines = Side::BOTH.map(side);
                 let ends = Side::BOTH.map(|side| Ends::of(&self.arena, record.side(side)));
                 Ok((timelines, ends))
-            })?;
+            });
+            let (mut timelines, ends) = taken.unwrap_or(Err(PeekError::Busy))?;
             for (timeline, ends) in timelines.iter_mut().zip(&ends) {
                 self.add_marks(timeline, ends, limit);
             }

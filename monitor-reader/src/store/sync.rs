@@ -18,6 +18,7 @@ pub fn pause(tries: u32) {
     }
 }
 
+/// Lets the writer run.
 #[cfg(feature = "loom")]
 pub fn pause(_: u32) {
     loom::thread::yield_now();

@@ -6,17 +6,20 @@ mod turns;
 mod view;
 
 use std::fmt;
+#[cfg(not(feature = "loom"))]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::{Roots, number};
+#[cfg(not(feature = "loom"))]
+use crate::store::header::{AttachError, Identity};
 use crate::store::received::for_each_retained;
-use crate::store::record::Record;
+use crate::store::record::{Patience, Record};
 use crate::store::{Acquire, fence, pause};
-use crate::tunnels::TunnelTable;
 use crate::{Connection, Extents, Next, NextKind, Peek, PeekError, Side, SockId};
 use snapshot::{Snapshot, is_current};
-pub use view::view;
+pub use view::view_record;
 
 /// Attempts to copy bytes before a read gives up. Each takes the time of a copy.
 const MAX_TRIES: u32 = 64;
@@ -28,22 +31,49 @@ const SMALL: usize = 4096;
 #[derive(Clone)]
 pub struct Reader {
     arena: Arc<Arena>,
-    tunnels: Arc<TunnelTable>,
     worker: u16,
+    /// The writer is a thread of this process, which certainly completes what it began.
+    trusted: bool,
 }
 
 impl Reader {
-    pub(crate) fn new(arena: Arc<Arena>, worker: u16) -> Self {
+    /// Creates a reader of a store whose writer is in this process.
+    #[must_use]
+    pub fn new(arena: Arc<Arena>, worker: u16) -> Self {
         Self {
             arena,
-            tunnels: Arc::default(),
             worker,
+            trusted: true,
         }
     }
 
-    /// Adds the table of tunnels.
-    pub(crate) fn with_tunnels(self, tunnels: Arc<TunnelTable>) -> Self {
-        Self { tunnels, ..self }
+    /// Attaches to the store of another process, by a descriptor of its memory. The memory isn't trusted: whatever it holds,
+    /// every read ends. [`PeekError::Busy`] then also means that the writer stopped in the middle of an update.
+    ///
+    /// # Errors
+    /// [`AttachError`] if it is no store, or one of another layout.
+    #[cfg(not(feature = "loom"))]
+    pub fn attach(descriptor: impl AsFd) -> Result<Self, AttachError> {
+        let arena = Arena::attach(descriptor)?;
+        Ok(Self {
+            worker: arena.identity().worker,
+            arena: Arc::new(arena),
+            trusted: false,
+        })
+    }
+
+    /// Returns the descriptor to pass to a process that may attach, if the store is shared.
+    #[cfg(not(feature = "loom"))]
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.arena.descriptor()
+    }
+
+    /// Returns the identity of the store.
+    #[cfg(not(feature = "loom"))]
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.arena.identity()
     }
 
     /// Returns the number of slots: every [`SockId::slot`] of this engine is below it.
@@ -55,8 +85,20 @@ impl Reader {
     /// Returns a connection; `None` if it never existed or is gone.
     #[must_use]
     pub fn connection(&self, id: SockId) -> Option<Connection> {
-        let record = self.record(id).ok()?;
-        record.read_consistent(|record| is_current(record, id).then(|| self.view(id, record)))
+        self.info(id).ok()
+    }
+
+    /// Returns a connection.
+    ///
+    /// # Errors
+    /// [`PeekError::NoSuchConnection`]; in an attached process [`PeekError::Busy`].
+    pub fn info(&self, id: SockId) -> Result<Connection, PeekError> {
+        let record = self.record(id)?;
+        let view = record.read_consistent(&mut self.patience(), |record| {
+            is_current(record, id).then(|| view_record(&self.arena, id, record))
+        });
+        view.ok_or(PeekError::Busy)?
+            .ok_or(PeekError::NoSuchConnection)
     }
 
     /// Returns the connections in the order of their slots: all, or those behind the position of `after`. The connection
@@ -76,10 +118,15 @@ impl Reader {
                     .map(|record| (slot, record))
             })
             .filter_map(|(slot, record)| {
-                record.read_consistent(|record| {
-                    let id = SockId::new(self.worker, slot, record.generation.get() >> 1);
-                    record.occupied().then(|| self.view(id, record))
-                })
+                let view = record.read_consistent(&mut self.patience(), |record| {
+                    let generation = record.generation.get() >> 1;
+                    let occupied = record.occupied() && generation <= SockId::MAX_GENERATION;
+                    occupied.then(|| {
+                        let id = SockId::new(self.worker, slot, generation);
+                        view_record(&self.arena, id, record)
+                    })
+                });
+                view.flatten()
             })
     }
 
@@ -97,9 +144,9 @@ impl Reader {
         buf: &mut [u8],
     ) -> Result<Peek, PeekError> {
         let record = self.record(id)?;
-        let mut tries = 0u32;
+        let (mut tries, mut patience) = (0u32, self.patience());
         loop {
-            let snapshot = Snapshot::take(&self.arena, record, id, side, off)?;
+            let snapshot = Snapshot::take(&self.arena, record, id, side, off, &mut patience)?;
             let len = snapshot.readable(off, attempt_len(tries, buf.len()))?;
             if self.copy(record, id, side, &snapshot, off, &mut buf[..len]) {
                 return Ok(snapshot.peek(off, len));
@@ -119,10 +166,13 @@ impl Reader {
         let Ok(record) = self.record(id) else {
             return Next::gone();
         };
-        let mut tries = 0u32;
+        let (mut tries, mut patience) = (0u32, self.patience());
         loop {
-            let Ok(snapshot) = Snapshot::take(&self.arena, record, id, side, off) else {
-                return Next::gone();
+            let taken = Snapshot::take(&self.arena, record, id, side, off, &mut patience);
+            let snapshot = match taken {
+                Ok(snapshot) => snapshot,
+                Err(PeekError::Busy) => return Next::busy(),
+                Err(_) => return Next::gone(),
             };
             let next = snapshot.next(off, attempt_len(tries, buf.len()));
             let NextKind::Bytes { len, .. } = next.kind else {
@@ -148,7 +198,7 @@ impl Reader {
     /// [`PeekError::NoSuchConnection`] and [`PeekError::Disabled`].
     pub fn extents(&self, id: SockId, side: Side) -> Result<Extents, PeekError> {
         let record = self.record(id)?;
-        record.read_consistent(|record| {
+        let extents = record.read_consistent(&mut self.patience(), |record| {
             if !is_current(record, id) {
                 return Err(PeekError::NoSuchConnection);
             }
@@ -168,11 +218,16 @@ impl Reader {
                 next,
                 end,
             })
-        })
+        });
+        extents.unwrap_or(Err(PeekError::Busy))
     }
 
-    fn view(&self, id: SockId, record: &Record) -> Connection {
-        view(&self.arena, &self.tunnels, id, record)
+    fn patience(&self) -> Patience {
+        if self.trusted {
+            Patience::endless()
+        } else {
+            Patience::limited()
+        }
     }
 
     fn record(&self, id: SockId) -> Result<&Record, PeekError> {

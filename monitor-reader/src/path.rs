@@ -1,7 +1,4 @@
-//! Table of tunnels, by number: one writer, any number of readers, no lock.
-//!
-//! **Invariant:** an entry changes only while no record and no waiting fragment has its number. A reader takes the number
-//! and the entry in one consistent read of the record: if the record was freed in between, the read is repeated.
+//! Paths: the tunnels around a packet.
 
 use std::net::IpAddr;
 
@@ -9,8 +6,6 @@ use monitor_common::abi;
 use monitor_common::types::TunnelKind;
 use monitor_common::wire::Address;
 
-use crate::store::cell::Cell64;
-use crate::store::{Release, fence};
 use crate::view::Tunnel;
 
 /// Most tunnels inside one another that are followed.
@@ -19,7 +14,7 @@ pub const MAX_DEPTH: usize = 2;
 /// Words of a layer: kind and id, link field of the outer packet, addresses.
 const LAYER: usize = 6;
 /// Words of a path: its layers, and the link field of the inner packet.
-const WORDS: usize = MAX_DEPTH * LAYER + 1;
+pub const WORDS: usize = MAX_DEPTH * LAYER + 1;
 
 /// Bits of the first word of a layer: one more than the number of the kind, and the presence of an id. The id is the
 /// upper half.
@@ -28,7 +23,7 @@ const HAS_ID: u64 = 1 << 8;
 
 /// Tunnels around a packet, and its link field. The same for both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Path([u64; WORDS]);
+pub struct Path(pub(crate) [u64; WORDS]);
 
 impl Path {
     /// Adds a tunnel inside the others; returns false if there are [`MAX_DEPTH`]. `link`: link field of the packet that
@@ -87,40 +82,4 @@ fn tunnel(layer: &[u64]) -> Option<Tunnel> {
         ends: [end((a, b)), end((c, d))],
         vlan: abi::tags(link).collect(),
     })
-}
-
-/// Entries that readers see.
-#[derive(Debug, Default)]
-pub struct TunnelTable {
-    entries: Box<[[Cell64; WORDS]]>,
-}
-
-impl TunnelTable {
-    /// Creates a table for a number of paths.
-    pub fn new(len: usize) -> Self {
-        Self {
-            entries: std::iter::repeat_with(<[Cell64; WORDS]>::default)
-                .take(len)
-                .collect(),
-        }
-    }
-
-    /// Replaces an entry. Only for the one writer.
-    pub fn set(&self, number: u32, path: &Path) {
-        // The records that had this number were freed before.
-        fence(Release);
-        if let Some(entry) = self.entries.get(number as usize) {
-            for (cell, word) in entry.iter().zip(path.0) {
-                cell.set(word);
-            }
-        }
-    }
-
-    /// Returns an entry. Inside a consistent read of a record with this number, or by the writer.
-    pub fn get(&self, number: u32) -> Path {
-        self.entries
-            .get(number as usize)
-            .map(|entry| Path(entry.each_ref().map(Cell64::get)))
-            .unwrap_or_default()
-    }
 }

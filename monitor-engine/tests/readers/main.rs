@@ -2,8 +2,9 @@
 //! that they get is a function of its connection and offset, so that a torn or a foreign one is recognised.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-#[path = "common/mod.rs"]
+#[path = "../common/mod.rs"]
 mod common;
+mod processes;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -52,6 +53,31 @@ struct Writer {
 }
 
 impl Writer {
+    /// Creates an engine with little memory and opens the flows. `share`: other processes may attach.
+    fn new(share: bool) -> Self {
+        let mut config = EngineConfig {
+            memory: 3 << 20,
+            window: 48 << 10,
+            seed: [5, 6],
+            share,
+            ..EngineConfig::default()
+        };
+        config.tcp.overlap = OverlapPolicy::Last;
+        config.tcp.linger = Some(300 * MS);
+        let flows = (0..FLOWS).map(Flow::numbered).collect();
+        let mut writer = Self {
+            engine: Engine::new(config, ()).unwrap(),
+            flows,
+            random: Random(77),
+            now: 1_000_000 * MS,
+            version: 0,
+        };
+        for index in 0..FLOWS as usize {
+            writer.open(index);
+        }
+        writer
+    }
+
     fn packet(&mut self, data: &[u8]) {
         self.now += MS / 50;
         self.engine.process(&[Packet {
@@ -174,6 +200,16 @@ struct Watcher {
 }
 
 impl Watcher {
+    fn new(reader: Reader, number: usize) -> Self {
+        Self {
+            reader,
+            random: Random(1 + number as u64),
+            known: HashMap::new(),
+            bytes: 0,
+            refused: 0,
+        }
+    }
+
     fn look(&mut self) {
         let connections: Vec<Connection> = self.reader.connections(None).collect();
         for connection in &connections {
@@ -252,41 +288,15 @@ fn verify(isn: u32, sender: Side, off: u64, bytes: &[u8]) {
 
 #[test]
 fn no_reader_ever_gets_a_torn_or_a_foreign_byte() {
-    let mut config = EngineConfig {
-        memory: 3 << 20,
-        window: 48 << 10,
-        seed: [5, 6],
-        ..EngineConfig::default()
-    };
-    config.tcp.overlap = OverlapPolicy::Last;
-    config.tcp.linger = Some(300 * MS);
-    let engine = Engine::new(config, ()).unwrap();
-    let reader = engine.reader();
-    let flows = (0..FLOWS).map(Flow::numbered).collect();
-    let mut writer = Writer {
-        engine,
-        flows,
-        random: Random(77),
-        now: 1_000_000 * MS,
-        version: 0,
-    };
-    for index in 0..FLOWS as usize {
-        writer.open(index);
-    }
+    let mut writer = Writer::new(false);
+    let reader = writer.engine.reader();
     let done = AtomicBool::new(false);
     let (bytes, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for number in 0..READERS {
             let (reader, done, bytes, refused) = (reader.clone(), &done, &bytes, &refused);
             scope.spawn(move || {
-                let random = Random(1 + number as u64);
-                let mut watcher = Watcher {
-                    reader,
-                    random,
-                    known: HashMap::new(),
-                    bytes: 0,
-                    refused: 0,
-                };
+                let mut watcher = Watcher::new(reader, number);
                 while !done.load(Relaxed) {
                     watcher.look();
                 }
@@ -302,9 +312,14 @@ fn no_reader_ever_gets_a_torn_or_a_foreign_byte() {
         }
         done.store(true, Relaxed);
     });
+    let (read, refused) = (bytes.load(Relaxed), refused.load(Relaxed));
+    check(&writer, read, refused);
+}
+
+/// Checks that the race was one.
+fn check(writer: &Writer, read: u64, refused: u64) {
     let counters = writer.engine.counters();
     let value = |name: &str| counters.each().find(|c| c.1 == name).unwrap().3;
-    let (read, refused) = (bytes.load(Relaxed), refused.load(Relaxed));
     eprintln!(
         "{read} bytes read, {refused} reads refused, {} connections",
         value("opened")

@@ -4,7 +4,7 @@ use super::view::fin;
 use crate::store::arena::Arena;
 use crate::store::blocks::Roots;
 use crate::store::received::for_each_retained;
-use crate::store::record::{Record, flag};
+use crate::store::record::{Patience, Record, flag};
 use crate::view::{EndReason, Next, NextKind};
 use crate::{ByteRange, CloseReason, NoData, Peek, PeekError, Side, SockId};
 
@@ -30,15 +30,16 @@ impl Snapshot {
     /// Takes a snapshot of a side for a read at `off`.
     ///
     /// # Errors
-    /// [`PeekError::NoSuchConnection`].
+    /// [`PeekError::NoSuchConnection`]; [`PeekError::Busy`] once the patience is exhausted.
     pub fn take(
         arena: &Arena,
         record: &Record,
         id: SockId,
         name: Side,
         off: u64,
+        patience: &mut Patience,
     ) -> Result<Self, PeekError> {
-        record.read_consistent(|record| {
+        let snapshot = record.read_consistent(patience, |record| {
             if !is_current(record, id) {
                 return Err(PeekError::NoSuchConnection);
             }
@@ -62,7 +63,8 @@ impl Snapshot {
                 closed: CloseReason::from_number(record.closed.get()),
                 range: found,
             })
-        })
+        });
+        snapshot.unwrap_or(Err(PeekError::Busy))
     }
 
     /// Returns the number of contiguous bytes from `off` on; 0 if there is none at `off`.

@@ -4,60 +4,87 @@
     reason = "the arena hands out shared views of arena that it maps itself"
 )]
 
+use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
-
+pub use super::block::{BLOCK, BLOCK_SHIFT, BlockId};
 use super::cell::{Cell32, Cell64};
 use super::copy;
+use super::header::{self, AttachError, HEADER, Identity, Sizes};
+use super::memory::Memory;
 use super::record::Record;
-
-/// Bytes in a block, the unit in which stream bytes are stored. A power of two.
-pub const BLOCK: usize = 1 << BLOCK_SHIFT;
-/// log2 of [`BLOCK`]. With 2 KiB a request of a few hundred bytes wastes little, a bulk segment is copied in one or two
-/// pieces, and one block of 32-bit entries indexes 1 MiB.
-pub const BLOCK_SHIFT: u32 = 11;
+use crate::path;
 
 /// Bytes in a cache line.
 const LINE: usize = 64;
 
-/// Number of a block. The arena checks each: an out-of-range number reads as nothing.
-pub type BlockId = u32;
-
-/// Records and blocks of one worker, in one anonymous mapping.
+/// Records, tunnels and blocks of one worker, in one mapping behind a [header](super::header).
 ///
 /// Pages that were never used cost nothing: the kernel provides them, zeroed, at first touch. Every access takes a number,
 /// checks its bound, and uses relaxed atomics or the racing-copy routines. So any thread may call any reading method at any
 /// time. The result may be stale or torn, which the caller finds out by validation, but it is never undefined behaviour.
 pub struct Arena {
-    map: MmapRaw,
-    records: u32,
-    blocks: u32,
+    memory: Memory,
+    sizes: Sizes,
+    identity: Identity,
     blocks_at: usize,
 }
 
 impl Arena {
-    /// Reserves address space for records and blocks.
+    /// Reserves the memory of a store. `share`: other processes may map it for reading.
     ///
     /// # Errors
     /// The system's error if it refuses the mapping.
-    pub fn reserve(records: u32, blocks: u32) -> io::Result<Self> {
-        const PAGE: usize = 4096;
-        let blocks_at = (records as usize * size_of::<Record>()).next_multiple_of(PAGE);
-        let len = blocks_at + blocks as usize * BLOCK;
-        let map = MmapOptions::new()
-            .len(len.max(PAGE))
-            .no_reserve_swap()
-            .map_anon()?;
-        let map = MmapRaw::from(map);
-        // A hint: huge pages mean fewer TLB misses and page faults. Refused where there are none.
-        let _ = map.advise(Advice::HugePage);
-        Ok(Self {
-            map,
-            records,
-            blocks,
-            blocks_at,
-        })
+    pub fn reserve(sizes: Sizes, identity: Identity, share: bool) -> io::Result<Self> {
+        let memory = if share {
+            Memory::shared(sizes.bytes())?
+        } else {
+            Memory::anonymous(sizes.bytes())?
+        };
+        let arena = Self::new(memory, sizes, identity);
+        for (cell, word) in arena.header().iter().zip(header::words(sizes, identity)) {
+            cell.set(word);
+        }
+        Ok(arena)
+    }
+
+    /// Maps the store of another process, which is never written to from here.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub fn attach(descriptor: impl AsFd) -> Result<Self, AttachError> {
+        let memory = Memory::attach(descriptor)?;
+        let len = memory.len();
+        if len < HEADER {
+            return Err(AttachError::Foreign);
+        }
+        let arena = Self::new(memory, Sizes::default(), Identity::default());
+        let mut words = [0; header::WORDS];
+        for (word, cell) in words.iter_mut().zip(arena.header()) {
+            *word = cell.get();
+        }
+        let (sizes, identity) = header::parse(words, len)?;
+        Ok(Self::new(arena.memory, sizes, identity))
+    }
+
+    fn new(memory: Memory, sizes: Sizes, identity: Identity) -> Self {
+        Self {
+            memory,
+            sizes,
+            identity,
+            blocks_at: sizes.blocks_at(),
+        }
+    }
+
+    /// Returns the identity of the store.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Returns the descriptor to pass to processes that may attach, if the store is shared.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.memory.descriptor()
     }
 
     /// Makes the kernel provide, and zero, every page now instead of at its first use (Linux 5.14, MADV_POPULATE_WRITE).
@@ -65,26 +92,57 @@ impl Arena {
     /// # Errors
     /// The system's error, for example on an older kernel.
     pub fn prefault(&self) -> io::Result<()> {
-        self.map.advise(Advice::PopulateWrite)
+        self.memory.prefault()
+    }
+
+    /// Provides huge pages for records and blocks of a shared store: from the numbers `from`, up to which they were
+    /// provided before, to `to`.
+    pub fn provide(&self, from: (u32, u32), to: (u32, u32)) {
+        let record = |slot: u32| HEADER + slot as usize * size_of::<Record>();
+        let block = |id: u32| self.blocks_at + id as usize * BLOCK;
+        self.memory.provide(record(from.0), record(to.0));
+        self.memory.provide(block(from.1), block(to.1));
+    }
+
+    fn header(&self) -> &[Cell64] {
+        // SAFETY: the mapping is a page long at least and aligned; a Cell64 is an atomic for which every bit pattern is
+        // valid.
+        unsafe { std::slice::from_raw_parts(self.memory.start().cast::<Cell64>(), header::WORDS) }
+    }
+
+    /// Returns an entry of the table of tunnels; `None` past the last one.
+    pub fn tunnel(&self, number: u32) -> Option<&[Cell64; path::WORDS]> {
+        if number >= self.sizes.tunnels {
+            return None;
+        }
+        let at = self.sizes.tunnels_at() + number as usize * size_of::<[Cell64; path::WORDS]>();
+        // SAFETY: `at` lies inside the mapping (number < tunnels), at a multiple of 8: header, records and entries have
+        // such sizes. As in `record`, every bit pattern is valid.
+        Some(unsafe { &*self.memory.start().add(at).cast() })
     }
 
     /// Returns the number of records.
     pub fn records(&self) -> u32 {
-        self.records
+        self.sizes.records
+    }
+
+    /// Returns the number of blocks.
+    pub fn blocks(&self) -> u32 {
+        self.sizes.blocks
     }
 
     /// Returns a record; `None` past the last one.
     #[inline(always)]
     pub fn record(&self, slot: u32) -> Option<&Record> {
-        if slot >= self.records {
+        if slot >= self.sizes.records {
             return None;
         }
-        let at = slot as usize * size_of::<Record>();
-        // SAFETY: `at` lies inside the mapping (slot < records, and the records come first), which lives as long
+        let at = HEADER + slot as usize * size_of::<Record>();
+        // SAFETY: `at` lies inside the mapping (slot < records, which come behind the header), which lives as long
         // as `self` and is page-aligned, so the record is aligned. A `Record` consists of atomics, for which every bit
         // pattern, also the zeroes of a fresh page, is valid, and which may be shared between threads. Unique references
         // into the mapping are never created.
-        Some(unsafe { &*self.map.as_ptr().add(at).cast::<Record>() })
+        Some(unsafe { &*self.memory.start().add(at).cast::<Record>() })
     }
 
     /// Prefetches a record.
@@ -110,11 +168,11 @@ impl Arena {
 
     #[inline(always)]
     fn block(&self, id: BlockId, at: usize, len: usize) -> Option<*mut u8> {
-        let inside = id < self.blocks && at <= BLOCK && len <= BLOCK - at;
+        let inside = id < self.sizes.blocks && at <= BLOCK && len <= BLOCK - at;
         // wrapping_add stays inside the mapping: id, at and len were just checked.
         inside.then(|| {
-            self.map
-                .as_mut_ptr()
+            self.memory
+                .start()
                 .wrapping_add(self.blocks_at + id as usize * BLOCK + at)
         })
     }
@@ -165,11 +223,14 @@ impl Arena {
     }
 }
 
-// SAFETY: the mapping is plain memory that stays in place until the value is dropped, and all access to it goes
-// through the methods above, which race only in atomics.
-unsafe impl Send for Arena {}
-// SAFETY: as above; no method hands out a unique reference.
-unsafe impl Sync for Arena {}
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena")
+            .field("sizes", &self.sizes)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Prefetches the cache line of an address. Any address is allowed: it is never read.
 #[inline(always)]
@@ -200,9 +261,15 @@ fn prefetch_lines(first: *const u8, len: usize) {
 mod tests {
     use super::*;
 
+    const SIZES: Sizes = Sizes {
+        records: 3,
+        blocks: 2,
+        tunnels: 1,
+    };
+
     #[test]
     fn accesses_past_the_end_do_nothing() {
-        let arena = Arena::reserve(3, 2).unwrap();
+        let arena = Arena::reserve(SIZES, Identity::default(), false).unwrap();
         assert!(arena.record(2).is_some());
         assert!(arena.record(3).is_none());
         arena.write(1, BLOCK - 3, b"abc");

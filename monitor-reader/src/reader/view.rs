@@ -8,14 +8,14 @@ use crate::store::arena::Arena;
 use crate::store::cell::Cell64;
 use crate::store::received::retained_below;
 use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
-use crate::tunnels::TunnelTable;
+use crate::tunnels;
 use crate::{CloseReason, Connection, Side, SideStats, SockId, TcpState};
 
 /// Returns the view of a connection. Inside a consistent read, or by the writer.
-pub fn view(arena: &Arena, tunnels: &TunnelTable, id: SockId, record: &Record) -> Connection {
+pub fn view_record(arena: &Arena, id: SockId, record: &Record) -> Connection {
     let flags = record.flags.get();
     let (ports, link) = (record.ports.get(), record.link.get());
-    let path = abi::tunnel(link).map(|number| tunnels.get(number));
+    let path = abi::tunnel(link).map(|number| tunnels::get(arena, number));
     let tags = path.map_or(link, |path| path.link());
     Connection {
         id,

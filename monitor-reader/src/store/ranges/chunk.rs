@@ -10,7 +10,9 @@ pub const CHUNK: usize = (BLOCK / 8 - 1) / 2;
 /// A chunk by the number of its block. Reads of a block that is none any more return something, but never fail.
 #[derive(Clone, Copy)]
 pub struct Chunk<'a> {
+    /// Arena of the block.
     pub arena: &'a Arena,
+    /// Number of the block.
     pub id: BlockId,
 }
 
@@ -39,12 +41,14 @@ impl<'a> Chunk<'a> {
             .min(CHUNK)
     }
 
+    /// Replaces the number of ranges. Only for the one writer.
     pub fn set_count(self, count: usize) {
         if let Some(cell) = self.arena.entry(self.id, 1) {
             cell.set(count as u32);
         }
     }
 
+    /// Returns a range; an empty one past the end.
     pub fn get(self, index: usize) -> ByteRange {
         match self.cells(index) {
             [start, end, ..] => ByteRange::new(start.get(), end.get()),
@@ -52,6 +56,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// Replaces a range. Only for the one writer.
     pub fn set(self, index: usize, range: ByteRange) {
         if let [start, end, ..] = self.cells(index) {
             start.set(range.start);

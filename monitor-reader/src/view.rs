@@ -138,10 +138,19 @@ impl EndReason {
 }
 
 impl Next {
-    /// The continuation of a connection that is gone.
+    /// Returns the continuation of a connection that is gone.
     pub(crate) const fn gone() -> Self {
+        Self::without_edges(NextKind::End(EndReason::Gone))
+    }
+
+    /// Returns the continuation of a connection that no attempt could read.
+    pub(crate) const fn busy() -> Self {
+        Self::without_edges(NextKind::Busy)
+    }
+
+    const fn without_edges(kind: NextKind) -> Self {
         Self {
-            kind: NextKind::End(EndReason::Gone),
+            kind,
             base: 0,
             next: 0,
             end: 0,

@@ -1,7 +1,7 @@
-//! Received ranges of a side: the contiguous one that ends at the in-order edge, and those of its range set.
+//! Received ranges of a side: the contiguous one that ends at the in-order edge, and those of its set of ranges.
 
 use super::arena::Arena;
-use super::range_set::for_each_range;
+use super::ranges::for_each_range;
 use super::record::{NONE, SideRecord};
 use crate::ByteRange;
 

@@ -16,6 +16,7 @@ pub const CHUNKS: u32 = (BLOCK >> SHIFT) as u32;
 /// Time at which the in-order edge left an offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
+    /// Offset that the edge left.
     pub off: u64,
     /// Nanoseconds since the epoch.
     pub time: u64,
@@ -64,11 +65,13 @@ impl<'a> Chunk<'a> {
         (self.word(0).get() >> 32) as u32
     }
 
+    /// Replaces the link and the number. Only for the one writer.
     #[inline(always)]
     pub fn set_place(self, next: u32, number: u32) {
         self.word(0).set(u64::from(next) | u64::from(number) << 32);
     }
 
+    /// Replaces the link. Only for the one writer.
     #[inline(always)]
     pub fn set_next(self, next: u32) {
         self.set_place(next, self.number());
@@ -80,11 +83,13 @@ impl<'a> Chunk<'a> {
         (self.word(1).get() as usize).min(PER_CHUNK)
     }
 
+    /// Replaces the number of marks. Only for the one writer.
     #[inline(always)]
     pub fn set_count(self, count: usize) {
         self.word(1).set(count as u64);
     }
 
+    /// Returns a mark.
     #[inline(always)]
     pub fn get(self, index: usize) -> Mark {
         Mark {
@@ -93,6 +98,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// Replaces a mark. Only for the one writer.
     #[inline(always)]
     pub fn set(self, index: usize, mark: Mark) {
         self.word(HEADER + 2 * index).set(mark.off);
