@@ -6,6 +6,7 @@ use std::thread;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::attach::{Attached, LocalReads};
 use crate::calls::calls;
 use crate::cursor::ppeek;
 use crate::events::Events;
@@ -36,6 +37,7 @@ pub struct Client {
     session: Session,
     /// `None` from the end of a connection to the next one.
     link: Option<Link>,
+    store: LocalReads,
 }
 
 macro_rules! write {
@@ -68,6 +70,7 @@ impl Client {
         Ok(Self {
             session: Session::new(path.as_ref(), reconnect, instance),
             link: Some(link),
+            store: LocalReads::default(),
         })
     }
 
@@ -99,7 +102,35 @@ impl Client {
         self.read_into(&ppeek(sockid, side, off, len), bytes)
     }
 
+    /// Attaches to the daemon's store: from now on reads of bytes are copies within this process. The rest stays on the
+    /// socket. When the daemon ends, one read returns [`Error::Restarted`], and later ones go to the socket again.
+    ///
+    /// ```no_run
+    /// use monitor_client::{Client, DEFAULT_SOCKET, Side};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// if let Err(error) = client.attach() {
+    ///     eprintln!("reading through the socket: {error}");
+    /// }
+    /// let read = client.ppeek(9, Side::Server, 0, 64)?;
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Attached::open`]. The client continues without.
+    pub fn attach(&mut self) -> Result<(), Error> {
+        self.store = LocalReads::open(&self.session.path)?;
+        Ok(())
+    }
+
     fn read_into(&mut self, params: &PpeekParams, bytes: &mut Vec<u8>) -> Result<Ppeek, Error> {
+        let cursors = &mut self.session.cursors;
+        if let Some(read) = self
+            .store
+            .read(cursors, params, |s| s.ppeek_into(params, bytes))
+        {
+            return read;
+        }
         self.attempt(Method::Ppeek, |link| {
             bytes.clear();
             link.read(params, |count| {
@@ -135,6 +166,12 @@ impl Client {
             encoding: Encoding::Raw,
             ..params.clone()
         };
+        let space = &mut buffer[..params.len as usize];
+        let (cursors, off) = (&mut self.session.cursors, params.off);
+        let local = |store: &mut Attached| store.ppeek(params.sockid, params.side, off, space);
+        if let Some(read) = self.store.read(cursors, &params, local) {
+            return read;
+        }
         self.attempt(Method::Ppeek, |link| {
             link.read(&params, |count| &mut buffer[..count])
         })

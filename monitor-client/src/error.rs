@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use monitor_reader::AttachError;
 use monitor_rpc::ErrorObject;
 
 /// Error of a call. The text of one that has a source does not repeat it.
@@ -38,6 +39,9 @@ pub enum Error {
     /// cursors are removed. Returned once; the next call goes to the new instance.
     #[error("the daemon has restarted: list its connections again, earlier sockids are invalid")]
     Restarted,
+    /// The store of the daemon cannot be read by this program: it is of another version, or the memory isn't a store.
+    #[error("cannot attach to the daemon's store")]
+    Attach(#[from] AttachError),
     /// The request could not be written as JSON.
     #[error("cannot write the request")]
     Request(#[source] serde_json::Error),

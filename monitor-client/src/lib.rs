@@ -18,6 +18,7 @@
 mod async_client;
 #[cfg(feature = "async")]
 mod async_link;
+mod attach;
 mod calls;
 mod client;
 mod cursor;
@@ -34,6 +35,7 @@ mod wire;
 
 #[cfg(feature = "async")]
 pub use async_client::AsyncClient;
+pub use attach::Attached;
 pub use client::Client;
 pub use cursor::{Hole, Next, Peek};
 pub use error::Error;

@@ -53,7 +53,7 @@ codes! {
     Again = 11 "EAGAIN",
     /// No such worker.
     Access = 13 "EACCES",
-    /// Buffering of that side is disabled, or the settings are wrong.
+    /// Buffering of that side is disabled, the settings are wrong, or the store is not shared.
     Invalid = 22 "EINVAL",
     /// No received byte at that offset.
     NoData = 61 "ENODATA",
@@ -139,6 +139,8 @@ reasons! {
     Config = Invalid "config",
     /// A replay captures no packets.
     Replay = Invalid "replay",
+    /// The store is not shared: see `[store] share`.
+    NotShared = Invalid "not_shared",
     /// Below the lowest retained offset.
     Evicted = NoData "evicted",
     /// In a hole.
@@ -172,6 +174,33 @@ pub struct ErrorObject {
 }
 
 impl ErrorObject {
+    /// Creates the error with a reason's code and names.
+    #[must_use]
+    pub fn of(reason: Reason, message: impl Into<String>) -> Self {
+        let code = reason.code();
+        let data = ErrorData {
+            errno: Some(Cow::Borrowed(code.name())),
+            reason: Some(Cow::Borrowed(reason.name())),
+            ..ErrorData::default()
+        };
+        Self {
+            code: code.number(),
+            message: message.into(),
+            data: Some(Box::new(data)),
+        }
+    }
+
+    /// Adds the edges of a side, and the offset of the next received byte.
+    #[must_use]
+    pub fn with_edges(mut self, base: u64, next: u64, end: u64, next_extent: Option<u64>) -> Self {
+        let data = self.data.get_or_insert_default();
+        data.base = Some(base);
+        data.next = Some(next);
+        data.end = Some(end);
+        data.next_extent = Some(next_extent);
+        self
+    }
+
     /// Returns the code, if this version knows it.
     #[must_use]
     pub fn known_code(&self) -> Option<Code> {

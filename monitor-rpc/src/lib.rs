@@ -21,6 +21,7 @@ pub mod method;
 pub mod notification;
 mod number;
 pub mod openrpc;
+pub mod read_error;
 pub mod socket;
 pub mod types;
 

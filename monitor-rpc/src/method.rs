@@ -61,6 +61,8 @@ macro_rules! for_each_method {
             /// Lists the bytes of both sides in the order of the conversation, with their times.
             Turns = "turns" Reader TurnsParams => Turns,
                 [NoConnection NoWorker Listener Unanswered];
+            /// Passes the memory of the store, for reads without the socket.
+            Attach = "attach" Reader AttachParams => Attach, [NotShared];
             /// Waits for a byte.
             Wait = "wait" Reader WaitParams => Waited,
                 [NoConnection Unanswered Listeners Disabled Listener Evicted Gap Closed Eof Timeout];

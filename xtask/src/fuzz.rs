@@ -31,7 +31,7 @@ const INSTRUMENTATION: [&str; 7] = [
 /// Arguments of `fuzz`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A target, or `all`: decode, defrag, reference, flows, pcap, pcapng, rpc, config, filter. Or `receiver` (needs root),
+    /// A target, or `all`: decode, defrag, reference, flows, attach, pcap, pcapng, rpc, config, filter. Or `receiver` (needs root),
     /// which isn't part of `all`.
     #[arg(default_value = "all")]
     target: String,

@@ -40,11 +40,13 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("tcp.linger", SettingScope::Flows),
     ("store.memory", SettingScope::Start),
     ("store.window", SettingScope::Start),
+    ("store.share", SettingScope::Start),
     ("rpc.socket", SettingScope::Start),
     ("rpc.mode", SettingScope::Start),
     ("rpc.group", SettingScope::Start),
     ("rpc.readers", SettingScope::Server),
     ("rpc.admins", SettingScope::Server),
+    ("rpc.attach", SettingScope::Server),
     ("rpc.memory", SettingScope::Server),
     ("log.level", SettingScope::Log),
 ];

@@ -47,6 +47,8 @@ impl Config {
             only_own: origin == Origin::Files,
             memory: self.store.memory / u64::from(workers.max(1)),
             window: self.store.window,
+            instance: 0,
+            share: self.store.share,
             filter: self.filter.flows(),
             flow: FlowConfig {
                 ignore_vlan: self.flow.vlan == FlowVlan::Ignore,

@@ -221,6 +221,8 @@ pub struct Store {
     /// Retained for each side of each connection, the newest bytes.
     #[serde(with = "units::size")]
     pub window: u64,
+    /// The memory may be mapped by clients, those in `[rpc] attach`.
+    pub share: bool,
 }
 
 /// The socket that clients connect to.
@@ -238,6 +240,8 @@ pub struct Rpc {
     pub readers: Vec<Principal>,
     /// Users and groups that may read and change, beside the daemon's own user.
     pub admins: Vec<Principal>,
+    /// Users and groups that may attach to the store, beside the admins: its memory shows everything.
+    pub attach: Vec<Principal>,
     /// Memory of everything that clients make the daemon hold: replies in flight, queues and patterns, bytes. One user
     /// holds at most half.
     #[serde(with = "units::size")]
@@ -335,6 +339,7 @@ impl Default for Store {
         Self {
             memory: 512 << 20,
             window: 1 << 20,
+            share: false,
         }
     }
 }
@@ -347,6 +352,7 @@ impl Default for Rpc {
             group: String::new(),
             readers: Vec::new(),
             admins: vec![Principal::User("root".to_owned())],
+            attach: Vec::new(),
             memory: 512 << 20,
         }
     }

@@ -1,4 +1,4 @@
-//! Users and groups in `[rpc] readers` and `[rpc] admins`.
+//! Users and groups in `[rpc] readers`, `[rpc] admins` and `[rpc] attach`.
 
 use std::fmt;
 

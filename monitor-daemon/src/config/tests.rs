@@ -150,7 +150,7 @@ fn unknown_keys_are_named_with_their_nearest() {
     let message = refused("[rpc]\nxyz = 1\n");
     assert_eq!(
         message,
-        "test.toml, line 2: unknown key \"xyz\" in [rpc]; known are admins, group, memory, mode, readers, socket"
+        "test.toml, line 2: unknown key \"xyz\" in [rpc]; known are admins, attach, group, memory, mode, readers, socket"
     );
 }
 

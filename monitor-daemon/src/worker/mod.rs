@@ -19,7 +19,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use monitor_engine::EngineError;
+use monitor_engine::{EngineConfig, EngineError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
@@ -58,8 +58,13 @@ pub fn engines(
     workers: u16,
     seed: [u64; 2],
 ) -> Result<Vec<Engine>, EngineError> {
+    // Clients compare it with that of the store; a missing one only makes that comparison weaker.
+    let instance = getrandom::u64().unwrap_or_default();
     (0..workers)
-        .map(|worker| Publisher::engine(config.engine(origin, worker, workers, seed)))
+        .map(|worker| {
+            let config = config.engine(origin, worker, workers, seed);
+            Publisher::engine(EngineConfig { instance, ..config })
+        })
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! Parameters and results of the methods, a file for each group of methods. An optional parameter that is `None` is left
 //! out.
 
+mod attach;
 mod capture;
 mod config;
 mod control;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use crate::notification::{Base64, Context, EventBody, Notification, SideRange};
 pub use crate::socket::{Sides, Socket, States, Tls, Tunnel};
+pub use attach::*;
 pub use capture::*;
 pub use config::*;
 pub use control::*;

@@ -1,4 +1,4 @@
-//! Access policy: the roles that `[rpc] readers` and `[rpc] admins` give to users and groups, by number.
+//! Access policy: the roles that `[rpc] readers`, `[rpc] admins` and `[rpc] attach` give to users and groups, by number.
 
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ struct Roles {
     /// `None`: every user.
     readers: Option<Members>,
     admins: Members,
+    /// Beside the admins.
+    attach: Members,
 }
 
 /// Set of users and groups.
@@ -47,7 +49,7 @@ pub enum AccessError {
         "[rpc] {key}: there is no {kind} \"{name}\" on this system; correct the name, or give its number ({example})"
     )]
     Unknown {
-        /// `readers` or `admins`.
+        /// `readers`, `admins` or `attach`.
         key: &'static str,
         /// `user` or `group`.
         kind: &'static str,
@@ -59,7 +61,7 @@ pub enum AccessError {
     /// The system's list of users cannot be read.
     #[error("[rpc] {key}: the {kind} \"{name}\" cannot be looked up; give its number ({example})")]
     Lookup {
-        /// `readers` or `admins`.
+        /// `readers`, `admins` or `attach`.
         key: &'static str,
         /// `user` or `group`.
         kind: &'static str,
@@ -105,6 +107,11 @@ impl AccessPolicy {
         Self { settings, ..self }
     }
 
+    /// Returns whether a client may attach to the store.
+    pub(crate) fn may_attach(&self, peer: &Peer) -> bool {
+        self.roles.of(peer) == Role::Admin || self.roles.attach.include(peer)
+    }
+
     /// Returns the role of a client.
     pub(crate) fn role(&self, peer: &Peer) -> Role {
         self.roles.of(peer)
@@ -126,6 +133,11 @@ impl ClientRights {
         }
     }
 
+    /// Returns whether the client may attach to the store now.
+    pub(crate) fn may_attach(&self, peer: &Peer) -> bool {
+        self.policy.borrow().may_attach(peer)
+    }
+
     /// Returns the client's role now. A new policy applies to connected clients, too.
     pub(crate) fn role(&mut self, peer: &Peer) -> Role {
         // An error means that the server stops.
@@ -142,6 +154,7 @@ impl Roles {
         let mut admins = Members::of(&settings.admins, "admins")?;
         admins.uids.push(rustix::process::geteuid().as_raw());
         Ok(Self {
+            attach: Members::of(&settings.attach, "attach")?,
             readers: (!settings.readers.is_empty()).then_some(readers),
             admins,
         })

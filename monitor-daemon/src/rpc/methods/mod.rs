@@ -3,6 +3,7 @@
 //! [`answer`] takes a line apart and answers each request in it. The peer's role is checked before the parameters are
 //! parsed. The table of methods generates the calls: a method is its line there, and [`Serve`](handler::Serve) for its parameters.
 
+mod attach;
 mod capture;
 mod config;
 mod control;

@@ -1,10 +1,10 @@
 //! Errors on the wire: a code, a sentence that names the remedy, and data for programs.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
-use monitor_engine::{ControlError, NoData, PeekError};
-use monitor_rpc::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role, Side};
+use monitor_engine::ControlError;
+pub(crate) use monitor_rpc::read_error::{no_connection, read as peek};
+use monitor_rpc::{Code, ErrorData, ErrorObject, MAX_LINE, Method, Reason, Role};
 
 use crate::control::Unanswered;
 use crate::filter::FilterError;
@@ -79,6 +79,15 @@ pub(crate) fn permission(method: Method, peer: &impl Display) -> ErrorObject {
     } else {
         "readers"
     };
+    not_in(name, setting, peer)
+}
+
+/// The client may not attach to the store.
+pub(crate) fn no_attaching(peer: &impl Display) -> ErrorObject {
+    not_in(Method::Attach.name(), "attach", peer)
+}
+
+fn not_in(name: &str, setting: &str, peer: &impl Display) -> ErrorObject {
     let message = format!(
         "`{name}` is for {setting}, and {peer} is none of them: whoever runs monitord can name the user, or one of \
          its groups as \"@group\", in [rpc] {setting}"
@@ -106,14 +115,6 @@ pub(crate) fn not_your_file(peer: &impl Display) -> ErrorObject {
          neither: send what is in it as `text`"
     );
     errno(Reason::Permission, message)
-}
-
-pub(crate) fn no_connection(sockid: u64) -> ErrorObject {
-    let message = format!(
-        "no connection has the sockid {sockid}, or it is gone (evicted, or closed for longer than [tcp] linger); \
-         `sockets` lists what can be read"
-    );
-    errno(Reason::NoConnection, message)
 }
 
 pub(crate) fn no_listener(sockid: u64) -> ErrorObject {
@@ -173,6 +174,13 @@ pub(crate) fn replay() -> ErrorObject {
     )
 }
 
+pub(crate) fn not_shared() -> ErrorObject {
+    errno(
+        Reason::NotShared,
+        "the store is not shared: set [store] share = true and restart monitord, or read by `ppeek`",
+    )
+}
+
 pub(crate) fn no_memory() -> ErrorObject {
     errno(Reason::Memory, NO_MEMORY)
 }
@@ -180,7 +188,7 @@ pub(crate) fn no_memory() -> ErrorObject {
 pub(crate) fn closed(off: u64, base: u64, next: u64, end: u64) -> ErrorObject {
     let message =
         format!("the connection has ended at {end}: there will be no byte at offset {off}");
-    place(errno(Reason::Closed, message), base, next, end, None)
+    errno(Reason::Closed, message).with_edges(base, next, end, None)
 }
 
 pub(crate) fn timeout(off: u64) -> ErrorObject {
@@ -188,23 +196,6 @@ pub(crate) fn timeout(off: u64) -> ErrorObject {
         Reason::Timeout,
         format!("no byte at offset {off} came in time; wait again"),
     )
-}
-
-/// Adds the edges of a side.
-fn place(
-    mut object: ErrorObject,
-    base: u64,
-    next: u64,
-    end: u64,
-    extent: Option<u64>,
-) -> ErrorObject {
-    if let Some(data) = &mut object.data {
-        data.base = Some(base);
-        data.next = Some(next);
-        data.end = Some(end);
-        data.next_extent = Some(extent);
-    }
-    object
 }
 
 pub(crate) fn not_found() -> ErrorObject {
@@ -244,79 +235,8 @@ pub(crate) fn control(error: ControlError, sockid: u64) -> ErrorObject {
     }
 }
 
-/// Error of a read at `off`.
-pub(crate) fn peek(error: PeekError, sockid: u64, side: Side, off: u64) -> ErrorObject {
-    match error {
-        PeekError::NoSuchConnection => no_connection(sockid),
-        PeekError::Disabled => errno(
-            Reason::Disabled,
-            format!("buffering of the {side} side of this connection is switched off"),
-        ),
-        // Reads are repeated until they succeed.
-        PeekError::Busy => errno(Reason::Unanswered, error.to_string()),
-        PeekError::NotConnected => errno(
-            Reason::NotEstablished,
-            format!(
-                "no byte was carried to the {side} yet, only the start of the handshake; ask again later"
-            ),
-        ),
-        PeekError::NoData {
-            reason,
-            next_extent,
-            base,
-            next,
-            end,
-        } => {
-            let (reason, message) = no_data(reason, off, next_extent, base, end);
-            place(errno(reason, message), base, next, end, next_extent)
-        }
-    }
-}
-
-fn no_data(
-    reason: NoData,
-    off: u64,
-    next_extent: Option<u64>,
-    base: u64,
-    end: u64,
-) -> (Reason, String) {
-    match reason {
-        NoData::Evicted => (
-            Reason::Evicted,
-            format!("the byte at offset {off} was evicted; bytes are retained from {base} on"),
-        ),
-        NoData::Gap => {
-            let on = match next_extent {
-                Some(next) => format!("bytes go on at {next}"),
-                None => "no byte after it is there".to_owned(),
-            };
-            (Reason::Gap, format!("offset {off} lies in a hole; {on}"))
-        }
-        NoData::Future => (
-            Reason::Future,
-            format!(
-                "no byte at offset {off} yet: the stream ends at {end} so far; ask again later"
-            ),
-        ),
-        NoData::Eof => (
-            Reason::Eof,
-            format!("offset {off} is at the stream's end (FIN at {end}): nothing will follow"),
-        ),
-    }
-}
-
 fn errno(reason: Reason, message: impl Into<String>) -> ErrorObject {
-    let code = reason.code();
-    let data = ErrorData {
-        errno: Some(Cow::Borrowed(code.name())),
-        reason: Some(Cow::Borrowed(reason.name())),
-        ..ErrorData::default()
-    };
-    ErrorObject {
-        code: code.number(),
-        message: message.into(),
-        data: Some(Box::new(data)),
-    }
+    ErrorObject::of(reason, message)
 }
 
 fn plain(code: Code, message: impl Into<String>) -> ErrorObject {
@@ -335,45 +255,4 @@ pub(crate) fn shorten(text: &str) -> String {
         quoted.push('…');
     }
     format!("{quoted:?}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_to_read_nothing_has_its_errno() {
-        let no_data = |reason| PeekError::NoData {
-            reason,
-            next_extent: Some(9),
-            base: 1,
-            next: 2,
-            end: 3,
-        };
-        let cases = [
-            (PeekError::NoSuchConnection, 9, "EBADF", "no_connection"),
-            (PeekError::Disabled, 22, "EINVAL", "disabled"),
-            (PeekError::NotConnected, 107, "ENOTCONN", "not_established"),
-            (no_data(NoData::Evicted), 61, "ENODATA", "evicted"),
-            (no_data(NoData::Gap), 61, "ENODATA", "gap"),
-            (no_data(NoData::Future), 61, "ENODATA", "future"),
-            (no_data(NoData::Eof), 61, "ENODATA", "eof"),
-        ];
-        for (error, number, name, reason) in cases {
-            let object = peek(error, 5, Side::Client, 7);
-            assert_eq!(object.code, number);
-            let data = object.data.unwrap();
-            assert_eq!(
-                (data.errno.as_deref(), data.reason.as_deref()),
-                (Some(name), Some(reason))
-            );
-            let place = (data.base, data.next, data.end, data.next_extent);
-            let expected = if number == 61 {
-                (Some(1), Some(2), Some(3), Some(Some(9)))
-            } else {
-                (None, None, None, None)
-            };
-            assert_eq!(place, expected, "{name} {reason}");
-        }
-    }
 }

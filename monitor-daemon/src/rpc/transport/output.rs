@@ -1,6 +1,7 @@
 //! Output buffer of one client.
 
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crate::rpc::transport::stream::Stream;
@@ -99,6 +100,16 @@ impl Output {
         self.to
             .write_all(&mut [IoSlice::new(&self.text), IoSlice::new(bytes)])
             .await?;
+        self.text.clear();
+        Ok(())
+    }
+
+    /// Sends the gathered text, and descriptors with its first byte.
+    pub(crate) async fn flush_with_descriptors(
+        &mut self,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        self.to.write_with(&self.text, descriptors).await?;
         self.text.clear();
         Ok(())
     }

@@ -5,13 +5,16 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::time::Timespec;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -73,6 +76,37 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Writes everything, and passes descriptors with the first byte (unix(7), SCM_RIGHTS).
+    pub(crate) async fn write_with(
+        &self,
+        text: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let size = SendAncillaryMessage::ScmRights(descriptors).size();
+        let mut space = vec![MaybeUninit::uninit(); size];
+        let mut room = None;
+        let sent = loop {
+            let mut rights = SendAncillaryBuffer::new(&mut space);
+            if !rights.push(SendAncillaryMessage::ScmRights(descriptors)) {
+                return Err(ErrorKind::OutOfMemory.into());
+            }
+            let parts = [IoSlice::new(text)];
+            let flags = SendFlags::NOSIGNAL;
+            match rustix::net::sendmsg(self.socket.get_ref(), &parts, &mut rights, flags) {
+                Ok(count) => break count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if room.is_none() {
+                        room = self.watch_room();
+                    }
+                    wait(room.as_ref()).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.write_all(&mut [IoSlice::new(&text[sent..])]).await
     }
 
     /// Writes the bytes that fit into the socket.
