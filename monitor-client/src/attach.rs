@@ -27,6 +27,8 @@ const RECHECK: i64 = 10_000_000;
 const MOST: usize = 253;
 /// Bytes for which a buffer is made before it is known that there are as many.
 const SMALL: usize = 64 * 1024;
+/// Limit of the RPC's numbers.
+const MAX_OFFSET: u64 = 1 << 53;
 /// Bytes copied at once. A longer read is not repeated as a whole when the writer evicts its first bytes.
 const PIECE: usize = 256 * 1024;
 
@@ -262,6 +264,17 @@ fn head(off: u64, peek: &Peek) -> Ppeek {
     }
 }
 
+/// Returns whether the parameters are those of a read: of a connection, at a valid offset, by the worker that the client
+/// expects. The daemon has its own errors for others.
+#[inline]
+fn is_read(params: &PpeekParams) -> bool {
+    let Some(id) = SockId::from_u64(params.sockid).filter(|id| !id.is_listener()) else {
+        return false;
+    };
+    let worker = u64::from(id.worker());
+    params.off < MAX_OFFSET && params.worker.is_none_or(|expected| expected == worker)
+}
+
 /// The attached store of a client that has one.
 #[derive(Debug, Default)]
 pub(crate) struct LocalReads(Option<Attached>);
@@ -271,8 +284,8 @@ impl LocalReads {
         Attached::open(path).map(Some).map(Self)
     }
 
-    /// Reads from the store. `None`: the daemon has to be asked, since no store is attached, a worker is expected, or no
-    /// attempt to read was consistent. After [`Error::Restarted`] the store is detached.
+    /// Reads from the store. `None`: the daemon has to be asked, since no store is attached, the parameters are wrong, or
+    /// no attempt to read was consistent. After [`Error::Restarted`] the store is detached.
     #[inline]
     pub(crate) fn read(
         &mut self,
@@ -280,7 +293,7 @@ impl LocalReads {
         params: &PpeekParams,
         read: impl FnOnce(&mut Attached) -> Result<Ppeek, Error>,
     ) -> Option<Result<Ppeek, Error>> {
-        let store = self.0.as_mut().filter(|_| params.worker.is_none())?;
+        let store = self.0.as_mut().filter(|_| is_read(params))?;
         let result = read(store);
         match &result {
             Err(Error::Restarted) => {

@@ -1,5 +1,6 @@
 //! Benchmarks, by group.
 
+mod attach;
 mod engine;
 mod isolation;
 mod mirror;
@@ -19,6 +20,7 @@ const BENCHMARKS: &[&[Benchmark]] = &[
     engine::BENCHMARKS,
     scale::BENCHMARKS,
     rpc::BENCHMARKS,
+    attach::BENCHMARKS,
     mirror::BENCHMARKS,
     tap::BENCHMARKS,
     isolation::BENCHMARKS,

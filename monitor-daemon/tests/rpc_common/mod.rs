@@ -43,6 +43,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Engines with memory for tests: a window of 24 MiB holds the longest read.
 pub fn engines(workers: u16) -> Vec<Engine> {
+    engines_with(workers, false)
+}
+
+/// The same, whose stores other processes may map.
+pub fn engines_with(workers: u16, share: bool) -> Vec<Engine> {
     (0..workers)
         .map(|worker| {
             let config = EngineConfig {
@@ -50,6 +55,7 @@ pub fn engines(workers: u16) -> Vec<Engine> {
                 workers,
                 memory: 160 << 20,
                 window: 24 << 20,
+                share,
                 ..EngineConfig::default()
             };
             Publisher::engine(config).unwrap()

@@ -3,7 +3,7 @@
 use monitor_daemon::control::Engine;
 
 use super::talk::{From, Talk};
-use super::{engines, pattern};
+use super::{engines_with, pattern};
 
 /// Ends of the connection that is read.
 pub const ENDS: (&str, &str) = ("10.0.0.1:1234", "10.0.0.2:80");
@@ -14,7 +14,7 @@ pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n\x1b[2J";
 
 /// Creates a connection with a hole in it, closed by an RST, and eleven others; returns the sockid of the first.
 pub fn world() -> (Vec<Engine>, u64) {
-    let mut engines = engines(2);
+    let mut engines = engines_with(2, true);
     let mut talk = Talk::new(ENDS.0, ENDS.1);
     talk.open(&mut engines[0]);
     talk.say(&mut engines[0], From::Client, &pattern(0, STREAM));
