@@ -72,6 +72,7 @@ fn events(file: &std::path::Path, workers: u16) -> BTreeMap<String, Vec<String>>
     let filter = EventFilter {
         kinds: EventKinds::of(KINDS),
         side: None,
+        worker: None,
         scope: Scope::All,
     };
     let mut all = BTreeMap::new();

@@ -71,13 +71,13 @@ macro_rules! for_each_method {
                 [NoConnection Unanswered Listeners Disabled Listener];
             /// Sends events as they happen.
             Subscribe = "subscribe" Reader SubscribeParams => Listening,
-                [NoConnection Unanswered Listeners Memory Listener];
+                [NoConnection NoWorker Unanswered Listeners Memory Listener];
             /// Searches streams for patterns as bytes arrive.
             Watch = "watch" Reader WatchParams => Watching,
                 [NoConnection Unanswered Listeners Memory Listener];
             /// Streams packets as they were captured.
             Capture = "capture" Reader CaptureParams => Listening,
-                [Replay Unanswered Listeners Memory];
+                [Replay NoWorker Unanswered Listeners Memory];
             /// Ends a subscription.
             Unsubscribe = "unsubscribe" Reader UnsubscribeParams => Unsubscribed, [NoListener];
             /// Stops monitoring a connection, or one side of it.

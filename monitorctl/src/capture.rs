@@ -57,6 +57,7 @@ pub fn capture<W: Write>(context: &mut Context<W>, args: &Args) -> Result<(), Fa
     let mut events = context.client.capture(&CaptureParams {
         filter: args.filter.clone(),
         snaplen: args.snaplen,
+        ..CaptureParams::default()
     })?;
     let file = if is_file {
         create(&args.write)?

@@ -17,6 +17,8 @@ pub struct EventFilter {
     pub kinds: EventKinds,
     /// Side, for events that belong to one; `None`: both.
     pub side: Option<Side>,
+    /// Worker of the connections; `None`: all.
+    pub worker: Option<u16>,
     /// Connections.
     pub scope: Scope,
 }
@@ -37,10 +39,11 @@ impl EventFilter {
     /// Returns whether events of a worker may pass.
     #[must_use]
     pub fn is_of(&self, worker: u16) -> bool {
-        match self.scope {
+        let is_owner = match self.scope {
             Scope::One(id) => id.worker() == worker,
             Scope::All | Scope::Some(_) => true,
-        }
+        };
+        is_owner && self.worker.is_none_or(|own| own == worker)
     }
 
     /// Returns whether the kind and the side of an event pass.

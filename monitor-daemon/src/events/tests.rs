@@ -75,6 +75,7 @@ impl Ear {
         let filter = EventFilter {
             kinds: EventKinds::of(kinds),
             side: None,
+            worker: None,
             scope,
         };
         let log = EventLog::new(capacity, Arc::new(EventNotifier::new().unwrap()));

@@ -215,9 +215,10 @@ impl Dispatcher {
 
     /// Returns the workers whose events may pass a filter.
     fn workers(&self, filter: &EventFilter) -> Range<u16> {
-        match filter.scope {
-            Scope::One(id) => id.worker()..id.worker() + 1,
-            _ => 0..self.command_queues.workers(),
+        match (&filter.scope, filter.worker) {
+            (Scope::One(id), _) => id.worker()..id.worker() + 1,
+            (_, Some(worker)) => worker..worker + 1,
+            (_, None) => 0..self.command_queues.workers(),
         }
     }
 

@@ -30,8 +30,24 @@ struct Registry {
 #[derive(Debug)]
 pub(crate) struct Captured {
     owner: Arc<PacketLogs>,
-    /// Log of each worker.
+    /// Logs that the capture reads.
     pub(crate) logs: Vec<Arc<PacketLog>>,
+}
+
+impl Captured {
+    /// Keeps the log of one worker; `None`: of all.
+    #[must_use]
+    pub(crate) fn of(mut self, worker: Option<u16>) -> Self {
+        if let Some(worker) = worker {
+            self.logs = self
+                .logs
+                .get(usize::from(worker))
+                .cloned()
+                .into_iter()
+                .collect();
+        }
+        self
+    }
 }
 
 impl PacketLogs {

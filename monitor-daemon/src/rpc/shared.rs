@@ -55,12 +55,8 @@ impl Shared {
         sockid: u64,
         worker: Option<u64>,
     ) -> Result<(&Reader, SockId), ErrorObject> {
+        self.worker(worker)?;
         let readers = &self.status.readers;
-        if let Some(worker) = worker
-            && worker >= readers.len() as u64
-        {
-            return Err(errors::no_worker(worker, readers.len()));
-        }
         let id = SockId::from_u64(sockid).ok_or_else(|| errors::no_connection(sockid))?;
         if id.is_listener() && self.dispatcher.contains(sockid) {
             return Err(errors::listener(sockid));
@@ -72,5 +68,14 @@ impl Shared {
             .get(usize::from(id.worker()))
             .ok_or_else(|| errors::no_connection(sockid))?;
         Ok((reader, id))
+    }
+
+    /// Returns the number of a worker that a client names.
+    pub(crate) fn worker(&self, worker: Option<u64>) -> Result<Option<u16>, ErrorObject> {
+        let workers = self.status.readers.len();
+        match worker {
+            Some(worker) if worker >= workers as u64 => Err(errors::no_worker(worker, workers)),
+            worker => Ok(worker.map(|worker| worker as u16)),
+        }
     }
 }

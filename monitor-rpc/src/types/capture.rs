@@ -15,4 +15,7 @@ pub struct CaptureParams {
     /// Maximum number of bytes of each packet; all by default.
     #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub snaplen: Option<u64>,
+    /// Worker, for the packets that it captures only; by default all workers.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
+    pub worker: Option<u64>,
 }

@@ -32,6 +32,9 @@ pub struct SubscribeParams {
     /// Maximum number of events of each worker that wait for the client.
     #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
     pub queue: Option<u64>,
+    /// Worker, for the events of its connections only; by default all workers.
+    #[serde(default, skip_serializing_if = "none", deserialize_with = "optional")]
+    pub worker: Option<u64>,
 }
 
 /// Bytes that `data` events carry.

@@ -39,6 +39,7 @@ async fn capture(session: &mut Session, params: &CaptureParams) -> Result<Listen
         }
         snaplen => snaplen.unwrap_or(SNAPLEN).min(SNAPLEN) as u32,
     };
+    let worker = session.shared.worker(params.worker)?;
     if snapshot(&session.shared).await.mode == "replay" {
         return Err(errors::replay());
     }
@@ -50,13 +51,21 @@ async fn capture(session: &mut Session, params: &CaptureParams) -> Result<Listen
     let none = EventFilter {
         kinds: EventKinds::of(&[]),
         side: None,
+        worker: None,
         scope: Scope::All,
     };
     let subscription = listen(session, &none, Some(1)).await?;
     let captured = logs.capture().await.map_err(errors::unanswered)?;
     let number = subscription.number();
     let wake = &session.subscriptions.wake;
-    let capture = Capture::new(subscription, captured, lease, filter, snaplen, wake);
+    let capture = Capture::new(
+        subscription,
+        captured.of(worker),
+        lease,
+        filter,
+        snaplen,
+        wake,
+    );
     session
         .subscriptions
         .add(Active::Capture(Box::new(capture)));

@@ -83,6 +83,7 @@ async fn follow(session: &mut Session, params: &FollowParams) -> Result<Listenin
     let filter = EventFilter {
         kinds: EventKinds::of(READABLE),
         side: params.side,
+        worker: None,
         scope: Scope::One(id),
     };
     let subscription = listen(session, &filter, None).await?;
@@ -207,6 +208,7 @@ fn event_filter(session: &Session, params: &SubscribeParams) -> Result<EventFilt
     Ok(EventFilter {
         kinds,
         side: params.side,
+        worker: session.shared.worker(params.worker)?,
         scope,
     })
 }

@@ -63,6 +63,7 @@ async fn wait_for(
     let filter = EventFilter {
         kinds: EventKinds::of(READABLE),
         side: Some(params.side),
+        worker: None,
         scope: Scope::One(id),
     };
     let _subscription = match listen(session, &filter, None).await {

@@ -49,6 +49,7 @@ async fn watch(session: &mut Session, params: &WatchParams) -> Result<Watching, 
     let filter = EventFilter {
         kinds: EventKinds::of(SEARCHABLE),
         side: params.side,
+        worker: None,
         scope,
     };
     let subscription = listen(session, &filter, Some(queue)).await?;
