@@ -1,6 +1,7 @@
 //! Subscriptions of the blocking client.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
@@ -57,6 +58,36 @@ impl Events {
     #[must_use]
     pub fn subscribed(&self) -> &Subscribed {
         &self.subscribed
+    }
+
+    /// Returns the socket of the subscription, for `poll(2)`; `None` after the end.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use monitor_client::{Client, DEFAULT_SOCKET, types::SubscribeParams};
+    ///
+    /// let mut client = Client::connect(DEFAULT_SOCKET)?;
+    /// let mut events = client.subscribe(&SubscribeParams::default())?;
+    /// println!("poll {:?}", events.socket());
+    /// // Readable: this reads it, and the rest is in memory.
+    /// let mut next = events.next_within(Some(Duration::ZERO)).transpose()?.flatten();
+    /// while let Some(notification) = next {
+    ///     println!("{}", notification.body.name());
+    ///     next = events.received().transpose()?;
+    /// }
+    /// # Ok::<(), monitor_client::Error>(())
+    /// ```
+    #[must_use]
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Returns the next notification that was received before, without a system call. `None`: there is none; the next one
+    /// has to be waited for.
+    ///
+    /// A program that polls the descriptor of [`Events::socket`] calls it until it returns `None`, and polls then.
+    pub fn received(&mut self) -> Option<Result<Notification, Error>> {
+        self.incoming.notification()
     }
 
     /// Waits for the next notification, at most for `timeout` (indefinitely if it is `None`). `Ok(None)`: none arrived
