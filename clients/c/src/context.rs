@@ -1,17 +1,24 @@
-//! Contexts and the descriptors that they give out.
+//! State of a context: its client of the daemon, and its descriptors.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::c_int;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use monitor_client::types::{InfoParams, LookupParams, Ppeek, PpeekParams, Socket, SocketsParams};
-use monitor_client::{
-    Client, DEFAULT_SOCKET, Error, ErrorObject, MAX_LEN, Method, Next, Reason, Reconnect, Side,
+use monitor_client::types::{
+    InfoParams, LookupParams, PpeekParams, Socket, SocketsParams, TcpState,
 };
+use monitor_client::{Client, DEFAULT_SOCKET, Error, MAX_LEN, Method, Reconnect, Side};
 
+use crate::event_types::event_t;
 use crate::failure::Failure;
-use crate::types::{mctx_t, mos_side, mtcp_context};
+use crate::frame::Frame;
+use crate::monitor::Monitor;
+use crate::numbers::Numbers;
+use crate::pending::Pending;
+use crate::timers::Timers;
+use crate::types::mos_side;
 
 /// Names the daemon's socket when it is not where it is by default.
 const SOCKET_VARIABLE: &str = "MONITOR_SOCKET";
@@ -20,65 +27,46 @@ const PAGE: u64 = 256;
 /// Largest number that the RPC takes.
 const MAX_OFFSET: u64 = (1 << 53) - 1;
 
-/// Existing contexts by the address that C has. The structure at that address is never freed, so that no later context
-/// gets it: a destroyed context is never taken for another.
-static CONTEXTS: Mutex<Option<HashMap<usize, Arc<Mutex<Context>>>>> = Mutex::new(None);
-
-/// Creates a context.
-pub(crate) fn create(cpu: c_int) -> Result<mctx_t, Failure> {
-    let context = Context::connect(cpu)?;
-    let name = Box::leak(Box::new(mtcp_context { cpu }));
-    let name: mctx_t = std::ptr::from_mut(name);
-    lock(&CONTEXTS)
-        .get_or_insert_default()
-        .insert(name.addr(), Arc::new(Mutex::new(context)));
-    Ok(name)
-}
-
-/// Destroys a context.
-pub(crate) fn destroy(mctx: mctx_t) -> Result<c_int, Failure> {
-    lock(&CONTEXTS)
-        .get_or_insert_default()
-        .remove(&mctx.addr())
-        .map(|_| 0)
-        .ok_or(Failure(libc::EACCES))
-}
-
-/// Calls a function with a context, for which other threads wait.
-pub(crate) fn within<T>(
-    mctx: mctx_t,
-    act: impl FnOnce(&mut Context) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let found = lock(&CONTEXTS)
-        .get_or_insert_default()
-        .get(&mctx.addr())
-        .cloned();
-    act(&mut lock(&*found.ok_or(Failure(libc::EACCES))?))
-}
-
-/// Locks a mutex. A panic leaves no inconsistent state here, so poisoning is ignored.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// State behind a `mctx_t`.
 pub(crate) struct Context {
-    client: Client,
+    pub(crate) client: Client,
+    path: PathBuf,
     /// Worker that it is limited to; `None`: all workers.
     worker: Option<u64>,
-    opened: HashMap<c_int, Opened>,
+    /// There is no such worker: it sees no connections.
+    is_beyond: bool,
+    pub(crate) opened: HashMap<c_int, Opened>,
     by_sockid: HashMap<u64, c_int>,
-    /// Descriptor allocated last. None is allocated twice.
-    last: c_int,
+    pub(crate) numbers: Numbers,
     listing: Listing,
+    pub(crate) monitor: Monitor,
+    pub(crate) timers: Timers,
+    pub(crate) pending: Pending,
+    /// Addresses that the program keeps with its sockets.
+    pub(crate) uctx: HashMap<c_int, usize>,
+    /// Callback that runs now.
+    pub(crate) current: Option<Current>,
+    /// Events that it raised.
+    pub(crate) raised: Vec<event_t>,
+    /// Copy of the packet that the program asked for last.
+    pub(crate) copy: Vec<u8>,
+}
+
+/// Callback that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    /// Time of the event, in microseconds since the epoch.
+    pub(crate) time_us: u64,
+    /// Packet of the event, where there is one.
+    pub(crate) frame: Option<Arc<Frame>>,
 }
 
 /// Connection that has a descriptor.
 #[derive(Clone, Copy)]
-struct Opened {
+pub(crate) struct Opened {
     sockid: u64,
     /// Position of `mtcp_peek`, by side.
-    cursors: [u64; 2],
+    pub(crate) cursors: [u64; 2],
 }
 
 /// State of an iteration over the connections.
@@ -93,24 +81,32 @@ struct Listing {
 }
 
 impl Context {
-    fn connect(cpu: c_int) -> Result<Self, Failure> {
+    /// Connects to the daemon. EACCES: `cpu` is below -1.
+    pub(crate) fn connect(cpu: c_int) -> Result<Self, Failure> {
         let path =
             std::env::var_os(SOCKET_VARIABLE).map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from);
-        let mut client = Client::connect_with(path, Reconnect::default())?;
+        let mut client = Client::connect_with(&path, Reconnect::default())?;
         let workers = client.hello("libmonitor_mos")?.capture.workers;
         let worker = match cpu {
             -1 => None,
-            _ if (0..c_int::from(workers)).contains(&cpu) => Some(cpu as u64),
-            _ => return Err(Failure(libc::EACCES)),
+            _ => Some(u64::try_from(cpu).map_err(|_| Failure(libc::EACCES))?),
         };
-        let (opened, by_sockid, listing) = (HashMap::new(), HashMap::new(), Listing::default());
         Ok(Self {
             client,
+            path,
             worker,
-            opened,
-            by_sockid,
-            last: 0,
-            listing,
+            is_beyond: cpu >= c_int::from(workers),
+            opened: HashMap::new(),
+            by_sockid: HashMap::new(),
+            numbers: Numbers::default(),
+            listing: Listing::default(),
+            monitor: Monitor::default(),
+            timers: Timers::default(),
+            pending: Pending::default(),
+            uctx: HashMap::new(),
+            current: None,
+            raised: Vec::new(),
+            copy: Vec::new(),
         })
     }
 
@@ -119,36 +115,84 @@ impl Context {
         if let Some(&descriptor) = self.by_sockid.get(&sockid) {
             return Ok(descriptor);
         }
-        let descriptor = self.last.checked_add(1).ok_or(Failure(libc::ENFILE))?;
-        self.last = descriptor;
-        self.opened.insert(
-            descriptor,
-            Opened {
-                sockid,
-                cursors: [0; 2],
-            },
-        );
+        let descriptor = self.numbers.allocate()?;
+        self.enter(descriptor, sockid);
         self.by_sockid.insert(sockid, descriptor);
         Ok(descriptor)
     }
 
+    /// Enters the descriptor of a connection.
+    pub(crate) fn enter(&mut self, descriptor: c_int, sockid: u64) {
+        let cursors = [0; 2];
+        self.opened.insert(descriptor, Opened { sockid, cursors });
+    }
+
+    /// Enters the descriptor of a connection, unless it has been entered.
+    pub(crate) fn enter_new(&mut self, descriptor: c_int, sockid: u64) {
+        if !self.opened.contains_key(&descriptor) {
+            self.enter(descriptor, sockid);
+        }
+    }
+
+    /// Closes the descriptor of a connection.
     pub(crate) fn close(&mut self, descriptor: c_int) -> Result<c_int, Failure> {
+        self.monitor.close(descriptor);
+        self.uctx.remove(&descriptor);
         let opened = self
             .opened
             .remove(&descriptor)
             .ok_or(Failure(libc::EBADF))?;
-        self.by_sockid.remove(&opened.sockid);
+        if self.by_sockid.get(&opened.sockid) == Some(&descriptor) {
+            self.by_sockid.remove(&opened.sockid);
+        }
+        self.numbers.free(descriptor);
         Ok(0)
     }
 
     pub(crate) fn sockid(&self, descriptor: c_int) -> Result<u64, Failure> {
-        self.opened
-            .get(&descriptor)
-            .map(|opened| opened.sockid)
-            .ok_or(Failure(libc::EBADF))
+        let opened = self.opened.get(&descriptor);
+        opened.map(|opened| opened.sockid).ok_or_else(|| {
+            let is_listener = self.monitor.listeners.contains_key(&descriptor);
+            Failure(if is_listener {
+                libc::ESOCKTNOSUPPORT
+            } else {
+                libc::EBADF
+            })
+        })
+    }
+
+    /// Returns the RPC's number of a connection that may exist.
+    pub(crate) fn target(&self, descriptor: c_int) -> Result<u64, Failure> {
+        let sockid = self.sockid(descriptor)?;
+        let active = self.monitor.active.get(&descriptor);
+        if self.is_beyond || active.is_some_and(|active| active.is_gone) {
+            return Err(Failure(libc::EBADF));
+        }
+        Ok(sockid)
+    }
+
+    /// Returns the addresses of client and server.
+    pub(crate) fn ends(&mut self, descriptor: c_int) -> Result<[SocketAddr; 2], Failure> {
+        if let Some(active) = self.monitor.active.get(&descriptor) {
+            return Ok(active.ends);
+        }
+        let socket = self.info(descriptor)?;
+        Ok([socket.client, socket.server])
+    }
+
+    /// Returns the states of client and server; in callbacks those at the event.
+    pub(crate) fn states(&mut self, descriptor: c_int) -> Result<[TcpState; 2], Failure> {
+        if let Some(active) = self.monitor.active.get(&descriptor) {
+            return Ok(active.states);
+        }
+        let states = self.info(descriptor)?.state;
+        Ok([states.client, states.server])
     }
 
     pub(crate) fn lookup(&mut self, params: &LookupParams) -> Result<c_int, Failure> {
+        if self.is_beyond {
+            return Err(Failure(libc::ENOTCONN));
+        }
         let found = self.ask(|client| client.lookup(params))?;
         self.open(found.sockid)
     }
@@ -174,6 +218,9 @@ impl Context {
     }
 
     fn turn_page(&mut self, after: Option<u64>) -> Result<(), Failure> {
+        if self.is_beyond {
+            return Ok(());
+        }
         let params = SocketsParams {
             limit: Some(PAGE),
             after,
@@ -194,7 +241,7 @@ impl Context {
 
     pub(crate) fn info(&mut self, descriptor: c_int) -> Result<Socket, Failure> {
         let params = InfoParams {
-            sockid: self.sockid(descriptor)?,
+            sockid: self.target(descriptor)?,
             worker: self.worker,
         };
         self.ask(|client| client.call(Method::Info, &params))
@@ -212,63 +259,17 @@ impl Context {
         Ok(self.ask(|client| client.ppeek_slice(&params, buffer))?.len as usize)
     }
 
-    /// Reads in order from the cursor, as the manual page of `mtcp_peek` says.
-    pub(crate) fn peek(
-        &mut self,
-        descriptor: c_int,
-        side: c_int,
-        buffer: &mut [u8],
-    ) -> Result<Peeked, Failure> {
-        let side = one_side(side)?;
-        let opened = self.opened.get(&descriptor).ok_or(Failure(libc::EBADF))?;
-        let at = opened.cursors[side as usize];
-        if buffer.is_empty() {
-            // Nothing can be copied, and 0 is the end of the stream.
-            return Err(Failure(libc::EINVAL));
-        }
-        let params = self.params(descriptor, side, at)?;
-        let found = loop {
-            let reply = match self.client.ppeek_slice(&params, buffer) {
-                Ok(head) => Ok(head),
-                Err(Error::Rpc(error)) => Err(error),
-                Err(error) => return Err(self.failed(error)),
-            };
-            match Next::from_reply(at, reply.as_ref().map_err(Clone::clone)) {
-                Ok(Next::Bytes { len, .. }) => break Peeked::Bytes(len as usize),
-                Ok(Next::Lost { to } | Next::Gap { to }) => break Peeked::Lost(to - at),
-                Ok(Next::Eof) => break Peeked::Bytes(0),
-                Ok(Next::Pending { .. }) if !is_not_established(&reply) => {
-                    let socket = self.info(descriptor)?;
-                    if socket.sides.get(side).next > at {
-                        // It arrived between the two requests.
-                        continue;
-                    }
-                    break socket
-                        .closed
-                        .map(|_| Peeked::Bytes(0))
-                        .ok_or(Failure(libc::EAGAIN))?;
-                }
-                _ => {
-                    return Err(reply.map_or_else(
-                        |error| self.failed(Error::Rpc(error)),
-                        |_| Failure(libc::EPROTO),
-                    ));
-                }
-            }
-        };
-        if let Some(opened) = self.opened.get_mut(&descriptor) {
-            opened.cursors[side as usize] = at + found.length();
-        }
-        Ok(found)
-    }
-
     pub(crate) fn params(
         &self,
         descriptor: c_int,
         side: Side,
         off: u64,
     ) -> Result<PpeekParams, Failure> {
-        let (sockid, worker) = (self.sockid(descriptor)?, self.worker);
+        let (sockid, worker) = (self.target(descriptor)?, self.worker);
+        let active = self.monitor.active.get(&descriptor);
+        if active.is_some_and(|active| active.off[side as usize]) {
+            return Err(Failure(libc::EINVAL));
+        }
         // Behind the last offset that the RPC takes there is nothing either.
         let off = off.min(MAX_OFFSET);
         let encoding = monitor_client::types::Encoding::Raw;
@@ -286,6 +287,16 @@ impl Context {
         self.worker
     }
 
+    /// Returns whether there is no worker of its number.
+    pub(crate) fn is_beyond(&self) -> bool {
+        self.is_beyond
+    }
+
+    /// Returns the path of the daemon's socket.
+    pub(crate) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
     /// Calls the daemon.
     pub(crate) fn ask<T>(
         &mut self,
@@ -294,39 +305,24 @@ impl Context {
         call(&mut self.client).map_err(|error| self.failed(error))
     }
 
-    fn failed(&mut self, error: Error) -> Failure {
+    pub(crate) fn failed(&mut self, error: Error) -> Failure {
         if matches!(error, Error::Restarted) {
-            // They name connections of a daemon that is gone; the numbers stay taken.
-            self.opened.clear();
+            // They name connections of a daemon that is gone.
+            let active = &mut self.monitor.active;
+            active.values_mut().for_each(|active| active.is_gone = true);
+            let numbers = &mut self.numbers;
+            self.opened.retain(|descriptor, _| {
+                let is_active = active.contains_key(descriptor);
+                if !is_active {
+                    numbers.free(*descriptor);
+                }
+                is_active
+            });
             self.by_sockid.clear();
             self.listing = Listing::default();
         }
         error.into()
     }
-}
-
-/// Result of `mtcp_peek`.
-pub(crate) enum Peeked {
-    /// Number of bytes copied; 0 at the end of the stream.
-    Bytes(usize),
-    /// Number of bytes that are lost.
-    Lost(u64),
-}
-
-impl Peeked {
-    fn length(&self) -> u64 {
-        match self {
-            Peeked::Bytes(count) => *count as u64,
-            Peeked::Lost(count) => *count,
-        }
-    }
-}
-
-/// Returns whether only the start of the handshake was seen, which has an errno of its own.
-fn is_not_established(reply: &Result<Ppeek, ErrorObject>) -> bool {
-    reply
-        .as_ref()
-        .is_err_and(|error| error.reason() == Some(Reason::NotEstablished))
 }
 
 /// MOS_SIDE_CLI or MOS_SIDE_SVR.

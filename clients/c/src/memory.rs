@@ -1,7 +1,8 @@
 //! The caller's memory. A null pointer where there must be something is EFAULT.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
+use crate::event_types::filter_arg;
 use crate::failure::Failure;
 
 const FAULT: Failure = Failure(libc::EFAULT);
@@ -42,7 +43,7 @@ pub(crate) unsafe fn read<T: Plain>(from: *const T) -> Result<T, Failure> {
     if from.is_null() {
         return Err(FAULT);
     }
-    // SAFETY: the caller's contract; `Plain` types hold no pointers and own nothing.
+    // SAFETY: the caller's contract; `Plain` types own nothing, and their pointers are not followed here.
     Ok(unsafe { from.read_unaligned() })
 }
 
@@ -59,11 +60,50 @@ pub(crate) unsafe fn write<T: Plain>(to: *mut T, value: T) -> Result<(), Failure
     Ok(())
 }
 
-/// Types that are the same in C and Rust: numbers, and structures of them.
+/// Reads a string. `None`: a null pointer. EINVAL: it isn't UTF-8.
+///
+/// # Safety
+/// Unless `from` is null, it points to a string that ends with a zero.
+pub(crate) unsafe fn text(from: *const c_char) -> Result<Option<String>, Failure> {
+    if from.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's contract.
+    let text = unsafe { CStr::from_ptr(from) }.to_str();
+    text.map(|text| Some(text.to_owned()))
+        .map_err(|_| Failure(libc::EINVAL))
+}
+
+/// Copies the argument of a filter, for as long as the process lives. Returns the address of the copy.
+///
+/// # Safety
+/// Unless `arg.arg` is null, `arg.len` initialised bytes are there.
+pub(crate) unsafe fn keep(arg: filter_arg) -> usize {
+    let mut kept = arg;
+    if arg.len > 0 && !arg.arg.is_null() {
+        // SAFETY: the caller's contract.
+        let bytes = unsafe { std::slice::from_raw_parts(arg.arg.cast::<u8>(), arg.len) };
+        // Of 64-bit words, so that any structure of the program is aligned.
+        let mut words = vec![0_u64; arg.len.div_ceil(size_of::<u64>())];
+        let target = words.as_mut_ptr().cast::<u8>();
+        // SAFETY: the words have room for all bytes, and are no part of them.
+        unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        kept.arg = Box::leak(words.into_boxed_slice()).as_mut_ptr().cast();
+    }
+    let kept: *mut filter_arg = Box::leak(Box::new(kept));
+    kept.expose_provenance()
+}
+
+/// Types that are the same in C and Rust: numbers and pointers, and structures of them.
 pub(crate) trait Plain: Copy {}
 
 impl Plain for c_int {}
 impl Plain for u64 {}
+impl Plain for libc::timeval {}
+impl Plain for filter_arg {}
+impl Plain for crate::event_types::mtcp_conf {}
+impl Plain for crate::event_types::pkt_info {}
+impl Plain for crate::filter::monitor_filter {}
 impl Plain for libc::socklen_t {}
 impl Plain for crate::types::tcp_buf_info {}
 impl Plain for crate::types::tcp_ring_fragment {}

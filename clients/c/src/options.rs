@@ -23,6 +23,7 @@ pub(crate) enum Get {
     Fragments(Side),
     Info(Side),
     State(Side),
+    Timestamp,
 }
 
 impl Get {
@@ -36,6 +37,7 @@ impl Get {
             (MOS_INFO_SVRBUF, Get::Info(Side::Server)),
             (MOS_TCP_STATE_CLI, Get::State(Side::Client)),
             (MOS_TCP_STATE_SVR, Get::State(Side::Server)),
+            (MOS_TIMESTAMP, Get::Timestamp),
         ];
         let found = options
             .into_iter()
@@ -79,7 +81,7 @@ impl Set {
     }
 
     pub(crate) fn apply(self, context: &mut Context, descriptor: c_int) -> Result<(), Failure> {
-        let (sockid, worker) = (context.sockid(descriptor)?, context.worker());
+        let (sockid, worker) = (context.target(descriptor)?, context.worker());
         let configure = |side| ConfigureParams {
             sockid: Some(sockid),
             side: Some(side),
@@ -131,7 +133,7 @@ pub(crate) fn fragments(
     side: Side,
 ) -> Result<Vec<tcp_ring_fragment>, Failure> {
     let params = FragmentsParams {
-        sockid: context.sockid(descriptor)?,
+        sockid: context.target(descriptor)?,
         side,
         worker: context.worker(),
     };
@@ -147,6 +149,16 @@ pub(crate) fn fragments(
         })
     });
     Ok(pieces.collect())
+}
+
+/// Returns the time of the last packet in microseconds, modulo 2^32; in callbacks that of the event.
+pub(crate) fn timestamp(context: &mut Context, descriptor: c_int) -> Result<u32, Failure> {
+    let active = context.monitor.active.get(&descriptor);
+    let seconds = match active.map(|active| active.time) {
+        Some(time) => time,
+        None => context.info(descriptor)?.last,
+    };
+    Ok((seconds * 1e6) as u64 as u32)
 }
 
 /// Returns a side in sequence numbers. ENODATA when no SYN of its sender was seen: then there are none.

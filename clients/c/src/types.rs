@@ -8,7 +8,7 @@ use std::ffi::c_int;
 #[derive(Debug)]
 #[repr(C)]
 pub struct mtcp_context {
-    /// Worker that the context is limited to; -1: all workers.
+    /// Number that mtcp_create_context() was given.
     pub cpu: c_int,
 }
 
@@ -48,14 +48,26 @@ pub enum mos_socket_opts {
     MOS_TCP_STATE_CLI = 0x05,
     /// Get, int: state of the server.
     MOS_TCP_STATE_SVR = 0x06,
+    /// Get, uint32_t: time of the last packet in microseconds, modulo 2^32.
+    MOS_TIMESTAMP = 0x07,
     /// Set, int: 0 switches buffering of the client's side off, permanently: reading it is EINVAL from then on.
     /// A larger number is the number of newest bytes to keep.
+    /// On a socket of mtcp_socket(), 0 only, for connections to come. There and on the sockets of its connections, it
+    /// concerns this program alone.
     MOS_CLIBUF = 0x09,
     /// The same for the server.
     MOS_SVRBUF = 0x0a,
+    /// Not available.
+    MOS_SEQ_REMAP = 0x0b,
     /// Set, int: a side that is no longer stored, or MOS_SIDE_BOTH: the connection is no longer monitored. The bytes
     /// received before can be read for a while.
+    /// On the socket of a connection of mtcp_socket(), no further callbacks of that side, or of both, are called; it
+    /// concerns this program alone.
     MOS_STOP_MON = 0x0c,
+    /// Not available.
+    MOS_FRAG_CLIBUF = 0x0d,
+    /// Not available.
+    MOS_FRAG_SVRBUF = 0x0e,
     /// Set, int: an enum mos_overlap_policy, for bytes that the client receives from now on.
     MOS_CLIOVERLAP = 0x0f,
     /// The same for the server.

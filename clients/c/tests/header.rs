@@ -1,4 +1,4 @@
-//! Comparison of mos_api.h with cbindgen's output.
+//! Comparison of mos_api.h and cpu.h with cbindgen's output.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,25 +11,42 @@ use std::path::Path;
 /// Set it to write the header instead.
 const WRITE: &str = "MONITOR_WRITE_HEADER";
 
-#[test]
-fn the_header_is_the_one_that_cbindgen_makes() {
+/// Generates a header from sources, and compares it with the file of its name.
+#[track_caller]
+fn check(header: &str, config: &str, sources: &[&str]) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let config = cbindgen::Config::from_file(here.join("cbindgen.toml")).unwrap();
-    let bindings = cbindgen::Builder::new()
-        .with_config(config)
-        .with_src(here.join("src/types.rs"))
-        .with_src(here.join("src/api.rs"))
-        .generate()
-        .unwrap();
+    let config = cbindgen::Config::from_file(here.join(config)).unwrap();
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    for source in sources {
+        builder = builder.with_src(here.join("src").join(source));
+    }
     let mut made = Vec::new();
-    bindings.write(&mut made);
+    builder.generate().unwrap().write(&mut made);
     let made = String::from_utf8(made).unwrap();
-    let header = here.join("mos_api.h");
+    let path = here.join(header);
     if std::env::var_os(WRITE).is_some() {
-        fs::write(&header, &made).unwrap();
+        fs::write(&path, &made).unwrap();
     }
     assert!(
-        fs::read_to_string(&header).is_ok_and(|text| text == made),
-        "mos_api.h is not up to date: run `{WRITE}=1 cargo test -p monitor-mos --test header`\n{made}"
+        fs::read_to_string(&path).is_ok_and(|text| text == made),
+        "{header} is not up to date: run `{WRITE}=1 cargo test -p monitor-mos --test header`\n{made}"
     );
+}
+
+#[test]
+fn the_header_is_the_one_that_cbindgen_makes() {
+    let sources = [
+        "types.rs",
+        "event_types.rs",
+        "api/process.rs",
+        "api/monitor.rs",
+        "api/streams.rs",
+        "api/packets.rs",
+    ];
+    check("mos_api.h", "cbindgen.toml", &sources);
+}
+
+#[test]
+fn the_header_of_processors_is_the_one_that_cbindgen_makes() {
+    check("cpu.h", "cpu.toml", &["api/cpu.rs"]);
 }

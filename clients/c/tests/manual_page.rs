@@ -6,16 +6,18 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
+mod c_program;
 #[path = "../../../monitor-daemon/tests/rpc_common/mod.rs"]
 mod rpc_common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
+use c_program::{command, compile, compile_shared, libraries, passed};
 use monitor_daemon::control::Engine;
 use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
@@ -70,75 +72,9 @@ fn world() -> Vec<Engine> {
     engines
 }
 
-/// The C program, compiled once, linked as `options` say.
-fn compile(options: &[&str]) -> (TempDir, PathBuf) {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let directory = tempfile::tempdir().unwrap();
-    let program = directory.path().join("manual_page");
-    let output = Command::new("cc")
-        .args([
-            "-std=c11",
-            "-D_POSIX_C_SOURCE=200809L",
-            "-Wall",
-            "-Wextra",
-            "-Wpedantic",
-            "-Werror",
-            "-O1",
-        ])
-        .arg("-I")
-        .arg(here)
-        .arg(here.join("tests/manual_page.c"))
-        .arg("-o")
-        .arg(&program)
-        .args(options)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    (directory, program)
-}
-
-/// Returns cargo's directory of the libraries: that of this test.
-fn libraries() -> PathBuf {
-    std::env::current_exe()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .to_path_buf()
-}
-
 fn shared() -> &'static Path {
     static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, program) = PROGRAM.get_or_init(|| {
-        let libraries = libraries();
-        let libraries = libraries.to_str().unwrap();
-        compile(&[
-            "-L",
-            libraries,
-            "-lmonitor_mos",
-            &format!("-Wl,-rpath,{libraries}"),
-        ])
-    });
-    program
-}
-
-fn command(program: &Path, socket: &Path, check: &str) -> Command {
-    let mut command = Command::new(program);
-    command.arg(check).env("MONITOR_SOCKET", socket);
-    command
-}
-
-#[track_caller]
-fn passed(output: &Output) {
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    &PROGRAM.get_or_init(|| compile_shared("manual_page")).1
 }
 
 macro_rules! checks {
@@ -161,6 +97,7 @@ checks! {
     peek_tells_what_is_lost_and_ends
     peek_tells_what_was_evicted
     errno_eacces
+    a_context_beyond_the_workers_sees_nothing
     errno_ebadf
     errno_enotconn
     errno_enodata
@@ -197,13 +134,16 @@ fn errno_esocktnosupport() {
 #[test]
 fn the_static_library_links_too() {
     let archive = libraries().join("libmonitor_mos.a");
-    let (_directory, program) = compile(&[
-        archive.to_str().unwrap(),
-        "-lpthread",
-        "-ldl",
-        "-lm",
-        "-lgcc_s",
-    ]);
+    let (_directory, program) = compile(
+        "manual_page",
+        &[
+            archive.to_str().unwrap(),
+            "-lpthread",
+            "-ldl",
+            "-lm",
+            "-lgcc_s",
+        ],
+    );
     let engines = world();
     let server = Server::start(&engines);
     passed(

@@ -1,51 +1,24 @@
-//! The functions, as `mos_api.h` declares them; their comments are the header's.
-
-// Each function has the contract that the header states: its pointers are valid for their types and lengths. `memory`
-// dereferences them; each block below relies on that contract.
-#![allow(
-    clippy::missing_safety_doc,
-    reason = "the promise is the same for all: the header's head states it"
-)]
+//! Functions that find connections and read their bytes, states and addresses.
 
 use std::ffi::{c_char, c_int, c_void};
 
 use libc::{sockaddr, socklen_t, ssize_t};
 use monitor_client::types::LookupParams;
 
-use crate::context::{self, Peeked, one_side};
+use crate::context::one_side;
 use crate::failure::{Failure, answer};
 use crate::options::{self, Get, Set};
+use crate::peek::Peeked;
 use crate::types::{mctx_t, monitor_side, mos_side, tcp_buf_info, tcp_ring_fragment};
-use crate::{address, memory};
-
-/// Connects to the daemon: at the path in the environment variable MONITOR_SOCKET, else at /run/monitord/monitord.sock.
-/// With `cpu` a worker's number, the context sees only the connections of that worker; with -1, all of them. Threads
-/// that share a context wait for each other; give each its own instead.
-///
-/// Returns NULL on error. EACCES: there is no such worker; or as connect(2).
-#[unsafe(no_mangle)]
-pub extern "C" fn mtcp_create_context(cpu: c_int) -> mctx_t {
-    context::create(cpu).unwrap_or_else(|failure| {
-        answer::<c_int>(Err(failure));
-        std::ptr::null_mut()
-    })
-}
-
-/// Disconnects. All descriptors of the context are void.
-///
-/// EACCES: `mctx` is no context, or was destroyed before.
-#[unsafe(no_mangle)]
-pub extern "C" fn mtcp_destroy_context(mctx: mctx_t) -> c_int {
-    answer(context::destroy(mctx))
-}
+use crate::{address, memory, registry, serve};
 
 /// Returns a descriptor for the connection with the RPC's number `rpc_sockid` (below 2^53). The daemon is not asked: a
 /// connection that does not exist is noticed at the first use. Opening a connection again returns the same descriptor.
 ///
-/// EACCES; ENFILE: all numbers have been used.
+/// EACCES; ENFILE: all numbers are in use.
 #[unsafe(no_mangle)]
 pub extern "C" fn monitor_open(mctx: mctx_t, rpc_sockid: u64) -> c_int {
-    answer(context::within(mctx, |context| context.open(rpc_sockid)))
+    answer(registry::within(mctx, |context| context.open(rpc_sockid)))
 }
 
 /// Returns a descriptor for the newest connection between two ends, each a struct sockaddr_in or sockaddr_in6.
@@ -59,7 +32,7 @@ pub unsafe extern "C" fn monitor_lookup(
     server: *const sockaddr,
     server_len: socklen_t,
 ) -> c_int {
-    answer(context::within(mctx, |context| {
+    answer(registry::within(mctx, |context| {
         // SAFETY: the caller promises `client_len` and `server_len` bytes.
         let [client, server] = unsafe {
             [
@@ -83,7 +56,7 @@ pub unsafe extern "C" fn monitor_lookup(
 /// EACCES, EBADF, ENFILE.
 #[unsafe(no_mangle)]
 pub extern "C" fn monitor_next(mctx: mctx_t, previous: c_int) -> c_int {
-    answer(context::within(mctx, |context| context.next(previous)))
+    answer(registry::within(mctx, |context| context.next(previous)))
 }
 
 /// Writes the RPC's number of the connection to `*rpc_sockid`.
@@ -95,7 +68,7 @@ pub unsafe extern "C" fn monitor_sockid(
     sockid: c_int,
     rpc_sockid: *mut u64,
 ) -> c_int {
-    answer(context::within(mctx, |context| {
+    answer(registry::within(mctx, |context| {
         let number = context.sockid(sockid)?;
         // SAFETY: the caller promises room for the number.
         unsafe { memory::write(rpc_sockid, number) }.map(|()| 0)
@@ -112,7 +85,7 @@ pub unsafe extern "C" fn monitor_getside(
     side: c_int,
     info: *mut monitor_side,
 ) -> c_int {
-    answer(context::within(mctx, |context| {
+    answer(registry::within(mctx, |context| {
         let side = one_side(side)?;
         let socket = context.info(sockid)?;
         let own = socket.sides.get(side);
@@ -129,13 +102,14 @@ pub unsafe extern "C" fn monitor_getside(
     }))
 }
 
-/// Closes a descriptor. Its number is never used again, for this or any other connection. The connection itself is not
-/// affected.
+/// Closes a descriptor. The connection itself is not affected, and its callbacks are no longer called. A socket of
+/// mtcp_socket() is closed with the sockets of its connections.
 ///
 /// EACCES, EBADF.
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_close(mctx: mctx_t, sockid: c_int) -> c_int {
-    answer(context::within(mctx, |context| context.close(sockid)))
+    let closed = registry::within(mctx, |context| context.close_any(sockid));
+    answer(closed.and_then(|done| serve::subscribe(mctx).map(|()| done)))
 }
 
 /// Copies up to `len` bytes of one side into `buf`, from offset `off` on: the distance from the first payload byte. Any
@@ -159,7 +133,7 @@ pub unsafe extern "C" fn mtcp_ppeek(
     len: usize,
     off: u64,
 ) -> ssize_t {
-    let copied = context::within(mctx, |context| {
+    let copied = registry::within(mctx, |context| {
         context.sockid(sockid)?;
         // SAFETY: the caller promises room for `len` bytes.
         let buffer = unsafe { memory::buffer(buf.cast::<c_void>(), len) }?;
@@ -184,7 +158,7 @@ pub unsafe extern "C" fn mtcp_peek(
     buf: *mut c_char,
     len: usize,
 ) -> ssize_t {
-    let found = context::within(mctx, |context| {
+    let found = registry::within(mctx, |context| {
         context.sockid(sockid)?;
         // SAFETY: the caller promises room for `len` bytes.
         let buffer = unsafe { memory::buffer(buf.cast::<c_void>(), len) }?;
@@ -213,7 +187,7 @@ pub unsafe extern "C" fn mtcp_getsockopt(
     optval: *mut c_void,
     optlen: *mut socklen_t,
 ) -> c_int {
-    answer(context::within(mctx, |context| {
+    answer(registry::within(mctx, |context| {
         context.sockid(sockid)?;
         let get = Get::parse(level, optname)?;
         // SAFETY: the caller promises a length at `optlen`, and that much room at `optval`.
@@ -238,14 +212,10 @@ pub unsafe extern "C" fn mtcp_getsockopt(
                     put::<tcp_buf_info>(optval, room, info)?
                 }
                 Get::State(side) => {
-                    let states = context.info(sockid)?.state;
-                    let state = if side == monitor_client::Side::Client {
-                        states.client
-                    } else {
-                        states.server
-                    };
+                    let state = context.states(sockid)?[side as usize];
                     put(optval, room, options::state(state) as c_int)?
                 }
+                Get::Timestamp => put(optval, room, options::timestamp(context, sockid)?)?,
             };
             memory::write(optlen, written).map(|()| 0)
         }
@@ -265,16 +235,18 @@ pub unsafe extern "C" fn mtcp_setsockopt(
     optval: *const c_void,
     optlen: socklen_t,
 ) -> c_int {
-    answer(context::within(mctx, |context| {
-        context.sockid(sockid)?;
+    answer(registry::within(mctx, |context| {
+        context.exists(sockid)?;
         if (optlen as usize) < size_of::<c_int>() {
             return Err(Failure(libc::EINVAL));
         }
         // SAFETY: the caller promises `optlen` bytes, which are enough.
         let value = unsafe { memory::read(optval.cast::<c_int>()) }?;
-        Set::parse(level, optname, value)?
-            .apply(context, sockid)
-            .map(|()| 0)
+        let option = Set::parse(level, optname, value)?;
+        if context.set_option(sockid, option)? {
+            return Ok(0);
+        }
+        option.apply(context, sockid).map(|()| 0)
     }))
 }
 
@@ -292,12 +264,8 @@ pub unsafe extern "C" fn mtcp_getpeername(
     side: c_int,
 ) -> c_int {
     const BOTH: c_int = mos_side::MOS_SIDE_BOTH as c_int;
-    answer(context::within(mctx, |context| {
-        let socket = context.info(sockid)?;
-        let (client, server) = (
-            address::encode(socket.client),
-            address::encode(socket.server),
-        );
+    answer(registry::within(mctx, |context| {
+        let [client, server] = context.ends(sockid)?.map(address::encode);
         let bytes = match side {
             BOTH => [client, server].concat(),
             _ if one_side(side)? == monitor_client::Side::Client => client,

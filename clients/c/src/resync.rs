@@ -1,0 +1,111 @@
+//! Missing events: the sockets of a listener are compared with the daemon's list of connections.
+
+use std::ffi::c_int;
+
+use monitor_client::Side;
+use monitor_client::types::{Socket, SocketsParams};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::monitor::Listener;
+use crate::step::Outcome;
+
+/// Connections in one page of the list.
+const PAGE: u64 = 1000;
+
+impl Context {
+    /// Returns the events that a listener has missed, as far as the daemon still shows their results.
+    pub(crate) fn resync(&mut self, listener: c_int) -> Result<Vec<Outcome>, Failure> {
+        let mut outcomes = Vec::new();
+        // Connections that opened after the last event.
+        let latest = self.monitor.listeners.get(&listener).map(|own| own.latest);
+        let Some(latest) = latest.filter(|_| !self.is_beyond()) else {
+            return Ok(outcomes);
+        };
+        // The first request notices that the daemon was restarted.
+        match self.ask(|client| client.hello("libmonitor_mos")) {
+            Ok(_) | Err(Failure(libc::EBADF)) => {}
+            Err(failure) => return Err(failure),
+        }
+        for sock in self.monitor.sockets(listener) {
+            let found = match self.info(sock) {
+                Ok(found) => Some(found),
+                Err(Failure(libc::EBADF)) => None,
+                Err(failure) => return Err(failure),
+            };
+            outcomes.push(self.compare(sock, found.as_ref()));
+        }
+        // Without an event, the listener is new: no connection has opened since.
+        let opened = if latest > 0.0 {
+            self.opened_since(listener, latest)?
+        } else {
+            Vec::new()
+        };
+        for found in opened {
+            let ends = [found.client, found.server];
+            let Self {
+                monitor, numbers, ..
+            } = self;
+            let mut outcome = monitor.open(numbers, listener, found.sockid, ends, found.opened)?;
+            if let Some(sock) = outcome.steps.first().map(|step| step.sock) {
+                self.enter(sock, found.sockid);
+                let compared = self.compare(sock, Some(&found));
+                outcome.steps.extend(compared.steps);
+                outcome.over = compared.over;
+                outcomes.push(outcome);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Returns the events that lead to the present state of a connection; `None`: it's gone.
+    fn compare(&mut self, sock: c_int, found: Option<&Socket>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let Some(active) = self.monitor.active.get_mut(&sock) else {
+            return outcome;
+        };
+        if let Some(found) = found {
+            active.time = found.last;
+            for (side, state) in [
+                (Side::Client, found.state.client),
+                (Side::Server, found.state.server),
+            ] {
+                active.on_state(sock, side, state, &mut outcome.steps);
+                let next = found.sides.get(side).next;
+                active.on_edge(sock, side, next, &mut outcome.steps);
+            }
+        }
+        if found.is_none_or(|found| found.closed.is_some()) {
+            active.end(sock, &mut outcome.steps);
+            outcome.over = Some(sock);
+        }
+        outcome
+    }
+
+    /// Lists the connections of a listener that opened after a time.
+    fn opened_since(&mut self, listener: c_int, time: f64) -> Result<Vec<Socket>, Failure> {
+        let owner = self.monitor.listeners.get(&listener);
+        let filter = Listener::v4(owner.and_then(|owner| owner.filter.as_deref()));
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let params = SocketsParams {
+                filter: Some(filter.clone()),
+                limit: Some(PAGE),
+                after,
+                ..SocketsParams::default()
+            };
+            let page = self.ask(|client| client.sockets(&params))?;
+            let worker = self.worker();
+            let is_new = |socket: &Socket| {
+                let is_own = worker.is_none_or(|worker| worker == u64::from(socket.worker));
+                is_own && !socket.midstream && socket.opened > time
+            };
+            found.extend(page.sockets.into_iter().filter(is_new));
+            after = page.next;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+}
