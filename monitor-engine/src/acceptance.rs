@@ -14,8 +14,8 @@ use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use crate::decode::Segment;
-use crate::seq::SequenceOffsets;
-use crate::store::record::{SideRecord, option, side_flag};
+use crate::seq::{SequenceOffsets, is_before};
+use crate::store::record::{NO_FIN, SideRecord, option, side_flag};
 
 /// Judgement of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +39,12 @@ pub fn judge(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off: i64
         return Verdict::Refuse(Refusal::NoAck);
     }
     // Nearly every segment passes these: its acknowledgment lies between the highest one and the data sent, its timestamp
-    // is not older, its data starts within the window.
+    // is not older, its data starts within the window. A latest timestamp of 0 counts as none, as in Linux.
     let is_new = fwd.offers(option::TIMESTAMPS) && rev.offers(option::TIMESTAMPS);
     if let Some(value) = segment.timestamp
         && is_new
         && is_before(value, fwd.ts_recent.get().wrapping_sub(PAWS_SLACK))
+        && fwd.ts_recent.get() != 0
     {
         return old_timestamp(fwd, rev, segment, off);
     }
@@ -168,11 +169,16 @@ pub fn judge_rst(
     let uses_sack = fwd.offers(option::SACK) && rev.offers(option::SACK);
     // A FIN beyond a hole takes a number in the highest range.
     let end = fwd.end.get();
-    let sack_edge = if fin == end { end + 1 } else { end };
+    let sack_edge = if fin != NO_FIN && fin >= end {
+        fin + 1
+    } else {
+        end
+    };
     let at_sack_edge = uses_sack && fwd.has_out_of_order() && off == sack_edge as i64;
-    // Payload of a RST counts as well: one that ends beyond the window is discarded.
+    // Payload of a RST counts as well: one that ends beyond the window is discarded, except in the place of the FIN.
     let data_end = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
     let fits = segment.wire_len == 0
+        || (after_fin && off == fin as i64)
         || !fwd.has(side_flag::ACKED)
         || !is_before(fwd.right_edge.get(), data_end);
     // The capture may have missed bytes that its sender sent before the RST.
@@ -183,12 +189,6 @@ pub fn judge_rst(
     } else {
         Verdict::Refuse(Refusal::Rst)
     }
-}
-
-/// Returns whether sequence number or timestamp `a` comes before `b` (RFC 9293, 3.4).
-#[inline(always)]
-pub fn is_before(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32) < 0
 }
 
 #[cfg(test)]
@@ -290,6 +290,8 @@ mod tests {
             ..segment(1000, 0, 7700)
         };
         assert_eq!(verdict(&sides, &other), Verdict::Refuse(Refusal::Timestamp));
+        sides.0.ts_recent.set(0);
+        assert_eq!(verdict(&sides, &stamped(1 << 31 | 5, 10)), Verdict::Accept);
     }
 
     #[test]
@@ -315,11 +317,16 @@ mod tests {
         sides.0.offer(option::SACK);
         sides.1.offer(option::SACK);
         assert_eq!(judged(300), Verdict::Accept);
+        sides.0.set_fin(400);
+        assert_eq!(judged(300), Verdict::Hold(Refusal::Rst));
+        assert_eq!(judged(401), Verdict::Accept);
         sides.0.set_fin(300);
         assert_eq!(judged(300), Verdict::Hold(Refusal::Rst));
         assert_eq!(judged(301), Verdict::Accept);
         sides.0.next.set(300);
         sides.0.acked.set(1301);
+        let long = judge_rst(&sides.0, &sides.1, &segment(1300, 900, 0), 300, true);
+        assert_eq!(long, Verdict::Accept);
         assert_eq!(judged(300), Verdict::Accept);
         assert_eq!(judged(301), Verdict::Accept);
     }

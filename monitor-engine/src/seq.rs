@@ -2,6 +2,12 @@
 
 use crate::store::record::{SideRecord, side_flag};
 
+/// Returns whether sequence number or timestamp `a` comes before `b` (RFC 9293, 3.4).
+#[inline(always)]
+pub fn is_before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
 /// Offsets that only the engine needs.
 pub trait SequenceOffsets {
     /// Returns the offset up to which this end acknowledged; 0 before its first acknowledgment.

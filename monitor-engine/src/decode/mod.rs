@@ -29,6 +29,8 @@ pub struct Segment<'a> {
     pub options: SynOptions,
     /// Value of the timestamps option (TSval; RFC 7323, 3).
     pub timestamp: Option<u32>,
+    /// Highest block of a selective acknowledgment (RFC 2018, 3).
+    pub sacked: Option<[u32; 2]>,
     /// Payload, as far as captured.
     pub payload: Payload<'a>,
     /// Payload bytes on the wire.
@@ -310,6 +312,7 @@ impl Decoder {
         segment.tcp = tcp;
         let options = packet.data.get(tcp.options..tcp.payload);
         segment.timestamp = options.and_then(options::timestamp);
+        segment.sacked = options.and_then(options::sacked);
         // The other options of a segment are only read in a SYN, where they are agreed on.
         segment.options = if tcp.flags & wire::flags::SYN != 0 {
             options.map(SynOptions::read).unwrap_or_default()

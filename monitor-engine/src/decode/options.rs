@@ -1,11 +1,14 @@
 //! TCP options that a receiver's acceptance depends on: window scale, timestamps, selective acknowledgments.
 
+use crate::seq::is_before;
+
 /// Kinds of options.
 mod kind {
     pub const END: u8 = 0;
     pub const NO_OPERATION: u8 = 1;
     pub const WINDOW_SCALE: u8 = 3;
     pub const SACK_PERMITTED: u8 = 4;
+    pub const SACK: u8 = 5;
     pub const TIMESTAMPS: u8 = 8;
 }
 
@@ -70,6 +73,35 @@ fn any_timestamp(options: &[u8]) -> Option<u32> {
     found
 }
 
+/// Returns the highest block of a selective acknowledgment: its left and right edge (RFC 2018, 3).
+#[inline(always)]
+pub fn sacked(options: &[u8]) -> Option<[u32; 2]> {
+    /// Bytes of padded timestamps, and of a padded block.
+    const ROOM: usize = 12;
+    match *options {
+        [_, _, kind::SACK, ..] if options.len() == ROOM => any_sacked(options),
+        _ if options.len() > ROOM => any_sacked(options),
+        _ => None,
+    }
+}
+
+#[cold]
+fn any_sacked(options: &[u8]) -> Option<[u32; 2]> {
+    let mut highest: Option<[u32; 2]> = None;
+    each(options, |option| {
+        let [kind::SACK, _, blocks @ ..] = option else {
+            return;
+        };
+        for &[a, b, c, d, e, f, g, h] in blocks.as_chunks().0 {
+            let block = [[a, b, c, d], [e, f, g, h]].map(u32::from_be_bytes);
+            if highest.is_none_or(|highest| is_before(highest[1], block[1])) {
+                highest = Some(block);
+            }
+        }
+    });
+    highest
+}
+
 /// Calls `each` with the rest of the options from each option on. Stops at a length that is impossible.
 fn each(mut options: &[u8], mut each: impl FnMut(&[u8])) {
     loop {
@@ -114,6 +146,20 @@ mod tests {
         let other = [8, 10, 9, 8, 7, 6, 0, 0, 0, 0, 1, 1];
         assert_eq!(timestamp(&usual), Some(0x0908_0706));
         assert_eq!(timestamp(&other), timestamp(&usual));
+    }
+
+    #[test]
+    fn the_highest_sack_block_is_found_beside_timestamps() {
+        let block = [1, 1, 5, 10, 0, 0, 1, 0, 0, 0, 2, 0];
+        let blocks = [
+            5, 18, 255, 255, 255, 0, 255, 255, 255, 9, 0, 0, 0, 1, 0, 0, 0, 2,
+        ];
+        assert_eq!(sacked(&blocks), Some([1, 2]));
+        assert_eq!(sacked(&block), Some([256, 512]));
+        let stamps = [1, 1, 8, 10, 9, 8, 7, 6, 0, 0, 0, 0];
+        assert_eq!(sacked(&stamps), None);
+        assert_eq!(sacked(&[stamps, block].concat()), Some([256, 512]));
+        assert_eq!(sacked(&[1, 1, 5, 10, 0, 0]), None);
     }
 
     #[test]

@@ -38,7 +38,10 @@ fn learn_first(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
         }
         if let Some(value) = segment.timestamp {
             rev.offer(option::TIMESTAMPS);
-            fwd.ts_recent.set(value);
+            // Repeated, its receiver has a later segment already.
+            if !fwd.has(side_flag::ACKED) {
+                fwd.ts_recent.set(value);
+            }
         }
         // A SYN-ACK shows the sequence number of the SYN that was missed.
         if tcp.flags & flags::ACK != 0 && !rev.has(side_flag::STARTED) {

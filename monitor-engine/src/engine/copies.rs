@@ -8,8 +8,8 @@ use monitor_common::wire::flags;
 
 use super::Engine;
 use super::conn::Conn;
-use crate::acceptance::is_before;
 use crate::decode::Segment;
+use crate::seq::is_before;
 use crate::store::record::side_flag;
 use crate::{Side, Sink};
 

@@ -13,10 +13,10 @@ use super::copies::home_of;
 use super::resync::{self, ResyncDetector};
 use super::timeouts::millis;
 use super::transitions::states_are_stable;
-use crate::acceptance::{Verdict, is_before, judge, judge_answer, judge_rst};
+use crate::acceptance::{Verdict, judge, judge_answer, judge_rst};
 use crate::decode::Segment;
 use crate::payload::Payload;
-use crate::seq::SequenceOffsets;
+use crate::seq::{SequenceOffsets, is_before};
 use crate::store::arena::BLOCK;
 use crate::store::record::{Record, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
@@ -79,11 +79,14 @@ impl<S: Sink> Engine<S> {
         // Nearly always at the edge, which makes the limit unnecessary.
         let is_far = off > fwd.next.get() as i64 && off as u64 > fwd.limit();
         let verdict = if is_far {
-            if !resync::accept(record, sender.peer(), segment) {
+            if resync::accept(record, sender.peer(), segment) {
+                Verdict::Accept
+            } else if self.config.tcp.judge && resync::is_close(fwd, off) {
+                Verdict::Hold(Refusal::Window)
+            } else {
                 self.counters.wild.add(1);
                 return;
             }
-            Verdict::Accept
         } else if syn || !self.config.tcp.judge {
             Verdict::Accept
         } else {
@@ -104,7 +107,13 @@ impl<S: Sink> Engine<S> {
             }
             Verdict::Accept => self.apply_segment(conn, sender, segment, off),
             Verdict::Repeated => self.repeated(conn, sender, segment, off),
-            Verdict::Hold(refusal) => self.hold(conn, sender, segment, refusal),
+            Verdict::Hold(refusal) => {
+                if refusal == Refusal::AckTooOld && is_predicted(fwd, segment, off) {
+                    // Linux takes the timestamp before it looks at the acknowledgment number.
+                    record.update(|_| note_timestamp(fwd, segment));
+                }
+                self.hold(conn, sender, segment, refusal);
+            }
             Verdict::Refuse(refusal) => {
                 self.refuse(conn, sender, segment, refusal);
             }
@@ -197,12 +206,21 @@ impl<S: Sink> Engine<S> {
         } else {
             Verdict::Refuse(Refusal::Rst)
         };
+        let verdict = match verdict {
+            Verdict::Accept
+                if off > fwd.next.get() as i64 && self.holds_beyond_window(conn, sender) =>
+            {
+                Verdict::Hold(Refusal::Rst)
+            }
+            verdict => verdict,
+        };
         match verdict {
             Verdict::Accept => {
                 self.lists.touch(&self.arena, conn.slot, millis(self.now));
                 conn.record.update(|record| {
                     record.touch(self.now);
-                    if self.config.tcp.judge {
+                    // Closing moves the in-order edge over holes: a later RST must not open the window again.
+                    if self.config.tcp.judge && record.closed.get() == 0 {
                         fwd.shut_window();
                     }
                 });
@@ -303,22 +321,38 @@ fn note_sender(record: &Record, fwd: &SideRecord, rev: &SideRecord, segment: &Se
         fwd.sent_end.set(end);
         rev.offer(option::SEEN);
     }
-    // TS.Recent follows segments that are not ahead of the last acknowledgment sent (RFC 7323, 4.3).
+    if tcp.flags & flags::SYN == 0 {
+        note_timestamp(fwd, segment);
+    }
+    if record.flags.get() & flag::RST_PENDING != 0 {
+        record.flags.set(record.flags.get() & !flag::RST_PENDING);
+    }
+}
+
+/// Notes the timestamp of a segment. TS.Recent follows segments that are not ahead of the last acknowledgment sent (RFC
+/// 7323, 4.3). Inside an update.
+#[inline(always)]
+fn note_timestamp(fwd: &SideRecord, segment: &Segment<'_>) {
     if let Some(value) = segment.timestamp
-        && !is_before(value, fwd.ts_recent.get())
+        && (!is_before(value, fwd.ts_recent.get()) || fwd.ts_recent.get() == 0)
     {
         let edge = if fwd.has(side_flag::ACKED) && fwd.offers(option::SEEN) {
             fwd.acked.get()
         } else {
             fwd.start.get().wrapping_add(fwd.next.get() as u32)
         };
-        if !is_before(edge, tcp.seq) {
+        if !is_before(edge, segment.tcp.seq) {
             fwd.ts_recent.set(value);
         }
     }
-    if record.flags.get() & flag::RST_PENDING != 0 {
-        record.flags.set(record.flags.get() & !flag::RST_PENDING);
-    }
+}
+
+/// Returns whether Linux handles a pure acknowledgment by header prediction.
+fn is_predicted(fwd: &SideRecord, segment: &Segment<'_>, off: i64) -> bool {
+    segment.wire_len == 0
+        && segment.tcp.flags & !flags::PSH == flags::ACK
+        && off == fwd.next.get() as i64
+        && !fwd.has_out_of_order()
 }
 
 /// Returns whether a RST acknowledges the SYN, or the first data, of the end that receives it.

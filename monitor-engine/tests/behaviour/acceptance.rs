@@ -182,6 +182,37 @@ fn the_byte_of_a_zero_window_probe_counts_when_it_is_acknowledged() {
 }
 
 #[test]
+fn data_that_ends_beyond_the_window_counts_when_it_is_acknowledged_selectively() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    flow.window[1] = 20;
+    flow.open(&mut lab);
+    flow.send(&mut lab, C, b"GET /");
+    flow.ack(&mut lab, S, 5);
+    flow.at(&mut lab, C, 20, b"0123456789");
+    assert_eq!(lab.side(S).end, 5);
+    let mut answer = flow.segment(S, 0, ACK, b"");
+    answer.sacked = Some([20, 30].map(|off| flow.segment(C, off, ACK, b"").seq));
+    lab.ip(&answer.ip());
+    assert_eq!(lab.side(S).end, 30);
+}
+
+#[test]
+fn a_repeated_syn_ack_does_not_make_later_timestamps_old() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    let stamped = |mut segment: Segment, value| {
+        segment.timestamp = Some(value);
+        segment
+    };
+    lab.ip(&stamped(flow.syn(), 1000).ip());
+    lab.ip(&stamped(flow.syn_ack(), 500).ip());
+    lab.ip(&stamped(flow.segment(C, 0, ACK, b""), 1001).ip());
+    lab.ip(&stamped(flow.syn_ack(), 510).ip());
+    lab.ip(&stamped(flow.segment(S, 0, PSH, b"200"), 501).ip());
+    assert_eq!(lab.text(C), "200");
+    assert_eq!(lab.side(C).next, 3);
+}
+
+#[test]
 fn data_of_a_syn_that_is_not_acknowledged_is_replaced() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     let mut syn = flow.syn();

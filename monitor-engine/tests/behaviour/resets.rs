@@ -39,6 +39,18 @@ fn at_the_edge_it_ends_the_connection() {
 }
 
 #[test]
+fn after_it_nothing_counts_whatever_follows() {
+    let (mut lab, mut flow) = opened();
+    flow.at(&mut lab, C, 100, b"beyond a hole");
+    flow.rst(&mut lab, C, 10);
+    flow.rst(&mut lab, C, 113);
+    flow.at(&mut lab, C, 10, b"late");
+    let starts: Vec<u64> = lab.held(S).iter().map(|range| range.0).collect();
+    assert_eq!(starts, [0, 100]);
+    assert_eq!(lab.held(S)[0].1, b"0123456789");
+}
+
+#[test]
 fn outside_the_window_it_is_ignored() {
     let (mut lab, mut flow) = opened();
     for off in [9, 0, -1000, 10 + 65535 + 1, 10 + (1 << 30)] {

@@ -23,6 +23,8 @@ pub struct Segment {
     pub scale: Option<u8>,
     /// Value of the timestamps option.
     pub timestamp: Option<u32>,
+    /// Block of a selective acknowledgment.
+    pub sacked: Option<[u32; 2]>,
     pub payload: Vec<u8>,
 }
 
@@ -39,6 +41,7 @@ impl Segment {
             urgent: 0,
             scale: None,
             timestamp: None,
+            sacked: None,
             payload: Vec::new(),
         }
     }
@@ -58,6 +61,11 @@ impl Segment {
             options.extend([1, 1, 8, 10]);
             options.extend(value.to_be_bytes());
             options.extend([0; 4]);
+        }
+        if let Some([left, right]) = self.sacked {
+            options.extend([1, 1, 5, 10]);
+            options.extend(left.to_be_bytes());
+            options.extend(right.to_be_bytes());
         }
         tcp.push(((5 + options.len() / 4) << 4) as u8);
         tcp.push(self.flags);

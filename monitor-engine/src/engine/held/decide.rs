@@ -5,13 +5,12 @@ use monitor_common::wire::flags;
 
 use super::SILENCE;
 use super::segments::{Held, HeldSegments};
-use crate::acceptance::is_before;
 use crate::decode::Segment;
 use crate::engine::Engine;
 use crate::engine::acknowledge::{acknowledge, learn_start};
 use crate::engine::conn::Conn;
 use crate::engine::resync::ResyncDetector;
-use crate::seq::SequenceOffsets;
+use crate::seq::{SequenceOffsets, is_before};
 use crate::store::arena::Arena;
 use crate::store::record::{SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
@@ -62,6 +61,11 @@ impl<S: Sink> Engine<S> {
                     }
                 }
             }
+        }
+        if let Some(index) = self.held.selected(conn, speaker, segment)
+            && let Some(held) = self.held.remove(index)
+        {
+            self.apply_held(conn, &held);
         }
         while let Some(index) = self.held.acknowledged(conn, speaker) {
             if let Some(held) = self.held.remove(index) {
@@ -187,6 +191,26 @@ impl<S: Sink> Engine<S> {
 }
 
 impl HeldSegments {
+    /// Returns the position of the held data that `receiver` acknowledges selectively: the latest segment that ends with the
+    /// highest block, beyond all bytes that came otherwise.
+    fn selected(&self, conn: Conn<'_>, receiver: Side, segment: &Segment<'_>) -> Option<usize> {
+        let [left, right] = segment.sacked?;
+        let fwd = conn.record.side(receiver);
+        let is_selected = |held: &Held| {
+            held.belongs_to(conn)
+                && held.sender != receiver
+                && held.reason != Refusal::Syn
+                && !held.payload.is_empty()
+                && held.tcp.flags & flags::FIN == 0
+                && held.end() == right
+                && !is_before(held.tcp.seq, left)
+        };
+        let is_beyond = fwd.has(side_flag::STARTED) && fwd.offset(right) > fwd.end.get() as i64;
+        is_beyond
+            .then(|| self.list.iter().rposition(is_selected))
+            .flatten()
+    }
+
     /// Returns the position of the held segment that best explains the highest acknowledgment of `receiver`. A segment at
     /// the in-order edge does so rather than one beyond a hole, one that ends at the acknowledgment rather than before it,
     /// and of several the latest: its receiver has answered the others without acknowledging them.

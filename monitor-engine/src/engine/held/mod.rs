@@ -15,8 +15,8 @@ use monitor_common::wire::flags;
 use self::segments::{Held, OVERHEAD};
 use super::Engine;
 use super::conn::Conn;
-use crate::acceptance::is_before;
 use crate::decode::Segment;
+use crate::seq::is_before;
 use crate::store::arena::Arena;
 use crate::store::record::{flag, option};
 use crate::{Event, Side, Sink};
@@ -149,6 +149,15 @@ impl<S: Sink> Engine<S> {
                 && held.reason != Refusal::Syn
                 && !is_before(held.end(), segment.tcp.ack)
         })
+    }
+
+    /// Returns whether a segment of `sender` is held that ends beyond the window. If its receiver took it, the highest
+    /// range beyond a hole ends there.
+    pub(super) fn holds_beyond_window(&self, conn: Conn<'_>, sender: Side) -> bool {
+        let is_beyond = |held: &Held| {
+            held.reason == Refusal::Window && held.sender == sender && held.belongs_to(conn)
+        };
+        conn.record.flags.get() & flag::HELD != 0 && self.held.list.iter().any(is_beyond)
     }
 
     /// Notes that a RST of their receiver answers all segments held for it.

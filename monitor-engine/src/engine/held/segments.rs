@@ -127,6 +127,7 @@ impl Held {
             tcp: self.tcp,
             options: self.options,
             timestamp: self.timestamp,
+            sacked: None,
             payload: Payload::new(&self.payload, &[], self.payload.len()),
             wire_len: self.wire_len,
         }
