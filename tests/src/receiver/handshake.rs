@@ -83,8 +83,8 @@ pub fn answer(
         peer.send(tun, "before the answer", (seq, bits), b"forged", &forged);
         peer.reset = false;
     }
-    if random.chance(10) {
-        // Simultaneous open.
+    if random.chance(10) && peer.offer.scale.is_some() {
+        // Simultaneous open. Linux scales its window even if the other SYN offers no scale, which no packet shows.
         peer.honest(tun, "syn", peer.isn, SYN, &[]);
         peer.honest(tun, "syn-ack", peer.isn, SYN | ACK, &[]);
     } else {

@@ -165,6 +165,24 @@ pub fn open_connections() -> HashMap<(SocketAddr, SocketAddr), u8> {
     open
 }
 
+/// Returns the number of acceptable segments that this namespace's sockets have dropped for lack of memory.
+///
+/// # Panics
+/// When /proc is missing.
+#[must_use]
+pub fn dropped_for_memory() -> u64 {
+    const NAMES: [&str; 4] = ["TCPRcvQDrop", "TCPOFODrop", "RcvPruned", "OfoPruned"];
+    let table = fs::read_to_string("/proc/thread-self/net/netstat").expect("/proc");
+    let mut lines = table.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+    names
+        .split_whitespace()
+        .zip(values.split_whitespace())
+        .filter(|(name, _)| NAMES.contains(name))
+        .map(|(_, value)| value.parse::<u64>().expect("a number"))
+        .sum()
+}
+
 /// Reads an address as /proc/net/tcp writes it: words in the byte order of the machine.
 fn address(text: &str) -> SocketAddr {
     let (host, port) = text.split_once(':').expect("address and port");

@@ -2,57 +2,25 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::compare::{Role, Truth, compare};
 use super::difference::{Difference, pcap};
 use super::handshake::{self, kernel_address};
-use super::kernel::{Application, Ending, Listener, open_connections};
+use super::kernel::{Ending, Listener, dropped_for_memory, open_connections};
 use super::packet::Incoming;
 use super::peer::Peer;
 use super::script::{Kinds, Script};
 use super::tun::{DEVICE, Tun};
+use super::versions::Versions;
 use crate::wiregen::{Random, flags};
-use crate::{Daemon, Namespace, Rpc, until};
+use crate::{Daemon, Namespace, until};
 
 /// Receive buffer of the small sockets, bytes.
 const SMALL: usize = 4096;
 /// Settings of every daemon here: nothing times out, nothing is evicted.
 const SETTINGS: &str =
     "[store]\nmemory = '256MiB'\nwindow = '1MiB'\n[tcp]\nlinger = '10h'\nidle_timeout = '10h'\n";
-
-/// End of the connection that the kernel has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The kernel listens; the script connects.
-    Server,
-    /// The kernel connects; the script answers.
-    Client,
-}
-
-impl Role {
-    fn side(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
-        }
-    }
-}
-
-/// Connection as the kernel and its application saw it.
-struct Truth {
-    seed: u64,
-    role: Role,
-    client: SocketAddr,
-    server: SocketAddr,
-    bytes: Vec<u8>,
-    ending: Ending,
-    is_open: bool,
-    /// The segments show whether the connection is open.
-    shows_end: bool,
-    log: Vec<String>,
-    packets: Vec<Vec<u8>>,
-    application: Option<Application>,
-}
 
 /// Namespace, device, listening sockets and the daemon.
 pub struct Lab {
@@ -190,6 +158,9 @@ impl Lab {
                 ending: Ending::None,
                 is_open: true,
                 shows_end: true,
+                hides_effects: false,
+                versions: Versions::default(),
+                is_complete: true,
                 log: Vec::new(),
                 packets: Vec::new(),
                 application: None,
@@ -198,7 +169,9 @@ impl Lab {
                 Some(application) => {
                     let mut script =
                         Script::new(random.clone(), &self.tun, peer, application, self.kinds);
+                    let dropped = dropped_for_memory();
                     script.run();
+                    truth.is_complete = dropped_for_memory() == dropped;
                     random.number();
                     let Script {
                         peer, application, ..
@@ -206,6 +179,8 @@ impl Lab {
                     truth.bytes.clone_from(&application.bytes);
                     truth.ending = application.ending;
                     last = Some(peer.last());
+                    truth.versions = peer.versions;
+                    truth.hides_effects = peer.hides_effects;
                     truth.log = peer.log;
                     truth.packets = peer.packets;
                     truth.application = Some(application);
@@ -289,97 +264,4 @@ fn replay(network: &[String], truths: &[Truth]) -> Vec<Difference> {
     let daemon = Daemon::replay(&[&file], &settings, &[]);
     daemon.finished();
     compare(&mut daemon.rpc(), network, truths)
-}
-
-#[track_caller]
-fn compare(rpc: &mut Rpc, network: &[String], truths: &[Truth]) -> Vec<Difference> {
-    let mut sockets = Vec::new();
-    for address in network {
-        sockets.extend(rpc.sockets(json!({ "address": address })));
-    }
-    let mut differences = Vec::new();
-    let mut rest = truths;
-    while let Some(first) = rest.first() {
-        let same = |truth: &&Truth| truth.client == first.client && truth.server == first.server;
-        let count = rest.iter().take_while(same).count();
-        let (own, others) = rest.split_at(count);
-        rest = others;
-        if let Some(what) = difference(rpc, &sockets, own) {
-            let packets = own.iter().flat_map(|truth| &truth.packets);
-            differences.push(Difference {
-                seed: first.seed,
-                what,
-                log: own.iter().flat_map(|truth| truth.log.clone()).collect(),
-                pcap: pcap(packets),
-            });
-        }
-    }
-    differences
-}
-
-/// Returns the bytes that are served from offset 0 to the in-order edge, or to the first hole.
-fn served(rpc: &mut Rpc, sockid: u64, side: &str, next: &Value) -> Vec<u8> {
-    let mut stream = Vec::new();
-    while Some(stream.len() as u64) < next.as_u64()
-        && let Ok((_, bytes)) = rpc.ppeek(sockid, side, stream.len() as u64, 1 << 20)
-        && !bytes.is_empty()
-    {
-        stream.extend(bytes);
-    }
-    stream
-}
-
-/// Compares the connections between two ends with those of the kernel, in order.
-fn difference(rpc: &mut Rpc, sockets: &[Value], truths: &[Truth]) -> Option<String> {
-    let first = truths.first()?;
-    let (client, server) = (first.client.to_string(), first.server.to_string());
-    let mut listed: Vec<&Value> = sockets
-        .iter()
-        .filter(|socket| socket["client"] == client && socket["server"] == server)
-        .collect();
-    listed.sort_by(|a, b| {
-        a["opened"]
-            .as_f64()
-            .partial_cmp(&b["opened"].as_f64())
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
-    if listed.len() != truths.len() {
-        return Some(format!(
-            "{} connections instead of {}",
-            listed.len(),
-            truths.len()
-        ));
-    }
-    for (socket, truth) in listed.into_iter().zip(truths) {
-        let side = truth.role.side();
-        let sockid = socket["sockid"].as_u64()?;
-        let state = &socket["sides"][side];
-        let stream = served(rpc, sockid, side, &state["next"]);
-        if stream != truth.bytes {
-            let same = stream.iter().zip(&truth.bytes).take_while(|(a, b)| a == b);
-            return Some(format!(
-                "bytes: {} instead of {}, equal up to {}; gaps {}",
-                stream.len(),
-                truth.bytes.len(),
-                same.count(),
-                state["gaps"],
-            ));
-        }
-        // A hole that is declared lost at the end of a replay comes before the end of the stream.
-        let eof = state["fin"].is_u64() && state["fin"] == state["next"] && state["gaps"] == 0;
-        if eof != (truth.ending == Ending::EndOfStream) && truth.ending != Ending::Reset {
-            return Some(format!(
-                "fin {} next {}, application: {:?}",
-                state["fin"], state["next"], truth.ending
-            ));
-        }
-        let closed = !socket["closed"].is_null();
-        if truth.shows_end && closed == truth.is_open {
-            return Some(format!(
-                "closed: {}, kernel: open {}",
-                socket["closed"], truth.is_open
-            ));
-        }
-    }
-    None
 }

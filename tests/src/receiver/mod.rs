@@ -4,6 +4,7 @@
 //! forged segments; the daemon captures the device. Afterwards the streams that the daemon serves must be those that the
 //! application has read. [`Lab`] runs scripts in batches, [`Difference`] describes a disagreement.
 
+mod compare;
 mod difference;
 mod handshake;
 mod kernel;
@@ -12,7 +13,9 @@ mod packet;
 mod peer;
 mod script;
 mod tun;
+mod versions;
 
+pub use compare::Role;
 pub use difference::Difference;
-pub use lab::{Lab, Role};
+pub use lab::Lab;
 pub use script::Kinds;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::packet::{Bits, Incoming, Outgoing};
 use super::tun::Tun;
+use super::versions::Versions;
 use crate::wiregen::{Random, flags};
 
 /// Options that an end offers in its SYN.
@@ -62,10 +63,14 @@ pub struct Peer {
     pub edge: u32,
     /// The kernel has sent a RST.
     pub reset: bool,
+    /// A segment may have closed the kernel's end, or may have been accepted, although no packet shows it.
+    pub hides_effects: bool,
     /// Segments that the kernel sent since the last [`Peer::drain`].
     pub answers: Vec<Incoming>,
     /// Packets in both directions.
     pub packets: Vec<Vec<u8>>,
+    /// Bytes and FINs of the segments that a receiver has no reason to refuse.
+    pub versions: Versions,
     /// Line for each segment, printed on failure.
     pub log: Vec<String>,
     clock: u32,
@@ -98,8 +103,10 @@ impl Peer {
             acked: isn.wrapping_add(1),
             edge: isn.wrapping_add(1),
             reset: false,
+            hides_effects: false,
             answers: Vec::new(),
             packets: Vec::new(),
+            versions: Versions::default(),
             log: Vec::new(),
             clock,
             kernel_clock: 0,
@@ -199,10 +206,32 @@ impl Peer {
             if forged.bad_checksum { " bad-sum" } else { "" },
             if forged.md5 { " md5" } else { "" },
         ));
+        if self.is_credible(bits, forged) {
+            let off = seq.wrapping_sub(self.seq(0)) as i32;
+            self.versions.add(off, payload, bits & flags::FIN != 0);
+        }
+        // Linux takes a segment that ends beyond the window only if the application has read all. It takes a RST at the end of
+        // one of the four ranges that it reported last, of which an acknowledgment with timestamps names three.
+        let starts_within = (self.edge.wrapping_sub(seq) as i32) >= 0;
+        let end = seq.wrapping_add(payload.len() as u32);
+        self.hides_effects |= starts_within && (end.wrapping_sub(self.edge) as i32) > 0;
+        self.hides_effects |= bits & flags::RST != 0 && seq != self.acked;
         let packet = segment.packet(self.address, self.kernel);
         tun.send(&packet);
         self.packets.push(packet);
         self.drain(tun);
+    }
+
+    /// Returns whether a segment has the form of an honest one, with numbers that fit.
+    fn is_credible(&self, bits: u8, forged: &Forgery) -> bool {
+        // Behind a hole, the latest timestamp that counts may be a few segments old. Linux accepts segments without one.
+        let is_recent = forged.timestamp_by.wrapping_neg() < 100;
+        let is_stamped = !self.agreed.timestamps || forged.no_timestamp || is_recent;
+        bits & (flags::ACK | flags::SYN | flags::RST) == flags::ACK
+            && forged.ack_by.wrapping_neg() < 1 << 20
+            && is_stamped
+            && !forged.bad_checksum
+            && !forged.md5
     }
 
     /// Sends a segment without defects.
@@ -237,6 +266,9 @@ impl Peer {
         ));
         if segment.flags & flags::RST != 0 {
             self.reset = true;
+            // Its peer refuses a RST with another number than the next one.
+            self.hides_effects |=
+                segment.flags & flags::ACK == 0 && segment.seq != self.kernel_next;
             return;
         }
         if let Some(value) = segment.timestamp {

@@ -270,6 +270,9 @@ impl<'a> Script<'a> {
                 let bits = [RST, RST | ACK][self.random.below(2)];
                 self.defect(&mut forged, 30);
                 let len = [0, 0, 0, payload.len()][self.random.below(4)];
+                // Beyond the window, Linux decides by the bytes that the application hasn't read, which no packet shows.
+                let room = self.peer.edge.wrapping_sub(seq) as i32;
+                let len = len.min(room.max(0) as usize);
                 self.send("rst", seq, bits, &payload[..len], &forged);
             }
             26..40 => {
