@@ -198,7 +198,7 @@ fn data_that_ends_beyond_the_window_counts_when_it_is_acknowledged_selectively()
 
 #[test]
 fn a_repeated_syn_ack_does_not_make_later_timestamps_old() {
-    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    let (mut lab, flow) = (Lab::new(), Flow::new());
     let stamped = |mut segment: Segment, value| {
         segment.timestamp = Some(value);
         segment
