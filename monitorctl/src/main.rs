@@ -91,7 +91,13 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.verb {
         // These need no daemon.
         Verb::Completions(args) => completions::completions(&mut out, &args, Args::command())?,
-        Verb::Man(args) => man::man(&mut out, &args, Args::command())?,
+        Verb::Man(args) => {
+            #[cfg(feature = "fleet")]
+            let others = vec![fleet::command()];
+            #[cfg(not(feature = "fleet"))]
+            let others = Vec::new();
+            man::man(&mut out, &args, Args::command(), others)?;
+        }
         Verb::Extcap(args) => extcap::extcap(&mut out, &args)?,
         // It works without a daemon as well.
         Verb::Doctor(doctor) => {

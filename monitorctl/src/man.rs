@@ -17,14 +17,24 @@ pub struct Args {
     dir: Option<PathBuf>,
 }
 
-pub fn man(out: &mut impl Write, args: &Args, mut command: Command) -> Result<(), Failure> {
+/// Prints the page of a command, or writes its pages and those of other commands.
+pub fn man(
+    out: &mut impl Write,
+    args: &Args,
+    command: Command,
+    others: Vec<Command>,
+) -> Result<(), Failure> {
     let Some(dir) = &args.dir else {
         out.write_all(&page(&command)?)?;
         return Ok(());
     };
     fs::create_dir_all(dir).map_err(|source| Failure::file("create the directory", dir, source))?;
-    command.build();
-    pages(dir, &command, "monitorctl")
+    for mut command in [vec![command], others].concat() {
+        command.build();
+        let name = command.get_name().to_owned();
+        pages(dir, &command, &name)?;
+    }
+    Ok(())
 }
 
 /// Writes the page of a command, and those of its verbs.

@@ -8,12 +8,13 @@ mod events;
 mod list;
 mod read;
 mod session;
+mod top;
 
 use std::ffi::OsString;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, StdoutLock, Write as _};
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use monitor_relay::fleet::access::Access;
 use monitor_relay::fleet::client::Fleet;
 
@@ -69,12 +70,19 @@ enum Verb {
     Ppeek(read::Ppeek),
     /// Print the bytes of one side as they arrive
     Follow(read::Follow),
+    /// Show a live screen: connections of all hosts by rate, losses, memory, and the load of each worker
+    Top(crate::top::Args),
     /// Print events of connections, one per line, as JSON
     Events(events::Args),
     /// Compare the bytes of a connection that several hosts have captured
     Compare(compare::Args),
     /// Call any method of a host, and print its result as JSON
     Call(read::Call),
+}
+
+/// Returns the command line, for the manual.
+pub fn command() -> clap::Command {
+    Args::command().name("monitorctl-fleet")
 }
 
 /// Returns whether a command line is one for a fleet.
@@ -88,13 +96,6 @@ pub fn is_requested(mut arguments: impl Iterator<Item = OsString>) -> bool {
 /// Runs a command line.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let args = Args::try_parse_from(arguments).map_err(Failure::Arguments)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(execute(args))
-}
-
-async fn execute(args: Args) -> Result<(), Failure> {
     let access = Access {
         url: args.fleet.into(),
         credentials: args.credentials,
@@ -102,12 +103,29 @@ async fn execute(args: Args) -> Result<(), Failure> {
         cert: args.cert,
         key: args.key,
     };
+    let out = BufWriter::with_capacity(64 * 1024, std::io::stdout().lock());
+    // Its samples are taken on a thread of its own.
+    if let Verb::Top(top) = &args.verb {
+        return top::top(&access, out, args.json, top);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(execute(&access, out, args.json, args.verb))
+}
+
+async fn execute(
+    access: &Access,
+    out: BufWriter<StdoutLock<'_>>,
+    json: bool,
+    verb: Verb,
+) -> Result<(), Failure> {
     let mut session = Session {
-        fleet: Fleet::connect(&access).await?,
-        json: args.json,
-        out: BufWriter::with_capacity(64 * 1024, std::io::stdout().lock()),
+        fleet: Fleet::connect(access).await?,
+        json,
+        out,
     };
-    let result = dispatch(&mut session, args.verb).await;
+    let result = dispatch(&mut session, verb).await;
     session.out.flush()?;
     session.fleet.close().await;
     result
@@ -124,13 +142,12 @@ async fn dispatch(session: &mut Session<'_>, verb: Verb) -> Result<(), Failure> 
         Verb::Events(args) => events::events(session, &args).await,
         Verb::Compare(args) => compare::compare(session, &args).await,
         Verb::Call(args) => read::call(session, &args).await,
+        Verb::Top(_) => unreachable!("run() handles this verb"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

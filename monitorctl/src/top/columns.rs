@@ -75,7 +75,11 @@ fn all(rows: &[&Row]) -> Vec<Column> {
         }
     };
     vec![
-        column("SOCKID", Right, 7, &|row| row.socket.sockid.to_string()),
+        match rows.first().and_then(|row| row.name.as_ref()) {
+            None => column("SOCKID", Right, 7, &|row| row.socket.sockid.to_string()),
+            // All rows are of a fleet, or none.
+            Some(_) => column("NAME", Left, 7, &|row| row.name.clone().unwrap_or_default()),
+        },
         column("CLIENT", Left, 10, &|row| row.socket.client.to_string()),
         column("SERVER", Left, 9, &|row| row.socket.server.to_string()),
         column("STATE", Left, 4, &|row| state(&row.socket)),

@@ -4,6 +4,7 @@ mod columns;
 mod cpu;
 mod model;
 mod poll;
+mod sample;
 mod screen;
 mod sort;
 mod terminal;
@@ -18,10 +19,16 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::failure::Failure;
 use crate::values::seconds;
-use model::Model;
-use poll::{Poller, Sample, Sampler};
+pub use model::Model;
+pub use poll::Source;
+#[cfg(feature = "fleet")]
+pub use poll::params;
+use poll::{Poller, Sampler};
+#[cfg(feature = "fleet")]
+pub use sample::Sample;
 use terminal::{Signals, Terminal};
-use view::{Action, Sort, View};
+pub use view::Sort;
+use view::{Action, View};
 
 /// Maximum delay until a signal or a sample is noticed. Keys are noticed at once.
 const TICK: Duration = Duration::from_millis(100);
@@ -42,7 +49,7 @@ pub struct Args {
     sort: Sort,
     /// Only connections that match this filter, in the language of tcpdump
     #[arg(long, value_name = "FILTER")]
-    filter: Option<String>,
+    pub filter: Option<String>,
     /// Exit after this number of samples
     #[arg(long, short = 'n', value_name = "COUNT")]
     count: Option<u64>,
@@ -58,19 +65,31 @@ fn interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// Runs it for the daemon of this host.
 pub fn top(out: impl Write, socket: &Path, json: bool, args: &Args) -> Result<(), Failure> {
+    let sampler = || Sampler::connect(socket, args.filter.clone());
+    show(out, json, args, || Ok(Box::new(sampler()?)))
+}
+
+/// Runs it for a source, which is connected once the output is known to be usable.
+pub fn show(
+    out: impl Write,
+    json: bool,
+    args: &Args,
+    connect: impl FnOnce() -> Result<Box<dyn Source>, Failure>,
+) -> Result<(), Failure> {
     if json {
-        return lines(out, Sampler::connect(socket, args.filter.clone())?, args);
+        return lines(out, &mut *connect()?, args);
     }
     if !io::stdout().is_terminal() {
         return Err(Failure::Usage(
             "top draws on a terminal; for a pipe or a file: monitorctl top --json",
         ));
     }
-    let sampler = Sampler::connect(socket, args.filter.clone())?;
+    let source = connect()?;
     let signals = Signals::catch().map_err(Failure::Output)?;
     let mut terminal = Terminal::enter().map_err(Failure::Output)?;
-    let ended = watch(&mut terminal, &signals, Poller::start(sampler), args);
+    let ended = watch(&mut terminal, &signals, Poller::start(source), args);
     // The terminal is restored before a message is printed, and before a signal ends the process.
     drop(terminal);
     if let Some(signal) = ended? {
@@ -80,8 +99,7 @@ pub fn top(out: impl Write, socket: &Path, json: bool, args: &Args) -> Result<()
 }
 
 /// Prints one object per sample.
-fn lines(mut out: impl Write, mut sampler: Sampler, args: &Args) -> Result<(), Failure> {
-    let mut before: Option<Sample> = None;
+fn lines(mut out: impl Write, source: &mut dyn Source, args: &Args) -> Result<(), Failure> {
     for count in 0.. {
         if args.count == Some(count) {
             break;
@@ -89,13 +107,11 @@ fn lines(mut out: impl Write, mut sampler: Sampler, args: &Args) -> Result<(), F
         if count > 0 {
             thread::sleep(args.interval);
         }
-        let sample = sampler.sample(args.sort)?;
-        let mut model = Model::new(before.as_ref(), &sample);
+        let mut model = source.model(args.sort)?;
         args.sort.order(&mut model.rows, false);
         serde_json::to_writer(&mut out, &model)?;
         writeln!(out)?;
         out.flush()?;
-        before = Some(sample);
     }
     Ok(())
 }
@@ -132,7 +148,6 @@ struct Live {
     poller: Poller,
     view: View,
     model: Model,
-    before: Option<Sample>,
     /// Time of the last sample; `None` while one is in progress.
     sampled: Option<Instant>,
     samples: u64,
@@ -153,7 +168,6 @@ impl Live {
             poller,
             view,
             model: Model::default(),
-            before: None,
             sampled: None,
             samples: 0,
         }
@@ -196,13 +210,12 @@ impl Live {
         left.unwrap_or(TICK).min(TICK)
     }
 
-    fn on_sample(&mut self, result: Result<Sample, Failure>) {
+    fn on_sample(&mut self, result: Result<Model, Failure>) {
         self.sampled = Some(Instant::now());
         self.samples += 1;
         match result {
-            Ok(sample) => {
-                self.model = Model::new(self.before.as_ref(), &sample);
-                self.before = Some(sample);
+            Ok(model) => {
+                self.model = model;
                 self.view.failure = None;
             }
             Err(failure) => self.view.failure = Some(failure.message()),

@@ -6,7 +6,7 @@ use monitor_client::Counters;
 use monitor_client::types::{Socket, WorkerStats};
 use serde::Serialize;
 
-use super::poll::{LIMIT, Sample};
+use super::sample::Sample;
 
 /// Counters of `stats` for packets lost before an engine saw them. Each lost packet is in one of them only.
 const LOSSES: &[&str] = &[
@@ -27,6 +27,11 @@ pub struct Model {
     /// `tap`, `mirror` or `replay`.
     pub mode: String,
     pub interfaces: Vec<String>,
+    /// Hosts of a fleet that answered, and those that didn't.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
     pub finished: bool,
     #[serde(rename = "packets_per_second")]
     pub packets: f64,
@@ -52,9 +57,11 @@ pub struct Model {
     pub rows: Vec<Row>,
 }
 
-/// Load of one worker.
+/// Load of one worker, or of all workers of a host in a fleet.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Load {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     pub worker: u16,
     /// Share of a core, 0 to 1, if visible.
     pub cpu: Option<f64>,
@@ -72,6 +79,9 @@ pub struct Load {
 pub struct Row {
     #[serde(flatten)]
     pub socket: Socket,
+    /// Name in the fleet; `None` for the daemon of this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Stream bytes per second to the server.
     #[serde(rename = "to_server_per_second")]
     pub to_server: f64,
@@ -97,6 +107,8 @@ impl Model {
         let capture = &now.stats.capture;
         Self {
             seconds,
+            hosts: Vec::new(),
+            silent: Vec::new(),
             mode: capture.mode.clone().into_owned(),
             interfaces: capture
                 .interfaces
@@ -124,6 +136,44 @@ impl Model {
                 .collect(),
             rows: rows(rate, before, now),
         }
+    }
+}
+
+#[cfg(feature = "fleet")]
+impl Model {
+    /// Returns the model of a fleet without hosts.
+    pub fn of_fleet() -> Self {
+        Self {
+            mode: "fleet".to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a host. `name` returns the name of a connection in the fleet.
+    pub fn add(&mut self, host: &str, other: Self, name: impl Fn(u64) -> String) {
+        self.seconds = self.seconds.max(other.seconds);
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.lost += other.lost;
+        self.lost_rate += other.lost_rate;
+        self.gap_bytes += other.gap_bytes;
+        self.unstored_bytes += other.unstored_bytes;
+        self.evicted += other.evicted;
+        self.active += other.active;
+        self.lingering += other.lingering;
+        self.opened += other.opened;
+        self.used += other.used;
+        self.budget += other.budget;
+        self.hosts.push(host.to_owned());
+        self.workers
+            .extend(other.workers.into_iter().map(|load| Load {
+                host: Some(host.to_owned()),
+                ..load
+            }));
+        self.rows.extend(other.rows.into_iter().map(|row| Row {
+            name: Some(name(row.socket.sockid)),
+            ..row
+        }));
     }
 }
 
@@ -171,6 +221,7 @@ fn load(rate: Rate, before: &Sample, now: &Sample, own: &WorkerStats) -> Load {
         _ => None,
     };
     Load {
+        host: None,
         worker: own.worker,
         cpu,
         packets: rate.of(
@@ -190,12 +241,11 @@ fn rows(rate: Rate, before: &Sample, now: &Sample) -> Vec<Row> {
         .iter()
         .map(|socket| (socket.sockid, socket))
         .collect();
-    let is_complete = (before.sockets.len() as u64) < LIMIT;
     let row = |socket: &Socket| {
         let (server, client) = match then.get(&socket.sockid) {
             Some(then) => (then.sides.server.end, then.sides.client.end),
             // A new connection received all of its bytes since the previous sample.
-            None if is_complete || socket.opened >= before.time => (0, 0),
+            None if !before.is_cut || socket.opened >= before.time => (0, 0),
             // It was beyond the limit of the previous sample: its rate is known at the next one.
             None => (socket.sides.server.end, socket.sides.client.end),
         };
@@ -203,6 +253,7 @@ fn rows(rate: Rate, before: &Sample, now: &Sample) -> Vec<Row> {
             to_server: rate.of(server, socket.sides.server.end),
             to_client: rate.of(client, socket.sides.client.end),
             socket: socket.clone(),
+            name: None,
         }
     };
     now.sockets.iter().map(row).collect()

@@ -1,33 +1,28 @@
-//! Sampling of the daemon on a thread of its own: the screen reacts to keys during a slow reply.
+//! Sampling on a thread of its own: the screen reacts to keys during a slow reply.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
 
-use monitor_client::types::{Socket, SocketsParams, Sort as WireSort, Stats};
+use monitor_client::types::{SocketsParams, Sort as WireSort};
 use monitor_client::{Client, Error};
 
 use super::cpu;
+use super::model::Model;
+use super::sample::Sample;
 use super::sort::Sort;
 use crate::failure::Failure;
 use crate::show::units::now;
 
 /// Maximum number of connections per sample, the daemon's own limit of a sorted list. Reading all of a million
 /// connections each second would cost the daemon and the screen more than the rows are worth.
-pub const LIMIT: u64 = 10_000;
+const LIMIT: u64 = 10_000;
 
-/// State of the daemon at one time.
-#[derive(Clone, Debug, Default)]
-pub struct Sample {
-    /// `None` for the state before the first sample.
-    pub at: Option<Instant>,
-    /// The same in seconds since the epoch.
-    pub time: f64,
-    pub stats: Stats,
-    pub sockets: Vec<Socket>,
-    /// CPU seconds of each worker, if the daemon's threads are visible.
-    pub cpu: Vec<Option<f64>>,
+/// Origin of models: a daemon, or a fleet.
+pub trait Source: Send {
+    /// Samples once, and returns the model with the rates since the sample before.
+    fn model(&mut self, sort: Sort) -> Result<Model, Failure>;
 }
 
 /// Connection that samples are read from.
@@ -35,6 +30,7 @@ pub struct Sampler {
     socket: PathBuf,
     filter: Option<String>,
     client: Option<(Client, u32)>,
+    before: Option<Sample>,
 }
 
 impl Sampler {
@@ -44,11 +40,12 @@ impl Sampler {
             socket: socket.to_path_buf(),
             filter,
             client,
+            before: None,
         })
     }
 
     /// Returns one sample. After a failure it reconnects: the daemon may have been restarted.
-    pub fn sample(&mut self, sort: Sort) -> Result<Sample, Failure> {
+    fn sample(&mut self, sort: Sort) -> Result<Sample, Failure> {
         let (mut client, pid) = match self.client.take() {
             Some(client) => client,
             None => connect(&self.socket)?,
@@ -56,6 +53,15 @@ impl Sampler {
         let sample = sample(&mut client, pid, self.filter.as_ref(), sort)?;
         self.client = Some((client, pid));
         Ok(sample)
+    }
+}
+
+impl Source for Sampler {
+    fn model(&mut self, sort: Sort) -> Result<Model, Failure> {
+        let sample = self.sample(sort)?;
+        let model = Model::new(self.before.as_ref(), &sample);
+        self.before = Some(sample);
+        Ok(model)
     }
 }
 
@@ -76,19 +82,25 @@ fn sample(
         .map(|worker| cpu::of_worker(pid, worker))
         .collect();
     let (at, time) = (Some(Instant::now()), now());
-    let params = SocketsParams {
-        filter: filter.cloned(),
-        sort: Some(wire_sort(sort)),
-        limit: Some(LIMIT),
-        ..SocketsParams::default()
-    };
+    let sockets = client.sockets(&params(filter, sort, LIMIT))?.sockets;
     Ok(Sample {
         at,
         time,
         stats,
-        sockets: client.sockets(&params)?.sockets,
+        is_cut: sockets.len() as u64 == LIMIT,
+        sockets,
         cpu,
     })
+}
+
+/// Returns the parameters for the first rows of an order.
+pub fn params(filter: Option<&String>, sort: Sort, limit: u64) -> SocketsParams {
+    SocketsParams {
+        filter: filter.cloned(),
+        sort: Some(wire_sort(sort)),
+        limit: Some(limit),
+        ..SocketsParams::default()
+    }
 }
 
 /// Returns the daemon's order that contains the first rows of ours. A connection with a current rate had a packet
@@ -104,17 +116,17 @@ fn wire_sort(sort: Sort) -> WireSort {
 /// Handle of the sampling thread.
 pub struct Poller {
     requests: Sender<Sort>,
-    results: Receiver<Result<Sample, Failure>>,
+    results: Receiver<Result<Model, Failure>>,
 }
 
 impl Poller {
     /// Starts the thread. It ends after this handle is dropped and its last sample is done; it is never joined.
-    pub fn start(mut sampler: Sampler) -> Self {
+    pub fn start(mut source: Box<dyn Source>) -> Self {
         let (requests, requested) = channel();
         let (sender, results) = channel();
         thread::spawn(move || {
             while let Ok(sort) = requested.recv()
-                && sender.send(sampler.sample(sort)).is_ok()
+                && sender.send(source.model(sort)).is_ok()
             {}
         });
         Self { requests, results }
@@ -125,7 +137,7 @@ impl Poller {
         let _ = self.requests.send(sort);
     }
 
-    pub fn result(&self) -> Option<Result<Sample, Failure>> {
+    pub fn result(&self) -> Option<Result<Model, Failure>> {
         self.results.try_recv().ok()
     }
 }

@@ -7,7 +7,7 @@ use monitor_daemon::control::Engine;
 use monitor_relay::config::Fleet;
 use monitor_relay::fleet::run;
 use monitor_tests::{NatsServer, have, skip, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -184,4 +184,40 @@ fn failures_of_the_fleet_have_their_exit_codes() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
         assert!(text.contains(message), "{arguments:?}: {text}");
     }
+}
+
+#[test]
+fn top_shows_the_connections_of_all_hosts() {
+    if !have("nats-server") {
+        skip!("needs nats-server");
+    }
+    let world = World::start();
+    let samples = lines(&world.ok(&["--json", "top", "--interval", "100ms", "-n", "2"]));
+    assert_eq!(samples.len(), 2);
+    assert_eq!(samples[0]["seconds"], 0.0);
+    assert!(
+        samples[1]["seconds"].as_f64().unwrap() > 0.0,
+        "{samples:#?}"
+    );
+    for sample in &samples {
+        assert_eq!(
+            (&sample["mode"], &sample["active"]),
+            (&json!("fleet"), &json!(6))
+        );
+        assert_eq!(sample["hosts"], json!(["h1", "h2"]));
+        assert_eq!(sample["workers"][1]["host"], "h2");
+        let rows = sample["connections"].as_array().unwrap();
+        let mut names: Vec<_> = rows
+            .iter()
+            .map(|row| row["name"].as_str().unwrap())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 6, "{names:?}");
+        world.ok(&["info", names[5]]);
+    }
+    let filtered = lines(&world.ok(&["--json", "top", "--filter", "port 3000", "-n", "1"]));
+    assert_eq!(filtered[0]["connections"].as_array().unwrap().len(), 2);
+    let wrong = world.run(&["--json", "top", "--filter", "port and", "-n", "1"]);
+    assert_eq!(wrong.status.code(), Some(1));
 }

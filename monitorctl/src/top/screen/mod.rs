@@ -67,11 +67,16 @@ fn summary<'a>(model: &Model, view: &View) -> Vec<Line<'a>> {
     };
     let order = if view.reverse { ", inverted" } else { "" };
     let every = humantime::format_duration(Duration::from_millis(view.interval.as_millis() as u64));
-    let first = vec![
+    let places = if model.hosts.is_empty() {
+        &model.interfaces
+    } else {
+        &model.hosts
+    };
+    let mut first = vec![
         Span::raw(format!(
             "monitord {} {}{finished}",
             model.mode,
-            model.interfaces.join(" ")
+            places.join(" ")
         ))
         .bold(),
         Span::raw(format!(
@@ -82,6 +87,12 @@ fn summary<'a>(model: &Model, view: &View) -> Vec<Line<'a>> {
         Span::raw(format!("  by {}{order}, every {every}", view.sort.name())).dim(),
         paused,
     ];
+    if !model.silent.is_empty() {
+        first.push(alarm(
+            format!("  no answer: {}", model.silent.join(" ")),
+            true,
+        ));
+    }
     let connections = Line::from(format!(
         "connections {} open, {} closed, {} new   memory {} of {}, {}/s evicted",
         model.active,
@@ -123,8 +134,12 @@ fn worker<'a>(load: &Load) -> Line<'a> {
     } else {
         load.used as f64 / load.budget as f64
     };
+    let name = match &load.host {
+        Some(host) => format!("{host}/{}", load.worker),
+        None => format!("worker {:<2}", load.worker),
+    };
     Line::from(vec![
-        Span::raw(format!("worker {:<2} [", load.worker)),
+        Span::raw(format!("{name:<9} [")),
         bar.cyan(),
         Span::raw(format!(
             "] {cpu}  {:>11}  {:>8} packets  {} connections  memory {:.0}%",

@@ -9,7 +9,7 @@ use ratatui::backend::TestBackend;
 
 use super::draw;
 use crate::top::model::Model;
-use crate::top::poll::Sample;
+use crate::top::sample::Sample;
 use crate::top::view::{Sort, View};
 
 fn counters(values: &[(&'static str, u64)]) -> Counters {
@@ -84,6 +84,7 @@ fn samples() -> (Sample, Sample) {
                 .map(|number| socket(number, 1000 * number * seconds))
                 .collect(),
             cpu: vec![Some(0.5 * seconds as f64), None],
+            is_cut: false,
         }
     };
     (sample(1), sample(3))
@@ -93,13 +94,46 @@ fn drawn(width: u16, height: u16, view: &mut View) -> Vec<String> {
     let (before, now) = samples();
     let mut model = Model::new(Some(&before), &now);
     view.sort.order(&mut model.rows, view.reverse);
+    lines(width, height, &model, view)
+}
+
+fn lines(width: u16, height: u16, model: &Model, view: &mut View) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, &model, view)).unwrap();
+    terminal.draw(|frame| draw(frame, model, view)).unwrap();
     let buffer = terminal.backend().buffer();
     let lines = buffer.content().chunks(usize::from(width.max(1)));
     lines
         .map(|line| line.iter().map(ratatui::buffer::Cell::symbol).collect())
         .collect()
+}
+
+#[cfg(feature = "fleet")]
+#[test]
+fn a_fleet_shows_its_hosts_and_the_names_of_connections() {
+    let (before, now) = samples();
+    let mut model = Model::of_fleet();
+    for host in ["h1", "h2"] {
+        let own = Model::new(Some(&before), &now);
+        model.add(host, own, |sockid| format!("{host}/1a/{sockid}"));
+    }
+    model.silent = vec!["h3".to_owned()];
+    let mut view = view();
+    view.sort.order(&mut model.rows, view.reverse);
+    let lines = lines(170, 24, &model, &mut view);
+    let first =
+        "monitord fleet h1 h2  4.0 Mbit/s  2.0 k/s packets  by rate, every 1s  no answer: h3";
+    assert!(lines[0].starts_with(first), "{lines:#?}");
+    assert!(
+        lines[1].contains("connections 60 open, 4 closed"),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[3].starts_with("h1/0      [||||||||||          ]"),
+        "{lines:#?}"
+    );
+    assert!(lines[7].starts_with("NAME"), "{lines:#?}");
+    assert!(lines[8].starts_with("h1/1a/1073741853"), "{lines:#?}");
+    assert!(lines[9].starts_with("h2/1a/1073741853"), "{lines:#?}");
 }
 
 fn view() -> View {

@@ -1,0 +1,141 @@
+//! The command `top`: samples of all hosts, in one model.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::time::Instant;
+
+use monitor_client::{Code, Error};
+use monitor_relay::fleet::access::Access;
+use monitor_relay::fleet::client::{Answer, Fleet};
+use monitor_relay::fleet::subjects::ConnectionName;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::failure::Failure;
+use crate::show::units::now;
+use crate::top::{self, Args, Model, Sample, Sort, Source};
+
+/// Connections of each host in a sample: a message of the server holds about 2000.
+const LIMIT: u64 = 1000;
+
+/// Hosts of a fleet, as a source of models.
+struct Hosts {
+    runtime: Runtime,
+    fleet: Fleet,
+    filter: Option<String>,
+    /// Latest sample of each host and instance.
+    before: HashMap<(String, u64), Sample>,
+}
+
+/// Samples of the hosts that answered, and the names of the others.
+struct Sampled {
+    samples: HashMap<(String, u64), Sample>,
+    silent: Vec<String>,
+}
+
+pub(super) fn top(
+    access: &Access,
+    out: impl Write,
+    json: bool,
+    args: &Args,
+) -> Result<(), Failure> {
+    top::show(out, json, args, || {
+        // The connection is kept alive between two samples.
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build()?;
+        let fleet = runtime.block_on(Fleet::connect(access))?;
+        Ok(Box::new(Hosts {
+            runtime,
+            fleet,
+            filter: args.filter.clone(),
+            before: HashMap::new(),
+        }))
+    })
+}
+
+impl Source for Hosts {
+    fn model(&mut self, sort: Sort) -> Result<Model, Failure> {
+        let asked = sample(&self.fleet, self.filter.as_ref(), sort);
+        let Sampled { samples, silent } = self.runtime.block_on(asked)?;
+        let mut merged = Model::of_fleet();
+        let mut before = std::mem::take(&mut self.before);
+        let mut hosts: Vec<_> = samples.into_iter().collect();
+        hosts.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (key, sample) in hosts {
+            let (host, instance) = &key;
+            let name = |sockid| {
+                let (host, instance) = (host.clone(), *instance);
+                let name = ConnectionName {
+                    host,
+                    instance,
+                    sockid,
+                };
+                name.to_string()
+            };
+            merged.add(host, Model::new(before.get(&key), &sample), name);
+            self.before.insert(key, sample);
+        }
+        // A host that doesn't answer once is compared with its sample before.
+        before.retain(|(host, _), _| silent.contains(host));
+        self.before.extend(before);
+        merged.silent = silent;
+        Ok(merged)
+    }
+}
+
+async fn sample(fleet: &Fleet, filter: Option<&String>, sort: Sort) -> Result<Sampled, Failure> {
+    let params = serde_json::to_value(top::params(filter, sort, LIMIT))?;
+    let none = json!({});
+    let (stats, sockets) = tokio::join!(
+        fleet.gather("stats", &none),
+        fleet.gather("sockets", &params)
+    );
+    let (stats, sockets) = (stats?, sockets?);
+    let mut samples = HashMap::new();
+    let mut silent = stats.silent;
+    silent.extend(stats.invalid);
+    for Answer {
+        host,
+        instance,
+        result,
+        ..
+    } in stats.answers
+    {
+        match result {
+            Ok(stats) => {
+                let sample = Sample {
+                    at: Some(Instant::now()),
+                    time: now(),
+                    stats: serde_json::from_value(stats)?,
+                    ..Sample::default()
+                };
+                samples.insert((host, instance), sample);
+            }
+            Err(_) => silent.push(host),
+        }
+    }
+    for Answer {
+        host,
+        instance,
+        result,
+        left_out,
+        ..
+    } in sockets.answers
+    {
+        match (result, samples.get_mut(&(host, instance))) {
+            (Ok(mut page), Some(sample)) => {
+                sample.sockets = serde_json::from_value(page["sockets"].take())?;
+                sample.is_cut = left_out > 0 || sample.sockets.len() as u64 == LIMIT;
+            }
+            // The filter is wrong, for all hosts.
+            (Err(error), _) if error.known_code() == Some(Code::Params) => {
+                return Err(Failure::Client(Error::Rpc(error)));
+            }
+            // The counters are shown without connections.
+            _ => {}
+        }
+    }
+    silent.sort_unstable();
+    silent.dedup();
+    Ok(Sampled { samples, silent })
+}
