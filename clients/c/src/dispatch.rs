@@ -24,6 +24,10 @@ struct Delivery<'a> {
 /// Calls the callbacks of an event, and those of the events that are defined from it.
 pub(crate) fn deliver(node: &Node, step: Step, time_us: u64, frame: Option<&Arc<Frame>>) {
     let begun = node.within(|context| {
+        // A callback of the same event may have stopped it.
+        if context.monitor.is_stopped(step.sock, step.side) {
+            return Err(Failure(libc::EBADF));
+        }
         let registrations = context.monitor.registrations(step.sock);
         let registrations = registrations.cloned().ok_or(Failure(libc::EBADF))?;
         context.current = Some(Current {
@@ -32,7 +36,7 @@ pub(crate) fn deliver(node: &Node, step: Step, time_us: u64, frame: Option<&Arc<
         });
         Ok(registrations)
     });
-    // Closed by an earlier callback, or the context was destroyed.
+    // Closed or stopped by an earlier callback, or the context was destroyed.
     let Ok(registrations) = begun else {
         return;
     };

@@ -220,6 +220,13 @@ impl Monitor {
         active.isn[index]
     }
 
+    /// Returns whether a side of a connection is no longer monitored.
+    pub(crate) fn is_stopped(&self, sock: c_int, side: c_int) -> bool {
+        let active = self.active.get(&sock);
+        let stopped = active.zip(usize::try_from(side).ok());
+        stopped.is_some_and(|(active, side)| active.stopped.get(side) == Some(&true))
+    }
+
     /// Returns the sockets of a listener's connections.
     pub(crate) fn sockets(&self, listener: c_int) -> Vec<c_int> {
         let owner = self.listeners.get(&listener);
