@@ -3,7 +3,8 @@
 use monitor_common::SockId;
 
 use super::block::{BLOCK, BLOCK_SHIFT};
-use super::record::{self, Record, hash};
+use super::layout::hash;
+use super::record::{self, Record};
 use crate::path;
 
 /// Bytes before the records: a page.

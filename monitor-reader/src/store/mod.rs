@@ -28,12 +28,14 @@ pub mod cell;
 pub mod copy;
 mod flags;
 pub mod header;
+mod layout;
 pub mod marks;
 #[cfg(not(feature = "loom"))]
 mod memory;
 pub mod ranges;
 pub mod received;
 pub mod record;
+mod side;
 mod sync;
 
 pub use sync::{Acquire, Release, fence, pause};
