@@ -87,6 +87,8 @@ impl Context {
             std::env::var_os(SOCKET_VARIABLE).map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from);
         let mut client = Client::connect_with(&path, Reconnect::default())?;
         let workers = client.hello("libmonitor_mos")?.capture.workers;
+        // A client that may not attach reads through the socket.
+        let _ = client.attach();
         let worker = match cpu {
             -1 => None,
             _ => Some(u64::try_from(cpu).map_err(|_| Failure(libc::EACCES))?),

@@ -100,8 +100,9 @@ impl Arena {
     pub fn provide(&self, from: (u32, u32), to: (u32, u32)) {
         let record = |slot: u32| HEADER + slot as usize * size_of::<Record>();
         let block = |id: u32| self.blocks_at + id as usize * BLOCK;
-        self.memory.provide(record(from.0), record(to.0));
-        self.memory.provide(block(from.1), block(to.1));
+        // Without huge pages the first use gets small ones.
+        let _ = self.memory.provide(record(from.0), record(to.0));
+        let _ = self.memory.provide(block(from.1), block(to.1));
     }
 
     fn header(&self) -> &[Cell64] {

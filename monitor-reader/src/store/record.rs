@@ -216,7 +216,7 @@ pub struct Patience {
 impl Patience {
     /// Attempts in a store that isn't trusted. Each waits for the writer's few nanoseconds, and every 64th gives up the
     /// processor, as the writer may have been descheduled.
-    const FOREIGN: u32 = 4096;
+    const FOREIGN: u32 = 512;
 
     /// Returns the patience for a store whose writer certainly completes each update: it has no end.
     #[inline]
