@@ -75,17 +75,7 @@ impl Namespace {
     /// # Panics
     /// When `body` does.
     pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
-        let file = File::open(self.path()).expect("the namespace's file");
-        thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
-                    .expect("root may enter a namespace");
-                body()
-            });
-            inside
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        enter(&self.path(), body)
     }
 
     /// Changes one of its kernel settings, by the path below /proc/sys/net.
@@ -126,6 +116,21 @@ impl Namespace {
             .as_u64()
             .expect("a number of the interface")
     }
+}
+
+/// Calls `body` on a thread that is in the namespace at a path.
+pub(crate) fn enter<T: Send>(path: &Path, body: impl FnOnce() -> T + Send) -> T {
+    let file = File::open(path).expect("the namespace's file");
+    thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("root may enter a namespace");
+            body()
+        });
+        inside
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 impl Default for Namespace {

@@ -1,14 +1,18 @@
 //! NATS server of a test, and certificates for it.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Namespace, Program, until};
+use crate::{DEADLINE, Namespace, Program, namespace, until};
 
 /// Running nats-server with JetStream on a port of loopback. Dropping it kills it.
 pub struct NatsServer {
@@ -119,6 +123,32 @@ impl NatsServer {
         format!("nats://{}", self.address)
     }
 
+    /// Returns the messages of a stream, which are JSON, in their order; `None` if there is no such stream.
+    ///
+    /// # Panics
+    /// When the server doesn't answer, or doesn't answer by its protocol.
+    #[must_use]
+    pub fn messages(&self, stream: &str) -> Option<Vec<Value>> {
+        let connect = || TcpStream::connect(&self.address).expect("the server listens");
+        let socket = match &self.namespace {
+            Some(namespace) => namespace::enter(namespace, connect),
+            None => connect(),
+        };
+        let mut session = Session::start(socket);
+        let info = session.ask(&format!("STREAM.INFO.{stream}"), "");
+        let state = info.get("state")?;
+        let (first, last) = (state["first_seq"].as_u64()?, state["last_seq"].as_u64()?);
+        let messages = (first..=last).filter_map(|seq| {
+            let request = format!("{{\"seq\":{seq}}}");
+            let reply = session.ask(&format!("STREAM.MSG.GET.{stream}"), &request);
+            // A removed message is an error.
+            let data = BASE64.decode(reply["message"]["data"].as_str()?);
+            let data = data.expect("messages are encoded by base64");
+            Some(serde_json::from_slice(&data).expect("messages are JSON"))
+        });
+        Some(messages.collect())
+    }
+
     /// Returns its log.
     #[must_use]
     pub fn log(&self) -> String {
@@ -126,6 +156,48 @@ impl NatsServer {
             .as_ref()
             .map(Program::stderr)
             .unwrap_or_default()
+    }
+}
+
+/// Requests to JetStream, in the protocol of the server.
+struct Session(BufReader<TcpStream>);
+
+impl Session {
+    fn start(socket: TcpStream) -> Self {
+        socket.set_read_timeout(Some(DEADLINE)).expect("not zero");
+        let mut session = Self(BufReader::new(socket));
+        session.send("CONNECT {\"verbose\":false}\r\nSUB reply 1\r\n");
+        session
+    }
+
+    fn send(&mut self, text: &str) {
+        let sent = self.0.get_mut().write_all(text.as_bytes());
+        sent.expect("the server reads");
+    }
+
+    fn ask(&mut self, subject: &str, payload: &str) -> Value {
+        let len = payload.len();
+        self.send(&format!(
+            "PUB $JS.API.{subject} reply {len}\r\n{payload}\r\n"
+        ));
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("the server answers");
+            if line.starts_with("PING") {
+                self.send("PONG\r\n");
+            }
+            // MSG subject id length; others are greetings.
+            let Some(words) = line.strip_prefix("MSG ") else {
+                continue;
+            };
+            let len: Option<usize> = words
+                .split_whitespace()
+                .last()
+                .and_then(|len| len.parse().ok());
+            let mut payload = vec![0; len.expect("a length") + 2];
+            self.0.read_exact(&mut payload).expect("a payload");
+            return serde_json::from_slice(&payload).expect("replies are JSON");
+        }
     }
 }
 

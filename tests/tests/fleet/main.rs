@@ -1,0 +1,103 @@
+//! Hosts with real traffic in one fleet, while the server, a relay, or the way between them is gone.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by unwrapping it"
+)]
+
+mod outages;
+mod proxy;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use monitor_tests::{
+    Daemon, Finished, Namespace, NatsServer, Program, monitor_relay, monitorctl, until,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SETTINGS: &str = "[capture]\ninterfaces = ['veth']\nworkers = 1\n[filter]\nports = [8000]\n\
+                        [store]\nwindow = '1MiB'\nmemory = '256MiB'\n";
+
+/// Daemon and relay of a host.
+struct Host {
+    daemon: Daemon,
+    relay: Option<Program>,
+    directory: TempDir,
+}
+
+impl Host {
+    /// Starts both. The relay runs in the daemon's namespace, or in that of the test.
+    fn start(name: &str, namespace: &Namespace, nats: &NatsServer) -> Self {
+        let host = Self {
+            daemon: Daemon::start(namespace, SETTINGS),
+            relay: None,
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let (socket, spool) = (host.daemon.socket(), host.directory.path().join("spool"));
+        let settings = format!(
+            "[monitor]\nsocket = {socket:?}\n[metrics]\nlisten = []\n\
+             [fleet]\nurl = '{}'\nhost = '{name}'\nspool = {spool:?}\n",
+            nats.url()
+        );
+        fs::write(host.config(), settings).unwrap();
+        host
+    }
+
+    fn config(&self) -> std::path::PathBuf {
+        self.directory.path().join("relay.toml")
+    }
+
+    /// Starts the relay by a command that runs it.
+    fn start_relay(&mut self, mut command: Command) {
+        self.relay = Some(Program::start(command.arg("--config").arg(self.config())));
+    }
+
+    fn kill_relay(&mut self) {
+        let relay = self.relay.take().unwrap();
+        relay.signal(Signal::KILL);
+        relay.finish();
+    }
+}
+
+/// Returns the command of the relay in a namespace.
+fn relay_in(namespace: &Namespace) -> Command {
+    namespace.command(path(&monitor_relay()))
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs a command of a viewer, to its end.
+fn view(mut command: Command, nats: &NatsServer, arguments: &[&str]) -> Finished {
+    command.args(["--fleet", &nats.url()]).args(arguments);
+    Program::start(&mut command).finish()
+}
+
+/// Returns the command of a viewer in a namespace.
+fn viewer_in(namespace: &Namespace) -> Command {
+    namespace.command(path(&monitorctl()))
+}
+
+/// Returns objects, one from each line.
+fn objects(finished: &Finished) -> Vec<Value> {
+    let text = finished.text();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Waits until these hosts have heartbeats. A command of a viewer is made by `viewer`.
+fn until_hosts(viewer: &dyn Fn() -> Command, nats: &NatsServer, names: &[&str]) {
+    until("the hosts", || {
+        let listed = view(viewer(), nats, &["--json", "hosts"]);
+        let hosts = objects(&listed);
+        let found = hosts.iter().map(|host| host["host"].as_str().unwrap());
+        found.eq(names.iter().copied()).then_some(())
+    });
+}
