@@ -117,6 +117,16 @@ impl Terminal {
     /// When it runs nothing.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
+        kill_process(self.job(), signal).expect("it is ours");
+    }
+
+    /// Returns the shell's foreground job.
+    ///
+    /// # Panics
+    /// When it runs nothing.
+    #[must_use]
+    #[track_caller]
+    pub fn job(&self) -> Pid {
         let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
         let shell = shell.trim();
         // `env` has become the shell.
@@ -133,7 +143,7 @@ impl Terminal {
             .next()
             .and_then(|pid| pid.parse().ok())
             .and_then(Pid::from_raw);
-        kill_process(pid.expect("the shell runs a program"), signal).expect("it is ours");
+        pid.expect("the shell runs a program")
     }
 
     #[track_caller]

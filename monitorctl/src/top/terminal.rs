@@ -4,6 +4,8 @@ use std::io::{self, Stdout, Write as _};
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
@@ -13,7 +15,7 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
-use signal_hook::{flag, low_level};
+use signal_hook::low_level;
 
 /// The alternate screen in raw mode, until it is dropped.
 pub struct Terminal {
@@ -75,11 +77,25 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// Records the signals from here on. A thread ends the process if the signal has not done so after a while: reading
+    /// from a terminal that is gone never returns.
     pub fn catch() -> io::Result<Self> {
+        /// Enough for the end of a sample and the last changes of the screen.
+        const GRACE: Duration = Duration::from_secs(2);
         let last = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
-            flag::register_usize(signal, Arc::clone(&last), signal as usize)?;
-        }
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
+        let seen = Arc::clone(&last);
+        let watch = move || {
+            for signal in &mut signals {
+                seen.store(signal as usize, Ordering::Relaxed);
+                thread::sleep(GRACE);
+                let _ = disable_raw_mode();
+                let _ = low_level::emulate_default_handler(signal);
+            }
+        };
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(watch)?;
         Ok(Self { last })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use monitor_tests::{Terminal, have, skip};
+use monitor_tests::{Terminal, have, skip, until};
 use rustix::process::Signal;
 
 use crate::rpc_common::Server;
@@ -90,6 +90,22 @@ fn top_restores_the_terminal_at_every_exit() {
         stage.terminal.signal(signal);
         stage.assert_restored(status);
     }
+}
+
+#[test]
+fn top_ends_when_its_terminal_is_gone() {
+    if !have("tmux") {
+        skip!("needs tmux");
+    }
+    let stage = Stage::new(120, 30);
+    stage.top("");
+    let process = format!("/proc/{}/stat", stage.terminal.job());
+    drop(stage.terminal);
+    // A process whose status is not collected counts as ended.
+    until("top to end", || {
+        let is_running = std::fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z "));
+        (!is_running).then_some(())
+    });
 }
 
 #[test]
