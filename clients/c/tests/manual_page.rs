@@ -11,7 +11,7 @@ mod c_program;
 mod rpc_common;
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -161,22 +161,27 @@ fn refuses(code: i64) -> (TempDir, PathBuf) {
     // Ends with the process.
     thread::spawn(move || {
         for client in listener.incoming() {
-            let mut client = client.unwrap();
-            for line in BufReader::new(client.try_clone().unwrap()).lines() {
-                let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
-                let mut reply = json!({ "jsonrpc": "2.0", "id": request["id"] });
-                if request["method"] == "hello" {
-                    let capture = json!({ "mode": "tap", "interfaces": [], "workers": 1 });
-                    reply["result"] = json!({ "version": 1, "server": "refuses", "pid": 1, "instance": 1,
-                        "capture": capture, "max_len": 1, "methods": [] });
-                } else {
-                    reply["error"] = json!({ "code": code, "message": "not for you" });
-                }
-                client.write_all(format!("{reply}\n").as_bytes()).unwrap();
-            }
+            let client = client.unwrap();
+            thread::spawn(move || refuse(client, code));
         }
     });
     (directory, socket)
+}
+
+/// Answers `hello`, and every other request with an error.
+fn refuse(mut client: UnixStream, code: i64) {
+    for line in BufReader::new(client.try_clone().unwrap()).lines() {
+        let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let mut reply = json!({ "jsonrpc": "2.0", "id": request["id"] });
+        if request["method"] == "hello" {
+            let capture = json!({ "mode": "tap", "interfaces": [], "workers": 1 });
+            reply["result"] = json!({ "version": 1, "server": "refuses", "pid": 1, "instance": 1,
+                "capture": capture, "max_len": 1, "methods": [] });
+        } else {
+            reply["error"] = json!({ "code": code, "message": "not for you" });
+        }
+        client.write_all(format!("{reply}\n").as_bytes()).unwrap();
+    }
 }
 
 #[test]
