@@ -42,11 +42,12 @@ fn follow_colours_each_side_on_a_terminal() {
     let program = env!("CARGO_BIN_EXE_monitorctl");
     let socket = server.socket.display();
     for (variable, coloured) in [("", true), ("NO_COLOR=1 ", false)] {
-        let line =
-            format!("{variable}{program} --socket {socket} follow {sockid} client; echo end''ed");
-        terminal.line(&format!("clear; {line}"));
+        let line = format!("{variable}{program} --socket {socket} follow {sockid} client");
+        terminal.line(&format!("clear; {line}; echo end''ed {coloured}"));
+        // The screen of the run before may still be there.
+        let ended = format!("ended {coloured}");
         terminal.until("the answer", |screen| {
-            screen.contains("200 OK") && screen.contains("ended")
+            screen.contains("200 OK") && screen.contains(&ended)
         });
         assert_eq!(
             terminal.coloured().contains("\u{1b}[33m"),
