@@ -186,7 +186,6 @@ impl Spool {
         // After a power failure, the name leads to the old file or to all of the new one.
         new.sync_all()?;
         fs::rename(&beside, &path)?;
-        File::open(&self.directory)?.sync_all()?;
         self.file = new;
         self.is_unflushed = false;
         self.dropped += dropped;
@@ -195,6 +194,8 @@ impl Spool {
         self.base = from - self.state_len;
         self.len = self.state_len + copied;
         self.acked = from;
+        // Last: if it fails, the file is replaced all the same.
+        File::open(&self.directory)?.sync_all()?;
         self.note()
     }
 
@@ -319,6 +320,7 @@ mod tests {
         assert_eq!(kept.last().unwrap(), "{\"a\":249}");
         assert_eq!(kept.len() as u64 + spool.dropped(), 150);
     }
+
     #[test]
     fn its_user_alone_can_read_the_files() {
         let directory = tempfile::tempdir().unwrap();
