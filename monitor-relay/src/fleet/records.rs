@@ -45,7 +45,10 @@ impl Collector {
     pub(super) async fn run(self) {
         let mut reported = false;
         loop {
-            if let Err(error) = self.collect(&mut reported).await
+            let ended = self.collect(&mut reported).await;
+            // Records since the last tick: the daemon may be gone for long.
+            let flushed = self.journal.flush().await.map_err(CollectError::from);
+            if let Err(error) = ended.and(flushed)
                 && !std::mem::replace(&mut reported, true)
             {
                 tracing::warn!("no records: {}", Chain(&error));
