@@ -47,7 +47,7 @@ pub struct Fleet {
 /// Requests that the server refused.
 #[derive(Default)]
 struct Refusals {
-    latest: Mutex<Option<String>>,
+    latest: Mutex<String>,
     added: Notify,
 }
 
@@ -132,7 +132,7 @@ impl Fleet {
         let heard = Arc::clone(&refusals);
         let on_event = move |event: Event| {
             if let Event::ServerError(ServerError::Other(text)) = event {
-                *heard.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                *heard.latest.lock().unwrap_or_else(PoisonError::into_inner) = text;
                 heard.added.notify_waiters();
             }
         };
@@ -243,8 +243,9 @@ impl Fleet {
         tokio::select! {
             result = request => result,
             () = self.refusals.added.notified() => {
-                let latest = self.refusals.latest.lock().unwrap_or_else(PoisonError::into_inner).take();
-                Err(AskError::Denied(latest.unwrap_or_default()))
+                // Several requests at once may be refused: each has the text.
+                let latest = self.refusals.latest.lock().unwrap_or_else(PoisonError::into_inner);
+                Err(AskError::Denied(latest.clone()))
             }
         }
     }
