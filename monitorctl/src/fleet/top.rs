@@ -107,6 +107,8 @@ async fn sample(fleet: &Fleet, filter: Option<&String>, sort: Sort) -> Result<Sa
                     at: Some(Instant::now()),
                     time: now(),
                     stats: serde_json::from_value(stats)?,
+                    // Until the connections are there. Without them, those of the next sample are not new.
+                    is_cut: true,
                     ..Sample::default()
                 };
                 samples.insert((host, instance), sample);
