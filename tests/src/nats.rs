@@ -182,7 +182,8 @@ impl Session {
         ));
         loop {
             let mut line = String::new();
-            self.0.read_line(&mut line).expect("the server answers");
+            let len = self.0.read_line(&mut line).expect("the server answers");
+            assert!(len > 0, "the server closed the connection");
             if line.starts_with("PING") {
                 self.send("PONG\r\n");
             }
