@@ -56,7 +56,8 @@ pub enum FleetError {
     Service(#[source] async_nats::Error),
 }
 
-/// Serves the fleet until `stop` is true, and writes its state to `status`.
+/// Serves the fleet until `stop` is true, and writes its state to `status`. The runtime must have several threads
+/// (`multi_thread`): one of them copies the spool's file when that is full.
 ///
 /// # Errors
 /// The spool is unusable, the credentials are wrong, or another relay has the host's name.

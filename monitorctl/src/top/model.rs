@@ -57,9 +57,10 @@ pub struct Model {
     pub rows: Vec<Row>,
 }
 
-/// Load of one worker, or of all workers of a host in a fleet.
+/// Load of one worker.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Load {
+    /// Its host in a fleet; `None` for the daemon of this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     pub worker: u16,

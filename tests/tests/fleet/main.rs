@@ -30,7 +30,7 @@ struct Host {
 }
 
 impl Host {
-    /// Starts both. The relay runs in the daemon's namespace, or in that of the test.
+    /// Starts the daemon, and writes the settings of the relay. [`Host::start_relay`] starts it.
     fn start(name: &str, namespace: &Namespace, nats: &NatsServer) -> Self {
         let host = Self {
             daemon: Daemon::start(namespace, SETTINGS),

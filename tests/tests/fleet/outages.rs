@@ -53,7 +53,7 @@ fn assert_records(nats: &NatsServer, connections: u64) {
 }
 
 /// Subscribes to everything, and reads nothing.
-fn deaf(namespace: &Namespace) -> TcpStream {
+fn unread(namespace: &Namespace) -> TcpStream {
     let mut stream = namespace.enter(|| TcpStream::connect(HUB)).unwrap();
     let lines = b"CONNECT {\"verbose\":false}\r\nSUB mon.v1.> 1\r\n";
     stream.write_all(lines).unwrap();
@@ -73,8 +73,8 @@ fn each_host_has_a_record_of_each_connection_and_both_views_are_equal() {
     h2.start_relay(relay_in(&b));
     let viewer = || viewer_in(&b);
     until_hosts(&viewer, &nats, &["h1", "h2"]);
-    // They harm nobody: one subscribes and never reads, one is stopped with its subscription.
-    let _deaf = deaf(&b);
+    // Neither delays the others: one subscribes and never reads, one is stopped with its subscription.
+    let _unread = unread(&b);
     let mut stopped = viewer();
     stopped.args(["--fleet", &nats.url(), "events"]);
     let stopped = Program::start(&mut stopped);
