@@ -21,10 +21,6 @@ const QUIET: Duration = Duration::from_millis(5);
 const CHECK: Duration = Duration::from_millis(100);
 
 /// Packets, and their file.
-///
-/// Writes the TCP packets that the daemon captures as a pcapng file, from now on until interrupted. In mirror mode with
-/// XDP, the monitor takes the packets of a port, so tcpdump sees none there. Packets that were lost between the daemon
-/// and the file are counted in it; the streams of the daemon lose nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only packets of connections that match this filter, in the language of tcpdump

@@ -11,9 +11,6 @@ use crate::failure::Failure;
 use crate::show::event;
 
 /// Selected events.
-///
-/// Each line has the time (UTC), the kind, the connection and the details of one event. A line `lost` counts the events
-/// that were not read in time.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// opened, established, data, gap, filled, retransmit, conflict, refused, state, closed, evicted; by default all

@@ -15,8 +15,6 @@ const CHUNK: u64 = 1 << 20;
 const _: () = assert!(CHUNK.is_multiple_of(LINE as u64));
 
 /// The bytes.
-///
-/// Holes that were declared lost, and evicted bytes, are skipped and reported on standard error.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Connection, as listed by `sockets`

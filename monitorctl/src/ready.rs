@@ -18,9 +18,6 @@ use crate::values::seconds;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The timeout.
-///
-/// The daemon is ready when it answers and captures from every interface of its configuration. A script that generates
-/// traffic must wait for this: the socket file exists earlier.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Timeout: 2, 500ms, 10m; 0 checks once

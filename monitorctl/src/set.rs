@@ -11,9 +11,6 @@ use crate::show;
 use crate::values::size;
 
 /// Connections and their settings.
-///
-/// With SOCKID: that connection, from now on. With --filter: future connections; the number of the rule is printed, for
-/// --remove.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("target").required(true)))]
 #[command(group(clap::ArgGroup::new("settings").multiple(true)))]

@@ -9,9 +9,6 @@ use crate::failure::Failure;
 use crate::show;
 
 /// The connection or side to stop.
-///
-/// Without a side the connection is closed in the monitor (not between its ends), its packets are passed by, and its
-/// retained bytes stay readable for a while. With a side, no more bytes of that side are stored. It cannot be undone.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Connection, as listed by `sockets`

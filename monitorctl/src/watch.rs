@@ -12,9 +12,6 @@ use crate::show::event;
 use crate::show::format::Format;
 
 /// Patterns and streams.
-///
-/// Each line has the time (UTC), connection, side, offset and pattern of a match; with --context its bytes follow. Only
-/// new bytes are searched. `lost` reports bytes that were not searched.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Regular expressions over bytes, in the syntax of the Rust crate regex

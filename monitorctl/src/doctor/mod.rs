@@ -20,9 +20,6 @@ use system::System;
 use target::Target;
 
 /// The capture to check.
-///
-/// By default the settings and the process of the running daemon are checked, or the default settings if none runs. The
-/// exit status is 7 if there is a problem; warnings don't change it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Interfaces to check in place of those of the settings

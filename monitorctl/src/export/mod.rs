@@ -37,10 +37,6 @@ pub use selection::Selection;
 const DEFAULT_MSS: u64 = 1460;
 
 /// Connections, and the capture.
-///
-/// Writes a pcapng file that Wireshark, tshark and other tools read. Bytes, times, addresses and sequence numbers are
-/// those of the connections. Segments, handshakes, acknowledgments and ends are reconstructed, with correct checksums.
-/// Missing bytes are a jump in the sequence. Packets are in the order of time; bytes that arrived together stay together.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("target").required(true)))]
 pub struct Args {

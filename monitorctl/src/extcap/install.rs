@@ -12,9 +12,6 @@ use crate::failure::Failure;
 pub const NAME: &str = "monitor-extcap";
 
 /// Directories.
-///
-/// Without options the link is made for this user: in ~/.config/wireshark/extcap and ~/.local/lib/wireshark/extcap. Old
-/// versions, as in Debian 12, look in the system's directory only.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// For all users: in the directories of the Wireshark that is installed (root)

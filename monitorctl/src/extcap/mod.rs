@@ -24,9 +24,6 @@ pub use install::NAME;
 const LISTED: u64 = 500;
 
 /// Installation.
-///
-/// Wireshark then lists two interfaces: all connections of monitord, and one connection. A capture filter is a filter of
-/// monitord.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -36,6 +33,9 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Link this program into the directories in which Wireshark looks for captures
+    ///
+    /// Without options the link is made for this user: in ~/.config/wireshark/extcap and ~/.local/lib/wireshark/extcap.
+    /// Old versions, as in Debian 12, look in the system's directory only.
     Install(install::Args),
 }
 

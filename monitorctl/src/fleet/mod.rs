@@ -71,6 +71,8 @@ enum Verb {
     /// Print the bytes of one side as they arrive
     Follow(read::Follow),
     /// Show a live screen: connections of all hosts by rate, losses, memory, and the load of each worker
+    ///
+    /// `monitorctl top --help` lists the keys. Of each host, the screen shows at most 1000 connections.
     Top(crate::top::Args),
     /// Print events of connections, one per line, as JSON
     Events(events::Args),

@@ -18,9 +18,6 @@ use crate::values::FormatArgs;
 use print::{Headings, Origin, Printer};
 
 /// Followed connections.
-///
-/// With SOCKID: one connection, from its start to its end. With --filter: open connections from now on and new ones from
-/// their start, until interrupted. Missing bytes are reported, never skipped silently.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("target").required(true)))]
 pub struct Args {

@@ -27,11 +27,6 @@ use signals::Signals;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Records, until it is stopped.
-///
-/// Prints a JSON object per line for each connection that ends, and an interim one for connections that stay open. With
-/// -o it runs for months: it opens its file again after a rotation and on SIGHUP, waits while the disk is full, and
-/// continues after a restart of the daemon or of itself without losing or repeating a record that the daemon still lists.
-/// FILE.state is its own file. A line with `lost` counts records that are missing. docs/log.md describes the records.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// File to append to, by one `log` at a time; standard output by default

@@ -20,13 +20,6 @@ use crate::show::units::size;
 use side::Saved;
 
 /// Saved connections, and the directory.
-///
-/// For each connection DIR gets SOCKID-server.bin (the bytes that the server received), SOCKID-client.bin and
-/// SOCKID.json. A .bin file holds the retained bytes without padding for missing ones. SOCKID.json lists each range with
-/// its offset in the stream (`off`) and in the file (`at`). It also lists missing bytes (`gaps`) with the reason:
-/// `evicted`, `lost` (never captured), `waiting` (not captured yet) or `disabled` (buffering is off). SOCKID.json is
-/// written last: without it, the connection was not saved completely. Only the user can read the files, and a directory
-/// that is created.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("target").required(true)))]
 pub struct Args {

@@ -34,11 +34,6 @@ use view::{Action, View};
 const TICK: Duration = Duration::from_millis(100);
 
 /// Interval, order and filter.
-///
-/// Keys: r, b, m, h, o, l sort by rate, bytes, memory, holes, opened, last packet; i inverts the order; up, down, page
-/// up, page down, home, end move in the list; + and - change the interval; space pauses; q or Ctrl-C quits. A length with
-/// a `*` has missing bytes. Of more than 10000 connections the screen shows those with the latest packets, or with the
-/// most bytes when sorted by bytes or memory, or the newest when sorted by opened.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Sampling interval in seconds, or with a unit: 500ms
