@@ -29,7 +29,7 @@ pub fn man(
         return Ok(());
     };
     fs::create_dir_all(dir).map_err(|source| Failure::file("create the directory", dir, source))?;
-    for mut command in [vec![command], others].concat() {
+    for mut command in std::iter::once(command).chain(others) {
         command.build();
         let name = command.get_name().to_owned();
         pages(dir, &command, &name)?;
