@@ -111,7 +111,7 @@ impl Attached {
         self.check()?;
         let read = self.copy(sockid, side, off, buffer);
         match read {
-            Ok(peek) => Ok(head(off, &peek)),
+            Ok(peek) => Ok(Ppeek::of(off, &peek)),
             Err(error) => {
                 // A store without a writer is no reason for the absence of a byte.
                 self.look()?;
@@ -247,21 +247,6 @@ fn receive(socket: &UnixStream) -> Result<(Vec<u8>, Vec<OwnedFd>), Error> {
         line.extend_from_slice(&buffer[..received.bytes]);
     }
     Ok((line, descriptors))
-}
-
-/// Returns the result of a read as the RPC has it.
-fn head(off: u64, peek: &Peek) -> Ppeek {
-    Ppeek {
-        off,
-        len: peek.len as u64,
-        base: peek.base,
-        next: peek.next,
-        end: peek.end,
-        fin: peek.fin,
-        eof: peek.eof,
-        raw: None,
-        data: None,
-    }
 }
 
 /// Returns whether the parameters are those of a read: of a connection, at a valid offset, by the worker that the client

@@ -1,6 +1,7 @@
 //! `fragments`, `ppeek`.
 
 use monitor_common::Side;
+use monitor_reader::Peek;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,4 +91,22 @@ pub struct Ppeek {
     /// Bytes in base64 (RFC 4648, section 4, padded).
     #[serde(default, skip_serializing_if = "none")]
     pub data: Option<String>,
+}
+
+impl Ppeek {
+    /// Creates the result of a read at `off`, without its bytes.
+    #[must_use]
+    pub fn of(off: u64, peek: &Peek) -> Self {
+        Self {
+            off,
+            len: peek.len as u64,
+            base: peek.base,
+            next: peek.next,
+            end: peek.end,
+            fin: peek.fin,
+            eof: peek.eof,
+            raw: None,
+            data: None,
+        }
+    }
 }

@@ -56,7 +56,7 @@ async fn ppeek(session: &mut Session, id: &RawValue, params: &PpeekParams) -> io
         Ok(read) => {
             let head = |raw| Ppeek {
                 raw,
-                ..head(params.off, &read)
+                ..Ppeek::of(params.off, &read)
             };
             reply_bytes(session, id, params.encoding, read.len, head).await
         }
@@ -257,20 +257,6 @@ async fn fill(
     }
     peek.eof = peek.fin == Some(off + peek.len as u64);
     Ok(peek)
-}
-
-fn head(off: u64, peek: &Peek) -> Ppeek {
-    Ppeek {
-        off,
-        len: peek.len as u64,
-        base: peek.base,
-        next: peek.next,
-        end: peek.end,
-        fin: peek.fin,
-        eof: peek.eof,
-        raw: None,
-        data: None,
-    }
 }
 
 fn encode(text: &mut Vec<u8>, bytes: &[u8]) {
