@@ -25,6 +25,14 @@ fn forged_then_genuine(lab: &mut Lab, flow: &mut Flow, forged: &Segment) {
     flow.ack(lab, S, 13);
 }
 
+/// Adds the timestamps option.
+fn stamped(segment: Segment, value: u32) -> Segment {
+    Segment {
+        timestamp: Some(value),
+        ..segment
+    }
+}
+
 #[track_caller]
 fn assert_unharmed(lab: &mut Lab, reason: Refusal) {
     assert_eq!(lab.text(S), "GET /genuine!");
@@ -139,10 +147,6 @@ fn a_rst_that_is_not_at_the_edge_is_challenged() {
 fn an_old_timestamp_is_refused() {
     for (flags, payload) in [(PSH, &b"forged!!"[..]), (FIN, b"")] {
         let (mut lab, mut flow) = (Lab::new(), Flow::new());
-        let stamped = |mut segment: Segment, value| {
-            segment.timestamp = Some(value);
-            segment
-        };
         lab.ip(&stamped(flow.syn(), 1000).ip());
         lab.ip(&stamped(flow.syn_ack(), 500).ip());
         lab.ip(&stamped(flow.segment(C, 0, ACK, b""), 1001).ip());
@@ -199,10 +203,6 @@ fn data_that_ends_beyond_the_window_counts_when_it_is_acknowledged_selectively()
 #[test]
 fn a_repeated_syn_ack_does_not_make_later_timestamps_old() {
     let (mut lab, flow) = (Lab::new(), Flow::new());
-    let stamped = |mut segment: Segment, value| {
-        segment.timestamp = Some(value);
-        segment
-    };
     lab.ip(&stamped(flow.syn(), 1000).ip());
     lab.ip(&stamped(flow.syn_ack(), 500).ip());
     lab.ip(&stamped(flow.segment(C, 0, ACK, b""), 1001).ip());
