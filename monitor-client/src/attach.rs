@@ -16,9 +16,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::cursor::Cursors;
 use crate::link::connect;
-use crate::{BUFFER, Error, Side, wire};
+use crate::session::Session;
+use crate::{BUFFER, Error, Reconnect, Side, wire};
 
 /// Time after which the connection to the daemon is looked at again, nanoseconds. Until then bytes of a daemon that has
 /// ended may be returned: they are those that it captured.
@@ -270,11 +270,12 @@ impl LocalReads {
     }
 
     /// Reads from the store. `None`: the daemon has to be asked, since no store is attached, the parameters are wrong, or
-    /// no attempt to read was consistent. After [`Error::Restarted`] the store is detached.
+    /// no attempt to read was consistent. Once the daemon has ended, the store is detached. A session that reconnects then
+    /// asks as well: its next connection reports a restart, which must be reported once.
     #[inline]
     pub(crate) fn read(
         &mut self,
-        cursors: &mut Cursors,
+        session: &mut Session,
         params: &PpeekParams,
         read: impl FnOnce(&mut Attached) -> Result<Ppeek, Error>,
     ) -> Option<Result<Ppeek, Error>> {
@@ -283,7 +284,10 @@ impl LocalReads {
         match &result {
             Err(Error::Restarted) => {
                 self.0 = None;
-                cursors.clear();
+                if session.reconnect != Reconnect::NEVER {
+                    return None;
+                }
+                session.cursors.clear();
             }
             Err(Error::Rpc(error)) if error.reason() == Some(Reason::Unanswered) => return None,
             _ => {}

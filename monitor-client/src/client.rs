@@ -103,7 +103,8 @@ impl Client {
     }
 
     /// Attaches to the daemon's store: from now on reads of bytes are copies within this process. The rest stays on the
-    /// socket. When the daemon ends, one read returns [`Error::Restarted`], and later ones go to the socket again.
+    /// socket. Once the daemon has ended, reads go to the socket again. One call returns [`Error::Restarted`]: without
+    /// [`Reconnect`] the first read, else the first call that another instance answers.
     ///
     /// ```no_run
     /// use monitor_client::{Client, DEFAULT_SOCKET, Side};
@@ -124,11 +125,8 @@ impl Client {
     }
 
     fn read_into(&mut self, params: &PpeekParams, bytes: &mut Vec<u8>) -> Result<Ppeek, Error> {
-        let cursors = &mut self.session.cursors;
-        if let Some(read) = self
-            .store
-            .read(cursors, params, |s| s.ppeek_into(params, bytes))
-        {
+        let local = |store: &mut Attached| store.ppeek_into(params, bytes);
+        if let Some(read) = self.store.read(&mut self.session, params, local) {
             return read;
         }
         self.attempt(Method::Ppeek, |link| {
@@ -167,9 +165,9 @@ impl Client {
             ..params.clone()
         };
         let space = &mut buffer[..params.len as usize];
-        let (cursors, off) = (&mut self.session.cursors, params.off);
-        let local = |store: &mut Attached| store.ppeek(params.sockid, params.side, off, space);
-        if let Some(read) = self.store.read(cursors, &params, local) {
+        let local =
+            |store: &mut Attached| store.ppeek(params.sockid, params.side, params.off, space);
+        if let Some(read) = self.store.read(&mut self.session, &params, local) {
             return read;
         }
         self.attempt(Method::Ppeek, |link| {
@@ -383,7 +381,12 @@ impl Client {
             match attempt {
                 Ok((instance, link)) => {
                     self.link = Some(link);
-                    return self.session.connected(instance);
+                    let connected = self.session.connected(instance);
+                    if connected.is_err() {
+                        // New sockids may be the same numbers as those of the instance that has ended.
+                        self.store = LocalReads::default();
+                    }
+                    return connected;
                 }
                 Err(error) => last = error,
             }

@@ -8,7 +8,10 @@
 
 mod rpc_common;
 
-use monitor_client::{Attached, Client, Error, Reason, Side};
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use monitor_client::{Attached, Client, Error, Reason, Reconnect, Side};
 use monitor_daemon::config::Principal;
 use monitor_daemon::control::Engine;
 use monitor_daemon::events::Publisher;
@@ -219,4 +222,48 @@ fn the_end_of_the_daemon_is_reported() {
         Attached::open(&server.socket),
         Err(Error::Connect { .. })
     ));
+}
+
+#[test]
+fn a_client_that_reconnects_is_told_of_a_restart_once() {
+    let policy = Reconnect {
+        attempts: 100,
+        pause: Duration::from_millis(1),
+        longest: Duration::from_millis(50),
+    };
+    let off = 1_000_000;
+    // The first call after the restart is a read without bytes, one with bytes, or a call that stays on the socket.
+    for first in 0..3 {
+        let (mut engines, mut others) = (shared(), shared());
+        let (_, sockid) = talk(&mut engines);
+        let (_, same) = talk(&mut others);
+        assert_eq!(same, sockid);
+        let (mut server, next) = (Server::start(&engines), Server::start(&others));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        symlink(&server.socket, &path).unwrap();
+        let mut client = Client::connect_with(&path, policy).unwrap();
+        client.attach().unwrap();
+        let read = client.ppeek(sockid, Side::Server, off, 64).unwrap();
+        assert_eq!(read.head.raw, None, "from the store");
+        std::fs::remove_file(&path).unwrap();
+        symlink(&next.socket, &path).unwrap();
+        server.stop();
+        let started = std::time::Instant::now();
+        let error = loop {
+            let result = match first {
+                0 => client.ppeek(sockid, Side::Server, 1 << 40, 64).map(drop),
+                1 => client.ppeek(sockid, Side::Server, off, 64).map(drop),
+                _ => client.info(sockid).map(drop),
+            };
+            match result {
+                Ok(()) => assert!(started.elapsed() < rpc_common::PATIENCE),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, Error::Restarted), "{first}: {error:?}");
+        let read = client.ppeek(sockid, Side::Server, off, 64).unwrap();
+        assert_eq!(read.head.raw, Some(64), "{first}: from the next one");
+        assert_eq!(read.bytes, pattern(off, 64));
+    }
 }
