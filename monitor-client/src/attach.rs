@@ -11,7 +11,7 @@ use std::path::Path;
 
 use monitor_reader::{Peek, PeekError, Reader, SockId};
 use monitor_rpc::types::{Attach, AttachParams, Ppeek, PpeekParams};
-use monitor_rpc::{MAX_LEN, Method, Reason, read_error};
+use monitor_rpc::{MAX_LEN, MAX_NUMBER, Method, Reason, read_error};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -27,8 +27,6 @@ const RECHECK: i64 = 10_000_000;
 const MOST: usize = 253;
 /// Bytes for which a buffer is made before it is known that there are as many.
 const SMALL: usize = 64 * 1024;
-/// Limit of the RPC's numbers.
-const MAX_OFFSET: u64 = 1 << 53;
 /// Bytes copied at once. A longer read is not repeated as a whole when the writer evicts its first bytes.
 const PIECE: usize = 256 * 1024;
 
@@ -257,7 +255,7 @@ fn is_read(params: &PpeekParams) -> bool {
         return false;
     };
     let worker = u64::from(id.worker());
-    params.off < MAX_OFFSET && params.worker.is_none_or(|expected| expected == worker)
+    params.off <= MAX_NUMBER && params.worker.is_none_or(|expected| expected == worker)
 }
 
 /// The attached store of a client that has one.

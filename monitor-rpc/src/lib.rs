@@ -31,6 +31,7 @@ pub use error::{Code, ErrorData, ErrorObject, Reason};
 pub use method::{Method, Role};
 pub use monitor_common::Side;
 pub use notification::{EventBody, Notification};
+pub use number::MAX as MAX_NUMBER;
 pub use openrpc::OpenRpc;
 
 /// Default path of the daemon's socket.

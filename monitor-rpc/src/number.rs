@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 /// Largest whole number of a parameter.
-pub(crate) const MAX: u64 = (1 << 53) - 1;
+pub const MAX: u64 = (1 << 53) - 1;
 
 /// Largest port.
 const MAX_PORT: u64 = u16::MAX as u64;
