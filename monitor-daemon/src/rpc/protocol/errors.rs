@@ -89,8 +89,8 @@ pub(crate) fn no_attaching(peer: &impl Display) -> ErrorObject {
 
 fn not_in(name: &str, setting: &str, peer: &impl Display) -> ErrorObject {
     let message = format!(
-        "`{name}` is for {setting}, and {peer} is none of them: whoever runs monitord can name the user, or one of \
-         its groups as \"@group\", in [rpc] {setting}"
+        "`{name}` is for the users and groups in [rpc] {setting}, and {peer} is none of them: add the user there, or \
+         one of its groups as \"@group\""
     );
     errno(Reason::Permission, message)
 }
