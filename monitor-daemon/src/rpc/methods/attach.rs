@@ -16,18 +16,17 @@ use crate::rpc::shared::Shared;
 
 impl Serve for AttachParams {
     async fn serve(self, session: &mut Session, id: &RawValue) -> io::Result<()> {
-        if let Err(error) = check(session) {
-            session.error(Some(id), &error);
-            return Ok(());
-        }
         let shared = Arc::clone(&session.shared);
-        let descriptors = match descriptors(&shared) {
+        let descriptors = match check(session).and_then(|()| descriptors(&shared)) {
             Ok(descriptors) => descriptors,
             Err(error) => {
                 session.error(Some(id), &error);
                 return Ok(());
             }
         };
+        // What the client gets can't be taken back.
+        let (pid, uid) = (session.peer.pid, session.peer.uid);
+        tracing::info!(pid, uid, "attaches to the store");
         shared.metrics.requests.add(1);
         // The descriptors come with the first byte of the reply's own line.
         session.out.flush().await?;
@@ -40,19 +39,18 @@ impl Serve for AttachParams {
     }
 }
 
-/// Checks that the client may attach. What it gets can't be taken back, so each attempt is logged.
+/// Checks that the client may attach.
 fn check(session: &Session) -> Result<(), ErrorObject> {
     let peer = &session.peer;
-    let (pid, uid) = (peer.pid, peer.uid);
     if session.out.in_batch() {
         let message = "`attach` cannot be in a batch: descriptors come with a reply's own line";
         return Err(errors::request(message));
     }
     if !session.rights.may_attach(peer) {
+        let (pid, uid) = (peer.pid, peer.uid);
         tracing::warn!(pid, uid, "refused to attach: not permitted");
         return Err(errors::no_attaching(peer));
     }
-    tracing::info!(pid, uid, "attaches to the store");
     Ok(())
 }
 
