@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use memmap2::{Advice, MmapMut, MmapOptions};
 use monitor_client::{Attached, Client};
 use monitor_engine::{Engine, EngineConfig, LinkType, Packet, Side, SockId};
-use monitor_tests::wiregen::{Capture, End, Flow, Layers};
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
 use monitor_tests::{Daemon, until};
 use serde_json::json;
 
@@ -31,28 +31,6 @@ const SIZES: [(usize, usize, &str); 3] = [
 const ASKED: usize = 4000;
 /// Duration of the count of reads.
 const TIME: Duration = Duration::from_millis(500);
-
-/// Places to read from, the same for all.
-struct Places {
-    state: u64,
-    len: usize,
-}
-
-impl Places {
-    fn new(len: usize) -> Self {
-        Self {
-            state: 0x9e37_79b9_7f4a_7c15,
-            len,
-        }
-    }
-
-    fn next(&mut self) -> usize {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        (self.state % (KEPT - self.len) as u64) as usize
-    }
-}
 
 /// The stores that are read, and memory of the same size.
 struct Stores {
@@ -175,11 +153,11 @@ impl Stores {
 
     /// Returns the number of small reads a second.
     fn rate(&mut self) -> Result<f64> {
-        let (mut places, mut buffer) = (Places::new(64), [0; 64]);
+        let (mut random, mut buffer) = (Random::new(1), [0; 64]);
         let (mut count, started) = (0_u64, Instant::now());
         while started.elapsed() < TIME {
             for _ in 0..1000 {
-                let off = places.next() as u64;
+                let off = random.below(KEPT - 64) as u64;
                 self.attached
                     .ppeek(self.sockid, Side::Server, off, &mut buffer)?;
             }
@@ -191,10 +169,11 @@ impl Stores {
 
 /// Returns the median time of a read, nanoseconds.
 fn median(count: usize, len: usize, mut read: impl FnMut(u64) -> Result<usize>) -> Result<f64> {
-    let mut places = Places::new(len);
+    // The same places for all.
+    let mut random = Random::new(1);
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
-        let off = places.next() as u64;
+        let off = random.below(KEPT - len) as u64;
         let started = Instant::now();
         let read = read(off)?;
         times.push(started.elapsed().as_nanos() as u64);
