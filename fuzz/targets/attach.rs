@@ -56,7 +56,7 @@ fuzz_target!(|input: &[u8]| {
             store[at * 8..][..8].copy_from_slice(&word.to_ne_bytes());
         }
     }
-    // Locked records are read by no one; most start unlocked.
+    // A locked record can't be read: the first one is unlocked in half of the inputs.
     if mode & 1 == 0 && store.len() > HEADER {
         store[HEADER] &= !1;
     }

@@ -24,7 +24,7 @@ pub fn read(error: PeekError, sockid: u64, side: Side, off: u64) -> ErrorObject 
             Reason::Disabled,
             format!("buffering of the {side} side of this connection is switched off"),
         ),
-        // Reads are repeated until they succeed.
+        // Rare: the daemon repeats a `ppeek`, and a client asks the daemon when its own attempts fail.
         PeekError::Busy => ErrorObject::of(Reason::Unanswered, error.to_string()),
         PeekError::NotConnected => ErrorObject::of(
             Reason::NotEstablished,

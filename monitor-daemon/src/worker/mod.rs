@@ -58,7 +58,7 @@ pub fn engines(
     workers: u16,
     seed: [u64; 2],
 ) -> Result<Vec<Engine>, EngineError> {
-    // Clients compare it with that of the store; a missing one only makes that comparison weaker.
+    // Clients compare those of all workers' stores. Without random numbers that comparison finds less.
     let instance = getrandom::u64().unwrap_or_default();
     (0..workers)
         .map(|worker| {
