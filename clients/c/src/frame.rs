@@ -68,7 +68,8 @@ impl Frame {
             window: tcp.window,
             header: datagram.payload,
             payload: tcp.payload,
-            len: datagram.end.saturating_sub(tcp.payload),
+            // The header's length may be beyond the captured bytes, and the program reads that many.
+            len: datagram.end.min(bytes.len()).saturating_sub(tcp.payload),
         });
         Some(Self {
             time_ns,
@@ -151,6 +152,15 @@ mod tests {
         assert_eq!(info.iph.addr() - info.ethh.addr(), 14);
         assert_eq!(info.tcph.addr() - info.iph.addr(), 20);
         assert_eq!(info.payload.addr() - info.tcph.addr(), 20);
+    }
+
+    #[test]
+    fn the_payload_ends_with_the_captured_bytes() {
+        let mut packet = packet();
+        packet[2..4].copy_from_slice(&1500_u16.to_be_bytes());
+        let frame = Frame::parse(0, LINKTYPE_RAW, &packet).unwrap();
+        let info = frame.info(None, &mut Vec::new());
+        assert_eq!((info.ip_len, info.payloadlen), (1500, 3));
     }
 
     #[test]
