@@ -2,7 +2,7 @@
 //!
 //! A socket of connections has a subscription to events, and a capture where its callbacks want packets. Both are merged by
 //! time, after a delay that lets the slower one catch up. A subscription that needs more kinds of events is replaced: the
-//! old one is read until it's silent, and events that both report are recognized by their receiver.
+//! old one is read for a while and until it's empty. Events that both report are recognized by their receiver.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::c_int;
@@ -21,11 +21,12 @@ use crate::frame::Frame;
 use crate::item::{Item, Purpose};
 use crate::merge::Merge;
 use crate::monitor::Listener;
+use crate::sys;
 
 /// Time after which a broken subscription is made again.
 const RETRY: Duration = Duration::from_millis(200);
-/// Silence after which a replaced subscription is dropped.
-const SILENCE: Duration = Duration::from_millis(100);
+/// Time for which a replaced subscription is read at least: earlier events may still be on their way.
+const OVERLAP: Duration = Duration::from_millis(100);
 /// Most events of each worker that wait in the daemon.
 const QUEUE: u64 = 65_536;
 
@@ -41,7 +42,7 @@ struct Feed {
     listener: c_int,
     want: Want,
     events: Option<Events>,
-    /// Predecessor, and the time at which its last event arrived.
+    /// Predecessor, and the time at which it was replaced.
     old: Option<(Events, Instant)>,
     seen: Seen,
     retry: Instant,
@@ -123,6 +124,9 @@ impl Feeds {
             }
             match feed.open(context) {
                 Ok(()) => {
+                    if let Some((_, since)) = &mut feed.old {
+                        *since = now;
+                    }
                     if std::mem::replace(&mut feed.was_open, true) {
                         self.items.push_back((feed.listener, Item::Reopened));
                     }
@@ -160,9 +164,11 @@ impl Feeds {
 
     /// Returns the time at which something is due without a readable socket.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let feeds = self.list.iter().filter_map(|feed| match &feed.old {
-            Some((_, last)) => Some(*last + SILENCE),
-            None => feed.events.is_none().then_some(feed.retry),
+        let feeds = self.list.iter().filter_map(|feed| {
+            if feed.events.is_none() {
+                return Some(feed.retry);
+            }
+            feed.old.as_ref().map(|(_, since)| *since + OVERLAP)
         });
         feeds.chain(self.merge.deadline()).min()
     }
@@ -253,14 +259,12 @@ impl Feed {
         items: &mut VecDeque<(c_int, Item)>,
         merge: &mut Merge,
     ) {
-        if self
-            .old
-            .as_ref()
-            .is_some_and(|(_, last)| *last + SILENCE <= now)
-        {
-            self.old = None;
-        }
         let is_old = self.old.is_some();
+        let is_over = self.events.is_some()
+            && self
+                .old
+                .as_ref()
+                .is_some_and(|(_, since)| *since + OVERLAP <= now);
         let source = match &mut self.old {
             Some((old, _)) => Some(old),
             None => self.events.as_mut(),
@@ -268,9 +272,10 @@ impl Feed {
         let Some(source) = source else {
             return;
         };
-        let is_ready = source
-            .socket()
-            .is_some_and(|socket| ready.contains(&socket.as_raw_fd()));
+        let is_ready = source.socket().is_some_and(|socket| {
+            let fd = socket.as_raw_fd();
+            ready.contains(&fd) || (is_over && !sys::wait(&[fd], Some(Duration::ZERO)).is_empty())
+        });
         let mut next = source.received();
         if next.is_none() && is_ready {
             next = source
@@ -290,14 +295,13 @@ impl Feed {
             }
             next = source.received();
         }
-        match &mut self.old {
-            Some(_) if is_broken => self.old = None,
-            Some((_, last)) if count > 0 => *last = now,
-            None if is_broken => {
-                self.events = None;
-                self.retry = now + RETRY;
-            }
-            _ => {}
+        if is_old && (is_broken || (is_over && count == 0)) {
+            // Its successor has all later events, however many there are.
+            self.old = None;
+            self.read(ready, now, items, merge);
+        } else if is_broken && !is_old {
+            self.events = None;
+            self.retry = now + RETRY;
         }
     }
 }
