@@ -5,6 +5,7 @@
 //! only: no later context gets the address of a destroyed one.
 
 use std::ffi::c_int;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,6 +43,15 @@ pub(crate) struct Node {
     feeds: Mutex<Feeds>,
     older: Option<&'static Node>,
 }
+
+/// Subscriptions of a context, locked. The thread that frees contexts is asked again if it was destroyed meanwhile.
+pub(crate) struct Locked<'a> {
+    feeds: MutexGuard<'a, Feeds>,
+    /// Dropped after the lock.
+    _again: Again<'a>,
+}
+
+struct Again<'a>(&'a Node);
 
 /// Creates a context.
 pub(crate) fn create(cpu: c_int) -> Result<mctx_t, Failure> {
@@ -108,7 +118,7 @@ pub(crate) fn within<T>(
 }
 
 /// Makes the thread that frees contexts look for destroyed ones.
-pub(crate) fn clean() {
+fn clean() {
     if let Some(&cleaner) = CLEANER.get() {
         sys::notify(cleaner);
     }
@@ -138,13 +148,21 @@ impl Node {
     }
 
     /// Waits until no other thread runs its callbacks.
-    pub(crate) fn feeds(&self) -> MutexGuard<'_, Feeds> {
-        lock(&self.feeds)
+    pub(crate) fn feeds(&self) -> Locked<'_> {
+        self.locked(lock(&self.feeds))
     }
 
     /// Returns its subscriptions, unless another thread runs its callbacks.
-    pub(crate) fn try_feeds(&self) -> Option<MutexGuard<'_, Feeds>> {
-        self.feeds.try_lock().ok()
+    pub(crate) fn try_feeds(&self) -> Option<Locked<'_>> {
+        let feeds = self.feeds.try_lock().ok()?;
+        Some(self.locked(feeds))
+    }
+
+    fn locked<'a>(&'a self, feeds: MutexGuard<'a, Feeds>) -> Locked<'a> {
+        Locked {
+            feeds,
+            _again: Again(self),
+        }
     }
 
     /// Wakes the thread that runs its callbacks.
@@ -161,12 +179,12 @@ impl Node {
         self.wake.load(Ordering::Acquire)
     }
 
-    /// Frees a destroyed context, unless a thread still runs its callbacks; that thread asks again.
+    /// Frees a destroyed context, unless a thread has its subscriptions; that thread asks again.
     fn free(&self) {
         if self.state.load(Ordering::Acquire) != ENDED {
             return;
         }
-        let Some(mut feeds) = self.try_feeds() else {
+        let Ok(mut feeds) = self.feeds.try_lock() else {
             return;
         };
         feeds.clear();
@@ -174,6 +192,28 @@ impl Node {
         *context = None;
         sys::close(self.wake.swap(-1, Ordering::AcqRel));
         self.state.store(FREED, Ordering::Release);
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Feeds;
+
+    fn deref(&self) -> &Feeds {
+        &self.feeds
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Feeds {
+        &mut self.feeds
+    }
+}
+
+impl Drop for Again<'_> {
+    fn drop(&mut self) {
+        if !self.0.exists() {
+            clean();
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::ffi::c_int;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
@@ -16,10 +16,9 @@ use crate::context::Context;
 use crate::dispatch::{deliver, expire};
 use crate::event_types::mos_event_type;
 use crate::failure::Failure;
-use crate::feeds::Feeds;
 use crate::frame::Frame;
 use crate::item::{Item, Purpose};
-use crate::registry::{self, Node};
+use crate::registry::{self, Locked, Node};
 use crate::step::{Outcome, Step};
 use crate::sys;
 use crate::types::mctx_t;
@@ -28,7 +27,7 @@ use crate::types::mctx_t;
 const TURN: usize = 256;
 
 /// Context with its subscriptions.
-type Served<'a> = (&'a Node, MutexGuard<'a, Feeds>);
+type Served<'a> = (&'a Node, Locked<'a>);
 
 /// Runs the callbacks of a context until it's destroyed.
 pub(crate) fn join(mctx: mctx_t) -> Result<(), Failure> {
@@ -51,8 +50,6 @@ pub(crate) fn join(mctx: mctx_t) -> Result<(), Failure> {
         }
     }
     own.1.clear();
-    drop(own);
-    registry::clean();
     Ok(())
 }
 
