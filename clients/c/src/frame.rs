@@ -85,6 +85,11 @@ impl Frame {
         self.segment
     }
 
+    /// Returns its length in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Copies the packet to a buffer, and describes the copy. `isn`: initial sequence number of its sender, if known.
     pub(crate) fn info(&self, isn: Option<u32>, copy: &mut Vec<u8>) -> pkt_info {
         copy.clear();

@@ -14,6 +14,8 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Most connections, and most packets of each.
 const MOST: usize = 65_536;
 const MOST_PACKETS: usize = 1024;
+/// Most bytes of all packets: a filter of orphans may select much more than that of connections.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Socket of mtcp_socket(), client and server.
 type Key = (c_int, [SocketAddr; 2]);
@@ -26,6 +28,8 @@ pub(crate) struct Pending {
     connections: HashMap<Key, Vec<Held>>,
     /// Time of the SYN of each connection, the oldest first.
     order: VecDeque<(Instant, Key)>,
+    /// Length of all packets.
+    bytes: usize,
 }
 
 impl Pending {
@@ -42,15 +46,19 @@ impl Pending {
         } else {
             key
         };
+        let length = held.0.length();
+        let is_full = self.bytes + length > MOST_BYTES;
         if let Some(packets) = self.connections.get_mut(&known) {
-            if packets.len() < MOST_PACKETS {
+            if packets.len() < MOST_PACKETS && !is_full {
+                self.bytes += length;
                 packets.push(held);
             }
             return true;
         }
-        if !segment.is_first || self.connections.len() >= MOST {
+        if !segment.is_first || is_full || self.connections.len() >= MOST {
             return false;
         }
+        self.bytes += length;
         self.order.push_back((now, key));
         self.connections.insert(key, vec![held]);
         true
@@ -58,9 +66,14 @@ impl Pending {
 
     /// Removes and returns the packets of a connection.
     pub(crate) fn take(&mut self, listener: c_int, ends: [SocketAddr; 2]) -> Vec<Held> {
-        self.connections
-            .remove(&(listener, ends))
-            .unwrap_or_default()
+        self.remove(&(listener, ends))
+    }
+
+    fn remove(&mut self, key: &Key) -> Vec<Held> {
+        let packets = self.connections.remove(key).unwrap_or_default();
+        let lengths = packets.iter().map(|(frame, _)| frame.length());
+        self.bytes -= lengths.sum::<usize>();
+        packets
     }
 
     /// Removes and returns the packets of connections that no event has shown in time.
@@ -71,7 +84,7 @@ impl Pending {
                 break;
             }
             self.order.pop_front();
-            let packets = self.connections.remove(&key).unwrap_or_default();
+            let packets = self.remove(&key);
             expired.extend(packets.into_iter().map(|held| (key.0, held)));
         }
         expired
@@ -133,5 +146,9 @@ mod tests {
         assert!(pending.expired(now).is_empty());
         assert_eq!(pending.expired(now + WAIT).len(), 1);
         assert_eq!(pending.deadline(), None);
+
+        assert_eq!(pending.bytes, 0);
+        pending.bytes = MOST_BYTES;
+        assert!(!pending.hold(1, packet(true, SYN), now), "no room");
     }
 }
