@@ -1,32 +1,12 @@
 // Callbacks, check by check: the name of one is the argument. callbacks.rs makes the connections after "ready", and compares
 // the output.
 
-#include <errno.h>
 #include <mos_api.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "check.h"
 #include "cpu.h"
-
-#define CHECK(what)                                                                             \
-    do {                                                                                        \
-        int error = errno;                                                                      \
-        if (!(what)) {                                                                          \
-            fprintf(stderr, "line %d: %s is false, errno %s\n", __LINE__, #what, strerror(error)); \
-            exit(1);                                                                            \
-        }                                                                                       \
-    } while (0)
-
-// A call that must fail with an errno.
-#define FAILS(call, number)        \
-    do {                           \
-        errno = 0;                 \
-        CHECK((call) == -1);       \
-        CHECK(errno == (number));  \
-    } while (0)
 
 static mctx_t mctx;
 static int listener;
@@ -407,12 +387,7 @@ static void connections_end_with_their_daemon(void) {
     mtcp_app_join(mctx);
 }
 
-#define NAMED(check) {#check, check}
-
-static const struct {
-    const char *name;
-    void (*check)(void);
-} CHECKS[] = {
+static const struct check CHECKS[] = {
     NAMED(life_of_a_connection),
     NAMED(errors_of_registration),
     NAMED(defined_events),
@@ -428,12 +403,6 @@ int main(int argc, char **argv) {
     CHECK(mctx != NULL && mctx->cpu == 0);
     joining = pthread_self();
     listen_with(mctx);
-    for (size_t i = 0; i < sizeof CHECKS / sizeof *CHECKS; i++) {
-        if (strcmp(CHECKS[i].name, argv[1]) == 0) {
-            CHECKS[i].check();
-            return 0;
-        }
-    }
-    fprintf(stderr, "there is no check %s\n", argv[1]);
-    return 2;
+    run(CHECKS, sizeof CHECKS / sizeof *CHECKS, argv[1]);
+    return 0;
 }

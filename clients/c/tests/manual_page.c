@@ -2,29 +2,10 @@
 // those that manual_page.rs makes.
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <mos_api.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define CHECK(what)                                                                             \
-    do {                                                                                        \
-        int error = errno;                                                                      \
-        if (!(what)) {                                                                          \
-            fprintf(stderr, "line %d: %s is false, errno %s\n", __LINE__, #what, strerror(error)); \
-            exit(1);                                                                            \
-        }                                                                                       \
-    } while (0)
-
-// A call that must fail with an errno.
-#define FAILS(call, number)        \
-    do {                           \
-        errno = 0;                 \
-        CHECK((call) == -1);       \
-        CHECK(errno == (number));  \
-    } while (0)
+#include "check.h"
 
 enum { SENT = 300000, HOLE = 100, BEHIND = 5 };
 static const char ANSWER[] = "HTTP/1.1 200 OK\r\n\r\n";
@@ -441,12 +422,7 @@ static void void_after_a_restart(void) {
     FAILS(mtcp_ppeek(mctx, sockid, MOS_SIDE_SVR, buf, 1, 0), EBADF);
 }
 
-#define NAMED(check) {#check, check}
-
-static const struct {
-    const char *name;
-    void (*check)(void);
-} CHECKS[] = {
+static const struct check CHECKS[] = {
     NAMED(short_reads),
     NAMED(fragments_are_reachable),
     NAMED(nothing_is_flushed),
@@ -481,13 +457,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     mctx = mtcp_create_context(-1);
     CHECK(mctx != NULL && mctx->cpu == -1);
-    for (size_t i = 0; i < sizeof CHECKS / sizeof *CHECKS; i++) {
-        if (strcmp(CHECKS[i].name, argv[1]) == 0) {
-            CHECKS[i].check();
-            CHECK(mtcp_destroy_context(mctx) == 0);
-            return 0;
-        }
-    }
-    fprintf(stderr, "there is no check %s\n", argv[1]);
-    return 2;
+    run(CHECKS, sizeof CHECKS / sizeof *CHECKS, argv[1]);
+    CHECK(mtcp_destroy_context(mctx) == 0);
+    return 0;
 }
