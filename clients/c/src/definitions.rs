@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::event_types::{callback_t, event_t, filter_t, mos_event_type, mtcp_hook_point};
+use crate::event_types::{callback_t, event_t, filter_t, mos_event_type};
 use crate::failure::Failure;
+use crate::step::{NULL, RCV, SND};
 
 /// Bits below the numbers of definitions, so that no number has the bit of an event of the library.
 const BITS: u32 = 12;
@@ -165,11 +166,6 @@ pub(crate) fn hook(root: event_t, hook_point: c_int, is_raw: bool) -> Result<c_i
         MOS_ON_CONN_END, MOS_ON_CONN_NEW_DATA, MOS_ON_CONN_START, MOS_ON_ERROR, MOS_ON_ORPHAN,
         MOS_ON_PKT_IN, MOS_ON_REXMIT, MOS_ON_TCP_STATE_CHANGE,
     };
-    const NULL: c_int = mtcp_hook_point::MOS_NULL as c_int;
-    const ENDS: [c_int; 2] = [
-        mtcp_hook_point::MOS_HK_RCV as c_int,
-        mtcp_hook_point::MOS_HK_SND as c_int,
-    ];
     let is = |events: &[mos_event_type]| events.iter().any(|event| *event as event_t == root);
     let without_end = [MOS_ON_CONN_NEW_DATA, MOS_ON_ORPHAN, MOS_ON_ERROR];
     let with_end = [
@@ -181,7 +177,8 @@ pub(crate) fn hook(root: event_t, hook_point: c_int, is_raw: bool) -> Result<c_i
     let fits = match hook_point {
         NULL if is_raw => is(&[MOS_ON_PKT_IN, MOS_ON_ORPHAN]),
         NULL => !is(&with_end),
-        end => !is_raw && ENDS.contains(&end) && !is(&without_end),
+        SND | RCV => !is_raw && !is(&without_end),
+        _ => false,
     };
     fits.then_some(hook_point).ok_or(Failure(libc::EINVAL))
 }
@@ -201,7 +198,6 @@ mod tests {
     use crate::types::mctx_t;
 
     const DATA: event_t = mos_event_type::MOS_ON_CONN_NEW_DATA as event_t;
-    const NULL: c_int = mtcp_hook_point::MOS_NULL as c_int;
 
     unsafe extern "C" fn filter(
         _: mctx_t,
@@ -239,7 +235,7 @@ mod tests {
         assert!(registrations.wants(&definitions, child, NULL));
         assert!(registrations.wants(&definitions, DATA, NULL));
         assert!(!registrations.wants(&definitions, another, NULL));
-        assert!(!registrations.wants(&definitions, child, mtcp_hook_point::MOS_HK_RCV as c_int));
+        assert!(!registrations.wants(&definitions, child, RCV));
         assert!(registrations.has(&definitions, mos_event_type::MOS_ON_CONN_NEW_DATA));
         registrations.set(raised, NULL, None).unwrap();
         assert_eq!(
@@ -260,7 +256,6 @@ mod tests {
 
     #[test]
     fn hooks_fit_their_events() {
-        use mtcp_hook_point::{MOS_HK_RCV, MOS_HK_SND, MOS_NULL};
         let fits = |event: mos_event_type, point, raw| hook(event as event_t, point, raw).is_ok();
         for (event, ends, null, raw) in [
             (mos_event_type::MOS_ON_CONN_START, true, false, false),
@@ -268,12 +263,12 @@ mod tests {
             (mos_event_type::MOS_ON_PKT_IN, true, true, true),
             (mos_event_type::MOS_ON_ORPHAN, false, true, true),
         ] {
-            for point in [MOS_HK_SND, MOS_HK_RCV] {
-                assert_eq!(fits(event, point as c_int, false), ends, "{event:?}");
-                assert!(!fits(event, point as c_int, true), "{event:?}");
+            for point in [SND, RCV] {
+                assert_eq!(fits(event, point, false), ends, "{event:?}");
+                assert!(!fits(event, point, true), "{event:?}");
             }
-            assert_eq!(fits(event, MOS_NULL as c_int, false), null, "{event:?}");
-            assert_eq!(fits(event, MOS_NULL as c_int, true), raw, "{event:?}");
+            assert_eq!(fits(event, NULL, false), null, "{event:?}");
+            assert_eq!(fits(event, NULL, true), raw, "{event:?}");
             assert!(!fits(event, 7, false));
         }
     }
