@@ -157,7 +157,7 @@ enum tcpstate {
 
 // Places at which callbacks are called, relative to the two ends of a connection.
 enum mtcp_hook_point {
-    // Neither end: new data, errors, packets of no connection, and raw sockets.
+    // Neither end: new data, errors, packets, and raw sockets.
     MOS_NULL = 536870912,
     // The end that receives a packet.
     MOS_HK_RCV = 1073741824,

@@ -1,4 +1,4 @@
-//! Programs written for mOS, in C: unchanged, on real traffic, compared with the truth.
+//! Programs for mOS's API, in C, on real traffic, compared with the truth.
 
 #![expect(
     clippy::unwrap_used,

@@ -11,7 +11,7 @@ use crate::types::mctx_t;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum mtcp_hook_point {
-    /// Neither end: new data, errors, packets of no connection, and raw sockets.
+    /// Neither end: new data, errors, packets, and raw sockets.
     MOS_NULL = 536_870_912,
     /// The end that receives a packet.
     MOS_HK_RCV = 1_073_741_824,

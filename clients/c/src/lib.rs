@@ -1,7 +1,7 @@
 //! The monitoring socket of mOS for C: mOS's names and signatures, over the RPC of monitord.
 //!
-//! C programs include `mos_api.h` beside this crate. cbindgen generates it from [`api`] and [`types`], and a test compares
-//! the two. Where mOS's own code differs from its manual page of `mtcp_ppeek`, this crate follows the page: it returns
+//! C programs include `mos_api.h` beside this crate. cbindgen generates it from [`api`], [`types`] and [`event_types`], and a
+//! test compares the two. Where mOS's own code differs from its manual page of `mtcp_ppeek`, this crate follows the page: it returns
 //! every errno that the page names, and no other.
 //!
 //! **Invariant:** only `memory` accesses the caller's memory. A context is never dereferenced: `mctx` is looked up in a

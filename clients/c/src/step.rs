@@ -32,7 +32,7 @@ pub(crate) struct Outcome {
 }
 
 impl Step {
-    /// A packet of a raw socket, or of no connection.
+    /// Creates the step of a packet of a raw socket, or of no connection.
     pub(crate) fn of_packet(sock: c_int, event: mos_event_type, is_raw: bool) -> Self {
         // The manual page has MOS_NULL for the events of raw sockets; packets have both sides.
         let side = if is_raw && event == mos_event_type::MOS_ON_ORPHAN {
