@@ -1,5 +1,6 @@
 //! Missing events: the sockets of a listener are compared with the daemon's list of connections.
 
+use std::collections::HashMap;
 use std::ffi::c_int;
 
 use monitor_client::Side;
@@ -27,20 +28,32 @@ impl Context {
             Ok(_) | Err(Failure(libc::EBADF)) => {}
             Err(failure) => return Err(failure),
         }
-        for sock in self.monitor.sockets(listener) {
-            let found = match self.info(sock) {
-                Ok(found) => Some(found),
-                Err(Failure(libc::EBADF)) => None,
-                Err(failure) => return Err(failure),
-            };
-            outcomes.push(self.compare(sock, found.as_ref()));
+        let socks = self.monitor.sockets(listener);
+        let mut known = HashMap::new();
+        for &sock in &socks {
+            if let Ok(sockid) = self.target(sock) {
+                known.insert(sockid, None);
+            }
         }
         // Without an event, the listener is new: no connection has opened since.
         let opened = if latest > 0.0 {
-            self.opened_since(listener, latest)?
+            self.list(listener, &mut known, latest)?
         } else {
             Vec::new()
         };
+        for sock in socks {
+            let sockid = self.target(sock).ok();
+            let found = match sockid.and_then(|sockid| known.remove(&sockid).flatten()) {
+                Some(found) => Some(found),
+                // Gone, or the filter was changed.
+                None => match self.info(sock) {
+                    Ok(found) => Some(found),
+                    Err(Failure(libc::EBADF)) => None,
+                    Err(failure) => return Err(failure),
+                },
+            };
+            outcomes.push(self.compare(sock, found.as_ref()));
+        }
         for found in opened {
             let ends = [found.client, found.server];
             let Self {
@@ -82,11 +95,16 @@ impl Context {
         outcome
     }
 
-    /// Lists the connections of a listener that opened after a time.
-    fn opened_since(&mut self, listener: c_int, time: f64) -> Result<Vec<Socket>, Failure> {
+    /// Lists the connections of a listener: enters the known ones, and returns those that opened after a time.
+    fn list(
+        &mut self,
+        listener: c_int,
+        known: &mut HashMap<u64, Option<Socket>>,
+        time: f64,
+    ) -> Result<Vec<Socket>, Failure> {
         let owner = self.monitor.listeners.get(&listener);
         let filter = Listener::v4(owner.and_then(|owner| owner.filter.as_deref()));
-        let mut found = Vec::new();
+        let mut opened = Vec::new();
         let mut after = None;
         loop {
             let params = SocketsParams {
@@ -101,10 +119,16 @@ impl Context {
                 let is_own = worker.is_none_or(|worker| worker == u64::from(socket.worker));
                 is_own && !socket.midstream && socket.opened > time
             };
-            found.extend(page.sockets.into_iter().filter(is_new));
+            for socket in page.sockets {
+                if let Some(found) = known.get_mut(&socket.sockid) {
+                    *found = Some(socket);
+                } else if is_new(&socket) {
+                    opened.push(socket);
+                }
+            }
             after = page.next;
             if after.is_none() {
-                return Ok(found);
+                return Ok(opened);
             }
         }
     }
