@@ -44,7 +44,7 @@ pub use event_stream::EventStream;
 pub use events::Events;
 pub use monitor_rpc::{
     Chain, Code, Counters, DEFAULT_SOCKET, ErrorData, ErrorObject, EventBody, MAX_LEN, MAX_LINE,
-    Method, Notification, OpenRpc, Reason, Role, Side, VERSION,
+    MAX_NUMBER, Method, Notification, OpenRpc, Reason, Role, Side, VERSION,
 };
 pub use monitor_rpc::{counters, method, notification, openrpc, socket, types};
 pub use packets::{CapturedPacket, Packets};

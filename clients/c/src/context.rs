@@ -9,7 +9,7 @@ use std::sync::Arc;
 use monitor_client::types::{
     InfoParams, LookupParams, PpeekParams, Socket, SocketsParams, TcpState,
 };
-use monitor_client::{Client, DEFAULT_SOCKET, Error, MAX_LEN, Method, Reconnect, Side};
+use monitor_client::{Client, DEFAULT_SOCKET, Error, MAX_LEN, MAX_NUMBER, Method, Reconnect, Side};
 
 use crate::event_types::event_t;
 use crate::failure::Failure;
@@ -24,8 +24,6 @@ use crate::types::mos_side;
 const SOCKET_VARIABLE: &str = "MONITOR_SOCKET";
 /// Connections asked for at once when they are gone through.
 const PAGE: u64 = 256;
-/// Largest number that the RPC takes.
-const MAX_OFFSET: u64 = (1 << 53) - 1;
 
 /// State behind a `mctx_t`.
 pub(crate) struct Context {
@@ -273,7 +271,7 @@ impl Context {
             return Err(Failure(libc::EINVAL));
         }
         // Behind the last offset that the RPC takes there is nothing either.
-        let off = off.min(MAX_OFFSET);
+        let off = off.min(MAX_NUMBER);
         let encoding = monitor_client::types::Encoding::Raw;
         Ok(PpeekParams {
             sockid,

@@ -4,7 +4,6 @@
 #include <mos_api.h>
 #include <signal.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
