@@ -37,6 +37,9 @@ pub struct Arguments {
     target: String,
     /// Duration of each target, seconds (default: 60; `receiver` runs until it is stopped).
     seconds: Option<u64>,
+    /// Seed of the random inputs: the same one tries the same inputs, as long as the code is the same.
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    seed: u32,
 }
 
 /// Duration of a target, seconds.
@@ -46,11 +49,12 @@ const SECONDS: u64 = 60;
 const RECEIVER: &str = "receiver";
 
 impl Arguments {
-    /// The short run of `ci`.
+    /// The short run of `ci`. Its inputs are the same on every machine: a change fails for its own faults only.
     pub fn short() -> Self {
         Self {
             target: "all".to_owned(),
             seconds: Some(5),
+            seed: 1,
         }
     }
 }
@@ -79,7 +83,7 @@ pub fn verb(arguments: &Arguments) -> Result<()> {
     setup::ensure(Purpose::Fuzz)?;
     let binaries = build_targets(&chosen)?;
     for target in &chosen {
-        fuzz(&binaries, target, seconds)?;
+        fuzz(&binaries, target, seconds, arguments.seed)?;
     }
     eprintln!(
         "{} fuzz targets ran {seconds} s each and found nothing.",
@@ -136,7 +140,7 @@ fn build_targets(targets: &[&String]) -> Result<PathBuf> {
     Ok(directory.join(triple).join("release"))
 }
 
-fn fuzz(binaries: &Path, target: &str, seconds: u64) -> Result<()> {
+fn fuzz(binaries: &Path, target: &str, seconds: u64, seed: u32) -> Result<()> {
     let place = |kind: &str| format!("fuzz/{kind}/{target}");
     let (corpus, seeds, artifacts) = (place("corpus"), place("seeds"), place("artifacts"));
     for made in [&corpus, &artifacts] {
@@ -150,6 +154,8 @@ fn fuzz(binaries: &Path, target: &str, seconds: u64) -> Result<()> {
     // An input that takes longer, or more memory, is a finding too: nothing here may.
     command.args([
         &format!("-max_total_time={seconds}"),
+        // 0: another one each time.
+        &format!("-seed={seed}"),
         "-timeout=20",
         "-rss_limit_mb=1024",
     ]);

@@ -81,3 +81,30 @@ proptest! {
         prop_assert!(result.is_ok(), "{}\n{:?}", result.unwrap_err(), script);
     }
 }
+
+#[test]
+fn bytes_far_beyond_the_edge_are_stored_like_others() {
+    let data = |from, at, len| Step::Data {
+        from,
+        at,
+        len,
+        fill: 0,
+        fin: false,
+    };
+    let script = Script {
+        opened: false,
+        isn: [0x00ff_fff0, 0xffff_fff0],
+        window: 181,
+        ranges: 9,
+        policy: OverlapPolicy::First,
+        steps: vec![
+            data(Side::Server, -65_536, 2107),
+            data(Side::Server, 410, 2535),
+            data(Side::Client, -5889, 63),
+            data(Side::Server, 11_796_480, 2647),
+            data(Side::Server, 727_908_352, 2847),
+            data(Side::Server, 1_073_000_000, 100),
+        ],
+    };
+    assert_eq!(script.check(), Ok(()));
+}

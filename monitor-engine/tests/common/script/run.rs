@@ -23,13 +23,13 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(script: &Script) -> Self {
         let mut config = Lab::config();
-        config.memory = 1 << 20;
+        // Enough for the index of a side whose bytes are a GiB apart: the model stores everything.
+        config.memory = 16 << 20;
         config.window = u64::from(script.window);
         config.tcp.max_ranges = usize::from(script.ranges);
         config.tcp.overlap = script.policy;
         config.tcp.idle_timeout = None;
         config.tcp.linger = None;
-        config.tcp.judge = false;
         config.tcp.judge = false;
         let rules = Rules {
             window: config.window,
