@@ -137,6 +137,13 @@ impl Attached {
         Ok(self.find(sockid))
     }
 
+    /// Returns the number of the daemon's run, as `hello` does.
+    pub(crate) fn instance(&self) -> u64 {
+        self.readers
+            .first()
+            .map_or(0, |reader| reader.identity().instance)
+    }
+
     #[inline]
     fn find(&self, sockid: u64) -> Option<(&Reader, SockId)> {
         let id = SockId::from_u64(sockid)?;
@@ -263,8 +270,13 @@ fn is_read(params: &PpeekParams) -> bool {
 pub(crate) struct LocalReads(Option<Attached>);
 
 impl LocalReads {
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        Attached::open(path).map(Some).map(Self)
+    /// Reads from the store of an instance, to which the client is connected: its sockids are those of that instance.
+    pub(crate) fn of(store: Attached, instance: Option<u64>) -> Result<Self, Error> {
+        if instance == Some(store.instance()) {
+            Ok(Self(Some(store)))
+        } else {
+            Err(Error::Restarted)
+        }
     }
 
     /// Reads from the store. `None`: the daemon has to be asked, since no store is attached, the parameters are wrong, or

@@ -118,9 +118,12 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Attached::open`]. The client continues without.
+    /// Those of [`Attached::open`], and [`Error::Restarted`] if the daemon restarted since the client connected. The client
+    /// continues without.
     pub fn attach(&mut self) -> Result<(), Error> {
-        self.store = LocalReads::open(&self.session.path)?;
+        let store = Attached::open(&self.session.path)?;
+        let instance = self.attempt(Method::Hello, Link::instance)?;
+        self.store = LocalReads::of(store, instance)?;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
 use monitor_tests::{as_user, open_to_all, skip};
 use rpc_common::talk::{From, Talk};
-use rpc_common::{Server, engines, pattern, status};
+use rpc_common::{Server, engines, instance, pattern, status};
 
 /// Users and groups that no system has.
 const NAMED: u32 = 4_000_021;
@@ -27,13 +27,14 @@ const GROUP: u32 = 4_000_023;
 
 /// Two workers with shared stores.
 fn shared() -> Vec<Engine> {
+    let instance = instance();
     let engine = |worker| {
         let config = EngineConfig {
             worker,
             workers: 2,
             memory: 32 << 20,
             window: 1 << 20,
-            instance: 77,
+            instance,
             share: true,
             ..EngineConfig::default()
         };
@@ -265,5 +266,42 @@ fn a_client_that_reconnects_is_told_of_a_restart_once() {
         let read = client.ppeek(sockid, Side::Server, off, 64).unwrap();
         assert_eq!(read.head.raw, Some(64), "{first}: from the next one");
         assert_eq!(read.bytes, pattern(off, 64));
+    }
+}
+
+#[test]
+fn the_store_of_another_instance_than_the_connection_is_refused() {
+    let policy = Reconnect {
+        attempts: 100,
+        pause: Duration::from_millis(1),
+        longest: Duration::from_millis(50),
+    };
+    let off = 1_000_000;
+    // A client that stays with its connection, and one that reconnects once the first daemon has ended.
+    for policy in [Reconnect::NEVER, policy] {
+        let (mut engines, others) = (shared(), shared());
+        let (_, sockid) = talk(&mut engines);
+        let (mut server, next) = (Server::start(&engines), Server::start(&others));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        symlink(&server.socket, &path).unwrap();
+        let mut client = Client::connect_with(&path, policy).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        symlink(&next.socket, &path).unwrap();
+        let refused = client.attach();
+        assert!(matches!(refused, Err(Error::Restarted)), "{refused:?}");
+        let read = client.ppeek(sockid, Side::Server, off, 64).unwrap();
+        assert_eq!(read.bytes, pattern(off, 64), "from the first instance");
+        server.stop();
+        if policy == Reconnect::NEVER {
+            continue;
+        }
+        let restarted = client.attach();
+        assert!(matches!(restarted, Err(Error::Restarted)), "{restarted:?}");
+        client.attach().unwrap();
+        assert_eq!(
+            reason(client.ppeek(sockid, Side::Server, off, 64)),
+            Reason::NoConnection
+        );
     }
 }

@@ -56,11 +56,16 @@ pub async fn serve(
     // On a thread of the runtime, since the collector's thread inherits its rights.
     let dispatcher = tokio::spawn(async move { Dispatcher::new(command_queues) });
     let dispatcher = dispatcher.await.map_err(io::Error::other)??;
+    // That of the stores: an attached client compares the two.
+    let instance = status
+        .readers
+        .first()
+        .map_or(0, |reader| reader.identity().instance);
     let packet_logs = PacketLogs::new(status.command_queues.clone());
     let shared = Arc::new(Shared {
         status,
         packet_logs,
-        instance: getrandom::u64().map_err(io::Error::other)? >> 11,
+        instance,
         metrics: Metrics::default(),
         times: MethodTimes::default(),
         accounts: Accounts::new(max_clients(), policy.settings.memory),

@@ -207,7 +207,9 @@ impl Parts {
         };
         // Random at every start: no sender can learn to direct all flows to one worker.
         let seed = [random()?, random()?];
-        let engines = worker::engines(config, origin, workers, seed)?;
+        // A number that JSON readers hold exactly (RFC 8259, 6).
+        let instance = random()? >> 11;
+        let engines = worker::engines(config, origin, workers, seed, instance)?;
         let readers = engines.iter().map(Engine::reader).collect();
         let counters = engines.iter().map(Engine::counters).collect();
         let command_queues = CommandQueues::new(workers)?;

@@ -51,15 +51,14 @@ const BUSY_POLL: Duration = Duration::from_micros(20);
 const LAST_BATCHES: u32 = 1 << 16;
 const FAULT: PollFlags = PollFlags::ERR.union(PollFlags::HUP).union(PollFlags::NVAL);
 
-/// Creates the engines of all `workers`, each with its share of the memory.
+/// Creates the engines of all `workers` of an instance, each with its share of the memory.
 pub fn engines(
     config: &Config,
     origin: Origin,
     workers: u16,
     seed: [u64; 2],
+    instance: u64,
 ) -> Result<Vec<Engine>, EngineError> {
-    // Clients compare those of all workers' stores. Without random numbers that comparison finds less.
-    let instance = getrandom::u64().unwrap_or_default();
     (0..workers)
         .map(|worker| {
             let config = config.engine(origin, worker, workers, seed);

@@ -19,6 +19,7 @@ pub mod start;
 pub mod talk;
 pub mod world;
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -46,11 +47,18 @@ pub fn engines(workers: u16) -> Vec<Engine> {
     engines_with(workers, false)
 }
 
+/// Returns the number of a new run of the daemon.
+pub fn instance() -> u64 {
+    RandomState::new().hash_one(()) >> 11
+}
+
 /// The same, whose stores other processes may map.
 pub fn engines_with(workers: u16, share: bool) -> Vec<Engine> {
+    let instance = instance();
     (0..workers)
         .map(|worker| {
             let config = EngineConfig {
+                instance,
                 worker,
                 workers,
                 memory: 160 << 20,
