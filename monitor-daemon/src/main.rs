@@ -4,10 +4,15 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use monitor_daemon::service;
 use monitor_daemon::service::cli::Cli;
 use monitor_daemon::util::chain::Chain;
 use monitor_daemon::util::stderr::{Priority, Stderr};
+
+/// It returns the memory of clients that have gone to the system. Of the C library's allocator, up to 170 MiB stayed.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match service::run(&Cli::parse()) {

@@ -6,7 +6,12 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
+use mimalloc::MiMalloc;
 use monitor_daemon::scan::{Limits, Pattern, ScanState, Scratch, Set, Stream, Syntax};
+
+/// That of the daemon: its rounding counts.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const LIMITS: Limits = Limits {
     patterns: 10_000,

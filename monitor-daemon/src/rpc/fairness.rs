@@ -20,6 +20,9 @@ use crate::util::capabilities;
 /// Number of threads for clients of busy users.
 const THREADS: usize = 2;
 
+/// Priority of those threads, as nice(1) has it.
+const NICE: i32 = 10;
+
 /// A client's task.
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -32,7 +35,11 @@ impl BusyThreads {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("server-busy")
-            .on_thread_start(capabilities::drop_all)
+            .on_thread_start(|| {
+                capabilities::drop_all();
+                // The threads of all others come first. Without it they only share the processors.
+                let _ = rustix::process::setpriority_process(None, NICE);
+            })
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))
