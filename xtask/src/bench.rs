@@ -41,6 +41,7 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
             command
                 .arg("env")
                 .arg(format!("MONITORD={}", programs.monitord.display()))
+                .arg(format!("MONITORCTL={}", programs.monitorctl.display()))
                 .arg(&bench);
             command
         }
@@ -48,7 +49,8 @@ pub fn verb(arguments: &Arguments) -> Result<ExitCode> {
     };
     command
         .current_dir(root())
-        .env("MONITORD", &programs.monitord);
+        .env("MONITORD", &programs.monitord)
+        .env("MONITORCTL", &programs.monitorctl);
     command
         .args(&arguments.benchmarks)
         .arg("--repeat")

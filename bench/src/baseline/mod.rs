@@ -1,22 +1,24 @@
 //! Baseline of the engine: reassembly without TCP.
 //!
-//! A capture file is read, every frame's headers are parsed, its flow is looked up in a hash table,
-//! and its payload is copied to its place in a ring of 1 MiB, one for each side, which keeps the
-//! newest bytes as the store does. No states, no lost ranges, no overlaps, no timers, no readers,
-//! no limits: a SYN makes a flow, the second FIN frees it, and a ring goes to the next flow that
-//! needs one while it is still warm. The optimizations that need no TCP logic are here: the table
-//! and the flows of a batch are prefetched together, as in the engine.
+//! Every frame's headers are parsed, its flow is looked up in a hash table, and its payload is
+//! copied to its place in the newest MiB of its side. No states, no lost ranges, no overlaps, no
+//! timers, no readers, no limits: a SYN makes a flow, the second FIN frees it. As many bytes are
+//! kept as the daemon keeps, those of closed connections too. The optimizations that need no TCP
+//! logic are here: the table and the flows of a batch are prefetched together, as in the engine,
+//! and the memory has huge pages.
 
 mod checksum;
 mod file;
 mod frame;
+mod kept;
 mod table;
 
 use std::io;
 use std::path::Path;
 
 use file::File;
-use frame::Frame;
+pub use frame::Frame;
+use kept::{Kept, Ring};
 use monitor_tests::wiregen::flags::{FIN, SYN};
 use serde_json::{Value, json};
 use table::Table;
@@ -24,9 +26,7 @@ use table::Table;
 use crate::sys::prefetch;
 
 /// Frames with table entries and flows that are prefetched together.
-const BATCH: usize = 32;
-/// Bytes kept for each side: the daemon's default window.
-const RING: usize = 1 << 20;
+pub const BATCH: usize = 32;
 
 /// Connection.
 #[derive(Default)]
@@ -37,16 +37,18 @@ struct Flow {
     start: [u32; 2],
     /// Ends that sent a FIN, one bit each.
     finished: u8,
-    rings: [Option<Box<[u8]>>; 2],
+    rings: [Ring; 2],
 }
 
-#[derive(Default)]
-struct Baseline {
+/// Connections and their bytes.
+pub struct Baseline {
     table: Table,
     flows: Vec<Flow>,
     free_flows: Vec<u32>,
-    free_rings: Vec<Box<[u8]>>,
+    kept: Kept,
     verify: bool,
+    /// A flow may begin without its SYN.
+    midstream: bool,
     packets: u64,
     payload: u64,
     opened: u64,
@@ -65,10 +67,7 @@ pub enum Verify {
 /// Reads a capture file (classic pcap, Ethernet) to its end.
 pub fn run(path: &Path, verify: Verify) -> io::Result<Value> {
     let mut file = File::open(path)?;
-    let mut baseline = Baseline {
-        verify: verify == Verify::Verify,
-        ..Baseline::default()
-    };
+    let mut baseline = Baseline::new(verify)?;
     while file.fill()? {
         file.batches(BATCH, |frames| baseline.batch(frames));
     }
@@ -81,7 +80,31 @@ pub fn run(path: &Path, verify: Verify) -> io::Result<Value> {
 }
 
 impl Baseline {
-    fn batch(&mut self, frames: &[Frame<'_>]) {
+    fn new(verify: Verify) -> io::Result<Self> {
+        Ok(Self {
+            table: Table::default(),
+            flows: Vec::new(),
+            free_flows: Vec::new(),
+            kept: Kept::new()?,
+            verify: verify == Verify::Verify,
+            midstream: false,
+            packets: 0,
+            payload: 0,
+            opened: 0,
+            bad: 0,
+        })
+    }
+
+    /// Creates one for connections that were there before; checksums are verified.
+    pub fn live() -> io::Result<Self> {
+        Ok(Self {
+            midstream: true,
+            ..Self::new(Verify::Verify)?
+        })
+    }
+
+    /// Takes at most [`BATCH`] frames.
+    pub fn batch(&mut self, frames: &[Frame<'_>]) {
         for frame in frames {
             self.table.prefetch(frame.tag);
         }
@@ -108,7 +131,7 @@ impl Baseline {
         });
         let number = match found {
             Some(number) => number,
-            None if frame.flags & SYN != 0 => self.open(frame),
+            None if frame.flags & SYN != 0 || self.midstream => self.open(frame),
             None => return,
         };
         let flow = &mut self.flows[number as usize];
@@ -117,16 +140,9 @@ impl Baseline {
         }
         if !frame.payload.is_empty() {
             self.payload += frame.payload.len() as u64;
-            let ring = flow.rings[frame.from].get_or_insert_with(|| {
-                self.free_rings
-                    .pop()
-                    .unwrap_or_else(|| vec![0; RING].into_boxed_slice())
-            });
-            put(
-                ring,
-                frame.seq.wrapping_sub(flow.start[frame.from]) as usize,
-                frame.payload,
-            );
+            let off = frame.seq.wrapping_sub(flow.start[frame.from]) as usize;
+            self.kept
+                .put(&mut flow.rings[frame.from], off, frame.payload);
         }
         if frame.flags & FIN != 0 {
             flow.finished |= 1 << frame.from;
@@ -142,29 +158,18 @@ impl Baseline {
             self.flows.push(Flow::default());
             self.flows.len() as u32 - 1
         });
-        self.flows[number as usize] = Flow {
-            ends: frame.ends,
-            ..Flow::default()
-        };
+        let flow = &mut self.flows[number as usize];
+        flow.ends = frame.ends;
+        flow.start = [frame.seq; 2];
+        flow.finished = 0;
+        // Their memory is used again.
+        flow.rings.iter_mut().for_each(Ring::clear);
         self.table.insert(frame.tag, number);
         number
     }
 
     fn close(&mut self, tag: u32, number: u32) {
         self.table.remove(tag, number);
-        let rings = self.flows[number as usize]
-            .rings
-            .iter_mut()
-            .filter_map(Option::take);
-        self.free_rings.extend(rings);
         self.free_flows.push(number);
     }
-}
-
-/// Copies bytes to their place.
-fn put(ring: &mut [u8], off: usize, bytes: &[u8]) {
-    let at = off % RING;
-    let (now, later) = bytes.split_at(bytes.len().min(RING - at));
-    ring[at..at + now.len()].copy_from_slice(now);
-    ring[..later.len()].copy_from_slice(later);
 }

@@ -1,6 +1,7 @@
 //! Benchmarks, by group.
 
 mod attach;
+mod callback;
 mod engine;
 mod isolation;
 mod mirror;
@@ -21,6 +22,7 @@ const BENCHMARKS: &[&[Benchmark]] = &[
     scale::BENCHMARKS,
     rpc::BENCHMARKS,
     attach::BENCHMARKS,
+    callback::BENCHMARKS,
     mirror::BENCHMARKS,
     tap::BENCHMARKS,
     isolation::BENCHMARKS,

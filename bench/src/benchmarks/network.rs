@@ -38,8 +38,13 @@ pub fn mirror(namespace: &Namespace) -> Daemon {
 
 /// Starts it with a capture path.
 pub fn mirror_by(namespace: &Namespace, path: &str) -> Daemon {
+    mirror_with(namespace, path, "")
+}
+
+/// Starts it with a capture path and more settings.
+pub fn mirror_with(namespace: &Namespace, path: &str, more: &str) -> Daemon {
     let settings = format!(
-        "[capture]\nmode = 'mirror'\npath = '{path}'\ninterfaces = ['veth']\nworkers = 1\n[log]\nlevel = 'warn'\n"
+        "[capture]\nmode = 'mirror'\npath = '{path}'\ninterfaces = ['veth']\nworkers = 1\n{more}[log]\nlevel = 'warn'\n"
     );
     Daemon::start(namespace, &settings)
 }

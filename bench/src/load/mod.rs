@@ -1,4 +1,4 @@
-//! Packets on a cable: senders, and receivers that only count.
+//! Packets on a cable: senders and receivers.
 
 mod traffic;
 
@@ -9,8 +9,10 @@ use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
 
+use crate::baseline::Baseline;
 use crate::sys::{self, bpf, packet, xdp};
 use traffic::Traffic;
+pub use traffic::syns;
 
 /// Frames sent between two readings of the clock; the kernel accepts this number in one call.
 const BURST: usize = 32;
@@ -19,11 +21,13 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Until the first packets have filled caches and pages.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// A receiver that counts.
+/// A receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     /// AF_XDP, native, copied.
     Xdp,
+    /// The same, with the work of the engine's baseline: headers, checksums, flows, bytes kept.
+    Keep,
     /// AF_PACKET, TPACKET_V3.
     Packet,
 }
@@ -109,6 +113,11 @@ pub fn receive(kind: Kind, interface: &str, seconds: f64, core: usize) -> Result
         Kind::Xdp => {
             let mut receiver = xdp::Receiver::new(interface)?;
             count(seconds, || receiver.receive())
+        }
+        Kind::Keep => {
+            let mut receiver = xdp::Receiver::new(interface)?;
+            let mut baseline = Baseline::live().context("cannot map memory")?;
+            count(seconds, || receiver.receive_into(&mut baseline))
         }
         Kind::Packet => {
             let _takes_frames =

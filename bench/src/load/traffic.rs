@@ -1,6 +1,7 @@
 //! Endless connections: data from the clients, acknowledgments from the server.
 
-use monitor_tests::wiregen::flags::ACK;
+use monitor_tests::wiregen::flags::{ACK, SYN};
+use monitor_tests::wiregen::{Capture, End, Flow, Layers};
 
 use crate::sys::bpf::Template;
 use crate::sys::xdp::Sender;
@@ -94,6 +95,16 @@ impl Traffic {
         frame[TCP + 16..TCP + 18].copy_from_slice(&checksum.to_be_bytes());
         *now = now.wrapping_add(((EACH - 1) * self.payload) as u32);
     }
+}
+
+/// Returns the SYNs of the connections that are made from [`Traffic::template`].
+pub fn syns() -> impl Iterator<Item = Capture> {
+    (0..FLOWS as u16).map(|number| {
+        let mut flow = Flow::new(&format!("10.9.1.0:{}", PORT + number), "10.9.2.1:443");
+        // Sequence number 0 is that of the first byte.
+        flow.isn(u32::MAX, 0).segment(End::Client, SYN, &[]);
+        Capture::of(&Layers::ethernet(), &flow)
+    })
 }
 
 /// RFC 1071, up to folding; the length is even or the last byte counts as the upper half of a word.

@@ -9,6 +9,7 @@ use xsk_rs::config::{BindFlags, LibxdpFlags, QueueSize, SocketConfig, UmemConfig
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
 use super::bpf::{self, Attached};
+use crate::baseline::{self, Baseline, Frame};
 
 /// The daemon's: as many buffers of a page as 32 MiB have, rings with a place for each.
 const FRAMES: u32 = 8192;
@@ -92,11 +93,17 @@ impl Receiver {
         })
     }
 
-    /// Returns the number of packets.
+    /// Takes packets unread. Returns their number.
     pub fn receive(&mut self) -> usize {
-        let Opened { rx, fill, .. } = &mut self.opened;
-        // SAFETY: descriptors from the ring go back into the fill ring of the same UMEM, unread.
+        self.receive_each(|_, _| {})
+    }
+
+    /// Takes packets after `take` has seen each batch of descriptors. Returns their number.
+    fn receive_each(&mut self, take: impl FnOnce(&Umem, &[FrameDesc])) -> usize {
+        let Opened { umem, rx, fill, .. } = &mut self.opened;
+        // SAFETY: descriptors from the ring go back into the fill ring of the same UMEM, after their last reader.
         let count = unsafe { rx.consume(&mut self.descriptors) };
+        take(umem, &self.descriptors[..count]);
         // SAFETY: as above; the ring has a place for every frame.
         unsafe { fill.produce(&self.descriptors[..count]) };
         if count > 0 && fill.needs_wakeup() {
@@ -104,6 +111,21 @@ impl Receiver {
             let _ = rx.poll(0);
         }
         count
+    }
+
+    /// Takes packets and reassembles their connections. Returns their number.
+    pub fn receive_into(&mut self, baseline: &mut Baseline) -> usize {
+        self.receive_each(|umem, descriptors| {
+            for batch in descriptors.chunks(baseline::BATCH) {
+                // SAFETY: the kernel has handed these frames over, and gets them back later.
+                let data = |descriptor| unsafe { umem.data(descriptor) };
+                let frames: Vec<_> = batch
+                    .iter()
+                    .filter_map(|descriptor| Frame::parse(data(descriptor).contents()))
+                    .collect();
+                baseline.batch(&frames);
+            }
+        })
     }
 }
 
