@@ -310,6 +310,8 @@ impl Context {
             // They name connections of a daemon that is gone.
             let active = &mut self.monitor.active;
             active.values_mut().for_each(|active| active.is_gone = true);
+            let listeners = self.monitor.listeners.values_mut();
+            listeners.for_each(|listener| listener.ended.clear());
             let numbers = &mut self.numbers;
             self.opened.retain(|descriptor, _| {
                 let is_active = active.contains_key(descriptor);

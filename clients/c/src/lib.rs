@@ -12,6 +12,7 @@
     reason = "C hands over pointers: they are followed in `memory`, on the promises of `api`"
 )]
 
+mod active;
 mod address;
 pub mod api;
 mod clock;

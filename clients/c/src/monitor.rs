@@ -8,15 +8,15 @@ use std::ffi::c_int;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use monitor_client::types::{EventKind, SideRange, TcpState};
+use monitor_client::types::EventKind;
 use monitor_client::{EventBody, Notification, Side};
-use monitor_common::Refusal;
 
+use crate::active::Active;
 use crate::definitions::{Definitions, Registrations};
-use crate::event_types::{event_t, mos_event_type};
+use crate::event_types::mos_event_type;
 use crate::failure::Failure;
 use crate::numbers::Numbers;
-use crate::step::{NULL, Outcome, RCV, SND, Step, hook_of};
+use crate::step::{NULL, Outcome, RCV, SND};
 
 /// Socket of mtcp_socket().
 #[derive(Debug, Default)]
@@ -35,30 +35,8 @@ pub(crate) struct Listener {
     by_ends: HashMap<[SocketAddr; 2], c_int>,
     /// Time of the last event, in seconds since the epoch.
     pub(crate) latest: f64,
-}
-
-/// Socket of a connection.
-#[derive(Debug)]
-pub(crate) struct Active {
-    listener: c_int,
-    pub(crate) sockid: u64,
-    /// Client and server.
-    pub(crate) ends: [SocketAddr; 2],
-    /// States of client and server.
-    pub(crate) states: [TcpState; 2],
-    /// Edge of the bytes that events have shown, by receiving side.
-    edges: [u64; 2],
-    pub(crate) registrations: Arc<Registrations>,
-    /// Sides that are no longer monitored.
-    stopped: [bool; 2],
-    /// Sides that are not read.
-    pub(crate) off: [bool; 2],
-    /// Initial sequence numbers, by sender, as far as packets have shown them.
-    pub(crate) isn: [Option<u32>; 2],
-    /// Time of the last event, in seconds since the epoch.
-    pub(crate) time: f64,
-    /// The daemon that knew it was restarted.
-    pub(crate) is_gone: bool,
+    /// Connections that ended among missing events, with the times of their last packets. Their own events may follow.
+    pub(crate) ended: HashMap<u64, f64>,
 }
 
 /// Sockets of a context.
@@ -150,25 +128,14 @@ impl Monitor {
         let Some(owner) = self.listeners.get_mut(&listener) else {
             return Ok(outcome);
         };
-        if owner.sockets.contains_key(&sockid) {
+        if owner.sockets.contains_key(&sockid) || owner.ended.contains_key(&sockid) {
             return Ok(outcome);
         }
         let sock = numbers.allocate()?;
         owner.sockets.insert(sockid, sock);
         owner.by_ends.insert(ends, sock);
-        let active = Active {
-            listener,
-            sockid,
-            ends,
-            states: [TcpState::SynSent, TcpState::Listen],
-            edges: [0; 2],
-            registrations: Arc::clone(&owner.registrations),
-            stopped: [false; 2],
-            off: owner.off,
-            isn: [None; 2],
-            time,
-            is_gone: false,
-        };
+        let mut active = Active::new(owner, listener, sockid, ends);
+        active.time = time;
         active.at_ends(sock, mos_event_type::MOS_ON_CONN_START, &mut outcome.steps);
         let event = mos_event_type::MOS_ON_TCP_STATE_CHANGE;
         active.push(sock, Side::Client, event, SND, &mut outcome.steps);
@@ -282,105 +249,5 @@ impl Monitor {
                 !Arc::ptr_eq(&active.registrations, &owner.registrations)
                     && has(&active.registrations)
             })
-    }
-}
-
-impl Active {
-    fn on_event(&mut self, sock: c_int, body: &EventBody, steps: &mut Vec<Step>) {
-        use mos_event_type::{MOS_ON_CONN_NEW_DATA, MOS_ON_ERROR, MOS_ON_REXMIT};
-        match *body {
-            EventBody::State { side, state } => self.on_state(sock, side, state, steps),
-            EventBody::Data { range, .. } if self.advance(range) => {
-                self.push(sock, range.side, MOS_ON_CONN_NEW_DATA, NULL, steps);
-            }
-            EventBody::Gap(range) if self.advance(range) => {
-                self.push(sock, range.side, MOS_ON_ERROR, NULL, steps);
-            }
-            EventBody::Refused {
-                side,
-                reason: Refusal::Window,
-                ..
-            } => self.push(sock, side, MOS_ON_ERROR, NULL, steps),
-            EventBody::Retransmit(range) => {
-                self.push(sock, range.side.peer(), MOS_ON_REXMIT, SND, steps);
-                self.push(sock, range.side, MOS_ON_REXMIT, RCV, steps);
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes the state of an end.
-    pub(crate) fn on_state(
-        &mut self,
-        sock: c_int,
-        side: Side,
-        state: TcpState,
-        steps: &mut Vec<Step>,
-    ) {
-        let own = &mut self.states[side as usize];
-        if std::mem::replace(own, state) == state {
-            return;
-        }
-        let event = mos_event_type::MOS_ON_TCP_STATE_CHANGE;
-        self.push(sock, side, event, hook_of(state), steps);
-    }
-
-    /// Takes new bytes of a side. Returns false if an event has shown them before.
-    fn advance(&mut self, range: SideRange) -> bool {
-        let edge = &mut self.edges[range.side as usize];
-        let end = range.off.saturating_add(range.len);
-        let is_new = end > *edge;
-        *edge = end.max(*edge);
-        is_new
-    }
-
-    /// Takes the edge of a side after missing events.
-    pub(crate) fn on_edge(&mut self, sock: c_int, side: Side, next: u64, steps: &mut Vec<Step>) {
-        let range = SideRange {
-            side,
-            off: next,
-            len: 0,
-        };
-        if self.advance(range) {
-            let event = mos_event_type::MOS_ON_CONN_NEW_DATA;
-            self.push(sock, side, event, NULL, steps);
-        }
-    }
-
-    /// Ends the connection: at the client that sends, and at the server that receives, as its start.
-    pub(crate) fn end(&self, sock: c_int, steps: &mut Vec<Step>) {
-        self.at_ends(sock, mos_event_type::MOS_ON_CONN_END, steps);
-    }
-
-    /// Stops monitoring a side; `None`: both.
-    pub(crate) fn stop(&mut self, side: Option<Side>) {
-        match side {
-            Some(side) => self.stopped[side as usize] = true,
-            None => self.stopped = [true; 2],
-        }
-    }
-
-    fn at_ends(&self, sock: c_int, event: mos_event_type, steps: &mut Vec<Step>) {
-        self.push(sock, Side::Client, event, SND, steps);
-        self.push(sock, Side::Server, event, RCV, steps);
-    }
-
-    fn push(
-        &self,
-        sock: c_int,
-        side: Side,
-        event: mos_event_type,
-        hook: c_int,
-        steps: &mut Vec<Step>,
-    ) {
-        let is_unread = event == mos_event_type::MOS_ON_CONN_NEW_DATA && self.off[side as usize];
-        if !self.stopped[side as usize] && !is_unread {
-            steps.push(Step {
-                sock,
-                side: side as c_int,
-                event: event as event_t,
-                hook,
-            });
-        }
     }
 }

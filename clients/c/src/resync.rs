@@ -18,8 +18,13 @@ impl Context {
     /// Returns the events that a listener has missed, as far as the daemon still shows their results.
     pub(crate) fn resync(&mut self, listener: c_int) -> Result<Vec<Outcome>, Failure> {
         let mut outcomes = Vec::new();
-        // Connections that opened after the last event.
-        let latest = self.monitor.listeners.get(&listener).map(|own| own.latest);
+        let latest = self.monitor.listeners.get_mut(&listener).map(|own| {
+            let latest = own.latest;
+            // A worker's events are in order.
+            own.ended.retain(|_, time| *time >= latest);
+            latest
+        });
+        // Connections that opened after the last event are new.
         let Some(latest) = latest.filter(|_| !self.is_beyond()) else {
             return Ok(outcomes);
         };
@@ -63,6 +68,11 @@ impl Context {
             if let Some(sock) = outcome.steps.first().map(|step| step.sock) {
                 self.enter(sock, found.sockid);
                 let compared = self.compare(sock, Some(&found));
+                // A callback sees the present state: the first one is shown only if it lasts.
+                outcome.steps.retain(|step| {
+                    let mut later = compared.steps.iter();
+                    !later.any(|later| (later.event, later.side) == (step.event, step.side))
+                });
                 outcome.steps.extend(compared.steps);
                 outcome.over = compared.over;
                 outcomes.push(outcome);
@@ -79,6 +89,7 @@ impl Context {
         };
         if let Some(found) = found {
             active.time = found.last;
+            active.asked = found.last;
             for (side, state) in [
                 (Side::Client, found.state.client),
                 (Side::Server, found.state.server),
@@ -91,6 +102,12 @@ impl Context {
         if found.is_none_or(|found| found.closed.is_some()) {
             active.end(sock, &mut outcome.steps);
             outcome.over = Some(sock);
+            // After a restart, another connection may have its number.
+            if !active.is_gone
+                && let Some(owner) = self.monitor.listeners.get_mut(&active.listener)
+            {
+                owner.ended.insert(active.sockid, active.time);
+            }
         }
         outcome
     }

@@ -387,6 +387,53 @@ static void connections_end_with_their_daemon(void) {
     mtcp_app_join(mctx);
 }
 
+static unsigned starts[65536], ends[65536], latest[65536][2], ended, repeated;
+
+// States of an end only move forward; a closed one is the last.
+static void moves(mctx_t own, int sock, int side, event_t event, filter_arg_t *arg) {
+    (void)own, (void)event, (void)arg;
+    int port = client_port(sock), now = state(sock, side);
+    unsigned rank = now == 0 ? 99 : (unsigned)now;
+    repeated += rank <= latest[port][side];
+    latest[port][side] = rank;
+}
+
+// The first connection holds the context up until the test has made more events than the daemon keeps.
+static void missed_start(mctx_t own, int sock, int side, event_t event, filter_arg_t *arg) {
+    (void)own, (void)side, (void)event, (void)arg;
+    int port = client_port(sock);
+    repeated += starts[port]++ > 0;
+    if (port == 1001) {
+        puts("held up");
+        fflush(stdout);
+        CHECK(getchar() == '\n');
+    }
+}
+
+static void missed_end(mctx_t own, int sock, int side, event_t event, filter_arg_t *arg) {
+    (void)side, (void)event, (void)arg;
+    int port = client_port(sock);
+    repeated += ends[port]++ > 0 || starts[port] != 1;
+    if (++ended == 18001) {
+        puts("all ended");
+        fflush(stdout);
+    }
+    if (port == 1002) {
+        printf("%u ended, %u repeated\n", ended, repeated);
+        CHECK(mtcp_destroy_context(own) == 0);
+    }
+}
+
+// Events that the daemon couldn't keep are made up for, and their successors repeat nothing.
+static void missing_events(void) {
+    on(MOS_ON_CONN_START, MOS_HK_SND, missed_start);
+    on(MOS_ON_TCP_STATE_CHANGE, MOS_HK_SND, moves);
+    on(MOS_ON_TCP_STATE_CHANGE, MOS_HK_RCV, moves);
+    on(MOS_ON_CONN_END, MOS_HK_RCV, missed_end);
+    ready();
+    mtcp_app_join(mctx);
+}
+
 static const struct check CHECKS[] = {
     NAMED(life_of_a_connection),
     NAMED(errors_of_registration),
@@ -395,6 +442,7 @@ static const struct check CHECKS[] = {
     NAMED(timers),
     NAMED(destroyed_in_a_signal_handler),
     NAMED(connections_end_with_their_daemon),
+    NAMED(missing_events),
 };
 
 int main(int argc, char **argv) {

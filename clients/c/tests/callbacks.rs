@@ -10,10 +10,11 @@ mod c_program;
 #[path = "../../../monitor-daemon/tests/rpc_common/mod.rs"]
 mod rpc_common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use c_program::{command, compile_shared, passed};
 use rpc_common::relay::Relay;
@@ -37,6 +38,7 @@ impl Check {
     /// Starts a check, and waits until it has registered its callbacks.
     fn start(socket: &Path, name: &str) -> Self {
         let mut child = command(program(), socket, name)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -209,5 +211,40 @@ fn connections_end_with_their_daemon() {
         talk.reset(engine, From::Server);
     });
     check.says(&["1002 start", "1002 end"]);
+    check.ends();
+}
+
+#[test]
+fn missing_events() {
+    /// Connections with more events than the daemon keeps for a client: each has about ten.
+    const MANY: u16 = 12_000;
+    let (server, workers) = Server::with_threads(engines(1));
+    let mut check = Check::start(&server.socket, "missing_events");
+    let mut time = 0;
+    let mut live = |port: u16| {
+        let mut talk = talk(port);
+        // One after the other, a millisecond each.
+        time += 1_000_000;
+        talk.time += time;
+        workers.with(0, |engine| {
+            talk.open(engine);
+            talk.say(engine, From::Client, b"data");
+            talk.fin(engine, From::Client);
+            talk.fin(engine, From::Server);
+        });
+    };
+    live(1001);
+    check.says(&["held up"]);
+    (2000..2000 + MANY).for_each(&mut live);
+    let mut stdin = check.child.stdin.take().unwrap();
+    stdin.write_all(b"\n").unwrap();
+    // Events of some of these are missing, and those of others come behind the missing ones.
+    for port in 30_000..36_000 {
+        live(port);
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    check.says(&["all ended"]);
+    live(1002);
+    check.says(&["18002 ended, 0 repeated"]);
     check.ends();
 }
