@@ -10,7 +10,6 @@ use monitor_common::Refusal;
 
 use crate::definitions::Registrations;
 use crate::event_types::{event_t, mos_event_type};
-use crate::monitor::Listener;
 use crate::step::{NULL, RCV, SND, Step, hook_of};
 
 /// Socket of a connection.
@@ -33,19 +32,20 @@ pub(crate) struct Active {
     pub(crate) isn: [Option<u32>; 2],
     /// Time of the last event, in seconds since the epoch.
     pub(crate) time: f64,
-    /// Time of the last packet whose state was asked for: events until then show states of the past.
+    /// Time of the last packet before the daemon was asked for the states: earlier events show states of the past.
     pub(crate) asked: f64,
     /// The daemon that knew it was restarted.
     pub(crate) is_gone: bool,
 }
 
 impl Active {
-    /// Creates the socket of a connection whose SYN was seen.
+    /// Creates the socket of a connection after its SYN.
     pub(crate) fn new(
-        owner: &Listener,
         listener: c_int,
+        registrations: Arc<Registrations>,
         sockid: u64,
         ends: [SocketAddr; 2],
+        time: f64,
     ) -> Self {
         Self {
             listener,
@@ -53,11 +53,11 @@ impl Active {
             ends,
             states: [TcpState::SynSent, TcpState::Listen],
             edges: [0; 2],
-            registrations: Arc::clone(&owner.registrations),
+            registrations,
             stopped: [false; 2],
-            off: owner.off,
+            off: [false; 2],
             isn: [None; 2],
-            time: 0.0,
+            time,
             asked: 0.0,
             is_gone: false,
         }

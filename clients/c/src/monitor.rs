@@ -134,8 +134,9 @@ impl Monitor {
         let sock = numbers.allocate()?;
         owner.sockets.insert(sockid, sock);
         owner.by_ends.insert(ends, sock);
-        let mut active = Active::new(owner, listener, sockid, ends);
-        active.time = time;
+        let registrations = Arc::clone(&owner.registrations);
+        let mut active = Active::new(listener, registrations, sockid, ends, time);
+        active.off = owner.off;
         active.at_ends(sock, mos_event_type::MOS_ON_CONN_START, &mut outcome.steps);
         let event = mos_event_type::MOS_ON_TCP_STATE_CHANGE;
         active.push(sock, Side::Client, event, SND, &mut outcome.steps);

@@ -23,7 +23,7 @@ use monitor_daemon::events::Publisher;
 use monitor_engine::EngineConfig;
 use rpc_common::relay::Relay;
 use rpc_common::talk::{From, Talk};
-use rpc_common::{Server, pattern};
+use rpc_common::{Server, instance, pattern};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -31,7 +31,9 @@ const SERVER: &str = "10.0.0.2:80";
 
 /// The connections that manual_page.c knows: all on worker 0 but the one over IPv6.
 fn world() -> Vec<Engine> {
+    let instance = instance();
     let config = |worker| EngineConfig {
+        instance,
         worker,
         workers: 2,
         memory: 32 << 20,
