@@ -319,6 +319,18 @@ struct pkt_info {
 // A byte of a packet.
 typedef unsigned char byte;
 
+// Offsets of a side at a read.
+struct monitor_read {
+    // Lowest offset kept.
+    uint64_t base;
+    // The in-order edge: every byte below it was received or declared lost.
+    uint64_t next;
+    // Highest offset received, plus 1.
+    uint64_t end;
+    // Offset of the sender's FIN; UINT64_MAX until it is seen.
+    uint64_t fin;
+};
+
 // A side of a connection in sequence numbers, which wrap; `struct monitor_side` has offsets, which do not.
 struct tcp_buf_info {
     // The initial sequence number (that of the SYN).
@@ -546,6 +558,23 @@ int mtcp_sendpkt(mctx_t mctx, int sock, const struct pkt_info *pkt);
 //
 // EINVAL: `sock` is a socket of mtcp_socket(). EACCES otherwise.
 int mtcp_reset_conn(mctx_t mctx, int sock);
+
+// Attaches to the store of the daemon at `socket`, the path of its socket. Returns the number of the store, 0 or above.
+//
+// EPERM: the program's user isn't in `[rpc] attach`. EINVAL: the store isn't shared, or `socket` isn't UTF-8. EFAULT.
+// EPROTO: a daemon of another version.
+int monitor_attach(const char *socket);
+
+// Copies at most `len` bytes of a side from `off` on, up to the next hole, and writes the side's offsets to `*read` unless
+// it is NULL. Returns the number of bytes copied. It makes no system call, and any thread may call it.
+//
+// The errno values are those of mtcp_ppeek(). EBADF: no such store or connection; or the daemon has ended.
+ssize_t monitor_store_ppeek(int store, uint64_t rpc_sockid, int side, char *buf, size_t len, uint64_t off, struct monitor_read *read);
+
+// Detaches from a store.
+//
+// EBADF: no such store.
+int monitor_detach(int store);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -19,6 +19,7 @@ The protocol is described in docs/rpc.md.
 from __future__ import annotations
 
 import base64
+import ctypes
 import errno
 import json
 import os
@@ -146,23 +147,43 @@ class Peek(NamedTuple):
 class Monitor:
     """A connection to the daemon. One request at a time: give each thread its own."""
 
-    def __init__(self, path: Optional[str] = None, timeout: Optional[float] = None) -> None:
+    def __init__(
+        self, path: Optional[str] = None, timeout: Optional[float] = None, attach: Optional[bool] = None
+    ) -> None:
         """Connects.
 
         ``path``: the daemon's socket; without it, where the variable MONITOR_SOCKET says, else DEFAULT_SOCKET.
         ``timeout``: seconds that any answer may take; None: no limit. An answer that comes too late raises
         TimeoutError and ends the connection: make another Monitor.
+        ``attach``: ``ppeek`` reads the daemon's memory, through libmonitor_mos.so, and the rest stays on the socket.
+        None: if the library is there and the daemon allows it; True: OSError if not; False: never.
         """
         path = path or os.environ.get("MONITOR_SOCKET") or DEFAULT_SOCKET
         self._path = path
         self._timeout = timeout
         self._wire = _Wire(path, timeout)
+        self._store: Optional[_Store] = None
+        if attach is not False:
+            try:
+                self._store = _Store(path)
+            except OSError:
+                if attach:
+                    self._wire.close()
+                    raise
         #: Position of ``peek`` on each side that it reads.
         self._cursors: Dict[Tuple[int, Side], int] = {}
 
     def close(self) -> None:
         """Disconnects."""
         self._wire.close()
+        if self._store:
+            self._store.close()
+            self._store = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether ``ppeek`` reads the daemon's memory."""
+        return self._store is not None
 
     def __enter__(self) -> "Monitor":
         return self
@@ -234,6 +255,10 @@ class Monitor:
 
         Raises NoData when there is no byte at ``off``.
         """
+        read = self._store.read(sockid, side, off, len) if self._store else None
+        if read:
+            return read
+        # The daemon knows why there are no bytes.
         params = {"sockid": sockid, "side": side, "off": off, "len": len, "encoding": "raw"}
         head, data = self._wire.read("ppeek", params)
         return Read(head["off"], data, head["base"], head["next"], head["end"], head["fin"], head["eof"])
@@ -399,6 +424,57 @@ def packets(data: bytes) -> Iterator[Tuple[float, int, bytes]]:
         at += 16
         yield time / 1e9, length, data[at : at + captured]
         at += captured
+
+
+class _Offsets(ctypes.Structure):
+    """struct monitor_read of mos_api.h."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("base", "next", "end", "fin")]
+
+
+class _Store:
+    """The daemon's memory, mapped by the C library."""
+
+    _SIDES = {"client": 0, "server": 1, 0: 0, 1: 1}
+    #: Longest read; the daemon's is as long.
+    _MOST = 16 << 20
+    #: Numbers of the RPC are below it.
+    _NUMBERS = 1 << 53
+
+    def __init__(self, path: str) -> None:
+        """Attaches. OSError: there is no library, or the daemon refuses."""
+        self._library = ctypes.CDLL("libmonitor_mos.so", use_errno=True)
+        self._ppeek = self._library.monitor_store_ppeek
+        self._ppeek.restype = ctypes.c_ssize_t
+        number, size, pointer = ctypes.c_uint64, ctypes.c_size_t, ctypes.c_void_p
+        self._ppeek.argtypes = [ctypes.c_int, number, ctypes.c_int, pointer, size, number, pointer]
+        self._offsets = _Offsets()
+        self._buffer = ctypes.create_string_buffer(4096)
+        self._number = self._library.monitor_attach(os.fsencode(path))
+        if self._number < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"cannot attach to the store: {os.strerror(code)}", path)
+
+    def close(self) -> None:
+        self._library.monitor_detach(self._number)
+
+    def read(self, sockid: int, side: Side, off: int, count: int) -> Optional[Read]:
+        """Bytes from ``off`` on. None: the daemon has to be asked."""
+        numbers = all(isinstance(value, int) and 0 <= value < self._NUMBERS for value in (sockid, off, count))
+        if side not in self._SIDES or not numbers:
+            return None
+        count = min(count, self._MOST)
+        if count > len(self._buffer):
+            self._buffer = ctypes.create_string_buffer(count)
+        offsets = self._offsets
+        got = self._ppeek(
+            self._number, sockid, self._SIDES[side], self._buffer, count, off, ctypes.byref(offsets)
+        )
+        if got < 0:
+            return None
+        fin = None if offsets.fin == (1 << 64) - 1 else offsets.fin
+        data = ctypes.string_at(self._buffer, got)
+        return Read(off, data, offsets.base, offsets.next, offsets.end, fin, off + got == fin)
 
 
 class _Wire:

@@ -39,6 +39,7 @@ mod serve;
 mod settings;
 mod sockets;
 mod step;
+mod store;
 mod sys;
 mod timers;
 pub mod types;

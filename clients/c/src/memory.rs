@@ -108,6 +108,7 @@ impl Plain for libc::socklen_t {}
 impl Plain for crate::types::tcp_buf_info {}
 impl Plain for crate::types::tcp_ring_fragment {}
 impl Plain for crate::types::monitor_side {}
+impl Plain for crate::types::monitor_read {}
 
 #[cfg(test)]
 mod tests {

@@ -141,3 +141,17 @@ pub struct monitor_side {
     /// 1 once the connection is over, else 0.
     pub closed: c_int,
 }
+
+/// Offsets of a side at a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct monitor_read {
+    /// Lowest offset kept.
+    pub base: u64,
+    /// The in-order edge: every byte below it was received or declared lost.
+    pub next: u64,
+    /// Highest offset received, plus 1.
+    pub end: u64,
+    /// Offset of the sender's FIN; UINT64_MAX until it is seen.
+    pub fin: u64,
+}

@@ -42,6 +42,7 @@ fn the_header_is_the_one_that_cbindgen_makes() {
         "api/monitor.rs",
         "api/streams.rs",
         "api/packets.rs",
+        "api/store.rs",
     ];
     check("mos_api.h", "cbindgen.toml", &sources);
 }

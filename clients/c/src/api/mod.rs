@@ -11,4 +11,5 @@ pub mod cpu;
 pub mod monitor;
 pub mod packets;
 pub mod process;
+pub mod store;
 pub mod streams;

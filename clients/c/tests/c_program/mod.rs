@@ -1,5 +1,6 @@
 //! C programs of these tests: compilation against the header and the library, and runs.
 
+#![allow(dead_code, reason = "no test needs all of it")]
 #![allow(
     clippy::unwrap_used,
     reason = "a test says what it expects by unwrapping it"
