@@ -38,8 +38,14 @@ impl<S: Sink> Engine<S> {
             self.receiver(conn, sender.peer()).end_at(fin);
         } else {
             let number = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
+            // Linux drops what starts where its window ends, also in the place of bytes that wait there.
+            let is_outside = is_seen
+                && self.config.tcp.judge
+                && segment.wire_len == 0
+                && number == fwd.right_edge.get();
+            let is_dropped = is_outside && !self.held.is_applying;
             let mut receiver = self.receiver(conn, sender.peer());
-            if receiver.has_byte(fin) {
+            if !is_dropped && receiver.has_byte(fin) {
                 // Joined to a queued segment that ends there, it comes before later ones.
                 if segment.wire_len > 0 || known != NO_FIN || !receiver.lone_fin(fin) {
                     self.counters.wild.add(1);
@@ -47,15 +53,11 @@ impl<S: Sink> Engine<S> {
                 }
                 receiver.discard_from(fin);
             }
-            let is_outside = is_seen
-                && self.config.tcp.judge
-                && segment.wire_len == 0
-                && number == fwd.right_edge.get();
             if known != NO_FIN && (!self.config.tcp.judge || self.held.is_applying) {
                 self.counters.wild.add(1);
                 return;
             }
-            if known != NO_FIN || (is_outside && !self.held.is_applying) {
+            if known != NO_FIN || is_dropped {
                 let mut other = *segment;
                 other.tcp.seq = number;
                 other.payload = Payload::default();

@@ -102,7 +102,7 @@ impl<S: Sink> Engine<S> {
             verdict => verdict,
         };
         match verdict {
-            Verdict::Accept if syn && segment.wire_len > 0 && self.config.tcp.judge => {
+            Verdict::Accept if syn && carries_more(segment) && self.config.tcp.judge => {
                 self.syn_data(conn, sender, segment);
             }
             Verdict::Accept => self.apply_segment(conn, sender, segment, off),
@@ -164,20 +164,25 @@ impl<S: Sink> Engine<S> {
         self.apply_segment(conn, sender, segment, off);
     }
 
-    /// Applies a SYN that carries data. The data counts once the receiver acknowledges it.
+    /// Applies a SYN that carries data or a FIN. These count once the receiver acknowledges them. One that has answered the
+    /// SYN without them never does: Linux discards a repeated SYN (RFC 5961, 4).
     #[cold]
     fn syn_data(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
         let mut syn = *segment;
         syn.payload = Payload::default();
         syn.wire_len = 0;
+        syn.tcp.flags &= !flags::FIN;
         self.apply_late(conn, sender, &syn, 0);
         let mut data = *segment;
         data.tcp.seq = segment.tcp.seq.wrapping_add(1);
         data.tcp.flags &= !flags::SYN;
         let fwd = conn.record.side(sender.peer());
-        let end = fwd.offset(data.tcp.seq.wrapping_add(segment.wire_len as u32));
+        let fin = u32::from(segment.tcp.flags & flags::FIN != 0);
+        let end = fwd.offset(data.tcp.seq.wrapping_add(segment.wire_len as u32 + fin));
         if fwd.acked_offset() as i64 >= end {
             self.apply_late(conn, sender, &data, 0);
+        } else if fwd.has(side_flag::ACKED) && fwd.offers(option::SEEN) {
+            self.refuse(conn, sender, &data, Refusal::SynData);
         } else {
             self.hold(conn, sender, &data, Refusal::SynData);
         }
@@ -345,6 +350,11 @@ fn note_timestamp(fwd: &SideRecord, segment: &Segment<'_>) {
             fwd.ts_recent.set(value);
         }
     }
+}
+
+/// Returns whether a segment carries data or a FIN.
+fn carries_more(segment: &Segment<'_>) -> bool {
+    segment.wire_len > 0 || segment.tcp.flags & flags::FIN != 0
 }
 
 /// Returns whether Linux handles a pure acknowledgment by header prediction.

@@ -52,6 +52,67 @@ fn a_second_fin_beyond_a_hole_counts_only_if_it_is_acknowledged() {
 }
 
 #[test]
+fn a_fin_where_the_window_ends_does_not_discard_data_that_its_receiver_took_beyond() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    flow.window[1] = 20;
+    flow.open(&mut lab);
+    flow.send(&mut lab, C, b"GET /");
+    flow.ack(&mut lab, S, 5);
+    flow.at(&mut lab, C, 10, b"abcde");
+    flow.at(&mut lab, C, 23, b"beyond!");
+    let mut answer = flow.segment(S, 0, ACK, b"");
+    answer.sacked = Some([23, 30].map(|off| flow.segment(C, off, ACK, b"").seq));
+    lab.ip(&answer.ip());
+    flow.at(&mut lab, C, 15, b"0123456789");
+    lab.ip(&flow.segment(C, 25, FIN, b"").ip());
+    assert_eq!((lab.side(S).fin, lab.side(S).end), (None, 30));
+    flow.at(&mut lab, C, 5, b"-----");
+    flow.ack(&mut lab, S, 30);
+    assert_eq!(lab.text(S), "GET /-----abcde0123456789yond!");
+    assert_eq!(lab.side(S).fin, None);
+    assert_eq!(lab.refused(Refusal::Fin), 1);
+}
+
+#[test]
+fn a_fin_that_is_acknowledged_selectively_is_no_evidence_of_forged_data_in_its_place() {
+    let (mut lab, mut flow) = established();
+    let mut forged = flow.segment(C, 12, PSH, b"f");
+    forged.ack = forged.ack.wrapping_add(20_000);
+    lab.ip(&forged.ip());
+    flow.at(&mut lab, C, 9, b"end");
+    lab.ip(&flow.segment(C, 12, FIN, b"").ip());
+    let mut answer = flow.segment(S, 0, ACK, b"");
+    answer.sacked = Some([9, 13].map(|off| flow.segment(C, off, ACK, b"").seq));
+    lab.ip(&answer.ip());
+    assert_eq!((lab.side(S).fin, lab.side(S).end), (Some(12), 12));
+    flow.send(&mut lab, S, b"200");
+    flow.at(&mut lab, C, 5, b"the ");
+    flow.ack(&mut lab, S, 13);
+    assert_eq!((lab.text(S), lab.text(C)), ("GET /the end".into(), "200".into()));
+    assert_eq!(lab.side(S).fin, Some(12));
+    assert_eq!(lab.refused(Refusal::AckUnsent), 1);
+}
+
+#[test]
+fn a_fin_or_data_of_a_repeated_syn_does_not_count() {
+    for payload in [&b""[..], b"forged"] {
+        let (mut lab, mut flow) = (Lab::new(), Flow::new());
+        flow.open(&mut lab);
+        let mut forged = flow.syn();
+        forged.flags |= FIN;
+        forged.payload = payload.to_vec();
+        lab.ip(&forged.ip());
+        flow.send(&mut lab, C, b"GET /");
+        flow.ack(&mut lab, S, 5);
+        assert_eq!(lab.text(S), "GET /");
+        assert_eq!(lab.side(S).fin, None);
+        assert_eq!(lab.refused(Refusal::SynData), 1);
+        flow.close(&mut lab);
+        assert_eq!(lab.side(S).fin, Some(5));
+    }
+}
+
+#[test]
 fn forged_data_in_the_place_of_an_acknowledged_fin_is_refused() {
     let (mut lab, mut flow) = established();
     flow.fin(&mut lab, C);

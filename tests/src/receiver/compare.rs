@@ -116,6 +116,11 @@ fn difference(
             .unwrap_or(std::cmp::Ordering::Equal)
     });
     if listed.len() != truths.len() {
+        // Where memory was short, a RST at the monitor's edge may be beyond the kernel's, which then refuses a later SYN.
+        if truths.iter().any(|truth| !truth.is_complete) {
+            *undecided += truths.len();
+            return None;
+        }
         return Some(format!(
             "{} connections instead of {}",
             listed.len(),

@@ -12,7 +12,7 @@ use crate::engine::conn::Conn;
 use crate::engine::resync::ResyncDetector;
 use crate::seq::{SequenceOffsets, is_before};
 use crate::store::arena::Arena;
-use crate::store::record::{SideRecord, flag, option, side_flag};
+use crate::store::record::{NO_FIN, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
 
 /// Time after which a segment is refused that its receiver has answered, but not acknowledged, nanoseconds.
@@ -205,7 +205,10 @@ impl HeldSegments {
                 && held.end() == right
                 && !is_before(held.tcp.seq, left)
         };
-        let is_beyond = fwd.has(side_flag::STARTED) && fwd.offset(right) > fwd.end.get() as i64;
+        // A FIN beyond a hole takes a number in the block.
+        let fin = fwd.fin();
+        let end = fwd.end.get().max(if fin == NO_FIN { 0 } else { fin + 1 });
+        let is_beyond = fwd.has(side_flag::STARTED) && fwd.offset(right) > end as i64;
         is_beyond
             .then(|| self.list.iter().rposition(is_selected))
             .flatten()
