@@ -251,7 +251,9 @@ impl<S: Sink> Engine<S> {
             .resolve(hint)
             .and_then(|slot| self.match_slot(arena, segment, slot));
         match hinted {
-            Some((conn, from_client)) if self.continues(conn.record, segment) => {
+            Some((conn, from_client))
+                if self.bound.is_empty() && self.continues(conn.record, segment) =>
+            {
                 self.follow(conn, sender(from_client), segment);
             }
             _ => self.on_turn(arena, segment),
@@ -270,6 +272,9 @@ impl<S: Sink> Engine<S> {
     /// Finds or opens the connection of a segment that may end one or begin one, and applies the segment.
     #[inline(never)]
     fn on_turn(&mut self, arena: &Arena, segment: &Segment<'_>) {
+        if !self.bound.is_empty() {
+            self.unbind_copied(arena, segment);
+        }
         let mut known = self.find(arena, segment);
         // Its timeout may have passed without a look at it: then this packet begins another connection.
         if let Some((conn, _)) = known.filter(|(conn, _)| self.may_be_overdue(conn.record)) {
@@ -304,6 +309,9 @@ impl<S: Sink> Engine<S> {
     /// Looks a segment's connection up. Returns it, and whether its client sent the segment.
     #[inline(always)]
     fn find<'a>(&self, arena: &'a Arena, segment: &Segment<'_>) -> Option<(Conn<'a>, bool)> {
+        if !self.bound.is_empty() {
+            return self.find_bound(arena, segment);
+        }
         self.table
             .find(Table::tag(segment.hash), |slot| {
                 self.match_slot(arena, segment, slot)
@@ -312,7 +320,7 @@ impl<S: Sink> Engine<S> {
     }
 
     #[inline(always)]
-    fn match_slot<'a>(
+    pub(super) fn match_slot<'a>(
         &self,
         arena: &'a Arena,
         segment: &Segment<'_>,

@@ -192,7 +192,8 @@ impl<S: Sink> Engine<S> {
     /// Hands a shunt to the capture. Its keys have the packet's tags and no interface: with another identity of flows they
     /// would also skip other flows, or not this one.
     fn shunt(&mut self, shunt: Shunt) {
-        if self.config.flow == FlowConfig::default() && self.shunts.len() < MOST_SHUNTS {
+        let is_key_exact = self.config.flow == FlowConfig::default() && self.bound.is_empty();
+        if is_key_exact && self.shunts.len() < MOST_SHUNTS {
             self.shunts.push(shunt);
         }
     }

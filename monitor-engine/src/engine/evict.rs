@@ -118,6 +118,7 @@ impl<S: Sink> Engine<S> {
         let record = conn.record;
         self.prefetch_successors(&self.arena, conn.slot);
         self.table.remove(record.tag.get(), conn.slot);
+        self.bound.remove(conn.slot);
         self.lists.leave(&self.arena, conn.slot);
         record.update(|record| record.generation.set(record.generation.get() + 1));
         // Readers look at the generation again after they have copied: from here on the blocks may be freed.

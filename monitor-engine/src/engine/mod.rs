@@ -4,6 +4,7 @@
 //! one connection, [`retire`] and [`evict`] end connections, [`control`] carries out the decisions of clients.
 
 mod acknowledge;
+mod apart;
 mod batch;
 mod conn;
 mod control;
@@ -34,6 +35,7 @@ use crate::store::range_set::MAX_RANGES;
 use crate::store::record::Record;
 use crate::tunnels::Tunnels;
 use crate::{Counters, EngineConfig, LinkType, Reader, Side, Sink, SockId};
+use apart::BoundSlots;
 use conn::Conn;
 pub use control::{ControlError, Rule, Shunt, SideSettings};
 use held::segments::HeldSegments;
@@ -56,6 +58,7 @@ pub struct Engine<S: Sink = ()> {
     /// Free slots of records; their numbers are allocated as those of blocks are.
     slots: BlockAllocator,
     table: Table,
+    bound: BoundSlots,
     lists: Lists,
     defrag: Defrag,
     held: HeldSegments,
@@ -135,6 +138,7 @@ impl<S: Sink> Engine<S> {
             writer: WriterState::new(plan.blocks, plan.queued),
             slots: BlockAllocator::new(plan.records),
             table: Table::new(plan.records),
+            bound: BoundSlots::default(),
             lists: Lists::default(),
             defrag: Defrag::new(plan.fragments),
             held: HeldSegments::new(plan.held),

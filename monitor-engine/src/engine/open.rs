@@ -177,7 +177,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Closes the predecessor of a new connection and removes it from the flow table: its packets find the new one.
-    fn detach_predecessor(&mut self, old: Conn<'_>) {
+    pub(super) fn detach_predecessor(&mut self, old: Conn<'_>) {
         self.close(old, CloseReason::Reused);
         self.unshunt(old.record);
         self.table.remove(old.record.tag.get(), old.slot);

@@ -1,6 +1,6 @@
 //! Identity of flows: packets captured on several interfaces, equal addresses on two of them, VLAN tags.
 
-use monitor_engine::{FlowConfig, LinkType, Side};
+use monitor_engine::{CloseReason, FlowConfig, LinkType, Side};
 
 use crate::common::frame::{ACK, PSH, Segment};
 use crate::common::{Flow, Lab};
@@ -122,6 +122,97 @@ fn separate_interfaces_have_separate_connections() {
         assert_eq!(String::from_utf8(bytes).unwrap(), text);
     }
     assert_eq!(lab.count("seen_elsewhere"), 0);
+}
+
+/// Two flows with equal addresses and ports, and other sequence numbers.
+fn red_and_blue() -> [Flow; 2] {
+    let blue = Flow {
+        isn: [0x4000_0000, 0x5000_0000],
+        ..Flow::new()
+    };
+    [Flow::new(), blue]
+}
+
+#[test]
+fn equal_addresses_on_two_interfaces_at_the_same_time_are_two_connections() {
+    let (mut lab, mut flows) = (Lab::new(), red_and_blue());
+    // The packets alternate, from the SYNs to the FINs.
+    let mut apply = |lab: &mut Lab, step: &dyn Fn(&mut Flow, u16) -> Segment| {
+        for (interface, flow) in (1..).zip(&mut flows) {
+            let segment = step(flow, interface);
+            on_each(lab, &[interface], &segment);
+        }
+    };
+    apply(&mut lab, &|flow, _| flow.syn());
+    apply(&mut lab, &|flow, _| flow.syn_ack());
+    for _ in 0..3 {
+        apply(&mut lab, &|flow, interface| {
+            flow.data(C, format!("ask {interface}. ").as_bytes())
+        });
+        apply(&mut lab, &|flow, interface| {
+            flow.data(S, format!("answer {interface}. ").as_bytes())
+        });
+    }
+    assert_eq!(lab.count("opened"), 2);
+    for connection in lab.connections() {
+        let name = connection.interface;
+        let expected = [format!("answer {name}. "), format!("ask {name}. ")];
+        for (side, text) in [C, S].into_iter().zip(expected) {
+            let bytes = lab.peek(connection.id, side, 0, 100).unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), text.repeat(3));
+        }
+        assert_eq!(connection.closed, None);
+    }
+    for (number, flow) in (1..).zip(&mut flows) {
+        lab.interface = number;
+        flow.close(&mut lab);
+    }
+    for connection in lab.connections() {
+        assert_eq!(connection.closed, Some(CloseReason::Fin));
+    }
+    assert_eq!(lab.count("seen_elsewhere"), 0);
+    assert_eq!(lab.count("retransmitted_bytes"), 0);
+}
+
+#[test]
+fn a_successor_that_is_captured_on_several_interfaces_closes_its_predecessor() {
+    // The order in which the interfaces show SYN and answer of the successor.
+    for order in [
+        [(1, "syn"), (2, "syn"), (1, "answer"), (2, "answer")],
+        [(2, "syn"), (1, "syn"), (2, "answer"), (1, "answer")],
+        [(2, "syn"), (2, "answer"), (1, "syn"), (1, "answer")],
+        [(2, "syn"), (2, "answer"), (3, "syn"), (3, "answer")],
+    ] {
+        let (mut lab, [mut old, mut new]) = (Lab::new(), red_and_blue());
+        for segment in [old.syn(), old.syn_ack(), old.data(C, b"old")] {
+            on_each(&mut lab, &[1], &segment);
+        }
+        for (interface, which) in order {
+            let segment = if which == "syn" {
+                new.syn()
+            } else {
+                new.syn_ack()
+            };
+            on_each(&mut lab, &[interface], &segment);
+        }
+        for text in [&b"new"[..], b"er"] {
+            let data = new.data(C, text);
+            on_each(&mut lab, &[1, 2, 3], &data);
+        }
+        assert_eq!(lab.count("opened"), 2, "{order:?}");
+        let all = lab.connections();
+        let texts = all
+            .iter()
+            .map(|one| (one.closed, lab.peek(one.id, S, 0, 9).unwrap()));
+        let mut texts: Vec<_> = texts.collect();
+        texts.sort_by_key(|(closed, _)| closed.is_none());
+        let expected = [
+            (Some(CloseReason::Reused), b"old".to_vec()),
+            (None, b"newer".to_vec()),
+        ];
+        assert_eq!(texts, expected, "{order:?}");
+        assert_eq!(lab.count("retransmitted_bytes"), 0, "{order:?}");
+    }
 }
 
 /// Has a request and an answer captured with the tags of each direction; returns the number of connections.

@@ -212,8 +212,9 @@ impl<S: Sink> Engine<S> {
         })
     }
 
-    /// Replaces a connection by the one that a held SYN begins, which `segment` of an end confirms. Applies the SYN to it;
-    /// if that end sent a SYN of its own before, that SYN first (simultaneous open). Returns the new connection.
+    /// Replaces a connection by the one that a held SYN begins, which `segment` of an end confirms, or opens it beside the
+    /// old one on an interface of its own. Applies the SYN to it; if that end sent a SYN of its own before, that SYN first
+    /// (simultaneous open). Returns the new connection.
     #[cold]
     pub(super) fn open_held<'a>(
         &mut self,
@@ -231,7 +232,12 @@ impl<S: Sink> Engine<S> {
         });
         let crossed = crossed.and_then(|index| self.held.remove(index));
         let first = crossed.as_ref().unwrap_or(&confirmed);
-        let (conn, _) = self.open(arena, &first.segment(), Some(old))?;
+        let is_beside = self.is_beside(old, &confirmed, segment);
+        let old = (!is_beside).then_some(old);
+        let (conn, _) = self.open(arena, &first.segment(), old)?;
+        if is_beside {
+            self.bound.insert(conn.slot, confirmed.interface);
+        }
         for held in crossed.iter().chain([&confirmed]) {
             let sender = if held.key.matches(conn.record)? {
                 Side::Client
