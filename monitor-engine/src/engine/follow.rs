@@ -260,7 +260,15 @@ impl<S: Sink> Engine<S> {
             record.touch(self.now);
             note_sender(record, fwd, rev, segment);
             if tcp.flags & flags::ACK != 0 {
+                let is_reset = self.config.tcp.judge
+                    && record.closed.get() == CloseReason::Rst as u8
+                    && rev.has(side_flag::ACKED);
+                let (acked, edge) = (rev.acked.get(), rev.right_edge.get());
                 acknowledge(fwd, rev, ResyncDetector::of(record, sender), segment);
+                if is_reset && rev.acked.get() == acked {
+                    // It may have crossed the RST: only an acknowledgment of more bytes shows that its sender goes on.
+                    rev.right_edge.set(edge);
+                }
             }
             if segment.wire_len > 0 {
                 ResyncDetector::of(record, sender.peer()).reset();

@@ -88,7 +88,10 @@ fn a_fin_that_is_acknowledged_selectively_is_no_evidence_of_forged_data_in_its_p
     flow.send(&mut lab, S, b"200");
     flow.at(&mut lab, C, 5, b"the ");
     flow.ack(&mut lab, S, 13);
-    assert_eq!((lab.text(S), lab.text(C)), ("GET /the end".into(), "200".into()));
+    assert_eq!(
+        (lab.text(S), lab.text(C)),
+        ("GET /the end".into(), "200".into())
+    );
     assert_eq!(lab.side(S).fin, Some(12));
     assert_eq!(lab.refused(Refusal::AckUnsent), 1);
 }

@@ -171,6 +171,30 @@ fn the_holes_of_a_reset_connection_are_named() {
 }
 
 #[test]
+fn after_it_data_counts_only_if_its_receiver_acknowledges_more_than_before() {
+    let (mut lab, mut flow) = opened();
+    flow.ack(&mut lab, S, 10);
+    flow.at(&mut lab, C, 100, b"beyond a hole");
+    flow.rst(&mut lab, C, 10);
+    // Sent before the RST arrived.
+    flow.ack(&mut lab, S, 10);
+    flow.at(&mut lab, C, 10, b"late");
+    let starts: Vec<u64> = lab.held(S).iter().map(|range| range.0).collect();
+    assert_eq!(starts, [0, 100]);
+    assert_eq!(lab.held(S)[0].1, b"0123456789");
+
+    let (mut lab, mut flow) = opened();
+    flow.ack(&mut lab, S, 10);
+    flow.rst(&mut lab, C, 10);
+    flow.ack(&mut lab, S, 10);
+    flow.at(&mut lab, C, 10, b"ignored");
+    assert_eq!(lab.text(S), "0123456789");
+    flow.ack(&mut lab, S, 17);
+    flow.at(&mut lab, C, 17, b" it");
+    assert_eq!(lab.text(S), "0123456789ignored it");
+}
+
+#[test]
 fn a_new_syn_after_a_rst_opens_a_new_connection() {
     let (mut lab, mut flow) = opened();
     flow.rst(&mut lab, C, 10);

@@ -217,6 +217,8 @@ impl Peer {
         self.hides_effects |= starts_within && (end.wrapping_sub(self.edge) as i32) > 0;
         self.hides_effects |= bits & flags::RST != 0 && seq != self.acked;
         let packet = segment.packet(self.address, self.kernel);
+        // Timers of the kernel send as well: what it sent before belongs before this segment in the capture.
+        self.drain(tun);
         tun.send(&packet);
         self.packets.push(packet);
         self.drain(tun);
