@@ -163,8 +163,9 @@ pub fn judge_rst(
         };
     }
     let fin = fwd.fin();
-    // The place of a FIN that was received, and the one after it.
-    let after_fin = fin <= next && (off == fin as i64 || off == fin as i64 + 1);
+    // The place of a FIN that was received, and the one after it. Linux takes a second FIN one byte later as well.
+    let last = fin.max(acked.saturating_sub(1));
+    let after_fin = fin <= next && (off == last as i64 || off == last as i64 + 1);
     let at_edge = after_fin || off == next.max(acked) as i64;
     let uses_sack = fwd.offers(option::SACK) && rev.offers(option::SACK);
     // A FIN beyond a hole takes a number in the highest range.
@@ -178,7 +179,7 @@ pub fn judge_rst(
     // Payload of a RST counts as well: one that ends beyond the window is discarded, except in the place of the FIN.
     let data_end = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
     let fits = segment.wire_len == 0
-        || (after_fin && off == fin as i64)
+        || (after_fin && off == last as i64)
         || !fwd.has(side_flag::ACKED)
         || !is_before(fwd.right_edge.get(), data_end);
     // The capture may have missed bytes that its sender sent before the RST.
@@ -329,5 +330,9 @@ mod tests {
         assert_eq!(long, Verdict::Accept);
         assert_eq!(judged(300), Verdict::Accept);
         assert_eq!(judged(301), Verdict::Accept);
+        sides.0.acked.set(1302);
+        assert_eq!(judged(300), Verdict::Hold(Refusal::Rst));
+        assert_eq!(judged(301), Verdict::Accept);
+        assert_eq!(judged(302), Verdict::Accept);
     }
 }

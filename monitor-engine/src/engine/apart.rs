@@ -5,10 +5,6 @@
 //! beside it. If the answer comes on the same interface, and the SYN on no other, the new connection is bound to that
 //! interface, and the old one continues. A copy of its SYN on another interface shows that both have one path: then it is
 //! the successor after all, and the old one closes as `reused`.
-//!
-//! **Invariant:** bounded. Empty on nearly every host; then it costs a packet one comparison.
-
-use std::collections::HashMap;
 
 use monitor_common::Refusal;
 use monitor_common::wire::flags;
@@ -22,32 +18,6 @@ use crate::flow::Table;
 use crate::store::arena::Arena;
 use crate::store::record::side_flag;
 use crate::{Side, Sink};
-
-/// Slots of the connections that are bound to one interface, with its number.
-#[derive(Debug, Default)]
-pub(super) struct BoundSlots(HashMap<u32, u16>);
-
-impl BoundSlots {
-    /// Largest number of bound connections. A further one closes its predecessor.
-    const MOST: usize = 1024;
-
-    #[inline(always)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Removes a slot, if it is bound.
-    #[inline(always)]
-    pub(super) fn remove(&mut self, slot: u32) {
-        if !self.0.is_empty() {
-            self.0.remove(&slot);
-        }
-    }
-
-    pub(super) fn insert(&mut self, slot: u32, interface: u16) {
-        self.0.insert(slot, interface);
-    }
-}
 
 impl<S: Sink> Engine<S> {
     /// Returns whether a SYN of `old`'s flow that `answer` confirms begins a connection beside `old`, on another interface.
@@ -65,7 +35,7 @@ impl<S: Sink> Engine<S> {
         is_known
             && is_elsewhere
             && answer.interface == syn.interface
-            && self.bound.0.len() < BoundSlots::MOST
+            && self.bound.has_room()
             && !self.held.list.iter().any(is_copy)
     }
 
@@ -80,7 +50,7 @@ impl<S: Sink> Engine<S> {
     ) -> Option<(Conn<'a>, bool)> {
         let find = |wanted: &dyn Fn(Option<u16>) -> bool| {
             let found = self.table.find(Table::tag(segment.hash), |slot| {
-                let is_wanted = wanted(self.bound.0.get(&slot).copied());
+                let is_wanted = wanted(self.bound.interface(slot));
                 is_wanted
                     .then(|| self.match_slot(arena, segment, slot))
                     .flatten()
@@ -101,7 +71,7 @@ impl<S: Sink> Engine<S> {
         }
         let tag = Table::tag(segment.hash);
         let is_copied = |slot: u32| {
-            let interface = self.bound.0.get(&slot)?;
+            let interface = self.bound.interface(slot)?;
             let (conn, from_client) = self.match_slot(arena, segment, slot)?;
             let receiver = if from_client {
                 Side::Server
@@ -110,13 +80,13 @@ impl<S: Sink> Engine<S> {
             };
             let fwd = conn.record.side(receiver);
             let is_own = fwd.has(side_flag::ISN) && fwd.offset(segment.tcp.seq) == -1;
-            (*interface != segment.interface && is_own).then_some(conn)
+            (interface != segment.interface && is_own).then_some(conn)
         };
         let Some((slot, _)) = self.table.find(tag, is_copied) else {
             return;
         };
         let old = self.table.find(tag, |slot| {
-            let is_free = !self.bound.0.contains_key(&slot);
+            let is_free = self.bound.interface(slot).is_none();
             is_free
                 .then(|| self.match_slot(arena, segment, slot))
                 .flatten()

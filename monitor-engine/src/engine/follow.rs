@@ -19,11 +19,15 @@ use crate::payload::Payload;
 use crate::seq::{SequenceOffsets, is_before};
 use crate::store::arena::BLOCK;
 use crate::store::record::{Record, SideRecord, flag, option, side_flag};
-use crate::{CloseReason, Side, Sink};
+use crate::{CloseReason, Side, Sink, TcpState};
 
 /// Distance of an acknowledgment ahead of the in-order edge from which on everything missing is lost without delay.
 /// A little more, and sequence numbers would be ambiguous with those 4 GiB before.
 const FAR: u64 = 1 << 30;
+
+/// Number of ranges that Linux remembers for selective acknowledgments. Of more, the highest one may be forgotten, and a
+/// RST at its end is challenged.
+const SACK_BLOCKS: usize = 4;
 
 impl<S: Sink> Engine<S> {
     /// Applies a segment that `sender` sent.
@@ -213,7 +217,10 @@ impl<S: Sink> Engine<S> {
         };
         let verdict = match verdict {
             Verdict::Accept
-                if off > fwd.next.get() as i64 && self.holds_beyond_window(conn, sender) =>
+                if off > fwd.next.get() as i64
+                    && (self.holds_beyond_window(conn, sender)
+                        || (self.config.tcp.judge
+                            && self.may_have_forgotten(conn, sender, off))) =>
             {
                 Verdict::Hold(Refusal::Rst)
             }
@@ -242,6 +249,15 @@ impl<S: Sink> Engine<S> {
             Verdict::Repeated | Verdict::Refuse(_) => {}
         }
         self.refuse(conn, sender, segment, Refusal::Rst);
+    }
+
+    /// Returns whether the receiver may have forgotten that its highest range ends at `off`.
+    #[cold]
+    fn may_have_forgotten(&mut self, conn: Conn<'_>, sender: Side, off: i64) -> bool {
+        let fwd = conn.record.side(sender.peer());
+        fwd.offers(option::SEEN)
+            && off > fwd.acked_offset() as i64
+            && self.receiver(conn, sender.peer()).ranges_beyond() > SACK_BLOCKS
     }
 
     /// Applies acknowledgment, window and FIN.
@@ -334,7 +350,10 @@ fn note_sender(record: &Record, fwd: &SideRecord, rev: &SideRecord, segment: &Se
         fwd.sent_end.set(end);
         rev.offer(option::SEEN);
     }
-    if tcp.flags & flags::SYN == 0 {
+    // After crossed SYNs the receiver also takes the SYN-ACK.
+    if tcp.flags & flags::SYN == 0
+        || (tcp.flags & flags::ACK != 0 && fwd.state.get() == TcpState::SynReceived as u8)
+    {
         note_timestamp(fwd, segment);
     }
     if record.flags.get() & flag::RST_PENDING != 0 {

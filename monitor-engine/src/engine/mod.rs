@@ -6,6 +6,7 @@
 mod acknowledge;
 mod apart;
 mod batch;
+mod bound;
 mod conn;
 mod control;
 mod copies;
@@ -35,7 +36,7 @@ use crate::store::range_set::MAX_RANGES;
 use crate::store::record::Record;
 use crate::tunnels::Tunnels;
 use crate::{Counters, EngineConfig, LinkType, Reader, Side, Sink, SockId};
-use apart::BoundSlots;
+use bound::BoundSlots;
 use conn::Conn;
 pub use control::{ControlError, Rule, Shunt, SideSettings};
 use held::segments::HeldSegments;

@@ -108,6 +108,14 @@ impl<S: Sink> Receiver<'_, S> {
             .is_some_and(|range| range.start <= off)
     }
 
+    /// Returns the number of ranges beyond the in-order edge.
+    pub fn ranges_beyond(&mut self) -> usize {
+        let mut count = 0;
+        let beyond = ByteRange::new(self.side().next.get(), u64::MAX);
+        self.ranges().overlapping(beyond, |_| count += 1);
+        count
+    }
+
     /// Discards what waits beyond the in-order edge from `off` on: the receiver processes a FIN there. The out-of-order
     /// queue stays as it is.
     pub fn discard_from(&mut self, off: u64) {

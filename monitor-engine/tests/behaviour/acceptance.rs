@@ -213,6 +213,22 @@ fn a_repeated_syn_ack_does_not_make_later_timestamps_old() {
 }
 
 #[test]
+fn after_crossed_syns_the_timestamp_of_the_syn_ack_counts() {
+    let (mut lab, flow) = (Lab::new(), Flow::new());
+    let mut crossed = flow.syn_ack();
+    (crossed.flags, crossed.ack) = (SYN, 0);
+    lab.ip(&stamped(flow.syn(), 1000).ip());
+    lab.ip(&stamped(crossed, 500).ip());
+    lab.ip(&stamped(flow.segment(C, -1, SYN | ACK, b""), 1001).ip());
+    lab.ip(&stamped(flow.syn_ack(), 502).ip());
+    lab.ip(&stamped(flow.segment(S, 0, PSH, b"old"), 500).ip());
+    lab.ip(&stamped(flow.segment(C, 0, ACK, b""), 1002).ip());
+    lab.ip(&stamped(flow.segment(S, 0, PSH, b"200"), 503).ip());
+    assert_eq!(lab.text(C), "200");
+    assert_eq!(lab.refused(Refusal::Timestamp), 1);
+}
+
+#[test]
 fn data_of_a_syn_that_is_not_acknowledged_is_replaced() {
     let (mut lab, mut flow) = (Lab::new(), Flow::new());
     let mut syn = flow.syn();

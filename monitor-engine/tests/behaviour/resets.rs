@@ -195,6 +195,23 @@ fn after_it_data_counts_only_if_its_receiver_acknowledges_more_than_before() {
 }
 
 #[test]
+fn at_the_end_of_the_highest_range_it_counts_unless_the_receiver_may_have_forgotten_it() {
+    for (ranges, closed) in [(4, Some(CloseReason::Rst)), (5, None)] {
+        let (mut lab, mut flow) = (Lab::new(), Flow::new());
+        for mut syn in [flow.syn(), flow.syn_ack()] {
+            syn.sack = true;
+            lab.ip(&syn.ip());
+        }
+        flow.ack(&mut lab, C, 0);
+        for range in 1..=ranges {
+            flow.at(&mut lab, C, range * 100, b"beyond");
+        }
+        flow.rst(&mut lab, C, ranges * 100 + 6);
+        assert_eq!(lab.only().closed, closed);
+    }
+}
+
+#[test]
 fn a_new_syn_after_a_rst_opens_a_new_connection() {
     let (mut lab, mut flow) = opened();
     flow.rst(&mut lab, C, 10);

@@ -25,6 +25,8 @@ pub struct Segment {
     pub timestamp: Option<u32>,
     /// Block of a selective acknowledgment.
     pub sacked: Option<[u32; 2]>,
+    /// Permission of selective acknowledgments.
+    pub sack: bool,
     pub payload: Vec<u8>,
 }
 
@@ -42,6 +44,7 @@ impl Segment {
             scale: None,
             timestamp: None,
             sacked: None,
+            sack: false,
             payload: Vec::new(),
         }
     }
@@ -61,6 +64,9 @@ impl Segment {
             options.extend([1, 1, 8, 10]);
             options.extend(value.to_be_bytes());
             options.extend([0; 4]);
+        }
+        if self.sack {
+            options.extend([1, 1, 4, 2]);
         }
         if let Some([left, right]) = self.sacked {
             options.extend([1, 1, 5, 10]);
