@@ -142,6 +142,7 @@ mod tests {
                 events[1].body,
                 EventBody::Lost {
                     count: Some(3),
+                    ends: None,
                     side: None,
                     off: None,
                     len: None

@@ -19,6 +19,7 @@
 //! ```
 
 mod community_id;
+mod details;
 mod record;
 mod settling;
 mod tracker;

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use monitor_common::{CloseReason, SideStats};
-use monitor_rpc::socket::{Socket, Tls};
+use monitor_rpc::socket::{Socket, Tls, Tunnel};
 use serde::{Deserialize, Serialize};
 
 use crate::community_id;
+use crate::details::SideDetails;
 
 /// Version of the records' schema, their field `v`.
 pub const VERSION: u32 = 1;
@@ -45,6 +46,9 @@ pub struct Record {
     pub server: SocketAddr,
     /// VLAN ids, outermost first.
     pub vlan: Vec<u16>,
+    /// Tunnels that its packets came through, outermost first.
+    #[serde(default)]
+    pub tunnels: Vec<Tunnel>,
     /// Interface where the first packet was captured, if known.
     pub interface: Option<String>,
     /// First packet, seconds since the epoch.
@@ -80,10 +84,16 @@ pub struct RecordSide {
     pub bytes: u64,
     /// Number of holes declared lost.
     pub gaps: u64,
+    /// Number of bytes in those holes; `None` if events were missed.
+    #[serde(default)]
+    pub gap_bytes: Option<u64>,
     /// Number of bytes that arrived again.
     pub retransmitted: u64,
     /// Number of bytes that arrived again and differed.
     pub conflicts: u64,
+    /// Number of segments that the receiver discarded; `None` if events were missed.
+    #[serde(default)]
+    pub refused: Option<u64>,
 }
 
 /// Mark in a log: records are missing before it.
@@ -114,9 +124,13 @@ pub enum LostReason {
 }
 
 impl Record {
-    /// Creates the record of a connection in its current state.
-    #[must_use]
-    pub fn new(source: &Source, socket: &Socket, part: u32) -> Self {
+    /// Creates the record of a connection in its current state, with numbers that its events carried.
+    pub(crate) fn new(
+        source: &Source,
+        socket: &Socket,
+        part: u32,
+        [client, server]: [SideDetails; 2],
+    ) -> Self {
         Self {
             v: VERSION,
             host: source.host.clone(),
@@ -127,14 +141,15 @@ impl Record {
             client: socket.client,
             server: socket.server,
             vlan: socket.vlan.clone(),
+            tunnels: socket.tunnels.clone(),
             interface: socket.interface.clone(),
             opened: socket.opened,
             last: socket.last,
             closed: socket.closed,
             midstream: socket.midstream,
             sides: RecordSides {
-                client: RecordSide::new(&socket.sides.client),
-                server: RecordSide::new(&socket.sides.server),
+                client: RecordSide::new(&socket.sides.client, client),
+                server: RecordSide::new(&socket.sides.server, server),
             },
             tls: socket.tls.clone(),
             mode: source.mode.clone(),
@@ -143,12 +158,14 @@ impl Record {
 }
 
 impl RecordSide {
-    fn new(side: &SideStats) -> Self {
+    fn new(side: &SideStats, details: SideDetails) -> Self {
         Self {
             bytes: side.end,
             gaps: side.gaps,
+            gap_bytes: details.gap_bytes,
             retransmitted: side.retransmitted,
             conflicts: side.conflicts,
+            refused: details.refused,
         }
     }
 }

@@ -82,7 +82,7 @@ mod tests {
         let mut tracker = Tracker::new(source, Duration::from_secs(300));
         let lost = json!({ "event": "lost", "time": 1.0, "listener": 1, "count": 5 });
         let lost: Notification = serde_json::from_value(lost).unwrap();
-        assert_eq!(tracker.event(&lost), Request::List);
+        assert_eq!(tracker.event(&lost, 1.0), Request::List);
         tracker.listed();
         tracker
     }

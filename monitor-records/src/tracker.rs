@@ -1,7 +1,7 @@
 //! Tracker: the state machine that makes records from the events and listings of one instance of the daemon.
 //!
-//! The caller subscribes to [`Tracker::EVENTS`], then lists the ended connections and passes each to
-//! [`Tracker::ended`], then passes events to [`Tracker::event`] and performs the request that it returns. Every few
+//! The caller subscribes to [`Tracker::EVENTS`], calls [`Tracker::listen`], lists the ended connections and passes each
+//! to [`Tracker::ended`], then passes events to [`Tracker::event`] and performs the request that it returns. Every few
 //! seconds it passes open connections to [`Tracker::open`]. After a record is stored, it calls [`Tracker::written`]. A
 //! program that was killed passes the identifiers of its stored records there before it lists. Listings ask for `tls`.
 //!
@@ -21,6 +21,7 @@ use monitor_common::{EventKind, SockId};
 use monitor_rpc::socket::Socket;
 use monitor_rpc::{EventBody, Notification};
 
+use crate::details::Details;
 use crate::{Lost, LostReason, Record, Source, VERSION};
 
 /// Request to the daemon that an event calls for.
@@ -48,11 +49,19 @@ pub struct Tracker {
     found: HashSet<u64>,
     /// True while a listing replaces lost events.
     recovering: bool,
+    details: Details,
+    /// Connection of the latest `closed` event. All of its events were received.
+    closed: Option<u64>,
 }
 
 impl Tracker {
     /// Events to subscribe to.
-    pub const EVENTS: [EventKind; 2] = [EventKind::Closed, EventKind::Evicted];
+    pub const EVENTS: [EventKind; 4] = [
+        EventKind::Closed,
+        EventKind::Evicted,
+        EventKind::Gap,
+        EventKind::Refused,
+    ];
 
     /// Creates a tracker of an instance. `interim` is the time between the interim records of a connection.
     #[must_use]
@@ -64,6 +73,8 @@ impl Tracker {
             missing: 0,
             found: HashSet::new(),
             recovering: false,
+            details: Details::new(),
+            closed: None,
         }
     }
 
@@ -73,11 +84,19 @@ impl Tracker {
         &self.source
     }
 
+    /// Notes that a subscription has begun. `now` is in seconds since the epoch, here and below.
+    pub fn listen(&mut self, now: f64) {
+        self.details.restart(now);
+    }
+
     /// Notes that a record of this instance is stored. Records may be noted in any order.
     pub fn written(&mut self, sockid: u64, part: u32) {
         let Some(id) = SockId::from_u64(sockid) else {
             return;
         };
+        if part == 0 {
+            self.details.remove(sockid);
+        }
         let entry = self.parts.entry(id.position()).or_insert((sockid, part));
         let (known, last) = *entry;
         // In a slot, larger identifiers are newer. A final record is never replaced by an interim one.
@@ -103,25 +122,42 @@ impl Tracker {
     }
 
     /// Takes an event, and returns the request that it calls for.
-    pub fn event(&mut self, notification: &Notification) -> Request {
+    pub fn event(&mut self, notification: &Notification, now: f64) -> Request {
         let sockid = notification.sockid.unwrap_or(u64::MAX);
+        if matches!(notification.body, EventBody::Closed { .. }) && self.is_finished(sockid) {
+            // A listing was faster than the events.
+            self.details.remove(sockid);
+        }
         match notification.body {
+            EventBody::Gap(range) => self.details.gap(sockid, range.side, range.len, now),
+            EventBody::Refused { side, .. } => self.details.refused(sockid, side, now),
             // The connection that a listing found was not among the lost ones.
             EventBody::Closed { .. } if self.found.remove(&sockid) => self.missing += 1,
-            EventBody::Closed { .. } if !self.is_finished(sockid) => return Request::Info(sockid),
+            EventBody::Closed { .. } if !self.is_finished(sockid) => {
+                self.closed = Some(sockid);
+                return Request::Info(sockid);
+            }
             // An open connection: an ended one is evicted after its record was written.
             EventBody::Evicted if !self.is_finished(sockid) && !self.found.contains(&sockid) => {
+                self.details.remove(sockid);
                 self.missing += 1;
             }
-            EventBody::Lost { count, .. } => {
-                let count = count.unwrap_or(0);
-                self.missing = self
-                    .missing
-                    .saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
-                self.recovering = true;
+            EventBody::Lost { count, ends, .. } => {
+                self.details.restart(now);
+                // Lost events of other kinds cost no record.
+                let ends = ends.or(count).unwrap_or(0);
+                if ends > 0 {
+                    self.missing = self
+                        .missing
+                        .saturating_add(i64::try_from(ends).unwrap_or(i64::MAX));
+                    self.recovering = true;
+                    return Request::List;
+                }
+            }
+            EventBody::Interrupted => {
+                self.details.restart(now);
                 return Request::List;
             }
-            EventBody::Interrupted => return Request::List,
             _ => {}
         }
         Request::Nothing
@@ -135,7 +171,8 @@ impl Tracker {
         if self.recovering && self.found.insert(socket.sockid) {
             self.missing -= 1;
         }
-        Some(Record::new(&self.source, socket, 0))
+        let details = self.details.of(socket, self.closed == Some(socket.sockid));
+        Some(Record::new(&self.source, socket, 0, details))
     }
 
     /// Ends the listing that [`Request::List`] asked for.
@@ -143,8 +180,8 @@ impl Tracker {
         self.recovering = false;
     }
 
-    /// Returns the interim record of an open connection that is due at `now`, in seconds since the epoch. A replay has
-    /// none, since its packets carry times of the past.
+    /// Returns the interim record of an open connection that is due at `now`. A replay has none, since its packets carry
+    /// times of the past.
     #[must_use]
     pub fn open(&self, socket: &Socket, now: f64) -> Option<Record> {
         if socket.closed.is_some() || self.source.mode == "replay" {
@@ -156,11 +193,12 @@ impl Tracker {
             None => part > 0,
             Some(last) => last > 0 && part > last,
         };
-        due.then(|| Record::new(&self.source, socket, part))
+        due.then(|| Record::new(&self.source, socket, part, self.details.of(socket, true)))
     }
 
     /// Notes that a connection with a `closed` event was gone when the daemon was asked for it.
     pub fn gone(&mut self, sockid: u64) {
+        self.details.remove(sockid);
         if !self.is_finished(sockid) {
             self.missing += 1;
         }
@@ -174,8 +212,7 @@ impl Tracker {
         self.missing != 0 || !self.found.is_empty()
     }
 
-    /// Returns the number of missing records as a mark for the log, if there are any, and starts to count again. `now`
-    /// is in seconds since the epoch.
+    /// Returns the number of missing records as a mark for the log, if there are any, and starts to count again.
     pub fn lost(&mut self, now: f64) -> Option<Lost> {
         self.found.clear();
         let missing = u64::try_from(std::mem::take(&mut self.missing)).unwrap_or(0);

@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
-use monitor_common::SockId;
+use monitor_common::{Side, SockId};
+use monitor_rpc::types::SideRange;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+
+/// Time of the events; the connections opened after the trackers began to listen.
+const NOW: f64 = 1001.0;
 
 fn source(mode: &str) -> Source {
     Source {
@@ -17,7 +21,9 @@ fn source(mode: &str) -> Source {
 }
 
 fn tracker() -> Tracker {
-    Tracker::new(source("tap"), Duration::from_secs(300))
+    let mut tracker = Tracker::new(source("tap"), Duration::from_secs(300));
+    tracker.listen(999.0);
+    tracker
 }
 
 fn side() -> Value {
@@ -26,11 +32,15 @@ fn side() -> Value {
 }
 
 fn socket(sockid: u64, closed: Option<&str>) -> Socket {
-    let value = json!({ "sockid": sockid, "client": "10.0.0.1:5", "server": "[::1]:80", "vlan": [7], "interface": "lo",
-        "state": { "client": "ESTABLISHED", "server": "ESTABLISHED" }, "opened": 1000.0, "last": 1001.5,
+    let value = json!({ "sockid": sockid, "client": "10.0.0.1:5", "server": "[::1]:80", "vlan": [7], "tunnels": [tunnel()],
+        "interface": "lo", "state": { "client": "ESTABLISHED", "server": "ESTABLISHED" }, "opened": 1000.0, "last": 1001.5,
         "closed": closed, "midstream": false, "worker": 0, "sides": { "client": side(), "server": side() },
         "tls": { "version": null, "sni": "s", "alpn": ["h2"] } });
     serde_json::from_value(value).unwrap()
+}
+
+fn tunnel() -> Value {
+    json!({ "kind": "vxlan", "id": 42, "ends": ["192.0.2.1", "192.0.2.2"] })
 }
 
 fn id(slot: u32, generation: u32) -> u64 {
@@ -51,9 +61,25 @@ fn closed(sockid: u64) -> Notification {
     event(Some(sockid), EventBody::Closed { reason })
 }
 
+fn gap(sockid: u64, side: Side, len: u64) -> Notification {
+    let off = 0;
+    event(Some(sockid), EventBody::Gap(SideRange { side, off, len }))
+}
+
+fn refused(sockid: u64) -> Notification {
+    let body = EventBody::Refused {
+        side: Side::Server,
+        seq: 1,
+        len: 2,
+        reason: monitor_common::Refusal::Window,
+    };
+    event(Some(sockid), body)
+}
+
 fn lost(count: u64) -> Notification {
     let body = EventBody::Lost {
         count: Some(count),
+        ends: Some(count),
         side: None,
         off: None,
         len: None,
@@ -72,27 +98,73 @@ fn write(tracker: &mut Tracker, socket: &Socket) -> bool {
 
 #[test]
 fn a_record_holds_the_fields_of_its_socket() {
-    let record = tracker().ended(&socket(9, Some("fin"))).unwrap();
-    let side = json!({ "bytes": 9, "gaps": 1, "retransmitted": 2, "conflicts": 3 });
+    let mut tracker = tracker();
+    tracker.event(&gap(9, Side::Client, 40), NOW);
+    tracker.event(&refused(9), NOW);
+    tracker.event(&closed(9), NOW);
+    let record = tracker.ended(&socket(9, Some("fin"))).unwrap();
+    let side = |gap_bytes: Option<u64>, refused: u64| json!({ "bytes": 9, "gaps": 1, "gap_bytes": gap_bytes, "retransmitted": 2, "conflicts": 3, "refused": refused });
     let expected = json!({ "v": 1, "host": "h", "instance": 7, "sockid": 9, "part": 0,
         "community_id": record.community_id, "client": "10.0.0.1:5", "server": "[::1]:80", "vlan": [7],
-        "interface": "lo", "opened": 1000.0, "last": 1001.5, "closed": "fin", "midstream": false,
-        "sides": { "client": side, "server": side },
+        "tunnels": [tunnel()], "interface": "lo", "opened": 1000.0, "last": 1001.5, "closed": "fin", "midstream": false,
+        "sides": { "client": side(Some(40), 0), "server": side(None, 1) },
         "tls": { "version": null, "sni": "s", "alpn": ["h2"] }, "mode": "tap" });
     assert_eq!(serde_json::to_value(&record).unwrap(), expected);
     assert_eq!(serde_json::from_value::<Record>(expected).unwrap(), record);
 }
 
+/// Returns what the final record says of the server's side: bytes of lost holes, and refused segments.
+fn details(tracker: &mut Tracker, sockid: u64) -> (Option<u64>, Option<u64>) {
+    let record = tracker.ended(&socket(sockid, Some("fin"))).unwrap();
+    tracker.written(sockid, 0);
+    (record.sides.server.gap_bytes, record.sides.server.refused)
+}
+
+#[test]
+fn numbers_of_missed_events_are_unknown() {
+    let mut tracker = tracker();
+    let events = |sockid| [gap(sockid, Side::Server, 5), refused(sockid)];
+    let pass = |tracker: &mut Tracker, events: &[Notification]| {
+        for event in events {
+            tracker.event(event, NOW);
+        }
+    };
+    for slot in 1..=4 {
+        pass(&mut tracker, &events(id(slot, 1)));
+    }
+    tracker.event(&closed(id(1, 1)), NOW);
+    assert_eq!(details(&mut tracker, id(1, 1)), (Some(5), Some(1)));
+    // A listing: more events may come. The hole is the only one that the connection has.
+    assert_eq!(details(&mut tracker, id(2, 1)), (Some(5), None));
+    // Another hole than the connection has.
+    pass(&mut tracker, &events(id(3, 1)));
+    tracker.event(&closed(id(3, 1)), NOW);
+    assert_eq!(details(&mut tracker, id(3, 1)), (None, Some(2)));
+    // Events were lost, but none of an end: no record is missing.
+    let mut lost = lost(7);
+    let EventBody::Lost { ends, .. } = &mut lost.body else {
+        unreachable!("made above")
+    };
+    *ends = Some(0);
+    assert_eq!(tracker.event(&lost, NOW), Request::Nothing);
+    assert!(!tracker.is_incomplete());
+    tracker.event(&closed(id(4, 1)), NOW);
+    assert_eq!(details(&mut tracker, id(4, 1)), (None, None));
+}
+
 #[test]
 fn a_closed_connection_is_written_once() {
     let mut tracker = tracker();
-    assert_eq!(tracker.event(&closed(id(1, 1))), Request::Info(id(1, 1)));
+    assert_eq!(
+        tracker.event(&closed(id(1, 1)), NOW),
+        Request::Info(id(1, 1))
+    );
     assert!(!write(&mut tracker, &socket(id(1, 1), None)), "it is open");
     assert!(write(&mut tracker, &socket(id(1, 1), Some("rst"))));
     assert!(!write(&mut tracker, &socket(id(1, 1), Some("rst"))));
-    assert_eq!(tracker.event(&closed(id(1, 1))), Request::Nothing);
+    assert_eq!(tracker.event(&closed(id(1, 1)), NOW), Request::Nothing);
     let evicted = event(Some(id(1, 1)), EventBody::Evicted);
-    assert_eq!(tracker.event(&evicted), Request::Nothing);
+    assert_eq!(tracker.event(&evicted, NOW), Request::Nothing);
     assert_eq!(tracker.lost(0.0), None, "its record was written before");
 }
 
@@ -120,13 +192,13 @@ fn interim_records_are_numbered_by_the_intervals_since_the_start() {
 #[test]
 fn a_listing_replaces_lost_events_and_the_rest_is_counted() {
     let mut tracker = tracker();
-    assert_eq!(tracker.event(&lost(3)), Request::List);
+    assert_eq!(tracker.event(&lost(3), NOW), Request::List);
     // Two of the lost ones, and one with an event that waits in the queue.
     for slot in 1..=3 {
         assert!(write(&mut tracker, &socket(id(slot, 1), Some("fin"))));
     }
     tracker.listed();
-    assert_eq!(tracker.event(&closed(id(3, 1))), Request::Nothing);
+    assert_eq!(tracker.event(&closed(id(3, 1)), NOW), Request::Nothing);
     assert!(tracker.is_incomplete());
     assert_eq!(tracker.lost(5.0).unwrap().lost, Some(1));
     assert!(!tracker.is_incomplete());
@@ -136,9 +208,12 @@ fn a_listing_replaces_lost_events_and_the_rest_is_counted() {
 #[test]
 fn connections_that_are_gone_before_they_can_be_read_are_counted() {
     let mut tracker = tracker();
-    assert_eq!(tracker.event(&closed(id(1, 1))), Request::Info(id(1, 1)));
+    assert_eq!(
+        tracker.event(&closed(id(1, 1)), NOW),
+        Request::Info(id(1, 1))
+    );
     tracker.gone(id(1, 1));
-    tracker.event(&event(Some(id(2, 1)), EventBody::Evicted));
+    tracker.event(&event(Some(id(2, 1)), EventBody::Evicted), NOW);
     assert_eq!(tracker.lost(5.0).unwrap().lost, Some(2));
 }
 
@@ -221,7 +296,7 @@ fn catch_up(
         (generation == sock.generation()).then(|| socket(sockid, ended.then_some("fin")))
     };
     for event in events {
-        let found = match tracker.event(&event) {
+        let found = match tracker.event(&event, NOW) {
             Request::Nothing => Vec::new(),
             Request::Info(sockid) => {
                 let found = current(sockid);

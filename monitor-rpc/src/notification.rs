@@ -148,6 +148,9 @@ pub enum EventBody {
         /// Number of events.
         #[serde(default, skip_serializing_if = "none")]
         count: Option<u64>,
+        /// Number of events `closed` and `evicted` among them, at most (`subscribe`).
+        #[serde(default, skip_serializing_if = "none")]
+        ends: Option<u64>,
         /// Side of the bytes.
         #[serde(default, skip_serializing_if = "none")]
         side: Option<Side>,

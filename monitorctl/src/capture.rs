@@ -215,6 +215,7 @@ mod tests {
         let mut output = Output::new(&mut file).unwrap();
         let lost = EventBody::Lost {
             count: Some(5),
+            ends: None,
             side: None,
             off: None,
             len: None,

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use monitor_tests::wiregen::{Capture, End, Flow, Layers, flags};
 use monitor_tests::{
-    Daemon, Namespace, Network, Nginx, Pair, Program, monitorctl, needs, until, within,
+    Daemon, Namespace, Network, Nginx, Pair, Program, inject, monitorctl, needs, until, within,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -221,7 +222,7 @@ struct SmallDisk<'a>(&'a Path);
 impl<'a> SmallDisk<'a> {
     fn mount(path: &'a Path) -> Self {
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]);
+        mount.args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"]);
         Program::run(mount.arg(path));
         Self(path)
     }
@@ -245,7 +246,7 @@ fn a_full_disk_is_reported_and_delays_records() {
     let disk = log.dir.path().to_owned();
     let disk = SmallDisk::mount(&disk);
     let filler = disk.0.join("filler");
-    fs::write(&filler, vec![0; 160 * 1024]).unwrap();
+    fs::write(&filler, vec![0; 400 * 1024]).unwrap();
     log.run();
     let client = curl(&b, REQUESTS as u32, "file");
     assert!(client.finish_within(LONG).status.success());
@@ -346,5 +347,44 @@ fn a_tls_connection_shows_version_name_and_protocols() {
         assert_eq!(record["tls"]["sni"], "a.test");
         assert_eq!(record["tls"]["alpn"], serde_json::json!(["h2", "http/1.1"]));
     }
+    daemon.stop();
+}
+
+#[test]
+fn lost_bytes_and_refused_segments_are_counted() {
+    needs!("python3");
+    let Pair { a, b } = Network::default().pair();
+    let daemon = Daemon::start(&a, &SETTINGS.replace("'tap'", "'mirror'"));
+    let mut log = Log::start(&daemon, &[]);
+    // A connection that opens before the log listens has an unknown number of refused segments.
+    until("the log to listen", || {
+        let stats = daemon.rpc().ok("stats", serde_json::json!({}));
+        (stats["rpc"]["listeners"] == 1).then_some(())
+    });
+    let mut flow = Flow::new("10.9.0.2:4000", "10.9.0.1:80");
+    flow.open();
+    for segment in 0..5 {
+        flow.segment(End::Client, flags::ACK, &[segment; 1000]);
+    }
+    flow.segments
+        .retain(|it| !matches!(it.payload[..], [1 | 3, ..]));
+    let past = flow.seq(End::Client, 0);
+    for _ in 0..3 {
+        flow.segment_at(End::Client, past, flags::PSH, b"no ACK flag");
+    }
+    flow.segment(End::Server, flags::ACK, b"done").close();
+    inject(&b, "veth", &Capture::of(&Layers::ethernet(), &flow), &[0]);
+    until("the record", || (log.lines() >= 1).then_some(()));
+    assert_eq!(log.stop(), "");
+    let record = log.records(&["log.json"]).remove(0);
+    let server = serde_json::json!({ "bytes": 5000, "gaps": 2, "gap_bytes": 2000, "retransmitted": 0, "conflicts": 0,
+        "refused": 3 });
+    let client = serde_json::json!({ "bytes": 4, "gaps": 0, "gap_bytes": 0, "retransmitted": 0, "conflicts": 0,
+        "refused": 0 });
+    assert_eq!(
+        (&record["sides"]["server"], &record["sides"]["client"]),
+        (&server, &client)
+    );
+    assert_eq!(record["tunnels"], serde_json::json!([]));
     daemon.stop();
 }

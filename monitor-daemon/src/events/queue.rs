@@ -6,14 +6,16 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::EventRecord;
+use super::{EventRecord, Losses};
 
 /// State that both ends of a queue share.
 #[derive(Debug)]
 pub struct EventQueue {
     queue: ArrayQueue<EventRecord>,
-    /// Number of records that found the queue full.
+    /// Number of lost records.
     lost: AtomicU64,
+    /// Number of ends of connections among them. Written before `lost`.
+    ends: AtomicU64,
 }
 
 /// Receiving end of a queue.
@@ -21,7 +23,7 @@ pub struct EventQueue {
 pub struct EventReceiver {
     queue: Arc<EventQueue>,
     /// Losses that were delivered.
-    told: u64,
+    told: Losses,
     /// Record taken from the queue; the losses before it are delivered first.
     held: Option<EventRecord>,
 }
@@ -31,8 +33,8 @@ pub struct EventReceiver {
 pub enum Delivery {
     /// Record of an event.
     Record(EventRecord),
-    /// Number of records lost at this point.
-    Lost(u64),
+    /// Records lost at this point.
+    Lost(Losses),
 }
 
 impl EventQueue {
@@ -45,6 +47,7 @@ impl EventQueue {
         Arc::new(Self {
             queue: ArrayQueue::new(records.max(1)),
             lost: AtomicU64::new(0),
+            ends: AtomicU64::new(0),
         })
     }
 
@@ -54,8 +57,9 @@ impl EventQueue {
     }
 
     /// Sets the number of lost records. For the subscriber, before its next push.
-    pub(super) fn set_lost(&self, lost: u64) {
-        self.lost.store(lost, Release);
+    pub(super) fn set_lost(&self, lost: Losses) {
+        self.ends.store(lost.ends, Release);
+        self.lost.store(lost.count, Release);
     }
 }
 
@@ -65,7 +69,7 @@ impl EventReceiver {
     pub fn new(queue: Arc<EventQueue>) -> Self {
         Self {
             queue,
-            told: 0,
+            told: Losses::default(),
             held: None,
         }
     }
@@ -79,14 +83,21 @@ impl Iterator for EventReceiver {
         // Read before the queue: if that is empty, every record that was in it when these were lost has
         // been delivered, so the losses come next. Later losses may belong behind records that are still to
         // come.
-        let lost = self.queue.lost.load(Acquire);
+        let count = self.queue.lost.load(Acquire);
         let record = self.held.take().or_else(|| self.queue.queue.pop());
-        let lost = record.map_or(lost, |record| record.lost);
-        if lost > self.told {
-            let count = lost - self.told;
-            self.told = lost;
+        let lost = record.map_or_else(
+            || Losses {
+                count,
+                // These may include later ones, which are then reported too early.
+                ends: self.queue.ends.load(Acquire),
+            },
+            |record| record.lost,
+        );
+        let losses = lost.since(self.told);
+        if losses.count > 0 {
+            self.told += losses;
             self.held = record;
-            return Some(Delivery::Lost(count));
+            return Some(Delivery::Lost(losses));
         }
         record.map(Delivery::Record)
     }
@@ -99,10 +110,17 @@ mod tests {
     use super::*;
     use crate::events::RecordedEvent;
 
+    fn losses(count: u64) -> Losses {
+        Losses {
+            count,
+            ends: count / 2,
+        }
+    }
+
     fn record(time: u64, lost: u64) -> EventRecord {
         EventRecord {
             time,
-            lost,
+            lost: losses(lost),
             what: RecordedEvent::Event(Event::Established {
                 id: SockId::new(0, 1, 0),
             }),
@@ -114,16 +132,17 @@ mod tests {
         let queue = EventQueue::new(2);
         let mut tail = EventReceiver::new(Arc::clone(&queue));
         assert!(queue.push(record(1, 0)) && queue.push(record(2, 0)) && !queue.push(record(3, 0)));
-        queue.set_lost(1);
+        queue.set_lost(losses(1));
         assert_eq!(tail.next(), Some(Delivery::Record(record(1, 0))));
         assert!(queue.push(record(4, 1)) && !queue.push(record(5, 1)));
-        queue.set_lost(2);
+        queue.set_lost(losses(2));
         assert_eq!(tail.next(), Some(Delivery::Record(record(2, 0))));
-        assert_eq!(tail.next(), Some(Delivery::Lost(1)));
+        let lost = |count, ends| Some(Delivery::Lost(Losses { count, ends }));
+        assert_eq!(tail.next(), lost(1, 0));
         assert_eq!(tail.next(), Some(Delivery::Record(record(4, 1))));
         assert_eq!(
             tail.next(),
-            Some(Delivery::Lost(1)),
+            lost(1, 1),
             "at the end, without a record after it"
         );
         assert_eq!(tail.next(), None);
@@ -139,16 +158,21 @@ mod tests {
             for time in 1..=NOTES {
                 if !queue.push(record(time, lost)) {
                     lost += 1;
-                    queue.set_lost(lost);
+                    queue.set_lost(losses(lost));
                 }
             }
         });
         // Time of the next record unless some were lost.
-        let mut expected = 1;
+        let (mut expected, mut lost, mut ends) = (1, 0, 0);
         loop {
             let over = writer.is_finished();
             match tail.next() {
-                Some(Delivery::Lost(count)) => expected += count,
+                Some(Delivery::Lost(losses)) => {
+                    assert!(losses.ends <= losses.count, "{losses:?}");
+                    lost += losses.count;
+                    ends += losses.ends;
+                    expected += losses.count;
+                }
                 Some(Delivery::Record(record)) => {
                     assert_eq!(
                         record.time, expected,
@@ -161,5 +185,6 @@ mod tests {
             }
         }
         assert_eq!(expected, NOTES + 1);
+        assert_eq!(ends, lost / 2);
     }
 }

@@ -12,7 +12,34 @@ pub struct EventRecord {
     /// Event.
     pub what: RecordedEvent,
     /// Total number of records of this queue that were lost before it.
-    pub(super) lost: u64,
+    pub(super) lost: Losses,
+}
+
+/// Number of records that a subscriber lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Number of records.
+    pub count: u64,
+    /// Number of ends of connections among them, at most.
+    pub ends: u64,
+}
+
+impl Losses {
+    /// Returns the losses since an earlier total.
+    pub(super) fn since(self, earlier: Self) -> Self {
+        let count = self.count.saturating_sub(earlier.count);
+        Self {
+            count,
+            ends: self.ends.saturating_sub(earlier.ends).min(count),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Losses {
+    fn add_assign(&mut self, more: Self) {
+        self.count += more.count;
+        self.ends += more.ends;
+    }
 }
 
 /// Event in a record.

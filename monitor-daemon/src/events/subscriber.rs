@@ -9,11 +9,15 @@ use tokio::sync::Notify;
 use super::entry::Entry;
 use super::filter::subject;
 use super::log::LogRead;
-use super::{EventFilter, EventKinds, EventLog, EventQueue, EventRecord, RecordedEvent, Scope};
+use super::{
+    EventFilter, EventKinds, EventLog, EventQueue, EventRecord, Losses, RecordedEvent, Scope,
+};
 use crate::filter::Filter;
 
 /// Cost of one turn, in entries read and tests of filters: about 20 µs.
 const TURN: usize = 2048;
+/// Events by which a connection ends. Their losses are counted apart: a client can list ended connections.
+const ENDS: [EventKind; 2] = [EventKind::Closed, EventKind::Evicted];
 
 /// Wakes a session that has something to deliver.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +45,7 @@ pub struct Subscriber {
     held: Option<Entry>,
     /// Something was queued, or lost, in this turn.
     touched: bool,
-    lost: u64,
+    lost: Losses,
 }
 
 #[derive(Debug)]
@@ -125,7 +129,7 @@ impl Subscriber {
             wakeup,
             held: None,
             touched: false,
-            lost: 0,
+            lost: Losses::default(),
         })
     }
 
@@ -163,7 +167,12 @@ impl Subscriber {
     fn skip(&mut self) {
         let to = self.log.resume();
         self.forward();
-        self.lost += to - self.at;
+        let count = to - self.at;
+        let ends = ENDS.iter().any(|kind| self.kinds.contains(*kind));
+        self.lost += Losses {
+            count,
+            ends: if ends { count } else { 0 },
+        };
         self.queue.set_lost(self.lost);
         self.at = to;
         self.touched = true;
@@ -227,7 +236,10 @@ impl Subscriber {
             lost: self.lost,
         };
         if !self.queue.push(record) {
-            self.lost += 1;
+            self.lost += Losses {
+                count: 1,
+                ends: u64::from(ENDS.contains(&entry.event.kind())),
+            };
             self.queue.set_lost(self.lost);
         }
     }

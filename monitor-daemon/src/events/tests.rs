@@ -106,7 +106,7 @@ impl Ear {
     fn events(&mut self) -> Vec<RecordedEvent> {
         let event = |delivery| match delivery {
             Delivery::Record(record) => record.what,
-            Delivery::Lost(count) => panic!("{count} lost"),
+            Delivery::Lost(losses) => panic!("{losses:?}"),
         };
         self.deliveries().into_iter().map(event).collect()
     }
@@ -176,7 +176,7 @@ fn adjacent_data_of_a_batch_is_one_record_and_the_dispatcher_is_notified_once() 
         Delivery::Record(EventRecord {
             time,
             what,
-            lost: 0,
+            lost: Losses::default(),
         })
     };
     assert_eq!(records[1..], [data(5, 0, 3), data(6, 3, 3)]);
@@ -291,7 +291,10 @@ fn port(delivery: Delivery) -> Result<u16, u64> {
             ..
         }) => Ok(ends.client().port()),
         Delivery::Record(_) => panic!("another event"),
-        Delivery::Lost(count) => Err(count),
+        Delivery::Lost(losses) => {
+            assert_eq!(losses.ends, 0, "no end was subscribed to");
+            Err(losses.count)
+        }
     }
 }
 
@@ -318,4 +321,28 @@ fn a_subscriber_that_the_log_overtakes_reports_the_loss_and_continues() {
     let rest: Vec<_> = ear.deliveries().into_iter().map(port).collect();
     let expected = std::iter::once(Err(33)).chain((136..150).map(Ok));
     assert_eq!(rest, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn lost_ends_of_connections_are_counted_apart() {
+    let mut engine = engine();
+    let kinds = [EventKind::Opened, EventKind::Closed];
+    let mut ear = Ear::of(&mut engine, &kinds, Scope::All, 2, 100);
+    open(&mut engine, 100..103);
+    let reset = |port| segment(port, true, RST, 100, b"");
+    process(&mut engine, 2, &[reset(100), reset(101)]);
+    while ear.subscriber.turn() {}
+    let lost = |count, ends| Some(Delivery::Lost(Losses { count, ends }));
+    assert_eq!(ear.receiver.next().map(port), Some(Ok(100)));
+    assert_eq!(ear.receiver.next().map(port), Some(Ok(101)));
+    assert_eq!(ear.receiver.next(), lost(3, 2));
+    // Entries that were overwritten may all be ends.
+    let mut engine = self::engine();
+    let mut ear = Ear::of(&mut engine, &kinds, Scope::All, 100, 16);
+    open(&mut engine, 0..40);
+    ear.subscriber.turn();
+    let Some(Delivery::Lost(losses)) = ear.receiver.next() else {
+        panic!("a log of 16 entries holds no 40 events");
+    };
+    assert_eq!(losses.ends, losses.count);
 }

@@ -71,6 +71,7 @@ impl Collector {
             ..SubscribeParams::default()
         };
         let mut events = client.subscribe(&params).await?;
+        self.journal.tracker(|tracker| tracker.listen(now()));
         self.list_ended(&mut client).await?;
         *reported = false;
         let mut settling = Settling::new(Instant::now());
@@ -99,7 +100,7 @@ impl Collector {
         client: &mut AsyncClient,
         event: &Notification,
     ) -> Result<(), CollectError> {
-        match self.journal.tracker(|tracker| tracker.event(event)) {
+        match self.journal.tracker(|tracker| tracker.event(event, now())) {
             Some(Request::Info(sockid)) => match client.info(sockid).await {
                 Ok(socket) => Ok(self.journal.write(|tracker| tracker.ended(&socket))?),
                 Err(Error::Rpc(error)) if error.known_code() == Some(Code::BadSocket) => {

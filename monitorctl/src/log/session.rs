@@ -80,6 +80,7 @@ impl<'a> Session<'a> {
         let Some(tracker) = log.tracker.as_mut() else {
             return Ok(());
         };
+        tracker.listen(now());
         let signals = log.signals.clone();
         let mut session = Session {
             client,
@@ -126,7 +127,7 @@ impl<'a> Session<'a> {
     }
 
     fn event(&mut self, event: &Notification) -> Result<(), Failure> {
-        match self.tracker.event(event) {
+        match self.tracker.event(event, now()) {
             Request::Nothing => {}
             Request::Info(sockid) => match self.client.info(sockid) {
                 Ok(socket) => {

@@ -108,6 +108,7 @@ mod tests {
             sockid: None,
             body: EventBody::Lost {
                 count: Some(9),
+                ends: None,
                 side: None,
                 off: None,
                 len: None,

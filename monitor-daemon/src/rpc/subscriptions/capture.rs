@@ -110,7 +110,7 @@ impl Capture {
             left = left.saturating_sub(cost);
             if lost > 0 {
                 self.write(writer).await?;
-                writer.lost(self.number(), lost);
+                writer.lost(self.number(), lost, None);
             }
             let Some((index, packet)) = self.first() else {
                 break;

@@ -5,7 +5,7 @@ use std::io;
 use monitor_engine::{Event, SockId};
 use monitor_rpc::types::{Encoding, EventBody, Notification, SideRange};
 
-use crate::events::{Delivery, EventRecord, RecordedEvent};
+use crate::events::{Delivery, EventRecord, Losses, RecordedEvent};
 use crate::rpc::access::memory::OWN;
 use crate::rpc::subscriptions::notification_writer::NotificationWriter;
 use crate::rpc::subscriptions::subscription::Subscription;
@@ -49,7 +49,9 @@ impl EventStream {
         for _ in 0..TURN {
             match self.subscription.next() {
                 Some(Delivery::Record(record)) => self.write(&record, writer).await?,
-                Some(Delivery::Lost(count)) => writer.lost(self.number(), count),
+                Some(Delivery::Lost(Losses { count, ends })) => {
+                    writer.lost(self.number(), count, Some(ends));
+                }
                 None => {
                     self.more = false;
                     return Ok(());

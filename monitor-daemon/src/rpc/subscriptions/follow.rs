@@ -173,6 +173,7 @@ impl Follow {
             NextKind::Lost { to } => {
                 let lost = EventBody::Lost {
                     count: None,
+                    ends: None,
                     side: Some(side),
                     off: Some(off),
                     len: Some(to - off),

@@ -43,8 +43,8 @@ impl NotificationWriter<'_> {
         self.out.close();
     }
 
-    /// Reports records that did not fit into a listener's queue.
-    pub(crate) fn lost(&mut self, listener: u64, count: u64) {
+    /// Reports records that did not fit into a listener's queue, and how many of them were ends of connections.
+    pub(crate) fn lost(&mut self, listener: u64, count: u64, ends: Option<u64>) {
         self.shared.metrics.events_lost.add(count);
         self.event(&Notification {
             listener,
@@ -52,6 +52,7 @@ impl NotificationWriter<'_> {
             sockid: None,
             body: EventBody::Lost {
                 count: Some(count),
+                ends,
                 side: None,
                 off: None,
                 len: None,

@@ -100,7 +100,7 @@ impl Watch {
             self.spent += RECORD;
             match self.subscription.next() {
                 Some(Delivery::Record(record)) => self.on_event(&record, writer),
-                Some(Delivery::Lost(count)) => self.lost(count, writer),
+                Some(Delivery::Lost(losses)) => self.lost(losses.count, writer),
                 None => {
                     self.more = false;
                     return Ok(());
@@ -146,7 +146,7 @@ impl Watch {
 
     /// Scans all sides: the lost records may have been about any of them.
     fn lost(&mut self, count: u64, writer: &mut NotificationWriter<'_>) {
-        writer.lost(self.number(), count);
+        writer.lost(self.number(), count, None);
         self.sweep(&writer.shared.status.readers);
         self.looks
             .extend(self.states.keys().map(|&(id, side)| Look {
@@ -341,6 +341,7 @@ impl Watch {
         if dropped > 0 {
             let lost = EventBody::Lost {
                 count: Some(dropped),
+                ends: None,
                 side: Some(look.side),
                 off: None,
                 len: None,
@@ -353,6 +354,7 @@ impl Watch {
     fn not_searched(&self, look: Look, off: u64, len: u64, writer: &mut NotificationWriter<'_>) {
         let lost = EventBody::Lost {
             count: None,
+            ends: None,
             side: Some(look.side),
             off: Some(off),
             len: Some(len),
