@@ -23,6 +23,7 @@ mod number;
 pub mod openrpc;
 pub mod read_error;
 pub mod socket;
+pub mod socket_file;
 pub mod types;
 
 pub use chain::Chain;

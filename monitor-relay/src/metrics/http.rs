@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use monitor_rpc::socket_file::{SocketFile, remove_stale};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
@@ -45,7 +46,7 @@ enum Socket {
     Unix {
         socket: UnixListener,
         /// Removed with the listener.
-        _file: SocketFile,
+        _file: RemovedFile,
     },
 }
 
@@ -68,7 +69,7 @@ impl Listener {
                 let socket = TcpListener::bind(address).await;
                 (socket.map(Socket::Tcp), address.to_string())
             }
-            Listen::Unix(path) => (bind_unix(path).await, path.display().to_string()),
+            Listen::Unix(path) => (bind_unix(path), path.display().to_string()),
         };
         match bound {
             Ok(socket) => {
@@ -171,18 +172,10 @@ fn respond(status: StatusCode, content_type: &'static str, text: String) -> Resp
 }
 
 /// Binds a Unix socket, in place of one that nothing listens on.
-async fn bind_unix(path: &Path) -> io::Result<Socket> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if is_socket {
-        match tokio::net::UnixStream::connect(path).await {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path)?;
-            }
-            _ => return Err(io::ErrorKind::AddrInUse.into()),
-        }
-    }
+fn bind_unix(path: &Path) -> io::Result<Socket> {
+    remove_stale(path).map_err(io::Error::other)?;
     let socket = UnixListener::bind(path)?;
-    let file = SocketFile(path.to_path_buf());
+    let file = RemovedFile(SocketFile::claim(path)?);
     fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
     Ok(Socket::Unix {
         socket,
@@ -191,11 +184,11 @@ async fn bind_unix(path: &Path) -> io::Result<Socket> {
 }
 
 /// File of a Unix socket, removed when dropped.
-struct SocketFile(PathBuf);
+struct RemovedFile(SocketFile);
 
-impl Drop for SocketFile {
+impl Drop for RemovedFile {
     fn drop(&mut self) {
         // It may have been removed by another program.
-        let _ = fs::remove_file(&self.0);
+        let _ = self.0.remove();
     }
 }

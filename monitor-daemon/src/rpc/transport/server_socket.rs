@@ -3,14 +3,13 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{
-    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
-};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use monitor_rpc::socket_file::{self, SocketFile, StaleError};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -28,7 +27,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub struct ServerSocket {
     pub(crate) socket: UnixListener,
     /// `None` for a socket of the service manager, which removes the file itself.
-    pub(crate) file: Option<SocketFile>,
+    pub(crate) file: Option<RemovedFile>,
     pub(crate) policy: AccessPolicy,
 }
 
@@ -90,13 +89,13 @@ impl ServerSocket {
         let address =
             SocketAddrUnix::new(path).map_err(|_| ListenError::TooLong { path: path.clone() })?;
         let _held_until_bound = lock(path)?;
-        remove_stale(path, &address)?;
+        remove_stale(path)?;
         let failed = |source: io::Error| ListenError::Io {
             path: path.clone(),
             source,
         };
         let socket = bind(path, &address, mode, group).map_err(failed)?;
-        let file = SocketFile::claim(path).map_err(failed)?;
+        let file = SocketFile::claim(path).map(RemovedFile).map_err(failed)?;
         rustix::net::listen(&socket, limits::BACKLOG).map_err(|error| failed(error.into()))?;
         Ok(Self {
             socket: UnixListener::from(socket),
@@ -169,30 +168,13 @@ fn lock(socket: &Path) -> Result<File, ListenError> {
     Err(ListenError::Locked { path })
 }
 
-fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ListenError> {
-    let failed = |source: io::Error| ListenError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(ListenError::NotASocket {
-                path: path.to_path_buf(),
-            });
-        }
-        Ok(_) => {}
-    }
-    let probe = stream_socket().map_err(|error| failed(error.into()))?;
-    match rustix::net::connect(&probe, address) {
-        Err(Errno::CONNREFUSED) => fs::remove_file(path).map_err(failed),
-        // A full backlog: a daemon listens.
-        Ok(()) | Err(Errno::AGAIN) => Err(ListenError::InUse {
-            path: path.to_path_buf(),
-        }),
-        Err(error) => Err(failed(error.into())),
-    }
+fn remove_stale(path: &Path) -> Result<(), ListenError> {
+    let path = path.to_path_buf();
+    socket_file::remove_stale(&path).map_err(|error| match error {
+        StaleError::InUse => ListenError::InUse { path },
+        StaleError::NotASocket => ListenError::NotASocket { path },
+        StaleError::Io(source) => ListenError::Io { path, source },
+    })
 }
 
 fn bind(
@@ -221,36 +203,16 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-/// Name in the file system, removed on drop.
+/// File of the socket, removed on drop.
 #[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    /// Device and inode, since another daemon may have replaced the file.
-    identity: (u64, u64),
-}
+pub(crate) struct RemovedFile(SocketFile);
 
-impl SocketFile {
-    fn claim(path: &Path) -> io::Result<Self> {
-        // The working directory may change before it is removed.
-        let path = std::path::absolute(path)?;
-        let identity = identity(&path)?;
-        Ok(Self { path, identity })
-    }
-}
-
-impl Drop for SocketFile {
+impl Drop for RemovedFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket file");
+        if let Err(error) = self.0.remove() {
+            tracing::warn!(path = %self.0.path().display(), %error, "cannot remove the socket file");
         }
     }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]
