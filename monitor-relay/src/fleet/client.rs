@@ -192,12 +192,21 @@ impl Fleet {
     /// # Errors
     /// The server denies it.
     pub async fn gather(&self, method: &str, params: &Value) -> Result<Gathered, AskError> {
-        let mut silent: BTreeSet<String> = self
-            .hosts()
-            .await?
-            .into_iter()
-            .map(|host| host.host)
-            .collect();
+        let hosts = self.hosts().await?;
+        self.gather_from(&hosts, method, params).await
+    }
+
+    /// Calls a method of all hosts, as [`Fleet::gather`] does; `hosts` are those that must answer.
+    ///
+    /// # Errors
+    /// The server denies it.
+    pub async fn gather_from(
+        &self,
+        hosts: &[Host],
+        method: &str,
+        params: &Value,
+    ) -> Result<Gathered, AskError> {
+        let mut silent: BTreeSet<String> = hosts.iter().map(|host| host.host.clone()).collect();
         let inbox = self.client.new_inbox();
         let nats = |error: async_nats::Error| AskError::Nats(error);
         let subscribed = self.client.subscribe(inbox.clone()).await;

@@ -133,10 +133,13 @@ pub async fn list(client: &Client) -> Result<Vec<Host>, async_nats::Error> {
     let mut hosts = Vec::new();
     for key in keys {
         // It may have been dropped in between.
-        if let Some(value) = store.get(&key).await?
-            && let Ok(host) = serde_json::from_slice::<Host>(&value)
-        {
-            hosts.push(host);
+        if let Some(value) = store.get(&key).await? {
+            // A relay of another version is named all the same.
+            let unknown = || Host {
+                host: key.clone(),
+                ..Host::default()
+            };
+            hosts.push(serde_json::from_slice(&value).unwrap_or_else(|_| unknown()));
         }
     }
     hosts.sort_by(|a, b| a.host.cmp(&b.host));

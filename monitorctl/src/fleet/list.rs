@@ -7,7 +7,7 @@ use monitor_relay::fleet::client::AskError;
 use monitor_relay::fleet::subjects::ConnectionName;
 use serde_json::{Value, json};
 
-use super::session::{Session, report_silent, result};
+use super::session::{Session, report_host, report_silent, result};
 use crate::context::report;
 use crate::failure::Failure;
 use crate::show::socket::{length, state};
@@ -119,16 +119,14 @@ async fn all(
                 answer.host, answer.left_out
             ));
         }
-        match answer.result {
-            Ok(page) => {
-                let host = (answer.host, answer.instance);
-                let page = serde_json::from_value(page)?;
-                pages(session, &host, page, &params, limit, &mut listed).await?;
-            }
-            Err(error) => {
-                let text = Failure::Client(Error::Rpc(error)).message();
-                report(&format_args!("{}: {text}", answer.host));
-            }
+        let host = (answer.host, answer.instance);
+        let added = async {
+            let page = answer.result.map_err(Error::Rpc)?;
+            let page = serde_json::from_value(page)?;
+            pages(session, &host, page, &params, limit, &mut listed).await
+        };
+        if let Err(failure) = added.await {
+            report_host(&host.0, failure)?;
         }
     }
     report_silent(&gathered.silent);
@@ -143,18 +141,17 @@ pub(super) async fn each(session: &mut Session<'_>) -> Result<Vec<Named>, Failur
     let mut listed = Vec::new();
     let params = SocketsParams::default();
     for host in session.fleet.hosts().await? {
-        let first = json!({});
-        let asked = session.fleet.call(&host.host, None, "sockets", &first);
-        let answer = match asked.await {
-            Err(AskError::Silent(name)) => {
-                report_silent(&[name]);
-                continue;
-            }
-            answer => answer?,
+        let added = async {
+            let first = json!({});
+            let asked = session.fleet.call(&host.host, None, "sockets", &first);
+            let answer = asked.await?;
+            let owner = (host.host.clone(), answer.instance);
+            let (page, _) = result(std::future::ready(Ok(answer))).await?;
+            pages(session, &owner, page, &params, u64::MAX, &mut listed).await
         };
-        let host = (host.host, answer.instance);
-        let (page, _) = result(std::future::ready(Ok(answer))).await?;
-        pages(session, &host, page, &params, u64::MAX, &mut listed).await?;
+        if let Err(failure) = added.await {
+            report_host(&host.host, failure)?;
+        }
     }
     Ok(listed)
 }

@@ -38,6 +38,22 @@ pub(super) async fn result<T: DeserializeOwned>(
     Ok((serde_json::from_value(value)?, answer.bytes))
 }
 
+/// Names a host with an answer that cannot be used, or without one. The other hosts count all the same.
+///
+/// # Errors
+/// Any other failure, such as that of the connection to the server.
+pub(super) fn report_host(host: &str, failure: Failure) -> Result<(), Failure> {
+    match failure {
+        Failure::Fleet(AskError::Silent(_)) => report_silent(&[host.to_owned()]),
+        Failure::Fleet(AskError::Reply(_)) | Failure::Json(_) => {
+            report(&AskError::Reply(host.to_owned()));
+        }
+        Failure::Client(Error::Rpc(_)) => report(&format_args!("{host}: {}", failure.message())),
+        failure => return Err(failure),
+    }
+    Ok(())
+}
+
 /// Names the hosts that didn't answer.
 pub(super) fn report_silent(silent: &[String]) {
     for host in silent {

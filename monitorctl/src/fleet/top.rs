@@ -1,6 +1,6 @@
 //! The command `top`: samples of all hosts, in one model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::time::Instant;
 
@@ -28,9 +28,12 @@ struct Hosts {
 }
 
 /// Samples of the hosts that answered, and the names of the others.
+#[derive(Default)]
 struct Sampled {
     samples: HashMap<(String, u64), Sample>,
-    silent: Vec<String>,
+    silent: BTreeSet<String>,
+    /// Hosts with an answer that cannot be used: their relays have another version.
+    invalid: BTreeSet<String>,
 }
 
 pub(super) fn top(
@@ -56,7 +59,11 @@ pub(super) fn top(
 impl Source for Hosts {
     fn model(&mut self, sort: Sort) -> Result<Model, Failure> {
         let asked = sample(&self.fleet, self.filter.as_ref(), sort);
-        let Sampled { samples, silent } = self.runtime.block_on(asked)?;
+        let Sampled {
+            samples,
+            silent,
+            invalid,
+        } = self.runtime.block_on(asked)?;
         let mut merged = Model::of_fleet();
         let mut before = std::mem::take(&mut self.before);
         let mut hosts: Vec<_> = samples.into_iter().collect();
@@ -78,7 +85,8 @@ impl Source for Hosts {
         // A host that doesn't answer once is compared with its sample before.
         before.retain(|(host, _), _| silent.contains(host));
         self.before.extend(before);
-        merged.silent = silent;
+        merged.silent = silent.into_iter().collect();
+        merged.invalid = invalid.into_iter().collect();
         Ok(merged)
     }
 }
@@ -86,58 +94,85 @@ impl Source for Hosts {
 async fn sample(fleet: &Fleet, filter: Option<&String>, sort: Sort) -> Result<Sampled, Failure> {
     let params = serde_json::to_value(top::params(filter, sort, LIMIT))?;
     let none = json!({});
+    let hosts = fleet.hosts().await?;
     let (stats, sockets) = tokio::join!(
-        fleet.gather("stats", &none),
-        fleet.gather("sockets", &params)
+        fleet.gather_from(&hosts, "stats", &none),
+        fleet.gather_from(&hosts, "sockets", &params)
     );
     let (stats, sockets) = (stats?, sockets?);
-    let mut samples = HashMap::new();
-    let mut silent = stats.silent;
-    silent.extend(stats.invalid);
-    for Answer {
-        host,
-        instance,
-        result,
-        ..
-    } in stats.answers
-    {
-        match result {
-            Ok(stats) => {
-                let sample = Sample {
-                    at: Some(Instant::now()),
-                    time: now(),
-                    stats: serde_json::from_value(stats)?,
-                    // Until the connections are there. Without them, those of the next sample are not new.
-                    is_cut: true,
-                    ..Sample::default()
-                };
-                samples.insert((host, instance), sample);
-            }
-            Err(_) => silent.push(host),
-        }
+    let mut sampled = Sampled::default();
+    sampled.silent.extend(stats.silent);
+    sampled
+        .invalid
+        .extend(stats.invalid.into_iter().chain(sockets.invalid));
+    for answer in stats.answers {
+        sampled.add_stats(answer);
     }
-    for Answer {
-        host,
-        instance,
-        result,
-        left_out,
-        ..
-    } in sockets.answers
-    {
-        match (result, samples.get_mut(&(host, instance))) {
-            (Ok(mut page), Some(sample)) => {
-                sample.sockets = serde_json::from_value(page["sockets"].take())?;
-                sample.is_cut = left_out > 0 || sample.sockets.len() as u64 == LIMIT;
-            }
-            // The filter is wrong, for all hosts.
-            (Err(error), _) if error.known_code() == Some(Code::Params) => {
+    for answer in sockets.answers {
+        sampled.add_sockets(answer)?;
+    }
+    Ok(sampled)
+}
+
+impl Sampled {
+    fn add_stats(&mut self, answer: Answer) {
+        let Answer {
+            host,
+            instance,
+            result,
+            ..
+        } = answer;
+        let Ok(stats) = result else {
+            self.silent.insert(host);
+            return;
+        };
+        let Ok(stats) = serde_json::from_value(stats) else {
+            self.invalid.insert(host);
+            return;
+        };
+        let sample = Sample {
+            at: Some(Instant::now()),
+            time: now(),
+            stats,
+            // Until the connections are there. Without them, those of the next sample are not new.
+            is_cut: true,
+            ..Sample::default()
+        };
+        self.samples.insert((host, instance), sample);
+    }
+
+    /// Adds connections to the sample of a host. Without them, its counters are shown alone.
+    ///
+    /// # Errors
+    /// The filter is wrong, for all hosts.
+    fn add_sockets(&mut self, answer: Answer) -> Result<(), Failure> {
+        let Answer {
+            host,
+            instance,
+            result,
+            left_out,
+            ..
+        } = answer;
+        let mut page = match result {
+            Ok(page) => page,
+            Err(error) if error.known_code() == Some(Code::Params) => {
                 return Err(Failure::Client(Error::Rpc(error)));
             }
-            // The counters are shown without connections.
-            _ => {}
+            Err(_) => return Ok(()),
+        };
+        let key = (host, instance);
+        let Some(sample) = self.samples.get_mut(&key) else {
+            return Ok(());
+        };
+        match serde_json::from_value::<Vec<_>>(page["sockets"].take()) {
+            Ok(sockets) => {
+                sample.is_cut = left_out > 0 || sockets.len() as u64 == LIMIT;
+                sample.sockets = sockets;
+            }
+            Err(_) => {
+                self.invalid.insert(key.0);
+            }
         }
+        Ok(())
     }
-    silent.sort_unstable();
-    silent.dedup();
-    Ok(Sampled { samples, silent })
 }

@@ -27,11 +27,13 @@ pub struct Model {
     /// `tap`, `mirror` or `replay`.
     pub mode: String,
     pub interfaces: Vec<String>,
-    /// Hosts of a fleet that answered, and those that didn't.
+    /// Hosts of a fleet that answered, those that didn't, and those with an answer of another version.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub silent: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub invalid: Vec<String>,
     pub finished: bool,
     #[serde(rename = "packets_per_second")]
     pub packets: f64,
@@ -110,6 +112,7 @@ impl Model {
             seconds,
             hosts: Vec::new(),
             silent: Vec::new(),
+            invalid: Vec::new(),
             mode: capture.mode.clone().into_owned(),
             interfaces: capture
                 .interfaces

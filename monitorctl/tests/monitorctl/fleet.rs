@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use monitor_daemon::control::Engine;
 use monitor_relay::config::Fleet;
 use monitor_relay::fleet::run;
@@ -26,7 +27,7 @@ const ALTERED: usize = 270_123;
 struct World {
     nats: NatsServer,
     _stop: watch::Sender<bool>,
-    _runtime: Runtime,
+    runtime: Runtime,
     _hosts: Vec<(Server, EngineThreads, TempDir)>,
 }
 
@@ -62,7 +63,7 @@ impl World {
         let world = Self {
             nats,
             _stop: stop,
-            _runtime: runtime,
+            runtime,
             _hosts: hosts.into(),
         };
         until("both hosts", || {
@@ -220,4 +221,66 @@ fn top_shows_the_connections_of_all_hosts() {
     assert_eq!(filtered[0]["connections"].as_array().unwrap().len(), 2);
     let wrong = world.run(&["--json", "top", "--filter", "port and", "-n", "1"]);
     assert_eq!(wrong.status.code(), Some(1));
+}
+
+/// Answers the requests of the fleet as a relay named h9 of another version.
+async fn answer_strangely(nats: async_nats::Client, mut requests: async_nats::Subscriber) {
+    while let Some(request) = requests.next().await {
+        let mut headers = async_nats::HeaderMap::new();
+        for (name, value) in [
+            ("Monitor-Host", "h9"),
+            ("Monitor-Instance", "1"),
+            ("Monitor-Raw", "0"),
+        ] {
+            headers.insert(name, value);
+        }
+        let reply = request.reply.unwrap();
+        let strange = "{\"strange\":1}".into();
+        let sent = nats.publish_with_headers(reply, headers, strange).await;
+        sent.unwrap();
+    }
+}
+
+#[test]
+fn a_host_of_another_version_is_named_and_the_others_are_shown() {
+    if !have("nats-server") {
+        skip!("needs nats-server");
+    }
+    let world = World::start();
+    world.runtime.block_on(async {
+        let nats = async_nats::connect(world.nats.url()).await.unwrap();
+        for subject in ["mon.v1.h9.rpc.*", "mon.v1.all.rpc.*"] {
+            let requests = nats.subscribe(subject).await.unwrap();
+            tokio::spawn(answer_strangely(nats.clone(), requests));
+        }
+        let heartbeat = "{\"host\":9}".into();
+        nats.publish("$KV.mon_hosts.h9", heartbeat).await.unwrap();
+        nats.flush().await.unwrap();
+    });
+    let hosts = until("the heartbeat", || {
+        let hosts = lines(&world.ok(&["--json", "hosts"]));
+        (hosts.len() == 3).then_some(hosts)
+    });
+    assert_eq!(hosts[2]["host"], "h9");
+    let named = |output: &Output| String::from_utf8_lossy(&output.stderr).contains("\"h9\"");
+    let listed = world.ok(&["--json", "sockets", "--port", "1000"]);
+    assert!(named(&listed) && lines(&listed).len() == 2);
+    let equal = lines(&listed)[0]["community_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let compared = world.ok(&["compare", &equal]);
+    assert!(
+        named(&compared),
+        "{}",
+        String::from_utf8_lossy(&compared.stderr)
+    );
+    assert!(text(&compared).contains("bytes are equal"));
+    let samples = lines(&world.ok(&["--json", "top", "--interval", "100ms", "-n", "2"]));
+    for sample in &samples {
+        assert_eq!(sample["hosts"], json!(["h1", "h2"]));
+        assert_eq!(sample["invalid"], json!(["h9"]));
+        assert_eq!(sample["connections"].as_array().unwrap().len(), 6);
+    }
+    assert_eq!(samples.len(), 2);
 }

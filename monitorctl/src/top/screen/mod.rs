@@ -87,11 +87,13 @@ fn summary<'a>(model: &Model, view: &View) -> Vec<Line<'a>> {
         Span::raw(format!("  by {}{order}, every {every}", view.sort.name())).dim(),
         paused,
     ];
-    if !model.silent.is_empty() {
-        first.push(alarm(
-            format!("  no answer: {}", model.silent.join(" ")),
-            true,
-        ));
+    for (text, hosts) in [
+        ("no answer", &model.silent),
+        ("other version", &model.invalid),
+    ] {
+        if !hosts.is_empty() {
+            first.push(alarm(format!("  {text}: {}", hosts.join(" ")), true));
+        }
     }
     let connections = Line::from(format!(
         "connections {} open, {} closed, {} new   memory {} of {}, {}/s evicted",

@@ -117,11 +117,11 @@ fn a_fleet_shows_its_hosts_and_the_names_of_connections() {
         model.add(host, own, |sockid| format!("{host}/1a/{sockid}"));
     }
     model.silent = vec!["h3".to_owned()];
+    model.invalid = vec!["h4".to_owned(), "h5".to_owned()];
     let mut view = view();
     view.sort.order(&mut model.rows, view.reverse);
     let lines = lines(170, 24, &model, &mut view);
-    let first =
-        "monitord fleet h1 h2  4.0 Mbit/s  2.0 k/s packets  by rate, every 1s  no answer: h3";
+    let first = "monitord fleet h1 h2  4.0 Mbit/s  2.0 k/s packets  by rate, every 1s  no answer: h3  other version: h4 h5";
     assert!(lines[0].starts_with(first), "{lines:#?}");
     assert!(
         lines[1].contains("connections 60 open, 4 closed"),
