@@ -197,6 +197,24 @@ impl Connection {
         self.conversation.lose(side.peer(), to);
     }
 
+    /// Writes the FIN of an end, if all bytes before it were written. Otherwise it is part of the connection's end.
+    pub fn fin<W: Write>(
+        &mut self,
+        end: Side,
+        time: u64,
+        capture: &mut Capture<W>,
+    ) -> io::Result<()> {
+        let side = end.peer();
+        match self.socket.sides.get(side).fin {
+            Some(off) if off == self.position(side) => {
+                self.stamp.time = self.stamp.time.max(time);
+                let mut out = self.stamp.writer(&self.envelope, capture);
+                self.conversation.fin(end, off, &mut out)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the end: FINs, an RST, or acknowledgments alone while it is open.
     pub fn close<W: Write>(&mut self, capture: &mut Capture<W>) -> io::Result<()> {
         self.stamp.time = self.stamp.time.max(micros(self.socket.last));

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use monitor_client::types::{DataWanted, EventKind, SideRange, Socket, SubscribeParams};
+use monitor_client::types::{DataWanted, EventKind, SideRange, Socket, SubscribeParams, TcpState};
 use monitor_client::{Client, Code, Error, EventBody, Events, Notification, Side};
 
 use super::capture::Capture;
@@ -36,6 +36,7 @@ pub fn subscribe(client: &mut Client, selection: &Selection) -> Result<Events, F
             EventKind::Data,
             EventKind::Gap,
             EventKind::Filled,
+            EventKind::State,
             EventKind::Closed,
             EventKind::Evicted,
         ]),
@@ -159,8 +160,12 @@ impl<'a, W: Write> Live<'a, W> {
         if !self.selection.contains(sockid) || self.ended.contains(&sockid) {
             return Ok(());
         }
-        if matches!(event.body, EventBody::Evicted) {
-            return self.end(sockid, None);
+        match event.body {
+            EventBody::Evicted => return self.end(sockid, None),
+            EventBody::State { side, state } => {
+                return self.state(sockid, side, state, event.time);
+            }
+            _ => {}
         }
         if !self.join(sockid)? {
             return Ok(());
@@ -226,6 +231,30 @@ impl<'a, W: Write> Live<'a, W> {
             connection.send(side, pos, rest, time, self.capture)?;
         }
         connection.copy(&mut self.source, side, off + len, time, self.capture)?;
+        Ok(())
+    }
+
+    /// Writes the FIN of an end that has sent it just now.
+    fn state(
+        &mut self,
+        sockid: u64,
+        end: Side,
+        state: TcpState,
+        time: Option<f64>,
+    ) -> Result<(), Failure> {
+        let has_sent = matches!(
+            state,
+            TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck
+        );
+        // The state before the handshake is complete is part of that.
+        if !has_sent || !self.open.contains_key(&sockid) {
+            return Ok(());
+        }
+        let socket = self.info(sockid)?;
+        if let (Some(socket), Some(connection)) = (socket, self.open.get_mut(&sockid)) {
+            connection.socket = socket;
+            connection.fin(end, micros(time.unwrap_or(0.0)), self.capture)?;
+        }
         Ok(())
     }
 

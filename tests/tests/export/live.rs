@@ -16,7 +16,7 @@ pub const TAP: &str =
     "[capture]\ninterfaces = ['veth']\n[store]\nwindow = '8MiB'\nmemory = '128MiB'\n";
 
 /// Starts a live export and waits until it is subscribed.
-fn start(daemon: &Daemon, args: &[&str], exported: &Exported) -> Program {
+pub fn start(daemon: &Daemon, args: &[&str], exported: &Exported) -> Program {
     let mut rpc = daemon.rpc();
     let before = rpc.stat("rpc", "listeners");
     let mut command = ctl(daemon, &["export", "--live", "-o"]);
@@ -27,7 +27,7 @@ fn start(daemon: &Daemon, args: &[&str], exported: &Exported) -> Program {
     program
 }
 
-fn empty() -> Exported {
+pub fn empty() -> Exported {
     Exported {
         dir: tempfile::tempdir().unwrap(),
     }
@@ -335,7 +335,7 @@ fn a_reader_that_is_too_slow_for_the_events_loses_no_bytes() {
 
 impl Exported {
     /// Runs tshark on a file that is being written: its last block may be cut off.
-    fn tshark_partial(&self, args: &[&str]) -> String {
+    pub fn tshark_partial(&self, args: &[&str]) -> String {
         let copy = self.dir.path().join("partial");
         if fs::copy(self.path(), &copy).is_err() {
             return String::new();

@@ -5,6 +5,7 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
+mod ends;
 mod holes;
 mod live;
 mod round_trip;
