@@ -22,6 +22,12 @@ pub fn now() -> u64 {
         .time(nanoseconds(clock_gettime(ClockId::Boottime)))
 }
 
+/// Returns the wall clock, in nanoseconds since the epoch. It is that of the kernel's timestamps.
+#[inline]
+pub fn wall() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Realtime))
+}
+
 /// A monotonic clock with an anchor in wall time.
 #[derive(Clone, Copy, Debug)]
 struct Clock {

@@ -152,8 +152,9 @@ impl<S: Source> Worker<S> {
             } else if idle_since.get_or_insert_with(Instant::now).elapsed() < busy_poll {
                 std::hint::spin_loop();
             } else {
-                self.sleep();
+                // Before the sleep: packets that end it have arrived earlier than the worker runs again.
                 self.engine.advance(now());
+                self.sleep();
             }
         }
         self.engine.finish();

@@ -58,6 +58,7 @@ pub const TEST: &[Need] = &[
     program("socat", "socat"),
     program("bpftool", "bpftool"),
     program("tmux", "tmux"),
+    program("tcpdump", "tcpdump"),
     program("tshark", "tshark"),
     program("capinfos", "wireshark-common"),
     program("editcap", "wireshark-common"),
@@ -86,6 +87,7 @@ pub const BENCH: &[Need] = &[
     program("python3", "python3"),
     program("ethtool", "ethtool"),
     program("iperf3", "iperf3"),
+    program("nats-server", "nats-server"),
     header("nids.h", "libnids-dev"),
     // nids.h includes it, but its package doesn't depend on it.
     header("pcap.h", "libpcap-dev"),

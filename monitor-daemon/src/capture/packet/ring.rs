@@ -52,6 +52,8 @@ struct Position {
 /// Packet in the ring, with its VLAN tag restored.
 pub(super) struct Frame<'a> {
     pub(super) data: &'a [u8],
+    /// The kernel's timestamp, by the wall clock, in nanoseconds since the epoch.
+    pub(super) time: u64,
     /// Number of bytes after `data` that didn't fit into the ring.
     pub(super) cut: u32,
     /// Bits `TP_STATUS_*`.
@@ -196,6 +198,7 @@ impl<'a> Iterator for Frames<'a> {
         };
         Some(Frame {
             data,
+            time: u64::from(header.tp_sec) * 1_000_000_000 + u64::from(header.tp_nsec),
             cut: header.tp_len.saturating_sub(header.tp_snaplen),
             status: header.tp_status,
             packet_type: address.sll_pkttype,

@@ -14,10 +14,12 @@ use super::options;
 use super::ring::{Frame, Ring};
 use crate::capture::source::{Source, reuse};
 use crate::capture::statistics::{Received, Tally};
-use crate::util::interfaces;
+use crate::util::{clock, interfaces};
 
 /// Packets read from a socket at once: few enough that a worker attends to its commands.
 const BATCH: usize = 256;
+/// Longest wait of a packet in the ring that its timestamp is believed for, nanoseconds.
+const MOST_WAIT: u64 = 10_000_000_000;
 /// Packets passed to the engine at once.
 const PACKETS: usize = 64;
 
@@ -60,10 +62,12 @@ impl Source for PacketSocket {
     fn receive(&mut self, time: u64, deliver: &mut dyn FnMut(&[Packet<'_>])) -> usize {
         let mut packets: Vec<Packet<'_>> = reuse(mem::take(&mut self.packets));
         let mut bytes = 0;
+        // Read together: the difference of the clocks counts.
+        let (now, wall) = (clock::now().max(time), clock::wall());
         for frame in self.ring.frames(BATCH) {
             bytes += frame.data.len() as u64;
             packets.push(Packet {
-                time,
+                time: now.saturating_sub(age(wall, frame.time)),
                 interface: self.numbers.of(frame.interface),
                 link: link_type(frame.hardware_type),
                 data: frame.data,
@@ -89,6 +93,13 @@ impl Source for PacketSocket {
         // The interface went down, which the supervisor reports; the socket receives again when it is up.
         let _ = options::take_error(self.socket.as_fd());
     }
+}
+
+/// Returns the time that a packet has waited in the ring, in nanoseconds. The kernel's timestamps follow the wall clock:
+/// after a step of that clock they are useless, so a longer wait than [`MOST_WAIT`] counts as none.
+fn age(wall: u64, stamp: u64) -> u64 {
+    let age = wall.saturating_sub(stamp);
+    if age <= MOST_WAIT { age } else { 0 }
 }
 
 /// Numbers of the interfaces of a socket's packets.
