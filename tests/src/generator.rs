@@ -2,11 +2,23 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::Namespace;
 use crate::wiregen::Capture;
+use crate::{Daemon, Namespace, Rpc};
+
+/// Packets on the wire, and those that a daemon lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Number of frames sent.
+    pub sent: u64,
+    /// Number of those that no worker took in.
+    pub lost: u64,
+}
 
 /// Program that repeats the frames of a capture at a rate until it is stopped. Dropping it kills it.
 pub struct Generator {
@@ -39,6 +51,44 @@ impl Generator {
         };
         assert_eq!(this.line(), "ready");
         this
+    }
+
+    /// Sends the frames of a capture at `rate` frames a second to a daemon while `body` runs, and counts them.
+    ///
+    /// # Panics
+    /// When a frame could not be sent, or the daemon doesn't answer.
+    #[track_caller]
+    pub fn beside(
+        daemon: &Daemon,
+        from: &Namespace,
+        interface: &str,
+        (capture, rate): (&Capture, u32),
+        body: impl FnOnce(),
+    ) -> Count {
+        let received = |rpc: &mut Rpc| {
+            let capture = rpc.ok("stats", json!({}))["capture"].take();
+            let number = |name: &str| capture[name].as_u64().expect("a counter");
+            let dropped = number("rx_dropped") + number("rx_ring_full");
+            (number("rx_packets"), dropped)
+        };
+        let mut rpc = daemon.rpc();
+        let before = received(&mut rpc);
+        let generator = Self::start(from, interface, capture, rate);
+        body();
+        let sent = generator.stop();
+        let mut after = received(&mut rpc);
+        // The last packets are on their way.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while after.0 - before.0 < sent && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+            after = received(&mut rpc);
+        }
+        Count {
+            sent,
+            lost: sent
+                .saturating_sub(after.0 - before.0)
+                .max(after.1 - before.1),
+        }
     }
 
     /// Stops it, and returns the number of frames sent.

@@ -33,10 +33,10 @@ pub mod wiregen;
 
 pub use c::CProgram;
 pub use daemon::{Daemon, Replayed, monitor_relay, monitorctl, monitord};
-pub use generator::Generator;
+pub use generator::{Count, Generator};
 pub use inject::inject;
 pub use namespace::{Namespace, Network, Pair};
-pub use nats::{Certificates, NatsServer};
+pub use nats::{Certificates, NatsClient, NatsServer};
 pub use nginx::Nginx;
 pub use program::{Finished, Program, have};
 pub use rpc::{Rpc, RpcError};

@@ -129,24 +129,38 @@ impl NatsServer {
     /// When the server doesn't answer, or doesn't answer by its protocol.
     #[must_use]
     pub fn messages(&self, stream: &str) -> Option<Vec<Value>> {
-        let connect = || TcpStream::connect(&self.address).expect("the server listens");
-        let socket = match &self.namespace {
-            Some(namespace) => namespace::enter(namespace, connect),
-            None => connect(),
-        };
-        let mut session = Session::start(socket);
-        let info = session.ask(&format!("STREAM.INFO.{stream}"), "");
+        let mut client = NatsClient::connect(self);
+        let info = client.ask(&format!("STREAM.INFO.{stream}"), "");
         let state = info.get("state")?;
         let (first, last) = (state["first_seq"].as_u64()?, state["last_seq"].as_u64()?);
         let messages = (first..=last).filter_map(|seq| {
             let request = format!("{{\"seq\":{seq}}}");
-            let reply = session.ask(&format!("STREAM.MSG.GET.{stream}"), &request);
+            let reply = client.ask(&format!("STREAM.MSG.GET.{stream}"), &request);
             // A removed message is an error.
             let data = BASE64.decode(reply["message"]["data"].as_str()?);
             let data = data.expect("messages are encoded by base64");
             Some(serde_json::from_slice(&data).expect("messages are JSON"))
         });
         Some(messages.collect())
+    }
+
+    /// Returns the number of messages of a stream; `None` if there is no such stream.
+    ///
+    /// # Panics
+    /// When the server doesn't answer, or doesn't answer by its protocol.
+    #[must_use]
+    pub fn count(&self, stream: &str) -> Option<u64> {
+        let info = NatsClient::connect(self).ask(&format!("STREAM.INFO.{stream}"), "");
+        info.get("state")?["messages"].as_u64()
+    }
+
+    /// Returns its process id.
+    ///
+    /// # Panics
+    /// When it was killed.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.program.as_ref().expect("it runs").pid()
     }
 
     /// Returns its log.
@@ -159,15 +173,26 @@ impl NatsServer {
     }
 }
 
-/// Requests to JetStream, in the protocol of the server.
-struct Session(BufReader<TcpStream>);
+/// Client of the server's protocol, without a library: what it measures is the server and those that reply.
+pub struct NatsClient(BufReader<TcpStream>);
 
-impl Session {
-    fn start(socket: TcpStream) -> Self {
+impl NatsClient {
+    /// Connects to a server.
+    ///
+    /// # Panics
+    /// When it doesn't listen.
+    #[must_use]
+    pub fn connect(server: &NatsServer) -> Self {
+        let connect = || TcpStream::connect(&server.address).expect("the server listens");
+        let socket = match &server.namespace {
+            Some(namespace) => namespace::enter(namespace, connect),
+            None => connect(),
+        };
+        socket.set_nodelay(true).expect("a socket of TCP");
         socket.set_read_timeout(Some(DEADLINE)).expect("not zero");
-        let mut session = Self(BufReader::new(socket));
-        session.send("CONNECT {\"verbose\":false}\r\nSUB reply 1\r\n");
-        session
+        let mut client = Self(BufReader::new(socket));
+        client.send("CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB reply 1\r\n");
+        client
     }
 
     fn send(&mut self, text: &str) {
@@ -175,11 +200,13 @@ impl Session {
         sent.expect("the server reads");
     }
 
-    fn ask(&mut self, subject: &str, payload: &str) -> Value {
+    /// Sends a request, and returns the payload of its reply, without headers.
+    ///
+    /// # Panics
+    /// When there is no reply, or it isn't one of the protocol.
+    pub fn request(&mut self, subject: &str, payload: &str) -> Vec<u8> {
         let len = payload.len();
-        self.send(&format!(
-            "PUB $JS.API.{subject} reply {len}\r\n{payload}\r\n"
-        ));
+        self.send(&format!("PUB {subject} reply {len}\r\n{payload}\r\n"));
         loop {
             let mut line = String::new();
             let len = self.0.read_line(&mut line).expect("the server answers");
@@ -187,18 +214,25 @@ impl Session {
             if line.starts_with("PING") {
                 self.send("PONG\r\n");
             }
-            // MSG subject id length; others are greetings.
-            let Some(words) = line.strip_prefix("MSG ") else {
-                continue;
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let number = |word: &str| word.parse::<usize>().expect("a length");
+            // MSG subject id length; HMSG subject id length-of-headers length; others are greetings.
+            let (headers, len) = match words[..] {
+                ["MSG", .., len] => (0, number(len)),
+                ["HMSG", .., headers, len] => (number(headers), number(len)),
+                _ => continue,
             };
-            let len: Option<usize> = words
-                .split_whitespace()
-                .last()
-                .and_then(|len| len.parse().ok());
-            let mut payload = vec![0; len.expect("a length") + 2];
-            self.0.read_exact(&mut payload).expect("a payload");
-            return serde_json::from_slice(&payload).expect("replies are JSON");
+            let mut message = vec![0; len + 2];
+            self.0.read_exact(&mut message).expect("a payload");
+            message.truncate(len);
+            return message.split_off(headers);
         }
+    }
+
+    /// Sends a request to JetStream.
+    fn ask(&mut self, subject: &str, payload: &str) -> Value {
+        let reply = self.request(&format!("$JS.API.{subject}"), payload);
+        serde_json::from_slice(&reply).expect("replies are JSON")
     }
 }
 

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use monitor_tests::wiregen::{Capture, End, Flow, Layers, Random};
 use monitor_tests::{
-    Daemon, Generator, Network, Pair, Rpc, as_user, inject, monitorctl, needs, open_to_all, until,
+    Count, Daemon, Generator, Network, Pair, Rpc, as_user, inject, monitorctl, needs, open_to_all,
+    until,
 };
 use serde_json::{Value, json};
 
@@ -58,39 +59,9 @@ fn traffic() -> Capture {
     }))
 }
 
-/// Packets on the wire and at the workers.
-#[derive(Debug, Default)]
-struct Count {
-    sent: u64,
-    lost: u64,
-}
-
 /// Runs `body` beside the traffic, and counts the packets.
 fn beside_traffic(daemon: &Daemon, pair: &Pair, capture: &Capture, body: impl FnOnce()) -> Count {
-    let received = |rpc: &mut Rpc| {
-        let capture = rpc.ok("stats", json!({}))["capture"].take();
-        let number = |name: &str| capture[name].as_u64().unwrap();
-        let dropped = number("rx_dropped") + number("rx_ring_full");
-        (number("rx_packets"), dropped)
-    };
-    let mut rpc = daemon.rpc();
-    let before = received(&mut rpc);
-    let generator = Generator::start(&pair.b, "veth", capture, RATE);
-    body();
-    let sent = generator.stop();
-    let mut after = received(&mut rpc);
-    // The last packets are on their way.
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while after.0 - before.0 < sent && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(20));
-        after = received(&mut rpc);
-    }
-    Count {
-        sent,
-        lost: sent
-            .saturating_sub(after.0 - before.0)
-            .max(after.1 - before.1),
-    }
+    Generator::beside(daemon, &pair.b, "veth", (capture, RATE), body)
 }
 
 /// Reads 64 bytes again and again for a while; returns the 99th percentile of the times.

@@ -5,6 +5,7 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
+mod capture;
 mod outages;
 mod proxy;
 
@@ -32,8 +33,13 @@ struct Host {
 impl Host {
     /// Starts the daemon, and writes the settings of the relay. [`Host::start_relay`] starts it.
     fn start(name: &str, namespace: &Namespace, nats: &NatsServer) -> Self {
+        Self::of(name, Daemon::start(namespace, SETTINGS), nats)
+    }
+
+    /// Writes the settings of the relay of a daemon.
+    fn of(name: &str, daemon: Daemon, nats: &NatsServer) -> Self {
         let host = Self {
-            daemon: Daemon::start(namespace, SETTINGS),
+            daemon,
             relay: None,
             directory: tempfile::tempdir().unwrap(),
         };
@@ -54,6 +60,14 @@ impl Host {
     /// Starts the relay by a command that runs it.
     fn start_relay(&mut self, mut command: Command) {
         self.relay = Some(Program::start(command.arg("--config").arg(self.config())));
+    }
+
+    /// Waits until the relay's heartbeat is stored.
+    fn until_in_the_fleet(&self) {
+        until("the relay to be in the fleet", || {
+            let log = self.relay.as_ref().unwrap().stderr();
+            log.contains("in the fleet as").then_some(())
+        });
     }
 
     fn kill_relay(&mut self) {
