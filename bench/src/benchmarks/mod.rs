@@ -3,6 +3,7 @@
 mod attach;
 mod callback;
 mod engine;
+mod fleet;
 mod isolation;
 mod mirror;
 mod network;
@@ -26,6 +27,7 @@ const BENCHMARKS: &[&[Benchmark]] = &[
     mirror::BENCHMARKS,
     tap::BENCHMARKS,
     isolation::BENCHMARKS,
+    fleet::BENCHMARKS,
 ];
 
 /// Returns the benchmarks that these words name, in their own order; all if there are none.
