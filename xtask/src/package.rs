@@ -1,8 +1,10 @@
 //! `package`: the Debian package, built by cargo-deb.
 //!
-//! cargo-deb gets programs that are built already, and files that the programs generate: manual pages and completions.
+//! cargo-deb gets programs that are built already, files that the programs generate (manual pages and completions), and the
+//! link by which Wireshark finds monitorctl.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,6 +25,9 @@ const COMPLETIONS: [(&str, &str); 3] = [
 ];
 /// Libraries for C.
 const LIBRARIES: [&str; 2] = ["libmonitor_mos.so", "libmonitor_mos.a"];
+/// Target of Wireshark's link: /usr/bin/monitorctl, relative as Debian's policy (10.5) wants it, from
+/// /usr/lib/MULTIARCH/wireshark/extcap.
+const EXTCAP_TARGET: &str = "../../../../bin/monitorctl";
 
 /// `cargo xtask package`. Prints the path of the package.
 pub fn verb() -> Result<()> {
@@ -89,7 +94,18 @@ fn generate(programs: &Programs, directory: &Path) -> Result<()> {
         };
         run(Command::new("strip").arg(symbols).arg(&to))?;
     }
-    Ok(())
+    link_extcap(directory)
+}
+
+/// Creates the link of Wireshark in the directory that Debian's Wireshark reads, which depends on the architecture.
+fn link_extcap(directory: &Path) -> Result<()> {
+    let multiarch = read(Command::new("dpkg-architecture").args(["-q", "DEB_HOST_MULTIARCH"]))?;
+    let extcap = directory
+        .join("extcap")
+        .join(multiarch.trim())
+        .join("wireshark/extcap");
+    fs::create_dir_all(&extcap).context("cannot make target/package")?;
+    symlink(EXTCAP_TARGET, extcap.join("monitor-extcap")).context("cannot link monitor-extcap")
 }
 
 /// Returns cargo-deb of the pinned version; compiles it into `.tools` if it isn't there.
