@@ -50,17 +50,17 @@ pub fn check(system: &System, target: &Target, report: &mut Report) -> Vec<Strin
     kernel(system, target, report, &mut against);
     options(system, target, report, &mut against);
     features(system, report);
-    let status = system.read("/proc/self/status");
-    capabilities(
-        "caller",
-        status.as_deref(),
-        target.pid.is_none(),
-        report,
-        &mut against,
-    );
+    let held = effective(system, "/proc/self/status");
+    capabilities("caller", held, target.pid.is_none(), report, &mut against);
     if let Some(pid) = target.pid {
-        let status = system.read(&format!("/proc/{pid}/status"));
-        capabilities("daemon", status.as_deref(), true, report, &mut against);
+        // Its supervisor keeps them, and all other threads give them up.
+        let tasks = format!("/proc/{pid}/task");
+        let threads = system.names(&tasks);
+        let held = threads
+            .iter()
+            .filter_map(|thread| effective(system, &format!("{tasks}/{thread}/status")))
+            .reduce(|all, held| all | held);
+        capabilities("daemon", held, true, report, &mut against);
     }
     tun(system, target, report, &mut against);
     sysctls(system, report);
@@ -167,21 +167,23 @@ fn features(system: &System, report: &mut Report) {
     }
 }
 
-/// Checks the capabilities in a `status` file of /proc. They matter for the daemon, or if none runs for the caller.
+/// Returns the effective capabilities in a `status` file of /proc.
+fn effective(system: &System, status: &str) -> Option<u64> {
+    let status = system.read(status)?;
+    let mut lines = status.lines();
+    let held = lines.find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(held.trim(), 16).ok()
+}
+
+/// Checks the capabilities of a process. They matter for the daemon, or if none runs for the caller.
 fn capabilities(
     process: &str,
-    status: Option<&str>,
+    held: Option<u64>,
     matters: bool,
     report: &mut Report,
     against: &mut Vec<String>,
 ) {
     let check = format!("capabilities of the {process}");
-    let held = status.and_then(|status| {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("CapEff:"))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    });
     let Some(held) = held else {
         return report.unknown(&check, "they cannot be read");
     };

@@ -136,6 +136,23 @@ fn missing_capabilities_are_named() {
 }
 
 #[test]
+fn the_capabilities_of_a_daemon_are_those_of_all_its_threads() {
+    let mut host = Host::new("tap");
+    host.target.pid = Some(7);
+    let none = "CapEff:\t0000000000000000\n";
+    host.write("proc/7/status", none);
+    host.write("proc/7/task/7/status", none);
+    host.write("proc/7/task/8/status", "CapEff:\t000000c000007000\n");
+    // A client needs none.
+    host.write("proc/self/status", none);
+    let findings = host.findings();
+    assert!(findings.iter().all(|finding| finding.level == Level::Ok));
+    host.write("proc/7/task/8/status", none);
+    let check = "capabilities of the daemon";
+    host.assert_only(Level::Problem, check, "CAP_NET_RAW", "run monitord as root");
+}
+
+#[test]
 fn a_foreign_xdp_program_is_named() {
     let host = Host::new("mirror");
     let link =
