@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         let line = detail.replace('\n', " ");
         let end = line
             .char_indices()
-            .nth(400)
+            .nth(1500)
             .map_or(line.len(), |(end, _)| end);
         println!("RESULT {name} {result} {}", &line[..end]);
     }
