@@ -15,7 +15,7 @@ use monitor_common::wire::flags;
 
 use crate::decode::Segment;
 use crate::seq::{SequenceOffsets, is_before};
-use crate::store::record::{NO_FIN, SideRecord, option, side_flag};
+use crate::store::record::{NO_FIN, Sequences, SideRecord, option, side_flag};
 
 /// Judgement of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Verdict {
 /// Judges a segment without SYN and RST. `fwd` is the side that receives its data, `rev` the side of its sender, `off` the
 /// offset of its first byte on `fwd`.
 #[inline(always)]
-pub fn judge(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off: i64) -> Verdict {
+pub fn judge(fwd: &Sequences, rev: &Sequences, segment: &Segment<'_>, off: i64) -> Verdict {
     let tcp = &segment.tcp;
     if tcp.flags & flags::ACK == 0 {
         return Verdict::Refuse(Refusal::NoAck);
@@ -71,7 +71,7 @@ pub fn judge(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off: i64
 
 /// Judges a segment to an end that has sent a SYN and waits for the answer (SYN-SENT; RFC 9293, 3.10.7.3).
 #[cold]
-pub fn judge_answer(rev: &SideRecord, segment: &Segment<'_>) -> Verdict {
+pub fn judge_answer(rev: &Sequences, segment: &Segment<'_>) -> Verdict {
     let tcp = &segment.tcp;
     if tcp.flags & flags::SYN == 0 {
         // The capture may have missed the SYN-ACK.
@@ -91,7 +91,7 @@ const PAWS_SLACK: u32 = 1;
 
 /// Judges the acknowledgment number of a segment with a visible receiver. `rev` is the side of the segment's sender.
 #[inline(always)]
-fn acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
+fn acknowledgment(rev: &Sequences, ack: u32) -> Verdict {
     if is_before(rev.sent_end.get(), ack) {
         return Verdict::Hold(Refusal::AckUnsent);
     }
@@ -104,7 +104,7 @@ fn acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
 /// Judges an acknowledgment below the highest one (RFC 5961, 5.2): acceptable within the largest window of its sender.
 /// Linux takes data at the edge with any older acknowledgment as well, if header prediction applies.
 #[cold]
-fn old_acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
+fn old_acknowledgment(rev: &Sequences, ack: u32) -> Verdict {
     /// Least window that is assumed: the largest one without scaling.
     const LEAST: u32 = 65535;
     let window = rev.right_edge.get().wrapping_sub(rev.acked.get()) as i32;
@@ -118,7 +118,7 @@ fn old_acknowledgment(rev: &SideRecord, ack: u32) -> Verdict {
 
 /// Judges a segment with an old timestamp. Linux accepts a pure acknowledgment that was merely overtaken.
 #[cold]
-fn old_timestamp(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off: i64) -> Verdict {
+fn old_timestamp(fwd: &Sequences, rev: &Sequences, segment: &Segment<'_>, off: i64) -> Verdict {
     let is_pure = segment.wire_len == 0 && segment.tcp.flags & flags::FIN == 0;
     if is_pure && off == fwd.next.get() as i64 && segment.tcp.ack == rev.acked.get() {
         return Verdict::Accept;
@@ -135,15 +135,15 @@ fn old_timestamp(fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>, off:
 /// number of a FIN that it has received. It acknowledges less than it has received while it delays acknowledgments, so
 /// that the highest acknowledgment is no edge. `exact`: apply that; otherwise any place in the window counts.
 pub fn judge_rst(
-    fwd: &SideRecord,
-    rev: &SideRecord,
+    fwd: SideRecord<'_>,
+    rev: SideRecord<'_>,
     segment: &Segment<'_>,
     off: i64,
     exact: bool,
 ) -> Verdict {
     let acked = fwd.acked_offset();
     let next = fwd.next.get();
-    let is_beyond_syn = fwd.has(side_flag::ISN) && fwd.end.get() == 0 && off > 0;
+    let is_beyond_syn = fwd.has(side_flag::ISN) && fwd.end() == 0 && off > 0;
     if exact && is_beyond_syn && !fwd.offers(option::SEEN) {
         // Its sender has sent a SYN alone: it answers a segment that acknowledges data never sent (RFC 9293, 3.10.7.3).
         return Verdict::Hold(Refusal::Rst);
@@ -153,7 +153,7 @@ pub fn judge_rst(
         let low = if acked > 0 {
             acked.min(next)
         } else {
-            fwd.base.get()
+            fwd.stored.base.get()
         };
         let inside = off >= low as i64 && off <= fwd.limit() as i64;
         return if inside {
@@ -169,7 +169,7 @@ pub fn judge_rst(
     let at_edge = after_fin || off == next.max(acked) as i64;
     let uses_sack = fwd.offers(option::SACK) && rev.offers(option::SACK);
     // A FIN beyond a hole takes a number in the highest range.
-    let end = fwd.end.get();
+    let end = fwd.end();
     let sack_edge = if fin != NO_FIN && fin >= end {
         fin + 1
     } else {
@@ -192,15 +192,24 @@ pub fn judge_rst(
     }
 }
 
+/// Returns whether a RST acknowledges the SYN, or the first data, of the end that receives it.
+pub fn answers_syn(rev: SideRecord<'_>, segment: &Segment<'_>) -> bool {
+    segment.tcp.flags & flags::ACK != 0
+        && rev.has(side_flag::STARTED)
+        && (0..=rev.end().max(rev.next.get()) as i64).contains(&rev.offset(segment.tcp.ack))
+}
+
 #[cfg(test)]
 mod tests {
     use monitor_common::wire::Tcp;
 
     use super::*;
+    use crate::store::record::RecordMemory;
 
     /// A receiver that expects 1000, with a window of 500, and has sent everything below 8000.
-    fn sides() -> (SideRecord, SideRecord) {
-        let (fwd, rev) = (SideRecord::default(), SideRecord::default());
+    fn sides() -> (SideRecord<'static>, SideRecord<'static>) {
+        let memory: &'static RecordMemory = Box::leak(Box::default());
+        let [fwd, rev] = memory.record().sides();
         fwd.start.set(1000);
         fwd.add_flag(side_flag::STARTED | side_flag::ISN | side_flag::ACKED);
         fwd.acked.set(1000);
@@ -228,7 +237,7 @@ mod tests {
         }
     }
 
-    fn verdict(sides: &(SideRecord, SideRecord), segment: &Segment<'_>) -> Verdict {
+    fn verdict(sides: &(SideRecord<'_>, SideRecord<'_>), segment: &Segment<'_>) -> Verdict {
         let off = sides.0.offset(segment.tcp.seq);
         judge(&sides.0, &sides.1, segment, off)
     }
@@ -298,7 +307,7 @@ mod tests {
     #[test]
     fn a_receiver_that_was_not_seen_is_given_every_acknowledgment_and_window() {
         let sides = sides();
-        sides.0.clear_options();
+        sides.0.forget_seen();
         assert_eq!(verdict(&sides, &segment(1000, 10, 9000)), Verdict::Accept);
         assert_eq!(verdict(&sides, &segment(5000, 10, 8000)), Verdict::Accept);
     }
@@ -308,13 +317,13 @@ mod tests {
         let sides = sides();
         let judged = |off: i64| {
             let rst = segment(1000_u32.wrapping_add(off as u32), 0, 0);
-            judge_rst(&sides.0, &sides.1, &rst, off, true)
+            judge_rst(sides.0, sides.1, &rst, off, true)
         };
         assert_eq!(judged(0), Verdict::Accept);
         assert_eq!(judged(100), Verdict::Hold(Refusal::Rst));
         assert_eq!(judged(-1), Verdict::Refuse(Refusal::Rst));
         assert_eq!(judged(1 << 20), Verdict::Refuse(Refusal::Rst));
-        sides.0.end.set(300);
+        sides.0.set_end(300);
         sides.0.offer(option::SACK);
         sides.1.offer(option::SACK);
         assert_eq!(judged(300), Verdict::Accept);
@@ -324,9 +333,9 @@ mod tests {
         sides.0.set_fin(300);
         assert_eq!(judged(300), Verdict::Hold(Refusal::Rst));
         assert_eq!(judged(301), Verdict::Accept);
-        sides.0.next.set(300);
+        sides.0.set_next(300);
         sides.0.acked.set(1301);
-        let long = judge_rst(&sides.0, &sides.1, &segment(1300, 900, 0), 300, true);
+        let long = judge_rst(sides.0, sides.1, &segment(1300, 900, 0), 300, true);
         assert_eq!(long, Verdict::Accept);
         assert_eq!(judged(300), Verdict::Accept);
         assert_eq!(judged(301), Verdict::Accept);

@@ -60,7 +60,7 @@ impl Writer {
         writer
     }
 
-    fn record(&self) -> &Record {
+    fn record(&self) -> Record<'_> {
         self.arena.record(0).unwrap()
     }
 
@@ -71,9 +71,11 @@ impl Writer {
             record.flags.set(flag::ESTABLISHED);
             record.set_overlap([policy; 2]);
             let side = record.side(SIDE);
-            for cell in [&side.base, &side.next, &side.end, &side.contig_start] {
+            for cell in [&side.stored.base, &side.next, &side.cold.contig_start] {
                 cell.set(0);
             }
+            side.set_end(0);
+            side.join();
             side.set_fin(NO_FIN);
         });
     }

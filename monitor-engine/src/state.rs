@@ -2,7 +2,7 @@
 
 use monitor_common::wire::flags;
 
-use crate::store::record::{NO_FIN, Record, SideRecord, side_flag};
+use crate::store::record::{NO_FIN, Record, Sequences, SideRecord, option, side_flag};
 use crate::{Side, TcpState};
 
 /// State of an end as the record holds it.
@@ -14,7 +14,7 @@ trait EndState {
     fn tcp_state(&self) -> TcpState;
 }
 
-impl EndState for SideRecord {
+impl EndState for SideRecord<'_> {
     #[inline]
     fn fin_delivered(&self) -> bool {
         let fin = self.fin();
@@ -23,14 +23,14 @@ impl EndState for SideRecord {
 
     #[inline]
     fn tcp_state(&self) -> TcpState {
-        TcpState::from_number(self.state.get())
+        TcpState::from_number(self.state())
     }
 }
 
 /// Advances both ends' states after a segment from `sender` with or without data; calls `changed` for each change. Inside
 /// an update.
 pub fn advance_states(
-    record: &Record,
+    record: Record<'_>,
     sender: Side,
     tcp_flags: u8,
     has_data: bool,
@@ -38,14 +38,14 @@ pub fn advance_states(
 ) {
     use TcpState as S;
     let mut set = |side: Side, state: TcpState| {
-        let cell = &record.side(side).state;
-        if cell.get() != state as u8 {
-            cell.set(state as u8);
+        let end = record.sequences(side);
+        if end.state() != state as u8 {
+            end.set_state(state as u8);
             changed(side, state);
         }
     };
     let receiver = sender.peer();
-    let state = |side: Side| record.side(side).tcp_state();
+    let state = |side: Side| TcpState::from_number(record.sequences(side).state());
     if tcp_flags & flags::SYN != 0 {
         if tcp_flags & flags::ACK != 0 {
             set(sender, S::SynReceived);
@@ -74,17 +74,31 @@ pub fn advance_states(
             set(receiver, S::Established);
         }
         // A server that sends data after its SYN-ACK has received the client's answer to it, captured or not.
-        if has_data && state(receiver) == S::SynSent && record.side(receiver).has(side_flag::SYN) {
+        if has_data
+            && state(receiver) == S::SynSent
+            && record.sequences(receiver).has(side_flag::SYN)
+        {
             set(receiver, S::Established);
         }
     }
-    for end in Side::BOTH {
-        apply_fins(record, end, &mut set);
+    if Side::BOTH
+        .iter()
+        .any(|side| has_fin(record.sequences(*side)))
+    {
+        for end in Side::BOTH {
+            apply_fins(record, end, &mut set);
+        }
     }
 }
 
+/// Returns whether a FIN was received on a side, or acknowledged there.
+#[inline(always)]
+fn has_fin(side: &Sequences) -> bool {
+    side.offers(option::FIN) || side.has(side_flag::FIN_ACKED)
+}
+
 /// Applies the FINs to one end's state. An end's own FIN is on its peer's side, where it is received.
-fn apply_fins(record: &Record, end: Side, set: &mut impl FnMut(Side, TcpState)) {
+fn apply_fins(record: Record<'_>, end: Side, set: &mut impl FnMut(Side, TcpState)) {
     use TcpState as S;
     let mine = record.side(end.peer());
     let theirs = record.side(end);

@@ -22,10 +22,10 @@ use crate::{Side, Sink};
 impl<S: Sink> Engine<S> {
     /// Returns whether a SYN of `old`'s flow that `answer` confirms begins a connection beside `old`, on another interface.
     pub(super) fn is_beside(&self, old: Conn<'_>, syn: &Held, answer: &Segment<'_>) -> bool {
-        let homes = &old.record.home;
-        let is_known = homes[syn.sender.peer().index()].get() != 0;
+        let homes = Side::BOTH.map(|side| old.record.sequences(side).home.get());
+        let is_known = homes[syn.sender.peer().index()] != 0;
         let home = home_of(syn.interface);
-        let is_elsewhere = homes.iter().all(|known| known.get() != home);
+        let is_elsewhere = homes.iter().all(|known| *known != home);
         let is_copy = |other: &Held| {
             other.reason == Refusal::Syn
                 && other.belongs_to(old)

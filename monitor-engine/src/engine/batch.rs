@@ -19,6 +19,7 @@ use crate::decode::{Frame, Segment};
 use crate::flow::{Class, SlotHint, Table};
 use crate::store::arena::{Arena, prefetch_bytes};
 use crate::store::blocks::prefetch_destination;
+use crate::store::marks::prefetch_newest;
 use crate::store::record::{Record, flag};
 use crate::tunnels::MAX_DEPTH;
 use crate::{Packet, Side, Sink};
@@ -46,26 +47,29 @@ impl<S: Sink> Engine<S> {
         for packet in to_prefetch.by_ref().take(PACKETS_AHEAD) {
             prefetch_bytes(packet.data);
         }
+        // Filled for each batch, as far as it has packets.
+        let mut segments = [Segment::default(); BATCH];
         for batch in packets.chunks(BATCH) {
-            self.process_batch(&arena, batch, &mut to_prefetch);
+            self.process_batch(&arena, batch, &mut to_prefetch, &mut segments);
         }
         self.finish_call();
     }
 
     /// Decodes all packets of a batch, then applies them. Prefetches the next of `to_prefetch` with each.
-    fn process_batch(
+    #[inline(always)]
+    fn process_batch<'a>(
         &mut self,
         arena: &Arena,
-        packets: &[Packet<'_>],
+        packets: &[Packet<'a>],
         to_prefetch: &mut slice::Iter<'_, Packet<'_>>,
+        segments: &mut [Segment<'a>; BATCH],
     ) {
         if self.decoder.lacks_tunnels(self.now) {
             self.free_tunnels();
         }
         let mut frames = [Frame::Nothing; BATCH];
-        let mut segments = [Segment::default(); BATCH];
         let mut bytes = 0;
-        for ((packet, frame), segment) in packets.iter().zip(&mut frames).zip(&mut segments) {
+        for ((packet, frame), segment) in packets.iter().zip(&mut frames).zip(&mut *segments) {
             if let Some(later) = to_prefetch.next() {
                 prefetch_bytes(later.data);
             }
@@ -80,20 +84,25 @@ impl<S: Sink> Engine<S> {
 
         // The table's entries have arrived: look the slots up, prefetch their records.
         let frames = &frames[..packets.len().min(BATCH)];
+        let segments = &segments[..frames.len()];
         let mut hints = [SlotHint::default(); BATCH];
-        for ((frame, segment), hint) in frames.iter().zip(&segments).zip(&mut hints) {
+        for ((frame, segment), hint) in frames.iter().zip(segments).zip(&mut hints) {
             if *frame == Frame::Segment {
                 *hint = self.table.hint(Table::tag(segment.hash));
                 if let Some(slot) = self.table.resolve(*hint) {
-                    arena.prefetch_record(slot);
+                    arena.prefetch_record(slot, segment.payload.len() > 0);
+                    if segment.tcp.flags & (flags::FIN | flags::RST) != 0 {
+                        arena.prefetch_cold(slot);
+                    }
                 }
             }
         }
         // The records have arrived: prefetch the neighbours in their lists.
         for (segment, hint) in segments.iter().zip(hints) {
-            if let Some(record) = self.table.resolve(hint).and_then(|slot| arena.record(slot)) {
-                self.lists
-                    .prefetch(arena, record, timeouts::millis(segment.time.max(self.now)));
+            if let Some(slot) = self.table.resolve(hint) {
+                let now = timeouts::millis(segment.time.max(self.now));
+                let ends = segment.tcp.flags & flags::FIN != 0;
+                self.lists.prefetch(arena, slot, now, ends);
             }
         }
 
@@ -101,7 +110,7 @@ impl<S: Sink> Engine<S> {
         let mut later = segments.iter().zip(hints);
         let mut ahead = 0;
         for (((frame, packet), segment), hint) in
-            frames.iter().zip(packets).zip(&segments).zip(hints)
+            frames.iter().zip(packets).zip(segments).zip(hints)
         {
             while ahead < BYTES_AHEAD
                 && let Some((segment, hint)) = later.next()
@@ -127,9 +136,12 @@ impl<S: Sink> Engine<S> {
         {
             let receiver = sender(from_client).peer();
             let side = record.side(receiver);
-            let window = u64::from(record.windows[receiver.index()].get());
+            let window = self.window(record, receiver);
             if let Ok(off) = u64::try_from(side.offset(segment.tcp.seq)) {
                 prefetch_destination(arena, side, off, segment.payload.len(), window);
+            }
+            if !side.continues() || record.is_another_tick(segment.time) {
+                prefetch_newest(arena, side);
             }
         }
     }
@@ -262,7 +274,7 @@ impl<S: Sink> Engine<S> {
 
     /// Returns whether a segment of a connection cannot end it by its time, nor begin another one.
     #[inline(always)]
-    fn continues(&self, record: &Record, segment: &Segment<'_>) -> bool {
+    fn continues(&self, record: Record<'_>, segment: &Segment<'_>) -> bool {
         segment.tcp.flags & flags::SYN == 0
             && record.flags.get() & flag::HELD == 0
             && record.closed.get() == 0

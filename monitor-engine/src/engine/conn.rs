@@ -8,5 +8,10 @@ use crate::store::record::Record;
 pub struct Conn<'a> {
     pub slot: u32,
     pub id: SockId,
-    pub record: &'a Record,
+    pub record: Record<'a>,
+}
+
+/// Returns a window as a record holds it, from 1 byte to 4 GiB less one.
+pub(super) fn window_cell(window: u64) -> u32 {
+    u32::try_from(window.max(1)).unwrap_or(u32::MAX)
 }

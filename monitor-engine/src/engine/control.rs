@@ -7,8 +7,7 @@ use monitor_common::abi::{self, ShuntKey};
 use monitor_reader::view_record;
 
 use super::Engine;
-use super::conn::Conn;
-use super::open::window_cell;
+use super::conn::{Conn, window_cell};
 use super::timeouts::millis;
 use crate::store::arena::Arena;
 use crate::store::record::{Record, flag};
@@ -134,8 +133,9 @@ impl<S: Sink> Engine<S> {
     fn apply(&mut self, conn: Conn<'_>, settings: [SideSettings; 2]) {
         for (side, settings) in Side::BOTH.into_iter().zip(settings) {
             if let Some(window) = settings.window {
-                let cell = &conn.record.windows[side.index()];
-                conn.record.update(|_| cell.set(window_cell(window)));
+                let window = window_cell(window);
+                conn.record
+                    .update(|record| record.set_own_window(side, window));
             }
             let mut receiver = self.receiver(conn, side);
             if let Some(policy) = settings.overlap {
@@ -172,20 +172,20 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Ends the shunt of a flow that has a new connection, if its old one was stopped.
-    pub(super) fn unshunt(&mut self, old: &Record) {
+    pub(super) fn unshunt(&mut self, old: Record<'_>) {
         if old.closed.get() == CloseReason::Stopped as u8 && !is_tunneled(old) {
             self.shunts.push(Shunt::End(shunt_key(old)));
         }
     }
 
     /// Starts the shunt of a stopped connection's flow. The capture doesn't look into tunnels.
-    fn start_shunt(&mut self, record: &Record) {
+    fn start_shunt(&mut self, record: Record<'_>) {
         if !is_tunneled(record) {
             self.shunt(Shunt::Start(shunt_key(record)));
         }
     }
 
-    fn view(&self, id: SockId, record: &Record) -> Connection {
+    fn view(&self, id: SockId, record: Record<'_>) -> Connection {
         view_record(&self.arena, id, record)
     }
 
@@ -199,12 +199,12 @@ impl<S: Sink> Engine<S> {
     }
 }
 
-fn is_tunneled(record: &Record) -> bool {
+fn is_tunneled(record: Record<'_>) -> bool {
     abi::tunnel(record.link.get()).is_some()
 }
 
 /// Returns the key by which a capture recognises a connection's packets.
-fn shunt_key(record: &Record) -> ShuntKey {
+fn shunt_key(record: Record<'_>) -> ShuntKey {
     let words = |address: &[crate::store::cell::Cell64; 2]| (address[0].get(), address[1].get());
     let ports = record.ports.get();
     let client = (words(&record.client), (ports >> 16) as u16);

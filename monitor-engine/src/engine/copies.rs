@@ -13,7 +13,7 @@ use crate::seq::is_before;
 use crate::store::record::side_flag;
 use crate::{Side, Sink};
 
-/// Returns an interface in the form of [`Record::home`](crate::store::record::Record::home).
+/// Returns an interface in the form of [`Sequences::home`](crate::store::record::Sequences::home).
 #[inline(always)]
 pub(super) fn home_of(interface: u16) -> u8 {
     (interface as u8).max(1)
@@ -32,7 +32,7 @@ impl<S: Sink> Engine<S> {
     ) -> bool {
         let record = conn.record;
         let (fwd, rev) = (record.side(sender.peer()), record.side(sender));
-        let home = &record.home[sender.peer().index()];
+        let home = &fwd.home;
         let is_first = home.get() == 0;
         let tcp = &segment.tcp;
         let is_known = off + segment.wire_len as i64 <= fwd.next.get() as i64

@@ -106,10 +106,10 @@ impl<S: Sink> Engine<S> {
             return;
         };
         if let Some(record) = arena.record(next) {
-            self.table.prefetch(record.tag.get());
+            self.table.prefetch(record.cold.tag.get());
         }
         if let Some(second) = self.lists.after(arena, next) {
-            arena.prefetch_record(second);
+            arena.prefetch_whole_record(second);
         }
     }
 
@@ -117,7 +117,7 @@ impl<S: Sink> Engine<S> {
     pub(super) fn remove(&mut self, conn: Conn<'_>) {
         let record = conn.record;
         self.prefetch_successors(&self.arena, conn.slot);
-        self.table.remove(record.tag.get(), conn.slot);
+        self.table.remove(record.cold.tag.get(), conn.slot);
         self.bound.remove(conn.slot);
         self.lists.leave(&self.arena, conn.slot);
         record.update(|record| record.generation.set(record.generation.get() + 1));
@@ -133,6 +133,6 @@ impl<S: Sink> Engine<S> {
 }
 
 /// Returns whether a slot has had its last generation. It is never used again, so that identifiers stay unique.
-fn generations_exhausted(record: &Record) -> bool {
+fn generations_exhausted(record: Record<'_>) -> bool {
     record.generation.get() >> 1 >= SockId::MAX_GENERATION
 }

@@ -105,10 +105,10 @@ impl<S: Sink> Engine<S> {
         record.update(|record| {
             side.set_fin(NO_FIN);
             side.remove_flag(side_flag::FIN_ACKED | side_flag::CROSSED);
-            let state = &record.side(name.peer()).state;
-            match TcpState::from_number(state.get()) {
-                FinWait1 | FinWait2 => state.set(Established as u8),
-                Closing | LastAck | TimeWait => state.set(CloseWait as u8),
+            let end = record.side(name.peer());
+            match TcpState::from_number(end.state()) {
+                FinWait1 | FinWait2 => end.set_state(Established as u8),
+                Closing | LastAck | TimeWait => end.set_state(CloseWait as u8),
                 _ => {}
             }
         });

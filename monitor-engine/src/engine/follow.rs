@@ -7,18 +7,18 @@ use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use super::Engine;
-use super::acknowledge::{acknowledge, learn_start};
+use super::acknowledge::{acknowledge, learn_start, may_learn_start};
 use super::conn::Conn;
 use super::copies::home_of;
 use super::resync::{self, ResyncDetector};
 use super::timeouts::millis;
 use super::transitions::states_are_stable;
-use crate::acceptance::{Verdict, judge, judge_answer, judge_rst};
+use crate::acceptance::{Verdict, answers_syn, judge, judge_answer, judge_rst};
 use crate::decode::Segment;
 use crate::payload::Payload;
 use crate::seq::{SequenceOffsets, is_before};
 use crate::store::arena::BLOCK;
-use crate::store::record::{Record, SideRecord, flag, option, side_flag};
+use crate::store::record::{Record, Sequences, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink, TcpState};
 
 /// Distance of an acknowledgment ahead of the in-order edge from which on everything missing is lost without delay.
@@ -47,7 +47,7 @@ impl<S: Sink> Engine<S> {
         if closed != 0 && closed != CloseReason::Fin as u8 && closed != CloseReason::Rst as u8 {
             return;
         }
-        let (fwd, rev) = (record.side(sender.peer()), record.side(sender));
+        let (fwd, rev) = (record.sequences(sender.peer()), record.sequences(sender));
         if self.config.tcp.judge && rev.has(side_flag::SYN) && !fwd.has(side_flag::STARTED) {
             match judge_answer(rev, segment) {
                 _ if segment.tcp.flags & flags::RST != 0 => {}
@@ -61,14 +61,16 @@ impl<S: Sink> Engine<S> {
                 Verdict::Accept | Verdict::Repeated => {}
             }
         }
-        record.update(|_| {
-            learn_start(fwd, rev, segment);
-            fwd.limit_ack_distance();
-        });
+        if may_learn_start(fwd, segment) || fwd.is_ack_far_behind() {
+            record.update(|_| {
+                learn_start(record, sender, segment);
+                fwd.limit_ack_distance();
+            });
+        }
         let syn = segment.tcp.flags & flags::SYN != 0;
         // The SYN takes a sequence number of its own, before the first byte.
         let off = fwd.offset(segment.tcp.seq.wrapping_add(u32::from(syn)));
-        let home = record.home[sender.peer().index()].get();
+        let home = fwd.home.get();
         self.elsewhere = false;
         if home != home_of(segment.interface) && self.is_copy(conn, sender, segment, off) {
             return;
@@ -112,7 +114,9 @@ impl<S: Sink> Engine<S> {
             Verdict::Accept => self.apply_segment(conn, sender, segment, off),
             Verdict::Repeated => self.repeated(conn, sender, segment, off),
             Verdict::Hold(refusal) => {
-                if refusal == Refusal::AckTooOld && is_predicted(fwd, segment, off) {
+                if refusal == Refusal::AckTooOld
+                    && is_predicted(record.side(sender.peer()), segment, off)
+                {
                     // Linux takes the timestamp before it looks at the acknowledgment number.
                     record.update(|_| note_timestamp(fwd, segment));
                 }
@@ -137,7 +141,7 @@ impl<S: Sink> Engine<S> {
     #[inline(always)]
     fn apply_segment(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
         self.lists.touch(&self.arena, conn.slot, millis(self.now));
-        let fwd = conn.record.side(sender.peer());
+        let fwd = conn.record.sequences(sender.peer());
         self.header(conn, sender, segment, off);
         let fin = segment.tcp.flags & flags::FIN != 0;
         let has_fin = fwd.offers(option::FIN);
@@ -145,7 +149,7 @@ impl<S: Sink> Engine<S> {
             self.payload(conn, sender.peer(), off, segment, fin);
         } else if fin
             && let Ok(off) = u64::try_from(off)
-            && fwd.fin() == off
+            && conn.record.side(sender.peer()).fin() == off
         {
             self.receiver(conn, sender.peer()).lone_fin(off);
         }
@@ -208,7 +212,7 @@ impl<S: Sink> Engine<S> {
     fn reset(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
         let fwd = conn.record.side(sender.peer());
         let rev = conn.record.side(sender);
-        let verdict = if fwd.has(side_flag::ISN) || fwd.end.get() > 0 {
+        let verdict = if fwd.has(side_flag::ISN) || fwd.end() > 0 {
             judge_rst(fwd, rev, segment, off, self.config.tcp.judge)
         } else if answers_syn(rev, segment) {
             Verdict::Accept
@@ -265,22 +269,23 @@ impl<S: Sink> Engine<S> {
     fn header(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, off: i64) {
         let record = conn.record;
         let tcp = &segment.tcp;
-        let (fwd, rev) = (record.side(sender.peer()), record.side(sender));
         if tcp.flags & flags::URG != 0 && tcp.urgent != 0 {
             self.counters.urgent.add(1);
         }
         if tcp.window == 0 && tcp.flags & (flags::SYN | flags::ACK) == flags::ACK {
             self.counters.zero_windows.add(1);
         }
+        let now = self.now;
         record.update(|record| {
-            record.touch(self.now);
+            let (fwd, rev) = (record.sequences(sender.peer()), record.sequences(sender));
+            record.touch(now);
             note_sender(record, fwd, rev, segment);
             if tcp.flags & flags::ACK != 0 {
                 let is_reset = self.config.tcp.judge
                     && record.closed.get() == CloseReason::Rst as u8
                     && rev.has(side_flag::ACKED);
                 let (acked, edge) = (rev.acked.get(), rev.right_edge.get());
-                acknowledge(fwd, rev, ResyncDetector::of(record, sender), segment);
+                acknowledge(record, sender, segment);
                 if is_reset && rev.acked.get() == acked {
                     // It may have crossed the RST: only an acknowledgment of more bytes shows that its sender goes on.
                     rev.right_edge.set(edge);
@@ -293,6 +298,7 @@ impl<S: Sink> Engine<S> {
         if tcp.flags & flags::FIN != 0 {
             self.fin(conn, sender, segment, off);
         }
+        let rev = record.sequences(sender);
         let acked = rev.acked_offset();
         if acked > rev.next.get() + FAR {
             self.receiver(conn, sender).advance_to(acked);
@@ -341,7 +347,7 @@ impl<S: Sink> Engine<S> {
 
 /// Notes that an end was captured, how far it has sent, and its latest timestamp. Inside an update.
 #[inline(always)]
-fn note_sender(record: &Record, fwd: &SideRecord, rev: &SideRecord, segment: &Segment<'_>) {
+fn note_sender(record: Record<'_>, fwd: &Sequences, rev: &Sequences, segment: &Segment<'_>) {
     let tcp = &segment.tcp;
     let control = u32::from(tcp.flags & flags::SYN != 0) + u32::from(tcp.flags & flags::FIN != 0);
     let end = tcp.seq.wrapping_add(segment.wire_len as u32 + control);
@@ -352,7 +358,7 @@ fn note_sender(record: &Record, fwd: &SideRecord, rev: &SideRecord, segment: &Se
     }
     // After crossed SYNs the receiver also takes the SYN-ACK.
     if tcp.flags & flags::SYN == 0
-        || (tcp.flags & flags::ACK != 0 && fwd.state.get() == TcpState::SynReceived as u8)
+        || (tcp.flags & flags::ACK != 0 && fwd.state() == TcpState::SynReceived as u8)
     {
         note_timestamp(fwd, segment);
     }
@@ -364,7 +370,7 @@ fn note_sender(record: &Record, fwd: &SideRecord, rev: &SideRecord, segment: &Se
 /// Notes the timestamp of a segment. TS.Recent follows segments that are not ahead of the last acknowledgment sent (RFC
 /// 7323, 4.3). Inside an update.
 #[inline(always)]
-fn note_timestamp(fwd: &SideRecord, segment: &Segment<'_>) {
+fn note_timestamp(fwd: &Sequences, segment: &Segment<'_>) {
     if let Some(value) = segment.timestamp
         && (!is_before(value, fwd.ts_recent.get()) || fwd.ts_recent.get() == 0)
     {
@@ -385,16 +391,9 @@ fn carries_more(segment: &Segment<'_>) -> bool {
 }
 
 /// Returns whether Linux handles a pure acknowledgment by header prediction.
-fn is_predicted(fwd: &SideRecord, segment: &Segment<'_>, off: i64) -> bool {
+fn is_predicted(fwd: SideRecord<'_>, segment: &Segment<'_>, off: i64) -> bool {
     segment.wire_len == 0
         && segment.tcp.flags & !flags::PSH == flags::ACK
         && off == fwd.next.get() as i64
         && !fwd.has_out_of_order()
-}
-
-/// Returns whether a RST acknowledges the SYN, or the first data, of the end that receives it.
-fn answers_syn(rev: &SideRecord, segment: &Segment<'_>) -> bool {
-    segment.tcp.flags & flags::ACK != 0
-        && rev.has(side_flag::STARTED)
-        && (0..=rev.end.get().max(rev.next.get()) as i64).contains(&rev.offset(segment.tcp.ack))
 }

@@ -19,8 +19,11 @@ impl<S: Sink> Engine<S> {
     /// Starts the loss delay of a side's first hole if the receiver has acknowledged it.
     #[inline(always)]
     pub(super) fn watch_hole(&mut self, conn: Conn<'_>, name: Side) {
-        let side = conn.record.side(name);
-        if side.has_out_of_order() && !side.has(side_flag::LOSS_PENDING) {
+        let sequences = conn.record.sequences(name);
+        if sequences.is_apart()
+            && conn.record.side(name).has_out_of_order()
+            && !sequences.has(side_flag::LOSS_PENDING)
+        {
             self.watch_first_hole(conn, name);
         }
     }

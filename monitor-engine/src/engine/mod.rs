@@ -33,11 +33,11 @@ use crate::store::arena::{Arena, BLOCK};
 use crate::store::blocks::BlockAllocator;
 use crate::store::header::{Identity, Sizes};
 use crate::store::range_set::MAX_RANGES;
-use crate::store::record::Record;
+use crate::store::record::{RECORD, Record};
 use crate::tunnels::Tunnels;
 use crate::{Counters, EngineConfig, LinkType, Reader, Side, Sink, SockId};
 use bound::BoundSlots;
-use conn::Conn;
+use conn::{Conn, window_cell};
 pub use control::{ControlError, Rule, Shunt, SideSettings};
 use held::segments::HeldSegments;
 use pending_losses::PendingLosses;
@@ -76,6 +76,8 @@ pub struct Engine<S: Sink = ()> {
     now: u64,
     /// Time of the next timeout: nothing is due before it.
     wake: u64,
+    /// Most bytes that a side of a new connection retains.
+    default_window: u32,
     /// Shortest timeout: no connection is due until its last packet is this old.
     shortest_timeout: u64,
     pauses: Pauses,
@@ -152,6 +154,7 @@ impl<S: Sink> Engine<S> {
             elsewhere: false,
             now: 0,
             wake: u64::MAX,
+            default_window: window_cell(config.window),
             shortest_timeout: config.tcp.shortest_timeout(),
             pauses: Pauses::default(),
             config,
@@ -241,9 +244,21 @@ impl<S: Sink> Engine<S> {
         })
     }
 
+    /// Returns the number of bytes that a side retains at most.
+    #[inline(always)]
+    fn window(&self, record: Record<'_>, side: Side) -> u64 {
+        // Nearly always the same one, so that its line of the record isn't needed.
+        u64::from(if record.has_own_windows() {
+            record.window(side)
+        } else {
+            self.default_window
+        })
+    }
+
     /// Returns the writing end of one side.
     #[inline(always)]
     fn receiver<'a>(&'a mut self, conn: Conn<'a>, side: Side) -> Receiver<'a, S> {
+        let window = self.window(conn.record, side);
         Receiver {
             id: conn.id,
             arena: &self.arena,
@@ -253,7 +268,7 @@ impl<S: Sink> Engine<S> {
             elsewhere: self.elsewhere,
             time: self.now,
             limits: Limits {
-                window: u64::from(conn.record.windows[side.index()].get()),
+                window,
                 ranges: self.max_ranges,
             },
             name: side,
@@ -283,7 +298,7 @@ impl<S: Sink> Engine<S> {
         /// Bytes provided beyond those in use. The next call is due when half of them are used: a few batches.
         const AHEAD: usize = 8 << 20;
         let ahead = |used: u32, each: usize| used.saturating_add((AHEAD / each) as u32);
-        let to = (ahead(used.0, size_of::<Record>()), ahead(used.1, BLOCK));
+        let to = (ahead(used.0, RECORD), ahead(used.1, BLOCK));
         let (records, blocks) = (self.arena.records(), self.arena.blocks());
         self.arena
             .provide(self.provided_to, (to.0.min(records), to.1.min(blocks)));
@@ -300,7 +315,7 @@ impl<S: Sink> Engine<S> {
 
     fn update_gauges(&self) {
         self.counters.clock.set(self.now);
-        let records = self.slots.used() * size_of::<Record>() as u64;
+        let records = self.slots.used() * RECORD as u64;
         let blocks = self.writer.blocks.used() * BLOCK as u64;
         let held = self.writer.queues.used() + self.defrag.used() as u64 + self.held.used() as u64;
         self.counters.used.set(records + blocks + held);

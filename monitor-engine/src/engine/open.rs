@@ -9,7 +9,7 @@ use crate::decode::Segment;
 use crate::event::Event;
 use crate::flow::{Class, FlowKey, Table};
 use crate::store::arena::Arena;
-use crate::store::record::{Record, flag, option, side_flag};
+use crate::store::record::{Record, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
 
 /// Time after the last packet of a closed connection in which its own SYN may still be captured, nanoseconds.
@@ -39,7 +39,7 @@ impl<S: Sink> Engine<S> {
     #[inline(always)]
     pub(super) fn succession(
         &self,
-        record: &Record,
+        record: Record<'_>,
         from_client: bool,
         segment: &Segment<'_>,
     ) -> Succession {
@@ -51,7 +51,7 @@ impl<S: Sink> Engine<S> {
 
     fn succession_of_syn(
         &self,
-        record: &Record,
+        record: Record<'_>,
         from_client: bool,
         segment: &Segment<'_>,
     ) -> Succession {
@@ -151,13 +151,11 @@ impl<S: Sink> Engine<S> {
             record.generation.set(record.generation.get() + 1);
             segment.key.put(record, from_client);
             record.set_interface(segment.interface);
-            record.opened.set(self.now);
+            record.cold.opened.set(self.now);
             record.last.set(self.now);
-            record.tag.set(tag);
+            record.cold.tag.set(tag);
             record.flags.set(if syn { 0 } else { flag::MIDSTREAM });
-            for window in &record.windows {
-                window.set(window_cell(self.config.window));
-            }
+            record.set_windows(self.default_window);
             record.set_overlap(
                 segment
                     .key
@@ -180,49 +178,18 @@ impl<S: Sink> Engine<S> {
     pub(super) fn detach_predecessor(&mut self, old: Conn<'_>) {
         self.close(old, CloseReason::Reused);
         self.unshunt(old.record);
-        self.table.remove(old.record.tag.get(), old.slot);
+        self.table.remove(old.record.cold.tag.get(), old.slot);
     }
-}
-
-/// Returns a window as a record holds it, from 1 byte to 4 GiB less one.
-pub(super) fn window_cell(window: u64) -> u32 {
-    u32::try_from(window.max(1)).unwrap_or(u32::MAX)
 }
 
 /// Resets everything that a previous connection left in a record.
-fn clear(record: &Record) {
+fn clear(record: Record<'_>) {
     record.closed.set(0);
     record.flags.set(0);
-    record.home.iter().for_each(|home| home.set(0));
     for side in Side::BOTH {
         ResyncDetector::of(record, side).reset();
     }
-    for side in &record.sides {
-        for cell in [
-            &side.base,
-            &side.next,
-            &side.end,
-            &side.contig_start,
-            &side.retransmitted,
-        ] {
-            cell.set(0);
-        }
-        for cell in [
-            &side.start,
-            &side.acked,
-            &side.right_edge,
-            &side.ts_recent,
-            &side.sent_end,
-            &side.conflicts,
-            &side.ooo_queue,
-        ] {
-            cell.set(0);
-        }
-        side.clear_options();
-        for cell in [&side.state, &side.flags] {
-            cell.set(0);
-        }
-    }
+    record.sides().iter().for_each(SideRecord::clear);
 }
 
 /// Returns whether the sender of a connection's first packet is its client. A SYN or SYN-ACK shows it. Midstream, the end

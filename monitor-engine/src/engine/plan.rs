@@ -1,6 +1,6 @@
 //! Division of a memory budget among records, blocks, out-of-order queues and fragments.
 
-use super::{BLOCK, Record, Table};
+use super::{BLOCK, RECORD, Table};
 use crate::SockId;
 use crate::reassembly::overlap::OooQueues;
 
@@ -63,7 +63,7 @@ impl Plan {
         }
         // Each record and each block needs a number in its allocator's list as well.
         let number = size_of::<u32>() as u64;
-        let a_record = size_of::<Record>() as u64 + number + Table::bytes(1024) / 1024;
+        let a_record = RECORD as u64 + number + Table::bytes(1024) / 1024;
         let records = (memory / Self::RECORDS_SHARE / a_record)
             .clamp(64, u64::from(SockId::MAX_SLOTS)) as u32;
         let fragments = (memory / Self::FRAGMENTS_SHARE).min(Self::FRAGMENTS_MOST);

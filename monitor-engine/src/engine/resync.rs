@@ -9,7 +9,7 @@ use crate::Side;
 use crate::decode::Segment;
 use crate::seq::SequenceOffsets;
 use crate::store::cell::Cell8;
-use crate::store::record::{Record, SideRecord, option, side_flag};
+use crate::store::record::{Record, Sequences, option, side_flag};
 
 /// Detector of one side. Its bits count the segments beyond the window that agree with each other; the top bit says
 /// that the receiver acknowledged them.
@@ -17,7 +17,7 @@ use crate::store::record::{Record, SideRecord, option, side_flag};
 pub struct ResyncDetector<'a> {
     cell: &'a Cell8,
     shift: u32,
-    side: &'a SideRecord,
+    side: &'a Sequences,
 }
 
 impl<'a> ResyncDetector<'a> {
@@ -32,11 +32,11 @@ impl<'a> ResyncDetector<'a> {
 
     /// Returns the detector of a side.
     #[inline(always)]
-    pub fn of(record: &'a Record, side: Side) -> Self {
+    pub fn of(record: Record<'a>, side: Side) -> Self {
         Self {
-            cell: &record.resync,
+            cell: &record.hot.resync,
             shift: Self::BITS * side.index() as u32,
-            side: record.side(side),
+            side: record.sequences(side),
         }
     }
 
@@ -93,14 +93,14 @@ fn near(a: u32, b: u32) -> bool {
 
 /// Returns whether an offset is so close to the window of a visible receiver that the receiver may accept more than it
 /// advertises.
-pub fn is_close(fwd: &SideRecord, off: i64) -> bool {
+pub fn is_close(fwd: &Sequences, off: i64) -> bool {
     /// Distance from the window, bytes. Linux was seen to accept 43 bytes more than a full window field shows.
     const CLOSE: u64 = 4096;
     fwd.offers(option::SEEN) && (off as u64) < fwd.limit() + CLOSE
 }
 
 /// Returns whether a segment beyond anything that its receiver could accept is accepted nevertheless.
-pub fn accept(record: &Record, receiver: Side, segment: &Segment<'_>) -> bool {
+pub fn accept(record: Record<'_>, receiver: Side, segment: &Segment<'_>) -> bool {
     let side = record.side(receiver);
     let end = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
     record.update(|record| {

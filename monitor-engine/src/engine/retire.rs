@@ -46,8 +46,8 @@ impl<S: Sink> Engine<S> {
         record.update(|record| {
             record.closed.set(reason as u8);
             if reason == CloseReason::Rst {
-                for side in &record.sides {
-                    side.state.set(TcpState::Closed as u8);
+                for side in record.sides() {
+                    side.set_state(TcpState::Closed as u8);
                 }
             }
         });
@@ -107,7 +107,7 @@ impl<S: Sink> Engine<S> {
 
     /// Returns whether a connection may be overdue. Asked before each of its packets.
     #[inline(always)]
-    pub(super) fn may_be_overdue(&self, record: &Record) -> bool {
+    pub(super) fn may_be_overdue(&self, record: Record<'_>) -> bool {
         self.now.saturating_sub(record.last.get()) >= self.shortest_timeout
     }
 
@@ -158,7 +158,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Returns the time at which a connection times out.
-    fn due(&self, record: &Record, class: Class, timeout: u64) -> u64 {
+    fn due(&self, record: Record<'_>, class: Class, timeout: u64) -> u64 {
         let since = if class == Class::Closed {
             // The time of its end, not of its last packet: they differ after an idle timeout. `listed` wraps, and its
             // distance from now does not.

@@ -36,7 +36,6 @@ impl<S: Sink> Engine<S> {
     /// Advances the states of both ends, then establishes, closes and classifies the connection accordingly.
     pub(super) fn update_states(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>) {
         let (id, record) = (conn.id, conn.record);
-        let before = record.sides.each_ref().map(|side| side.state.get());
         let mut changes = Changes::default();
         record.update(|record| {
             let has_data = segment.wire_len > 0;
@@ -53,8 +52,7 @@ impl<S: Sink> Engine<S> {
         for (side, state) in changes.each() {
             self.sink.event(Event::State { id, side, state });
         }
-        let states = record.sides.each_ref().map(|side| side.state.get());
-        if states != before {
+        if changes.len > 0 {
             self.on_state_change(conn);
         }
         self.classify(conn, sender, segment);
@@ -69,7 +67,10 @@ impl<S: Sink> Engine<S> {
             return;
         }
         let verified = class == Class::EstablishedIdle || verified(record, sender, segment);
-        let now = Class::open(verified, record.sides.iter().any(|side| side.end.get() > 0));
+        let now = Class::open(
+            verified,
+            Side::BOTH.iter().any(|side| holds_bytes(record, *side)),
+        );
         if now != class {
             self.enlist(conn.slot, now);
         }
@@ -77,13 +78,15 @@ impl<S: Sink> Engine<S> {
 
     fn on_state_change(&mut self, conn: Conn<'_>) {
         let record = conn.record;
-        if record.flags.get() & flag::ESTABLISHED == 0 && record.sides.iter().all(is_synchronized) {
+        if record.flags.get() & flag::ESTABLISHED == 0
+            && record.sides().into_iter().all(is_synchronized)
+        {
             record.update(|record| record.flags.set(record.flags.get() | flag::ESTABLISHED));
             self.sink.event(Event::Established { id: conn.id });
         }
         if record.closed.get() == 0
             && record
-                .sides
+                .sides()
                 .iter()
                 .all(|side| side.has(side_flag::FIN_ACKED))
         {
@@ -92,31 +95,43 @@ impl<S: Sink> Engine<S> {
     }
 }
 
+/// Returns whether a side has received bytes.
+#[inline(always)]
+fn holds_bytes(record: Record<'_>, side: Side) -> bool {
+    let sequences = record.sequences(side);
+    if sequences.is_apart() {
+        record.side(side).end() > 0
+    } else {
+        sequences.next.get() > 0
+    }
+}
+
 /// Returns whether an end has completed its handshake.
-fn is_synchronized(end: &SideRecord) -> bool {
+fn is_synchronized(end: SideRecord<'_>) -> bool {
     use TcpState::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, TimeWait};
     matches!(
-        TcpState::from_number(end.state.get()),
+        TcpState::from_number(end.state()),
         Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck | TimeWait
     )
 }
 
 /// Returns whether the connection has shown more than a flood of single packets can fake cheaply: an answer, or a second
 /// packet after the first.
-fn verified(record: &Record, sender: Side, segment: &Segment<'_>) -> bool {
+fn verified(record: Record<'_>, sender: Side, segment: &Segment<'_>) -> bool {
     let midstream = record.flags.get() & flag::MIDSTREAM != 0;
-    let answered = record.side(sender).end.get() > 0
-        || record.side(sender).has(side_flag::ACKED | side_flag::SYN);
-    let first = record.opened.get() == record.last.get() && segment.time == record.opened.get();
+    let answered =
+        record.side(sender).end() > 0 || record.side(sender).has(side_flag::ACKED | side_flag::SYN);
+    let first =
+        record.cold.opened.get() == record.last.get() && segment.time == record.cold.opened.get();
     record.flags.get() & flag::ESTABLISHED != 0 && (!midstream || answered || !first)
 }
 
 /// Returns whether no segment without SYN, FIN and RST changes any state: both ends are established, and no FIN was seen
 /// (it would have changed its sender's). True for nearly every segment.
 #[inline(always)]
-pub fn states_are_stable(record: &Record) -> bool {
-    let [client, server] = &record.sides;
+pub fn states_are_stable(record: Record<'_>) -> bool {
+    let [client, server] = Side::BOTH.map(|side| record.sequences(side));
     record.class() == Class::Active as u8
-        && client.state.get() == TcpState::Established as u8
-        && server.state.get() == TcpState::Established as u8
+        && client.state() == TcpState::Established as u8
+        && server.state() == TcpState::Established as u8
 }

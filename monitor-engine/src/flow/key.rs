@@ -36,7 +36,7 @@ impl FlowKey {
 
     /// Returns whether the client sent the segment, if the record is of this flow.
     #[inline]
-    pub fn matches(&self, record: &Record) -> Option<bool> {
+    pub fn matches(&self, record: Record<'_>) -> Option<bool> {
         if record.link.get() != self.link {
             return None;
         }
@@ -70,7 +70,7 @@ impl FlowKey {
     }
 
     /// Writes the flow to a record.
-    pub fn put(&self, record: &Record, from_client: bool) {
+    pub fn put(&self, record: Record<'_>, from_client: bool) {
         let cells = [&record.client, &record.server];
         for (cells, address) in cells.into_iter().zip(self.ends(from_client)) {
             let (high, low) = address.words();

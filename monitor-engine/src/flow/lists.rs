@@ -6,7 +6,7 @@
 //! second, and a timeout is late by a second at most.
 
 use crate::store::arena::{Arena, prefetch};
-use crate::store::record::{NONE, Record};
+use crate::store::record::NONE;
 
 /// Age of a position in a list from which on a packet renews it, milliseconds.
 const REFRESH: u32 = 1000;
@@ -90,7 +90,7 @@ impl Lists {
 
     /// Returns the eviction candidate after a connection.
     pub fn after(&self, arena: &Arena, slot: u32) -> Option<u32> {
-        arena.record(slot)?.next.get().checked_sub(1)
+        arena.record(slot)?.cold.next.get().checked_sub(1)
     }
 
     /// Moves a connection to the end of its list, unless that was done recently. `now` is in milliseconds. Returns whether
@@ -107,19 +107,28 @@ impl Lists {
         stale
     }
 
-    /// Prefetches the records that [`Lists::touch`] will write to.
+    /// Prefetches the parts of records that [`Lists::touch`] or [`Lists::enter`] will write to. `ends`: the packet may end
+    /// the connection.
     #[inline(always)]
-    pub fn prefetch(&self, arena: &Arena, record: &Record, now: u32) {
-        if now.wrapping_sub(record.listed.get()) < REFRESH {
-            return;
+    pub fn prefetch(&self, arena: &Arena, slot: u32, now: u32, ends: bool) {
+        let Some(hot) = arena.hot(slot) else { return };
+        if ends || now.wrapping_sub(hot.listed.get()) >= REFRESH {
+            Self::prefetch_links(arena, slot);
+        } else if hot.class() != Class::Active as u8 {
+            // The packet may move it to another list.
+            arena.prefetch_cold(slot);
         }
-        for link in [&record.prev, &record.next] {
-            if let Some(neighbour) = link
-                .get()
-                .checked_sub(1)
-                .and_then(|slot| arena.record(slot))
-            {
-                prefetch(&raw const neighbour.prev);
+    }
+
+    #[inline(never)]
+    fn prefetch_links(arena: &Arena, slot: u32) {
+        let Some(record) = arena.record(slot) else {
+            return;
+        };
+        for link in [&record.cold.prev, &record.cold.next] {
+            let neighbour = link.get().checked_sub(1);
+            if let Some(neighbour) = neighbour.and_then(|slot| arena.record(slot)) {
+                prefetch(&raw const neighbour.cold.prev);
             }
         }
     }
@@ -135,10 +144,10 @@ impl Lists {
         let list = &mut self.lists[class as usize];
         let last = std::mem::replace(&mut list.last, slot + 1);
         list.len += 1;
-        record.prev.set(last);
-        record.next.set(NONE);
+        record.cold.prev.set(last);
+        record.cold.next.set(NONE);
         match last.checked_sub(1).and_then(|last| arena.record(last)) {
-            Some(before) => before.next.set(slot + 1),
+            Some(before) => before.cold.next.set(slot + 1),
             None => list.first = slot + 1,
         }
     }
@@ -153,13 +162,13 @@ impl Lists {
             return;
         }
         let list = &mut self.lists[class as usize];
-        let (prev, next) = (record.prev.get(), record.next.get());
+        let (prev, next) = (record.cold.prev.get(), record.cold.next.get());
         match prev.checked_sub(1).and_then(|prev| arena.record(prev)) {
-            Some(before) => before.next.set(next),
+            Some(before) => before.cold.next.set(next),
             None => list.first = next,
         }
         match next.checked_sub(1).and_then(|next| arena.record(next)) {
-            Some(behind) => behind.prev.set(prev),
+            Some(behind) => behind.cold.prev.set(prev),
             None => list.last = prev,
         }
         list.len -= 1;

@@ -16,19 +16,19 @@ impl<S: Sink> Receiver<'_, S> {
         let side = self.side();
         let evicted = retained_below(self.arena, side, u64::MAX);
         let (first, last) = (
-            number(side.base.get()),
-            number(side.end.get().max(side.base.get())),
+            number(side.stored.base.get()),
+            number(side.end().max(side.stored.base.get())),
         );
-        let marks = side.marks.get();
+        let marks = side.stored.marks.get();
         self.record.update(|record| {
             record.add_flag(flag::DISABLED_CLIENT, self.name);
-            side.marks.set(NONE);
-            side.epoch.set(side.epoch.get().wrapping_add(1));
+            side.stored.marks.set(NONE);
+            side.cold.epoch.set(side.cold.epoch.get().wrapping_add(1));
             self.retain_nothing();
         });
         // Readers look at the epoch again after they have copied: from here on the blocks may be reused.
         fence(Release);
-        self.writer.queues.restart(&side.ooo_queue);
+        self.writer.queues.restart(&side.cold.ooo_queue);
         self.blocks().release_all(first, last + 1);
         self.marks().free_ring(marks);
         self.counters.evicted_bytes.add(evicted);
@@ -37,8 +37,8 @@ impl<S: Sink> Receiver<'_, S> {
     /// Fits the retained bytes into a window that was changed: evicts the surplus at once.
     pub fn fit(&mut self) {
         let side = self.side();
-        let newest = side.end.get().max(side.next.get());
-        if newest.saturating_sub(side.base.get()) > self.limits.window {
+        let newest = side.end().max(side.next.get());
+        if newest.saturating_sub(side.stored.base.get()) > self.limits.window {
             self.raise_base(newest - self.limits.window);
         }
     }
@@ -55,9 +55,10 @@ impl<S: Sink> Receiver<'_, S> {
             record.set_overlap(policies);
         });
         if self.enabled() && self.hole_end().is_some() {
-            self.writer.queues.forget(&side.ooo_queue);
+            self.record.update(|_| side.part());
+            self.writer.queues.forget(&side.cold.ooo_queue);
         } else {
-            self.writer.queues.restart(&side.ooo_queue);
+            self.writer.queues.restart(&side.cold.ooo_queue);
         }
     }
 }

@@ -46,8 +46,13 @@ impl<S: Sink> Receiver<'_, S> {
         }
         let side = self.side();
         let policy = self.record.overlap(self.name);
-        let tracked = !OooQueues::untracked(&side.ooo_queue);
-        if let Ok(from) = self.writer.queues.enqueue(&side.ooo_queue, policy, segment) {
+        self.record.update(|_| side.part());
+        let tracked = !OooQueues::untracked(&side.cold.ooo_queue);
+        if let Ok(from) = self
+            .writer
+            .queues
+            .enqueue(&side.cold.ooo_queue, policy, segment)
+        {
             return from;
         }
         if tracked {
@@ -79,8 +84,12 @@ impl<S: Sink> Receiver<'_, S> {
             self.counters.ambiguous_bytes.add(difference.count);
         }
         self.record.update(|_| {
-            side.conflicts
-                .set(side.conflicts.get().saturating_add(difference.count as u32));
+            side.cold.conflicts.set(
+                side.cold
+                    .conflicts
+                    .get()
+                    .saturating_add(difference.count as u32),
+            );
         });
         self.sink.event(Event::Conflict {
             id: self.id,
@@ -100,7 +109,7 @@ impl<S: Sink> Receiver<'_, S> {
         let roots = Roots::of(side);
         self.record.update(|_| {
             // Readers look at the epoch again after they have copied.
-            side.epoch.set(side.epoch.get().wrapping_add(1));
+            side.cold.epoch.set(side.cold.epoch.get().wrapping_add(1));
             fence(Release);
             each_block(bytes, shift, payload, |number, at, bytes| {
                 if let Some(block) = roots.find(self.arena, number) {
@@ -120,7 +129,7 @@ impl<S: Sink> Receiver<'_, S> {
             return;
         }
         self.counters.retransmitted_bytes.add(len);
-        self.record.update(|_| side.retransmitted.add(len));
+        self.record.update(|_| side.cold.retransmitted.add(len));
         self.sink.event(Event::Retransmit {
             id: self.id,
             side: self.name,
@@ -141,7 +150,7 @@ impl<S: Sink> Receiver<'_, S> {
         let probe = bytes.len() == 1
             && payload.len() == 1
             && bytes.end == side.next.get()
-            && bytes.end == side.end.get();
+            && bytes.end == side.end();
         // With the same value it counts as a retransmission.
         if probe && difference(side, self.arena, bytes, shift, payload).is_some() {
             self.counters.keepalives.add(1);
@@ -153,7 +162,7 @@ impl<S: Sink> Receiver<'_, S> {
 
 /// Compares a payload with received bytes. `None`: they are equal.
 fn difference(
-    side: &SideRecord,
+    side: SideRecord<'_>,
     arena: &Arena,
     bytes: ByteRange,
     shift: Shift,

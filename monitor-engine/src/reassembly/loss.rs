@@ -40,7 +40,7 @@ impl<S: Sink> Receiver<'_, S> {
         if fin != NO_FIN {
             self.advance_to(fin);
         }
-        self.writer.queues.restart(&side.ooo_queue);
+        self.writer.queues.restart(&side.cold.ooo_queue);
     }
 
     /// Keeps the number of ranges within its limit before a segment at `start` may add one. The oldest bytes go first, then
@@ -50,7 +50,7 @@ impl<S: Sink> Receiver<'_, S> {
             return;
         }
         while self.ranges().len() >= self.limits.ranges {
-            let contig_start = self.side().contig_start.get();
+            let contig_start = self.side().cold.contig_start.get();
             match self.ranges().first_from(0) {
                 Some(range) if range.end < contig_start => self.raise_base(range.end),
                 Some(range) => self.declare_lost(range.start),
@@ -64,7 +64,10 @@ impl<S: Sink> Receiver<'_, S> {
         let side = self.side();
         let next = side.next.get();
         // The contiguous range becomes a range before a lost hole.
-        let before = ByteRange::new(side.contig_start.get().max(side.base.get()), next);
+        let before = ByteRange::new(
+            side.cold.contig_start.get().max(side.stored.base.get()),
+            next,
+        );
         if !before.is_empty() && self.record.update(|_| self.ranges().add(before)).is_err() {
             // No memory for one more range: its bytes are evicted.
             self.raise_base(next);
@@ -73,8 +76,8 @@ impl<S: Sink> Receiver<'_, S> {
             self.mark(to);
         }
         self.record.update(|_| {
-            side.contig_start.set(to);
-            side.next.set(to);
+            side.cold.contig_start.set(to);
+            side.set_next(to);
             side.count_gap();
             self.absorb();
         });

@@ -12,7 +12,7 @@ impl<S: Sink> Receiver<'_, S> {
     /// Sets a mark if the in-order edge needs one for its way from `from` to `to`.
     #[inline(always)]
     pub(super) fn mark_advance(&mut self, from: u64, to: u64) {
-        if !self.side().continues() || (from ^ to) >> STRIDE_SHIFT != 0 {
+        if !self.record.sequences(self.name).continues() || (from ^ to) >> STRIDE_SHIFT != 0 {
             self.mark(from);
         }
     }
@@ -23,11 +23,11 @@ impl<S: Sink> Receiver<'_, S> {
         if !self.enabled() || !self.writer.marking {
             return;
         }
-        let (side, peer) = (self.side(), self.record.side(self.name.peer()));
+        let (side, peer) = (self.side(), self.record.sequences(self.name.peer()));
         let mut time = self.time;
         // Later than a mark that the peer has in the same tick: times alone order the marks of both sides.
         if peer.continues()
-            && let Some(last) = last(self.arena, peer)
+            && let Some(last) = last(self.arena, self.record.side(self.name.peer()))
         {
             time = time.max(last.time.saturating_add(1));
         }
@@ -41,15 +41,15 @@ impl<S: Sink> Receiver<'_, S> {
     /// Frees the marks of evicted bytes.
     pub(super) fn remove_marks(&mut self) {
         let side = self.side();
-        if side.marks.get() != NONE {
-            self.marks().remove_below(side.base.get());
+        if side.stored.marks.get() != NONE {
+            self.marks().remove_below(side.stored.base.get());
         }
     }
 
     /// Frees all marks, which no reader can reach any more.
     pub(super) fn free_marks(&mut self) {
-        let newest = self.side().marks.get();
-        self.side().marks.set(NONE);
+        let newest = self.side().stored.marks.get();
+        self.side().stored.marks.set(NONE);
         self.marks().free_ring(newest);
     }
 

@@ -75,7 +75,7 @@ pub struct Receiver<'a, S: Sink> {
     pub limits: Limits,
     pub id: SockId,
     pub name: Side,
-    pub record: &'a Record,
+    pub record: Record<'a>,
 }
 
 impl<'a, S: Sink> Receiver<'a, S> {
@@ -122,11 +122,13 @@ impl<'a, S: Sink> Receiver<'a, S> {
     #[inline(always)]
     fn stretch(&mut self, bytes: ByteRange, fin: bool, shift: Shift, payload: &Payload<'_>) {
         let side = self.side();
-        let nothing_waits = !side.has_out_of_order() && side.ooo_queue.get() == 0;
+        let nothing_waits =
+            !side.is_apart() || !side.has_out_of_order() && side.cold.ooo_queue.get() == 0;
         if bytes.start == side.next.get() && nothing_waits && self.enabled() {
             self.in_order(bytes, shift, payload);
         } else {
             self.general(bytes, fin, shift, payload);
+            self.join();
         }
     }
 
@@ -142,8 +144,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         self.mark_advance(start, stored);
         // The bytes are written: now readers may see them.
         self.record.update(|_| {
-            side.next.set(stored);
-            side.end.set(stored.max(side.end.get()));
+            side.advance(stored);
         });
         self.sink.event(Event::Data {
             id: self.id,
@@ -156,7 +157,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
     /// Takes any other segment: beyond a hole, repeated, overlapping, or late.
     #[cold]
     fn general(&mut self, bytes: ByteRange, fin: bool, shift: Shift, payload: &Payload<'_>) {
-        let base = self.side().base.get();
+        let base = self.side().stored.base.get();
         if bytes.start < base {
             self.retransmitted(ByteRange::new(bytes.start, bytes.end.min(base)));
         }
@@ -174,7 +175,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         }
         // Beyond a hole, one segment follows another: nothing to split, because nothing is received from there on.
         let side = self.side();
-        if bytes.start >= side.end.get().max(side.next.get()) {
+        if bytes.start >= side.end().max(side.next.get()) {
             self.store_new(bytes, shift, payload);
             return;
         }
@@ -217,7 +218,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
     }
 
     #[inline(always)]
-    fn side(&self) -> &'a SideRecord {
+    fn side(&self) -> SideRecord<'a> {
         self.record.side(self.name)
     }
 
@@ -241,7 +242,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         RangeSet {
             arena: self.arena,
             allocator: &mut self.writer.blocks,
-            head: &self.record.side(self.name).ranges,
+            head: &self.record.side(self.name).cold.ranges,
         }
     }
 }

@@ -31,30 +31,30 @@ impl<S: Sink> Receiver<'_, S> {
     }
 
     fn in_window(&self, bytes: ByteRange) -> ByteRange {
-        ByteRange::new(bytes.start.max(self.side().base.get()), bytes.end)
+        ByteRange::new(bytes.start.max(self.side().stored.base.get()), bytes.end)
     }
 
     /// Shows new bytes to readers, and joins them with the ranges that they touch.
     fn publish(&mut self, bytes: ByteRange) {
         let side = self.side();
-        let (old_start, old_next) = (side.contig_start.get(), side.next.get());
+        let (old_start, old_next) = (side.cold.contig_start.get(), side.next.get());
         let late = bytes.end <= old_start;
         if bytes.start <= old_next && bytes.end > old_next {
             self.mark_advance(old_next, bytes.end);
         }
         let added = self.record.update(|_| {
-            side.end.set(side.end.get().max(bytes.end));
+            side.set_end(side.end().max(bytes.end));
             // They reach the in-order edge: it moves.
             if bytes.start <= old_next && bytes.end >= old_next && bytes.start >= old_start {
-                side.next.set(bytes.end);
+                side.set_next(bytes.end);
                 self.absorb();
                 return true;
             }
             // They fill a lost hole up to the contiguous range, which then starts lower.
             if bytes.end == old_start {
-                side.contig_start.set(bytes.start);
+                side.cold.contig_start.set(bytes.start);
                 if let Some(before) = self.ranges().take_touching(bytes.start) {
-                    side.contig_start.set(before.start);
+                    side.cold.contig_start.set(before.start);
                 }
                 return true;
             }
@@ -79,7 +79,7 @@ impl<S: Sink> Receiver<'_, S> {
         let side = self.side();
         let next = side.next.get();
         if let Some(range) = self.ranges().take_touching(next) {
-            side.next.set(range.end);
+            side.set_next(range.end);
         }
     }
 
@@ -100,12 +100,23 @@ impl<S: Sink> Receiver<'_, S> {
     /// Removes the segments from the out-of-order queue that the in-order edge has passed: the receiver delivers them.
     pub(super) fn advance_queue(&mut self) {
         let side = self.side();
-        if OooQueues::untracked(&side.ooo_queue) && self.hole_end().is_none() {
-            self.writer.queues.restart(&side.ooo_queue);
+        if OooQueues::untracked(&side.cold.ooo_queue) && self.hole_end().is_none() {
+            self.writer.queues.restart(&side.cold.ooo_queue);
         }
-        self.writer.queues.advance(&side.ooo_queue, side.next.get());
+        self.writer
+            .queues
+            .advance(&side.cold.ooo_queue, side.next.get());
+        self.join();
         if !self.enabled() {
             self.record.update(|_| self.retain_nothing());
+        }
+    }
+
+    /// Notes that nothing waits beyond the in-order edge, once that is so: packets then need less of the record.
+    pub(super) fn join(&mut self) {
+        let side = self.side();
+        if side.may_join() {
+            self.record.update(|_| side.join());
         }
     }
 
@@ -113,8 +124,8 @@ impl<S: Sink> Receiver<'_, S> {
     pub(super) fn retain_nothing(&mut self) {
         let side = self.side();
         let next = side.next.get();
-        side.base.set(next);
-        side.contig_start.set(next);
+        side.stored.base.set(next);
+        side.cold.contig_start.set(next);
         self.ranges().remove_below(next);
     }
 }

@@ -23,27 +23,27 @@ impl<S: Sink> Receiver<'_, S> {
         } else if side.offers(option::SEEN) {
             next
         } else {
-            bytes.end.max(side.end.get())
+            bytes.end.max(side.end())
         };
-        if newest - side.base.get() > self.limits.window {
+        if newest - side.stored.base.get() > self.limits.window {
             let to = newest - self.limits.window;
-            if side.ranges.get() == NONE && to <= side.next.get() && self.enabled() {
+            if side.cold.ranges.get() == NONE && to <= side.next.get() && self.enabled() {
                 self.shorten(to);
             } else {
                 self.raise_base(to);
             }
         }
-        bytes.start.max(side.base.get())
+        bytes.start.max(side.stored.base.get())
     }
 
     /// Does the same as [`Receiver::raise_base`] where there is only the contiguous range, and part of it stays.
     #[inline]
     fn shorten(&mut self, to: u64) {
         let side = self.side();
-        let (base, contig_start) = (side.base.get(), side.contig_start.get());
+        let (base, contig_start) = (side.stored.base.get(), side.cold.contig_start.get());
         self.record.update(|_| {
-            side.base.set(to);
-            side.contig_start.set(contig_start.max(to));
+            side.stored.base.set(to);
+            side.cold.contig_start.set(contig_start.max(to));
         });
         // Readers look at the base again after they have copied: from here on the blocks may be reused.
         fence(Release);
@@ -62,7 +62,7 @@ impl<S: Sink> Receiver<'_, S> {
     /// Evicts every byte below `to`.
     pub fn raise_base(&mut self, to: u64) {
         let side = self.side();
-        let base = side.base.get();
+        let base = side.stored.base.get();
         if to <= base {
             return;
         }
@@ -72,11 +72,13 @@ impl<S: Sink> Receiver<'_, S> {
             self.declare_lost(hole_end);
         }
         let evicted = self.retained_below(to);
-        let last = number(side.end.get().max(base)) + 1;
+        let last = number(side.end().max(base)) + 1;
         self.record.update(|_| {
             // A side that retains nothing may be further already.
-            side.base.set(to.max(side.base.get()));
-            side.contig_start.set(side.contig_start.get().max(to));
+            side.stored.base.set(to.max(side.stored.base.get()));
+            side.cold
+                .contig_start
+                .set(side.cold.contig_start.get().max(to));
             self.ranges().remove_below(to);
         });
         // Readers look at the base again after they have copied: from here on the blocks may be reused.
@@ -92,12 +94,8 @@ impl<S: Sink> Receiver<'_, S> {
             return;
         }
         let side = self.side();
-        let to = (number(side.base.get()) + blocks) * BLOCK as u64;
-        let newest = side
-            .end
-            .get()
-            .max(side.next.get())
-            .saturating_sub(BLOCK as u64);
+        let to = (number(side.stored.base.get()) + blocks) * BLOCK as u64;
+        let newest = side.end().max(side.next.get()).saturating_sub(BLOCK as u64);
         self.raise_base(to.min(newest));
     }
 
@@ -120,14 +118,14 @@ impl<S: Sink> Receiver<'_, S> {
     /// queue stays as it is.
     pub fn discard_from(&mut self, off: u64) {
         let side = self.side();
-        let (end, off) = (side.end.get(), off.max(side.next.get()));
+        let (end, off) = (side.end(), off.max(side.next.get()));
         if end <= off {
             return;
         }
         self.record.update(|_| {
             // Readers look at the epoch again after they have copied.
-            side.epoch.set(side.epoch.get().wrapping_add(1));
-            side.end.set(off);
+            side.cold.epoch.set(side.cold.epoch.get().wrapping_add(1));
+            side.set_end(off);
             self.ranges().remove_from(off);
         });
         fence(Release);
@@ -138,7 +136,7 @@ impl<S: Sink> Receiver<'_, S> {
     /// Discards all that waits beyond the in-order edge from `off` on, and empties the out-of-order queue.
     pub fn end_at(&mut self, off: u64) {
         self.discard_from(off);
-        self.writer.queues.restart(&self.side().ooo_queue);
+        self.writer.queues.restart(&self.side().cold.ooo_queue);
     }
 
     /// Frees all blocks of the side, which no reader can reach any more.
@@ -149,8 +147,8 @@ impl<S: Sink> Receiver<'_, S> {
             .add(self.retained_below(u64::MAX));
         self.ranges().clear();
         self.free_marks();
-        self.writer.queues.restart(&side.ooo_queue);
-        let (base, end) = (side.base.get(), side.end.get());
+        self.writer.queues.restart(&side.cold.ooo_queue);
+        let (base, end) = (side.stored.base.get(), side.end());
         self.blocks()
             .release_all(number(base), number(end.max(base)) + 1);
     }

@@ -45,7 +45,7 @@ impl<S: Sink> Receiver<'_, S> {
     pub(super) fn split(&mut self, bytes: ByteRange, parts: &mut Vec<Part>) {
         let side = self.side();
         let contiguous = ByteRange::new(
-            side.contig_start.get().max(side.base.get()),
+            side.cold.contig_start.get().max(side.stored.base.get()),
             side.next.get(),
         );
         let mut cutter = Cutter { parts, rest: bytes };

@@ -12,7 +12,7 @@ impl<S: Sink> Receiver<'_, S> {
     #[inline]
     pub(super) fn put(&mut self, bytes: ByteRange, shift: Shift, payload: &Payload<'_>) -> u64 {
         let len = bytes.end - bytes.start;
-        let first = number(self.side().base.get());
+        let first = number(self.side().stored.base.get());
         let last = number(bytes.end - 1);
         if self.blocks().must_grow(first, last) && self.grow(first, last).is_err() {
             self.counters.unstored_bytes.add(len);

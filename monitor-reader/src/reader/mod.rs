@@ -206,7 +206,7 @@ impl Reader {
                 return Err(PeekError::Disabled);
             }
             let cells = record.side(side);
-            let (base, next, end) = (cells.base.get(), cells.next.get(), cells.end.get());
+            let (base, next, end) = (cells.stored.base.get(), cells.next.get(), cells.end());
             let mut runs = Vec::new();
             for_each_retained(&self.arena, cells, |range| {
                 runs.push((range.start, range.len()));
@@ -230,7 +230,7 @@ impl Reader {
         }
     }
 
-    fn record(&self, id: SockId) -> Result<&Record, PeekError> {
+    fn record(&self, id: SockId) -> Result<Record<'_>, PeekError> {
         self.arena
             .record(id.slot())
             .filter(|_| id.worker() == self.worker)
@@ -240,7 +240,7 @@ impl Reader {
     /// Copies bytes that a snapshot showed. Returns false if they may have changed since then.
     fn copy(
         &self,
-        record: &Record,
+        record: Record<'_>,
         id: SockId,
         side: Side,
         snapshot: &Snapshot,
@@ -252,8 +252,8 @@ impl Reader {
         fence(Acquire);
         let cells = record.side(side);
         is_current(record, id)
-            && cells.epoch.get() == snapshot.epoch
-            && (buf.is_empty() || cells.base.get() <= off)
+            && cells.cold.epoch.get() == snapshot.epoch
+            && (buf.is_empty() || cells.stored.base.get() <= off)
             && copied
     }
 

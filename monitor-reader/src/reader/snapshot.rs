@@ -33,7 +33,7 @@ impl Snapshot {
     /// [`PeekError::NoSuchConnection`]; [`PeekError::Busy`] once the patience is exhausted.
     pub fn take(
         arena: &Arena,
-        record: &Record,
+        record: Record<'_>,
         id: SockId,
         name: Side,
         off: u64,
@@ -52,12 +52,12 @@ impl Snapshot {
                 found.is_none()
             });
             Ok(Self {
-                base: side.base.get(),
+                base: side.stored.base.get(),
                 next: side.next.get(),
-                end: side.end.get(),
+                end: side.end(),
                 fin: fin(side),
                 roots: Roots::of(side),
-                epoch: side.epoch.get(),
+                epoch: side.cold.epoch.get(),
                 established: record.flags.get() & flag::ESTABLISHED != 0,
                 enabled: record.enabled(name),
                 closed: CloseReason::from_number(record.closed.get()),
@@ -178,7 +178,7 @@ impl Snapshot {
 }
 
 /// Returns whether a record holds the connection with an identifier.
-pub fn is_current(record: &Record, id: SockId) -> bool {
+pub fn is_current(record: Record<'_>, id: SockId) -> bool {
     let generation = record.generation.get();
     generation & 1 == 1 && generation >> 1 == id.generation()
 }

@@ -39,7 +39,8 @@ impl Reader {
             }
             // The walk comes before the second look.
             fence(Acquire);
-            let unchanged = |side: Side| record.side(side).epoch.get() == ends[side.index()].epoch;
+            let unchanged =
+                |side: Side| record.side(side).cold.epoch.get() == ends[side.index()].epoch;
             if is_current(record, id) && Side::BOTH.into_iter().all(unchanged) {
                 return Ok(merge(&timelines, from, limit));
             }
@@ -52,10 +53,10 @@ impl Reader {
     }
 
     /// Returns the received bytes of a side from an offset up to its in-order edge, in at most `limit` ranges.
-    fn received(&self, record: &Record, name: Side, from: u64, limit: usize) -> Timeline {
+    fn received(&self, record: Record<'_>, name: Side, from: u64, limit: usize) -> Timeline {
         let side = record.side(name);
         let mut timeline = Timeline {
-            opened: record.opened.get(),
+            opened: record.cold.opened.get(),
             end: side.next.get(),
             ..Timeline::default()
         };

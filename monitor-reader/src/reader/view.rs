@@ -12,7 +12,7 @@ use crate::tunnels;
 use crate::{CloseReason, Connection, Side, SideStats, SockId, TcpState};
 
 /// Returns the view of a connection. Inside a consistent read, or by the writer.
-pub fn view_record(arena: &Arena, id: SockId, record: &Record) -> Connection {
+pub fn view_record(arena: &Arena, id: SockId, record: Record<'_>) -> Connection {
     let flags = record.flags.get();
     let (ports, link) = (record.ports.get(), record.link.get());
     let path = abi::tunnel(link).map(|number| tunnels::get(arena, number));
@@ -24,28 +24,27 @@ pub fn view_record(arena: &Arena, id: SockId, record: &Record) -> Connection {
         vlan: abi::tags(tags).collect(),
         tunnels: path.map(|path| path.tunnels()).unwrap_or_default(),
         interface: record.interface(),
-        opened: record.opened.get(),
+        opened: record.cold.opened.get(),
         last: record.last.get(),
         closed: CloseReason::from_number(record.closed.get()),
         midstream: flags & flag::MIDSTREAM != 0,
         states: record
-            .sides
-            .each_ref()
-            .map(|side| TcpState::from_number(side.state.get())),
+            .sides()
+            .map(|side| TcpState::from_number(side.state())),
         sides: Side::BOTH.map(|side| side_stats(arena, record, side)),
     }
 }
 
-fn side_stats(arena: &Arena, record: &Record, name: Side) -> SideStats {
+fn side_stats(arena: &Arena, record: Record<'_>, name: Side) -> SideStats {
     let side = record.side(name);
     let enabled = record.enabled(name);
     SideStats {
         isn: side
             .has(side_flag::ISN)
             .then(|| side.start.get().wrapping_sub(1)),
-        base: side.base.get(),
+        base: side.stored.base.get(),
         next: side.next.get(),
-        end: side.end.get(),
+        end: side.end(),
         fin: fin(side),
         retained: if enabled {
             retained_below(arena, side, u64::MAX)
@@ -53,15 +52,15 @@ fn side_stats(arena: &Arena, record: &Record, name: Side) -> SideStats {
             0
         },
         gaps: u64::from(side.gaps()),
-        retransmitted: side.retransmitted.get(),
-        conflicts: u64::from(side.conflicts.get()),
+        retransmitted: side.cold.retransmitted.get(),
+        conflicts: u64::from(side.cold.conflicts.get()),
         enabled,
-        window: u64::from(record.windows[name.index()].get()),
+        window: u64::from(record.window(name)),
         overlap: record.overlap(name),
     }
 }
 
-pub fn fin(side: &SideRecord) -> Option<u64> {
+pub fn fin(side: SideRecord<'_>) -> Option<u64> {
     Some(side.fin()).filter(|fin| *fin != NO_FIN)
 }
 

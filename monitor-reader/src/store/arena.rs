@@ -13,7 +13,7 @@ use super::cell::{Cell32, Cell64};
 use super::copy;
 use super::header::{self, AttachError, HEADER, Identity, Sizes};
 use super::memory::Memory;
-use super::record::Record;
+use super::record::{Cold, Hot, Record};
 use crate::path;
 
 /// Bytes in a cache line.
@@ -28,6 +28,7 @@ pub struct Arena {
     memory: Memory,
     sizes: Sizes,
     identity: Identity,
+    cold_at: usize,
     blocks_at: usize,
 }
 
@@ -73,6 +74,7 @@ impl Arena {
             memory,
             sizes,
             identity,
+            cold_at: sizes.cold_at(0),
             blocks_at: sizes.blocks_at(),
         }
     }
@@ -98,10 +100,14 @@ impl Arena {
     /// Provides huge pages for records and blocks of a shared store: from the numbers `from`, up to which they were
     /// provided before, to `to`.
     pub fn provide(&self, from: (u32, u32), to: (u32, u32)) {
-        let record = |slot: u32| HEADER + slot as usize * size_of::<Record>();
+        let (hot, cold) = (
+            |slot| self.sizes.hot_at(slot),
+            |slot| self.sizes.cold_at(slot),
+        );
         let block = |id: u32| self.blocks_at + id as usize * BLOCK;
         // Without huge pages the first use gets small ones.
-        let _ = self.memory.provide(record(from.0), record(to.0));
+        let _ = self.memory.provide(hot(from.0), hot(to.0));
+        let _ = self.memory.provide(cold(from.0), cold(to.0));
         let _ = self.memory.provide(block(from.1), block(to.1));
     }
 
@@ -134,28 +140,57 @@ impl Arena {
 
     /// Returns a record; `None` past the last one.
     #[inline(always)]
-    pub fn record(&self, slot: u32) -> Option<&Record> {
+    pub fn record(&self, slot: u32) -> Option<Record<'_>> {
         if slot >= self.sizes.records {
             return None;
         }
-        let at = HEADER + slot as usize * size_of::<Record>();
-        // SAFETY: `at` lies inside the mapping (slot < records, which come behind the header), which lives as long
-        // as `self` and is page-aligned, so the record is aligned. A `Record` consists of atomics, for which every bit
-        // pattern, also the zeroes of a fresh page, is valid, and which may be shared between threads. Unique references
-        // into the mapping are never created.
-        Some(unsafe { &*self.memory.start().add(at).cast::<Record>() })
+        let at = |offset: usize| self.memory.start().wrapping_add(offset);
+        let hot = at(self.sizes.hot_at(slot)).cast::<Hot>();
+        let cold = at(self.cold_at + slot as usize * size_of::<Cold>()).cast::<Cold>();
+        // SAFETY: both lie inside the mapping (slot < records, for which both arrays have room behind the header), which
+        // lives as long as `self`. It is page-aligned, the arrays start at multiples of their parts' alignment, and the
+        // parts' sizes are such multiples. Both consist of atomics, for which every bit pattern, also the zeroes of a
+        // fresh page, is valid, and which may be shared between threads. Unique references into the mapping are never
+        // created.
+        Some(unsafe {
+            Record {
+                hot: &*hot,
+                cold: &*cold,
+            }
+        })
     }
 
-    /// Prefetches a record.
+    /// Returns the hot part of a record; `None` past the last one.
     #[inline(always)]
-    pub fn prefetch_record(&self, slot: u32) {
+    pub fn hot(&self, slot: u32) -> Option<&Hot> {
+        self.record(slot).map(|record| record.hot)
+    }
+
+    /// Prefetches the lines of a record that a packet uses; `with_data`: also those for its payload.
+    #[inline(always)]
+    pub fn prefetch_record(&self, slot: u32, with_data: bool) {
         if let Some(record) = self.record(slot) {
-            let at = std::ptr::from_ref(record).cast::<u8>();
-            for line in 0..size_of::<Record>().div_ceil(LINE) {
-                prefetch(at.wrapping_add(line * LINE));
+            let at = std::ptr::from_ref(record.hot).cast::<u8>();
+            prefetch(at);
+            prefetch(at.wrapping_add(LINE));
+            if with_data {
+                prefetch(at.wrapping_add(2 * LINE));
             }
-            // Records do not start at a cache line: they may end in one more.
-            prefetch(at.wrapping_add(size_of::<Record>() - 1));
+        }
+    }
+
+    /// Prefetches all lines of a record.
+    #[inline(always)]
+    pub fn prefetch_whole_record(&self, slot: u32) {
+        self.prefetch_record(slot, true);
+        self.prefetch_cold(slot);
+    }
+
+    /// Prefetches the seldom used lines of a record.
+    #[inline(always)]
+    pub fn prefetch_cold(&self, slot: u32) {
+        if let Some(record) = self.record(slot) {
+            prefetch_lines(std::ptr::from_ref(record.cold).cast(), size_of::<Cold>());
         }
     }
 

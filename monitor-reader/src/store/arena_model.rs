@@ -10,12 +10,12 @@ use std::io;
 pub use super::block::{BLOCK, BLOCK_SHIFT, BlockId};
 use super::cell::{Cell32, Cell64};
 use super::header::{Identity, Sizes};
-use super::record::Record;
+use super::record::{Hot, Record, RecordMemory};
 use crate::path;
 
 #[derive(Debug)]
 pub struct Arena {
-    records: Vec<Record>,
+    records: Vec<RecordMemory>,
     blocks: Vec<Block>,
 }
 
@@ -29,7 +29,9 @@ struct Block {
 impl Arena {
     pub fn reserve(sizes: Sizes, _: Identity, _: bool) -> io::Result<Self> {
         Ok(Self {
-            records: (0..sizes.records).map(|_| Record::default()).collect(),
+            records: (0..sizes.records)
+                .map(|_| RecordMemory::default())
+                .collect(),
             blocks: (0..sizes.blocks).map(|_| Block::default()).collect(),
         })
     }
@@ -52,11 +54,19 @@ impl Arena {
         self.blocks.len() as u32
     }
 
-    pub fn record(&self, slot: u32) -> Option<&Record> {
-        self.records.get(slot as usize)
+    pub fn record(&self, slot: u32) -> Option<Record<'_>> {
+        self.records.get(slot as usize).map(RecordMemory::record)
     }
 
-    pub fn prefetch_record(&self, _: u32) {}
+    pub fn hot(&self, slot: u32) -> Option<&Hot> {
+        self.record(slot).map(|record| record.hot)
+    }
+
+    pub fn prefetch_record(&self, _: u32, _: bool) {}
+
+    pub fn prefetch_whole_record(&self, _: u32) {}
+
+    pub fn prefetch_cold(&self, _: u32) {}
 
     pub fn prefetch_block(&self, _: BlockId, _: usize, _: usize) {}
 

@@ -29,10 +29,10 @@ pub struct Roots {
 impl Roots {
     /// Copies the root from a record.
     #[inline(always)]
-    pub fn of(side: &SideRecord) -> Self {
+    pub fn of(side: SideRecord<'_>) -> Self {
         Self {
-            links: side.roots.each_ref().map(Cell32::get),
-            height: side.height.get(),
+            links: side.stored.roots.each_ref().map(Cell32::get),
+            height: side.height(),
         }
     }
 

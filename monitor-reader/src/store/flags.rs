@@ -1,6 +1,6 @@
 //! Bits of the fields of a record that hold flags.
 
-/// Bits of [`Record::flags`](super::record::Record::flags).
+/// Bits of [`Hot::flags`](super::record::Hot::flags).
 pub mod flag {
     /// No SYN was seen.
     pub const MIDSTREAM: u8 = 1;
@@ -16,7 +16,7 @@ pub mod flag {
     pub const RST_PENDING: u8 = 128;
 }
 
-/// Bits of [`SideRecord::flags`](super::record::SideRecord::flags).
+/// Bits of [`Sequences::flags`](super::side::Sequences::flags).
 pub mod side_flag {
     /// `start` is known: offset 0 is fixed.
     pub const STARTED: u8 = 1;
@@ -24,8 +24,8 @@ pub mod side_flag {
     pub const ISN: u8 = 2;
     /// `acked` is known.
     pub const ACKED: u8 = 4;
-    /// `scale` was offered in the SYN.
-    pub const SCALED: u8 = 8;
+    /// Bytes were the last of the connection, a tick ago at most ([`crate::store::marks`]).
+    pub const CONTINUES: u8 = 8;
     /// The SYN of this side's sender itself was seen.
     pub const SYN: u8 = 16;
     /// The receiver acknowledged the FIN.

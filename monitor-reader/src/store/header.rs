@@ -4,7 +4,7 @@ use monitor_common::SockId;
 
 use super::block::{BLOCK, BLOCK_SHIFT};
 use super::layout::hash;
-use super::record::{self, Record};
+use super::record::{self, Cold, Hot};
 use crate::path;
 
 /// Bytes before the records: a page.
@@ -15,12 +15,11 @@ pub const WORDS: usize = 6;
 /// First word: "MONITORD".
 const MAGIC: u64 = u64::from_be_bytes(*b"MONITORD");
 /// Version of the layout. It counts changes that no size and no offset below shows: block trees, chunks, meanings.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Hash of version, sizes and offsets: processes whose programs differ in one of them don't read each other's stores.
 const LAYOUT: u64 = hash(&[
     VERSION,
     record::layout(),
-    size_of::<Record>() as u64,
     HEADER as u64,
     BLOCK_SHIFT as u64,
     path::WORDS as u64,
@@ -80,9 +79,21 @@ impl Sizes {
         }
     }
 
+    /// Returns the offset of a record's hot part, at a cache line.
+    #[inline(always)]
+    pub fn hot_at(self, slot: u32) -> usize {
+        HEADER + slot as usize * size_of::<Hot>()
+    }
+
+    /// Returns the offset of a record's cold part, at a multiple of 8.
+    #[inline(always)]
+    pub fn cold_at(self, slot: u32) -> usize {
+        self.hot_at(self.records) + slot as usize * size_of::<Cold>()
+    }
+
     /// Returns the offset of the table of tunnels.
     pub fn tunnels_at(self) -> usize {
-        HEADER + self.records as usize * size_of::<Record>()
+        self.cold_at(self.records)
     }
 
     /// Returns the offset of the blocks, at a page.

@@ -9,14 +9,14 @@ use crate::ByteRange;
 /// ranges, a bounded number of times.
 pub fn for_each_retained(
     arena: &Arena,
-    side: &SideRecord,
+    side: SideRecord<'_>,
     mut each: impl FnMut(ByteRange) -> bool,
 ) {
-    let base = side.base.get();
-    let contiguous = ByteRange::new(side.contig_start.get().max(base), side.next.get());
+    let base = side.stored.base.get();
+    let contiguous = ByteRange::new(side.cold.contig_start.get().max(base), side.next.get());
     let mut contiguous = Some(contiguous).filter(|range| !range.is_empty());
     let mut more = true;
-    for_each_range(arena, side.ranges.get(), |range| {
+    for_each_range(arena, side.cold.ranges.get(), |range| {
         if let Some(contiguous) = contiguous.take_if(|contiguous| contiguous.start < range.start) {
             more = each(contiguous);
         }
@@ -29,14 +29,17 @@ pub fn for_each_retained(
 }
 
 /// Returns the number of bytes retained below `limit`.
-pub fn retained_below(arena: &Arena, side: &SideRecord, limit: u64) -> u64 {
-    let base = side.base.get();
+pub fn retained_below(arena: &Arena, side: SideRecord<'_>, limit: u64) -> u64 {
+    let base = side.stored.base.get();
     let kept = |range: ByteRange| range.end.min(limit).saturating_sub(range.start.max(base));
-    let mut sum = kept(ByteRange::new(side.contig_start.get(), side.next.get()));
-    if side.ranges.get() == NONE {
+    let mut sum = kept(ByteRange::new(
+        side.cold.contig_start.get(),
+        side.next.get(),
+    ));
+    if side.cold.ranges.get() == NONE {
         return sum;
     }
-    for_each_range(arena, side.ranges.get(), |range| {
+    for_each_range(arena, side.cold.ranges.get(), |range| {
         sum = sum.saturating_add(kept(range));
         range.start < limit
     });

@@ -9,7 +9,6 @@ use crate::decode::Segment;
 use crate::engine::Engine;
 use crate::engine::acknowledge::{acknowledge, learn_start};
 use crate::engine::conn::Conn;
-use crate::engine::resync::ResyncDetector;
 use crate::seq::{SequenceOffsets, is_before};
 use crate::store::arena::Arena;
 use crate::store::record::{NO_FIN, SideRecord, flag, option, side_flag};
@@ -49,10 +48,8 @@ impl<S: Sink> Engine<S> {
                     }
                     if is_start {
                         // The acknowledgment counts from here on.
-                        let (fwd, rev) = (conn.record.side(speaker.peer()), received);
-                        conn.record.update(|record| {
-                            acknowledge(fwd, rev, ResyncDetector::of(record, speaker), segment);
-                        });
+                        conn.record
+                            .update(|record| acknowledge(record, speaker, segment));
                     }
                 }
                 Fate::Refuse => {
@@ -79,13 +76,13 @@ impl<S: Sink> Engine<S> {
     }
 
     pub(super) fn apply_held(&mut self, conn: Conn<'_>, held: &Held) {
-        let (fwd, rev) = (
-            conn.record.side(held.sender.peer()),
-            conn.record.side(held.sender),
-        );
         let segment = held.segment();
-        conn.record.update(|_| learn_start(fwd, rev, &segment));
-        let off = fwd.offset(held.tcp.seq);
+        conn.record
+            .update(|record| learn_start(record, held.sender, &segment));
+        let off = conn
+            .record
+            .sequences(held.sender.peer())
+            .offset(held.tcp.seq);
         self.held.is_applying = true;
         self.apply_late(conn, held.sender, &segment, off);
         self.held.is_applying = false;
@@ -206,7 +203,7 @@ impl HeldSegments {
         };
         // A FIN beyond a hole takes a number in the block.
         let fin = fwd.fin();
-        let end = fwd.end.get().max(if fin == NO_FIN { 0 } else { fin + 1 });
+        let end = fwd.end().max(if fin == NO_FIN { 0 } else { fin + 1 });
         let is_beyond = fwd.has(side_flag::STARTED) && fwd.offset(right) > end as i64;
         is_beyond
             .then(|| self.list.iter().rposition(is_selected))
@@ -246,7 +243,7 @@ impl Held {
 
     /// Returns whether all of it has come otherwise: its bytes, and in the place of a FIN another FIN or a byte. After a FIN
     /// that is acknowledged, nothing can come.
-    fn is_there(&self, fwd: &SideRecord) -> bool {
+    fn is_there(&self, fwd: SideRecord<'_>) -> bool {
         let next = fwd.next.get() as i64;
         if fwd.fin() as i64 == next && fwd.acked_offset() as i64 == next + 1 {
             return !self.is_pure();

@@ -13,7 +13,7 @@ use tree::{NIL, Nodes};
 /// Out-of-order queues of one worker's sides, in the shape that their receivers have them: the segments beyond a hole.
 /// The bytes themselves are in the store; readers never come here.
 ///
-/// A side's record holds the root of its queue ([`ooo_queue`](crate::store::record::SideRecord::ooo_queue)).
+/// A side's record holds the root of its queue (`ooo_queue`).
 #[derive(Debug)]
 pub struct OooQueues {
     nodes: Nodes,

@@ -31,7 +31,13 @@ pub struct Full;
 ///
 /// A block that isn't allocated yet will be the one that leaves the window then: the allocator is last in, first out.
 #[inline(always)]
-pub fn prefetch_destination(arena: &Arena, side: &SideRecord, off: u64, len: usize, window: u64) {
+pub fn prefetch_destination(
+    arena: &Arena,
+    side: SideRecord<'_>,
+    off: u64,
+    len: usize,
+    window: u64,
+) {
     let roots = Roots::of(side);
     let prefetch = |off: u64, len: usize| {
         let allocated = roots.find(arena, number(off));
@@ -51,14 +57,14 @@ pub fn prefetch_destination(arena: &Arena, side: &SideRecord, off: u64, len: usi
 pub struct Blocks<'a> {
     pub arena: &'a Arena,
     pub allocator: &'a mut BlockAllocator,
-    pub side: &'a SideRecord,
+    pub side: SideRecord<'a>,
 }
 
 impl Blocks<'_> {
     /// Returns whether the tree must be rebuilt ([`Blocks::grow`]) to hold blocks up to `last` while `first` is retained.
     #[inline(always)]
     pub fn must_grow(&self, first: u64, last: u64) -> bool {
-        last - first >= capacity(self.side.height.get())
+        last - first >= capacity(self.side.height())
     }
 
     /// Rebuilds the tree so that blocks `first..=last` fit. Inside [`Record::update`](super::record::Record::update):
@@ -67,7 +73,7 @@ impl Blocks<'_> {
     /// # Errors
     /// [`Full`] if index blocks are missing; nothing has changed then.
     pub fn grow(&mut self, first: u64, last: u64) -> Result<(), Full> {
-        let mut height = self.side.height.get();
+        let mut height = self.side.height();
         while last - first >= capacity(height) {
             height += 1;
         }
@@ -78,12 +84,15 @@ impl Blocks<'_> {
         if self.allocator.available() < needed {
             return Err(Full);
         }
-        self.side.epoch.set(self.side.epoch.get().wrapping_add(1));
+        self.side
+            .cold
+            .epoch
+            .set(self.side.cold.epoch.get().wrapping_add(1));
         fence(Release);
-        for root in &self.side.roots {
+        for root in &self.side.stored.roots {
             root.set(NONE);
         }
-        self.side.height.set(height);
+        self.side.set_height(height);
         for number in first..=old_last {
             if let Some(id) = old.find(self.arena, number) {
                 self.link(number, id)?;
@@ -135,8 +144,8 @@ impl Blocks<'_> {
     }
 
     fn link(&mut self, number: u64, id: BlockId) -> Result<(), Full> {
-        let height = self.side.height.get();
-        let mut cell = &self.side.roots[if height == 0 {
+        let height = self.side.height();
+        let mut cell = &self.side.stored.roots[if height == 0 {
             (number % DIRECT) as usize
         } else {
             0
@@ -171,10 +180,10 @@ impl Blocks<'_> {
     pub fn release_above(&mut self, from: u64, to: u64) {
         let mut number = from;
         while number < to {
-            let mut cell = &self.side.roots[0];
-            let height = self.side.height.get();
+            let mut cell = &self.side.stored.roots[0];
+            let height = self.side.height();
             if height == 0 {
-                cell = &self.side.roots[(number % DIRECT) as usize];
+                cell = &self.side.stored.roots[(number % DIRECT) as usize];
             }
             let mut span = 1;
             for level in (0..height).rev() {
@@ -202,14 +211,14 @@ impl Blocks<'_> {
     /// Frees the blocks `from..to` and the tree.
     pub fn release_all(&mut self, from: u64, to: u64) {
         self.release(from, to);
-        let height = self.side.height.get();
+        let height = self.side.height();
         if height > 0 {
-            self.free_nodes(self.side.roots[0].get(), height);
+            self.free_nodes(self.side.stored.roots[0].get(), height);
         }
-        for root in &self.side.roots {
+        for root in &self.side.stored.roots {
             root.set(NONE);
         }
-        self.side.height.set(0);
+        self.side.set_height(0);
     }
 }
 
@@ -217,19 +226,19 @@ impl Blocks<'_> {
 fn release_one(
     arena: &Arena,
     allocator: &mut BlockAllocator,
-    side: &SideRecord,
+    side: SideRecord<'_>,
     number: u64,
 ) -> u64 {
-    let height = side.height.get();
+    let height = side.height();
     if height == 0 {
-        let root = &side.roots[(number % DIRECT) as usize];
+        let root = &side.stored.roots[(number % DIRECT) as usize];
         if let Some(id) = root.get().checked_sub(1) {
             root.set(NONE);
             allocator.free(id);
         }
         return 1;
     }
-    let mut cell = &side.roots[0];
+    let mut cell = &side.stored.roots[0];
     // Links on the way down, topmost first.
     let mut path = [cell; MAX_HEIGHT as usize];
     for level in (0..height).rev() {

@@ -12,7 +12,7 @@ fn check(window: u64, steps: impl Iterator<Item = u64>) {
     let arena = Arena::reserve(Sizes::new(1, 100_000), Identity::default(), false).unwrap();
     let mut allocator = BlockAllocator::new(100_000);
     let record = arena.record(0).unwrap();
-    let side = &record.sides[0];
+    let side = record.sides()[0];
     let mut model = std::collections::BTreeMap::new();
     let mut first = 0;
     for last in steps {
@@ -77,7 +77,7 @@ fn holes_between_blocks_are_skipped() {
 fn a_full_allocator_is_an_error_and_leaks_nothing() {
     let arena = Arena::reserve(Sizes::new(1, 6), Identity::default(), false).unwrap();
     let mut allocator = BlockAllocator::new(6);
-    let side = &arena.record(0).unwrap().sides[0];
+    let side = arena.record(0).unwrap().sides()[0];
     let mut blocks = Blocks {
         arena: &arena,
         allocator: &mut allocator,

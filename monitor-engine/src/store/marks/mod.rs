@@ -4,7 +4,7 @@ mod alloc;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
-use super::arena::Arena;
+use super::arena::{Arena, prefetch};
 use super::blocks::BlockAllocator;
 use super::record::{NONE, Record, SideRecord};
 use super::{Release, fence};
@@ -29,9 +29,17 @@ pub fn most_chunks(window: u64) -> u64 {
 
 /// Returns the last mark of a side, for the writer.
 #[inline(always)]
-pub fn last(arena: &Arena, side: &SideRecord) -> Option<Mark> {
-    let newest = Chunk::linked(arena, side.marks.get())?;
+pub fn last(arena: &Arena, side: SideRecord<'_>) -> Option<Mark> {
+    let newest = Chunk::linked(arena, side.stored.marks.get())?;
     Some(newest.get(newest.count().checked_sub(1)?))
+}
+
+/// Prefetches the chunk that a side's next mark goes to.
+#[inline(always)]
+pub fn prefetch_newest(arena: &Arena, side: SideRecord<'_>) {
+    if let Some(newest) = Chunk::linked(arena, side.stored.marks.get()) {
+        prefetch(newest.word(0));
+    }
 }
 
 /// A side's marks, for the writer.
@@ -39,8 +47,8 @@ pub struct Marks<'a> {
     pub arena: &'a Arena,
     pub chunks: &'a mut ChunkAllocator,
     pub blocks: &'a mut BlockAllocator,
-    pub record: &'a Record,
-    pub side: &'a SideRecord,
+    pub record: Record<'a>,
+    pub side: SideRecord<'a>,
 }
 
 impl<'a> Marks<'a> {
@@ -97,7 +105,7 @@ impl<'a> Marks<'a> {
                     }
                     None => chunk.set_place(link, 0),
                 }
-                self.side.marks.set(link);
+                self.side.stored.marks.set(link);
             }
             also(chunk.is_some());
         });
@@ -107,7 +115,7 @@ impl<'a> Marks<'a> {
     pub fn remove_below(&mut self, base: u64) {
         let Some(newest) = self.newest() else { return };
         let mut first = newest.next();
-        while first != self.side.marks.get()
+        while first != self.side.stored.marks.get()
             && let Some(after) = Chunk::linked(self.arena, first).map(Chunk::next)
             && Chunk::linked(self.arena, after).is_some_and(|chunk| chunk.get(0).off <= base)
         {
@@ -120,10 +128,13 @@ impl<'a> Marks<'a> {
     fn remove_oldest(&mut self) {
         let Some(newest) = self.newest() else { return };
         let oldest = newest.next();
-        if oldest == self.side.marks.get() {
+        if oldest == self.side.stored.marks.get() {
             self.record.update(|_| {
-                self.side.marks.set(NONE);
-                self.side.epoch.set(self.side.epoch.get().wrapping_add(1));
+                self.side.stored.marks.set(NONE);
+                self.side
+                    .cold
+                    .epoch
+                    .set(self.side.cold.epoch.get().wrapping_add(1));
             });
             fence(Release);
             self.chunks.free(self.arena, self.blocks, oldest);
@@ -141,7 +152,10 @@ impl<'a> Marks<'a> {
         // First the ring without them, then the epoch: a reader that sees the new epoch doesn't find them any more.
         self.record.update(|_| {
             newest.set_next(first);
-            self.side.epoch.set(self.side.epoch.get().wrapping_add(1));
+            self.side
+                .cold
+                .epoch
+                .set(self.side.cold.epoch.get().wrapping_add(1));
         });
         // Readers look at the epoch again after their walk: from here on the chunks may be reused.
         fence(Release);
@@ -178,6 +192,6 @@ impl<'a> Marks<'a> {
     }
 
     fn newest(&self) -> Option<Chunk<'a>> {
-        Chunk::linked(self.arena, self.side.marks.get())
+        Chunk::linked(self.arena, self.side.stored.marks.get())
     }
 }

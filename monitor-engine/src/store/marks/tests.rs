@@ -8,7 +8,7 @@ use super::*;
 use crate::store::blocks::BlockAllocator;
 use crate::store::header::{Identity, Sizes};
 
-fn read(arena: &Arena, side: &SideRecord) -> Vec<Mark> {
+fn read(arena: &Arena, side: SideRecord<'_>) -> Vec<Mark> {
     let mut marks = Vec::new();
     Ends::of(arena, side).each(arena, |mark| {
         marks.push(mark);
@@ -42,7 +42,7 @@ proptest! {
         let record = arena.record(0).unwrap();
         let mut models = [VecDeque::new(), VecDeque::new()];
         for (time, (index, op)) in ops.into_iter().enumerate() {
-            let side = &record.sides[index];
+            let side = record.sides()[index];
             let model = &mut models[index];
             let mut marks =
                 Marks { arena: &arena, chunks: &mut chunks, blocks: &mut blocks, record, side };
@@ -78,8 +78,8 @@ proptest! {
             prop_assert_eq!(&read, &*model.make_contiguous());
             prop_assert!(read.len() <= MOST as usize * PER_CHUNK);
         }
-        for side in &record.sides {
-            let newest = side.marks.get();
+        for side in record.sides() {
+            let newest = side.stored.marks.get();
             Marks { arena: &arena, chunks: &mut chunks, blocks: &mut blocks, record, side }
                 .free_ring(newest);
         }
@@ -92,7 +92,7 @@ fn without_memory_the_oldest_marks_go() {
     let arena = Arena::reserve(Sizes::new(1, 1), Identity::default(), false).unwrap();
     let (mut blocks, mut chunks) = (BlockAllocator::new(1), ChunkAllocator::default());
     let record = arena.record(0).unwrap();
-    let [one, two] = &record.sides;
+    let [one, two] = record.sides();
     let mut append = |side, off| {
         let mut is_set = false;
         let mark = Mark { off, time: off + 1 };

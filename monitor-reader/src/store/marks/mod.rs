@@ -31,14 +31,14 @@ pub struct Ends {
 
 impl Ends {
     /// Copies the ends of a ring. On a torn record: arbitrary ones.
-    pub fn of(arena: &Arena, side: &SideRecord) -> Self {
-        let newest = side.marks.get();
+    pub fn of(arena: &Arena, side: SideRecord<'_>) -> Self {
+        let newest = side.stored.marks.get();
         let chunk = Chunk::linked(arena, newest);
         Self {
             oldest: chunk.map_or(NONE, Chunk::next),
             newest,
             count: chunk.map_or(0, Chunk::count),
-            epoch: side.epoch.get(),
+            epoch: side.cold.epoch.get(),
         }
     }
 

@@ -63,7 +63,7 @@ impl Bench {
         );
     }
 
-    pub fn record(&self) -> &Record {
+    pub fn record(&self) -> Record<'_> {
         self.arena.record(0).unwrap()
     }
 

@@ -126,7 +126,7 @@ fn a_queue_too_long_is_counted_and_tracked_again_after_the_hole() {
     assert_eq!(bench.view()[10], Some(b'b'), "it starts further left");
     bench.segment(segment(0, 45, b'c'));
     assert!(!OooQueues::untracked(
-        &bench.record().side(Side::Server).ooo_queue
+        &bench.record().side(Side::Server).cold.ooo_queue
     ));
     bench.segment(segment(50, 60, b'd'));
     assert_eq!(
