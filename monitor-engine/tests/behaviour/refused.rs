@@ -74,21 +74,6 @@ fn a_fin_where_the_window_ends_does_not_discard_data_that_its_receiver_took_beyo
 }
 
 #[test]
-fn a_fin_where_the_window_ends_counts_when_it_is_acknowledged_selectively() {
-    let (mut lab, mut flow) = (Lab::new(), Flow::new());
-    flow.window[1] = 20;
-    flow.open(&mut lab);
-    flow.send(&mut lab, C, b"GET /");
-    flow.ack(&mut lab, S, 5);
-    lab.ip(&flow.segment(C, 25, FIN, b"").ip());
-    assert_eq!(lab.side(S).fin, None);
-    let mut answer = flow.segment(S, 0, ACK, b"");
-    answer.sacked = Some([25, 26].map(|off| flow.segment(C, off, ACK, b"").seq));
-    lab.ip(&answer.ip());
-    assert_eq!(lab.side(S).fin, Some(25));
-}
-
-#[test]
 fn a_fin_that_is_acknowledged_selectively_is_no_evidence_of_forged_data_in_its_place() {
     let (mut lab, mut flow) = established();
     let mut forged = flow.segment(C, 12, PSH, b"f");

@@ -188,8 +188,8 @@ impl<S: Sink> Engine<S> {
 }
 
 impl HeldSegments {
-    /// Returns the position of the held data or FIN that `receiver` acknowledges selectively: the latest segment that ends
-    /// with the highest block, beyond all bytes that came otherwise.
+    /// Returns the position of the held data that `receiver` acknowledges selectively: the latest segment that ends with the
+    /// highest block, beyond all bytes that came otherwise.
     fn selected(&self, conn: Conn<'_>, receiver: Side, segment: &Segment<'_>) -> Option<usize> {
         let [left, right] = segment.sacked?;
         let fwd = conn.record.side(receiver);
@@ -197,7 +197,8 @@ impl HeldSegments {
             held.belongs_to(conn)
                 && held.sender != receiver
                 && held.reason != Refusal::Syn
-                && !held.is_pure()
+                && !held.payload.is_empty()
+                && held.tcp.flags & flags::FIN == 0
                 && held.end() == right
                 && !is_before(held.tcp.seq, left)
         };
