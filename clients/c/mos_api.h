@@ -559,11 +559,12 @@ int mtcp_sendpkt(mctx_t mctx, int sock, const struct pkt_info *pkt);
 // EINVAL: `sock` is a socket of mtcp_socket(). EACCES otherwise.
 int mtcp_reset_conn(mctx_t mctx, int sock);
 
-// Attaches to the store of the daemon at `socket`, the path of its socket. Returns the number of the store, 0 or above.
+// Attaches to the store of the daemon at `socket`, the path of its socket. It waits at most `timeout_ms` milliseconds for
+// the answer; without a limit if that is negative. Returns the number of the store, 0 or above.
 //
-// EPERM: the program's user isn't in `[rpc] attach`. EINVAL: the store isn't shared, or `socket` isn't UTF-8. EFAULT.
-// EPROTO: a daemon of another version.
-int monitor_attach(const char *socket);
+// EAGAIN: the daemon doesn't answer in time. EPERM: the program's user isn't in `[rpc] attach`. EINVAL: the store isn't
+// shared, or `socket` isn't UTF-8. EFAULT. EPROTO: a daemon of another version.
+int monitor_attach(const char *socket, int timeout_ms);
 
 // Copies at most `len` bytes of a side from `off` on, up to the next hole, and writes the side's offsets to `*read` unless
 // it is NULL. Returns the number of bytes copied. It makes no system call, and any thread may call it.

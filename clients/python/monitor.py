@@ -156,20 +156,21 @@ class Monitor:
         ``timeout``: seconds that any answer may take; None: no limit. An answer that comes too late raises
         TimeoutError and ends the connection: make another Monitor.
         ``attach``: ``ppeek`` reads the daemon's memory, through libmonitor_mos.so, and the rest stays on the socket.
-        None: if the library is there and the daemon allows it; True: OSError if not; False: never.
+        None: from the first ``ppeek`` on, if the library is there and the daemon allows it; True: OSError if not; False: never.
         """
         path = path or os.environ.get("MONITOR_SOCKET") or DEFAULT_SOCKET
         self._path = path
         self._timeout = timeout
         self._wire = _Wire(path, timeout)
         self._store: Optional[_Store] = None
-        if attach is not False:
+        #: The first ``ppeek`` tries to attach.
+        self._may_attach = attach is None
+        if attach:
             try:
-                self._store = _Store(path)
+                self._store = _Store(path, timeout)
             except OSError:
-                if attach:
-                    self._wire.close()
-                    raise
+                self._wire.close()
+                raise
         #: Position of ``peek`` on each side that it reads.
         self._cursors: Dict[Tuple[int, Side], int] = {}
 
@@ -255,6 +256,12 @@ class Monitor:
 
         Raises NoData when there is no byte at ``off``.
         """
+        if self._may_attach:
+            self._may_attach = False
+            try:
+                self._store = _Store(self._path, self._timeout)
+            except OSError:
+                pass
         read = self._store.read(sockid, side, off, len) if self._store else None
         if read:
             return read
@@ -441,7 +448,7 @@ class _Store:
     #: Numbers of the RPC are below it.
     _NUMBERS = 1 << 53
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, timeout: Optional[float]) -> None:
         """Attaches. OSError: there is no library, or the daemon refuses."""
         self._library = ctypes.CDLL("libmonitor_mos.so", use_errno=True)
         self._ppeek = self._library.monitor_store_ppeek
@@ -450,7 +457,8 @@ class _Store:
         self._ppeek.argtypes = [ctypes.c_int, number, ctypes.c_int, pointer, size, number, pointer]
         self._offsets = _Offsets()
         self._buffer = ctypes.create_string_buffer(4096)
-        self._number = self._library.monitor_attach(os.fsencode(path))
+        patience = -1 if timeout is None else max(1, int(timeout * 1000))
+        self._number = self._library.monitor_attach(os.fsencode(path), patience)
         if self._number < 0:
             code = ctypes.get_errno()
             raise OSError(code, f"cannot attach to the store: {os.strerror(code)}", path)

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use monitor_reader::{Peek, PeekError, Reader, SockId};
 use monitor_rpc::types::{Attach, AttachParams, Ppeek, PpeekParams};
@@ -64,7 +65,17 @@ impl Attached {
     /// [`Error::Rpc`] if the daemon refuses: the client isn't in `[rpc] attach`, or the store isn't shared.
     /// [`Error::Attach`] if this program can't read the store, for example one of another version.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_within(path, None)
+    }
+
+    /// Does the same as [`Attached::open`], if the daemon answers within a time. `None`: without a limit.
+    ///
+    /// # Errors
+    /// Those of [`Attached::open`]; [`Error::Io`] of the kind `WouldBlock` if it doesn't answer in time.
+    pub fn open_within(path: impl AsRef<Path>, time: Option<Duration>) -> Result<Self, Error> {
         let mut daemon = connect(path.as_ref())?;
+        // Zero would be no limit.
+        daemon.set_read_timeout(time.map(|time| time.max(Duration::from_millis(1))))?;
         let mut line = Vec::new();
         wire::request(
             &mut line,

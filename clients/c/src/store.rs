@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use monitor_client::types::Ppeek;
 use monitor_client::{Attached, Side};
@@ -13,9 +14,9 @@ type Stores = BTreeMap<c_int, Mutex<Attached>>;
 
 static STORES: RwLock<Stores> = RwLock::new(BTreeMap::new());
 
-/// Attaches to the store of the daemon at a path. Returns its number.
-pub(crate) fn attach(path: &str) -> Result<c_int, Failure> {
-    let store = Mutex::new(Attached::open(path)?);
+/// Attaches to the store of the daemon at a path, if it answers within a time. Returns its number.
+pub(crate) fn attach(path: &str, time: Option<Duration>) -> Result<c_int, Failure> {
+    let store = Mutex::new(Attached::open_within(path, time)?);
     let mut stores = STORES.write().unwrap_or_else(PoisonError::into_inner);
     let last = stores.last_key_value().map_or(-1, |(last, _)| *last);
     let number = last.checked_add(1).ok_or(Failure(libc::ENFILE))?;

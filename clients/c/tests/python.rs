@@ -31,7 +31,9 @@ def read(monitor, *arguments):
 
 path, sockid = sys.argv[1], int(sys.argv[2])
 attached, asked = Monitor(path, attach=True), Monitor(path, attach=False)
-assert attached.attached and not asked.attached and Monitor(path).attached
+by_itself = Monitor(path)
+by_itself.ppeek(sockid, 'server', 0, 1)
+assert attached.attached and not asked.attached and by_itself.attached
 count = 0
 for side in ('client', 'server', 0, 1):
     for off in (0, 1, 4000, 299_990, 300_000, 300_100, 300_105, 1 << 40):
@@ -49,14 +51,33 @@ print('equal')
 
 /// Falls back to the socket, unless it must attach.
 const REFUSED: &str = "
+import socket
 import sys
-from monitor import Monitor
+import tempfile
 
-assert not Monitor(sys.argv[1]).attached
+from monitor import Monitor, MonitorError
+
+asked = Monitor(sys.argv[1])
+try:
+    asked.ppeek(1, 'server', 0, 1)
+except MonitorError as error:
+    assert error.errno == 'EBADF', error.errno
+assert not asked.attached
 try:
     Monitor(sys.argv[1], attach=True)
 except OSError as error:
     print(error)
+
+# A daemon that accepts and never answers.
+with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
+    path = directory + '/socket'
+    listener.bind(path)
+    listener.listen()
+    with Monitor(path, timeout=0.05) as silent:
+        try:
+            silent.ppeek(1, 'server', 0, 1)
+        except TimeoutError:
+            print('timed out')
 ";
 
 fn python(program: &str, arguments: &[&str]) -> Option<Command> {
@@ -104,4 +125,5 @@ fn a_store_that_is_not_shared_is_read_through_the_socket() {
     passed(&output);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("cannot attach to the store"), "{text}");
+    assert!(text.ends_with("timed out\n"), "{text}");
 }

@@ -2,6 +2,7 @@
 //! Python client is one.
 
 use std::ffi::{c_char, c_int};
+use std::time::Duration;
 
 use libc::ssize_t;
 
@@ -11,15 +12,17 @@ use crate::memory;
 use crate::store;
 use crate::types::monitor_read;
 
-/// Attaches to the store of the daemon at `socket`, the path of its socket. Returns the number of the store, 0 or above.
+/// Attaches to the store of the daemon at `socket`, the path of its socket. It waits at most `timeout_ms` milliseconds for
+/// the answer; without a limit if that is negative. Returns the number of the store, 0 or above.
 ///
-/// EPERM: the program's user isn't in `[rpc] attach`. EINVAL: the store isn't shared, or `socket` isn't UTF-8. EFAULT.
-/// EPROTO: a daemon of another version.
+/// EAGAIN: the daemon doesn't answer in time. EPERM: the program's user isn't in `[rpc] attach`. EINVAL: the store isn't
+/// shared, or `socket` isn't UTF-8. EFAULT. EPROTO: a daemon of another version.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn monitor_attach(socket: *const c_char) -> c_int {
+pub unsafe extern "C" fn monitor_attach(socket: *const c_char, timeout_ms: c_int) -> c_int {
     // SAFETY: the caller promises a string.
     let path = unsafe { memory::text(socket) };
-    answer(path.and_then(|path| store::attach(&path.ok_or(Failure(libc::EFAULT))?)))
+    let time = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+    answer(path.and_then(|path| store::attach(&path.ok_or(Failure(libc::EFAULT))?, time)))
 }
 
 /// Copies at most `len` bytes of a side from `off` on, up to the next hole, and writes the side's offsets to `*read` unless
