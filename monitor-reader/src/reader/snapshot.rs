@@ -51,12 +51,14 @@ impl Snapshot {
                 }
                 found.is_none()
             });
+            let next = side.next.get();
+            let (end, height) = side.end_and_height(next);
             Ok(Self {
                 base: side.stored.base.get(),
-                next: side.next.get(),
-                end: side.end(),
+                next,
+                end,
                 fin: fin(side),
-                roots: Roots::of(side),
+                roots: Roots::new(side, height),
                 epoch: side.cold.epoch.get(),
                 established: record.flags.get() & flag::ESTABLISHED != 0,
                 enabled: record.enabled(name),

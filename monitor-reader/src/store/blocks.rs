@@ -30,9 +30,15 @@ impl Roots {
     /// Copies the root from a record.
     #[inline(always)]
     pub fn of(side: SideRecord<'_>) -> Self {
+        Self::new(side, side.height())
+    }
+
+    /// Does the same, with the height that was loaded before.
+    #[inline(always)]
+    pub fn new(side: SideRecord<'_>, height: u8) -> Self {
         Self {
             links: side.stored.roots.each_ref().map(Cell32::get),
-            height: side.height(),
+            height,
         }
     }
 

@@ -283,6 +283,18 @@ impl SideRecord<'_> {
         }
     }
 
+    /// Returns the highest offset received, plus 1, and the height of the block tree, by one load. `next`: the in-order edge.
+    #[inline(always)]
+    pub fn end_and_height(&self, next: u64) -> (u64, u8) {
+        let packed = self.packed.get();
+        let end = if packed & APART != 0 {
+            self.stored.end.get()
+        } else {
+            next
+        };
+        (end, (packed & HEIGHT) >> HEIGHT_SHIFT)
+    }
+
     /// Returns whether bytes wait beyond a hole. (Ranges below lost holes stay in the set while they are retained.)
     #[inline(always)]
     pub fn has_out_of_order(&self) -> bool {
