@@ -105,7 +105,9 @@ fn bytes_that_cross_a_bridge_and_its_ports_count_once() {
     let elsewhere = rpc.stat("tcp", "seen_elsewhere_bytes");
     // The kernel may retransmit where this machine is slow; that is captured twice as well.
     if resent == 0 {
-        assert_eq!((retransmitted, elsewhere), (0, 8_000_000));
+        assert_eq!(retransmitted + elsewhere, 8_000_000);
+        // Where two processors deliver the packets, their copies may come in another order.
+        assert!(retransmitted <= 80_000, "{retransmitted}");
     } else {
         assert!(elsewhere >= 8_000_000 && retransmitted <= resent * 65536);
     }
