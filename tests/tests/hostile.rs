@@ -35,7 +35,7 @@ const USERS: std::ops::Range<u32> = 4_000_001..4_000_005;
 /// Port of the connection that the well-behaved client reads.
 const READ: u16 = 9000;
 /// Maximum time of that client's small requests, for 99 of 100. On two processors, which the generator, two workers and
-/// 32 hostile clients share, it is about 15 ms. It was 277 ms while all clients had the same threads.
+/// 32 hostile clients share, it is 7 to 12 ms. It was 277 ms while all clients had the same threads.
 const SMALL: Duration = Duration::from_millis(100);
 /// Memory that the allocator may keep for the next clients: about 60 MiB after clients with many patterns and large
 /// filters. Of the C library's allocator, 170 MiB stayed.
