@@ -58,8 +58,8 @@ struct Relay {
 }
 
 impl Relay {
-    /// Starts it, and waits until it's in the fleet. `command` runs it.
-    fn start(mut command: Command, daemon: &Daemon, nats: &NatsServer) -> Result<Self> {
+    /// Starts it, and waits until it's in the fleet.
+    fn start(daemon: &Daemon, nats: &NatsServer) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("relay.toml");
         let (socket, spool) = (daemon.socket(), directory.path().join("spool"));
@@ -69,6 +69,7 @@ impl Relay {
             nats.url()
         );
         fs::write(&config, settings)?;
+        let mut command = Command::new(monitor_relay());
         let program = Program::start(command.arg("--config").arg(&config));
         until("the relay to be in the fleet", || {
             program.stderr().contains("in the fleet as").then_some(())
@@ -130,7 +131,7 @@ fn ppeek(context: &Context, name: &str, report: &mut Report) -> Result<()> {
         sockid,
     };
     let nats = NatsServer::start();
-    let relay = Relay::start(Command::new(monitor_relay()), &daemon, &nats)?;
+    let relay = Relay::start(&daemon, &nats)?;
     for (len, count, called) in SIZES {
         let (mut hub, mut own, mut costs) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..context.repeat {
@@ -193,7 +194,7 @@ fn records(context: &Context, name: &str, report: &mut Report) -> Result<()> {
     for _ in 0..context.repeat {
         let nats = NatsServer::start();
         let started = Instant::now();
-        let relay = Relay::start(Command::new(monitor_relay()), &daemon, &nats)?;
+        let relay = Relay::start(&daemon, &nats)?;
         within(LONG, "all records", || {
             let count = nats.count("MON_FLOWS")?;
             (count >= u64::from(CONNECTIONS)).then_some(())
@@ -251,10 +252,8 @@ fn loaded(context: &Context, has_relay: bool) -> Result<(u64, u64)> {
     b.set("ipv6/conf/veth/disable_ipv6", "1");
     let daemon = network::mirror(&a);
     let nats = has_relay.then(NatsServer::start);
-    let relay = match &nats {
-        Some(nats) => Some(Relay::start(Command::new(monitor_relay()), &daemon, nats)?),
-        None => None,
-    };
+    let relay = nats.as_ref().map(|nats| Relay::start(&daemon, nats));
+    let relay = relay.transpose()?;
     let sender = network::send(context, &b, LOAD)?;
     network::rate(&mut daemon.rpc(), 0.1);
     let end = Instant::now() + Duration::from_secs_f64(LOAD.seconds);
