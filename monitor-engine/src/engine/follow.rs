@@ -222,7 +222,7 @@ impl<S: Sink> Engine<S> {
         let verdict = match verdict {
             Verdict::Accept
                 if off > fwd.next.get() as i64
-                    && (self.holds_beyond_window(conn, sender)
+                    && (self.holds_highest_range(conn, sender)
                         || (self.config.tcp.judge
                             && self.may_have_forgotten(conn, sender, off))) =>
             {

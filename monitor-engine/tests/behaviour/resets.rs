@@ -2,7 +2,7 @@
 
 use monitor_engine::{CloseReason, Event, Refusal, Side, TcpState};
 
-use crate::common::frame::{ACK, PSH, RST};
+use crate::common::frame::{ACK, FIN, PSH, RST};
 use crate::common::{Flow, Lab};
 
 const C: Side = Side::Client;
@@ -15,6 +15,15 @@ fn opened() -> (Lab, Flow) {
     flow.send(&mut lab, S, b"abcdef");
     flow.ack(&mut lab, C, 6);
     (lab, flow)
+}
+
+/// The handshake of two ends that negotiate selective acknowledgments.
+fn open_with_sack(lab: &mut Lab, flow: &mut Flow) {
+    for mut syn in [flow.syn(), flow.syn_ack()] {
+        syn.sack = true;
+        lab.ip(&syn.ip());
+    }
+    flow.ack(lab, C, 0);
 }
 
 #[test]
@@ -198,17 +207,31 @@ fn after_it_data_counts_only_if_its_receiver_acknowledges_more_than_before() {
 fn at_the_end_of_the_highest_range_it_counts_unless_the_receiver_may_have_forgotten_it() {
     for (ranges, closed) in [(4, Some(CloseReason::Rst)), (5, None)] {
         let (mut lab, mut flow) = (Lab::new(), Flow::new());
-        for mut syn in [flow.syn(), flow.syn_ack()] {
-            syn.sack = true;
-            lab.ip(&syn.ip());
-        }
-        flow.ack(&mut lab, C, 0);
+        open_with_sack(&mut lab, &mut flow);
         for range in 1..=ranges {
             flow.at(&mut lab, C, range * 100, b"beyond");
         }
         flow.rst(&mut lab, C, ranges * 100 + 6);
         assert_eq!(lab.only().closed, closed);
     }
+}
+
+#[test]
+fn below_a_fin_that_is_acknowledged_selectively_it_is_challenged() {
+    let (mut lab, mut flow) = (Lab::new(), Flow::new());
+    flow.window[1] = 20;
+    open_with_sack(&mut lab, &mut flow);
+    flow.send(&mut lab, C, b"GET /");
+    flow.ack(&mut lab, S, 5);
+    lab.ip(&flow.segment(C, 25, FIN, b"").ip());
+    flow.at(&mut lab, C, 10, b"abcde");
+    let mut answer = flow.segment(S, 0, ACK, b"");
+    answer.sacked = Some([25, 26].map(|off| flow.segment(C, off, ACK, b"").seq));
+    lab.ip(&answer.ip());
+    lab.ip(&flow.segment(C, 15, RST, b"").ip());
+    lab.ip(&answer.ip());
+    assert_eq!(lab.only().closed, None);
+    assert_eq!(lab.refused(Refusal::Rst), 1);
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl<S: Sink> Engine<S> {
             held.answered |= held.sender != speaker
                 && segment.tcp.flags & flags::ACK != 0
                 && received.offset(segment.tcp.ack) >= 0;
+            held.selected |= held.sender != speaker && held.is_in_block(segment);
             let is_start = !conn.record.side(held.sender.peer()).has(side_flag::STARTED);
             match fate(held, conn, speaker, segment, self.now) {
                 Fate::Wait => index += 1,
@@ -191,7 +192,7 @@ impl HeldSegments {
     /// Returns the position of the held data that `receiver` acknowledges selectively: the latest segment that ends with the
     /// highest block, beyond all bytes that came otherwise.
     fn selected(&self, conn: Conn<'_>, receiver: Side, segment: &Segment<'_>) -> Option<usize> {
-        let [left, right] = segment.sacked?;
+        let [_, right] = segment.sacked?;
         let fwd = conn.record.side(receiver);
         let is_selected = |held: &Held| {
             held.belongs_to(conn)
@@ -199,8 +200,7 @@ impl HeldSegments {
                 && held.reason != Refusal::Syn
                 && !held.payload.is_empty()
                 && held.tcp.flags & flags::FIN == 0
-                && held.end() == right
-                && !is_before(held.tcp.seq, left)
+                && held.is_in_block(segment)
         };
         // A FIN beyond a hole takes a number in the block.
         let fin = fwd.fin();
@@ -240,6 +240,13 @@ impl Held {
     /// Returns whether the segment carries neither data nor FIN.
     fn is_pure(&self) -> bool {
         self.payload.is_empty() && self.tcp.flags & flags::FIN == 0
+    }
+
+    /// Returns whether the highest block of a selective acknowledgment ends with it.
+    fn is_in_block(&self, acknowledgment: &Segment<'_>) -> bool {
+        acknowledgment
+            .sacked
+            .is_some_and(|[left, right]| self.end() == right && !is_before(self.tcp.seq, left))
     }
 
     /// Returns whether all of it has come otherwise: its bytes, and in the place of a FIN another FIN or a byte. After a FIN

@@ -151,11 +151,15 @@ impl<S: Sink> Engine<S> {
         })
     }
 
-    /// Returns whether a segment of `sender` is held that ends beyond the window. If its receiver took it, the highest
-    /// range beyond a hole ends there.
-    pub(super) fn holds_beyond_window(&self, conn: Conn<'_>, sender: Side) -> bool {
+    /// Returns whether a segment of `sender` is held with which the highest range beyond a hole ends, if its receiver took
+    /// it: one that ends beyond the window, or one beyond all bytes that is acknowledged selectively.
+    pub(super) fn holds_highest_range(&self, conn: Conn<'_>, sender: Side) -> bool {
+        let fwd = conn.record.side(sender.peer());
         let is_beyond = |held: &Held| {
-            held.reason == Refusal::Window && held.sender == sender && held.belongs_to(conn)
+            held.sender == sender
+                && held.belongs_to(conn)
+                && (held.reason == Refusal::Window
+                    || (held.selected && fwd.offset(held.end()) > fwd.end() as i64))
         };
         conn.record.flags.get() & flag::HELD != 0 && self.held.list.iter().any(is_beyond)
     }

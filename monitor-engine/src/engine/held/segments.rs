@@ -35,6 +35,8 @@ pub struct Held {
     pub reason: Refusal,
     /// The receiver has sent something since.
     pub answered: bool,
+    /// The receiver's highest block of a selective acknowledgment ends with it.
+    pub selected: bool,
     pub time: u64,
     pub interface: u16,
     pub key: FlowKey,
@@ -98,6 +100,7 @@ impl Held {
             sender,
             reason,
             answered: false,
+            selected: false,
             time,
             interface: segment.interface,
             key: segment.key,
