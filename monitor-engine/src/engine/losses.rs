@@ -1,7 +1,7 @@
 //! Holes that the receiver has acknowledged: lost to the capture, not to the receiver.
 //!
 //! Such a hole may still be filled for a moment, because captures reorder packets. After the loss delay it is declared
-//! lost.
+//! lost. A connection whose FINs have overtaken bytes closes then.
 
 use std::sync::Arc;
 
@@ -26,6 +26,18 @@ impl<S: Sink> Engine<S> {
         {
             self.watch_first_hole(conn, name);
         }
+    }
+
+    /// Returns whether bytes before the acknowledged FIN of a side are missing, and may arrive within the loss delay.
+    pub(super) fn awaits_bytes(&mut self, conn: Conn<'_>, name: Side) -> bool {
+        let side = conn.record.side(name);
+        if side.next.get() >= side.fin() {
+            return false;
+        }
+        if !side.has(side_flag::LOSS_PENDING) {
+            self.watch_first_hole(conn, name);
+        }
+        side.has(side_flag::LOSS_PENDING)
     }
 
     #[inline(never)]
@@ -72,6 +84,7 @@ impl<S: Sink> Engine<S> {
                 .update(|_| side.remove_flag(side_flag::LOSS_PENDING));
             let acked = side.acked_offset();
             self.receiver(conn, pending.side).declare_lost_below(acked);
+            self.close_if_over(conn);
         }
         u64::MAX
     }

@@ -208,6 +208,7 @@ impl<S: Sink> Engine<S> {
                 for side in Side::BOTH {
                     self.receiver(conn, side).declare_lost_below(u64::MAX);
                 }
+                self.close_if_over(conn);
             }
         }
         self.finish_call();

@@ -5,6 +5,7 @@ use monitor_common::wire::flags;
 use super::Engine;
 use super::conn::Conn;
 use super::resync::ResyncDetector;
+use super::transitions::is_over;
 use crate::decode::Segment;
 use crate::event::Event;
 use crate::flow::{Class, FlowKey, Table};
@@ -56,7 +57,10 @@ impl<S: Sink> Engine<S> {
         segment: &Segment<'_>,
     ) -> Succession {
         let tcp = &segment.tcp;
-        let closed = record.closed.get();
+        let closed = match record.closed.get() {
+            0 if is_over(record) => CloseReason::Fin as u8,
+            closed => closed,
+        };
         if closed == CloseReason::Stopped as u8 && tcp.flags & flags::ACK != 0 {
             // An answer belongs to the connection that was stopped, even if its SYN was never seen.
             return Succession::Same;

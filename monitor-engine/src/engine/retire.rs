@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::conn::Conn;
 use super::timeouts::{MILLISECOND, millis};
+use super::transitions::is_over;
 use crate::event::Event;
 use crate::flow::Class;
 use crate::store::arena::Arena;
@@ -42,7 +43,14 @@ impl<S: Sink> Engine<S> {
         // Nothing followed a RST that was not exact: it ended the connection after all.
         let is_reset =
             reason == CloseReason::Timeout && record.flags.get() & flag::RST_PENDING != 0;
-        let reason = if is_reset { CloseReason::Rst } else { reason };
+        let reason = if is_reset {
+            CloseReason::Rst
+        } else if reason == CloseReason::Reused && is_over(record) {
+            // Bytes that its FINs had overtaken never arrived.
+            CloseReason::Fin
+        } else {
+            reason
+        };
         record.update(|record| {
             record.closed.set(reason as u8);
             if reason == CloseReason::Rst {

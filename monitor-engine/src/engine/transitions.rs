@@ -53,8 +53,9 @@ impl<S: Sink> Engine<S> {
             self.sink.event(Event::State { id, side, state });
         }
         if changes.len > 0 {
-            self.on_state_change(conn);
+            self.establish(conn);
         }
+        self.close_if_over(conn);
         self.classify(conn, sender, segment);
     }
 
@@ -76,7 +77,8 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    fn on_state_change(&mut self, conn: Conn<'_>) {
+    /// Notes that both ends have completed the handshake.
+    fn establish(&mut self, conn: Conn<'_>) {
         let record = conn.record;
         if record.flags.get() & flag::ESTABLISHED == 0
             && record.sides().into_iter().all(is_synchronized)
@@ -84,15 +86,26 @@ impl<S: Sink> Engine<S> {
             record.update(|record| record.flags.set(record.flags.get() | flag::ESTABLISHED));
             self.sink.event(Event::Established { id: conn.id });
         }
-        if record.closed.get() == 0
-            && record
-                .sides()
-                .iter()
-                .all(|side| side.has(side_flag::FIN_ACKED))
+    }
+
+    /// Closes a connection whose FINs are both acknowledged. Bytes that these have overtaken on their way to the capture
+    /// may arrive first.
+    pub(super) fn close_if_over(&mut self, conn: Conn<'_>) {
+        if conn.record.closed.get() == 0
+            && is_over(conn.record)
+            && !Side::BOTH
+                .map(|side| self.awaits_bytes(conn, side))
+                .contains(&true)
         {
             self.close(conn, CloseReason::Fin);
         }
     }
+}
+
+/// Returns whether each end has acknowledged the FIN of the other.
+pub(super) fn is_over(record: Record<'_>) -> bool {
+    let sides = record.sides();
+    sides.iter().all(|side| side.has(side_flag::FIN_ACKED))
 }
 
 /// Returns whether a side has received bytes.

@@ -8,8 +8,14 @@ use crate::{ByteRange, Sink};
 impl<S: Sink> Receiver<'_, S> {
     /// Returns the end of the first hole: the start of the next range above the in-order edge.
     pub fn hole_end(&mut self) -> Option<u64> {
-        let next = self.side().next.get();
-        self.ranges().first_from(next).map(|range| range.start)
+        let side = self.side();
+        let next = side.next.get();
+        let range = self.ranges().first_from(next);
+        let fin = side.fin();
+        let ends_at_fin = range.is_none() && next < fin && side.has(side_flag::FIN_ACKED);
+        range
+            .map(|range| range.start)
+            .or(ends_at_fin.then_some(fin))
     }
 
     /// Declares every hole lost that ends at or before `limit`.

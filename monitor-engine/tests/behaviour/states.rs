@@ -193,8 +193,8 @@ fn early_fin_waits_for_the_bytes_before_it() {
     assert_eq!(lab.text(S), "abcdef");
 }
 
-#[test]
-fn fin_over_a_hole_closes_and_names_the_hole() {
+/// Both ends close while the last bytes of the client are missing: `abc` and FINs.
+fn close_over_a_hole() -> (Lab, Flow) {
     let (mut lab, mut flow) = opened();
     flow.at(&mut lab, C, 0, b"abc");
     lab.ip(&flow.segment(C, 10, FIN, b"").ip());
@@ -202,6 +202,14 @@ fn fin_over_a_hole_closes_and_names_the_hole() {
     flow.acked[1] = 11;
     flow.fin(&mut lab, S);
     flow.ack(&mut lab, C, 1);
+    (lab, flow)
+}
+
+#[test]
+fn fin_over_a_hole_closes_after_the_loss_delay_and_names_the_hole() {
+    let (mut lab, mut flow) = close_over_a_hole();
+    assert_eq!(lab.only().closed, None);
+    lab.wait(201);
     let connection = lab.only();
     assert_eq!(connection.closed, Some(CloseReason::Fin));
     let gap = Event::Gap {
@@ -218,6 +226,48 @@ fn fin_over_a_hole_closes_and_names_the_hole() {
     // Late bytes still find their place.
     flow.at(&mut lab, C, 3, b"defghij");
     assert_eq!(lab.text(S), "abcdefghij");
+}
+
+#[test]
+fn bytes_that_the_fins_have_overtaken_close_the_connection_without_a_gap() {
+    let (mut lab, mut flow) = close_over_a_hole();
+    lab.wait(100);
+    flow.at(&mut lab, C, 6, b"ghij");
+    assert_eq!(lab.only().closed, None);
+    flow.at(&mut lab, C, 3, b"def");
+    let connection = lab.only();
+    assert_eq!(connection.closed, Some(CloseReason::Fin));
+    assert_eq!(connection.sides[1].gaps, 0);
+    assert_eq!(lab.text(S), "abcdefghij");
+    lab.wait(300);
+    let is_gap = |event: &Event| matches!(event, Event::Gap { .. });
+    assert!(!lab.events().iter().any(is_gap));
+}
+
+#[test]
+fn a_new_syn_closes_a_connection_whose_fins_have_overtaken_bytes() {
+    let (mut lab, flow) = close_over_a_hole();
+    let old = lab.only().id;
+    let mut next = Flow {
+        isn: [70_000, 80_000],
+        ..Flow::new()
+    };
+    next.open(&mut lab);
+    next.send(&mut lab, C, b"second");
+    let new = lab.newest(flow.client, flow.server).unwrap();
+    assert_ne!(new.id, old);
+    let reason = CloseReason::Fin;
+    assert!(lab.events().contains(&Event::Closed { id: old, reason }));
+    assert_eq!(lab.peek(new.id, S, 0, 9).unwrap(), b"second");
+}
+
+#[test]
+fn the_end_of_a_capture_closes_a_connection_whose_fins_have_overtaken_bytes() {
+    let (mut lab, _) = close_over_a_hole();
+    lab.engine.finish();
+    let connection = lab.only();
+    assert_eq!(connection.closed, Some(CloseReason::Fin));
+    assert_eq!(connection.sides[1].gaps, 1);
 }
 
 #[test]
@@ -257,6 +307,7 @@ fn data_after_the_last_ack_of_a_closed_connection_is_not_lost() {
     flow.sent = [0, 10];
     flow.acked = [10, 0];
     flow.close(&mut lab);
+    lab.wait(201);
     assert_eq!(lab.only().closed, Some(CloseReason::Fin));
     flow.at(&mut lab, S, 0, b"hello");
     assert_eq!(lab.text(C), "helloworld");
