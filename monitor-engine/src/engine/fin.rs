@@ -32,18 +32,23 @@ impl<S: Sink> Engine<S> {
             self.counters.wild.add(1);
             return;
         }
-        let is_seen = fwd.offers(option::SEEN) && fwd.has(side_flag::ACKED);
+        let number = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
+        // Linux drops what starts where its window ends, also in the place of bytes that wait there.
+        let is_outside = self.config.tcp.judge
+            && !self.held.is_applying
+            && fwd.offers(option::SEEN)
+            && fwd.has(side_flag::ACKED)
+            && number == fwd.right_edge.get();
         if off <= next as i64 {
+            if is_outside && off < next as i64 && fin == next {
+                // A closed window drops all but a FIN alone.
+                self.hold_fin(conn, sender, segment, number);
+                return;
+            }
             // It comes before all that waits beyond it.
             self.receiver(conn, sender.peer()).end_at(fin);
         } else {
-            let number = segment.tcp.seq.wrapping_add(segment.wire_len as u32);
-            // Linux drops what starts where its window ends, also in the place of bytes that wait there.
-            let is_outside = is_seen
-                && self.config.tcp.judge
-                && segment.wire_len == 0
-                && number == fwd.right_edge.get();
-            let is_dropped = is_outside && !self.held.is_applying;
+            let is_dropped = is_outside && segment.wire_len == 0;
             let mut receiver = self.receiver(conn, sender.peer());
             if !is_dropped && receiver.has_byte(fin) {
                 // Joined to a queued segment that ends there, it comes before later ones.
@@ -58,11 +63,7 @@ impl<S: Sink> Engine<S> {
                 return;
             }
             if known != NO_FIN || is_dropped {
-                let mut other = *segment;
-                other.tcp.seq = number;
-                other.payload = Payload::default();
-                other.wire_len = 0;
-                self.hold(conn, sender, &other, Refusal::Fin);
+                self.hold_fin(conn, sender, segment, number);
                 return;
             }
         }
@@ -81,6 +82,15 @@ impl<S: Sink> Engine<S> {
                 fwd.add_flag(side_flag::CROSSED);
             }
         });
+    }
+
+    /// Holds the FIN of a segment aside, without the segment's bytes.
+    fn hold_fin(&mut self, conn: Conn<'_>, sender: Side, segment: &Segment<'_>, number: u32) {
+        let mut fin = *segment;
+        fin.tcp.seq = number;
+        fin.payload = Payload::default();
+        fin.wire_len = 0;
+        self.hold(conn, sender, &fin, Refusal::Fin);
     }
 
     /// Discards what waits beyond a FIN that the in-order edge has reached, and withdraws one in whose place data came.

@@ -74,6 +74,29 @@ fn a_fin_where_the_window_ends_does_not_discard_data_that_its_receiver_took_beyo
 }
 
 #[test]
+fn a_fin_after_repeated_data_counts_only_if_it_is_acknowledged_where_the_window_is_closed() {
+    for is_acknowledged in [false, true] {
+        let (mut lab, mut flow) = (Lab::new(), Flow::new());
+        flow.window[1] = 20;
+        flow.open(&mut lab);
+        flow.send(&mut lab, C, b"GET /0123456789abcde");
+        lab.ip(&flow.segment(C, 18, FIN, b"de").ip());
+        assert_eq!(lab.side(S).fin, None);
+        flow.window[1] = 0;
+        flow.ack(&mut lab, S, 20);
+        flow.window[1] = 2000;
+        flow.ack(&mut lab, S, 20 + u64::from(is_acknowledged));
+        assert_eq!(lab.side(S).fin, is_acknowledged.then_some(20));
+        if !is_acknowledged {
+            flow.send(&mut lab, C, b" HTTP/1.1");
+            flow.ack(&mut lab, S, 29);
+            assert_eq!(lab.text(S), "GET /0123456789abcde HTTP/1.1");
+            assert_eq!(lab.refused(Refusal::Fin), 1);
+        }
+    }
+}
+
+#[test]
 fn a_fin_that_is_acknowledged_selectively_is_no_evidence_of_forged_data_in_its_place() {
     let (mut lab, mut flow) = established();
     let mut forged = flow.segment(C, 12, PSH, b"f");
