@@ -1,7 +1,7 @@
 //! Holes that the receiver has acknowledged: lost to the capture, not to the receiver.
 //!
 //! Such a hole may still be filled for a moment, because captures reorder packets. After the loss delay it is declared
-//! lost. A connection whose FINs have overtaken bytes closes then.
+//! lost. If FINs have overtaken bytes, their connection closes then.
 
 use std::sync::Arc;
 

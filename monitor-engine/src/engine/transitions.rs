@@ -88,7 +88,7 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    /// Closes a connection whose FINs are both acknowledged. Bytes that these have overtaken on their way to the capture
+    /// Closes a connection when both of its FINs are acknowledged. Bytes that these have overtaken on their way to the capture
     /// may arrive first.
     pub(super) fn close_if_over(&mut self, conn: Conn<'_>) {
         if conn.record.closed.get() == 0

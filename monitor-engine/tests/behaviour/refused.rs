@@ -1,6 +1,6 @@
 //! Refused segments beside FINs, before the answer to a SYN, and as events.
 
-use monitor_engine::{CloseReason, Event, Refusal, Side};
+use monitor_engine::{CloseReason, Event, Refusal, Side, VerifyChecksums};
 
 use crate::common::frame::{ACK, FIN, PSH};
 use crate::common::{Flow, Lab};
@@ -117,6 +117,23 @@ fn a_fin_that_is_acknowledged_selectively_is_no_evidence_of_forged_data_in_its_p
     );
     assert_eq!(lab.side(S).fin, Some(12));
     assert_eq!(lab.refused(Refusal::AckUnsent), 1);
+}
+
+#[test]
+fn a_fin_with_a_wrong_checksum_is_no_end_of_stream() {
+    let mut config = Lab::config();
+    config.tcp.verify_checksums = VerifyChecksums::Always;
+    let (mut lab, mut flow) = (Lab::with(config), Flow::new());
+    flow.open(&mut lab);
+    flow.send(&mut lab, C, b"GET /");
+    let mut forged = flow.segment(C, 5, FIN, b"").ip();
+    *forged.last_mut().unwrap() ^= 1;
+    lab.ip(&forged);
+    assert_eq!((lab.count("bad_checksum"), lab.side(S).fin), (1, None));
+    flow.send(&mut lab, C, b" HTTP/1.1");
+    flow.close(&mut lab);
+    assert_eq!(lab.text(S), "GET / HTTP/1.1");
+    assert_eq!(lab.side(S).fin, Some(14));
 }
 
 #[test]

@@ -202,10 +202,7 @@ impl HeldSegments {
                 && held.tcp.flags & flags::FIN == 0
                 && held.is_in_block(segment)
         };
-        // A FIN beyond a hole takes a number in the block.
-        let fin = fwd.fin();
-        let end = fwd.end().max(if fin == NO_FIN { 0 } else { fin + 1 });
-        let is_beyond = fwd.has(side_flag::STARTED) && fwd.offset(right) > end as i64;
+        let is_beyond = fwd.has(side_flag::STARTED) && is_beyond_received(fwd, right);
         is_beyond
             .then(|| self.list.iter().rposition(is_selected))
             .flatten()
@@ -262,6 +259,13 @@ impl Held {
             && next >= data_end
             && (!has_fin || next > data_end || fwd.fin() as i64 == data_end)
     }
+}
+
+/// Returns whether a sequence number is beyond all bytes that a side has received, and beyond its FIN.
+pub(super) fn is_beyond_received(fwd: SideRecord<'_>, number: u32) -> bool {
+    let fin = fwd.fin();
+    let fin_end = if fin == NO_FIN { 0 } else { fin + 1 };
+    fwd.offset(number) > fwd.end().max(fin_end) as i64
 }
 
 /// Decides on one held segment after `speaker` has sent `segment`.

@@ -12,6 +12,7 @@ pub mod segments;
 use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
+use self::decide::is_beyond_received;
 use self::segments::{Held, OVERHEAD};
 use super::Engine;
 use super::conn::Conn;
@@ -158,8 +159,9 @@ impl<S: Sink> Engine<S> {
         let is_beyond = |held: &Held| {
             held.sender == sender
                 && held.belongs_to(conn)
+                && held.reason != Refusal::Syn
                 && (held.reason == Refusal::Window
-                    || (held.selected && fwd.offset(held.end()) > fwd.end() as i64))
+                    || (held.selected && is_beyond_received(fwd, held.end())))
         };
         conn.record.flags.get() & flag::HELD != 0 && self.held.list.iter().any(is_beyond)
     }
