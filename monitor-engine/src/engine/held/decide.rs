@@ -4,14 +4,14 @@ use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
 use super::SILENCE;
-use super::segments::{Held, HeldSegments};
+use super::segments::{Held, HeldSegments, is_beyond_received};
 use crate::decode::Segment;
 use crate::engine::Engine;
 use crate::engine::acknowledge::{acknowledge, learn_start};
 use crate::engine::conn::Conn;
 use crate::seq::{SequenceOffsets, is_before};
 use crate::store::arena::Arena;
-use crate::store::record::{NO_FIN, SideRecord, flag, option, side_flag};
+use crate::store::record::{SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
 
 /// Time after which a segment is refused that its receiver has answered, but not acknowledged, nanoseconds.
@@ -259,13 +259,6 @@ impl Held {
             && next >= data_end
             && (!has_fin || next > data_end || fwd.fin() as i64 == data_end)
     }
-}
-
-/// Returns whether a sequence number is beyond all bytes that a side has received, and beyond its FIN.
-pub(super) fn is_beyond_received(fwd: SideRecord<'_>, number: u32) -> bool {
-    let fin = fwd.fin();
-    let fin_end = if fin == NO_FIN { 0 } else { fin + 1 };
-    fwd.offset(number) > fwd.end().max(fin_end) as i64
 }
 
 /// Decides on one held segment after `speaker` has sent `segment`.

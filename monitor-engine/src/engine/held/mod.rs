@@ -12,8 +12,7 @@ pub mod segments;
 use monitor_common::Refusal;
 use monitor_common::wire::flags;
 
-use self::decide::is_beyond_received;
-use self::segments::{Held, OVERHEAD};
+use self::segments::{Held, OVERHEAD, is_beyond_received};
 use super::Engine;
 use super::conn::Conn;
 use crate::decode::Segment;

@@ -9,6 +9,7 @@ use crate::decode::{Segment, SynOptions};
 use crate::engine::conn::Conn;
 use crate::flow::FlowKey;
 use crate::payload::Payload;
+use crate::store::record::{NO_FIN, SideRecord};
 use crate::{Side, SockId};
 
 /// Bytes that a held segment takes beside its payload.
@@ -141,4 +142,11 @@ impl Held {
         let fin = u32::from(self.tcp.flags & flags::FIN != 0);
         self.tcp.seq.wrapping_add(self.wire_len as u32 + fin)
     }
+}
+
+/// Returns whether a sequence number is beyond all bytes that a side has received, and beyond its FIN.
+pub(super) fn is_beyond_received(fwd: SideRecord<'_>, number: u32) -> bool {
+    let fin = fwd.fin();
+    let fin_end = if fin == NO_FIN { 0 } else { fin + 1 };
+    fwd.offset(number) > fwd.end().max(fin_end) as i64
 }
