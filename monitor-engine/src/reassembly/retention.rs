@@ -129,8 +129,10 @@ impl<S: Sink> Receiver<'_, S> {
             self.ranges().remove_from(off);
         });
         fence(Release);
+        // Exactly the blocks that hold these bytes: a higher number may stand for the place of a lower one.
+        let block = BLOCK as u64;
         self.blocks()
-            .release_above(off.div_ceil(BLOCK as u64), number(end) + 1);
+            .release_above(off.div_ceil(block), end.div_ceil(block));
     }
 
     /// Discards all that waits beyond the in-order edge from `off` on, and empties the out-of-order queue.

@@ -282,6 +282,26 @@ fn bytes_at_and_after_the_fin_are_not_of_the_stream() {
 }
 
 #[test]
+fn bytes_that_wait_up_to_the_end_of_a_block_are_discarded_by_a_fin_alone() {
+    /// Bytes of a block, and blocks that an index block leads to.
+    const BLOCK: i64 = 2048;
+    const INDEXED: i64 = 512;
+    for end in (1..8).chain([INDEXED - 1, INDEXED, INDEXED + 1]) {
+        let (mut lab, mut flow) = (Lab::new(), Flow::new());
+        flow.scale = [Some(7); 2];
+        flow.open(&mut lab);
+        flow.ack(&mut lab, S, 0);
+        flow.send(&mut lab, C, &[b'x'; 1900]);
+        flow.at(&mut lab, C, end * BLOCK - 1, b"z");
+        assert_eq!(lab.side(S).end as i64, end * BLOCK);
+        lab.ip(&flow.segment(C, 1900, FIN, b"").ip());
+        assert_eq!(lab.text(S), "x".repeat(1900), "{end}");
+        let side = lab.side(S);
+        assert_eq!((side.end, side.fin), (1900, Some(1900)));
+    }
+}
+
+#[test]
 fn a_second_fin_elsewhere_does_not_move_the_end() {
     let (mut lab, flow) = opened();
     lab.ip(&flow.segment(C, 0, FIN | PSH, b"abc").ip());
