@@ -35,7 +35,7 @@ pub use c::CProgram;
 pub use daemon::{Daemon, Replayed, monitor_relay, monitorctl, monitord};
 pub use generator::{Count, Generator};
 pub use inject::inject;
-pub use namespace::{Namespace, Network, Pair};
+pub use namespace::{Bridge, Namespace, Network, Pair};
 pub use nats::{Certificates, NatsClient, NatsServer};
 pub use nginx::Nginx;
 pub use program::{Finished, Program, have};

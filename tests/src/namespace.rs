@@ -180,6 +180,17 @@ pub struct Pair {
     pub b: Namespace,
 }
 
+/// Hub and hosts on its bridge `br0`: 10.9.0.3/24 and fd09::3/64 on `br0` in `hub`, 10.9.0.1 and fd09::1 on `veth` in `a`,
+/// 10.9.0.2 and fd09::2 on `veth` in `b`.
+pub struct Bridge {
+    /// Namespace of the bridge, whose ports are `port1` and `port2`.
+    pub hub: Namespace,
+    /// First host.
+    pub a: Namespace,
+    /// Second host.
+    pub b: Namespace,
+}
+
 impl Network {
     /// Two new namespaces and the cable between them.
     #[must_use]
@@ -196,31 +207,66 @@ impl Network {
     /// Lays the cable.
     #[track_caller]
     pub fn connect(self, a: &Namespace, b: &Namespace) {
+        self.cable((a, "veth"), (b, "veth"));
+        for (namespace, number) in [(a, 1), (b, 2)] {
+            address(namespace, "veth", number);
+        }
+        for namespace in [a, b] {
+            namespace.until_up("veth");
+        }
+    }
+
+    /// A new hub and two new hosts on its bridge.
+    #[must_use]
+    #[track_caller]
+    pub fn bridge(self) -> Bridge {
+        let [hub, a, b] = [(); 3].map(|()| Namespace::new());
+        hub.ip("link add br0 type bridge");
+        for (host, port, number) in [(&a, "port1", 1), (&b, "port2", 2)] {
+            self.cable((&hub, port), (host, "veth"));
+            hub.ip(&format!("link set {port} master br0 up"));
+            address(host, "veth", number);
+        }
+        address(&hub, "br0", 3);
+        for (namespace, interface) in [(&hub, "br0"), (&a, "veth"), (&b, "veth")] {
+            namespace.until_up(interface);
+        }
+        Bridge { hub, a, b }
+    }
+
+    /// Makes an interface in each namespace, with a cable between them.
+    #[track_caller]
+    fn cable(self, (a, one): (&Namespace, &str), (b, other): (&Namespace, &str)) {
         let Self {
             queues,
             mtu,
             offloads,
         } = self;
         let end = format!("mtu {mtu} numrxqueues {queues} numtxqueues {queues}");
-        a.ip(&format!(
-            "link add veth {end} type veth peer name veth {end} netns {}",
-            b.name
-        ));
-        for (namespace, host) in [(a, 1), (b, 2)] {
-            // No router solicitations, no duplicate address detection: the only packets are the test's.
-            namespace.set("ipv6/conf/veth/accept_dad", "0");
-            namespace.set("ipv6/conf/veth/router_solicitations", "0");
-            if !offloads {
-                namespace.run("ethtool -K veth tso off gso off gro off tx off rx off");
+        let peer = format!("peer name {other} {end} netns {}", b.name);
+        a.ip(&format!("link add {one} {end} type veth {peer}"));
+        if !offloads {
+            for (namespace, interface) in [(a, one), (b, other)] {
+                let off = "tso off gso off gro off tx off rx off";
+                namespace.run(&format!("ethtool -K {interface} {off}"));
             }
-            namespace.ip(&format!("address add 10.9.0.{host}/24 dev veth"));
-            namespace.ip(&format!("address add fd09::{host}/64 dev veth nodad"));
-            namespace.ip("link set veth up");
-        }
-        for namespace in [a, b] {
-            namespace.until_up("veth");
         }
     }
+}
+
+/// Sets the addresses of an interface, and sets it up.
+#[track_caller]
+fn address(namespace: &Namespace, interface: &str, number: u8) {
+    // No router solicitations, no duplicate address detection: the only packets are the test's.
+    namespace.set(&format!("ipv6/conf/{interface}/accept_dad"), "0");
+    namespace.set(&format!("ipv6/conf/{interface}/router_solicitations"), "0");
+    for address in [
+        format!("10.9.0.{number}/24"),
+        format!("fd09::{number}/64 nodad"),
+    ] {
+        namespace.ip(&format!("address add {address} dev {interface}"));
+    }
+    namespace.ip(&format!("link set {interface} up"));
 }
 
 #[track_caller]

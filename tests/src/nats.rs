@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -14,7 +14,10 @@ use tempfile::TempDir;
 
 use crate::{DEADLINE, Namespace, Program, namespace, until};
 
-/// Running nats-server with JetStream on a port of loopback. Dropping it kills it.
+/// Settings of a server without users. Its address, and directories, are replaced.
+const OPEN: &str = "listen: \"0.0.0.0:4222\"\njetstream { store_dir: \"/var/lib/nats\" }\n";
+
+/// Running nats-server with JetStream. Dropping it kills it.
 pub struct NatsServer {
     // Dropped first: the directory must outlive the process.
     program: Option<Program>,
@@ -22,66 +25,62 @@ pub struct NatsServer {
     address: String,
     /// Namespace that it runs in; `None`: that of the test.
     namespace: Option<PathBuf>,
+    certificates: Option<Certificates>,
 }
 
 impl NatsServer {
-    /// Starts a server without users.
+    /// Starts a server without users on a port of loopback.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(
-            "listen: \"0.0.0.0:4222\"\njetstream { store_dir: \"/var/lib/nats\" }\n",
-            None,
-        )
+        Self::launch(OPEN, &loopback(), None, None)
     }
 
-    /// Starts a server with a configuration. Its address, and the directories `/var/lib/nats` and `/etc/nats`, are replaced.
-    ///
-    /// # Panics
-    /// When it doesn't start.
-    #[must_use]
-    pub fn start_with(config: &str, certificates: Option<&Certificates>) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("bound").port();
-        drop(listener);
-        let address = format!("127.0.0.1:{port}");
-        let mut config = config.replace("0.0.0.0:4222", &address);
-        if let Some(certificates) = certificates {
-            let path = certificates.0.path().display().to_string();
-            config = config.replace("/etc/nats", &path);
-        }
-        Self::launch(directory, &config, address, None)
-    }
-
-    /// Starts a server without users in a namespace, at an address of it; its monitor is at port 8222 of loopback.
+    /// Starts a server without users in a namespace, at an address of it.
     #[must_use]
     pub fn start_in(namespace: &Namespace, address: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let config = format!(
-            "listen: \"{address}\"\nhttp: \"127.0.0.1:8222\"\njetstream {{ store_dir: \"/var/lib/nats\" }}\n"
-        );
-        Self::launch(
-            directory,
-            &config,
-            address.to_owned(),
-            Some(namespace.path()),
-        )
+        Self::launch(OPEN, address, Some(namespace), None)
+    }
+
+    /// Starts a server with a configuration on a port of loopback. The server's address, and the directories `/var/lib/nats`
+    /// and `/etc/nats`, are replaced.
+    #[must_use]
+    pub fn start_with(config: &str, certificates: Option<Certificates>) -> Self {
+        Self::launch(config, &loopback(), None, certificates)
+    }
+
+    /// [`NatsServer::start_with`] in a namespace, at an address of it.
+    #[must_use]
+    pub fn start_in_with(
+        namespace: &Namespace,
+        address: &str,
+        config: &str,
+        certificates: Certificates,
+    ) -> Self {
+        Self::launch(config, address, Some(namespace), Some(certificates))
     }
 
     fn launch(
-        directory: TempDir,
         config: &str,
-        address: String,
-        namespace: Option<PathBuf>,
+        address: &str,
+        namespace: Option<&Namespace>,
+        certificates: Option<Certificates>,
     ) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let store = directory.path().join("store").display().to_string();
-        let config = config.replace("/var/lib/nats", &store);
+        let mut config = config
+            .replace("0.0.0.0:4222", address)
+            .replace("/var/lib/nats", &store);
+        if let Some(certificates) = &certificates {
+            let path = certificates.0.path().display().to_string();
+            config = config.replace("/etc/nats", &path);
+        }
         fs::write(directory.path().join("nats.conf"), config).expect("room for the configuration");
         let mut server = Self {
             program: None,
             directory,
-            address,
-            namespace,
+            address: address.to_owned(),
+            namespace: namespace.map(Namespace::path),
+            certificates,
         };
         server.restart();
         server
@@ -120,10 +119,33 @@ impl NatsServer {
     /// Returns its address, as clients name it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://{}", self.address)
+        let scheme = match self.certificates {
+            Some(_) => "tls",
+            None => "nats",
+        };
+        format!("{scheme}://{}", self.address)
     }
 
-    /// Returns the messages of a stream, which are JSON, in their order; `None` if there is no such stream.
+    /// Returns the settings with which the owner of a certificate connects: `ca`, `cert` and `key`, each with its file.
+    /// There are none without TLS.
+    #[must_use]
+    pub fn settings(&self, name: &str) -> Vec<(&'static str, PathBuf)> {
+        let Some(certificates) = &self.certificates else {
+            return Vec::new();
+        };
+        let files = [
+            ("ca", "ca.pem".to_owned()),
+            ("cert", format!("{name}.pem")),
+            ("key", format!("{name}.key")),
+        ];
+        let directory = certificates.0.path();
+        files
+            .map(|(setting, file)| (setting, directory.join(file)))
+            .into()
+    }
+
+    /// Returns the messages of a stream, which are JSON, in their order; `None` if there is no such stream. The server has
+    /// no users.
     ///
     /// # Panics
     /// When the server doesn't answer, or doesn't answer by its protocol.
@@ -144,7 +166,7 @@ impl NatsServer {
         Some(messages.collect())
     }
 
-    /// Returns the number of messages of a stream; `None` if there is no such stream.
+    /// Returns the number of messages of a stream; `None` if there is no such stream. The server has no users.
     ///
     /// # Panics
     /// When the server doesn't answer, or doesn't answer by its protocol.
@@ -236,16 +258,22 @@ impl NatsClient {
     }
 }
 
-/// Certificates of an authority, of a server at 127.0.0.1, and of clients.
+/// Returns a free address of loopback.
+fn loopback() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").to_string()
+}
+
+/// Certificates of an authority, of a server, and of clients.
 pub struct Certificates(TempDir);
 
 impl Certificates {
-    /// Makes them by openssl, for clients with these names.
+    /// Makes them by openssl, for a server at an IP address, and for clients with these names.
     ///
     /// # Panics
     /// When openssl fails.
     #[must_use]
-    pub fn new(clients: &[&str]) -> Self {
+    pub fn new(server: &str, clients: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let run = |line: &str| {
             let mut command = Command::new("openssl");
@@ -257,14 +285,13 @@ impl Certificates {
             "req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"
         ));
         for name in clients.iter().chain(&["server"]) {
-            let address = "-addext subjectAltName=IP:127.0.0.1,DNS:localhost";
-            let address = if *name == "server" {
-                address
+            let extension = if *name == "server" {
+                format!("subjectAltName=IP:{server}")
             } else {
-                "-addext keyUsage=digitalSignature"
+                "keyUsage=digitalSignature".to_owned()
             };
             run(&format!(
-                "req {key} -subj /CN={name} {address} -keyout {name}.key -out {name}.csr"
+                "req {key} -subj /CN={name} -addext {extension} -keyout {name}.key -out {name}.csr"
             ));
             let authority = "-CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy";
             run(&format!(
@@ -272,11 +299,5 @@ impl Certificates {
             ));
         }
         Self(directory)
-    }
-
-    /// Returns the path of a file: `ca.pem`, `NAME.pem` or `NAME.key`.
-    #[must_use]
-    pub fn path(&self, name: &str) -> PathBuf {
-        Path::new(self.0.path()).join(name)
     }
 }

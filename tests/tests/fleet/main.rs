@@ -5,10 +5,11 @@
     reason = "a test says what it expects by unwrapping it"
 )]
 
+mod bridge;
 mod capture;
 mod outages;
-mod proxy;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -44,11 +45,14 @@ impl Host {
             directory: tempfile::tempdir().unwrap(),
         };
         let (socket, spool) = (host.daemon.socket(), host.directory.path().join("spool"));
-        let settings = format!(
+        let mut settings = format!(
             "[monitor]\nsocket = {socket:?}\n[metrics]\nlisten = []\n\
              [fleet]\nurl = '{}'\nhost = '{name}'\nspool = {spool:?}\n",
             nats.url()
         );
+        for (setting, file) in nats.settings(name) {
+            writeln!(settings, "{setting} = {file:?}").unwrap();
+        }
         fs::write(host.config(), settings).unwrap();
         host
     }
@@ -88,8 +92,11 @@ fn path(path: &Path) -> &str {
 
 /// Runs a command of a viewer, to its end.
 fn view(mut command: Command, nats: &NatsServer, arguments: &[&str]) -> Finished {
-    command.args(["--fleet", &nats.url()]).args(arguments);
-    Program::start(&mut command).finish()
+    command.args(["--fleet", &nats.url()]);
+    for (setting, file) in nats.settings("viewer") {
+        command.arg(format!("--{setting}")).arg(file);
+    }
+    Program::start(command.args(arguments)).finish()
 }
 
 /// Returns the command of a viewer in a namespace.
@@ -106,12 +113,9 @@ fn objects(finished: &Finished) -> Vec<Value> {
         .collect()
 }
 
-/// Waits until these hosts have heartbeats. A command of a viewer is made by `viewer`.
-fn until_hosts(viewer: &dyn Fn() -> Command, nats: &NatsServer, names: &[&str]) {
-    until("the hosts", || {
-        let listed = view(viewer(), nats, &["--json", "hosts"]);
-        let hosts = objects(&listed);
-        let found = hosts.iter().map(|host| host["host"].as_str().unwrap());
-        found.eq(names.iter().copied()).then_some(())
-    });
+/// Returns whether these hosts have heartbeats, and no others.
+fn has_hosts(viewer: Command, nats: &NatsServer, names: &[&str]) -> Option<()> {
+    let hosts = objects(&view(viewer, nats, &["--json", "hosts"]));
+    let found = hosts.iter().map(|host| host["host"].as_str().unwrap());
+    found.eq(names.iter().copied()).then_some(())
 }
