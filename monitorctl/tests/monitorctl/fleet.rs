@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use monitor_daemon::control::Engine;
 use monitor_relay::config::Fleet;
 use monitor_relay::fleet::run;
-use monitor_tests::{NatsServer, have, skip, until};
+use monitor_tests::{NatsServer, Program, have, skip, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -28,7 +28,7 @@ struct World {
     nats: NatsServer,
     _stop: watch::Sender<bool>,
     runtime: Runtime,
-    _hosts: Vec<(Server, EngineThreads, TempDir)>,
+    hosts: Vec<(Server, EngineThreads, TempDir)>,
 }
 
 impl World {
@@ -64,7 +64,7 @@ impl World {
             nats,
             _stop: stop,
             runtime,
-            _hosts: hosts.into(),
+            hosts: hosts.into(),
         };
         until("both hosts", || {
             let output = world.run(&["--json", "hosts"]);
@@ -73,10 +73,15 @@ impl World {
         world
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_monitorctl"));
         let fleet = ["--fleet", &self.nats.url()];
-        command.args(fleet).args(arguments).output().unwrap()
+        command.args(fleet).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
     fn ok(&self, arguments: &[&str]) -> Output {
@@ -221,6 +226,82 @@ fn top_shows_the_connections_of_all_hosts() {
     assert_eq!(filtered[0]["connections"].as_array().unwrap().len(), 2);
     let wrong = world.run(&["--json", "top", "--filter", "port and", "-n", "1"]);
     assert_eq!(wrong.status.code(), Some(1));
+}
+
+#[test]
+fn bytes_to_come_are_printed_until_the_connection_ends() {
+    if !have("nats-server") {
+        skip!("needs nats-server");
+    }
+    let world = World::start();
+    let engine = || world.hosts[1].1.engine(0);
+    let mut talk = Talk::new("10.0.0.1:4000", SERVER);
+    talk.open(&mut engine());
+    // More than a request returns.
+    let mut bytes = pattern(0, 2 * LEN);
+    talk.say(&mut engine(), From::Client, &bytes);
+    let listed = lines(&world.ok(&["--json", "sockets", "--port", "4000"]));
+    let name = listed[0]["name"].as_str().unwrap();
+    let follow = Program::start(&mut world.command(&["follow", name, "server", "--raw"]));
+    let skipped = ["follow", name, "server", "--off", "7", "--raw"];
+    let skipped = Program::start(&mut world.command(&skipped));
+    until("the bytes", || (follow.stdout() == bytes).then_some(()));
+    // The command waits for the next ones.
+    talk.say(&mut engine(), From::Client, b"more");
+    bytes.extend_from_slice(b"more");
+    until("more bytes", || (follow.stdout() == bytes).then_some(()));
+    talk.fin(&mut engine(), From::Client);
+    talk.fin(&mut engine(), From::Server);
+    for (program, off) in [(follow, 0), (skipped, 7)] {
+        let finished = program.finish();
+        assert!(finished.status.success(), "{}", finished.stderr);
+        assert!(finished.stdout == bytes[off..]);
+    }
+}
+
+#[test]
+fn events_of_all_hosts_or_of_one_are_printed() {
+    if !have("nats-server") {
+        skip!("needs nats-server");
+    }
+    let world = World::start();
+    let start = |arguments: &[&str]| Program::start(&mut world.command(arguments));
+    let mut all = start(&["events", "opened", "-n", "40"]);
+    let mut one = start(&["events", "closed", "opened", "--host", "h2", "-n", "20"]);
+    let mut ports = 10_000..;
+    until("the events", || {
+        let port = ports.next().unwrap();
+        for (_, threads, _) in &world.hosts {
+            let mut talk = Talk::new(&format!("10.0.0.1:{port}"), SERVER);
+            talk.open(&mut threads.engine(0));
+            talk.reset(&mut threads.engine(0), From::Server);
+        }
+        (all.ended().is_some() && one.ended().is_some()).then_some(())
+    });
+    let events = |program: Program| {
+        let finished = program.finish();
+        assert!(finished.status.success(), "{}", finished.stderr);
+        let lines = finished.text();
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<Value>>()
+    };
+    let of = |events: &[Value], key: &str, value: &str| {
+        events.iter().filter(|event| event[key] == value).count()
+    };
+    let (all, one) = (events(all), events(one));
+    assert_eq!((all.len(), of(&all, "event", "opened")), (40, 40));
+    let hosts = ["h1", "h2"].map(|host| of(&all, "host", host));
+    assert!(
+        hosts[0] > 0 && hosts[1] > 0 && hosts[0] + hosts[1] == 40,
+        "{hosts:?}"
+    );
+    assert_eq!((one.len(), of(&one, "host", "h2")), (20, 20));
+    assert_eq!(
+        (of(&one, "event", "opened"), of(&one, "event", "closed")),
+        (10, 10)
+    );
 }
 
 /// Answers the requests of the fleet as a relay named h9 of another version.
