@@ -60,6 +60,8 @@ impl Publisher {
 
     /// Sends records until the future is dropped.
     pub(super) async fn run(self) {
+        // Without it, the first records would fail. An error is reported with them.
+        let _ = self.create_stream().await;
         let mut failed = false;
         loop {
             let result = self.step().await;
