@@ -1,7 +1,10 @@
 //! Requests to one host and to all, names of connections, and names of hosts.
 
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt as _;
-use monitor_client::{Code, Reason};
+use monitor_client::{Code, Method, Reason};
+use monitor_relay::fleet::subjects::{ALL, CONTROL, METHODS, SCATTERED, rpc};
 use monitor_tests::{NatsServer, Program, have, skip};
 use serde_json::{Value, json};
 
@@ -85,6 +88,60 @@ fn requests_reach_the_host_that_has_the_connection() {
             ["h2"],
             "named until its heartbeat is 30 s old"
         );
+    });
+}
+
+#[test]
+fn every_method_is_an_endpoint_of_the_micro_service_and_reads_fit_into_a_message() {
+    if !have("nats-server") {
+        skip!("needs nats-server");
+    }
+    let config = "listen: \"0.0.0.0:4222\"\nmax_payload: 65536\njetstream { store_dir: \"/var/lib/nats\" }\n";
+    let nats = NatsServer::start_with(config, None);
+    let (engines, sockid) = world();
+    let (server, _workers) = Server::with_threads(engines);
+    let _relays = ["h1", "h2"].map(|host| Relay::start(&server.socket, &nats, host, ""));
+    runtime().block_on(async {
+        let fleet = connect(&nats).await;
+        let params = json!({"sockid": sockid, "side": "server", "off": 3, "len": STREAM});
+        let read = fleet.call("h2", None, "ppeek", &params).await.unwrap();
+        let len = read.bytes.len();
+        assert!((32_768..65_536).contains(&len), "{len}");
+        assert_eq!(read.result.unwrap()["len"], len);
+        assert!(read.bytes == pattern(3, len));
+        for method in SCATTERED {
+            let params = match method {
+                Method::Lookup => json!({"client": ENDS.0, "server": ENDS.1}),
+                _ => json!({}),
+            };
+            let gathered = fleet.gather(method.name(), &params).await.unwrap();
+            assert_eq!(gathered.answers.len(), 2, "{}", method.name());
+            for answer in gathered.answers {
+                assert!(answer.result.is_ok(), "{:?}", answer.result);
+            }
+        }
+        let inbox = fleet.nats().new_inbox();
+        let mut replies = fleet.nats().subscribe(inbox.clone()).await.unwrap();
+        let asked = fleet
+            .nats()
+            .publish_with_reply("$SRV.INFO.monitord", inbox, "".into());
+        asked.await.unwrap();
+        let mut hosts = BTreeSet::new();
+        for _ in 0..2 {
+            let reply = replies.next().await.unwrap();
+            let info: Value = serde_json::from_slice(&reply.payload).unwrap();
+            let host = info["metadata"]["host"].as_str().unwrap();
+            let endpoints = info["endpoints"].as_array().unwrap().iter();
+            let found: BTreeSet<_> = endpoints
+                .map(|endpoint| endpoint["subject"].as_str().unwrap().to_owned())
+                .collect();
+            let own = METHODS.iter().chain(&CONTROL);
+            let own = own.map(|method| rpc(host, method.name()));
+            let shared = SCATTERED.iter().map(|method| rpc(ALL, method.name()));
+            assert_eq!(found, own.chain(shared).collect());
+            hosts.insert(host.to_owned());
+        }
+        assert_eq!(hosts, BTreeSet::from(["h1".to_owned(), "h2".to_owned()]));
     });
 }
 
