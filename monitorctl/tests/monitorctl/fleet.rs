@@ -298,9 +298,11 @@ fn events_of_all_hosts_or_of_one_are_printed() {
         "{hosts:?}"
     );
     assert_eq!((one.len(), of(&one, "host", "h2")), (20, 20));
-    assert_eq!(
-        (of(&one, "event", "opened"), of(&one, "event", "closed")),
-        (10, 10)
+    // The first ones may be from just before the subscription of the relay: of the kinds that were subscribed to then.
+    let kinds = ["opened", "closed"].map(|kind| of(&one, "event", kind));
+    assert!(
+        kinds[0] > 0 && kinds[1] > 0 && kinds[0] + kinds[1] == 20,
+        "{one:#?}"
     );
 }
 
