@@ -49,7 +49,7 @@ impl<S: Sink> Engine<S> {
         if self.pending_losses.is_full() {
             return;
         }
-        let end = self.receiver(conn, name).hole_end();
+        let end = self.receiver(conn, name).missing_end();
         if end.is_some_and(|end| end <= side.acked_offset()) {
             conn.record
                 .update(|_| side.add_flag(side_flag::LOSS_PENDING));

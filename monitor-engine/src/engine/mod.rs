@@ -200,7 +200,7 @@ impl<S: Sink> Engine<S> {
         // Connections that have timed out first: decisions at the end must not prolong them.
         self.retire_all_overdue();
         self.finish_held(&arena);
-        for class in [Class::Closed, Class::Unverified, Class::Active] {
+        for class in Class::USED {
             for slot in self.members(class) {
                 let Some(conn) = self.conn(&arena, slot) else {
                     continue;

@@ -8,25 +8,33 @@ use crate::{ByteRange, Sink};
 impl<S: Sink> Receiver<'_, S> {
     /// Returns the end of the first hole: the start of the next range above the in-order edge.
     pub fn hole_end(&mut self) -> Option<u64> {
+        let next = self.side().next.get();
+        self.ranges().first_from(next).map(|range| range.start)
+    }
+
+    /// Returns the end of the first hole, also of one before an acknowledged FIN.
+    pub fn missing_end(&mut self) -> Option<u64> {
         let side = self.side();
-        let next = side.next.get();
-        let range = self.ranges().first_from(next);
         let fin = side.fin();
-        let ends_at_fin = range.is_none() && next < fin && side.has(side_flag::FIN_ACKED);
-        range
-            .map(|range| range.start)
-            .or(ends_at_fin.then_some(fin))
+        let is_before_fin = side.has(side_flag::FIN_ACKED) && side.next.get() < fin;
+        self.hole_end().or(is_before_fin.then_some(fin))
     }
 
     /// Declares every hole lost that ends at or before `limit`.
     pub fn declare_lost_below(&mut self, limit: u64) {
-        while let Some(end) = self.hole_end().filter(|end| *end <= limit) {
+        while let Some(end) = self.missing_end().filter(|end| *end <= limit) {
             self.declare_lost(end);
         }
     }
 
-    /// Declares everything lost that is missing before `to`, and moves the in-order edge there.
+    /// Declares everything lost that is missing before `to`, and moves the in-order edge there, or to an acknowledged FIN.
     pub fn advance_to(&mut self, to: u64) {
+        let side = self.side();
+        let to = if side.has(side_flag::FIN_ACKED) {
+            to.min(side.fin())
+        } else {
+            to
+        };
         self.declare_lost_below(to);
         if self.side().next.get() < to {
             self.declare_lost(to);

@@ -41,6 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         30 => data,
         6 => ack,
         1 => rst,
+        2 => (side(), 0..4u8, 1..2100u16)
+            .prop_map(|(from, blocks, len)| Step::BlockEnd { from, blocks, len }),
         1 => side().prop_map(|from| Step::Syn { from }),
         4 => (0..300u16).prop_map(|ms| Step::Wait { ms }),
         2 => (side(), prop_oneof![1..300u16, 1..20_000u16])

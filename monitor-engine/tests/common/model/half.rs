@@ -268,8 +268,14 @@ impl Half {
         self.bytes.range(self.next..).next().map(|(off, _)| *off)
     }
 
+    /// Returns the end of the first hole, also of one before an acknowledged FIN.
+    fn missing_end(&self) -> Option<u64> {
+        let fin = self.fin.filter(|fin| self.fin_acked && self.next < *fin);
+        self.hole_end().or(fin)
+    }
+
     pub(super) fn declare_lost_below(&mut self, limit: u64) {
-        while let Some(end) = self.hole_end().filter(|end| *end <= limit) {
+        while let Some(end) = self.missing_end().filter(|end| *end <= limit) {
             self.skip(end);
         }
     }
@@ -296,10 +302,17 @@ impl Half {
         self.bytes = self.bytes.split_off(&self.base);
     }
 
-    /// Starts the loss delay of an acknowledged hole.
+    /// Starts the loss delay of an acknowledged hole before bytes.
     pub(super) fn watch(&mut self, now: u64) {
+        if self.hole_end().is_some() {
+            self.await_hole(now);
+        }
+    }
+
+    /// Starts the loss delay of an acknowledged hole.
+    pub(super) fn await_hole(&mut self, now: u64) {
         let acked = self.acked.unwrap_or(0);
-        if self.loss_deadline.is_none() && self.hole_end().is_some_and(|end| end <= acked) {
+        if self.loss_deadline.is_none() && self.missing_end().is_some_and(|end| end <= acked) {
             self.loss_deadline = Some(now + LOSS_DELAY);
         }
     }

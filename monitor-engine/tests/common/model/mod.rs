@@ -101,6 +101,21 @@ impl ReferenceModel {
                 half.declare_lost_below(half.acked.unwrap_or(0));
             }
         }
+        self.close_if_over(now);
+    }
+
+    /// Closes the connection when both FINs are acknowledged. Bytes before them may still arrive within the loss delay.
+    fn close_if_over(&mut self, now: u64) {
+        if self.closed.is_some() || !self.halves.iter().all(|half| half.fin_acked) {
+            return;
+        }
+        for half in &mut self.halves {
+            half.await_hole(now);
+        }
+        let is_waiting = |half: &Half| half.loss_deadline.is_some() && half.fin > Some(half.next);
+        if !self.halves.iter().any(is_waiting) {
+            self.close(CloseReason::Fin);
+        }
     }
 
     /// A segment that `from` rev.
@@ -141,6 +156,7 @@ impl ReferenceModel {
         let acked = half.acked.unwrap_or(0);
         if acked > half.next + FAR {
             half.declare_lost_below(acked);
+            let acked = half.fin.filter(|_| half.fin_acked).unwrap_or(acked);
             if half.next < acked {
                 half.skip(acked);
             }
@@ -161,9 +177,7 @@ impl ReferenceModel {
         if self.closed == Some(CloseReason::Rst) {
             return;
         }
-        if self.closed.is_none() && self.halves.iter().all(|half| half.fin_acked) {
-            self.close(CloseReason::Fin);
-        }
+        self.close_if_over(now);
         for half in &mut self.halves {
             half.watch(now);
         }
@@ -272,5 +286,6 @@ impl ReferenceModel {
         for half in &mut self.halves {
             half.declare_lost_below(u64::MAX);
         }
+        self.close_if_over(0);
     }
 }

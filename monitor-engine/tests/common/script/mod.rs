@@ -26,6 +26,8 @@ pub enum Step {
         fill: u8,
         fin: bool,
     },
+    /// `from` sends `len` bytes that end with a block of the store, some blocks above the edge.
+    BlockEnd { from: Side, blocks: u8, len: u16 },
     /// `from` acknowledges up to `ahead` of the edge.
     Ack { from: Side, ahead: i32, window: u16 },
     /// `from` resets.
@@ -164,6 +166,11 @@ impl Step {
                 from,
                 ahead: at,
                 window: number,
+            },
+            15 if bytes[5] & 0x80 != 0 => Step::BlockEnd {
+                from,
+                blocks: bytes[5] & 7,
+                len: number % 64 + 1,
             },
             kind => {
                 let len = if kind < 12 {

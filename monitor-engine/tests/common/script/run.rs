@@ -10,6 +10,9 @@ use crate::common::lab::Lab;
 use crate::common::model::{ReferenceModel, Rules};
 use crate::common::{Flow, MS};
 
+/// Bytes of a block of the store.
+const BLOCK: u64 = 2048;
+
 pub(super) struct Run {
     lab: Lab,
     model: ReferenceModel,
@@ -60,6 +63,13 @@ impl Run {
 
     pub(super) fn step(&mut self, step: Step) -> Result<(), String> {
         match step {
+            Step::BlockEnd { from, blocks, len } => {
+                let half = &self.model.halves[from.peer().index()];
+                let next = half.start.map_or(0, |_| half.next);
+                let end = (next / BLOCK + u64::from(blocks) + 1) * BLOCK;
+                let at = (end - next) as i32 - i32::from(len);
+                self.data(from, at, len, 0, ACK | PSH);
+            }
             Step::Data {
                 from,
                 at,
@@ -67,14 +77,8 @@ impl Run {
                 fill,
                 fin,
             } => {
-                let mut segment = self.segment(from, at, if fin { ACK | FIN } else { ACK | PSH });
-                let half = &self.model.halves[from.peer().index()];
-                let first = half.start.map_or(0, |_| half.next as i64 + i64::from(at));
                 let fill = if self.conflicts { fill } else { 0 };
-                segment.payload = (0..i64::from(len))
-                    .map(|i| content(from, first + i, fill))
-                    .collect();
-                self.send(from, &segment);
+                self.data(from, at, len, fill, if fin { ACK | FIN } else { ACK | PSH });
             }
             Step::Ack {
                 from,
@@ -130,6 +134,17 @@ impl Run {
             }
         }
         self.compare()
+    }
+
+    /// Sends bytes at a distance from the edge.
+    fn data(&mut self, from: Side, at: i32, len: u16, fill: u8, flags: u8) {
+        let mut segment = self.segment(from, at, flags);
+        let half = &self.model.halves[from.peer().index()];
+        let first = half.start.map_or(0, |_| half.next as i64 + i64::from(at));
+        segment.payload = (0..i64::from(len))
+            .map(|i| content(from, first + i, fill))
+            .collect();
+        self.send(from, &segment);
     }
 
     fn configure(&mut self, side: Side, settings: SideSettings) -> Result<(), String> {
