@@ -74,6 +74,24 @@ fn a_fin_where_the_window_ends_does_not_discard_data_that_its_receiver_took_beyo
 }
 
 #[test]
+fn a_segment_beyond_the_window_acknowledges_the_last_fin_unless_its_receiver_answers() {
+    for is_answered in [false, true] {
+        let (mut lab, mut flow) = established();
+        flow.fin(&mut lab, C);
+        flow.fin(&mut lab, S);
+        assert_eq!(lab.only().closed, None);
+        flow.at(&mut lab, C, 5 + 65_535 + 40, b"beyond the window");
+        if is_answered {
+            flow.ack(&mut lab, S, 6);
+        }
+        lab.wait(1001);
+        let closed = (!is_answered).then_some(CloseReason::Fin);
+        assert_eq!(lab.only().closed, closed);
+        assert_eq!(lab.text(S), "GET /");
+    }
+}
+
+#[test]
 fn a_fin_after_repeated_data_counts_only_if_it_is_acknowledged_where_the_window_is_closed() {
     for is_acknowledged in [false, true] {
         let (mut lab, mut flow) = (Lab::new(), Flow::new());

@@ -1,6 +1,8 @@
 //! Comparison of the monitor's connections with those of the kernel.
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -8,6 +10,9 @@ use super::difference::{Difference, pcap};
 use super::kernel::{Application, Ending};
 use super::versions::Versions;
 use crate::Rpc;
+
+/// Time in which the monitor has decided on a held segment, with a margin for a busy machine.
+const DECISION: Duration = Duration::from_millis(2500);
 
 /// End of the connection that the kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +101,20 @@ fn served(rpc: &mut Rpc, sockid: u64, side: &str, next: &Value) -> Vec<u8> {
     stream
 }
 
+/// Returns whether a connection closes once its held segments are decided on. Without an answer of their receiver, that
+/// takes a second.
+fn closes(rpc: &mut Rpc, sockid: u64) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < DECISION {
+        let socket = rpc.ok("info", json!({ "sockid": sockid }));
+        if !socket["closed"].is_null() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
 /// Compares the connections between two ends with those of the kernel, in order.
 fn difference(
     rpc: &mut Rpc,
@@ -163,7 +182,7 @@ fn difference(
                 state["fin"], state["next"], truth.ending
             ));
         }
-        let closed = !socket["closed"].is_null();
+        let closed = !socket["closed"].is_null() || (!truth.is_open && closes(rpc, sockid));
         let is_late = truth.hides_effects && !closed;
         if truth.shows_end && closed == truth.is_open && !is_late {
             return Some(format!(

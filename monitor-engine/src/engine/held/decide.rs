@@ -11,7 +11,7 @@ use crate::engine::acknowledge::{acknowledge, learn_start};
 use crate::engine::conn::Conn;
 use crate::seq::{SequenceOffsets, is_before};
 use crate::store::arena::Arena;
-use crate::store::record::{SideRecord, flag, option, side_flag};
+use crate::store::record::{NO_FIN, SideRecord, flag, option, side_flag};
 use crate::{CloseReason, Side, Sink};
 
 /// Time after which a segment is refused that its receiver has answered, but not acknowledged, nanoseconds.
@@ -246,6 +246,15 @@ impl Held {
             .is_some_and(|[left, right]| self.end() == right && !is_before(self.tcp.seq, left))
     }
 
+    /// Returns whether it acknowledges the receiver's FIN, which nothing else has acknowledged.
+    fn closes(&self, rev: SideRecord<'_>) -> bool {
+        let fin = rev.fin();
+        fin != NO_FIN
+            && !rev.has(side_flag::FIN_ACKED)
+            && self.tcp.flags & flags::ACK != 0
+            && rev.offset(self.tcp.ack) == fin as i64 + 1
+    }
+
     /// Returns whether all of it has come otherwise: its bytes, and in the place of a FIN another FIN or a byte. After a FIN
     /// that is acknowledged, nothing can come.
     fn is_there(&self, fwd: SideRecord<'_>) -> bool {
@@ -276,7 +285,7 @@ fn fate(held: &Held, conn: Conn<'_>, speaker: Side, segment: &Segment<'_>, now: 
         let is_unsent = is_before(rev.sent_end.get(), held.tcp.ack);
         return if is_unsent { Fate::Refuse } else { Fate::Apply };
     }
-    if held.is_there(fwd) {
+    if held.is_there(fwd) && (held.answered || !held.closes(rev)) {
         return Fate::Refuse;
     }
     if held.sender != speaker {
