@@ -107,7 +107,6 @@ pub async fn run(
         claimed = heart.start() => claimed?,
         _ = stop.wait_for(|&stop| stop) => return Ok(()),
     };
-    tracing::info!("in the fleet as {host}");
     let responder = Responder::new(
         client.clone(),
         Pool::new(socket.clone()),
@@ -115,6 +114,9 @@ pub async fn run(
         config.allow,
     );
     let service = responder.start().await.map_err(FleetError::Service)?;
+    // From here on the server knows the subjects: requests are answered. While it's away, the client repeats them later.
+    let _ = client.flush().await;
+    tracing::info!("in the fleet as {host}");
     tasks.spawn(Publisher::new(journal, client.clone(), &host, status).run());
     let events = Events {
         client: client.clone(),
