@@ -33,7 +33,7 @@ pub use monitor_common::{
     SockId, TcpState, TunnelKind, TunnelKinds,
 };
 pub use monitor_reader::{
-    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Reader, Tunnel, Turn,
-    Turns, view,
+    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Reader, Reset, Tunnel,
+    Turn, Turns, view,
 };
 pub use packet::{Checksum, Packet};

@@ -22,5 +22,6 @@ pub use reader::{Reader, view_record};
 #[cfg(not(feature = "loom"))]
 pub use store::header::{AttachError, Identity};
 pub use view::{
-    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Tunnel, Turn, Turns,
+    Connection, EndReason, Extents, Next, NextKind, NoData, Peek, PeekError, Reset, Tunnel, Turn,
+    Turns,
 };

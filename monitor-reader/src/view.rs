@@ -25,12 +25,28 @@ pub struct Connection {
     pub last: u64,
     /// `None` while it is open.
     pub closed: Option<CloseReason>,
+    /// RST that ended it.
+    pub reset: Option<Reset>,
     /// No SYN was seen: offset 0 is the first byte captured.
     pub midstream: bool,
     /// State of each end, by [`Side::index`](crate::Side::index).
     pub states: [TcpState; 2],
+    /// Time of the FIN that each end sent, nanoseconds since the epoch: all bytes before it had arrived or were declared
+    /// lost. `None` until then, and if it wasn't noted: buffering is switched off, or memory was short. By
+    /// [`Side::index`](crate::Side::index).
+    pub fins: [Option<u64>; 2],
     /// By [`Side::index`](crate::Side::index).
     pub sides: [SideStats; 2],
+}
+
+/// RST that ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// End that sent it.
+    pub by: Side,
+    /// Nanoseconds since the epoch, rounded down to 4 ns. `None` if it wasn't noted: buffering is switched off, or memory
+    /// was short.
+    pub time: Option<u64>,
 }
 
 /// Tunnel that carries a connection's packets.

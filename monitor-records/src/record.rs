@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use monitor_common::{CloseReason, SideStats};
-use monitor_rpc::socket::{Socket, Tls, Tunnel};
+use monitor_rpc::socket::{Reset, Socket, Tls, Tunnel};
 use serde::{Deserialize, Serialize};
 
 use crate::community_id;
@@ -57,6 +57,9 @@ pub struct Record {
     pub last: f64,
     /// Reason for the end; `None` in interim records.
     pub closed: Option<CloseReason>,
+    /// RST that ended it. `None` from an older daemon.
+    #[serde(default)]
+    pub reset: Option<Reset>,
     /// True if its start was not captured.
     pub midstream: bool,
     /// Streams, by their receivers.
@@ -146,6 +149,7 @@ impl Record {
             opened: socket.opened,
             last: socket.last,
             closed: socket.closed,
+            reset: socket.reset,
             midstream: socket.midstream,
             sides: RecordSides {
                 client: RecordSide::new(&socket.sides.client, client),

@@ -31,6 +31,12 @@ pub struct Socket {
     pub last: f64,
     /// Reason for the end; `None` until the connection ends.
     pub closed: Option<CloseReason>,
+    /// RST that ended it. `None` from an older server.
+    #[serde(default)]
+    pub reset: Option<Reset>,
+    /// Times of the FINs. None from an older server.
+    #[serde(default)]
+    pub fins: Fins,
     /// True if no SYN was seen: offset 0 is the first byte captured.
     pub midstream: bool,
     /// Worker that owns it.
@@ -76,6 +82,36 @@ pub struct States {
     pub client: TcpState,
     /// State of the server.
     pub server: TcpState,
+}
+
+/// RST that ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reset {
+    /// End that sent it.
+    pub by: Side,
+    /// Time of its arrival, seconds since the epoch; `None` if it wasn't noted.
+    pub time: Option<f64>,
+}
+
+/// Times of the FINs, seconds since the epoch: all bytes before the FIN had arrived or were declared lost. `None` until
+/// then, or if it wasn't noted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fins {
+    /// FIN that the client sent.
+    pub client: Option<f64>,
+    /// FIN that the server sent.
+    pub server: Option<f64>,
+}
+
+impl Fins {
+    /// Returns the time of the FIN that an end sent.
+    #[must_use]
+    pub fn get(&self, end: Side) -> Option<f64> {
+        match end {
+            Side::Client => self.client,
+            Side::Server => self.server,
+        }
+    }
 }
 
 /// Statistics of both sides.

@@ -1,7 +1,7 @@
 //! Connections in the words of the RPC.
 
 use monitor_engine::{Connection, Reader, Side};
-use monitor_rpc::types::{Sides, Socket, States, Tls, Tunnel};
+use monitor_rpc::types::{Fins, Reset, Sides, Socket, States, Tls, Tunnel};
 
 use crate::tls;
 use crate::util::interfaces;
@@ -21,6 +21,7 @@ pub(crate) fn socket_with_tls(readers: &[Reader], connection: &Connection) -> So
 /// Returns the SOCKET of a connection.
 pub(crate) fn socket(connection: &Connection) -> Socket {
     let [client, server] = connection.sides;
+    let fins = connection.fins.map(|time| time.map(seconds));
     Socket {
         sockid: connection.id.as_u64(),
         client: connection.client,
@@ -35,6 +36,14 @@ pub(crate) fn socket(connection: &Connection) -> Socket {
         opened: seconds(connection.opened),
         last: seconds(connection.last),
         closed: connection.closed,
+        reset: connection.reset.map(|reset| Reset {
+            by: reset.by,
+            time: reset.time.map(seconds),
+        }),
+        fins: Fins {
+            client: fins[0],
+            server: fins[1],
+        },
         midstream: connection.midstream,
         worker: connection.id.worker(),
         sides: Sides { client, server },

@@ -93,15 +93,18 @@ impl<S: Sink> Engine<S> {
         self.hold(conn, sender, &fin, Refusal::Fin);
     }
 
-    /// Discards what waits beyond a FIN that the in-order edge has reached, and withdraws one in whose place data came.
+    /// Discards what waits beyond a FIN that the in-order edge has reached, and notes its time. Withdraws one in whose place
+    /// data came.
     #[cold]
     pub(super) fn settle_fin(&mut self, conn: Conn<'_>, name: Side) {
         let side = conn.record.side(name);
         let (fin, next) = (side.fin(), side.next.get());
         if fin == next {
+            let mut receiver = self.receiver(conn, name);
             if side.has_out_of_order() {
-                self.receiver(conn, name).end_at(fin);
+                receiver.end_at(fin);
             }
+            receiver.mark_fin();
         } else if fin == NO_FIN || fin < next || side.acked_offset() > fin.saturating_add(1) {
             self.withdraw_fin(conn, name);
         }

@@ -242,14 +242,12 @@ impl<S: Sink> Engine<S> {
                 });
                 if conn.record.closed.get() == 0 {
                     self.answer_held(conn, sender);
-                    self.close(conn, CloseReason::Rst);
+                    self.close_reset(conn, sender);
                 }
                 return;
             }
             // A live receiver answers it. If none does, the capture missed the segment that made the RST acceptable.
-            Verdict::Hold(_) => conn.record.update(|record| {
-                record.flags.set(record.flags.get() | flag::RST_PENDING);
-            }),
+            Verdict::Hold(_) => self.await_answer(conn, sender),
             Verdict::Repeated | Verdict::Refuse(_) => {}
         }
         self.refuse(conn, sender, segment, Refusal::Rst);

@@ -190,6 +190,7 @@ impl<S: Sink> Engine<S> {
 fn clear(record: Record<'_>) {
     record.closed.set(0);
     record.flags.set(0);
+    record.set_reset_by(None);
     for side in Side::BOTH {
         ResyncDetector::of(record, side).reset();
     }

@@ -28,6 +28,29 @@ impl<S: Sink> Engine<S> {
         self.close_at(conn, reason, self.now);
     }
 
+    /// Ends a connection by a RST.
+    pub(super) fn close_reset(&mut self, conn: Conn<'_>, sender: Side) {
+        self.note_reset(conn, sender);
+        self.close(conn, CloseReason::Rst);
+    }
+
+    /// Notes a RST that ends the connection unless a segment follows it.
+    #[cold]
+    pub(super) fn await_answer(&mut self, conn: Conn<'_>, sender: Side) {
+        self.note_reset(conn, sender);
+        conn.record
+            .update(|record| record.flags.set(record.flags.get() | flag::RST_PENDING));
+    }
+
+    /// Notes the sender and the time of a RST to an open connection.
+    fn note_reset(&mut self, conn: Conn<'_>, sender: Side) {
+        if conn.record.closed.get() == 0 {
+            conn.record
+                .update(|record| record.set_reset_by(Some(sender)));
+            self.receiver(conn, sender.peer()).mark_reset();
+        }
+    }
+
     /// Ends a connection at a time that may be in the past: the end may not have been noticed before.
     fn close_at(&mut self, conn: Conn<'_>, reason: CloseReason, at: u64) {
         let record = conn.record;

@@ -1,12 +1,13 @@
 //! Marks of a side: when they are set, and when they go.
 //!
 //! A mark is set before its bytes are shown to readers: when the side that receives bytes changes, when a tick has passed
-//! since the last bytes, and at every multiple of 64 KiB. It costs a packet a look at one bit of the record.
+//! since the last bytes, and at every multiple of 64 KiB. It costs a packet a look at one bit of the record. A FIN has the
+//! last mark of its side.
 
 use super::Receiver;
-use crate::Sink;
 use crate::store::marks::{Mark, Marks, STRIDE_SHIFT, last, most_chunks};
-use crate::store::record::NONE;
+use crate::store::record::{NONE, flag};
+use crate::{Side, Sink};
 
 impl<S: Sink> Receiver<'_, S> {
     /// Sets a mark if the in-order edge needs one for its way from `from` to `to`.
@@ -36,6 +37,33 @@ impl<S: Sink> Receiver<'_, S> {
             side.set_continues(is_set);
             peer.set_continues(false);
         });
+    }
+
+    /// Sets a mark at the FIN once the in-order edge has reached it.
+    #[cold]
+    pub fn mark_fin(&mut self) {
+        let (side, fin) = (self.side(), self.side().fin());
+        let is_marked = || last(self.arena, side).is_some_and(|mark| mark.off == fin);
+        if fin == side.next.get() && !is_marked() {
+            self.mark(fin);
+        }
+    }
+
+    /// Notes the time of a RST to this side. A side without marks gets one, if the connection is established: a scan for
+    /// ports takes no memory but records.
+    #[cold]
+    pub fn mark_reset(&mut self) {
+        let side = self.side();
+        let is_established = self.record.flags.get() & flag::ESTABLISHED != 0;
+        if side.stored.marks.get() == NONE && is_established {
+            self.mark(side.next.get());
+        }
+        let time = self.time;
+        self.marks().set_reset_time(time);
+        // Bytes that follow have marks of their own: they come after the RST.
+        let sides = Side::BOTH.map(|side| self.record.sequences(side));
+        self.record
+            .update(|_| sides.iter().for_each(|side| side.set_continues(false)));
     }
 
     /// Frees the marks of evicted bytes.

@@ -10,6 +10,7 @@ mod budget;
 mod configure;
 mod decode;
 mod determinism;
+mod endings;
 mod forged;
 mod fragments;
 mod holes;

@@ -6,10 +6,11 @@ use monitor_common::abi;
 
 use crate::store::arena::Arena;
 use crate::store::cell::Cell64;
+use crate::store::marks;
 use crate::store::received::retained_below;
 use crate::store::record::{NO_FIN, Record, SideRecord, flag, side_flag};
 use crate::tunnels;
-use crate::{CloseReason, Connection, Side, SideStats, SockId, TcpState};
+use crate::{CloseReason, Connection, Reset, Side, SideStats, SockId, TcpState};
 
 /// Returns the view of a connection. Inside a consistent read, or by the writer.
 pub fn view_record(arena: &Arena, id: SockId, record: Record<'_>) -> Connection {
@@ -27,12 +28,34 @@ pub fn view_record(arena: &Arena, id: SockId, record: Record<'_>) -> Connection 
         opened: record.cold.opened.get(),
         last: record.last.get(),
         closed: CloseReason::from_number(record.closed.get()),
+        reset: reset(arena, record),
         midstream: flags & flag::MIDSTREAM != 0,
         states: record
             .sides()
             .map(|side| TcpState::from_number(side.state())),
+        fins: Side::BOTH.map(|end| fin_time(arena, record.side(end.peer()))),
         sides: Side::BOTH.map(|side| side_stats(arena, record, side)),
     }
+}
+
+/// Returns the RST that ended a connection.
+fn reset(arena: &Arena, record: Record<'_>) -> Option<Reset> {
+    if record.closed.get() != CloseReason::Rst as u8 {
+        return None;
+    }
+    let by = record.reset_by()?;
+    let is_established = record.flags.get() & flag::ESTABLISHED != 0;
+    let time = marks::reset_time(arena, record.side(by.peer()))
+        // A refusal is the last packet, and a scan for ports takes no memory for marks.
+        .or_else(|| (!is_established).then(|| record.last.get()));
+    Some(Reset { by, time })
+}
+
+/// Returns the time at which the in-order edge of a side reached its FIN.
+fn fin_time(arena: &Arena, side: SideRecord<'_>) -> Option<u64> {
+    let fin = fin(side)?;
+    let mark = marks::last(arena, side)?;
+    (mark.off == fin).then_some(mark.time)
 }
 
 fn side_stats(arena: &Arena, record: Record<'_>, name: Side) -> SideStats {

@@ -15,7 +15,7 @@ pub const WORDS: usize = 6;
 /// First word: "MONITORD".
 const MAGIC: u64 = u64::from_be_bytes(*b"MONITORD");
 /// Version of the layout. It counts changes that no size and no offset below shows: block trees, chunks, meanings.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 /// Hash of version, sizes and offsets: processes whose programs differ in one of them don't read each other's stores.
 const LAYOUT: u64 = hash(&[
     VERSION,

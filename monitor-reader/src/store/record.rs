@@ -58,6 +58,8 @@ pub struct Cold {
     pub next: Cell32,
     /// Number of the interface of the first packet, lower byte first; 0: unknown.
     interface: [Cell8; 2],
+    /// Sender of the last RST that may end the connection: [`Side::index`] plus 1; 0: none.
+    reset_by: Cell8,
     /// Most bytes retained, by [`Side::index`].
     windows: [Cell32; 2],
     sides: [side::ColdSide; 2],
@@ -135,7 +137,7 @@ pub const fn layout() -> u64 {
     }
     hash(&[
         offsets!(Hot: lock generation client server last ports link listed class closed flags resync sequences stored),
-        offsets!(Cold: opened tag prev next interface windows sides),
+        offsets!(Cold: opened tag prev next interface reset_by windows sides),
         side::layout(),
     ])
 }
@@ -209,6 +211,18 @@ impl<'a> Record<'a> {
         for (cell, byte) in self.cold.interface.iter().zip(number.to_le_bytes()) {
             cell.set(byte);
         }
+    }
+
+    /// Returns the sender of the RST that ended the connection, or that is going to if nothing follows it.
+    pub fn reset_by(&self) -> Option<Side> {
+        let index = usize::from(self.cold.reset_by.get()).checked_sub(1)?;
+        Side::BOTH.get(index).copied()
+    }
+
+    /// Sets the sender of a RST. Inside an update.
+    pub fn set_reset_by(&self, sender: Option<Side>) {
+        let number = sender.map_or(0, |sender| sender.index() as u8 + 1);
+        self.cold.reset_by.set(number);
     }
 
     /// Returns the number of bytes that a side retains at most.

@@ -14,7 +14,7 @@ mod turns;
 mod watch;
 
 pub use crate::notification::{Base64, Context, EventBody, Notification, SideRange};
-pub use crate::socket::{Sides, Socket, States, Tls, Tunnel};
+pub use crate::socket::{Fins, Reset, Sides, Socket, States, Tls, Tunnel};
 pub use attach::*;
 pub use capture::*;
 pub use config::*;

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
-use monitor_client::types::{CloseReason, SideRange, Socket, TcpState};
+use monitor_client::types::{SideRange, Socket, TcpState};
 use monitor_client::{Client, Error, Next, Side};
 
 use super::capture::Capture;
 use super::client_hello::SEARCHED;
 use super::conversation::{Conversation, Handshake};
+use super::endings::{self, Ending, micros};
 use super::frame::{Envelope, Segment};
 use crate::failure::Failure;
 
@@ -215,9 +216,30 @@ impl Connection {
         }
     }
 
+    /// Returns the next ending that isn't written, with its time.
+    pub fn next_ending(&self) -> Option<(u64, Ending)> {
+        endings::of(&self.socket).find(|(_, ending)| match ending {
+            Ending::Fin(end, _) => !self.conversation.has_fin(*end),
+            Ending::Reset(_) => !self.conversation.has_reset(),
+        })
+    }
+
+    /// Writes an ending at its time. All bytes before it are written.
+    pub fn end<W: Write>(
+        &mut self,
+        (time, ending): (u64, Ending),
+        capture: &mut Capture<W>,
+    ) -> io::Result<()> {
+        self.stamp.time = self.stamp.time.max(time);
+        let mut out = self.stamp.writer(&self.envelope, capture);
+        match ending {
+            Ending::Fin(end, off) => self.conversation.fin(end, off, &mut out),
+            Ending::Reset(end) => self.conversation.reset(end, &mut out),
+        }
+    }
+
     /// Writes the end: FINs, an RST, or acknowledgments alone while it is open.
     pub fn close<W: Write>(&mut self, capture: &mut Capture<W>) -> io::Result<()> {
-        self.stamp.time = self.stamp.time.max(micros(self.socket.last));
         if self.socket.closed.is_some() {
             // Holes are filled no more.
             for side in Side::BOTH {
@@ -225,18 +247,18 @@ impl Connection {
                 self.lose(side, stats.end.max(stats.fin.unwrap_or(0)));
             }
         }
+        while let Some(ending) = self.next_ending() {
+            self.end(ending, capture)?;
+        }
+        self.stamp.time = self.stamp.time.max(micros(self.socket.last));
         let mut out = self.stamp.writer(&self.envelope, capture);
-        let first = first_to_close(&self.socket);
-        for end in [first, first.peer()] {
+        for end in Side::BOTH {
+            // A FIN beyond a hole that may be filled.
             if let Some(off) = self.socket.sides.get(end.peer()).fin {
                 self.conversation.fin(end, off, &mut out)?;
             }
         }
-        self.conversation.settle(&mut out)?;
-        if self.socket.closed == Some(CloseReason::Rst) {
-            self.conversation.reset(resetter(&self.socket), &mut out)?;
-        }
-        Ok(())
+        self.conversation.settle(&mut out)
     }
 }
 
@@ -279,12 +301,6 @@ impl Source<'_> {
         let next = Next::from_reply(off, reply.as_ref().map_err(Clone::clone));
         next.map_err(|error| Error::Rpc(error).into())
     }
-}
-
-/// Returns a time as microseconds since the epoch.
-pub fn micros(seconds: f64) -> u64 {
-    // Saturates: a time before the epoch becomes 0.
-    (seconds * 1e6).round() as u64
 }
 
 /// Returns a sentence on each number of a connection that is unknown.
@@ -333,29 +349,5 @@ fn handshake(socket: &Socket) -> Handshake {
         Handshake::Answered
     } else {
         Handshake::Complete
-    }
-}
-
-/// Returns the end that sent its FIN first, as far as the states show it.
-fn first_to_close(socket: &Socket) -> Side {
-    let actively = |state| {
-        matches!(
-            state,
-            TcpState::FinWait1 | TcpState::FinWait2 | TcpState::TimeWait
-        )
-    };
-    if actively(socket.state.server) && !actively(socket.state.client) {
-        Side::Server
-    } else {
-        Side::Client
-    }
-}
-
-/// Returns the end that an RST is shown from, which the daemon doesn't record: the receiver of the only bytes.
-fn resetter(socket: &Socket) -> Side {
-    if socket.sides.client.end > 0 && socket.sides.server.end == 0 {
-        Side::Client
-    } else {
-        Side::Server
     }
 }

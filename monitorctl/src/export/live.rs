@@ -12,7 +12,8 @@ use monitor_client::types::{DataWanted, EventKind, SideRange, Socket, SubscribeP
 use monitor_client::{Client, Code, Error, EventBody, Events, Notification, Side};
 
 use super::capture::Capture;
-use super::connection::{Connection, Form, Source, Tally, micros};
+use super::connection::{Connection, Form, Source, Tally};
+use super::endings::micros;
 use super::selection::{Selection, filter_of};
 use crate::failure::Failure;
 use crate::pages;

@@ -12,7 +12,8 @@ use monitor_client::Side;
 use monitor_client::types::{Offsets, Socket};
 
 use super::capture::Capture;
-use super::connection::{Connection, Form, Source, Tally, micros};
+use super::connection::{Connection, Form, Source, Tally};
+use super::endings::{Ending, micros};
 use super::turns::Turns;
 use crate::context::report;
 use crate::failure::Failure;
@@ -114,11 +115,20 @@ impl Stored {
         if self.is_new {
             return micros(socket.opened);
         }
-        let next = self.turns.peek().map_or(socket.last, |turn| turn.time);
-        micros(next)
+        let turn = self.turns.peek().map(|turn| micros(turn.time));
+        let ending = self.connection.next_ending().map(|(time, _)| time);
+        let next = turn.into_iter().chain(ending).min();
+        next.unwrap_or(micros(socket.last))
     }
 
-    /// Writes the handshake, a turn, or the rest.
+    /// Returns the next ending, if it comes before the next turn.
+    fn ending(&self) -> Option<(u64, Ending)> {
+        let turn = self.turns.peek().map(|turn| micros(turn.time));
+        let ending = self.connection.next_ending();
+        ending.filter(|(time, _)| turn.is_none_or(|turn| *time < turn))
+    }
+
+    /// Writes the handshake, a turn, an ending, or the rest.
     fn step<W: Write>(
         &mut self,
         open: Open,
@@ -130,16 +140,29 @@ impl Stored {
             let stats = socket.sides.get(side);
             if keeps { stats.next } else { stats.end }
         };
-        let connection = &mut self.connection;
+        let socket = &self.connection.socket;
         let limits = Offsets {
-            client: limit(&connection.socket, Side::Client),
-            server: limit(&connection.socket, Side::Server),
+            client: limit(socket, Side::Client),
+            server: limit(socket, Side::Server),
         };
         if std::mem::take(&mut self.is_new) {
-            connection.open(capture)?;
+            self.connection.open(capture)?;
             self.turns.load(source.client, limits)?;
             return Ok(Step::More);
         }
+        if let Some((time, ending)) = self.ending() {
+            // Without missing bytes all before a FIN is written.
+            let connection = &mut self.connection;
+            if let Ending::Fin(end, off) = ending
+                && !connection.copy(source, end.peer(), off, time, capture)?
+            {
+                connection.close(capture)?;
+                return Ok(Step::Gone);
+            }
+            connection.end((time, ending), capture)?;
+            return Ok(Step::More);
+        }
+        let connection = &mut self.connection;
         if let Some(turn) = self.turns.peek() {
             self.turns.skip();
             let to = (turn.off + turn.len).min(limit(&connection.socket, turn.side));

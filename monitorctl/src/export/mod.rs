@@ -7,6 +7,7 @@ mod capture;
 mod client_hello;
 mod connection;
 mod conversation;
+mod endings;
 mod frame;
 mod job;
 mod keylog;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use monitor_client::Side;
-use monitor_client::types::{CloseReason, SideStats, Socket, TcpState, Tls};
+use monitor_client::types::{CloseReason, Reset, SideStats, Socket, TcpState, Tls};
 
 use super::table::{Align, Table};
 use super::units::ago;
@@ -77,6 +77,9 @@ pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
         ago(socket.last),
         socket.last
     )?;
+    if let Some(reset) = &socket.reset {
+        writeln!(out, "reset      {}", reset_line(reset))?;
+    }
     writeln!(
         out,
         "midstream  {}",
@@ -93,6 +96,14 @@ pub fn print(out: &mut impl Write, socket: &Socket) -> Result<(), Failure> {
     writeln!(out)?;
     sides(socket).print(out)?;
     Ok(())
+}
+
+fn reset_line(reset: &Reset) -> String {
+    let by = format!("by the {}", reset.by);
+    match reset.time {
+        Some(time) => format!("{by}, {} ago (at {time:.6})", ago(time)),
+        None => by,
+    }
 }
 
 /// Formats the TLS parameters. Names are the clients' own: control characters must not reach the terminal.
@@ -133,6 +144,10 @@ fn sides(socket: &Socket) -> Table<3> {
     line("next", &|_, info| info.next.to_string());
     line("end", &|_, info| info.end.to_string());
     line("fin", &|_, info| or_dash(info.fin));
+    line("fin arrived", &|side, _| {
+        let time = socket.fins.get(side.peer());
+        time.map_or_else(|| "-".to_owned(), |time| format!("{time:.6}"))
+    });
     line("isn", &|_, info| or_dash(info.isn.map(u64::from)));
     line("retained", &|_, info| info.retained.to_string());
     line("gaps", &|_, info| info.gaps.to_string());

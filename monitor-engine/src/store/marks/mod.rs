@@ -12,8 +12,8 @@ pub use alloc::ChunkAllocator;
 #[cfg(all(test, not(feature = "loom")))]
 use monitor_reader::store::marks::Ends;
 use monitor_reader::store::marks::MOST_CHUNKS;
-pub use monitor_reader::store::marks::Mark;
 use monitor_reader::store::marks::chunk::{self, Chunk, PER_CHUNK};
+pub use monitor_reader::store::marks::{Mark, last};
 
 /// Bytes of marks for each retained byte: the divisor, as a shift.
 const SHARE_SHIFT: u32 = 4;
@@ -25,13 +25,6 @@ pub const STRIDE_SHIFT: u32 = 16;
 #[inline(always)]
 pub fn most_chunks(window: u64) -> u64 {
     (window >> (SHARE_SHIFT + chunk::SHIFT)).clamp(1, MOST_CHUNKS)
-}
-
-/// Returns the last mark of a side, for the writer.
-#[inline(always)]
-pub fn last(arena: &Arena, side: SideRecord<'_>) -> Option<Mark> {
-    let newest = Chunk::linked(arena, side.stored.marks.get())?;
-    Some(newest.get(newest.count().checked_sub(1)?))
 }
 
 /// Prefetches the chunk that a side's next mark goes to.
@@ -73,7 +66,7 @@ impl<'a> Marks<'a> {
         if index < PER_CHUNK {
             self.record.update(|_| {
                 newest.set(index, mark);
-                newest.set_count(index + 1);
+                newest.set_count(index + 1, newest.reset_time());
                 also(true);
             });
         } else {
@@ -87,6 +80,7 @@ impl<'a> Marks<'a> {
     /// Appends a chunk with its first mark after the newest one.
     #[inline(always)]
     fn append_chunk(&mut self, newest: Option<Chunk<'a>>, mark: Mark, also: impl FnOnce(bool)) {
+        let reset_time = newest.map_or(0, Chunk::reset_time);
         let (mut newest, mut link) = (newest, self.chunks.alloc(self.arena, self.blocks));
         if link.is_none() && newest.is_some() {
             self.remove_oldest();
@@ -97,7 +91,7 @@ impl<'a> Marks<'a> {
         self.record.update(|_| {
             if let Some((link, chunk)) = chunk {
                 chunk.set(0, mark);
-                chunk.set_count(1);
+                chunk.set_count(1, reset_time);
                 match newest {
                     Some(newest) => {
                         chunk.set_place(newest.next(), newest.number().wrapping_add(1));
@@ -109,6 +103,14 @@ impl<'a> Marks<'a> {
             }
             also(chunk.is_some());
         });
+    }
+
+    /// Notes the time of a RST, if the side has marks.
+    pub fn set_reset_time(&mut self, time: u64) {
+        if let Some(newest) = self.newest() {
+            self.record
+                .update(|_| newest.set_count(newest.count(), time));
+        }
     }
 
     /// Frees the chunks with marks of evicted bytes alone. The newest chunk stays.

@@ -1,4 +1,5 @@
-//! Chunks of marks: a line of memory each, with a link to the next newer chunk, a number, a count, and the marks.
+//! Chunks of marks: a line of memory each, with a link to the next newer chunk, a number, a count, the time of a RST, and
+//! the marks.
 
 use crate::store::arena::{Arena, BLOCK, BlockId};
 use crate::store::cell::Cell64;
@@ -6,10 +7,13 @@ use crate::store::cell::Cell64;
 /// log2 of a chunk's bytes: a cache line. The model checker's blocks are as small.
 pub const SHIFT: u32 = if cfg!(feature = "loom") { 5 } else { 6 };
 const WORDS: usize = (1 << SHIFT) / 8;
+/// Bits of the second word that hold the number of marks. The others are those of [`Chunk::reset_time`].
+const COUNT: u64 = 3;
 /// Words before the marks.
 const HEADER: usize = 2;
 /// Marks of a chunk.
 pub const PER_CHUNK: usize = (WORDS - HEADER) / 2;
+const _: () = assert!(PER_CHUNK as u64 <= COUNT);
 /// Chunks in a block. The first holds the allocator's own numbers, so no link is 0.
 pub const CHUNKS: u32 = (BLOCK >> SHIFT) as u32;
 
@@ -80,13 +84,20 @@ impl<'a> Chunk<'a> {
     /// Returns the number of marks, at most [`PER_CHUNK`].
     #[inline(always)]
     pub fn count(self) -> usize {
-        (self.word(1).get() as usize).min(PER_CHUNK)
+        ((self.word(1).get() & COUNT) as usize).min(PER_CHUNK)
     }
 
-    /// Replaces the number of marks. Only for the one writer.
+    /// Returns the time of the last RST to the side, in nanoseconds since the epoch, rounded down to 4 ns; 0: none. Valid in
+    /// the newest chunk.
     #[inline(always)]
-    pub fn set_count(self, count: usize) {
-        self.word(1).set(count as u64);
+    pub fn reset_time(self) -> u64 {
+        self.word(1).get() & !COUNT
+    }
+
+    /// Replaces the number of marks and the time of the last RST. Only for the one writer.
+    #[inline(always)]
+    pub fn set_count(self, count: usize, reset_time: u64) {
+        self.word(1).set(reset_time & !COUNT | count as u64 & COUNT);
     }
 
     /// Returns a mark.

@@ -4,6 +4,8 @@
 //! and the newest links the oldest. So both ends are found with one link, and a side without bytes has no chunk. Chunks are
 //! cut from blocks.
 //!
+//! A FIN has a mark at its offset, which is the last one. The newest chunk also has the time of the last RST.
+//!
 //! Readers copy the ring's ends inside a consistent read ([`Ends`]) and walk it afterwards. `epoch` changes before a chunk
 //! is freed, so a walk over a chunk that was reused is noticed. A newer chunk, or a mark after those of the copy, is beyond
 //! the walk.
@@ -17,6 +19,19 @@ pub use chunk::Mark;
 
 /// Most chunks of a side, which bounds a reader's walk: 3072 marks.
 pub const MOST_CHUNKS: u64 = 1024;
+
+/// Returns the last mark of a side. Inside a consistent read, or by the writer.
+#[inline(always)]
+pub fn last(arena: &Arena, side: SideRecord<'_>) -> Option<Mark> {
+    let newest = Chunk::linked(arena, side.stored.marks.get())?;
+    Some(newest.get(newest.count().checked_sub(1)?))
+}
+
+/// Returns the time of the last RST to a side, if it was noted. Inside a consistent read, or by the writer.
+pub fn reset_time(arena: &Arena, side: SideRecord<'_>) -> Option<u64> {
+    let newest = Chunk::linked(arena, side.stored.marks.get())?;
+    Some(newest.reset_time()).filter(|time| *time != 0)
+}
 
 /// Ends of a side's ring at one moment, for readers.
 #[derive(Clone, Copy, Debug)]

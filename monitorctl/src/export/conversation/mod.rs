@@ -59,6 +59,8 @@ struct End {
     /// Edge that the peer acknowledged last.
     acknowledged: u64,
     fin: Fin,
+    /// True once it has sent an RST.
+    reset: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,7 @@ impl End {
             lost: start,
             acknowledged: start,
             fin: Fin::Open,
+            reset: false,
         }
     }
 
@@ -188,6 +191,16 @@ impl Conversation {
         end.lost = end.lost.max(to);
     }
 
+    /// Returns whether an end has sent its FIN.
+    pub fn has_fin(&self, from: Side) -> bool {
+        self.ends[from.index()].fin != Fin::Open
+    }
+
+    /// Returns whether an end has sent an RST.
+    pub fn has_reset(&self) -> bool {
+        self.ends.iter().any(|end| end.reset)
+    }
+
     /// Sends a FIN behind the byte before `off`.
     pub fn fin(&mut self, from: Side, off: u64, out: &mut Out<'_>) -> io::Result<()> {
         let end = self.ends[from.index()];
@@ -205,8 +218,10 @@ impl Conversation {
         Ok(())
     }
 
-    /// Sends an RST.
+    /// Sends an RST, after the acknowledgments of both ends. Its sender acknowledges nothing more.
     pub fn reset(&mut self, from: Side, out: &mut Out<'_>) -> io::Result<()> {
+        self.settle(out)?;
+        self.ends[from.index()].reset = true;
         let end = self.ends[from.index()];
         let seq = if end.syn {
             let fin = u32::from(end.fin != Fin::Open);
@@ -230,6 +245,9 @@ impl Conversation {
 
     fn acknowledge(&mut self, from: Side, out: &mut Out<'_>) -> io::Result<()> {
         let end = self.ends[from.index()];
+        if end.reset {
+            return Ok(());
+        }
         let fin = u32::from(end.fin != Fin::Open);
         self.segment(from, end.seq(end.sent).wrapping_add(fin), ACK, &[], out)
     }

@@ -102,6 +102,27 @@ fn a_refused_connection_is_a_syn_and_an_rst() {
 }
 
 #[test]
+fn the_sender_of_an_rst_acknowledges_nothing_after_it() {
+    let sent = segments(Conversation::new([100, 500], [0, 0], 4), |it, out| {
+        it.open(Handshake::Complete, out)?;
+        it.send(Client, 0, b"GET", out)?;
+        it.reset(Server, out)?;
+        it.send(Client, 3, b"on", out)?;
+        it.fin(Client, 5, out)?;
+        it.settle(out)
+    });
+    assert_eq!(
+        brief(&sent)[4..],
+        [
+            (Server, 501, 104, ACK, 0),
+            (Server, 501, 104, RST | ACK, 0),
+            (Client, 104, 501, ACK | PSH, 2),
+            (Client, 106, 501, FIN | ACK, 0),
+        ]
+    );
+}
+
+#[test]
 fn a_start_that_is_left_out_moves_the_syn() {
     let far = 10 << 30;
     let sent = segments(Conversation::new([5, 0], [far, 0], 1460), |it, out| {

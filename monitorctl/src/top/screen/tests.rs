@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use monitor_client::Counters;
-use monitor_client::types::{SideStats, Sides, Socket, States, Stats, TcpState, WorkerStats};
+use monitor_client::types::{Fins, SideStats, Sides, Socket, States, Stats, TcpState, WorkerStats};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -42,6 +42,8 @@ fn socket(number: u64, received: u64) -> Socket {
         opened: 1_700_000_000.0 + number as f64,
         last: 1_700_000_000.0,
         closed: None,
+        reset: None,
+        fins: Fins::default(),
         midstream: false,
         worker: 0,
         sides: Sides {
