@@ -93,3 +93,58 @@ fn wrong_parameters_of_turns_are_named() {
     let error = wire.error("turns", json!({ "sockid": 1_u64 << 52 }));
     assert_eq!(errno(&error), (9, "EBADF", "no_connection"));
 }
+
+/// Seconds since the start of a conversation, to a microsecond.
+fn since_start(time: &Value) -> f64 {
+    let time = time.as_f64().unwrap() - 1_700_000_000.0;
+    (time * 1e6).round() / 1e6
+}
+
+#[test]
+fn info_shows_the_times_of_fins_and_the_rst() {
+    for from in [From::Client, From::Server] {
+        let (mut engines, mut talk, sockid) = spoken();
+        talk.time = 1_700_000_001_000_000_000;
+        talk.fin(&mut engines[0], From::Client);
+        talk.time = 1_700_000_002_000_000_000;
+        let server = Server::start(&engines);
+        let mut wire = server.wire();
+        let open = wire.result("info", json!({ "sockid": sockid }));
+        assert!((1.0..1.1).contains(&since_start(&open["fins"]["client"])));
+        assert_eq!(open["fins"]["server"], json!(null));
+        assert_eq!(open["reset"], json!(null));
+        drop((wire, server));
+
+        talk.reset(&mut engines[0], from);
+        talk.time = 1_700_000_003_000_000_000;
+        talk.reset(&mut engines[0], from);
+        let server = Server::start(&engines);
+        let listed = server.wire().result("sockets", json!({}));
+        let closed = &listed["sockets"][0];
+        assert_eq!(closed["closed"], "rst");
+        assert_eq!(closed["fins"], open["fins"]);
+        let name = if from == From::Client {
+            "client"
+        } else {
+            "server"
+        };
+        assert_eq!(closed["reset"]["by"], name);
+        assert!((2.0..2.1).contains(&since_start(&closed["reset"]["time"])));
+        assert!(since_start(&closed["last"]) >= 3.0);
+    }
+}
+
+#[test]
+fn info_shows_the_fins_of_both_ends() {
+    let (mut engines, mut talk, sockid) = spoken();
+    talk.time = 1_700_000_001_000_000_000;
+    talk.fin(&mut engines[0], From::Server);
+    talk.time = 1_700_000_002_000_000_000;
+    talk.fin(&mut engines[0], From::Client);
+    let server = Server::start(&engines);
+    let socket = server.wire().result("info", json!({ "sockid": sockid }));
+    assert_eq!(socket["closed"], "fin");
+    assert_eq!(socket["reset"], json!(null));
+    assert!((1.0..1.1).contains(&since_start(&socket["fins"]["server"])));
+    assert!((2.0..2.1).contains(&since_start(&socket["fins"]["client"])));
+}
