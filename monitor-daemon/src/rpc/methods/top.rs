@@ -120,6 +120,8 @@ mod tests {
             opened,
             last: opened + life,
             closed: None,
+            reset: None,
+            fins: [None; 2],
             midstream: false,
             states: [TcpState::Established; 2],
             sides: [side(bytes / 3), side(bytes - bytes / 3)],
