@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use monitor_rpc::socket::Reset;
 
 /// Time of the events; the connections opened after the trackers began to listen.
 const NOW: f64 = 1001.0;
@@ -102,11 +103,17 @@ fn a_record_holds_the_fields_of_its_socket() {
     tracker.event(&gap(9, Side::Client, 40), NOW);
     tracker.event(&refused(9), NOW);
     tracker.event(&closed(9), NOW);
-    let record = tracker.ended(&socket(9, Some("fin"))).unwrap();
+    let mut socket = socket(9, Some("rst"));
+    socket.reset = Some(Reset {
+        by: Side::Server,
+        time: Some(1001.25),
+    });
+    let record = tracker.ended(&socket).unwrap();
     let side = |gap_bytes: Option<u64>, refused: u64| json!({ "bytes": 9, "gaps": 1, "gap_bytes": gap_bytes, "retransmitted": 2, "conflicts": 3, "refused": refused });
     let expected = json!({ "v": 1, "host": "h", "instance": 7, "sockid": 9, "part": 0,
         "community_id": record.community_id, "client": "10.0.0.1:5", "server": "[::1]:80", "vlan": [7],
-        "tunnels": [tunnel()], "interface": "lo", "opened": 1000.0, "last": 1001.5, "closed": "fin", "midstream": false,
+        "tunnels": [tunnel()], "interface": "lo", "opened": 1000.0, "last": 1001.5, "closed": "rst", "midstream": false,
+        "reset": { "by": "server", "time": 1001.25 },
         "sides": { "client": side(Some(40), 0), "server": side(None, 1) },
         "tls": { "version": null, "sni": "s", "alpn": ["h2"] }, "mode": "tap" });
     assert_eq!(serde_json::to_value(&record).unwrap(), expected);
