@@ -93,8 +93,8 @@ pub struct Reset {
     pub time: Option<f64>,
 }
 
-/// Times of the FINs, seconds since the epoch: all bytes before the FIN had arrived or were declared lost. `None` until
-/// then, or if it wasn't noted.
+/// Times of the FINs, seconds since the epoch: that of the FIN, or of the last byte before it if that came later; after
+/// bytes that were declared lost, of the next packet. `None` until then, or if it wasn't noted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fins {
     /// FIN that the client sent.

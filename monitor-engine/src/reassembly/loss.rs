@@ -105,6 +105,5 @@ impl<S: Sink> Receiver<'_, S> {
         });
         self.advance_queue();
         self.on_edge(to);
-        self.mark_fin();
     }
 }
