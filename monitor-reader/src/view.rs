@@ -31,9 +31,9 @@ pub struct Connection {
     pub midstream: bool,
     /// State of each end, by [`Side::index`](crate::Side::index).
     pub states: [TcpState; 2],
-    /// Time of the FIN that each end sent, nanoseconds since the epoch: all bytes before it had arrived or were declared
-    /// lost. `None` until then, and if it wasn't noted: buffering is switched off, or memory was short. By
-    /// [`Side::index`](crate::Side::index).
+    /// Time of the FIN that each end sent, nanoseconds since the epoch, or of the last byte before it if that came later;
+    /// after bytes that were declared lost, of the next packet. `None` until then, and if it wasn't noted: buffering is
+    /// switched off, or memory was short. By [`Side::index`](crate::Side::index).
     pub fins: [Option<u64>; 2],
     /// By [`Side::index`](crate::Side::index).
     pub sides: [SideStats; 2],
